@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What every file of the core starts from: visibility, branch hints, assertions, named race windows. */
+#ifndef SLB_BASE_H
+#define SLB_BASE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Functions that several files of the core share carry the prefix slb_; they are static in the single-file
+ * build and hidden in the library. */
+#ifdef SLB_AMALGAMATION
+#define SLB_PRIVATE static
+#else
+#define SLB_PRIVATE __attribute__((visibility("hidden")))
+#endif
+
+/* The only symbols that leave the library. SLABBY_HIDDEN is for those who compile the core into a module that
+ * must not interpose on another copy (the Go package). */
+#ifdef SLABBY_HIDDEN
+#define SLB_PUBLIC __attribute__((visibility("hidden")))
+#else
+#define SLB_PUBLIC __attribute__((visibility("default")))
+#endif
+
+#define SLB_INLINE static inline __attribute__((always_inline))
+#define SLB_COLD __attribute__((cold, noinline))
+#define slb_likely(x) __builtin_expect(!!(x), 1)
+#define slb_unlikely(x) __builtin_expect(!!(x), 0)
+
+#define SLB_CACHE_LINE 64u
+
+/* A law that our own code must keep; a caller's mistake is never an assertion. On in test builds. */
+#ifdef SLABBY_TEST_HOOKS
+#include <stdio.h>
+#include <stdlib.h>
+#define SLB_ASSERT(law)                                                                                       \
+    do {                                                                                                      \
+        if (slb_unlikely(!(law))) {                                                                           \
+            fprintf(stderr, "slabby: broken law %s (%s:%d)\n", #law, __FILE__, __LINE__);                     \
+            abort();                                                                                          \
+        }                                                                                                     \
+    } while (0)
+#else
+#define SLB_ASSERT(law) ((void)0)
+#endif
+
+/* A named race window: test builds may yield or sleep here; other builds contain nothing. */
+#ifdef SLABBY_TEST_HOOKS
+#include "test_hooks.h"
+#define SLB_POINT(point)                                                                                      \
+    do {                                                                                                      \
+        void (*hook)(int) = __atomic_load_n(&slb_test_point, __ATOMIC_RELAXED);                               \
+        if (slb_unlikely(hook != NULL))                                                                       \
+            hook(point);                                                                                      \
+    } while (0)
+#else
+#define SLB_POINT(point) ((void)0)
+#endif
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The one word of truth about a slab.
+ *
+ *    63                                   16 15         4 3     0
+ *   +---------------------------------------+------------+-------+
+ *   | generation (48)                       | pins (12)  | state |
+ *   +---------------------------------------+------------+-------+
+ *
+ * The generation counts the releases of this slab since the pool was made. A word of zeros is a free slab that was
+ * never used, so fresh zero pages need no writing.
+ *
+ * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
+ * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
+ * concurrent releases can find the old value.
+ */
+#ifndef SLB_SLAB_WORD_H
+#define SLB_SLAB_WORD_H
+
+#include "base.h"
+#include <slabby/slabby.h>
+
+#define SLB_WORD_PIN 16u
+#define SLB_WORD_MAX_PINS 4095u
+#define SLB_WORD_GENERATION_SHIFT 16
+
+SLB_INLINE uint64_t slb_word_make(uint64_t generation, uint32_t state) {
+    return (generation << SLB_WORD_GENERATION_SHIFT) | state;
+}
+
+SLB_INLINE uint64_t slb_word_generation(uint64_t word) {
+    return word >> SLB_WORD_GENERATION_SHIFT;
+}
+
+SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
+    return (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
+}
+
+SLB_INLINE uint32_t slb_word_state(uint64_t word) {
+    return (uint32_t)(word & 15u);
+}
+
+SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
+    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4);
+}
+
+/* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */
+SLB_INLINE bool slb_word_is_out(uint64_t word) {
+    uint32_t state = slb_word_state(word);
+    return state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
+           state == SLABBY_SLAB_STATE_DYING;
+}
+
+#endif
