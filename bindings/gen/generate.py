@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes every generated file of the project from bindings/contract.toml, or checks them.
+
+Usage: generate.py [--check] [c] [docs] [python] [go]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from itertools import zip_longest
+from pathlib import Path
+
+from contract import Contract, ContractError, load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Each has outputs(contract) -> {path relative to the root: text}.
+MODULES = (
+    "gen_c",
+)
+
+
+def outputs(contract: Contract, modules: tuple[str, ...]) -> dict[str, str]:
+    """The text of every file that the modules write."""
+    texts: dict[str, str] = {}
+    for name in modules:
+        produced: dict[str, str] = importlib.import_module(name).outputs(contract)
+        for path, text in produced.items():
+            if path in texts:
+                raise ContractError(name, f"{path} is written by an earlier module too")
+            texts[path] = text
+    return texts
+
+
+def difference(path: str, wanted: str) -> str | None:
+    """Where the file differs from `wanted`, or None."""
+    try:
+        found = (ROOT / path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return f"{path}: missing; run ./dev gen"
+    if found == wanted:
+        return None
+    # A missing final newline shows as a difference on the line after the last.
+    pairs = zip_longest(found.split("\n"), wanted.split("\n"))
+    for number, (old, new) in enumerate(pairs, start=1):
+        if old != new:
+            return f"{path}:{number}: is {old!r}, should be {new!r}; run ./dev gen"
+    return f"{path}: line endings differ; run ./dev gen"
+
+
+def write(path: str, text: str) -> None:
+    target = ROOT / path
+    if target.exists() and target.read_bytes() == text.encode():
+        print(f"unchanged {path}")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8", newline="\n")
+    print(f"wrote     {path}")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Writes what bindings/contract.toml implies.")
+    parser.add_argument("--check", action="store_true", help="compare with the disk, write nothing")
+    parser.add_argument("names", nargs="*", help="only these outputs, such as c or docs")
+    options = parser.parse_args(arguments)
+    known = [module.removeprefix("gen_") for module in MODULES]
+    for name in options.names:
+        if name not in known:
+            parser.error(f"no output is called {name!r}; there are: {', '.join(known)}")
+    chosen = tuple(m for m in MODULES if not options.names or m.removeprefix("gen_") in options.names)
+    try:
+        texts = outputs(load(ROOT), chosen)
+    except ContractError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not options.check:
+        for path, text in texts.items():
+            write(path, text)
+        return 0
+    differences = [found for path, text in texts.items() if (found := difference(path, text))]
+    for found in differences:
+        print(found, file=sys.stderr)
+    if not differences:
+        print(f"{len(texts)} generated files are up to date")
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
