@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each has outputs(contract) -> {path relative to the root: text}.
 MODULES = (
     "gen_c",
+    "gen_docs",
 )
 
 

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes docs/contract.md: every name of the contract with its meaning, for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import header
+from contract import LICENCE, NOTICE, Contract, EnumType, Field, Function, Option, Snapshot
+
+OPTION_UNITS = {"bytes": "bytes", "duration": "ns", "percent": "%", "count": "count"}
+DEFAULT_WORDS = {
+    "cpus": "configured CPUs",
+    "cache_line": "cache line",
+    "capacity": "the pool's capacity",
+}
+
+
+def table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A Markdown table; bars inside cells are escaped."""
+    heads = list(titles)
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in rows:
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    return lines
+
+
+def code(text: str) -> str:
+    return f"`{text}`"
+
+
+def yes(condition: bool) -> str:
+    return "yes" if condition else "no"
+
+
+def _statuses(contract: Contract) -> list[str]:
+    rows = []
+    for status in contract.statuses:
+        python, go = "no exception", "nil"
+        if status.python_base is not None:
+            python = f"{code(status.python_name)} ({status.python_base})"
+            go = code(status.go_name)
+        names = [status.name, str(status.code), code(status.c_name), python, go]
+        rows.append([*names, status.message])
+    text = [
+        "## Statuses",
+        "",
+        "The name is the same everywhere; codes are never reused. The builtin in parentheses is",
+        "what the Python exception derives from beside `SlabbyError`.",
+        "",
+    ]
+    return text + table(["name", "code", "C", "Python (also a)", "Go", "meaning"], rows)
+
+
+def _default(option: Option) -> str:
+    if option.default_rule is not None:
+        return DEFAULT_WORDS[option.default_rule]
+    if option.enum is not None:
+        return next(word.name for word in option.enum.words if word.value == option.default)
+    if option.kind == "flag":
+        return "on" if option.default else "off"
+    return str(option.default) if option.default != "" else '""'
+
+
+def _range(option: Option) -> str:
+    if option.kind == "flag":
+        return "off, on"
+    if option.enum is not None:
+        return ", ".join(f"{word.name} ({word.value})" for word in option.enum.words)
+    if option.kind == "text":
+        return f"up to {option.maximum} bytes"
+    power = ", a power of two" if option.power_of_two else ""
+    return f"{option.minimum} to {option.maximum}{power}"
+
+
+def _go(option: Option) -> str:
+    return code(option.go_name) + (f", {code(option.go_alias)}" if option.go_alias else "")
+
+
+def _options(contract: Contract) -> list[str]:
+    rows = []
+    for option in contract.options:
+        name = [code(option.name), str(option.id), _go(option), option.kind]
+        limits = [OPTION_UNITS.get(option.kind, ""), _default(option), _range(option)]
+        flags = [yes(option.hot), yes(option.ready)]
+        rows.append([*name, *limits, *flags, option.meaning])
+    text = [
+        "## Options",
+        "",
+        "The name is the text name and the Python keyword; in C the number is",
+        "`SLABBY_OPTION_` + the name in capitals. A hot option can be changed while the pool runs.",
+        "An option that does not work yet is refused with NotSupported unless it has its default.",
+        "",
+    ]
+    titles = ["name", "number", "Go", "kind", "unit", "default", "range", "hot", "works", "meaning"]
+    lines = text + table(titles, rows)
+    lines += ["", "Options that cannot be had together (OptionConflict):", ""]
+    conflicts = [
+        [code(conflict.options[0]), code(conflict.options[1]), conflict.reason]
+        for conflict in contract.conflicts
+    ]
+    return lines + table(["option", "with", "because"], conflicts)
+
+
+def _words(contract: Contract) -> list[str]:
+    def spelled(enum: EnumType) -> str:
+        return ", ".join(f"{word.name} = {word.value}" for word in enum.words)
+
+    rows = [[code(enum.name), spelled(enum), enum.meaning] for enum in contract.enums]
+    text = [
+        "## Words",
+        "",
+        "Enumerations cross the interface as int32 or as an option's number. In C a word is",
+        "`SLABBY_` + the enumeration + `_` + the word, in capitals; in text it is lower case.",
+        "",
+    ]
+    return text + table(["enumeration", "words", "meaning"], rows)
+
+
+def _type(field: Field) -> str:
+    if field.enum is not None:
+        return field.enum.name
+    return f"{field.type}[{field.length}]" if field.type in ("text", "counts") else field.type
+
+
+def _snapshot(snapshot: Snapshot) -> list[str]:
+    rows = []
+    for field in snapshot.fields:
+        meaning = field.meaning if field.ready else f"{field.meaning} (0 until its feature works)"
+        rows.append([code(field.name), _type(field), field.unit or "", meaning])
+    note = "" if snapshot.ready else " It answers NotSupported for now."
+    text = [
+        f"## Fields of {snapshot.name}",
+        "",
+        f"What `{snapshot.function}` puts into `{snapshot.struct}`, in the struct's order after",
+        f"`struct_size` and `reserved`; the JSON key is the name.{note}",
+        "",
+    ]
+    return text + table(["field", "type", "unit", "meaning"], rows)
+
+
+def _works(function: Function) -> str:
+    if function.pending is not None:
+        return f"yes, but not {function.pending}"
+    return yes(function.ready)
+
+
+def _functions(contract: Contract) -> list[str]:
+    """The meaning is the first sentence of the header's comment."""
+    meanings = {found.name: header.summary(found) for found in header.read(contract.root).prototypes}
+    rows = []
+    for function in contract.functions:
+        facts = [yes(function.blocks), yes(function.signal_safe), _works(function), function.since]
+        statuses = ", ".join(function.statuses) or "none"
+        rows.append([code(function.name), meanings.get(function.name, ""), *facts, statuses])
+    text = [
+        "## Functions",
+        "",
+        "`core/include/slabby/slabby.h` has the prototypes and the whole story. A function that",
+        "blocks may wait for other threads or keep the system busy; bindings let their own other",
+        "threads run meanwhile. A function that does not work yet answers NotSupported.",
+        "",
+    ]
+    titles = ["function", "does", "blocks", "in signal handlers", "works", "since", "answers"]
+    return text + table(titles, rows)
+
+
+def outputs(contract: Contract) -> dict[str, str]:
+    lines = [f"<!-- {NOTICE}", f"     {LICENCE} -->", "", "# The contract", ""]
+    library = contract.library
+    lines += [
+        f"Version {library.version}, binary interface {library.abi_version}. Sizes are bytes,",
+        "durations nanoseconds. Types: u64 and i64 are whole numbers of 64 bits, f64 is a double,",
+        "bool32 is 0 or 1, counts[N] holds one number per status at index -code.",
+        "",
+    ]
+    sections = [_statuses(contract), _options(contract), _words(contract)]
+    sections += [_snapshot(snapshot) for snapshot in contract.snapshots]
+    sections.append(_functions(contract))
+    for section in sections:
+        lines += [*section, ""]
+    return {"docs/contract.md": "\n".join(lines)}
