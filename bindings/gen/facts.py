@@ -21,7 +21,9 @@ def _find(header: Header, name: str, prototype: Prototype) -> Prototype:
         if other.name == name:
             return other
     place = f"{HEADER_PATH}:{prototype.comment.line}"
-    raise HeaderError(f"{place}: the comment of {prototype.name} cites {name}, which does not exist")
+    raise HeaderError(
+        f"{place}: the comment of {prototype.name} cites {name}, which does not exist"
+    )
 
 
 def _cited(header: Header, prototype: Prototype) -> list[str]:

@@ -57,7 +57,7 @@ def _enumeration(name: str, meaning: str, rows: list[tuple[str, int, str | None]
 
 
 def _word_comment(enum: EnumType, name: str) -> str:
-    return f"{enum.name} \"{name}\""
+    return f'{enum.name} "{name}"'
 
 
 def codes_header(contract: Contract) -> str:
@@ -73,7 +73,9 @@ def codes_header(contract: Contract) -> str:
         [(option.c_name, option.id, option.meaning) for option in contract.options],
     )
     for enum in contract.enums:
-        rows = [(enum.c_name(word), word.value, _word_comment(enum, word.name)) for word in enum.words]
+        rows = [
+            (enum.c_name(word), word.value, _word_comment(enum, word.name)) for word in enum.words
+        ]
         lines += _enumeration(f"slabby_{enum.name}", enum.meaning, list(rows))
     return "\n".join([*lines, "", "#endif", ""])
 
@@ -190,7 +192,11 @@ def contract_header(contract: Contract) -> str:
     lines.append(f"#define SLB_VERSION_TEXT {c_string(contract.library.version)}")
     lines.append(f"#define SLB_ABI_VERSION {contract.library.abi_version}")
     lines += [f"#define {macro} {count}" for macro, count in counts.items()]
-    lines += ["", HEADER_TYPES, "/* Index: -code, id - 1, and the order of the struct's members. */"]
+    lines += [
+        "",
+        HEADER_TYPES,
+        "/* Index: -code, id - 1, and the order of the struct's members. */",
+    ]
     lines += [f"SLB_TABLE struct {kind} {name}[{size}];" for kind, name, size in _tables(contract)]
     for enum in contract.enums:
         if enum.in_core:

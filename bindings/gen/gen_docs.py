@@ -147,7 +147,9 @@ def _works(function: Function) -> str:
 
 def _functions(contract: Contract) -> list[str]:
     """The meaning is the first sentence of the header's comment."""
-    meanings = {found.name: header.summary(found) for found in header.read(contract.root).prototypes}
+    meanings = {
+        found.name: header.summary(found) for found in header.read(contract.root).prototypes
+    }
     rows = []
     for function in contract.functions:
         facts = [yes(function.blocks), yes(function.signal_safe), _works(function), function.since]

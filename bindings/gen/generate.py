@@ -12,8 +12,10 @@ import importlib
 import sys
 from itertools import zip_longest
 from pathlib import Path
+from types import ModuleType
 
 from contract import Contract, ContractError, load
+from header import HeaderError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,14 +26,32 @@ MODULES = (
 )
 
 
+class GenerateError(Exception):
+    """The output modules contradict each other or are missing."""
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        place = "bindings/gen/generate.py: MODULES"
+        raise GenerateError(
+            f"{place}: there is no bindings/gen/{name}.py; add or unlist it"
+        ) from None
+
+
 def outputs(contract: Contract, modules: tuple[str, ...]) -> dict[str, str]:
     """The text of every file that the modules write."""
     texts: dict[str, str] = {}
     for name in modules:
-        produced: dict[str, str] = importlib.import_module(name).outputs(contract)
+        produced: dict[str, str] = _module(name).outputs(contract)
         for path, text in produced.items():
             if path in texts:
-                raise ContractError(name, f"{path} is written by an earlier module too")
+                raise GenerateError(
+                    f"bindings/gen/{name}.py: {path} is another module's output too"
+                )
             texts[path] = text
     return texts
 
@@ -71,10 +91,12 @@ def main(arguments: list[str]) -> int:
     for name in options.names:
         if name not in known:
             parser.error(f"no output is called {name!r}; there are: {', '.join(known)}")
-    chosen = tuple(m for m in MODULES if not options.names or m.removeprefix("gen_") in options.names)
+    chosen = tuple(
+        m for m in MODULES if not options.names or m.removeprefix("gen_") in options.names
+    )
     try:
         texts = outputs(load(ROOT), chosen)
-    except ContractError as error:
+    except (ContractError, GenerateError, HeaderError) as error:
         print(error, file=sys.stderr)
         return 1
     if not options.check:

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compares slabby.h with the contract: entries, statuses, facts, names and structs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import facts as comment_facts
+from contract import CONTRACT_PATH, Contract, Field, Function, Snapshot
+from header import HEADER_PATH, Header, Member, Prototype, Struct
+
+STATUS_TYPE = "slabby_status"
+FIELD_TYPES = {"u64": "uint64_t", "i64": "int64_t", "f64": "double", "text": "char",
+               "counts": "uint64_t", "bool32": "int32_t", "enum": "int32_t"}  # fmt: skip
+# Two humps or more, as the names of most statuses have, and no other word of the comments.
+CAMEL_CASE = re.compile(r"\b(?:[A-Z][a-z]+){2,}(?:ID)?\b|\b[A-Z][a-z]+(?:[A-Z][a-z]+)*ID\b")
+
+
+def _place(prototype: Prototype) -> str:
+    return f"{HEADER_PATH}:{prototype.line}: {prototype.name}"
+
+
+def _pairs(contract: Contract, header: Header) -> list[tuple[Prototype, Function]]:
+    entries = {function.name: function for function in contract.functions}
+    return [(found, entries[found.name]) for found in header.prototypes if found.name in entries]
+
+
+def entries(contract: Contract, header: Header) -> Iterator[str]:
+    """Every prototype has a [[function]] entry and the reverse, in one order."""
+    declared = [prototype.name for prototype in header.prototypes]
+    listed = [function.name for function in contract.functions]
+    for prototype in header.prototypes:
+        if prototype.name not in listed:
+            yield f"{_place(prototype)} has no [[function]] entry in {CONTRACT_PATH}; add it"
+    for name in listed:
+        if name not in declared:
+            yield f"{CONTRACT_PATH}: function '{name}' is not declared in {HEADER_PATH}; remove it"
+    if set(declared) == set(listed) and declared != listed:
+        first = next(pair for pair in zip(declared, listed) if pair[0] != pair[1])
+        yield f"{CONTRACT_PATH}: function '{first[1]}' stands where the header has '{first[0]}'"
+
+
+def statuses(contract: Contract, header: Header) -> Iterator[str]:
+    """An entry lists what the comment names; functions under one comment do so together."""
+    known = {status.name for status in contract.statuses}
+    pairs = _pairs(contract, header)
+    for prototype, function in pairs:
+        place = _place(prototype)
+        if prototype.returns != STATUS_TYPE:
+            if function.statuses:
+                yield f"{place} returns no status, the contract lists {_spell(function.statuses)}"
+            continue
+        sharing = {other.name for other in header.sharing(prototype)}
+        listed = {name for _, entry in pairs if entry.name in sharing for name in entry.statuses}
+        named = set(comment_facts.statuses(header, prototype))
+        for name in sorted(named - known):
+            yield f"{place}: the comment's {name!r} is no status of {CONTRACT_PATH}"
+        for name in sorted((named & known) - listed):
+            yield f"{place}: the comment names {name}, its [[function]] entry does not; add it"
+        for name in sorted(set(function.statuses) - named):
+            yield f"{place}: its [[function]] entry lists {name}, the comment does not name it"
+
+
+def _spell(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+def facts(contract: Contract, header: Header) -> Iterator[str]:
+    """Signal safety, what waits, and since."""
+    for prototype, function in _pairs(contract, header):
+        place, comment = _place(prototype), prototype.comment
+        alone = len(header.sharing(prototype)) == 1
+        if function.signal_safe != comment.signal_safe():
+            says = "says" if comment.signal_safe() else "does not say"
+            yield f"{place}: the comment {says} that it is signal-safe, the contract disagrees"
+        if comment.unsupported() and function.ready:
+            yield f'{place}: "NotSupported for now", but ready = true in the contract'
+        waits = not function.ready or function.pending is not None
+        if waits and not comment.partly_unsupported():
+            yield f'{place}: waits by the contract, but the comment says nothing of "for now"'
+        if alone and comment.partly_unsupported() and not waits:
+            yield f'{place}: "for now" in the comment, but neither ready = false nor pending'
+        if function.pending is not None and not function.ready:
+            yield f"{place}: `pending` is for functions that otherwise work; remove it"
+        if not re.fullmatch(r"\d+\.\d+\.\d+", function.since):
+            yield f"{place}: since = {function.since!r} must be a version such as 0.1.0"
+
+
+def names(contract: Contract, header: Header) -> Iterator[str]:
+    """Constants, statuses, functions and types that comments mention exist."""
+    known = {status.name for status in contract.statuses}
+    constants = {status.c_name for status in contract.statuses} | {"SLABBY_H"}
+    constants |= {option.c_name for option in contract.options}
+    for enum in contract.enums:
+        constants |= {enum.c_name(word) for word in enum.words}
+    declared = {prototype.name for prototype in header.prototypes}
+    declared |= set(re.findall(r"\b(slabby_\w+)(?:;|\)\()", header.text))
+    for comment in header.comments:
+        place = f"{HEADER_PATH}:{comment.line}: the comment mentions"
+        for name in sorted(set(CAMEL_CASE.findall(comment.text)) - known):
+            yield f"{place} {name}, which is no status of {CONTRACT_PATH}"
+        for name in sorted(set(re.findall(r"\bSLABBY_\w+", comment.text)) - constants):
+            yield f"{place} {name}, which is no constant of codes.h"
+        for name in sorted(set(re.findall(r"\bslabby_\w+", comment.text)) - declared):
+            yield f"{place} {name}, which is not declared"
+
+
+def _wanted(field: Field) -> Member:
+    length = field.length if field.type in ("text", "counts") else 0
+    return Member(field.name, FIELD_TYPES[field.type], length)
+
+
+def _spell_member(member: Member) -> str:
+    return f"{member.type} {member.name}" + (f"[{member.length}]" if member.length else "")
+
+
+def _compare(snapshot: Snapshot, struct: Struct) -> Iterator[str]:
+    place = f"{HEADER_PATH}:{struct.line}: {struct.name}"
+    head = (Member("struct_size", "uint32_t", 0), Member("reserved", "uint32_t", 0))
+    wanted = [*head, *(_wanted(field) for field in snapshot.fields)]
+    for found, due in zip(struct.members, wanted):
+        if found != due:
+            yield f"{place} has {_spell_member(found)!r} where the contract has {_spell_member(due)!r}"
+            return
+    for member in struct.members[len(wanted) :]:
+        yield f"{place} ends with {_spell_member(member)!r}, which {CONTRACT_PATH} lacks; add it"
+    for member in wanted[len(struct.members) :]:
+        yield f"{place} lacks {_spell_member(member)!r} of {CONTRACT_PATH}; append it"
+
+
+def structs(contract: Contract, header: Header) -> Iterator[str]:
+    """The fields of each snapshot are the struct's members, in order and type."""
+    found = {struct.name: struct for struct in header.structs}
+    for snapshot in contract.snapshots:
+        if snapshot.struct in found:
+            yield from _compare(snapshot, found[snapshot.struct])
+        else:
+            place = f"{CONTRACT_PATH}: snapshot '{snapshot.name}'"
+            yield f"{place}: struct {snapshot.struct} is not defined in {HEADER_PATH}"
