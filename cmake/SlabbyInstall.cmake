@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What an installation holds: the library twice, two headers, and what find_package and pkg-config read.
+
+include(CMakePackageConfigHelpers)
+set(SLABBY_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/slabby)
+
+install(TARGETS slabby slabby_static EXPORT slabbyTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
+install(EXPORT slabbyTargets NAMESPACE slabby:: DESTINATION ${SLABBY_CMAKE_DIR})
+
+configure_package_config_file(cmake/slabbyConfig.cmake.in ${PROJECT_BINARY_DIR}/slabbyConfig.cmake
+    INSTALL_DESTINATION ${SLABBY_CMAKE_DIR})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/slabbyConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/slabbyConfig.cmake ${PROJECT_BINARY_DIR}/slabbyConfigVersion.cmake
+    DESTINATION ${SLABBY_CMAKE_DIR})
+
+# The prefix is found from the file's own place, so that an installation can be moved. A directory that was
+# given as absolute is taken as it is.
+foreach(kind IN ITEMS LIBDIR INCLUDEDIR)
+    if(IS_ABSOLUTE "${CMAKE_INSTALL_${kind}}")
+        set(SLABBY_PC_${kind} "${CMAKE_INSTALL_${kind}}")
+    else()
+        set(SLABBY_PC_${kind} "\${prefix}/${CMAKE_INSTALL_${kind}}")
+    endif()
+endforeach()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+    set(SLABBY_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+else()
+    file(RELATIVE_PATH SLABBY_PC_UP
+        "${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+    string(REGEX REPLACE "/$" "" SLABBY_PC_UP "${SLABBY_PC_UP}")
+    set(SLABBY_PC_PREFIX "\${pcfiledir}/${SLABBY_PC_UP}")
+endif()
+configure_file(cmake/slabby.pc.in ${PROJECT_BINARY_DIR}/slabby.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/slabby.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

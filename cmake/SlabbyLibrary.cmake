@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The library: slabby::slabby (shared, soname 0) and slabby::static, compiled once for both.
+
+find_package(Threads REQUIRED)
+file(GLOB_RECURSE SLABBY_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/src/*.c)
+set(SLABBY_MAP ${PROJECT_SOURCE_DIR}/core/slabby.map)
+
+# slabby_core_sources(TARGET): makes a library target one of the core.
+function(slabby_core_sources target)
+    target_sources(${target} PRIVATE ${SLABBY_SOURCES})
+    target_include_directories(${target}
+        PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include>
+               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+        PRIVATE ${PROJECT_SOURCE_DIR}/core/src)
+    target_link_libraries(${target} PUBLIC Threads::Threads)
+    slabby_compile(${target})
+endfunction()
+
+add_library(slabby_objects OBJECT)
+slabby_core_sources(slabby_objects)
+
+add_library(slabby SHARED $<TARGET_OBJECTS:slabby_objects>)
+add_library(slabby_static STATIC $<TARGET_OBJECTS:slabby_objects>)
+add_library(slabby::slabby ALIAS slabby)
+add_library(slabby::static ALIAS slabby_static)
+foreach(library IN ITEMS slabby slabby_static)
+    target_include_directories(${library} PUBLIC
+        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include>
+        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    target_link_options(${library} PUBLIC ${SLABBY_SANITIZE_FLAGS})
+    set_target_properties(${library} PROPERTIES OUTPUT_NAME slabby LINKER_LANGUAGE C)
+endforeach()
+target_link_libraries(slabby PRIVATE Threads::Threads)
+target_link_libraries(slabby_static PUBLIC Threads::Threads)
+set_target_properties(slabby PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+set_target_properties(slabby_static PROPERTIES EXPORT_NAME static)
+
+if(NOT APPLE AND NOT WIN32)
+    target_link_options(slabby PRIVATE LINKER:--version-script=${SLABBY_MAP})
+    set_target_properties(slabby PROPERTIES LINK_DEPENDS ${SLABBY_MAP})
+    if(NOT SLABBY_SANITIZE)
+        target_link_options(slabby PRIVATE LINKER:--no-undefined)
+    endif()
+endif()

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What only the tests link, and nothing installs: slabby_test is the core with assertions and race windows,
+# slabby_narrow the same with generations so short that their end is reached.
+
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+foreach(library IN ITEMS slabby_test slabby_narrow)
+    add_library(${library} STATIC EXCLUDE_FROM_ALL)
+    slabby_core_sources(${library})
+    target_compile_definitions(${library} PUBLIC SLABBY_TEST_HOOKS=1)
+endforeach()
+target_compile_definitions(slabby_narrow PUBLIC SLABBY_GENERATION_BITS=${SLABBY_GENERATION_BITS})
