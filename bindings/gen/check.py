@@ -17,8 +17,8 @@ from pathlib import Path
 import check_header
 import check_tools
 import generate
-from contract import ContractError, load
-from header import HeaderError, read
+from contract import ToolError, load
+from header import read
 
 ROOT = generate.ROOT
 
@@ -38,6 +38,8 @@ def report(check: Check) -> bool:
     except check_tools.Skip as reason:
         print(f"skip    {check.name}: {reason}")
         return True
+    except ToolError as error:
+        problems = [str(error)]
     print(f"{'FAILED ' if problems else 'ok     '} {check.name}")
     for problem in problems:
         print(f"        {problem}")
@@ -80,7 +82,7 @@ def main(arguments: list[str]) -> int:
     try:
         # A list, so that every check runs even after a failure.
         passed = [report(check) for check in checks(options.library)]
-    except (ContractError, HeaderError, generate.GenerateError) as error:
+    except ToolError as error:
         print(f"FAILED  {error}")
         return 1
     print(f"{sum(passed)} of {len(passed)} checks hold or were skipped")

@@ -20,7 +20,11 @@ INT64_MINIMUM, INT64_MAXIMUM = -(2**63), 2**63 - 1
 TEXT_MAXIMUM = 255
 
 
-class ContractError(Exception):
+class ToolError(Exception):
+    """Something that whoever runs these tools can put right; the text names the place."""
+
+
+class ContractError(ToolError):
     """The contract is broken; the text names the entry and what to do."""
 
     def __init__(self, place: str, problem: str) -> None:

@@ -14,8 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
-from contract import Contract, ContractError, load
-from header import HeaderError
+from contract import Contract, ToolError, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +25,7 @@ MODULES = (
 )
 
 
-class GenerateError(Exception):
+class GenerateError(ToolError):
     """The output modules contradict each other or are missing."""
 
 
@@ -96,7 +95,7 @@ def main(arguments: list[str]) -> int:
     )
     try:
         texts = outputs(load(ROOT), chosen)
-    except (ContractError, GenerateError, HeaderError) as error:
+    except ToolError as error:
         print(error, file=sys.stderr)
         return 1
     if not options.check:

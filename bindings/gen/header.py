@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract import ToolError
+
 CODES_PATH = "core/include/slabby/codes.h"
 HEADER_PATH = "core/include/slabby/slabby.h"
 
@@ -16,7 +18,7 @@ STRUCT = re.compile(r"^typedef struct (\w+) \{\n(.*?)^\} \1;", re.MULTILINE | re
 MEMBER = re.compile(r"^\s*(\w+(?: \*)?) ?(\w+)(?:\[(\d+)\])?;$", re.MULTILINE)
 
 
-class HeaderError(Exception):
+class HeaderError(ToolError):
     """The header cannot be read; the text names the line."""
 
 

@@ -91,14 +91,9 @@ struct slb_field {
     uint8_t type;
 };
 
-/* A single-file build has the tables as static ones, which C allows to declare before their
- * definition when the size is known; otherwise slabby_contract.c holds them for all files. They are
- * generated whole, whether or not this version of the core reads every one. */
-#ifdef SLB_AMALGAMATION
-#define SLB_TABLE static __attribute__((unused)) const
-#else
-#define SLB_TABLE extern const
-#endif
+/* The tables are generated whole, whether or not this version of the core reads every one. In the
+ * single-file build they are static: C allows to declare those ahead when the size is known. */
+#define SLB_TABLE SLB_SHARED_DATA __attribute__((unused)) const
 
 /* Index: -code, id - 1, and the order of the struct's members. */
 SLB_TABLE struct slb_status_info slb_statuses[SLB_STATUS_COUNT];
