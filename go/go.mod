@@ -1,0 +1,3 @@
+module github.com/slabby/slabby/go
+
+go 1.24

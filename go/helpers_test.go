@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby_test
+
+import (
+	"errors"
+	"testing"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+// newPool makes a pool that must be sound when the test ends.
+func newPool(t testing.TB, slabSize, capacity int, options ...slabby.AllocatorOption) *slabby.Slabby {
+	t.Helper()
+	pool, err := slabby.New(slabSize, capacity, options...)
+	if err != nil {
+		t.Fatalf("New(%d, %d): %v", slabSize, capacity, err)
+	}
+	t.Cleanup(func() {
+		findings, err := pool.Verify()
+		if err != nil {
+			t.Errorf("Verify: %v", err)
+		}
+		for _, finding := range findings {
+			t.Errorf("Verify found %v in slab %d: %s", finding.Kind, finding.ID, finding.Text)
+		}
+		if err := pool.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return pool
+}
+
+func mustAllocate(t testing.TB, pool *slabby.Slabby) slabby.SlabRef {
+	t.Helper()
+	ref, err := pool.Allocate()
+	if err != nil {
+		t.Fatalf("Allocate: %v", err)
+	}
+	return ref
+}
+
+func mustRelease(t testing.TB, ref slabby.SlabRef) {
+	t.Helper()
+	if err := ref.Release(); err != nil {
+		t.Fatalf("Release: %v", err)
+	}
+}
+
+func wantError(t testing.TB, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) || (want == nil) != (got == nil) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}

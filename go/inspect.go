@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+import "C"
+
+import (
+	"iter"
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// LiveSlab is one slab in somebody's hands.
+type LiveSlab struct {
+	// Ref is the zero SlabRef for a slab of AllocateFast.
+	Ref   SlabRef
+	ID    int32
+	State SlabState
+	Pins  int
+	Label uint64
+	// Age and Thread are 0 unless the pool records stacks.
+	Age    time.Duration
+	Thread uint64
+}
+
+// Live goes through the outstanding slabs. Slabs that come and go meanwhile may or may not be seen.
+func (p *Slabby) Live() iter.Seq[LiveSlab] {
+	return func(yield func(LiveSlab) bool) {
+		var cursor, count C.uint64_t
+		for {
+			raw := C.slabby_live{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_live{}))}
+			status := C.slabby_live_next(&raw, &count, &cursor, p.c())
+			runtime.KeepAlive(p)
+			if status != 0 || count == 0 || !yield(p.liveSlab(&raw)) {
+				return
+			}
+		}
+	}
+}
+
+func (p *Slabby) liveSlab(raw *C.slabby_live) LiveSlab {
+	live := LiveSlab{
+		ID:     int32(raw.id),
+		State:  SlabState(raw.state),
+		Pins:   int(raw.pins),
+		Label:  uint64(raw.label),
+		Age:    time.Duration(raw.age_ns),
+		Thread: uint64(raw.thread),
+	}
+	if raw.ref != 0 {
+		live.Ref = SlabRef{pool: p, ref: uint64(raw.ref)}
+	}
+	return live
+}
+
+// Finding is one thing that Verify found wrong. Offset, Expected and Found describe the first bad byte
+// where bytes are concerned.
+type Finding struct {
+	Kind            FindingKind
+	Ref             SlabRef
+	ID              int32
+	State           SlabState
+	Offset          int64
+	Expected, Found uint64
+	Text            string
+}
+
+// Verify checks the pool against itself; an empty slice means that all is well. Allocations wait while
+// it works. "Every free slab lies in exactly one place" is judged only when nobody allocates meanwhile.
+func (p *Slabby) Verify() ([]Finding, error) {
+	raw := make([]C.slabby_finding, 16)
+	for {
+		raw[0].struct_size = C.uint32_t(unsafe.Sizeof(raw[0]))
+		var count C.uint64_t
+		status := C.slabby_verify(&raw[0], &count, p.c(), C.uint64_t(len(raw)))
+		runtime.KeepAlive(p)
+		if status != 0 {
+			return nil, statusError(status)
+		}
+		if int(count) <= len(raw) {
+			return p.findings(raw[:count]), nil
+		}
+		raw = make([]C.slabby_finding, count)
+	}
+}
+
+func (p *Slabby) findings(raw []C.slabby_finding) []Finding {
+	findings := make([]Finding, len(raw))
+	for at := range raw {
+		findings[at] = Finding{
+			Kind:     FindingKind(raw[at].kind),
+			ID:       int32(raw[at].id),
+			State:    SlabState(raw[at].state),
+			Offset:   int64(raw[at].offset),
+			Expected: uint64(raw[at].expected),
+			Found:    uint64(raw[at].found),
+			Text:     C.GoString(&raw[at].text[0]),
+		}
+		if raw[at].ref != 0 {
+			findings[at].Ref = SlabRef{pool: p, ref: uint64(raw[at].ref)}
+		}
+	}
+	return findings
+}
+
+// Reset releases every live slab: all references become stale. It is refused with ErrPinned while
+// anything is pinned. For development and tests: in production somebody still holds those slabs.
+func (p *Slabby) Reset() error {
+	status := C.slabby_reset(p.c())
+	runtime.KeepAlive(p)
+	return statusError(status)
+}
+
+// Trim gives the pages of free slabs back to the system; they come back as zeros on demand.
+func (p *Slabby) Trim() (bytes uint64, err error) {
+	result := C.slabby_go_trim(p.c())
+	runtime.KeepAlive(p)
+	return uint64(result.value), statusError(result.status)
+}
+
+// Reclaim puts quarantined slabs back into service and acknowledges corruption; it counts them.
+func (p *Slabby) Reclaim() (slabs uint64, err error) {
+	result := C.slabby_go_reclaim(p.c())
+	runtime.KeepAlive(p)
+	return uint64(result.value), statusError(result.status)
+}
+
+// SetOption changes a hot option of the running pool; a cold one is refused with ErrColdOption.
+func (p *Slabby) SetOption(option OptionID, value int64) error {
+	raw := newRawError()
+	status := C.slabby_set_option(p.c(), C.int32_t(option), C.int64_t(value), &raw)
+	runtime.KeepAlive(p)
+	return detailedError(status, &raw)
+}
+
+// GetOption is the effective value: what the pool uses after rounding and defaults.
+func (p *Slabby) GetOption(option OptionID) (int64, error) {
+	result := C.slabby_go_option(p.c(), C.int32_t(option))
+	runtime.KeepAlive(p)
+	return int64(result.value), statusError(result.status)
+}

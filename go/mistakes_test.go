@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+// What pools of this kind are known to get wrong, each with the right answer.
+
+// A reused slab must not bring an old reference back to life.
+func TestStaleReferenceStaysStale(t *testing.T) {
+	pool := newPool(t, 64, 1)
+	old := mustAllocate(t, pool)
+	mustRelease(t, old)
+	for range 100 {
+		fresh := mustAllocate(t, pool)
+		if fresh.ID() != old.ID() {
+			t.Fatalf("a pool of one slab handed out slab %d and %d", old.ID(), fresh.ID())
+		}
+		if fresh == old || old.IsValid() || old.GetBytes() != nil {
+			t.Fatal("the old reference is valid again")
+		}
+		wantError(t, "Release of the old reference", old.Release(), slabby.ErrDoubleDeallocation)
+		_, err := old.Bytes()
+		wantError(t, "Bytes of the old reference", err, slabby.ErrUseAfterFree)
+		if !fresh.IsValid() {
+			t.Fatal("the old reference released the new owner's slab")
+		}
+		mustRelease(t, fresh)
+	}
+}
+
+// Every byte of a slab is the user's: writing all of them is no corruption, whatever lies beside.
+func TestWholeSlabIsWritable(t *testing.T) {
+	for _, size := range []int{1, 7, 63, 64, 65, 512, 1500, 4096, 70000} {
+		pool := newPool(t, size, 3)
+		refs, err := pool.BatchAllocate(3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at, ref := range refs {
+			data := ref.GetBytes()
+			for i := range data {
+				data[i] = byte(at + 1)
+			}
+		}
+		for at, ref := range refs {
+			for i, b := range ref.GetBytes() {
+				if b != byte(at+1) {
+					t.Fatalf("size %d: byte %d of slab %d is %d", size, i, at, b)
+				}
+			}
+			mustRelease(t, ref)
+		}
+	}
+}
+
+// A slice ends where its slab ends: append moves to Go's heap instead of the neighbour.
+func TestAppendNeverTouchesTheNeighbour(t *testing.T) {
+	pool := newPool(t, 128, 2)
+	first, second := mustAllocate(t, pool), mustAllocate(t, pool)
+	for _, ref := range []slabby.SlabRef{first, second} {
+		data := ref.GetBytes()
+		if len(data) != 128 || cap(data) != 128 || ref.Size() != 128 {
+			t.Fatalf("len %d, cap %d, Size %d; want 128 each", len(data), cap(data), ref.Size())
+		}
+	}
+	for i := range second.GetBytes() {
+		second.GetBytes()[i] = 0xAA
+	}
+	_ = append(first.GetBytes(), 1, 2, 3)
+	for i, b := range second.GetBytes() {
+		if b != 0xAA {
+			t.Fatalf("append overwrote byte %d of the neighbour with %d", i, b)
+		}
+	}
+	mustRelease(t, first)
+	mustRelease(t, second)
+
+	data, id, err := pool.AllocateFast()
+	if err != nil || len(data) != 128 || cap(data) != 128 {
+		t.Fatalf("AllocateFast: len %d, cap %d, %v", len(data), cap(data), err)
+	}
+	wantError(t, "DeallocateFast", pool.DeallocateFast(id), nil)
+}
+
+// Reset makes every reference stale, also those whose slabs are handed out again.
+func TestResetMakesReferencesStale(t *testing.T) {
+	pool := newPool(t, 64, 8)
+	before, err := pool.BatchAllocate(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "Reset", pool.Reset(), nil)
+	after, err := pool.BatchAllocate(8)
+	if err != nil {
+		t.Fatalf("after Reset: %v", err)
+	}
+	for _, ref := range before {
+		if ref.IsValid() {
+			t.Fatalf("%v survived Reset", ref)
+		}
+		wantError(t, "Release of a reset reference", ref.Release(), slabby.ErrDoubleDeallocation)
+	}
+	for _, ref := range after {
+		if !ref.IsValid() {
+			t.Fatalf("%v is not valid", ref)
+		}
+	}
+	wantError(t, "BatchDeallocate", pool.BatchDeallocate(after), nil)
+}
+
+// A bare id never frees what a reference owns, and a reference never frees what an id owns.
+func TestFastIDsAndReferencesStayApart(t *testing.T) {
+	pool := newPool(t, 64, 1)
+	owned := mustAllocate(t, pool)
+	wantError(t, "DeallocateFast of a reference's slab", pool.DeallocateFast(owned.ID()),
+		slabby.ErrInvalidSlabID)
+	if !owned.IsValid() {
+		t.Fatal("a bare id freed a reference's slab")
+	}
+	mustRelease(t, owned)
+	_, id, err := pool.AllocateFast()
+	if err != nil || id != owned.ID() {
+		t.Fatalf("AllocateFast: slab %d, %v", id, err)
+	}
+	wantError(t, "stale release over a fast owner", owned.Release(), slabby.ErrDoubleDeallocation)
+	if used := pool.Stats().UsedSlabs; used != 1 {
+		t.Fatalf("%d slabs used, want 1: the stale release freed the fast owner", used)
+	}
+	wantError(t, "DeallocateFast", pool.DeallocateFast(id), nil)
+	wantError(t, "DeallocateFast twice", pool.DeallocateFast(id), slabby.ErrDoubleDeallocation)
+	next := mustAllocate(t, pool)
+	wantError(t, "stale id over a reference", pool.DeallocateFast(id), slabby.ErrInvalidSlabID)
+	if !next.IsValid() {
+		t.Fatal("a stale id freed a reference's slab")
+	}
+	mustRelease(t, next)
+}
+
+// Slabs that other threads' caches hold are free: one goroutine gets all of them.
+func TestParkedSlabsAreFound(t *testing.T) {
+	const capacity = 512
+	pool := newPool(t, 64, capacity)
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			for range 200 {
+				refs, err := pool.BatchAllocate(capacity / 16)
+				if err != nil {
+					t.Errorf("BatchAllocate: %v", err)
+					return
+				}
+				if err := pool.BatchDeallocate(refs); err != nil {
+					t.Errorf("BatchDeallocate: %v", err)
+					return
+				}
+			}
+		}()
+	}
+	wait.Wait()
+	var refs []slabby.SlabRef
+	for at := range capacity {
+		ref, err := pool.Allocate()
+		if err != nil {
+			t.Fatalf("slab %d of %d: %v", at, capacity, err)
+		}
+		refs = append(refs, ref)
+	}
+	_, err := pool.Allocate()
+	wantError(t, "one more than there are", err, slabby.ErrOutOfMemory)
+	wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil)
+}
+
+// A wait that cannot be had is refused once; it does not poll and count a failure each time.
+func TestTimedWaitDoesNotPoll(t *testing.T) {
+	pool := newPool(t, 64, 1)
+	held := mustAllocate(t, pool)
+	before := pool.Stats().Errors[slabby.StatusOutOfMemory]
+	_, err := pool.AllocateWithTimeout(time.Hour)
+	wantError(t, "AllocateWithTimeout", err, slabby.ErrNotSupported)
+	wantError(t, "AllocateWithTimeout", err, slabby.ErrOutOfMemory)
+	if counted := pool.Stats().Errors[slabby.StatusOutOfMemory] - before; counted != 1 {
+		t.Errorf("one wait counted %d failures of the pool", counted)
+	}
+	_, err = pool.AllocateWithTimeout(0)
+	wantError(t, "AllocateWithTimeout(0)", err, slabby.ErrOutOfMemory)
+	mustRelease(t, held)
+	ref, err := pool.AllocateWithTimeout(time.Hour)
+	wantError(t, "AllocateWithTimeout with a free slab", err, nil)
+	mustRelease(t, ref)
+}
+
+// No limit and no sample make no NaN: a fresh pool's numbers are numbers, and JSON takes them.
+func TestNumbersAreNumbers(t *testing.T) {
+	pool := newPool(t, 64, 4, slabby.WithMaxAllocLatency(0))
+	stats := pool.Stats()
+	for name, value := range map[string]float64{
+		"avg_alloc_time_ns":   stats.AvgAllocTimeNs,
+		"memory_utilization":  stats.MemoryUtilization,
+		"fragmentation_ratio": stats.FragmentationRatio,
+	} {
+		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 {
+			t.Errorf("%s is %v", name, value)
+		}
+	}
+	if _, err := json.Marshal(stats); err != nil {
+		t.Errorf("stats as JSON: %v", err)
+	}
+}
+
+// Health that is not measured yet is refused, not made up.
+func TestHealthIsRefusedUntilMeasured(t *testing.T) {
+	pool := newPool(t, 64, 4)
+	_, err := pool.Health()
+	wantError(t, "Health", err, slabby.ErrNotSupported)
+	if health := pool.HealthCheck(); health != nil {
+		t.Errorf("HealthCheck made up %+v", *health)
+	}
+	for name, option := range map[string]slabby.AllocatorOption{
+		"health checks":   slabby.WithHealthChecks(true),
+		"circuit breaker": slabby.WithCircuitBreaker(5, time.Second),
+		"latency limit":   slabby.WithMaxAllocLatency(time.Millisecond),
+		"bit guard":       slabby.WithBitGuard(),
+		"guard pages":     slabby.WithGuardPages(),
+		"finalizers":      slabby.WithFinalizers(),
+		"debug":           slabby.WithDebug(),
+	} {
+		_, err := slabby.New(64, 4, option)
+		var detail *slabby.Error
+		if !errors.Is(err, slabby.ErrNotSupported) || !errors.As(err, &detail) || detail.Option == 0 {
+			t.Errorf("%s: %v, want ErrNotSupported that names the option", name, err)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What Go calls. Results come back by value, in small structs: an out-parameter would be a Go pointer,
+ * and everything that such a pointer can reach would have to live on Go's heap.
+ */
+#ifndef SLABBY_GO_SHIM_H
+#define SLABBY_GO_SHIM_H
+
+#ifdef SLABBY_SYSTEM
+#include <slabby/slabby.h>
+#else
+#include "slabby.h"
+#endif
+
+typedef struct {
+    uint64_t value;
+    slabby_status status;
+} slabby_go_value;
+
+typedef struct {
+    void *data;
+    uint32_t id;
+    slabby_status status;
+} slabby_go_slab;
+
+typedef struct {
+    slabby_allocator *allocator;
+    slabby_status status;
+} slabby_go_pool;
+
+typedef struct {
+    uint64_t address;
+    uint64_t instance_id;
+    slabby_status status;
+} slabby_go_handle;
+
+static inline slabby_go_value slabby_go_allocate(slabby_allocator *allocator)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_allocate(&result.value, 0, allocator);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *allocator, uint64_t timeout_ns)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_allocate_timeout(&result.value, 0, allocator, timeout_ns);
+    return result;
+}
+
+static inline slabby_go_slab slabby_go_allocate_fast(slabby_allocator *allocator)
+{
+    slabby_go_slab result = {0, 0, 0};
+    result.status = slabby_allocate_fast(&result.data, &result.id, allocator);
+    return result;
+}
+
+static inline slabby_go_slab slabby_go_data(slabby_allocator *allocator, slabby_ref ref)
+{
+    slabby_go_slab result = {0, 0, 0};
+    result.status = slabby_data(&result.data, allocator, ref);
+    return result;
+}
+
+static inline slabby_go_slab slabby_go_id(slabby_allocator *allocator, slabby_ref ref)
+{
+    slabby_go_slab result = {0, 0, 0};
+    result.status = slabby_id(&result.id, allocator, ref);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_label(slabby_allocator *allocator, slabby_ref ref)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_get_label(&result.value, allocator, ref);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_size(slabby_allocator *allocator)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_size(&result.value, allocator);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_option(slabby_allocator *allocator, int32_t option)
+{
+    slabby_go_value result = {0, 0};
+    int64_t value = 0;
+    result.status = slabby_get_option(&value, allocator, option);
+    result.value = (uint64_t)value;
+    return result;
+}
+
+static inline slabby_go_value slabby_go_trim(slabby_allocator *allocator)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_trim(&result.value, allocator);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_reclaim(slabby_allocator *allocator)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_reclaim(&result.value, allocator);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocator, const slabby_ref *refs,
+                                                      uint64_t count)
+{
+    slabby_go_value result = {0, 0};
+    result.status = slabby_release_batch(&result.value, allocator, refs, count);
+    return result;
+}
+
+static inline slabby_go_pool slabby_go_create(uint64_t slab_size, uint64_t capacity,
+                                              const slabby_options *options, slabby_error *error)
+{
+    slabby_go_pool result = {0, 0};
+    result.status = slabby_create(&result.allocator, slab_size, capacity, options, error);
+    return result;
+}
+
+static inline slabby_go_pool slabby_go_adopt(uint64_t address, uint64_t instance_id, slabby_error *error)
+{
+    slabby_go_pool result = {0, 0};
+    result.status = slabby_adopt(&result.allocator, address, instance_id, error);
+    return result;
+}
+
+static inline slabby_go_handle slabby_go_handle_of(slabby_allocator *allocator)
+{
+    slabby_go_handle result = {0, 0, 0};
+    result.status = slabby_handle(&result.address, &result.instance_id, allocator);
+    return result;
+}
+
+#endif

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+//
+// #cgo noescape slabby_go_create
+// #cgo nocallback slabby_go_create
+// #cgo noescape slabby_go_adopt
+// #cgo nocallback slabby_go_adopt
+import "C"
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+)
+
+// Slabby is a pool. Make one with New; it is safe for concurrent use. A pool that is dropped without
+// Close is closed by the garbage collector; its memory stays until the last slab is released.
+type Slabby struct {
+	handle   *C.slabby_allocator
+	slabSize int
+	// The most slabs that one batch can ever have: pool and heap together.
+	batchLimit int
+	logger     *slog.Logger
+}
+
+// New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory is
+// reserved, not touched. What cannot be had is refused with an *Error that names the value, the limit
+// and what to do.
+func New(slabSize, capacity int, options ...AllocatorOption) (*Slabby, error) {
+	var c config
+	for _, option := range options {
+		if option != nil {
+			option(&c)
+		}
+	}
+	pool, err := create(slabSize, capacity, &c)
+	if err != nil {
+		c.log(slog.LevelWarn, "slabby: no pool made", "slab_size", slabSize, "capacity", capacity,
+			"error", err)
+		return nil, err
+	}
+	c.log(slog.LevelDebug, "slabby: pool made", "slab_size", slabSize, "capacity", capacity)
+	return pool, nil
+}
+
+func create(slabSize, capacity int, c *config) (*Slabby, error) {
+	options, err := c.build()
+	if err != nil {
+		return nil, err
+	}
+	defer C.slabby_options_destroy(options)
+	raw := newRawError()
+	made := C.slabby_go_create(C.uint64_t(slabSize), C.uint64_t(capacity), options, &raw)
+	if err := detailedError(made.status, &raw); err != nil {
+		return nil, err
+	}
+	return own(made.allocator, c.logger), nil
+}
+
+// Adopt joins a pool that another language of this process has, from the two numbers of its handle. It
+// needs the build tag slabby_system: a core of its own refuses the handle with ErrAbiMismatch. Of the
+// options only WithLogger has a meaning here; others are refused, for they belong to the making.
+func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, error) {
+	var c config
+	for _, option := range options {
+		if option != nil {
+			option(&c)
+		}
+	}
+	if len(c.settings) > 0 {
+		return nil, &Error{Status: StatusColdOption,
+			Text: "an adopted pool has its options already; give Adopt none but WithLogger"}
+	}
+	raw := newRawError()
+	adopted := C.slabby_go_adopt(C.uint64_t(address), C.uint64_t(instanceID), &raw)
+	if err := detailedError(adopted.status, &raw); err != nil {
+		return nil, err
+	}
+	return own(adopted.allocator, c.logger), nil
+}
+
+// own wraps a handle that this package owns from now on.
+func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
+	p := &Slabby{handle: handle, logger: logger}
+	p.slabSize = int(C.slabby_go_size(handle).value)
+	capacity := p.Stats().TotalSlabs
+	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
+	p.batchLimit = capacity + int(heap.value)
+	runtime.AddCleanup(p, abandon, abandoned{handle, logger})
+	return p
+}
+
+type abandoned struct {
+	handle *C.slabby_allocator
+	logger *slog.Logger
+}
+
+// abandon is what the garbage collector calls for a pool that nobody can reach.
+func abandon(a abandoned) {
+	if a.logger != nil {
+		if stats := statsOf(a.handle); stats != nil && stats.live() > 0 {
+			a.logger.Warn("slabby: pool dropped with live slabs", "live", stats.live())
+		}
+	}
+	C.slabby_abandon(a.handle)
+}
+
+// Close ends the pool: no allocation succeeds any more, by whatever language; live slabs stay readable
+// and are released as ever, and with the last one the memory goes back to the system. It returns at
+// once and may be called again.
+func (p *Slabby) Close() error {
+	status := C.slabby_close(p.c())
+	if p != nil && p.logger != nil {
+		if live := p.Stats().live(); live > 0 {
+			p.logger.Warn("slabby: pool closed with live slabs", "live", live)
+		}
+	}
+	runtime.KeepAlive(p)
+	return statusError(status)
+}
+
+// Handle returns the pool as two numbers, for another language of this process to adopt. It does not
+// keep the pool: the caller does, until the other side has adopted it.
+func (p *Slabby) Handle() (address, instanceID uint64, err error) {
+	handle := C.slabby_go_handle_of(p.c())
+	runtime.KeepAlive(p)
+	return uint64(handle.address), uint64(handle.instance_id), statusError(handle.status)
+}
+
+// c is the core's handle, null for a nil pool: the core refuses that with ErrInvalidArgument.
+func (p *Slabby) c() *C.slabby_allocator {
+	if p == nil {
+		return nil
+	}
+	return p.handle
+}
+
+func (c *config) log(level slog.Level, message string, arguments ...any) {
+	if c.logger != nil {
+		c.logger.Log(context.Background(), level, message, arguments...)
+	}
+}
+
+// Version is the version of the core, such as "0.1.0".
+func Version() string {
+	return C.GoString(C.slabby_version())
+}
+
+// ABIVersion is the number of the core's binary interface.
+func ABIVersion() uint32 {
+	return uint32(C.slabby_abi_version())
+}
+
+// InstanceID is unique to the loaded core: two bindings in a process that get the same value share it.
+func InstanceID() uint64 {
+	return uint64(C.slabby_instance_id())
+}

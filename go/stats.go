@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+//
+// #cgo noescape slabby_get_stats
+// #cgo nocallback slabby_get_stats
+// #cgo noescape slabby_get_memory
+// #cgo nocallback slabby_get_memory
+// #cgo noescape slabby_get_health
+// #cgo nocallback slabby_get_health
+import "C"
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+	"unsafe"
+)
+
+// Stats is a snapshot of the pool's counters, nil for a nil pool. Counters never go backwards, are
+// exact when no call is under way, and within the overlapping calls otherwise.
+func (p *Slabby) Stats() *AllocatorStats {
+	stats := statsOf(p.c())
+	runtime.KeepAlive(p)
+	return stats
+}
+
+func statsOf(handle *C.slabby_allocator) *AllocatorStats {
+	raw := C.slabby_stats{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_stats{}))}
+	if C.slabby_get_stats(&raw, handle) != 0 {
+		return nil
+	}
+	stats := new(AllocatorStats)
+	stats.load(&raw)
+	return stats
+}
+
+// live counts slabs in users' hands, of the pool and of the heap.
+func (s *AllocatorStats) live() uint64 {
+	return uint64(s.UsedSlabs) + s.HeapSlabs
+}
+
+// Memory tells where the bytes of the pool went.
+func (p *Slabby) Memory() (*MemoryUsage, error) {
+	raw := C.slabby_memory{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_memory{}))}
+	status := C.slabby_get_memory(&raw, p.c())
+	runtime.KeepAlive(p)
+	if status != 0 {
+		return nil, statusError(status)
+	}
+	memory := new(MemoryUsage)
+	memory.load(&raw)
+	return memory, nil
+}
+
+// HealthCheck is the state of the pool as an operator asks for it, or nil where there is none (Health
+// says why).
+func (p *Slabby) HealthCheck() *HealthMetrics {
+	health, err := p.Health()
+	if err != nil {
+		return nil
+	}
+	return health
+}
+
+// Health is HealthCheck with the reason where there is none. The health window is not available yet:
+// the error is ErrNotSupported. LastGCDuration is the last pause of Go's garbage collector.
+func (p *Slabby) Health() (*HealthMetrics, error) {
+	raw := C.slabby_health{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_health{}))}
+	status := C.slabby_get_health(&raw, p.c())
+	runtime.KeepAlive(p)
+	if status != 0 {
+		return nil, statusError(status)
+	}
+	health := new(HealthMetrics)
+	health.load(&raw)
+	health.LastGCDuration = lastGCPause()
+	return health, nil
+}
+
+func lastGCPause() time.Duration {
+	var gc debug.GCStats
+	debug.ReadGCStats(&gc)
+	if len(gc.Pause) == 0 {
+		return 0
+	}
+	return gc.Pause[0]
+}
+
+// ErrorCounts counts refused calls by status.
+type ErrorCounts map[Status]uint64
+
+func errorCounts(raw []C.uint64_t) ErrorCounts {
+	counts := ErrorCounts{}
+	for code, count := range raw {
+		if count != 0 {
+			counts[Status(-code)] = uint64(count)
+		}
+	}
+	return counts
+}
+
+// MarshalText gives JSON the name of the status.
+func (s Status) MarshalText() ([]byte, error) {
+	return []byte(s.String()), nil
+}
