@@ -64,9 +64,9 @@ func (p *Slabby) AllocateWithTimeout(timeout time.Duration) (SlabRef, error) {
 	return SlabRef{pool: p, ref: uint64(made.value)}, nil
 }
 
-// AllocateContext is Allocate for callers with a context: one that is done gets ctx.Err() and no slab.
-// Waiting is not available yet: where every slab is in use and the context could still wait, the error
-// matches ErrNotSupported and ErrOutOfMemory.
+// AllocateContext is Allocate for callers with a context: one that is done gets ctx.Err() and no
+// slab. Waiting is not available yet: where every slab is in use and the context could still wait,
+// the error matches ErrNotSupported and ErrOutOfMemory.
 func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 	if err := ctx.Err(); err != nil {
 		return SlabRef{}, err
@@ -78,7 +78,8 @@ func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 	return ref, err
 }
 
-// MustAllocate is Allocate for those who cannot go on without a slab: it panics with the error's story.
+// MustAllocate is Allocate for those who cannot go on without a slab: it panics with the error's
+// story.
 func (p *Slabby) MustAllocate() SlabRef {
 	ref, err := p.Allocate()
 	if err != nil {
@@ -88,8 +89,8 @@ func (p *Slabby) MustAllocate() SlabRef {
 }
 
 // Deallocate gives a slab of this pool back; every copy of the reference is stale from then on.
-// Errors: ErrDoubleDeallocation, ErrInvalidReference (forged, or of another pool), ErrPinned (nothing
-// changed), ErrMemoryCorruption (the slab is taken out of service).
+// Errors: ErrDoubleDeallocation, ErrInvalidReference (forged, or of another pool), ErrPinned
+// (nothing changed), ErrMemoryCorruption (the slab is taken out of service).
 func (p *Slabby) Deallocate(ref SlabRef) error {
 	status := C.slabby_release(p.c(), C.slabby_ref(ref.ref))
 	runtime.KeepAlive(p)
@@ -108,9 +109,9 @@ func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 	return err
 }
 
-// AllocateFast takes a slab known by its bare id, for those who need no reference. An id carries no
-// generation: after its release the same id may be another owner's, and a stale id cannot be told from
-// a fresh one. The slice has len == cap == slab size.
+// AllocateFast takes a slab known by its bare id, for those who need no reference. An id carries
+// no generation: after its release the same id may be another owner's, and a stale id cannot be
+// told from a fresh one. The slice has len == cap == slab size.
 func (p *Slabby) AllocateFast() ([]byte, int32, error) {
 	made := C.slabby_go_allocate_fast(p.c())
 	runtime.KeepAlive(p)
@@ -120,8 +121,8 @@ func (p *Slabby) AllocateFast() ([]byte, int32, error) {
 	return unsafe.Slice((*byte)(made.data), p.slabSize), int32(made.id), nil
 }
 
-// DeallocateFast gives a slab of AllocateFast back. Errors: ErrInvalidSlabID (out of range, or owned by
-// a reference), ErrDoubleDeallocation (the slab is free), ErrMemoryCorruption.
+// DeallocateFast gives a slab of AllocateFast back. Errors: ErrInvalidSlabID (out of range, or
+// owned by a reference), ErrDoubleDeallocation (the slab is free), ErrMemoryCorruption.
 func (p *Slabby) DeallocateFast(slabID int32) error {
 	status := C.slabby_deallocate_fast(p.c(), C.uint32_t(slabID))
 	runtime.KeepAlive(p)

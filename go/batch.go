@@ -19,8 +19,8 @@ import (
 	"unsafe"
 )
 
-// rawRefs lends arrays of bare references to batches: a []SlabRef holds Go pointers, which C must not
-// be shown.
+// rawRefs lends arrays of bare references to batches: a []SlabRef holds Go pointers, which C must
+// not be shown.
 var rawRefs = sync.Pool{New: func() any { return new([]C.slabby_ref) }}
 
 func borrowRaw(count int) *[]C.slabby_ref {
@@ -78,8 +78,8 @@ func (p *Slabby) checkBatch(count int) error {
 	}
 }
 
-// BatchDeallocate releases each slab as Deallocate would, in order, tries all, and returns the first
-// error met.
+// BatchDeallocate releases each slab as Deallocate would, in order, tries all, and returns the
+// first error met.
 func (p *Slabby) BatchDeallocate(refs []SlabRef) error {
 	_, err := p.DeallocateBatch(refs)
 	return err

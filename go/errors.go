@@ -52,8 +52,8 @@ func (s Status) String() string {
 	return "Status(" + strconv.Itoa(int(s)) + ")"
 }
 
-// StatusOf returns the status that an error carries: StatusOK for nil, and false for an error that is
-// not of this package.
+// StatusOf returns the status that an error carries: StatusOK for nil, and false for an error that
+// is not of this package.
 func StatusOf(err error) (Status, bool) {
 	if err == nil {
 		return StatusOK, true

@@ -12,7 +12,8 @@ import (
 )
 
 // newPool makes a pool that must be sound when the test ends.
-func newPool(t testing.TB, slabSize, capacity int, options ...slabby.AllocatorOption) *slabby.Slabby {
+func newPool(t testing.TB, slabSize, capacity int,
+	options ...slabby.AllocatorOption) *slabby.Slabby {
 	t.Helper()
 	pool, err := slabby.New(slabSize, capacity, options...)
 	if err != nil {

@@ -57,8 +57,8 @@ func (p *Slabby) liveSlab(raw *C.slabby_live) LiveSlab {
 	return live
 }
 
-// Finding is one thing that Verify found wrong. Offset, Expected and Found describe the first bad byte
-// where bytes are concerned.
+// Finding is one thing that Verify found wrong. Offset, Expected and Found describe the first bad
+// byte where bytes are concerned.
 type Finding struct {
 	Kind            FindingKind
 	Ref             SlabRef
@@ -69,8 +69,9 @@ type Finding struct {
 	Text            string
 }
 
-// Verify checks the pool against itself; an empty slice means that all is well. Allocations wait while
-// it works. "Every free slab lies in exactly one place" is judged only when nobody allocates meanwhile.
+// Verify checks the pool against itself; an empty slice means that all is well. Allocations wait
+// while it works. "Every free slab lies in exactly one place" is judged only when nobody allocates
+// meanwhile.
 func (p *Slabby) Verify() ([]Finding, error) {
 	raw := make([]C.slabby_finding, 16)
 	for {

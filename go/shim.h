@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What Go calls. Results come back by value, in small structs: an out-parameter would be a Go pointer,
- * and everything that such a pointer can reach would have to live on Go's heap.
+ * What Go calls. Results come back by value, in small structs: an out-parameter would be a Go
+ * pointer, and everything that such a pointer can reach would have to live on Go's heap.
  */
 #ifndef SLABBY_GO_SHIM_H
 #define SLABBY_GO_SHIM_H
@@ -41,7 +41,8 @@ static inline slabby_go_value slabby_go_allocate(slabby_allocator *allocator)
     return result;
 }
 
-static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *allocator, uint64_t timeout_ns)
+static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *allocator,
+                                                         uint64_t timeout_ns)
 {
     slabby_go_value result = {0, 0};
     result.status = slabby_allocate_timeout(&result.value, 0, allocator, timeout_ns);
@@ -106,8 +107,8 @@ static inline slabby_go_value slabby_go_reclaim(slabby_allocator *allocator)
     return result;
 }
 
-static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocator, const slabby_ref *refs,
-                                                      uint64_t count)
+static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocator,
+                                                      const slabby_ref *refs, uint64_t count)
 {
     slabby_go_value result = {0, 0};
     result.status = slabby_release_batch(&result.value, allocator, refs, count);
@@ -122,7 +123,8 @@ static inline slabby_go_pool slabby_go_create(uint64_t slab_size, uint64_t capac
     return result;
 }
 
-static inline slabby_go_pool slabby_go_adopt(uint64_t address, uint64_t instance_id, slabby_error *error)
+static inline slabby_go_pool slabby_go_adopt(uint64_t address, uint64_t instance_id,
+                                             slabby_error *error)
 {
     slabby_go_pool result = {0, 0};
     result.status = slabby_adopt(&result.allocator, address, instance_id, error);

@@ -18,8 +18,9 @@ import (
 	"runtime"
 )
 
-// Slabby is a pool. Make one with New; it is safe for concurrent use. A pool that is dropped without
-// Close is closed by the garbage collector; its memory stays until the last slab is released.
+// Slabby is a pool. Make one with New; it is safe for concurrent use. A pool that is dropped
+// without Close is closed by the garbage collector; its memory stays until the last slab is
+// released.
 type Slabby struct {
 	handle   *C.slabby_allocator
 	slabSize int
@@ -28,9 +29,9 @@ type Slabby struct {
 	logger     *slog.Logger
 }
 
-// New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory is
-// reserved, not touched. What cannot be had is refused with an *Error that names the value, the limit
-// and what to do.
+// New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory
+// is reserved, not touched. What cannot be had is refused with an *Error that names the value, the
+// limit and what to do.
 func New(slabSize, capacity int, options ...AllocatorOption) (*Slabby, error) {
 	var c config
 	for _, option := range options {
@@ -62,9 +63,10 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 	return own(made.allocator, c.logger), nil
 }
 
-// Adopt joins a pool that another language of this process has, from the two numbers of its handle. It
-// needs the build tag slabby_system: a core of its own refuses the handle with ErrAbiMismatch. Of the
-// options only WithLogger has a meaning here; others are refused, for they belong to the making.
+// Adopt joins a pool that another language of this process has, from the two numbers of its
+// handle. It needs the build tag slabby_system: a core of its own refuses the handle with
+// ErrAbiMismatch. Of the options only WithLogger has a meaning here; others are refused, for they
+// belong to the making.
 func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, error) {
 	var c config
 	for _, option := range options {
@@ -110,9 +112,9 @@ func abandon(a abandoned) {
 	C.slabby_abandon(a.handle)
 }
 
-// Close ends the pool: no allocation succeeds any more, by whatever language; live slabs stay readable
-// and are released as ever, and with the last one the memory goes back to the system. It returns at
-// once and may be called again.
+// Close ends the pool: no allocation succeeds any more, by whatever language; live slabs stay
+// readable and are released as ever, and with the last one the memory goes back to the system. It
+// returns at once and may be called again.
 func (p *Slabby) Close() error {
 	status := C.slabby_close(p.c())
 	if p != nil && p.logger != nil {
@@ -124,8 +126,8 @@ func (p *Slabby) Close() error {
 	return statusError(status)
 }
 
-// Handle returns the pool as two numbers, for another language of this process to adopt. It does not
-// keep the pool: the caller does, until the other side has adopted it.
+// Handle returns the pool as two numbers, for another language of this process to adopt. It does
+// not keep the pool: the caller does, until the other side has adopted it.
 func (p *Slabby) Handle() (address, instanceID uint64, err error) {
 	handle := C.slabby_go_handle_of(p.c())
 	runtime.KeepAlive(p)
@@ -156,7 +158,8 @@ func ABIVersion() uint32 {
 	return uint32(C.slabby_abi_version())
 }
 
-// InstanceID is unique to the loaded core: two bindings in a process that get the same value share it.
+// InstanceID is unique to the loaded core: two bindings in a process that get the same value share
+// it.
 func InstanceID() uint64 {
 	return uint64(C.slabby_instance_id())
 }

@@ -25,15 +25,15 @@ import (
 	"unsafe"
 )
 
-// SlabRef names one allocation of one slab. It is a value: copies are free, == compares, and after the
-// release every copy is stale. The zero SlabRef is never valid.
+// SlabRef names one allocation of one slab. It is a value: copies are free, == compares, and after
+// the release every copy is stale. The zero SlabRef is never valid.
 type SlabRef struct {
 	pool *Slabby
 	ref  uint64
 }
 
-// RefOf is the reference behind a number of SlabRef.Ref, as another language hands it over. Nothing is
-// checked here: whatever the number is, the calls that use it check it.
+// RefOf is the reference behind a number of SlabRef.Ref, as another language hands it over.
+// Nothing is checked here: whatever the number is, the calls that use it check it.
 func (p *Slabby) RefOf(ref uint64) SlabRef {
 	return SlabRef{pool: p, ref: ref}
 }
@@ -48,9 +48,9 @@ func (r SlabRef) Pool() *Slabby {
 	return r.pool
 }
 
-// GetBytes is the slab's memory, with len == cap == slab size, or nil where the reference is not valid
-// any more (Bytes says why). Nothing keeps another goroutine from releasing the slab meanwhile: Pin it
-// where that can happen.
+// GetBytes is the slab's memory, with len == cap == slab size, or nil where the reference is not
+// valid any more (Bytes says why). Nothing keeps another goroutine from releasing the slab
+// meanwhile: Pin it where that can happen.
 func (r SlabRef) GetBytes() []byte {
 	if r.pool == nil {
 		return nil
@@ -94,8 +94,8 @@ func (r SlabRef) IsValid() bool {
 	return valid != 0
 }
 
-// ID is the number of the slab in its pool, for people; stale references keep theirs. It is -1 where
-// the reference was never issued by its pool.
+// ID is the number of the slab in its pool, for people; stale references keep theirs. It is -1
+// where the reference was never issued by its pool.
 func (r SlabRef) ID() int32 {
 	if r.pool == nil {
 		return -1
@@ -116,8 +116,8 @@ func (r SlabRef) Release() error {
 	return r.pool.Deallocate(r)
 }
 
-// ReleaseDeferred is Release, but where pins are held the slab goes back with the last of them; until
-// then the reference serves for nothing but Unpin.
+// ReleaseDeferred is Release, but where pins are held the slab goes back with the last of them;
+// until then the reference serves for nothing but Unpin.
 func (r SlabRef) ReleaseDeferred() error {
 	if r.pool == nil {
 		return ErrInvalidReference

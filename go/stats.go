@@ -57,8 +57,8 @@ func (p *Slabby) Memory() (*MemoryUsage, error) {
 	return memory, nil
 }
 
-// HealthCheck is the state of the pool as an operator asks for it, or nil where there is none (Health
-// says why).
+// HealthCheck is the state of the pool as an operator asks for it, or nil where there is none
+// (Health says why).
 func (p *Slabby) HealthCheck() *HealthMetrics {
 	health, err := p.Health()
 	if err != nil {
@@ -67,8 +67,8 @@ func (p *Slabby) HealthCheck() *HealthMetrics {
 	return health
 }
 
-// Health is HealthCheck with the reason where there is none. The health window is not available yet:
-// the error is ErrNotSupported. LastGCDuration is the last pause of Go's garbage collector.
+// Health is HealthCheck with the reason where there is none. The health window is not available
+// yet: the error is ErrNotSupported. LastGCDuration is the last pause of Go's garbage collector.
 func (p *Slabby) Health() (*HealthMetrics, error) {
 	raw := C.slabby_health{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_health{}))}
 	status := C.slabby_get_health(&raw, p.c())

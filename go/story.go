@@ -28,9 +28,9 @@ func coreText(ask func(buffer *C.char, capacity C.uint64_t, length *C.uint64_t) 
 	}
 }
 
-// Explain tells the story of one case: which pool, which slab, what the reference says and what the
-// slab is. ref may be the zero SlabRef. The text is built from the state of now, which may have moved
-// on since. An error of another package explains itself.
+// Explain tells the story of one case: which pool, which slab, what the reference says and what
+// the slab is. ref may be the zero SlabRef. The text is built from the state of now, which may
+// have moved on since. An error of another package explains itself.
 func (p *Slabby) Explain(err error, ref SlabRef) string {
 	status, known := StatusOf(err)
 	if !known {
@@ -58,7 +58,8 @@ func (r SlabRef) String() string {
 	return text
 }
 
-// AllocationStack is where the slab was allocated, or "" where that was not recorded (Stack says why).
+// AllocationStack is where the slab was allocated, or "" where that was not recorded (Stack says
+// why).
 func (r SlabRef) AllocationStack() string {
 	text, err := r.Stack()
 	if err != nil {
@@ -67,8 +68,8 @@ func (r SlabRef) AllocationStack() string {
 	return text
 }
 
-// Stack is AllocationStack with the reason where there is none. Recording stacks is not available yet:
-// the error is ErrNotSupported.
+// Stack is AllocationStack with the reason where there is none. Recording stacks is not available
+// yet: the error is ErrNotSupported.
 func (r SlabRef) Stack() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_stack(b, c, l, r.pool.c(), C.slabby_ref(r.ref))
@@ -77,7 +78,8 @@ func (r SlabRef) Stack() (string, error) {
 	return text, err
 }
 
-// SetLabel keeps a value of the caller's with the slab until its release: a request number, an index.
+// SetLabel keeps a value of the caller's with the slab until its release: a request number, an
+// index.
 func (r SlabRef) SetLabel(label uint64) error {
 	status := C.slabby_set_label(r.pool.c(), C.slabby_ref(r.ref), C.uint64_t(label))
 	runtime.KeepAlive(r.pool)

@@ -16,7 +16,8 @@ import (
 	slabby "github.com/slabby/slabby/go"
 )
 
-// What New refuses comes with the status, the value, its limits and words, and the sentinel matches.
+// What New refuses comes with the status, the value, its limits and words, and the sentinel
+// matches.
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	cases := []struct {
 		name               string
