@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy of the tree to break on purpose, and the tools of bindings/gen run inside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the contract's tools read and write.
+FOLDERS = ("bindings", "core", "docs", "go", "python", "swig")
+NEVER = shutil.ignore_patterns("__pycache__", "*.so*", "*.o", "build", ".cache", "*.egg-info")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    text: str
+
+    def failed(self) -> list[str]:
+        """The lines below each failed check, and failures without a check."""
+        lines = self.text.splitlines()
+        return [line.strip() for line in lines if line.startswith(("FAILED", "        "))]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree of its own below `root`."""
+
+    root: Path
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Edits a file; `old` must stand there exactly once, or the test means nothing."""
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{path} has {text.count(old)} times {old!r}"
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+    def line_of(self, path: str, text: str) -> int:
+        """The number of the first line that begins with `text`."""
+        lines = (self.root / path).read_text(encoding="utf-8").splitlines()
+        return next(at for at, line in enumerate(lines, start=1) if line.startswith(text))
+
+    def run(self, tool: str, *arguments: str, bare: bool = False) -> Outcome:
+        """Runs a tool of bindings/gen; bare: without site packages and without other programs."""
+        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+        if bare:
+            environment["PATH"] = str(self.root / "no-programs-here")
+        command = [sys.executable, *(["-S"] if bare else []), f"bindings/gen/{tool}", *arguments]
+        done = subprocess.run(
+            command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+        )
+        return Outcome(done.returncode, done.stdout + done.stderr)
+
+    def check(self, *arguments: str, bare: bool = True) -> Outcome:
+        return self.run("check.py", *arguments, bare=bare)
+
+
+def copy_folders(source: Path, target: Path) -> None:
+    for folder in FOLDERS:
+        if (source / folder).is_dir():
+            shutil.copytree(source / folder, target / folder, ignore=NEVER)
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pristine")
+    copy_folders(ROOT, root)
+    return root
+
+
+@pytest.fixture
+def tree(pristine: Path, tmp_path: Path) -> Tree:
+    root = tmp_path / "a tree"
+    copy_folders(pristine, root)
+    return Tree(root)

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""check.py passes on the tree as it is and names the place of everything that is broken in it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Tree
+
+CONTRACT = "bindings/contract.toml"
+HEADER = "core/include/slabby/slabby.h"
+CODES = "core/include/slabby/codes.h"
+MAP = "core/slabby.map"
+
+
+def entry(function: str) -> str:
+    """Where the contract's entry of a function begins."""
+    return f'[[function]]\nname = "{function}"\n'
+
+
+def need(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+# The tree that is checked in has not drifted, by the judgement of every tool at hand.
+def test_clean_tree_passes(tree: Tree) -> None:
+    outcome = tree.check(bare=False)
+    assert outcome.status == 0, outcome.text
+    assert "ok      generated files are up to date" in outcome.text
+
+
+# With Python alone each missing tool costs one line with the reason, and nothing else.
+def test_missing_tools_are_skipped_with_the_reason(tree: Tree) -> None:
+    outcome = tree.check(bare=True)
+    assert outcome.status == 0, outcome.text
+    for program in ("gcc", "g++", "clang", "clang++", "swig"):
+        assert f"{program} is not installed" in outcome.text
+    assert "skip    cffi parses the header: cffi is not installed" in outcome.text
+
+
+# (what is broken, file, old text, new text, what the check must say)
+BREAKAGES = [
+    (
+        "a statistic is renamed in the contract",
+        CONTRACT,
+        'name = "used_slabs"',
+        'name = "busy_slabs"',
+        "slabby_stats has 'uint64_t used_slabs' where the contract has 'uint64_t busy_slabs'",
+    ),
+    (
+        "a statistic is renamed in the header",
+        HEADER,
+        "    uint64_t heap_fallbacks;\n",
+        "    uint64_t heap_falls;\n",
+        "slabby_stats has 'uint64_t heap_falls' where the contract has 'uint64_t heap_fallbacks'",
+    ),
+    (
+        "a field of the header has another type",
+        HEADER,
+        "    double error_rate;\n",
+        "    int64_t error_rate;\n",
+        "slabby_health has 'int64_t error_rate' where the contract has 'double error_rate'",
+    ),
+    (
+        "the header has a field more",
+        HEADER,
+        "    uint64_t heap_bytes;\n} slabby_memory;",
+        "    uint64_t heap_bytes;\n    uint64_t spare;\n} slabby_memory;",
+        "slabby_memory ends with 'uint64_t spare', which bindings/contract.toml lacks",
+    ),
+    (
+        "the header has a field less",
+        HEADER,
+        "    uint64_t heap_bytes;\n} slabby_memory;",
+        "} slabby_memory;",
+        "slabby_memory lacks 'uint64_t heap_bytes' of bindings/contract.toml",
+    ),
+    (
+        "a status is removed from the end",
+        CONTRACT,
+        (
+            '[[status]]\nname = "AbiMismatch"\ncode = -27\npython = "ImportError"\n'
+            'message = "the other side was built for another core"\n'
+        ),
+        "",
+        "function 'slabby_adopt': status 'AbiMismatch' does not exist",
+    ),
+    (
+        "a status is renumbered",
+        CONTRACT,
+        "code = -24\n",
+        "code = -40\n",
+        "status 'Busy': code -40 where -24 is due",
+    ),
+    (
+        "two statuses share a code",
+        CONTRACT,
+        "code = -24\n",
+        "code = -23\n",
+        "status 'Busy': code -23 is taken by 'Closed'",
+    ),
+    (
+        "an option's default is out of range",
+        CONTRACT,
+        "default = 16\nminimum = 1\nmaximum = 4096\n",
+        "default = 5000\nminimum = 1\nmaximum = 4096\n",
+        "option 'guard_slots': default 5000 is outside 1 to 4096",
+    ),
+    (
+        "an option's limits are swapped",
+        CONTRACT,
+        "default = 1\nminimum = 1\nmaximum = 1000\n",
+        "default = 1\nminimum = 1000\nmaximum = 1\n",
+        "option 'circuit_breaker_probes': minimum 1000 is above maximum 1",
+    ),
+    (
+        "an option's number is taken",
+        CONTRACT,
+        'name = "prefault"\nid = 33\n',
+        'name = "prefault"\nid = 32\n',
+        "option 'prefault': id 32 is taken by 'huge_pages'",
+    ),
+    (
+        "an option's enumeration does not exist",
+        CONTRACT,
+        'enum = "corruption_policy"\n',
+        'enum = "policy"\n',
+        "option 'corruption_policy': enum 'policy' does not exist",
+    ),
+    (
+        "an option has a flag in the place of a number",
+        CONTRACT,
+        'name = "prefault"\nid = 33\n',
+        'name = "prefault"\nid = true\n',
+        "option 'prefault': `id` is True and must be a whole number",
+    ),
+    (
+        "an entry has a key that nobody reads",
+        CONTRACT,
+        'name = "prefault"\nid = 33\n',
+        'name = "prefault"\nid = 33\nwarm = 1\n',
+        "option 'prefault': unknown key `warm`",
+    ),
+    (
+        "a conflict names an option that does not exist",
+        CONTRACT,
+        'options = ["guard_pages", "huge_pages"]',
+        'options = ["guard_pages", "big_pages"]',
+        "option 'big_pages' does not exist",
+    ),
+    (
+        "a prototype loses its entry",
+        CONTRACT,
+        entry("slabby_trim"),
+        entry("slabby_prune"),
+        "slabby_trim has no [[function]] entry in bindings/contract.toml",
+    ),
+    (
+        "an entry loses its prototype",
+        HEADER,
+        "slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);\n",
+        "",
+        "function 'slabby_trim' is not declared in core/include/slabby/slabby.h",
+    ),
+    (
+        "a comment loses a status",
+        HEADER,
+        "TooManyPins (4,095 are held).",
+        "and no other.",
+        "slabby_pin: its [[function]] entry lists TooManyPins, the comment does not name it",
+    ),
+    (
+        "a comment gains a status",
+        HEADER,
+        "TooManyPins (4,095 are held).",
+        "TooManyPins (4,095 are held), Timeout.",
+        "slabby_pin: the comment names Timeout, its [[function]] entry does not; add it",
+    ),
+    (
+        "a comment names a status that does not exist",
+        HEADER,
+        "TooManyPools, NoSystemMemory.",
+        "TooManySlabs, NoSystemMemory.",
+        "slabby_create: the comment's 'TooManySlabs' is no status of bindings/contract.toml",
+    ),
+    (
+        "a comment mentions a function that does not exist",
+        HEADER,
+        "one more owner; each owner calls slabby_destroy or slabby_abandon once",
+        "one more owner; each owner calls slabby_finish once",
+        "the comment mentions slabby_finish, which is not declared",
+    ),
+    (
+        "a function is called signal-safe in one place only",
+        CONTRACT,
+        entry("slabby_size") + "blocks = false\nsignal_safe = true\n",
+        entry("slabby_size") + "blocks = false\nsignal_safe = false\n",
+        "slabby_size: the comment says that it is signal-safe, the contract disagrees",
+    ),
+    (
+        "a generated file is edited by hand",
+        CODES,
+        "    SLABBY_CLOSED = -23,",
+        "    SLABBY_CLOSED = -99,",
+        "is '    SLABBY_CLOSED = -99,', should be '    SLABBY_CLOSED = -23,'",
+    ),
+    (
+        "a symbol is missing from the linker's list",
+        MAP,
+        "    slabby_release;\n",
+        "",
+        "core/slabby.map: slabby_release is declared in core/include/slabby/slabby.h but missing",
+    ),
+    (
+        "the linker's list exports everything",
+        MAP,
+        "local:\n    *;\n",
+        "",
+        "core/slabby.map: is not one node SLABBY_0",
+    ),
+]
+
+
+# Each drift is found, and the message names the place.
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [case[1:] for case in BREAKAGES],
+    ids=[case[0] for case in BREAKAGES],
+)
+def test_breakage_is_named(tree: Tree, path: str, old: str, new: str, expected: str) -> None:
+    tree.replace(path, old, new)
+    outcome = tree.check()
+    assert outcome.status == 1, outcome.text
+    assert any(expected in line for line in outcome.failed()), outcome.text
+
+
+# A place in the header is file:line of the prototype, so that an editor can jump there.
+def test_message_carries_the_line_of_the_prototype(tree: Tree) -> None:
+    tree.replace(CONTRACT, entry("slabby_trim"), entry("slabby_prune"))
+    line = tree.line_of(HEADER, "slabby_status slabby_trim(")
+    assert f"{HEADER}:{line}: slabby_trim has no" in tree.check().text
+
+
+# What is valid C but not C++ must not enter the header.
+def test_header_must_compile_as_cplusplus(tree: Tree) -> None:
+    need("g++")
+    tree.replace(
+        HEADER,
+        "slabby_retain(slabby_allocator *allocator)",
+        "slabby_retain(slabby_allocator *this)",
+    )
+    outcome = tree.check(bare=False)
+    assert outcome.status == 1
+    assert "FAILED  g++ compiles the header alone as c++17" in outcome.text
+
+
+# cffi knows the types of stdint.h and no others.
+def test_header_must_parse_with_cffi(tree: Tree) -> None:
+    pytest.importorskip("cffi")
+    tree.replace(HEADER, "uint64_t slabby_instance_id(void);", "time_t slabby_instance_id(void);")
+    outcome = tree.check(bare=False)
+    assert outcome.status == 1
+    assert "FAILED  cffi parses the header" in outcome.text
+
+
+# SWIG would leave out what it does not understand; the check finds that.
+def test_header_must_parse_with_swig(tree: Tree) -> None:
+    need("swig")
+    tree.replace(
+        HEADER,
+        "uint64_t slabby_instance_id(void);",
+        "#ifndef SWIG\nuint64_t slabby_instance_id(void);\n#endif",
+    )
+    outcome = tree.check(bare=False)
+    assert outcome.status == 1
+    assert "SWIG does not wrap slabby_instance_id" in outcome.text
+
+
+# An attribute, or whatever else the tools cannot read as a prototype, is not passed over.
+def test_unreadable_prototype_is_an_error(tree: Tree) -> None:
+    tree.replace(
+        HEADER,
+        "uint32_t slabby_abi_version(void);",
+        "uint32_t slabby_abi_version(void) __attribute__((const));",
+    )
+    outcome = tree.check()
+    assert outcome.status == 1
+    assert f"{HEADER}: 65 lines look like prototypes, 64 could be read" in outcome.text
+
+
+def build_library(tree: Tree, path: Path, names: list[str]) -> None:
+    """A shared library that exports `names`; what they do is of no concern here."""
+    code = "".join(f"int {name}(void); int {name}(void) {{ return 0; }}\n" for name in names)
+    command = ["cc", "-shared", "-fPIC", "-nostdlib", "-x", "c", "-", "-o", str(path)]
+    subprocess.run(command, input=code, text=True, check=True, cwd=tree.root)
+
+
+# --library compares what a built library exports with what the header declares.
+def test_library_exports_equal_the_header(tree: Tree, tmp_path: Path) -> None:
+    need("cc", "nm")
+    text = (tree.root / MAP).read_text(encoding="utf-8").split("global:")[1].split("local:")[0]
+    names = [name.strip(" ;") for name in text.split("\n") if name.strip()]
+    library = tmp_path / "library.so"
+    build_library(tree, library, names)
+    assert tree.check("--library", str(library), bare=False).status == 0
+    names.remove("slabby_pin")
+    build_library(tree, library, [*names, "slabby_secret"])
+    outcome = tree.check("--library", str(library), bare=False)
+    assert outcome.status == 1
+    assert f"{library}: slabby_pin is declared in {HEADER} but missing here" in outcome.text
+    assert f"{library}: slabby_secret stands here but is not declared in {HEADER}" in outcome.text

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""generate.py writes what is missing, says so, and compares without writing."""
+
+from __future__ import annotations
+
+from conftest import Tree
+
+CODES = "core/include/slabby/codes.h"
+CONTRACT = "bindings/contract.toml"
+
+
+# Writing puts an edited and a missing file right, and leaves the others alone.
+def test_generate_repairs_and_reports(tree: Tree) -> None:
+    wanted = (tree.root / CODES).read_bytes()
+    tree.replace(CODES, "SLABBY_PINNED = -16", "SLABBY_PINNED = -61")
+    (tree.root / "docs/contract.md").unlink()
+    outcome = tree.run("generate.py", "c", "docs")
+    assert outcome.status == 0, outcome.text
+    assert f"wrote     {CODES}" in outcome.text
+    assert "wrote     docs/contract.md" in outcome.text
+    assert "unchanged core/slabby.map" in outcome.text
+    assert (tree.root / CODES).read_bytes() == wanted
+    assert tree.run("generate.py", "--check").status == 0
+
+
+# --check names the file and the first line that differs, and writes nothing.
+def test_check_names_the_line(tree: Tree) -> None:
+    tree.replace(CODES, "    SLABBY_PINNED = -16,", "    SLABBY_PINNED = -61,")
+    edited = (tree.root / CODES).read_bytes()
+    line = tree.line_of(CODES, "    SLABBY_PINNED = -61,")
+    outcome = tree.run("generate.py", "--check", "c")
+    assert outcome.status == 1
+    assert f"{CODES}:{line}: is '    SLABBY_PINNED = -61,'" in outcome.text
+    assert (tree.root / CODES).read_bytes() == edited
+
+
+# A lost final newline is a difference too.
+def test_check_sees_a_missing_final_newline(tree: Tree) -> None:
+    file = tree.root / CODES
+    file.write_bytes(file.read_bytes().removesuffix(b"\n"))
+    outcome = tree.run("generate.py", "--check", "c")
+    assert outcome.status == 1
+    assert f"{CODES}:" in outcome.text
+
+
+# What the contract says reaches C and the documentation.
+def test_new_status_reaches_the_outputs(tree: Tree) -> None:
+    last = 'message = "the other side was built for another core"\n'
+    added = '\n[[status]]\nname = "TooWarm"\ncode = -28\npython = "OSError"\nmessage = "cool it"\n'
+    tree.replace(CONTRACT, last, last + added)
+    assert tree.run("generate.py", "c", "docs").status == 0
+    assert "    SLABBY_TOO_WARM = -28\n" in (tree.root / CODES).read_text(encoding="utf-8")
+    source = (tree.root / "core/src/slabby_contract.c").read_text(encoding="utf-8")
+    assert '{SLABBY_TOO_WARM, "TooWarm",' in source
+    page = (tree.root / "docs/contract.md").read_text(encoding="utf-8")
+    assert "| `SLABBY_TOO_WARM` | `TooWarmError` (OSError) | `ErrTooWarm` | cool it |" in page
+
+
+# A broken contract is refused before anything is written.
+def test_broken_contract_writes_nothing(tree: Tree) -> None:
+    before = (tree.root / CODES).read_bytes()
+    tree.replace(CONTRACT, 'name = "prefault"\nid = 33\n', 'name = "prefault"\nid = 35\n')
+    outcome = tree.run("generate.py")
+    assert outcome.status == 1
+    assert "option 'prefault': id 35 where 33 is due" in outcome.text
+    assert (tree.root / CODES).read_bytes() == before
+
+
+# Names that do not exist are refused with those that do.
+def test_unknown_output_is_refused(tree: Tree) -> None:
+    outcome = tree.run("generate.py", "cobol")
+    assert outcome.status == 2
+    assert "no output is called 'cobol'; there are: c, docs" in outcome.text
+
+
+# A listed module that is not there is an error that names it.
+def test_missing_module_is_named(tree: Tree) -> None:
+    tree.replace(
+        "bindings/gen/generate.py", '    "gen_docs",\n', '    "gen_docs",\n    "gen_ada",\n'
+    )
+    outcome = tree.run("generate.py", "ada")
+    assert outcome.status == 1
+    assert "there is no bindings/gen/gen_ada.py" in outcome.text
