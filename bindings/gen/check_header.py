@@ -121,7 +121,8 @@ def _compare(snapshot: Snapshot, struct: Struct) -> Iterator[str]:
     wanted = [*head, *(_wanted(field) for field in snapshot.fields)]
     for found, due in zip(struct.members, wanted):
         if found != due:
-            yield f"{place} has {_spell_member(found)!r} where the contract has {_spell_member(due)!r}"
+            is_due = f"where the contract has {_spell_member(due)!r}"
+            yield f"{place} has {_spell_member(found)!r} {is_due}"
             return
     for member in struct.members[len(wanted) :]:
         yield f"{place} ends with {_spell_member(member)!r}, which {CONTRACT_PATH} lacks; add it"

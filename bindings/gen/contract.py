@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loads bindings/contract.toml into typed records and refuses a contract that contradicts itself."""
+"""Loads bindings/contract.toml into typed records; one that contradicts itself is refused."""
 
 from __future__ import annotations
 

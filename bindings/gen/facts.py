@@ -35,7 +35,7 @@ def _cited(header: Header, prototype: Prototype) -> list[str]:
 
 
 def statuses(header: Header, prototype: Prototype) -> list[str]:
-    """The statuses that the comment names, in its order. Those of a shared comment come together."""
+    """The statuses that the comment names, in its order; a shared comment speaks for all."""
     clause = prototype.comment.returns_clause()
     found: list[str] = []
     removed: set[str] = set()
