@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ways by which a C or C++ program outside the tree gets the library."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, run
+
+HERE = Path(__file__).resolve().parent
+PROGRAM = HERE / "program.c"
+COMPILERS = {
+    "C": ["cc", "-std=c11", "-x", "c"],
+    "CXX": ["c++", "-std=c++17", "-x", "c++"],
+}
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+
+languages = pytest.mark.parametrize("language", ["C", "CXX"])
+
+
+def cmake_consumer(build: Path, source: Path, **settings: str | Path) -> Path:
+    """Configures and builds tests/package/consumer; returns the program."""
+    definitions = [f"-D{name}={value}" for name, value in {"SOURCE": source, **settings}.items()]
+    run(["cmake", "-G", "Ninja", "-S", HERE / "consumer", "-B", build, *definitions])
+    run(["cmake", "--build", build])
+    return build / "program"
+
+
+def pkg_config(prefix: Path, *flags: str) -> list[str]:
+    search = str(prefix / "lib/pkgconfig")
+    return shlex.split(run(["pkg-config", *flags, "slabby"], PKG_CONFIG_PATH=search))
+
+
+@languages
+@pytest.mark.parametrize("target", ["slabby::slabby", "slabby::static"])
+def test_find_package(prefix: Path, tmp_path: Path, language: str, target: str) -> None:
+    program = cmake_consumer(
+        tmp_path, PROGRAM, CMAKE_PREFIX_PATH=prefix, LANGUAGE=language, TARGET=target, VERSION="0.1"
+    )
+    assert run([program]) == "OK\n"
+
+
+def test_find_package_refuses_another_minor_version(prefix: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match='compatible with requested.*"0.2"'):
+        cmake_consumer(
+            tmp_path,
+            PROGRAM,
+            CMAKE_PREFIX_PATH=prefix,
+            LANGUAGE="C",
+            TARGET="slabby::slabby",
+            VERSION="0.2",
+        )
+
+
+def test_as_part_of_another_project(tmp_path: Path) -> None:
+    program = cmake_consumer(
+        tmp_path, PROGRAM, SUBDIRECTORY=ROOT, LANGUAGE="C", TARGET="slabby::slabby"
+    )
+    assert run([program]) == "OK\n"
+
+
+@languages
+def test_pkg_config(prefix: Path, tmp_path: Path, language: str) -> None:
+    program = tmp_path / "program"
+    flags = pkg_config(prefix, "--cflags")
+    libraries = pkg_config(prefix, "--libs")
+    run([*COMPILERS[language], *WARNINGS, *flags, PROGRAM, "-x", "none", *libraries, "-o", program])
+    assert run([program], LD_LIBRARY_PATH=str(prefix / "lib")) == "OK\n"
+
+
+def test_pkg_config_static(prefix: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    flags = [*pkg_config(prefix, "--cflags"), "-static"]
+    libraries = pkg_config(prefix, "--static", "--libs")
+    run([*COMPILERS["C"], *WARNINGS, *flags, PROGRAM, "-x", "none", *libraries, "-o", program])
+    assert run([program]) == "OK\n"
+
+
+@languages
+def test_drop_in(drop_in: Path, tmp_path: Path, language: str) -> None:
+    """One command compiles the library; the program includes the header beside it."""
+    (tmp_path / "slabby").symlink_to(drop_in)
+    library, program = tmp_path / "slabby.o", tmp_path / "program"
+    run(["cc", "-std=c11", "-O2", *WARNINGS, "-c", drop_in / "slabby.c", "-o", library])
+    run(
+        [*COMPILERS[language], *WARNINGS, f"-I{tmp_path}", PROGRAM]
+        + ["-x", "none", library, "-pthread", "-o", program]
+    )
+    assert run([program]) == "OK\n"
+
+
+@languages
+def test_installed_header_stands_alone(prefix: Path, tmp_path: Path, language: str) -> None:
+    source = tmp_path / "header.c"
+    source.write_text("#include <slabby/slabby.h>\n#include <slabby/slabby.h>\n", encoding="utf-8")
+    run([*COMPILERS[language], *WARNINGS, f"-I{prefix}/include", "-fsyntax-only", source])
+
+
+def test_library_exports_the_header_and_nothing_else(prefix: Path) -> None:
+    library = prefix / "lib/libslabby.so.0"
+    run([sys.executable, ROOT / "bindings/gen/check.py", "--library", library])
+    assert "[libslabby.so.0]" in run(["readelf", "-d", library])
+
+
+def readme_blocks(language: str) -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_readme_example(prefix: Path, tmp_path: Path) -> None:
+    """The C program of the README compiles without a warning and prints what the README says."""
+    blocks = readme_blocks("c")
+    assert blocks, "README.md has no C example"
+    for number, text in enumerate(blocks):
+        source, program = tmp_path / f"{number}.c", tmp_path / f"{number}"
+        source.write_text(text, encoding="utf-8")
+        flags = pkg_config(prefix, "--cflags", "--libs")
+        run(["cc", "-std=c11", *WARNINGS, source, *flags, "-o", program])
+        printed = run([program], LD_LIBRARY_PATH=str(prefix / "lib"))
+        assert printed.splitlines() == re.findall(r"/\* prints: (.*?) \*/", text)
+
+
+def test_readme_one_command(drop_in: Path, tmp_path: Path) -> None:
+    """The README's command for the drop-in compiles the README's program."""
+    command = next(block for block in readme_blocks("sh") if "slabby.c" in block)
+    line = next(line for line in command.splitlines() if line.startswith("cc "))
+    (tmp_path / "slabby").symlink_to(drop_in)
+    for name in ("slabby.c", "slabby.h"):
+        (tmp_path / name).symlink_to(drop_in / name)
+    (tmp_path / "program.c").write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
+    subprocess.run([*shlex.split(line), "-I."], cwd=tmp_path, check=True)
+    assert run([tmp_path / "program"]) == "OK\n"
