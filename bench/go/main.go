@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Bench measures the pool against other ways to get a buffer in Go. All contestants take turns in every
+// round, since the machine's speed drifts: believe the ratios, not the times.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// contestant takes a buffer of `size` bytes, touches it, and gives it back, checking every answer.
+type contestant struct {
+	name string
+	// open prepares; the returned worker may be used by one goroutine, close ends it all.
+	open func(size int) (work func() worker, close func() error, err error)
+}
+
+// worker is one goroutine's way to buffers.
+type worker interface {
+	// take gets a buffer and puts it into a place of the caller's set.
+	take(place int) error
+	// give returns the buffer in that place.
+	give(place int) error
+}
+
+// The workloads; each says how many buffers one worker holds at most.
+type workload struct {
+	name       string
+	goroutines int
+	held       int
+}
+
+type result struct {
+	name  string
+	times []float64
+}
+
+var contestants []contestant
+
+func main() {
+	rounds := flag.Int("rounds", 20, "rounds, each with every contestant")
+	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
+	flag.Parse()
+	fmt.Printf("%s, %s/%s, %d processors; %d rounds of %d pairs, contestants in turn\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), *rounds, *operations)
+	fmt.Println("a pair takes a buffer, writes its first byte, gives it back; every error ends the run")
+	for _, size := range []int{64, 4096, 65536} {
+		for _, load := range []workload{
+			{"tight", 1, 1},
+			{"burst of 64", 1, 64},
+			{"parallel", runtime.GOMAXPROCS(0), 1},
+			{"8 goroutines", 8, 8},
+		} {
+			results, err := measure(size, load, *rounds, *operations)
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "bench: %s, %d bytes: %v\n", load.name, size, err)
+				os.Exit(1)
+			}
+			report(size, load, results)
+		}
+	}
+}
+
+// measure returns the times of a pair in ns, one a round, for each contestant.
+func measure(size int, load workload, rounds, operations int) ([]result, error) {
+	results := make([]result, len(contestants))
+	runs := make([]func() error, len(contestants))
+	for at, c := range contestants {
+		work, end, err := c.open(size)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		defer end()
+		results[at].name = c.name
+		workers := make([]worker, load.goroutines)
+		for i := range workers {
+			workers[i] = work()
+		}
+		runs[at] = func() error { return together(workers, load.held, operations/load.goroutines) }
+	}
+	for round := range rounds + 1 {
+		for at, run := range runs {
+			started := time.Now()
+			if err := run(); err != nil {
+				return nil, fmt.Errorf("%s: %w", results[at].name, err)
+			}
+			// The first round warms up.
+			if round > 0 {
+				pairs := float64(operations / load.goroutines * load.goroutines)
+				results[at].times = append(results[at].times, float64(time.Since(started))/pairs)
+			}
+		}
+	}
+	return results, nil
+}
+
+// together runs all workers at once and returns the first error.
+func together(workers []worker, held, pairs int) error {
+	done := make(chan error, len(workers))
+	for _, w := range workers {
+		go func() { done <- pairsOf(w, held, pairs) }()
+	}
+	var first error
+	for range workers {
+		if err := <-done; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func pairsOf(w worker, held, pairs int) error {
+	for ; pairs > 0; pairs -= held {
+		count := min(held, pairs)
+		for place := range count {
+			if err := w.take(place); err != nil {
+				return err
+			}
+		}
+		for place := range count {
+			if err := w.give(place); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func report(size int, load workload, results []result) {
+	fmt.Printf("\n%d bytes, %s\n", size, load.name)
+	fmt.Printf("  %-28s %10s  %-19s  %s\n", "", "median ns", "quartiles", "x of Allocate")
+	ours := median(results[0].times)
+	for _, r := range results {
+		slices.Sort(r.times)
+		spread := fmt.Sprintf("%.1f - %.1f", r.times[len(r.times)/4], r.times[len(r.times)*3/4])
+		fmt.Printf("  %-28s %10.1f  %-19s  %.2f\n", r.name, median(r.times), spread,
+			median(r.times)/ours)
+	}
+}
+
+func median(times []float64) float64 {
+	sorted := slices.Sorted(slices.Values(times))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}

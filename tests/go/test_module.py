@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a Go programmer does outside of the checkout: get, build, vendor, build again, and the rest.
+
+The module comes from a file tree laid out like a module proxy, so no network is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = "github.com/slabby/slabby/go"
+VERSION = "v0.1.0"
+NEEDS_CGO = "slabby_needs_cgo_set_CGO_ENABLED_1_and_install_a_C_compiler"
+PROGRAM = """\
+package main
+
+import (
+	"fmt"
+	"os"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+func main() {
+	pool, err := slabby.New(4096, 16)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	ref, err := pool.Allocate()
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(slabby.Version(), len(ref.GetBytes()), ref.Release(), pool.Close())
+}
+"""
+LIBRARY = """\
+package main
+
+import "C"
+
+import slabby "github.com/slabby/slabby/go"
+
+//export program_core
+func program_core() uint64 { return slabby.InstanceID() }
+
+func main() {}
+"""
+
+
+def module_files() -> list[Path]:
+    """What the module's zip holds: the regular files of its folder."""
+    return sorted(path for path in (ROOT / "go").rglob("*") if path.is_file())
+
+
+def make_proxy(folder: Path) -> None:
+    versions = folder / MODULE / "@v"
+    versions.mkdir(parents=True)
+    (versions / "list").write_text(VERSION + "\n")
+    (versions / f"{VERSION}.info").write_text('{"Version": "%s"}\n' % VERSION)
+    shutil.copy(ROOT / "go" / "go.mod", versions / f"{VERSION}.mod")
+    with zipfile.ZipFile(versions / f"{VERSION}.zip", "w") as archive:
+        for path in module_files():
+            name = path.relative_to(ROOT / "go").as_posix()
+            archive.write(path, f"{MODULE}@{VERSION}/{name}")
+        # The go command adds the repository's licence to a module below its root.
+        archive.write(ROOT / "LICENSE", f"{MODULE}@{VERSION}/LICENSE")
+
+
+class Program:
+    """A user's program in a folder of its own, with module and build caches of its own."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.folder = scratch / "a user's program"
+        self.folder.mkdir()
+        make_proxy(scratch / "proxy")
+        self.environment = os.environ | {
+            "GOPROXY": (scratch / "proxy").as_uri(),
+            "GOSUMDB": "off",
+            "GONOSUMDB": "*",
+            "GOFLAGS": "-modcacherw -buildvcs=false",
+            "GOWORK": "off",
+            "GOTOOLCHAIN": "local",
+            "GOMODCACHE": str(scratch / "modules"),
+            "CGO_ENABLED": "1",
+        }
+        (self.folder / "main.go").write_text(PROGRAM)
+
+    def run(self, *command: str, fails: bool = False, **environment: str) -> str:
+        """The output of a command in the program's folder, which must end as expected."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.stdout}"
+        return done.stdout
+
+    def built(self, *flags: str, **environment: str) -> str:
+        self.run("go", "build", "-o", "program", *flags, ".", **environment)
+        return self.run("./program").strip()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """A program that got the module."""
+    if shutil.which("go") is None:
+        pytest.skip("go is not on PATH")
+    made = Program(tmp_path_factory.mktemp("go with a space"))
+    made.run("go", "mod", "init", "example.org/program")
+    made.run("go", "get", f"{MODULE}@{VERSION}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def vendored(program: Program) -> Program:
+    """The same program after `go mod vendor`, which can reach no module any more."""
+    program.run("go", "mod", "vendor")
+    program.environment |= {"GOPROXY": "off", "GOMODCACHE": str(program.folder / "nothing")}
+    return program
+
+
+def test_get_and_build(program: Program) -> None:
+    assert program.built() == "0.1.0 4096 <nil> <nil>"
+
+
+def test_race_build(program: Program) -> None:
+    assert program.built("-race") == "0.1.0 4096 <nil> <nil>"
+
+
+def test_without_cgo_the_error_says_what_to_do(program: Program) -> None:
+    output = program.run("go", "build", "-o", "none", ".", fails=True, CGO_ENABLED="0")
+    assert NEEDS_CGO in output
+    assert "exclude all Go files" not in output and "C source files" not in output
+
+
+def test_a_library_keeps_the_core_to_itself(program: Program) -> None:
+    folder = program.folder / "library"
+    folder.mkdir()
+    (folder / "main.go").write_text(LIBRARY)
+    program.run("go", "build", "-buildmode=c-shared", "-o", "library.so", "./library")
+    symbols = [line.split()[-1] for line in program.run("nm", "-D", "library.so").splitlines()]
+    assert "program_core" in symbols
+    assert [name for name in symbols if name.startswith(("slabby_", "slb_"))] == []
+
+
+def test_vendor_and_build(vendored: Program) -> None:
+    assert vendored.built("-mod=vendor") == "0.1.0 4096 <nil> <nil>"
+
+
+def test_an_edit_of_the_core_is_rebuilt(vendored: Program) -> None:
+    core = vendored.folder / "vendor" / MODULE / "slabby_core.c"
+    text = core.read_text()
+    assert text.count('"0.1.0"') == 1
+    core.chmod(0o644)
+    core.write_text(text.replace('"0.1.0"', '"9.8.7"'))
+    assert vendored.built("-mod=vendor") == "9.8.7 4096 <nil> <nil>"
+    core.write_text(text)
+    assert vendored.built("-mod=vendor") == "0.1.0 4096 <nil> <nil>"
+
+
+def test_installed_library(vendored: Program) -> None:
+    """With the tag slabby_system the program runs on the library that pkg-config names."""
+    folder = os.environ.get("SLABBY_PREFIX")
+    if folder is None:
+        pytest.skip("SLABBY_PREFIX names no installed library; run ./dev test go")
+    prefix = Path(folder)
+    library = next(prefix.rglob("libslabby.so.0")).parent
+    environment = {
+        "PKG_CONFIG_PATH": str(library / "pkgconfig"),
+        "LD_LIBRARY_PATH": str(library),
+    }
+    vendored.run("go", "build", "-tags", "slabby_system", "-o", "shared", ".", **environment)
+    assert vendored.run("./shared", **environment).strip() == "0.1.0 4096 <nil> <nil>"
+    assert str(library / "libslabby.so.0") in vendored.run("ldd", "shared", **environment)
+    # The core in the folder stays out: what the library defines is only referred to.
+    defined = vendored.run("nm", "shared").splitlines()
+    assert [line for line in defined if line.split()[-2:] == ["T", "slabby_create"]] == []
