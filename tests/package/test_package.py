@@ -82,14 +82,22 @@ def test_pkg_config_static(prefix: Path, tmp_path: Path) -> None:
     assert run([program]) == "OK\n"
 
 
+def program_beside_header(directory: Path) -> Path:
+    """The program as it is written where slabby.h lies beside it."""
+    source = directory / "program.c"
+    text = PROGRAM.read_text(encoding="utf-8")
+    source.write_text(text.replace("<slabby/slabby.h>", '"slabby.h"'), encoding="utf-8")
+    return source
+
+
 @languages
 def test_drop_in(drop_in: Path, tmp_path: Path, language: str) -> None:
     """One command compiles the library; the program includes the header beside it."""
-    (tmp_path / "slabby").symlink_to(drop_in)
+    source = program_beside_header(tmp_path)
     library, program = tmp_path / "slabby.o", tmp_path / "program"
     run(["cc", "-std=c11", "-O2", *WARNINGS, "-c", drop_in / "slabby.c", "-o", library])
     run(
-        [*COMPILERS[language], *WARNINGS, f"-I{tmp_path}", PROGRAM]
+        [*COMPILERS[language], *WARNINGS, f"-I{drop_in}", source]
         + ["-x", "none", library, "-pthread", "-o", program]
     )
     assert run([program]) == "OK\n"
@@ -130,9 +138,8 @@ def test_readme_one_command(drop_in: Path, tmp_path: Path) -> None:
     """The README's command for the drop-in compiles the README's program."""
     command = next(block for block in readme_blocks("sh") if "slabby.c" in block)
     line = next(line for line in command.splitlines() if line.startswith("cc "))
-    (tmp_path / "slabby").symlink_to(drop_in)
+    program_beside_header(tmp_path)
     for name in ("slabby.c", "slabby.h"):
         (tmp_path / name).symlink_to(drop_in / name)
-    (tmp_path / "program.c").write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
-    subprocess.run([*shlex.split(line), "-I."], cwd=tmp_path, check=True)
+    subprocess.run(shlex.split(line), cwd=tmp_path, check=True)
     assert run([tmp_path / "program"]) == "OK\n"
