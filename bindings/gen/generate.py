@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     "gen_c",
     "gen_docs",
+    "gen_python",
+    "gen_swig",
 )
 
 

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Python's share of the contract: words, exceptions, records, options, and the calls of the CFFI backend."""
+
+from __future__ import annotations
+
+import textwrap
+
+import gen_python_calls
+from calls import calls_of, visible
+from contract import (
+    LICENCE,
+    NOTICE,
+    Contract,
+    EnumType,
+    Option,
+    Snapshot,
+    ToolError,
+    camel,
+    upper_snake,
+)
+from header import Struct
+
+# Members of the header's structs that carry a word of an enum; snapshots say so in the contract.
+WORDS = {
+    ("slabby_live", "state"): "slab_state",
+    ("slabby_finding", "state"): "slab_state",
+    ("slabby_fault", "state"): "slab_state",
+    ("slabby_finding", "kind"): "finding_kind",
+    ("slabby_event", "level"): "event_level",
+    ("slabby_audit_record", "face"): "face",
+}
+
+# What to do about each error, in one clause.
+HINTS = {
+    "InvalidArgument": "pass an open Allocator and values within the documented ranges",
+    "InvalidSlabSize": "choose a slab size from 1 byte to 1 GiB",
+    "InvalidCapacity": "choose a capacity of at least 1",
+    "CapacityExceeded": "lower the capacity, heap_fallback_limit or guard_slots",
+    "InvalidOption": "see help(slabby.Options) for names and ranges",
+    "OptionConflict": "leave one of the two options off",
+    "ColdOption": "pass the option when making the Allocator",
+    "InvalidBatchSize": "ask for 1 to capacity slabs, in several batches if need be",
+    "OutOfMemory": "release slabs sooner, raise the capacity, or set heap_fallback=True",
+    "NoSystemMemory": "lower slab_size or capacity, or raise the limits of the process",
+    "InvalidReference": "use a reference only with the pool that issued it",
+    "UseAfterFree": "keep no reference or view beyond its release",
+    "DoubleDeallocation": "release each reference once, or use `with pool.allocate() as ref:`",
+    "InvalidSlabID": "pass only ids of allocate_fast() of this pool",
+    "MemoryCorruption": "look for a write beyond the slab; reclaim() puts the slab back",
+    "Pinned": "release every memoryview or array over the slab first, or use release_deferred()",
+    "TooManyPins": "export fewer views of one slab at a time",
+    "TooManyPools": "close and drop pools that are no longer used",
+    "InUse": "release the live references first",
+    "CircuitBreakerOpen": "wait for circuit_breaker_timeout, or relieve the pool",
+    "Timeout": "wait longer, or release slabs sooner",
+    "LatencyExceeded": "raise max_alloc_latency, or relieve the pool",
+    "Closed": "make a new Allocator",
+    "Busy": "try again outside of the signal handler",
+    "BufferTooSmall": "pass a larger buffer",
+    "NotSupported": "leave the feature off in this version; docs/contract.md says what works",
+    "AbiMismatch": "load one libslabby.so.0 in the process, from one installation",
+}
+
+C_TO_PYTHON = {"double": "float", "char": "str"}
+OPTION_TYPES = {
+    "flag": "bool | str",
+    "count": "int | str",
+    "bytes": "int | str",
+    "duration": "float | timedelta | str",
+    "percent": "int | str",
+    "text": "str",
+}
+
+
+def start(about: str, imports: str) -> str:
+    return f'# {NOTICE}\n# {LICENCE}\n"""{about}"""\n\n{imports}'
+
+
+def wrapped(text: str, indent: str, width: int = 100) -> str:
+    lines = textwrap.wrap(text, width - len(indent) - 2)
+    return "\n".join(f"{indent}# {line}" for line in lines)
+
+
+def enum_class(enum: EnumType) -> str:
+    lines = [f"class {camel(enum.name)}(IntEnum):", f'    """{capital(enum.meaning)}."""', ""]
+    lines += [f"    {word.name.upper()} = {word.value}" for word in enum.words]
+    return "\n".join(lines)
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def status_enum(contract: Contract) -> str:
+    lines = ["class Status(IntEnum):", '    """What a call of the core answers."""', ""]
+    lines += [f"    {upper_snake(s.name)} = {s.code}" for s in contract.statuses]
+    return "\n".join(lines)
+
+
+def public(names: list[str]) -> str:
+    return "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
+
+
+def words_module(contract: Contract) -> str:
+    parts = [start("The fixed words of the contract.", "from enum import IntEnum\n")]
+    parts.append(public(["Status", *(camel(enum.name) for enum in contract.enums)]))
+    parts.append(status_enum(contract))
+    parts += [enum_class(enum) for enum in contract.enums]
+    return "\n\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def option_limits(option: Option) -> str:
+    default = f"default {option.default!r}"
+    if option.kind == "flag":
+        default = "default on" if option.default else "default off"
+    elif option.enum is not None:
+        words = {word.value: word.name for word in option.enum.words}
+        default = f"default {words[int(option.default)]!r}"
+    unit = {"duration": " ns", "bytes": " bytes", "percent": " %"}.get(option.kind, "")
+    limits = f"; {option.minimum} to {option.maximum}{unit}"
+    if option.kind in ("flag", "enum"):
+        limits = ""
+    elif option.kind == "text":
+        limits = f"; at most {option.maximum} bytes"
+    hot = "; may change while the pool runs" if option.hot else ""
+    ready = "" if option.ready else "; other values answer NotSupportedError in this version"
+    return f"{capital(option.meaning)} ({default}{limits}{hot}{ready})."
+
+
+def option_type(option: Option) -> str:
+    if option.enum is None:
+        return OPTION_TYPES[option.kind]
+    words = ", ".join(f'"{word.name}"' for word in option.enum.words)
+    return f"_words.{camel(option.enum.name)} | Literal[{words}]"
+
+
+def options_module(contract: Contract) -> str:
+    imports = textwrap.dedent("""\
+        from dataclasses import dataclass
+        from datetime import timedelta
+        from enum import IntEnum
+        from typing import Literal, TypedDict
+
+        from slabby import _words
+        """)
+    lines = [start("The options of the contract, as keywords.", imports), ""]
+    lines += ["class Options(TypedDict, total=False):"]
+    lines += [
+        '    """Keywords of Allocator: flags, numbers (durations in seconds), words, or text',
+        "",
+    ]
+    lines += ['    such as "30s", "4KiB" and "80%". What is left out keeps its default."""', ""]
+    for option in contract.options:
+        lines += [
+            wrapped(option_limits(option), "    "),
+            f"    {option.name}: {option_type(option)}",
+        ]
+    lines += ["", "", "@dataclass(frozen=True)", "class OptionInfo:", '    """One option."""', ""]
+    lines += ["    id: int", "    kind: str", "    enum: type[IntEnum] | None", "", ""]
+    lines += ["OPTIONS: dict[str, OptionInfo] = {"]
+    for option in contract.options:
+        enum = f"_words.{camel(option.enum.name)}" if option.enum else "None"
+        lines.append(f'    "{option.name}": OptionInfo({option.id}, "{option.kind}", {enum}),')
+    lines += ["}", "", "OPTION_NAMES = {info.id: name for name, info in OPTIONS.items()}"]
+    return "\n".join(lines) + "\n"
+
+
+def error_class(name: str, base: str, message: str, status: str, hint: str) -> str:
+    return "\n".join(
+        [
+            f"class {name}(SlabbyError, builtins.{base}):",
+            wrapped(capital(message) + ".", "    ")
+            .replace("    # ", '    """', 1)
+            .replace("    # ", "    ")
+            + '"""',
+            "",
+            f"    status = Status.{status}",
+            f'    hint = "{hint}"',
+        ]
+    )
+
+
+def errors_module(contract: Contract) -> str:
+    imports = "import builtins\n\nfrom slabby._base_error import SlabbyError\nfrom slabby._words import Status\n"
+    parts = [start("One exception for each status of the contract.", imports)]
+    errors = [status for status in contract.statuses if status.python_base is not None]
+    parts.append(public([status.python_name for status in errors]))
+    for status in errors:
+        if status.name not in HINTS:
+            raise ValueError(
+                f"gen_python.py: HINTS has no entry for status {status.name!r}; add one"
+            )
+        parts.append(
+            error_class(
+                status.python_name,
+                str(status.python_base),
+                status.message,
+                upper_snake(status.name),
+                HINTS[status.name],
+            )
+        )
+    names = "\n".join(f"    {s.code}: {s.python_name}," for s in errors)
+    parts.append(f"ERRORS: dict[int, type[SlabbyError]] = {{\n{names}\n}}\n")
+    return "\n\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def snapshot_docs(snapshot: Snapshot) -> dict[str, str]:
+    docs = {}
+    for field in snapshot.fields:
+        unit = f", in {field.unit}" if field.unit in ("ns", "bytes") else ""
+        waits = "" if field.ready else " (zero until the feature works)"
+        docs[field.name] = f"{capital(field.meaning)}{unit}{waits}."
+    return docs
+
+
+def record_class(
+    name: str, about: str, struct: Struct, words: dict[str, str], docs: dict[str, str]
+) -> str:
+    lines = ["@dataclass(frozen=True)", f"class {name}:", f'    """{about}"""', ""]
+    makers = []
+    for at, member in enumerate(m for m in struct.members if m.name in visible(struct)):
+        kind = C_TO_PYTHON.get(member.type, "int")
+        maker = f"raw[{at}]"
+        if member.name in words:
+            kind = "bool" if words[member.name] == "bool" else camel(words[member.name])
+            maker = f"{kind}({maker})"
+        elif member.length and member.type != "char":
+            kind, maker = "dict[Status, int]", f"by_status({maker})"
+        if member.name in docs:
+            lines.append(wrapped(docs[member.name], "    "))
+        lines.append(f"    {member.name}: {kind}")
+        makers.append(f"            {maker},")
+    lines += ["", "    @classmethod", f'    def _of(cls, raw: tuple[Any, ...]) -> "{name}":']
+    lines += ["        return cls(", *makers, "        )"]
+    return "\n".join(lines)
+
+
+RECORD_NAMES = {
+    "slabby_live": ("Live", "One outstanding slab; ref is 0 for one of allocate_fast()."),
+    "slabby_audit_record": ("AuditRecord", "One record of the audit trail."),
+    "slabby_event": ("Event", "One event: what a logger is told."),
+    "slabby_finding": ("Finding", "One thing that verify() found wrong."),
+    "slabby_fault": ("Fault", "What lies at an address."),
+    "slabby_view_info": ("ViewInfo", "Where the words and slabs of a pool lie."),
+    "slabby_stats": ("Stats", "Counters and gauges of one pool."),
+    "slabby_health": ("Health", "The state of a pool as an operator asks for it; times in ns."),
+    "slabby_memory": ("Memory", "Where the bytes of a pool went."),
+}
+
+
+def records_module(contract: Contract, structs: list[Struct]) -> str:
+    used: set[str] = {"Status"}
+    parts = []
+    snapshots = {snapshot.struct: snapshot for snapshot in contract.snapshots}
+    for struct in structs:
+        words = {member: word for (owner, member), word in WORDS.items() if owner == struct.name}
+        docs: dict[str, str] = {}
+        snapshot = snapshots.get(struct.name)
+        if snapshot is not None:
+            docs = snapshot_docs(snapshot)
+            words |= {f.name: f.enum.name for f in snapshot.fields if f.enum}
+            words |= {f.name: "bool" for f in snapshot.fields if f.type == "bool32"}
+        used |= {camel(word) for word in words.values() if word != "bool"}
+        name, about = RECORD_NAMES[struct.name]
+        parts.append(record_class(name, about, struct, words, docs))
+    names = "".join(f"    {name},\n" for name in sorted(used))
+    imports = (
+        "from collections.abc import Sequence\nfrom dataclasses import dataclass\nfrom typing import Any\n\n"
+        f"from slabby._words import (\n{names})\n"
+    )
+    helper = (
+        "def by_status(counts: Sequence[int]) -> dict[Status, int]:\n"
+        '    """The counts of an array indexed by -code."""\n'
+        "    return {status: counts[-status] for status in Status}"
+    )
+    head = start("Snapshots and records as frozen dataclasses.", imports)
+    exported = public([name for name, _ in RECORD_NAMES.values()])
+    return "\n\n".join(part.rstrip() + "\n" for part in [head, exported, helper, *parts])
+
+
+def version_module(contract: Contract) -> str:
+    return start("The version of this package.", f'__version__ = "{contract.library.version}"\n')
+
+
+def outputs(contract: Contract) -> dict[str, str]:
+    calls, structs = calls_of(contract)
+    package = "python/slabby"
+    return {
+        f"{package}/_version.py": version_module(contract),
+        f"{package}/_words.py": words_module(contract),
+        f"{package}/_options.py": options_module(contract),
+        f"{package}/_errors.py": errors_module(contract),
+        f"{package}/_records.py": records_module(contract, structs),
+        f"{package}/_core.py": gen_python_calls.core_protocol(calls),
+        f"{package}/_swig.pyi": gen_python_calls.swig_stub(calls),
+        f"{package}/_cffi_calls.py": gen_python_calls.cffi_calls(calls, structs),
+        "python/cffi_backend/slabby.cdef": gen_python_calls.cdef_text(contract.root, calls),
+        "python/cffi_backend/unlocked.h": gen_python_calls.unlocked_wrappers(calls),
+    }

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The functions of the core as Python calls them: the common protocol, SWIG's stub, and CFFI's bodies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calls import Call, Parameter, python_type, visible
+from contract import LICENCE, NOTICE
+from header import Struct, cdef
+
+# What stands beside the header in the CFFI module.
+CELL = """
+typedef struct {
+    slabby_allocator *allocator;
+    slabby_ref ref;
+    void *data;
+    uint32_t id;
+} slabby_cell;
+int32_t slabby_cell_allocate(slabby_cell *cell);
+int32_t slabby_cell_allocate_fast(slabby_cell *cell);
+uintptr_t slabby_table_address(void);
+"""
+TYPE_IMPORTS = "from collections.abc import Sequence\nfrom typing import Any{protocol}\n\n"
+TYPES = "from slabby._types import FastSlab, Pool, SlabRef\n"
+
+
+def signature(call: Call, first: str = "", indent: str = "") -> str:
+    parameters = [first] if first else []
+    parameters += [f"{p.name}: {python_type(p)}" for p in call.inputs]
+    opening, result = f"{indent}def {call.name}(", f") -> {call.result_type()}:"
+    line = opening + ", ".join(parameters) + result
+    if len(line) < 96:
+        return line
+    rows = "".join(f"{indent}    {parameter},\n" for parameter in parameters)
+    return f"{opening}\n{rows}{indent}{result}"
+
+
+def head(about: str) -> str:
+    return f'# {NOTICE}\n# {LICENCE}\n"""{about}"""\n\n'
+
+
+def core_protocol(calls: list[Call]) -> str:
+    lines = [
+        head(
+            "What both backends offer: the functions of slabby.h, results returned, errors raised."
+        )
+    ]
+    lines += [TYPE_IMPORTS.format(protocol=", Protocol") + TYPES]
+    lines += ["", "class Core(Protocol):", '    """A backend."""', ""]
+    for call in calls:
+        lines.append(signature(call, "self", "    ") + " ...")
+    return "\n".join(lines) + "\n"
+
+
+def swig_stub(calls: list[Call]) -> str:
+    lines = [head("The SWIG backend.") + TYPE_IMPORTS.format(protocol="") + TYPES]
+    lines += [signature(call) + " ..." for call in calls]
+    lines += ["def slabby_table_address() -> int: ...", ""]
+    return "\n".join(lines)
+
+
+def unlocked(call: Call) -> str:
+    return call.name.replace("slabby_", "slabby_unlocked_", 1)
+
+
+def unlocked_prototype(call: Call) -> str:
+    parameters = ",\n    ".join(_spelled(call, p) for p in call.parameters)
+    return f"int32_t {unlocked(call)}(\n    {parameters})"
+
+
+def _spelled(call: Call, parameter: Parameter) -> str:
+    const = "const " if parameter.name in ("options", "refs", "text", "name") else ""
+    if call.name.startswith("slabby_options"):
+        const = ""
+    space = "" if parameter.c_type.endswith("*") else " "
+    return f"{const}{parameter.c_type}{space}{parameter.name}"
+
+
+def cdef_text(root: Path, calls: list[Call]) -> str:
+    note = f"/* {NOTICE}\n * {LICENCE} */\n"
+    extra = "".join(f"{unlocked_prototype(c)};\n" for c in calls if c.blocks)
+    return note + cdef(root) + CELL + extra
+
+
+def unlocked_wrappers(calls: list[Call]) -> str:
+    lines = [f"/* {NOTICE}", f" * {LICENCE} */"]
+    lines += ["/* Functions that may block, with the GIL released around them. */"]
+    for call in calls:
+        if not call.blocks:
+            continue
+        names = ", ".join(p.name for p in call.parameters)
+        lines += [
+            "",
+            f"static {unlocked_prototype(call)}",
+            "{",
+            "    PyThreadState *state = PyEval_SaveThread();",
+            f"    int32_t status = {call.name}({names});",
+            "",
+            "    PyEval_RestoreThread(state);",
+            "    return status;",
+            "}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def struct_reader(struct: Struct) -> str:
+    lines = [f"def _{struct.name}(record: Any) -> tuple[Any, ...]:", "    return ("]
+    for member in struct.members:
+        if member.name not in visible(struct):
+            continue
+        value = f"record.{member.name}"
+        if member.type == "char":
+            value = f'ffi.string({value}).decode("utf-8", "replace")'
+        elif member.length:
+            value = f"tuple({value})"
+        lines.append(f"        {value},")
+    return "\n".join([*lines, "    )"])
+
+
+def _prepare(call: Call) -> list[str]:
+    """The statements that make room for the results."""
+    lines = []
+    length = call.capacity.name if call.capacity else "count"
+    for p in call.parameters:
+        name, target = p.name, p.target
+        if p.role in ("out_struct", "error"):
+            lines.append(f'{name} = ffi.new("{target} *", (ffi.sizeof("{target}"),))')
+        elif p.role == "out_records":
+            lines += [f'{name} = ffi.new("{target}[]", max(1, {length}))']
+            lines += [f'{name}[0].struct_size = ffi.sizeof("{target}")']
+        elif p.role == "out_numbers" or p.role == "out_refs":
+            lines.append(f'{name} = ffi.new("{target}[]", {length})')
+        elif p.role == "follower" and p.name == "out_datas":
+            lines.append(f'{name} = ffi.new("void *[]", {length})')
+        elif p.role in ("out_handle", "out_opaque", "follower", "out_pointer"):
+            lines.append(f'{name} = ffi.new("{p.c_type}")')
+        elif p.role in ("out_scalar", "out_ref", "out_fast"):
+            lines.append(f'{name} = ffi.new("{p.c_type}")')
+        elif p.role == "cursor":
+            lines.append(f'cursor_cell = ffi.new("{p.c_type}", cursor)')
+        elif p.role == "refs":
+            lines.append('refs_array = ffi.new("slabby_ref[]", refs)')
+    return lines
+
+
+def _argument(parameter: Parameter) -> str:
+    fixed = {
+        "pool": "allocator._native",
+        "text": f"{parameter.name}.encode()",
+        "cursor": "cursor_cell",
+        "refs": "refs_array",
+        "refs_count": "len(refs)",
+        "opaque": f"_pointer({parameter.name})",
+        "text_capacity": "size",
+        "text_length": "length",
+    }
+    return fixed.get(parameter.role, parameter.name)
+
+
+def _result(call: Call, p: Parameter) -> str:
+    filled = f"min(out_count[0], {call.capacity.name})" if call.capacity else ""
+    fixed = {
+        "out_handle": f"_address({p.name}[0])",
+        "out_struct": f"_{p.target}({p.name})",
+        "out_records": f"[_{p.target}({p.name}[at]) for at in range({filled})]",
+        "out_numbers": f"list({p.name}[0:{filled}])",
+        "out_ref": "allocator._wrap(out_ref[0], _address(out_data[0]), True)",
+        "out_refs": "allocator._wrap_all(_address(out_refs), _address(out_datas), count)",
+        "out_pointer": f"_address({p.name}[0])",
+        "cursor": "int(cursor_cell[0])",
+    }
+    return fixed.get(p.role, f"int({p.name}[0])")
+
+
+def _check(call: Call) -> list[str]:
+    if not call.status_raises():
+        return []
+    refs = [p.name for p in call.parameters if p.role == "scalar" and p.c_type == "slabby_ref"]
+    ref = refs[0] if refs else "0"
+    pool = "allocator" if call.pool else "None"
+    error = ", out_error" if call.error else ""
+    return ["if status:", f"    fail(status, {pool}, {ref}{error})"]
+
+
+def _text_body(call: Call) -> list[str]:
+    arguments = ", ".join(_argument(p) for p in call.parameters)
+    return [
+        'length = ffi.new("uint64_t *")',
+        "size = TEXT_SIZE",
+        "while True:",
+        '    buffer = ffi.new("char[]", size)',
+        f"    status = lib.{call.name}({arguments})",
+        "    if status != Status.BUFFER_TOO_SMALL:",
+        "        break",
+        "    size = max(2 * size, length[0] + 1)",
+        *_check(call),
+        "return _text(buffer)",
+    ]
+
+
+def _folded(opening: str, items: list[str], closing: str) -> list[str]:
+    """One line where it fits, else one line an item."""
+    line = opening + ", ".join(items) + closing
+    if len(line) < 92:
+        return [line]
+    return [opening, *(f"    {item}," for item in items), closing]
+
+
+def _returned(results: list[str]) -> list[str]:
+    line = f"return {', '.join(results)}"
+    return [line] if len(line) < 92 else _folded("return (", results, ")")
+
+
+def cffi_body(call: Call) -> list[str]:
+    if call.by_role("out_text"):
+        return _text_body(call)
+    if call.name in ("slabby_allocate", "slabby_allocate_fast"):
+        return [f"return allocator.{call.name.removeprefix('slabby_')}()"]
+    arguments = [_argument(p) for p in call.parameters]
+    function = unlocked(call) if call.blocks else call.name
+    invocation = f"lib.{function}({', '.join(arguments)})"
+    if call.returns == "const char *":
+        return [f"return _text({invocation})"]
+    if call.returns == "void":
+        return [invocation]
+    if not call.returns_status:
+        return [f"return int({invocation})"]
+    results = [_result(call, p) for p in call.outputs]
+    if not call.status_raises():
+        results.append("int(status)")
+    tail = _returned(results) if results else []
+    crossing = _folded(f"status = lib.{function}(", arguments, ")")
+    return [*_prepare(call), *crossing, *_check(call), *tail]
+
+
+CFFI_HEAD = """\
+from collections.abc import Sequence
+from typing import Any
+
+from slabby._cffi import ffi, lib
+from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _text, fail
+from slabby._types import FastSlab, Pool, SlabRef
+from slabby._words import Status
+"""
+
+
+def cffi_calls(calls: list[Call], structs: list[Struct]) -> str:
+    parts = [head("The functions of slabby.h over CFFI.") + CFFI_HEAD]
+    parts += [struct_reader(struct) for struct in structs]
+    for call in calls:
+        parts.append("\n".join([signature(call), *("    " + line for line in cffi_body(call))]))
+    return "\n\n".join(part.rstrip() + "\n" for part in parts)

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Allocator: a pool of equally sized slabs. The hot methods are inherited from Pool, in C."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from slabby import _backend
+from slabby._backend import Backend
+from slabby._collector import clock
+from slabby._core import Core
+from slabby._errors import InvalidBatchSizeError
+from slabby._listener import Listener
+from slabby._options import OPTIONS, Options
+from slabby._raise import make_error
+from slabby._records import AuditRecord, Event, Finding, Health, Live, Memory, Stats, ViewInfo
+from slabby._settings import fill, nanoseconds, number, option_info, typed, whole
+from slabby._types import Pool, SlabRef
+from slabby._words import BreakerMode, Status
+
+# Records asked for in one crossing.
+CHUNK = 256
+# Slabs in one batch above which its arrays are worth a look at the pool's limits first.
+LARGE_BATCH = 65_536
+
+
+class Allocator(Pool):
+    """A pool of `capacity` slabs of `slab_size` bytes.
+
+    >>> pool = Allocator(4096, 1000, secure=True)
+    >>> with pool.allocate() as ref:
+    ...     view = memoryview(ref)
+
+    Options are the keywords of slabby.Options. The pool goes back to the system when it is closed and its
+    last slab is released; dropping the Allocator closes it.
+    """
+
+    _backend: Backend
+
+    def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
+        backend = _backend.chosen()
+        core = backend.core
+        sizes = whole("slab_size", slab_size), whole("capacity", capacity)
+        settings = core.slabby_options_create()
+        try:
+            fill(core, settings, dict(options))
+            handle = core.slabby_create(*sizes, settings)
+        finally:
+            core.slabby_options_destroy(settings)
+        self._hold(backend, handle)
+
+    def _hold(self, backend: Backend, handle: int) -> None:
+        backend.attach(self, handle)
+        self._backend = backend
+
+    # ------------------------------------------------------------------ one pool in several languages
+
+    @classmethod
+    def adopt(cls, address: int, instance_id: int, *, backend: str | None = None) -> Self:
+        """The pool behind the two numbers of handle(), of this or another language in the process."""
+        chosen = _backend.chosen() if backend is None else _backend.load(backend)
+        numbers = whole("address", address), whole("instance_id", instance_id)
+        handle = chosen.core.slabby_adopt(*numbers)
+        self = cls.__new__(cls)
+        self._hold(chosen, handle)
+        return self
+
+    def handle(self) -> tuple[int, int]:
+        """(address, instance id) for adopt(); whoever adopts keeps the pool alive on its own."""
+        return self._core.slabby_handle(self)
+
+    def from_ref(self, value: int, *, owned: bool = False) -> SlabRef:
+        """A SlabRef for a 64-bit reference of this pool from elsewhere. Borrowed, it only looks; owned, it
+        also releases the slab when it is dropped."""
+        ref = whole("ref", value)
+        return self._wrap(ref, self._core.slabby_data(self, ref), owned)
+
+    @property
+    def backend(self) -> str:
+        """Which backend this Allocator speaks through."""
+        return self._backend.name
+
+    @property
+    def _core(self) -> Core:
+        return self._backend.core
+
+    # ------------------------------------------------------------------------- allocate and release
+
+    def _allocate_timeout(self, timeout: float | timedelta | str) -> SlabRef:
+        return self._core.slabby_allocate_timeout(self, nanoseconds("timeout", timeout))
+
+    def listener(self) -> Listener:
+        """A place for an event loop to wait for slabs without a thread."""
+        return Listener(self, self._core)
+
+    def allocate_batch(self, count: int) -> list[SlabRef]:
+        """`count` slabs, all or none."""
+        wanted = whole("count", count)
+        # The arrays are made before the core sees the number: keep them within what could succeed.
+        if wanted > LARGE_BATCH and wanted > (limit := self.view().id_limit):
+            raise InvalidBatchSizeError(
+                f"a batch of {count} slabs was asked for; this pool gives 1 to {limit}",
+                value=min(wanted, 2**63 - 1),
+                minimum=1,
+                maximum=limit,
+            )
+        return self._core.slabby_allocate_batch(self, wanted)
+
+    def deallocate_batch(self, refs: Iterable[SlabRef]) -> int:
+        """Releases each as release() would, tries all, and returns how many. The first error is raised at
+        the end, with the count as its `value`."""
+        batch = list(refs)
+        values = [ref.ref for ref in batch]
+        released, status = self._core.slabby_release_batch(self, values)
+        for ref in batch:
+            ref._settle()
+        if status:
+            text = f"{released} of {len(values)} slabs were released; the first refusal: "
+            text += self._core.slabby_status_message(status)
+            raise make_error(status, text, released)
+        return released
+
+    def reset(self) -> None:
+        """Releases every live slab; all references become stale. Refused while a view lives."""
+        if self._fast_views():
+            self._fail(Status.PINNED, 0)
+        self._core.slabby_reset(self)
+        self._fast_forget()
+
+    def close(self) -> None:
+        """No allocation succeeds any more. Live slabs stay readable and are released as ever."""
+        self._core.slabby_close(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -------------------------------------------------------------------------------- looking inside
+
+    def stats(self) -> Stats:
+        """Counters and gauges."""
+        return Stats._of(self._core.slabby_get_stats(self))
+
+    def stats_json(self) -> str:
+        """The same as one JSON object."""
+        return self._core.slabby_stats_json(self)
+
+    def health_check(self) -> Health:
+        """The state of the pool as an operator asks for it."""
+        health = Health._of(self._core.slabby_get_health(self))
+        return dataclasses.replace(health, last_gc_duration=clock.last_duration_ns)
+
+    def health_json(self) -> str:
+        """The core's health as one JSON object."""
+        return self._core.slabby_health_json(self)
+
+    def health_tick(self) -> None:
+        """Closes one step of the health window, for those who want no thread."""
+        self._core.slabby_health_tick(self)
+
+    def memory(self) -> Memory:
+        """Where the bytes of the pool went."""
+        return Memory._of(self._core.slabby_get_memory(self))
+
+    def view(self) -> ViewInfo:
+        """Where words and slabs lie."""
+        return ViewInfo._of(self._core.slabby_view(self))
+
+    def live(self) -> Iterator[Live]:
+        """Every outstanding slab. Those that come and go meanwhile may or may not be seen."""
+        cursor = 0
+        while True:
+            record, count, cursor = self._core.slabby_live_next(cursor, self)
+            if not count:
+                return
+            yield Live._of(record)
+
+    def verify(self) -> list[Finding]:
+        """Checks the pool against itself. A sound pool has no findings."""
+        findings, count = self._core.slabby_verify(self, CHUNK)
+        if count > CHUNK:
+            findings, count = self._core.slabby_verify(self, count)
+        return [Finding._of(finding) for finding in findings]
+
+    def audit(self) -> Iterator[AuditRecord]:
+        """The records of the audit trail that are still kept."""
+        cursor, count = 0, 1
+        while count:
+            records, count, _, cursor = self._core.slabby_audit_read(cursor, self, CHUNK)
+            yield from (AuditRecord._of(record) for record in records)
+
+    def audit_write(self, fd: int) -> int:
+        """Appends the audit trail to a descriptor as JSON lines; returns how many."""
+        count, _ = self._core.slabby_audit_write(0, self, fd)
+        return count
+
+    def events(self) -> Iterator[Event]:
+        """The events that are still kept: what a logger would be told."""
+        cursor, count = 0, 1
+        while count:
+            records, count, _, cursor = self._core.slabby_events_read(cursor, self, CHUNK)
+            yield from (Event._of(record) for record in records)
+
+    def stack(self, ref: SlabRef) -> str:
+        """Where a slab was allocated, with the option `debug` on."""
+        return self._core.slabby_stack(self, ref.ref)
+
+    def explain(self, ref: SlabRef | int, status: Status = Status.OK) -> str:
+        """The story of a reference: which slab it names, and what the slab is now."""
+        value = ref if isinstance(ref, int) else ref.ref
+        return self._core.slabby_explain(self, value, status)
+
+    # --------------------------------------------------------------------------- changing it while it runs
+
+    def trim(self) -> int:
+        """Gives the pages of free slabs back to the system; returns how many bytes."""
+        return self._core.slabby_trim(self)
+
+    def reclaim(self) -> int:
+        """Puts quarantined slabs back into service; returns how many."""
+        return self._core.slabby_reclaim(self)
+
+    def resize(self, capacity: int) -> int:
+        """A new capacity; returns how many slabs are still in use and will leave on release."""
+        return self._core.slabby_resize(self, whole("capacity", capacity))
+
+    def breaker_force(self, mode: BreakerMode) -> None:
+        """What an operator wants of the circuit breaker."""
+        self._core.slabby_breaker_force(self, mode)
+
+    def set_option(self, name: str, value: object) -> None:
+        """Changes a hot option: True or False, a number, seconds for a duration, or a word."""
+        info = option_info(name)
+        if info.kind == "text":
+            raise TypeError(f"{name} is fixed when the pool is made")
+        self._core.slabby_set_option(self, info.id, number(name, info, value))
+
+    def get_option(self, name: str) -> Any:
+        """The value in effect, after rounding and defaults."""
+        info = option_info(name)
+        return typed(info, self._core.slabby_get_option(self, info.id))
+
+    def options(self) -> dict[str, Any]:
+        """Every option with its value in effect; text options aside."""
+        return {
+            name: self.get_option(name) for name, info in OPTIONS.items() if info.kind != "text"
+        }
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_backend"):
+            return "<Allocator without a pool>"
+        stats = self.stats()
+        return (
+            f"<Allocator {stats.total_slabs} x {stats.slab_size} bytes, {stats.used_slabs} used, "
+            f"over {self.backend}>"
+        )

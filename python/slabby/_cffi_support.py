@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the generated calls of the CFFI backend share."""
+
+from typing import Any, NoReturn
+
+from slabby._cffi import ffi
+from slabby._raise import make_error
+from slabby._types import Pool
+
+# Where the first try at a text begins; it grows until the text fits.
+TEXT_SIZE = 512
+
+
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
+
+
+def _pointer(pointer: Any) -> Any:
+    return ffi.NULL if pointer is None else pointer
+
+
+def _text(buffer: Any) -> str:
+    # A pool's name may have been cut within a character.
+    return bytes(ffi.string(buffer)).decode("utf-8", "replace")
+
+
+def fail(status: int, allocator: Pool | None, ref: int, record: Any = None) -> NoReturn:
+    """Raises what the core says about a status: its record if it filled one, else its explanation."""
+    if record is not None and record.status == status:
+        raise make_error(
+            status,
+            _text(record.text),
+            record.value,
+            record.minimum,
+            record.maximum,
+            record.option,
+        )
+    if allocator is not None:
+        allocator._fail(status, ref)
+    raise make_error(status)

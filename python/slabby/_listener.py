@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting for slabs in an event loop: tickets are granted first come first served."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from slabby._core import Core
+from slabby._types import Pool, SlabRef
+
+
+class Listener:
+    """Holds tickets. `fd` becomes readable when some were granted; it belongs to the listener."""
+
+    def __init__(self, allocator: Pool, core: Core) -> None:
+        self._allocator = allocator
+        self._core = core
+        self._listener: Any
+        self._listener, self.fd = core.slabby_listener_create(allocator)
+
+    def begin(self) -> int:
+        """Joins the queue; returns the ticket."""
+        return self._core.slabby_wait_begin(self._listener)
+
+    def take(self, limit: int = 64) -> dict[int, SlabRef]:
+        """The tickets granted so far with their slabs, possibly none."""
+        tickets, refs, _ = self._core.slabby_wait_take(self._listener, limit)
+        return {ticket: self._wrap(ref) for ticket, ref in zip(tickets, refs, strict=True)}
+
+    def cancel(self, ticket: int) -> SlabRef | None:
+        """Leaves the queue; returns the slab that had been granted meanwhile, if any."""
+        ref = self._core.slabby_wait_cancel(self._listener, ticket)
+        return self._wrap(ref) if ref else None
+
+    def close(self) -> None:
+        """Cancels what waits and releases what was granted and not taken. May be called again."""
+        if self._listener is not None:
+            self._core.slabby_listener_destroy(self._listener)
+            self._listener = None
+
+    def _wrap(self, ref: int) -> SlabRef:
+        return self._allocator._wrap(ref, self._core.slabby_data(self._allocator, ref), True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

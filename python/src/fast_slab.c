@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * FastSlab: the memory of one fast slab as a buffer.
+ *
+ * A bare id carries no generation and cannot be pinned in the core. So every Pool object of one core pool shares a
+ * table with one entry an id: how many buffers are exported, and an epoch that each deallocation raises. That
+ * keeps Python's views and Python's deallocations apart; it does not see what C or Go does with the same id.
+ */
+#include "types.h"
+
+#include <stdlib.h>
+
+PyTypeObject *fast_slab_type;
+
+struct fast_entry {
+    uint32_t exports;
+    uint32_t epoch;
+};
+
+struct fast_table {
+    struct fast_table *next;
+    slabby_allocator *allocator;
+    uint64_t pools;   /* Pool objects that share it */
+    uint64_t exports; /* sum over all entries */
+    uint32_t resets;  /* added to every epoch */
+    uint64_t id_limit;
+    struct fast_entry entries[]; /* never touched pages cost nothing */
+};
+
+typedef struct FastSlab {
+    PyObject_HEAD Pool *pool;
+    void *data;
+    uint32_t id;
+    uint32_t epoch;
+} FastSlab;
+
+static struct fast_table *tables;
+
+static struct fast_table *fast_table_join(Pool *pool) {
+    slabby_view_info view = {.struct_size = sizeof view};
+    struct fast_table *table = tables;
+    slabby_status status;
+
+    while (table != NULL && table->allocator != pool->cell.allocator)
+        table = table->next;
+    if (table == NULL) {
+        status = pool->core->view(&view, pool->cell.allocator);
+        if (status != SLABBY_OK) {
+            raise_status(pool, 0, status);
+            return NULL;
+        }
+        table = calloc(1, sizeof *table + view.id_limit * sizeof table->entries[0]);
+        if (table == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        table->allocator = pool->cell.allocator;
+        table->id_limit = view.id_limit;
+        table->next = tables;
+        tables = table;
+    }
+    table->pools++;
+    pool->fast = table;
+    return table;
+}
+
+void fast_table_leave(struct fast_table *table) {
+    struct fast_table **place = &tables;
+
+    if (table == NULL || --table->pools > 0)
+        return;
+    while (*place != table)
+        place = &(*place)->next;
+    *place = table->next;
+    free(table);
+}
+
+static struct fast_table *table_of(Pool *pool) {
+    return pool->fast != NULL ? pool->fast : fast_table_join(pool);
+}
+
+/* Either part only rises: the sum changes with every deallocation and every reset. */
+static uint32_t epoch_of(const struct fast_table *table, uint32_t id) {
+    return table->entries[id].epoch + table->resets;
+}
+
+static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
+    struct fast_table *table = table_of(pool);
+    FastSlab *slab;
+
+    if (table == NULL)
+        return NULL;
+    if (id >= table->id_limit) {
+        PyErr_Format(PyExc_SystemError, "slab id %lu is beyond the %llu ids of the pool", (unsigned long)id,
+                     (unsigned long long)table->id_limit);
+        return NULL;
+    }
+    slab = PyObject_GC_New(FastSlab, fast_slab_type);
+    if (slab == NULL)
+        return NULL;
+    slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    slab->data = data;
+    slab->id = id;
+    slab->epoch = epoch_of(table, id);
+    PyObject_GC_Track(slab);
+    return slab;
+}
+
+PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
+    FastSlab *slab = fast_slab_new(pool, data, id);
+    PyObject *pair = slab == NULL ? NULL : Py_BuildValue("Nk", slab, (unsigned long)id);
+
+    if (pair == NULL)
+        (void)pool->core->deallocate_fast(pool->cell.allocator, id);
+    return pair;
+}
+
+PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
+    Pool *pool = (Pool *)self;
+    unsigned long id = PyLong_AsUnsignedLong(number);
+    struct fast_table *table;
+    slabby_status status;
+
+    if (id == (unsigned long)-1 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
+            return NULL;
+        PyErr_Clear();
+        id = UINT32_MAX;
+    }
+    if (!pool_attached(pool) || (table = table_of(pool)) == NULL)
+        return NULL;
+    if (id < table->id_limit && table->entries[id].exports > 0)
+        return raise_status(pool, 0, SLABBY_PINNED);
+    status = pool->core->deallocate_fast(pool->cell.allocator, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id);
+    if (status != SLABBY_OK)
+        return raise_status(pool, 0, status);
+    if (id < table->id_limit)
+        table->entries[id].epoch++;
+    Py_RETURN_NONE;
+}
+
+/* _fast_views(): how many buffers of fast slabs are exported. */
+PyObject *pool_fast_views(PyObject *self, PyObject *unused) {
+    const struct fast_table *table = ((Pool *)self)->fast;
+
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(table == NULL ? 0 : table->exports);
+}
+
+/* _fast_forget(): every FastSlab made so far is stale, as after a reset. */
+PyObject *pool_fast_forget(PyObject *self, PyObject *unused) {
+    struct fast_table *table = ((Pool *)self)->fast;
+
+    (void)unused;
+    if (table != NULL)
+        table->resets++;
+    Py_RETURN_NONE;
+}
+
+static int fast_slab_getbuffer(PyObject *object, Py_buffer *view, int flags) {
+    FastSlab *slab = (FastSlab *)object;
+    Pool *pool = slab->pool;
+
+    if (epoch_of(pool->fast, slab->id) != slab->epoch) {
+        view->obj = NULL;
+        raise_status(pool, 0, SLABBY_USE_AFTER_FREE);
+        return -1;
+    }
+    if (PyBuffer_FillInfo(view, object, slab->data, (Py_ssize_t)pool->slab_size, 0, flags) < 0)
+        return -1;
+    pool->fast->entries[slab->id].exports++;
+    pool->fast->exports++;
+    return 0;
+}
+
+static void fast_slab_releasebuffer(PyObject *object, Py_buffer *view) {
+    FastSlab *slab = (FastSlab *)object;
+
+    (void)view;
+    slab->pool->fast->entries[slab->id].exports--;
+    slab->pool->fast->exports--;
+}
+
+static void fast_slab_dealloc(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    Py_DECREF(((FastSlab *)object)->pool);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static int fast_slab_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((FastSlab *)object)->pool);
+    return 0;
+}
+
+static Py_ssize_t fast_slab_length(PyObject *object) {
+    return (Py_ssize_t)((FastSlab *)object)->pool->slab_size;
+}
+
+static PyObject *get_id(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(((FastSlab *)object)->id);
+}
+
+static PyObject *get_size(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((FastSlab *)object)->pool->slab_size);
+}
+
+static PyGetSetDef fast_slab_properties[] = {
+    {"id", get_id, NULL, "The number that deallocate_fast() takes.", NULL},
+    {"size", get_size, NULL, "Usable bytes of the slab.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot fast_slab_slots[] = {
+    {Py_tp_doc, "The memory of one slab of allocate_fast(): a buffer. Dropping it does not free the slab."},
+    {Py_tp_dealloc, fast_slab_dealloc},
+    {Py_tp_traverse, fast_slab_traverse},
+    {Py_tp_getset, fast_slab_properties},
+    {Py_sq_length, fast_slab_length},
+    {Py_bf_getbuffer, fast_slab_getbuffer},
+    {Py_bf_releasebuffer, fast_slab_releasebuffer},
+    {0, NULL},
+};
+
+static PyType_Spec fast_slab_spec = {
+    .name = "slabby.FastSlab",
+    .basicsize = sizeof(FastSlab),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = fast_slab_slots,
+};
+
+int fast_slab_ready(PyObject *module) {
+    fast_slab_type = (PyTypeObject *)PyType_FromSpec(&fast_slab_spec);
+    if (fast_slab_type == NULL)
+        return -1;
+    return PyModule_AddObjectRef(module, "FastSlab", (PyObject *)fast_slab_type);
+}

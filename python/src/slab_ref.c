@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * SlabRef: one allocation as an object around its 64-bit reference.
+ *
+ * Whoever looks at the memory holds a pin in the core: exporting a buffer pins, giving it back unpins, so that a
+ * release is refused in whichever language it is tried. The object owns the slab unless it was borrowed; an owned
+ * slab that nobody released goes back when the object dies.
+ */
+#include "types.h"
+
+#include <string.h>
+
+PyTypeObject *slab_ref_type;
+
+typedef struct SlabRef {
+    PyObject_HEAD Pool *pool;
+    slabby_ref ref;
+    void *data;
+    char owned; /* release it when the object dies */
+    char done;  /* this object gave it back */
+} SlabRef;
+
+PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owned) {
+    SlabRef *self = PyObject_GC_New(SlabRef, slab_ref_type);
+
+    if (self == NULL) {
+        if (owned)
+            (void)pool->core->release(pool->cell.allocator, ref);
+        return NULL;
+    }
+    self->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    self->ref = ref;
+    self->data = data;
+    self->owned = (char)owned;
+    self->done = 0;
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
+static PyObject *fail(const SlabRef *self, slabby_status status) {
+    return raise_status(self->pool, self->ref, status);
+}
+
+/* MemoryCorruption consumes the reference: there is nothing left to release. */
+static int settle(SlabRef *self, slabby_status status) {
+    if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
+        self->done = 1;
+    return status == SLABBY_OK;
+}
+
+PyObject *slab_ref_release(PyObject *object, PyObject *unused) {
+    SlabRef *self = (SlabRef *)object;
+    slabby_status status = self->pool->core->release(self->pool->cell.allocator, self->ref);
+
+    (void)unused;
+    if (!settle(self, status))
+        return fail(self, status);
+    Py_RETURN_NONE;
+}
+
+static PyObject *slab_ref_release_deferred(PyObject *object, PyObject *unused) {
+    SlabRef *self = (SlabRef *)object;
+    slabby_status status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
+
+    (void)unused;
+    if (!settle(self, status))
+        return fail(self, status);
+    Py_RETURN_NONE;
+}
+
+PyObject *pool_deallocate(PyObject *pool_object, PyObject *object) {
+    Pool *pool = (Pool *)pool_object;
+    SlabRef *self = (SlabRef *)object;
+    slabby_status status;
+
+    if (!pool_attached(pool))
+        return NULL;
+    if (Py_TYPE(object) != slab_ref_type) {
+        PyErr_Format(PyExc_TypeError, "deallocate() takes a SlabRef, not %R", Py_TYPE(object));
+        return NULL;
+    }
+    status = pool->core->release(pool->cell.allocator, self->ref);
+    if (!settle(self, status))
+        return raise_status(pool, self->ref, status);
+    Py_RETURN_NONE;
+}
+
+static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
+    SlabRef *self = (SlabRef *)object;
+
+    (void)unused;
+    self->owned = 0;
+    return PyLong_FromUnsignedLongLong(self->ref);
+}
+
+/* _settle(): after a batch gave it back by its number. */
+static PyObject *slab_ref_settle(PyObject *object, PyObject *unused) {
+    SlabRef *self = (SlabRef *)object;
+
+    (void)unused;
+    if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
+        self->done = 1;
+    Py_RETURN_NONE;
+}
+
+static PyObject *slab_ref_enter(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return Py_NewRef(object);
+}
+
+/* Leaving the block: deferred, so that a view which still lives is no error. What the release has to say is raised
+ * when the body was well, and reported aside when the body's own exception is on its way. */
+static PyObject *slab_ref_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count) {
+    SlabRef *self = (SlabRef *)object;
+    int body_failed = count > 0 && arguments[0] != Py_None;
+    slabby_status status;
+
+    if (self->done)
+        Py_RETURN_FALSE;
+    status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
+    if (settle(self, status))
+        Py_RETURN_FALSE;
+    fail(self, status);
+    if (!body_failed)
+        return NULL;
+    report_unraisable(object);
+    Py_RETURN_FALSE;
+}
+
+static int slab_ref_getbuffer(PyObject *object, Py_buffer *view, int flags) {
+    SlabRef *self = (SlabRef *)object;
+    const Pool *pool = self->pool;
+    slabby_status status = pool->core->pin(pool->cell.allocator, self->ref);
+
+    if (status != SLABBY_OK) {
+        view->obj = NULL;
+        fail(self, status);
+        return -1;
+    }
+    if (PyBuffer_FillInfo(view, object, self->data, (Py_ssize_t)pool->slab_size, 0, flags) < 0) {
+        (void)pool->core->unpin(pool->cell.allocator, self->ref);
+        return -1;
+    }
+    return 0;
+}
+
+/* The last unpin completes a deferred release, which may find overwritten guard bytes. */
+static void slab_ref_releasebuffer(PyObject *object, Py_buffer *view) {
+    SlabRef *self = (SlabRef *)object;
+    slabby_status status = self->pool->core->unpin(self->pool->cell.allocator, self->ref);
+    PyObject *type, *value, *traceback;
+
+    (void)view;
+    if (status == SLABBY_OK)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    fail(self, status);
+    report_unraisable((PyObject *)self->pool);
+    PyErr_Restore(type, value, traceback);
+}
+
+static PyObject *name_of(const SlabRef *self) {
+    char text[160] = "?";
+
+    (void)self->pool->core->ref_text(text, sizeof text, NULL, self->pool->cell.allocator, self->ref);
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
+static void warn_dropped(SlabRef *self) {
+    PyObject *name = name_of(self);
+
+    if (name == NULL ||
+        PyErr_WarnFormat(PyExc_ResourceWarning, 1,
+                         "SlabRef %U was dropped without release(); its slab went back", name) < 0)
+        report_unraisable((PyObject *)self->pool);
+    Py_XDECREF(name);
+}
+
+/* No buffer of this object is left, or it would be alive; pins may be held by others, hence deferred. A slab that
+ * somebody else released, or whose pool is gone, is no news. */
+static void give_back(SlabRef *self) {
+    PyObject *type, *value, *traceback;
+    slabby_status status;
+
+    if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
+        return;
+    status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
+    if (status != SLABBY_OK && status != SLABBY_MEMORY_CORRUPTION)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (status == SLABBY_OK) {
+        warn_dropped(self);
+    } else {
+        fail(self, status);
+        report_unraisable((PyObject *)self->pool);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+static void slab_ref_dealloc(PyObject *object) {
+    SlabRef *self = (SlabRef *)object;
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    if (self->owned && !self->done)
+        give_back(self);
+    Py_DECREF(self->pool);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+/* No tp_clear, as with tuples: a reference is fixed when it is made, so every cycle through it has another
+ * member that can be cleared. A cleared one could no longer unpin. */
+static int slab_ref_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((SlabRef *)object)->pool);
+    return 0;
+}
+
+static PyObject *slab_ref_repr(PyObject *object) {
+    SlabRef *self = (SlabRef *)object;
+    PyObject *name = name_of(self), *text;
+    int valid = self->pool->core->is_valid(self->pool->cell.allocator, self->ref);
+
+    if (name == NULL)
+        return NULL;
+    text = PyUnicode_FromFormat("<SlabRef %U, %llu bytes%s>", name, (unsigned long long)self->pool->slab_size,
+                                valid ? "" : ", released");
+    Py_DECREF(name);
+    return text;
+}
+
+static Py_ssize_t slab_ref_length(PyObject *object) {
+    return (Py_ssize_t)((SlabRef *)object)->pool->slab_size;
+}
+
+static PyObject *get_size(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((SlabRef *)object)->pool->slab_size);
+}
+
+static PyObject *get_ref(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((SlabRef *)object)->ref);
+}
+
+static PyObject *get_allocator(PyObject *object, void *unused) {
+    (void)unused;
+    return Py_NewRef((PyObject *)((SlabRef *)object)->pool);
+}
+
+static PyObject *get_is_valid(PyObject *object, void *unused) {
+    SlabRef *self = (SlabRef *)object;
+
+    (void)unused;
+    return PyBool_FromLong(self->pool->core->is_valid(self->pool->cell.allocator, self->ref));
+}
+
+static PyObject *get_id(PyObject *object, void *unused) {
+    SlabRef *self = (SlabRef *)object;
+    uint32_t id;
+    slabby_status status = self->pool->core->id(&id, self->pool->cell.allocator, self->ref);
+
+    (void)unused;
+    return status == SLABBY_OK ? PyLong_FromUnsignedLong(id) : fail(self, status);
+}
+
+static PyObject *get_address(PyObject *object, void *unused) {
+    SlabRef *self = (SlabRef *)object;
+    void *data;
+    slabby_status status = self->pool->core->data(&data, self->pool->cell.allocator, self->ref);
+
+    (void)unused;
+    return status == SLABBY_OK ? PyLong_FromVoidPtr(data) : fail(self, status);
+}
+
+static PyObject *get_label(PyObject *object, void *unused) {
+    SlabRef *self = (SlabRef *)object;
+    uint64_t label;
+    slabby_status status = self->pool->core->get_label(&label, self->pool->cell.allocator, self->ref);
+
+    (void)unused;
+    return status == SLABBY_OK ? PyLong_FromUnsignedLongLong(label) : fail(self, status);
+}
+
+static int set_label(PyObject *object, PyObject *value, void *unused) {
+    SlabRef *self = (SlabRef *)object;
+    unsigned long long label;
+    slabby_status status;
+
+    (void)unused;
+    if (value == NULL || !PyLong_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "a label is a whole number from 0 to 2**64 - 1; 0 clears it");
+        return -1;
+    }
+    label = PyLong_AsUnsignedLongLong(value);
+    if (label == (unsigned long long)-1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_ValueError, "label %R is outside 0 to 2**64 - 1", value);
+        return -1;
+    }
+    status = self->pool->core->set_label(self->pool->cell.allocator, self->ref, label);
+    if (status != SLABBY_OK)
+        fail(self, status);
+    return status == SLABBY_OK ? 0 : -1;
+}
+
+static PyMethodDef slab_ref_methods[] = {
+    {"release", slab_ref_release, METH_NOARGS,
+     "release()\n--\n\nGive the slab back. Refused with PinnedError (a BufferError) while a view lives."},
+    {"release_deferred", slab_ref_release_deferred, METH_NOARGS,
+     "release_deferred()\n--\n\nGive the slab back as soon as the last view is gone; no new view from now "
+     "on."},
+    {"detach", slab_ref_detach, METH_NOARGS,
+     "detach()\n--\n\nGive up ownership and return the 64-bit reference: somebody else releases it."},
+    {"_settle", slab_ref_settle, METH_NOARGS, NULL},
+    {"__enter__", slab_ref_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef slab_ref_properties[] = {
+    {"size", get_size, NULL, "Usable bytes of the slab.", NULL},
+    {"ref", get_ref, NULL, "The 64-bit reference, to hand to another language.", NULL},
+    {"allocator", get_allocator, NULL, "The Allocator this came from.", NULL},
+    {"is_valid", get_is_valid, NULL, "Whether the reference names a live slab.", NULL},
+    {"id", get_id, NULL, "The number of the slab in its pool.", NULL},
+    {"address", get_address, NULL, "Where the slab begins. Nothing pins it: prefer memoryview(ref).", NULL},
+    {"label", get_label, set_label, "A 64-bit value of your own, 0 until set, forgotten on release.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slab_ref_slots[] = {
+    {Py_tp_doc, "One slab: a buffer, a context manager, a 64-bit reference."},
+    {Py_tp_dealloc, slab_ref_dealloc},
+    {Py_tp_traverse, slab_ref_traverse},
+    {Py_tp_repr, slab_ref_repr},
+    {Py_tp_methods, slab_ref_methods},
+    {Py_tp_getset, slab_ref_properties},
+    {Py_sq_length, slab_ref_length},
+    {Py_bf_getbuffer, slab_ref_getbuffer},
+    {Py_bf_releasebuffer, slab_ref_releasebuffer},
+    {0, NULL},
+};
+
+static PyType_Spec slab_ref_spec = {
+    .name = "slabby.SlabRef",
+    .basicsize = sizeof(SlabRef),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = slab_ref_slots,
+};
+
+int slab_ref_ready(PyObject *module) {
+    slab_ref_type = (PyTypeObject *)PyType_FromSpec(&slab_ref_spec);
+    if (slab_ref_type == NULL)
+        return -1;
+    return PyModule_AddObjectRef(module, "SlabRef", (PyObject *)slab_ref_type);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a backend and the shared object types hand each other. */
+#ifndef SLABBY_PYTHON_TABLE_H
+#define SLABBY_PYTHON_TABLE_H
+
+#include <slabby/slabby.h>
+
+/* One allocation on its way to Python. It lives in the pool object; the GIL is held from the moment a backend
+ * writes it until the object is built, so that no other thread can write in between. */
+typedef struct slabby_cell {
+    slabby_allocator *allocator;
+    slabby_ref ref;
+    void *data;
+    uint32_t id;
+} slabby_cell;
+
+/* The functions of the core that the object types call. */
+struct slabby_core_table {
+    uint64_t instance_id;
+    slabby_status (*release)(slabby_allocator *, slabby_ref);
+    slabby_status (*release_deferred)(slabby_allocator *, slabby_ref);
+    slabby_status (*pin)(slabby_allocator *, slabby_ref);
+    slabby_status (*unpin)(slabby_allocator *, slabby_ref);
+    slabby_status (*data)(void **, slabby_allocator *, slabby_ref);
+    int32_t (*is_valid)(slabby_allocator *, slabby_ref);
+    slabby_status (*size)(uint64_t *, slabby_allocator *);
+    slabby_status (*id)(uint32_t *, slabby_allocator *, slabby_ref);
+    slabby_status (*ref_text)(char *, uint64_t, uint64_t *, slabby_allocator *, slabby_ref);
+    slabby_status (*set_label)(slabby_allocator *, slabby_ref, uint64_t);
+    slabby_status (*get_label)(uint64_t *, slabby_allocator *, slabby_ref);
+    slabby_status (*deallocate_fast)(slabby_allocator *, uint32_t);
+    slabby_status (*view)(slabby_view_info *, slabby_allocator *);
+    slabby_status (*explain)(char *, uint64_t, uint64_t *, slabby_allocator *, slabby_ref, slabby_status);
+    slabby_status (*abandon)(slabby_allocator *);
+};
+
+/* Defined once per backend module, after this header. */
+#define SLABBY_CORE_TABLE                                                                                    \
+    {                                                                                                        \
+        0, slabby_release, slabby_release_deferred, slabby_pin, slabby_unpin, slabby_data, slabby_is_valid,  \
+            slabby_size, slabby_id, slabby_ref_text, slabby_set_label, slabby_get_label,                     \
+            slabby_deallocate_fast, slabby_view, slabby_explain, slabby_abandon,                             \
+    }
+
+#endif
