@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What no linter knows of this project's habits: `check_style.py ROOT`, over the files that git knows.
+"""What no linter knows of this project's habits: `check_style.py ROOT`, over git's files.
 
-Each source file names its licence; lines, functions and files stay readable; nothing is left unfinished; no
-file names a place of the machine it was written on.
+Each source file names its licence; lines, functions and files stay readable; nothing is left
+unfinished; no file names a place of the machine it was written on.
 """
 
 from __future__ import annotations

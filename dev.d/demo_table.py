@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows the results of ./dev demo: `demo_table.py CONTRACT FACE...`, in the directory of the results."""
+"""Shows what ./dev demo found: `demo_table.py CONTRACT FACE...`, in the results' directory."""
 
 from __future__ import annotations
 

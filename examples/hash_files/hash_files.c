@@ -53,14 +53,30 @@ static struct settings parse(int argc, char **argv) {
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'o': settings.output = optarg; break;
-        case 'j': settings.stats_json = optarg; break;
-        case 'n': settings.slabs = number("slabs", optarg, INT32_MAX); break;
-        case 's': settings.slab_size = number("slab-size", optarg, 1u << 30); break;
-        case 'r': settings.readers = (unsigned)number("readers", optarg, MAX_THREADS); break;
-        case 't': settings.hashers = (unsigned)number("hashers", optarg, MAX_THREADS); break;
-        case 'h': fputs(usage, stdout); exit(0);
-        default: fputs(usage, stderr); exit(2);
+        case 'o':
+            settings.output = optarg;
+            break;
+        case 'j':
+            settings.stats_json = optarg;
+            break;
+        case 'n':
+            settings.slabs = number("slabs", optarg, INT32_MAX);
+            break;
+        case 's':
+            settings.slab_size = number("slab-size", optarg, 1u << 30);
+            break;
+        case 'r':
+            settings.readers = (unsigned)number("readers", optarg, MAX_THREADS);
+            break;
+        case 't':
+            settings.hashers = (unsigned)number("hashers", optarg, MAX_THREADS);
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        default:
+            fputs(usage, stderr);
+            exit(2);
         }
     }
     if (settings.output == NULL || optind == argc) {

@@ -32,10 +32,17 @@ static void print_digest(FILE *out, const struct file *file) {
     fputs("  ", out);
     for (const char *c = file->path; *c != '\0'; c++) {
         switch (*c) {
-        case '\\': fputs("\\\\", out); break;
-        case '\n': fputs("\\n", out); break;
-        case '\r': fputs("\\r", out); break;
-        default: fputc(*c, out);
+        case '\\':
+            fputs("\\\\", out);
+            break;
+        case '\n':
+            fputs("\\n", out);
+            break;
+        case '\r':
+            fputs("\\r", out);
+            break;
+        default:
+            fputc(*c, out);
         }
     }
     fputc('\n', out);

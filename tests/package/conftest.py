@@ -37,14 +37,12 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prefix(scratch: Path) -> Path:
-    """Installs a release build, then moves it: nothing may remember where it was installed first."""
+    """Installs a release build, then moves it: nothing may remember where it was first."""
     first, moved = scratch / "first prefix", scratch / "moved prefix"
     build = scratch / "library build"
-    run(
-        ["cmake", "-G", "Ninja", "-S", ROOT, "-B", build]
-        + ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=OFF"]
-        + [f"-DCMAKE_INSTALL_PREFIX={first}", "-DCMAKE_INSTALL_LIBDIR=lib"]
-    )
+    settings = ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=OFF"]
+    settings += [f"-DCMAKE_INSTALL_PREFIX={first}", "-DCMAKE_INSTALL_LIBDIR=lib"]
+    run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *settings])
     run(["cmake", "--build", build])
     run(["cmake", "--install", build])
     shutil.move(first, moved)

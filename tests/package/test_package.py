@@ -96,10 +96,8 @@ def test_drop_in(drop_in: Path, tmp_path: Path, language: str) -> None:
     source = program_beside_header(tmp_path)
     library, program = tmp_path / "slabby.o", tmp_path / "program"
     run(["cc", "-std=c11", "-O2", *WARNINGS, "-c", drop_in / "slabby.c", "-o", library])
-    run(
-        [*COMPILERS[language], *WARNINGS, f"-I{drop_in}", source]
-        + ["-x", "none", library, "-pthread", "-o", program]
-    )
+    compile_it = [*COMPILERS[language], *WARNINGS, f"-I{drop_in}"]
+    run([*compile_it, source, "-x", "none", library, "-pthread", "-o", program])
     assert run([program]) == "OK\n"
 
 
