@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One pool in one process, driven from C, Python over CFFI, Python over SWIG, and Go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import pytest
+from faces import OK, Face, Market, all_faces, core_path
+
+import slabby
+from slabby import Status
+
+FACES = range(4)
+NAMES = ("c", "cffi", "swig", "go")
+PAIRS = list(product(FACES, FACES))
+
+
+def names(pair: tuple[int, int]) -> str:
+    return f"{NAMES[pair[0]]}-{NAMES[pair[1]]}"
+
+
+@pytest.fixture
+def pool() -> Iterator[slabby.Allocator]:
+    made = slabby.Allocator(256, 8)
+    yield made
+    assert made.verify() == []
+    made.close()
+
+
+@pytest.fixture
+def faces(pool: slabby.Allocator) -> list[Face]:
+    return all_faces(pool)
+
+
+def test_one_core(faces: list[Face]) -> None:
+    """Every face answers the same instance id, and the process maps one core."""
+    assert len({face.instance_id() for face in faces}) == 1
+    mapped = {
+        line.split(maxsplit=5)[5].strip()
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "libslabby" in line
+    }
+    assert mapped == {str(core_path().resolve())}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=names)
+def test_what_one_holds_another_uses(faces: list[Face], pair: tuple[int, int]) -> None:
+    owner, other = faces[pair[0]], faces[pair[1]]
+    status, ref = owner.allocate()
+    assert status == OK
+    text = f"from {owner.name} to {other.name}".encode()
+    assert owner.write(ref, text) == OK
+    assert other.read(ref, len(text)) == (OK, text)
+    assert other.pin(ref) == OK
+    assert owner.release(ref) == Status.PINNED
+    assert other.unpin(ref) == OK
+    assert other.release(ref) == OK
+    assert owner.release(ref) == Status.DOUBLE_DEALLOCATION
+    for face in faces:
+        assert face.read(ref, 1) == (Status.USE_AFTER_FREE, b"")
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=names)
+def test_release_waits_for_the_pin_of_another(
+    pool: slabby.Allocator, faces: list[Face], pair: tuple[int, int]
+) -> None:
+    owner, other = faces[pair[0]], faces[pair[1]]
+    _, ref = owner.allocate()
+    assert other.pin(ref) == OK
+    assert owner.release_deferred(ref) == OK
+    assert pool.stats().used_slabs == 1
+    for face in faces:
+        assert face.pin(ref) == Status.USE_AFTER_FREE
+        assert face.release(ref) == Status.DOUBLE_DEALLOCATION
+    assert other.unpin(ref) == OK
+    assert pool.stats().used_slabs == 0
+
+
+def test_statuses_agree(pool: slabby.Allocator, faces: list[Face]) -> None:
+    other_pool = slabby.Allocator(256, 8)
+    foreign = other_pool.allocate()
+    _, stale = faces[0].allocate()
+    assert faces[0].release(stale) == OK
+    _, live = faces[0].allocate()
+    bad = {"zero": 0, "forged": live ^ 1 << 40, "foreign": foreign.ref, "all ones": 2**64 - 1}
+    for face in faces:
+        for name, ref in bad.items():
+            wanted = Status.INVALID_REFERENCE
+            for call in (face.release, face.release_deferred, face.pin):
+                assert call(ref) == wanted, f"{face.name}: {name}"
+            assert face.read(ref, 1)[0] == wanted, f"{face.name}: {name}"
+        assert face.release(stale) == Status.DOUBLE_DEALLOCATION
+        assert face.pin(stale) == Status.USE_AFTER_FREE
+    assert faces[1].release(live) == OK
+    foreign.release()
+
+
+def test_exhaustion_and_close_are_told_to_all(pool: slabby.Allocator, faces: list[Face]) -> None:
+    refs = [faces[at % 4].allocate() for at in range(8)]
+    assert [status for status, _ in refs] == [OK] * 8
+    for face in faces:
+        assert face.allocate() == (Status.OUT_OF_MEMORY, 0)
+    pool.close()
+    for face in faces:
+        assert face.allocate() == (Status.CLOSED, 0)
+    for at, (_, ref) in enumerate(refs):
+        assert faces[(at + 1) % 4].release(ref) == OK
+    assert pool.stats().used_slabs == 0
+
+
+def test_all_faces_hammer_one_pool() -> None:
+    """Demand never exceeds capacity, so no face may ever meet OutOfMemory, nor another's slab."""
+    slots, workers_a_face = 8, 2
+    pool = slabby.Allocator(64, slots + 4 * workers_a_face)
+    faces = all_faces(pool)
+    market = Market(slots)
+    for at in range(slots):
+        fill_slot(faces[at % 4], market, at)
+    milliseconds = int(1000 * float(os.environ.get("SAMEPOOL_SECONDS", "3")))
+    over = threading.Event()
+    with ThreadPoolExecutor(4 * workers_a_face + 1) as executor:
+        inspector = executor.submit(inspect_until, over, pool)
+        jobs = [
+            executor.submit(face.work, market, milliseconds, seed)
+            for seed, face in enumerate(faces * workers_a_face, start=1)
+        ]
+        outcomes = [job.exception() or job.result() for job in jobs]
+        over.set()
+        inspected = inspector.result()
+    print({f.name: o for f, o in zip(faces * workers_a_face, outcomes, strict=True)}, inspected)
+    for outcome in outcomes:
+        assert isinstance(outcome, tuple) and outcome[0] == OK, outcomes
+        assert outcome[1] > 0, "a worker never traded"
+    for at in range(slots):
+        assert faces[at % 4].release(market.slots[at]) == OK
+    check_quiet(pool, slots + sum(trades for _, trades in outcomes))  # type: ignore[misc]
+
+
+def fill_slot(face: Face, market: Market, at: int) -> None:
+    status, ref = face.allocate()
+    assert status == OK
+    seal = 0x5AB1AB1E5EA1ED00
+    assert face.write(ref, ref.to_bytes(8, sys.byteorder) + (ref ^ seal).to_bytes(8, sys.byteorder)) == OK
+    market.slots[at] = ref
+
+
+def inspect_until(over: threading.Event, pool: slabby.Allocator) -> int:
+    """Opens and closes the gate all the while; returns how often."""
+    times = 0
+    while not over.is_set():
+        assert pool.verify() == []
+        stats = pool.stats()
+        assert stats.used_slabs <= stats.total_slabs
+        pool.trim()
+        times += 1
+    return times
+
+
+def check_quiet(pool: slabby.Allocator, allocations: int) -> None:
+    stats = pool.stats()
+    assert pool.verify() == []
+    assert (stats.used_slabs, stats.available_slabs) == (0, stats.total_slabs)
+    assert stats.total_allocations == stats.total_deallocations == allocations
+    assert stats.allocation_errors == 0
+
+
+OWN_CORE = """
+import ctypes, os, slabby
+pool = slabby.Allocator(64, 4)
+address, instance = pool.handle()
+go = ctypes.CDLL(os.environ["SAMEPOOL_OWNCORE"], mode=ctypes.RTLD_GLOBAL)
+go.owncore_instance_id.restype = ctypes.c_uint64
+go.owncore_adopt.argtypes = [ctypes.c_uint64] * 2
+assert go.owncore_instance_id() not in (0, instance), "two cores have one instance id"
+print(go.owncore_adopt(address, instance), go.owncore_use())
+with pool.allocate() as ref, memoryview(ref) as view:
+    view[0] = 1
+"""
+
+
+def test_a_separate_core_keeps_to_itself() -> None:
+    """A Go library with a core of its own refuses the shared core's handle, and both go on working."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", OWN_CORE],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(int(Status.ABI_MISMATCH)), "0"]
+    assert done.stderr == ""
