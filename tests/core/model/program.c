@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#define _GNU_SOURCE
+#include "program.h"
+
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../support.h"
+
+struct op_info {
+    const char *name;
+    unsigned weight;
+};
+
+static const struct op_info infos[OP_KINDS] = {
+    [OP_ALLOCATE] = {"allocate", 30},
+    [OP_ALLOCATE_BATCH] = {"allocate_batch", 8},
+    [OP_ALLOCATE_FAST] = {"allocate_fast", 6},
+    [OP_RELEASE] = {"release", 30},
+    [OP_RELEASE_DEFERRED] = {"release_deferred", 5},
+    [OP_RELEASE_BATCH] = {"release_batch", 6},
+    [OP_DEALLOCATE_FAST] = {"deallocate_fast", 8},
+    [OP_DATA] = {"data", 6},
+    [OP_PIN] = {"pin", 6},
+    [OP_UNPIN] = {"unpin", 8},
+    [OP_SET_LABEL] = {"set_label", 4},
+    [OP_GET_LABEL] = {"get_label", 4},
+    [OP_FORGE] = {"forge", 4},
+    [OP_RESET] = {"reset", 1},
+    [OP_TRIM] = {"trim", 1},
+    [OP_RECLAIM] = {"reclaim", 1},
+    [OP_VERIFY] = {"verify", 2},
+    [OP_STATS] = {"stats", 4},
+    [OP_LIVE] = {"live", 2},
+    [OP_SWITCH_HEAP] = {"switch_heap", 1},
+    [OP_SWITCH_SECURE] = {"switch_secure", 1},
+    [OP_CLOSE] = {"close", 0},
+};
+
+static uint8_t pick_kind(uint64_t roll)
+{
+    unsigned total = 0;
+    unsigned place;
+
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        total += infos[kind].weight;
+    place = (unsigned)(roll % total);
+    for (uint8_t kind = 0; kind < OP_KINDS; kind++) {
+        if (place < infos[kind].weight)
+            return kind;
+        place -= infos[kind].weight;
+    }
+    return OP_ALLOCATE;
+}
+
+void program_make(struct program *program, uint64_t seed)
+{
+    static const uint64_t capacities[] = {1, 2, 3, 7, 64, 1000};
+    static const uint64_t sizes[] = {8, 17, 64, 100, 512, 4096};
+    uint64_t random = seed;
+    uint64_t roll = random_next(&random);
+
+    memset(program, 0, sizeof *program);
+    program->seed = seed;
+    program->capacity = capacities[roll % COUNT_OF(capacities)];
+    program->slab_size = sizes[(roll >> 8) % COUNT_OF(sizes)];
+    program->per_cpu_cache = (roll >> 16) % 4 != 0;
+    program->backend = (roll >> 20) % 2 ? SLABBY_CPU_CACHE_BACKEND_PORTABLE
+                                        : SLABBY_CPU_CACHE_BACKEND_AUTO;
+    program->shards = (int64_t)((roll >> 24) % 5);
+    program->heap_fallback = (roll >> 32) % 3 == 0;
+    program->heap_limit = (int64_t)((roll >> 36) % 9);
+    program->secure = (roll >> 40) % 3 == 0;
+    program->count = 20 + (uint32_t)((roll >> 44) % (PROGRAM_LIMIT - 20));
+    for (uint32_t i = 0; i < program->count; i++) {
+        uint64_t arguments = random_next(&random);
+
+        program->ops[i].kind = pick_kind(random_next(&random));
+        program->ops[i].first = (uint32_t)arguments;
+        program->ops[i].second = (uint32_t)(arguments >> 32);
+    }
+    if (roll >> 62 == 0)
+        program->ops[program->count * 3 / 4].kind = OP_CLOSE;
+}
+
+void program_print(const struct program *program, FILE *output)
+{
+    fprintf(output,
+            "seed %llu: slab_size %llu, capacity %llu, per_cpu_cache %lld, backend %lld,"
+            " shards %lld, heap_fallback %lld, heap_fallback_limit %lld, secure %lld\n",
+            (unsigned long long)program->seed, (unsigned long long)program->slab_size,
+            (unsigned long long)program->capacity, (long long)program->per_cpu_cache,
+            (long long)program->backend, (long long)program->shards,
+            (long long)program->heap_fallback, (long long)program->heap_limit,
+            (long long)program->secure);
+    for (uint32_t i = 0; i < program->count; i++)
+        fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name,
+                program->ops[i].first, program->ops[i].second);
+}
+
+int program_fails(const struct program *program, int print_reason)
+{
+    int status = 0;
+    pid_t child;
+
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        const char *reason;
+
+        alarm(60);
+        reason = program_run(program);
+        if (reason && print_reason)
+            fprintf(stderr, "differs: %s\n", reason);
+        _exit(reason ? 1 : 0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return 1;
+    if (WIFSIGNALED(status) && print_reason)
+        fprintf(stderr, "died of signal %d\n", WTERMSIG(status));
+    return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void without(struct program *out, const struct program *program, uint32_t start,
+                    uint32_t count)
+{
+    *out = *program;
+    memmove(out->ops + start, out->ops + start + count,
+            (program->count - start - count) * sizeof *out->ops);
+    out->count -= count;
+}
+
+/* Ever smaller pieces are taken out; a piece whose absence keeps the failure stays out. */
+void program_shrink(struct program *program)
+{
+    static struct program shorter;
+
+    for (uint32_t piece = program->count / 2; piece > 0; piece /= 2) {
+        uint32_t start = 0;
+
+        while (start + piece <= program->count) {
+            without(&shorter, program, start, piece);
+            if (program_fails(&shorter, 0))
+                *program = shorter;
+            else
+                start += piece;
+        }
+    }
+}

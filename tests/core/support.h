@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What every test program of the core shares: statuses that print their names, pools in one
+ * call, a seed. */
+#ifndef SLABBY_TEST_SUPPORT_H
+#define SLABBY_TEST_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "slabby/slabby.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define TEST_UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_UNDER_TSAN 1
+#endif
+#endif
+#ifndef TEST_UNDER_TSAN
+#define TEST_UNDER_TSAN 0
+#endif
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* One option by number; a list of them ends with option 0. */
+struct setting {
+    int32_t option;
+    int64_t value;
+};
+
+#define WITH(...) ((const struct setting[]){__VA_ARGS__, {0, 0}})
+#define CHECK_STATUS(call, expected) check_status((call), (expected), #call, __FILE__, __LINE__)
+
+void check_status(slabby_status found, slabby_status expected, const char *call, const char *file,
+                  int line);
+
+/* settings may be null. try_pool hands back what slabby_create answered; make_pool insists on
+ * OK. */
+slabby_status try_pool(slabby_allocator **out_pool, uint64_t slab_size, uint64_t capacity,
+                       const struct setting *settings, slabby_error *out_error);
+slabby_allocator *make_pool(uint64_t slab_size, uint64_t capacity, const struct setting *settings);
+
+/* Takes one slab and insists on it. */
+slabby_ref take(slabby_allocator *pool);
+
+slabby_stats stats_of(slabby_allocator *pool);
+slabby_view_info view_of(slabby_allocator *pool);
+slabby_error fresh_error(void);
+
+/* Verify finds nothing, the tiers' hits add up, used slabs are `used`. The pool must be quiet. */
+void check_sound(slabby_allocator *pool, uint64_t used);
+
+/* check_sound with nothing in use, then every slab can be taken once, then destroy. */
+void finish(slabby_allocator *pool);
+
+/* count x SLABBY_TEST_SCALE / 100, a tenth of it under ThreadSanitizer, at least 1. */
+uint64_t scaled(uint64_t count);
+
+/* A seed from SLABBY_TEST_SEED, or a new one; printed either way. */
+uint64_t test_seed(void);
+uint64_t random_next(uint64_t *state);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What slabby_create accepts, what it refuses and how it says so, and how many pools there can
+ * be. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GIB (UINT64_C(1) << 30)
+
+static void check_refused(uint64_t slab_size, uint64_t capacity, const struct setting *settings,
+                          slabby_status expected)
+{
+    slabby_allocator *const untouched = (slabby_allocator *)(uintptr_t)0x5AB;
+    slabby_allocator *pool = untouched;
+    slabby_error error = fresh_error();
+
+    CHECK_STATUS(try_pool(&pool, slab_size, capacity, settings, &error), expected);
+    assert_ptr_equal(pool, untouched);
+    assert_int_equal(error.status, expected);
+    assert_true(strlen(error.text) > 0);
+    CHECK_STATUS(try_pool(&pool, slab_size, capacity, settings, NULL), expected);
+}
+
+/* Guards: slab sizes from 1 byte to 1 GiB, and the refusal's value and limits beyond. */
+static void slab_size_has_limits(void **state)
+{
+    const uint64_t good[] = {1, 2, 63, 64, 65, 511, 512, 513, 4095, 4096, 65536, GIB - 1, GIB};
+    slabby_allocator *pool = NULL;
+    slabby_error error = fresh_error();
+    unsigned char *data = NULL;
+    slabby_ref ref;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        pool = make_pool(good[i], 2, NULL);
+        CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
+        data[0] = 1;
+        data[good[i] - 1] = 2;
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+        finish(pool);
+    }
+    check_refused(0, 1, NULL, SLABBY_INVALID_SLAB_SIZE);
+    check_refused(GIB + 1, 1, NULL, SLABBY_INVALID_SLAB_SIZE);
+    check_refused(UINT64_MAX, 1, NULL, SLABBY_INVALID_SLAB_SIZE);
+    CHECK_STATUS(slabby_create(&pool, GIB + 1, 1, NULL, &error), SLABBY_INVALID_SLAB_SIZE);
+    assert_true(error.value == (int64_t)GIB + 1);
+    assert_true(error.minimum == 1);
+    assert_true(error.maximum == (int64_t)GIB);
+}
+
+/* Guards: capacity 0 and above 2^31 - 1 are refused, each with its own status and the limits. */
+static void capacity_has_limits(void **state)
+{
+    slabby_allocator *pool = NULL;
+    slabby_error error = fresh_error();
+
+    (void)state;
+    check_refused(64, 0, NULL, SLABBY_INVALID_CAPACITY);
+    check_refused(64, UINT64_C(1) << 31, NULL, SLABBY_CAPACITY_EXCEEDED);
+    check_refused(64, UINT64_MAX, NULL, SLABBY_CAPACITY_EXCEEDED);
+    CHECK_STATUS(slabby_create(&pool, 64, UINT64_C(1) << 31, NULL, &error),
+                 SLABBY_CAPACITY_EXCEEDED);
+    assert_true(error.value == INT64_C(1) << 31);
+    assert_true(error.minimum == 1);
+    assert_true(error.maximum <= INT32_MAX && error.maximum > INT32_MAX - 8192);
+}
+
+/* Guards: the largest numbers are worked or refused by the system, never wrapped into a small
+ * pool. */
+static void totals_do_not_overflow(void **state)
+{
+    slabby_allocator *pool = NULL;
+    slabby_error error = fresh_error();
+    slabby_status status = slabby_create(&pool, 1, INT32_MAX, NULL, &error);
+
+    (void)state;
+    if (status == SLABBY_OK) {
+        slabby_ref ref = take(pool);
+
+        assert_int_equal(stats_of(pool).total_slabs, INT32_MAX);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+        CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    } else {
+        CHECK_STATUS(status, SLABBY_NO_SYSTEM_MEMORY);
+        assert_true(strlen(error.text) > 0);
+    }
+    pool = NULL;
+    CHECK_STATUS(slabby_create(&pool, GIB, INT32_MAX, NULL, NULL), SLABBY_NO_SYSTEM_MEMORY);
+    assert_null(pool);
+}
+
+/* Guards: heap slots count against the 2^31 - 1 numbers of a reference. */
+static void heap_slots_take_numbers(void **state)
+{
+    (void)state;
+    check_refused(64, INT32_MAX, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
+                                      {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, INT32_MAX - 1}),
+                  SLABBY_CAPACITY_EXCEEDED);
+}
+
+/* Guards: a refused create leaves no pool, tag or mapping behind, however often it is tried. */
+static void refusals_leak_nothing(void **state)
+{
+    slabby_allocator *pool = NULL;
+
+    (void)state;
+    for (int i = 0; i < 10000; i++) {
+        CHECK_STATUS(slabby_create(&pool, 0, 1, NULL, NULL), SLABBY_INVALID_SLAB_SIZE);
+        CHECK_STATUS(slabby_create(&pool, GIB, INT32_MAX, NULL, NULL), SLABBY_NO_SYSTEM_MEMORY);
+    }
+    pool = make_pool(64, 2, NULL);
+    finish(pool);
+}
+
+/* Guards: 4,095 pools live at once, the 4,096th is refused by name, and a place frees up again. */
+static void pools_are_numbered(void **state)
+{
+    enum { LIMIT = 4095 };
+    slabby_allocator **pools = calloc(LIMIT, sizeof *pools);
+    slabby_ref *refs = calloc(LIMIT, sizeof *refs);
+    slabby_allocator *extra = NULL;
+    slabby_error error = fresh_error();
+
+    (void)state;
+    assert_non_null(pools);
+    assert_non_null(refs);
+    for (int i = 0; i < LIMIT; i++) {
+        pools[i] = make_pool(64, 1, NULL);
+        refs[i] = take(pools[i]);
+    }
+    CHECK_STATUS(slabby_create(&extra, 64, 1, NULL, &error), SLABBY_TOO_MANY_POOLS);
+    assert_null(extra);
+    assert_true(error.maximum == LIMIT);
+    for (int i = 0; i < LIMIT; i++) {
+        CHECK_STATUS(slabby_release(pools[(i + 1) % LIMIT], refs[i]), SLABBY_INVALID_REFERENCE);
+        CHECK_STATUS(slabby_release(pools[i], refs[i]), SLABBY_OK);
+    }
+    CHECK_STATUS(slabby_destroy(pools[100]), SLABBY_OK);
+    pools[100] = make_pool(64, 1, NULL);
+    CHECK_STATUS(slabby_create(&extra, 64, 1, NULL, NULL), SLABBY_TOO_MANY_POOLS);
+    for (int i = 0; i < LIMIT; i++)
+        CHECK_STATUS(slabby_destroy(pools[i]), SLABBY_OK);
+    free(pools);
+    free(refs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slab_size_has_limits),   cmocka_unit_test(capacity_has_limits),
+        cmocka_unit_test(totals_do_not_overflow), cmocka_unit_test(heap_slots_take_numbers),
+        cmocka_unit_test(refusals_leak_nothing),  cmocka_unit_test(pools_are_numbered),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

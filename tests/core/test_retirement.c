@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Built with six generation bits: what happens when a slab's generations are spent. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { GENERATIONS = 64 };
+
+/* Takes and gives back until the pool is exhausted; every reference must be new and stays
+ * refused. */
+static uint64_t exhaust(slabby_allocator *pool, uint64_t limit)
+{
+    slabby_ref *seen = calloc(limit + 1, sizeof *seen);
+    slabby_status status = SLABBY_OK;
+    uint64_t count = 0;
+    slabby_ref ref = 0;
+
+    assert_non_null(seen);
+    while (count <= limit) {
+        status = slabby_allocate(&ref, NULL, pool);
+        if (status != SLABBY_OK)
+            break;
+        for (uint64_t i = 0; i < count; i++) {
+            assert_true(seen[i] != ref);
+            assert_int_equal(slabby_is_valid(pool, seen[i]), 0);
+        }
+        seen[count++] = ref;
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    }
+    CHECK_STATUS(status, SLABBY_OUT_OF_MEMORY);
+    for (uint64_t i = 0; i < count; i++)
+        CHECK_STATUS(slabby_release(pool, seen[i]), SLABBY_DOUBLE_DEALLOCATION);
+    free(seen);
+    return count;
+}
+
+/* Guards: laws 2 and 5: a spent slab is retired and counted, never reissued; exhaustion stays
+ * truthful. */
+static void spent_slabs_retire(void **state)
+{
+    const uint64_t capacities[] = {1, 2, 3, 7};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(capacities); i++)
+        for (int cache = 0; cache < 2; cache++) {
+            uint64_t capacity = capacities[i];
+            slabby_allocator *pool =
+                make_pool(64, capacity, WITH({SLABBY_OPTION_PER_CPU_CACHE, cache}));
+            uint64_t count = exhaust(pool, GENERATIONS * capacity);
+            slabby_stats stats = stats_of(pool);
+
+            assert_true(count >= (GENERATIONS - 4) * capacity);
+            assert_int_equal(stats.retired_slabs, capacity);
+            assert_int_equal(stats.available_slabs, 0);
+            assert_int_equal(stats.used_slabs, 0);
+            assert_int_equal(stats.total_allocations, count);
+            CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
+            assert_int_equal(count, 0);
+            finish(pool);
+        }
+}
+
+/* Guards: retirement takes the one spent slab, its neighbours go on. */
+static void one_spent_slab_leaves_the_rest(void **state)
+{
+    enum { SLABS = 6 };
+    slabby_allocator *pool = make_pool(64, SLABS, NULL);
+    slabby_ref held[SLABS - 1];
+    slabby_ref ref = 0;
+    slabby_ref other = 0;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate_batch(held, NULL, pool, SLABS - 1), SLABBY_OK);
+    while (slabby_allocate(&ref, NULL, pool) == SLABBY_OK)
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    assert_int_equal(stats_of(pool).retired_slabs, 1);
+    check_sound(pool, SLABS - 1);
+    CHECK_STATUS(slabby_release(pool, held[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate_batch(held, NULL, pool, 2), SLABBY_OUT_OF_MEMORY);
+    other = take(pool);
+    CHECK_STATUS(slabby_release(pool, other), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(NULL, pool, held + 1, SLABS - 2), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: deferred releases, reset and the fast path count generations like any release. */
+static void every_way_back_spends_a_generation(void **state)
+{
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_ref ref = 0;
+    void *data = NULL;
+    uint32_t id = 0;
+    uint64_t count = 0;
+
+    (void)state;
+    for (;; count++) {
+        if (count % 2 && slabby_allocate_fast(&data, &id, pool) != SLABBY_OK)
+            break;
+        if (count % 2 == 0 && slabby_allocate(&ref, NULL, pool) != SLABBY_OK)
+            break;
+        if (count % 3 == 2) {
+            CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
+        } else if (count % 2) {
+            CHECK_STATUS(slabby_deallocate_fast(pool, id), SLABBY_OK);
+        } else {
+            CHECK_STATUS(slabby_pin(pool, ref), SLABBY_OK);
+            CHECK_STATUS(slabby_release_deferred(pool, ref), SLABBY_OK);
+            CHECK_STATUS(slabby_unpin(pool, ref), SLABBY_OK);
+        }
+        assert_true(count <= GENERATIONS);
+    }
+    assert_true(count >= GENERATIONS - 4);
+    assert_int_equal(stats_of(pool).retired_slabs, 1);
+    finish(pool);
+}
+
+/* Guards: heap slabs retire too: their places run out instead of coming round. */
+static void heap_places_retire(void **state)
+{
+    slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
+                                                   {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
+    slabby_ref own = take(pool);
+
+    (void)state;
+    assert_true(exhaust(pool, GENERATIONS) >= GENERATIONS - 4);
+    assert_int_equal(slabby_is_valid(pool, own), 1);
+    CHECK_STATUS(slabby_release(pool, own), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spent_slabs_retire),
+        cmocka_unit_test(one_spent_slab_leaves_the_rest),
+        cmocka_unit_test(every_way_back_spends_a_generation),
+        cmocka_unit_test(heap_places_retire),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Whoever holds a pin looks at memory that nobody releases under his eyes; reset meets
+ * everything else. */
+#include "crew.h"
+
+#include <sched.h>
+
+enum { PLACES = 16, OWNERS = 2, READERS = 3 };
+
+struct pinboard {
+    slabby_allocator *pool;
+    _Atomic slabby_ref places[PLACES];
+    _Atomic uint64_t looks;
+    atomic_int owners_left;
+    uint64_t turns;
+};
+
+/* Plain accesses on purpose: the pin and the release must order them, which ThreadSanitizer
+ * verifies. */
+static void look(struct pinboard *board, slabby_ref ref)
+{
+    void *address = NULL;
+    const uint64_t *data;
+
+    if (slabby_data(&address, board->pool, ref) != SLABBY_OK) {
+        slabby_unpin(board->pool, ref);
+        return;
+    }
+    data = address;
+    if (data[0] != ref)
+        complain("a pinned slab holds %llx, not %llx", (unsigned long long)data[0],
+                 (unsigned long long)ref);
+    if ((ref >> 3) % 64 == 0)
+        sched_yield();
+    if (data[7] != ref)
+        complain("a pinned slab changed under the eyes of its reader");
+    if (slabby_unpin(board->pool, ref) != SLABBY_OK)
+        complain("the pin was lost");
+    atomic_fetch_add_explicit(&board->looks, 1, memory_order_relaxed);
+}
+
+static void read_places(struct pinboard *board, struct worker *worker)
+{
+    while (atomic_load(&board->owners_left)) {
+        slabby_ref ref = atomic_load(&board->places[random_next(&worker->random) % PLACES]);
+        slabby_status status = ref ? slabby_pin(board->pool, ref) : SLABBY_USE_AFTER_FREE;
+
+        if (status == SLABBY_OK)
+            look(board, ref);
+        else if (status != SLABBY_USE_AFTER_FREE)
+            complain("pin: %s", slabby_status_name(status));
+    }
+}
+
+static void renew(struct pinboard *board, uint64_t roll, unsigned place)
+{
+    slabby_ref old = atomic_load(&board->places[place]);
+    slabby_status status = SLABBY_PINNED;
+    uint64_t *data = NULL;
+    slabby_ref ref = 0;
+
+    if (old && roll & 1)
+        status = slabby_release_deferred(board->pool, old);
+    while (old && status == SLABBY_PINNED && !crew_complained()) {
+        status = slabby_release(board->pool, old);
+        if (status == SLABBY_PINNED)
+            sched_yield();
+    }
+    if (old && status != SLABBY_OK)
+        complain("release: %s", slabby_status_name(status));
+    if (slabby_allocate(&ref, (void **)&data, board->pool) != SLABBY_OK) {
+        complain("no slab for a place");
+        return;
+    }
+    data[0] = ref;
+    data[7] = ref;
+    atomic_store(&board->places[place], ref);
+}
+
+static void own_or_read(struct worker *worker)
+{
+    struct pinboard *board = worker->shared;
+
+    if (worker->index >= OWNERS) {
+        read_places(board, worker);
+        return;
+    }
+    for (uint64_t i = 0; i < board->turns && !crew_complained(); i++) {
+        uint64_t roll = random_next(&worker->random);
+
+        renew(board, roll >> 32, (unsigned)(roll % (PLACES / OWNERS)) * OWNERS + worker->index);
+    }
+    atomic_fetch_sub(&board->owners_left, 1);
+}
+
+static void pin_against_release(int64_t secure, int disturbed, uint64_t turns)
+{
+    struct pinboard board = {.turns = turns, .owners_left = OWNERS};
+
+    /* A dying slab is held by at most one reader each, so these extra slabs always suffice. */
+    board.pool = make_pool(64, PLACES + READERS, WITH({SLABBY_OPTION_SECURE, secure}));
+    disturb(disturbed);
+    run_crew(OWNERS + READERS, own_or_read, &board, test_seed());
+    disturb(0);
+    crew_is_content();
+    assert_true(atomic_load(&board.looks) > 0);
+    for (int i = 0; i < PLACES; i++)
+        if (atomic_load(&board.places[i]))
+            CHECK_STATUS(slabby_release(board.pool, atomic_load(&board.places[i])), SLABBY_OK);
+    finish(board.pool);
+}
+
+/* Guards: pin, unpin and both kinds of release race without a reader ever seeing another owner's
+ * bytes. */
+static void pins_hold_against_release(void **state)
+{
+    (void)state;
+    pin_against_release(0, 0, scaled(200000));
+    pin_against_release(1, 0, scaled(100000));
+    pin_against_release(0, 1, scaled(50000));
+}
+
+struct upheaval {
+    slabby_allocator *pool;
+    _Atomic uint64_t allocated;
+    _Atomic uint64_t released;
+    _Atomic uint64_t resets;
+    atomic_int workers_left;
+    uint64_t turns;
+};
+
+static void reset_again_and_again(struct upheaval *test)
+{
+    while (atomic_load(&test->workers_left)) {
+        slabby_status status = slabby_reset(test->pool);
+
+        if (status == SLABBY_OK)
+            atomic_fetch_add(&test->resets, 1);
+        else if (status != SLABBY_PINNED)
+            complain("reset: %s", slabby_status_name(status));
+        sched_yield();
+    }
+}
+
+static void use_in_spite_of_reset(struct upheaval *test, struct worker *worker)
+{
+    slabby_ref refs[16];
+    uint64_t count;
+    uint64_t done;
+
+    for (uint64_t i = 0; i < test->turns && !crew_complained(); i++) {
+        uint64_t roll = random_next(&worker->random);
+        slabby_status status;
+
+        count = 1 + roll % 16;
+        status = slabby_allocate_batch(refs, NULL, test->pool, count);
+        if (status == SLABBY_OUT_OF_MEMORY)
+            continue;
+        if (status != SLABBY_OK) {
+            complain("allocate: %s", slabby_status_name(status));
+            continue;
+        }
+        atomic_fetch_add(&test->allocated, count);
+        if (roll >> 32 & 1 && slabby_pin(test->pool, refs[0]) == SLABBY_OK &&
+            slabby_unpin(test->pool, refs[0]) != SLABBY_OK)
+            complain("the pin was lost");
+        status = slabby_release_batch(&done, test->pool, refs, count);
+        if (status != SLABBY_OK && status != SLABBY_DOUBLE_DEALLOCATION)
+            complain("release: %s", slabby_status_name(status));
+        if (status == SLABBY_OK && done != count)
+            complain("OK for %llu of %llu", (unsigned long long)done, (unsigned long long)count);
+        atomic_fetch_add(&test->released, done);
+    }
+    atomic_fetch_sub(&test->workers_left, 1);
+}
+
+static void reset_or_use(struct worker *worker)
+{
+    struct upheaval *test = worker->shared;
+
+    if (worker->index == 0)
+        reset_again_and_again(test);
+    else
+        use_in_spite_of_reset(test, worker);
+}
+
+/* Guards: reset releases each slab exactly once however many others release, pin and allocate
+ * meanwhile. */
+static void reset_meets_everything(void **state)
+{
+    (void)state;
+    for (int disturbed = 0; disturbed < 2; disturbed++) {
+        struct upheaval test = {.turns = scaled(disturbed ? 3000 : 20000), .workers_left = 4};
+        slabby_stats stats;
+
+        test.pool = make_pool(64, 100, NULL);
+        disturb(disturbed);
+        run_crew(5, reset_or_use, &test, test_seed());
+        disturb(0);
+        crew_is_content();
+        assert_true(atomic_load(&test.resets) > 0);
+        CHECK_STATUS(slabby_reset(test.pool), SLABBY_OK);
+        stats = stats_of(test.pool);
+        assert_int_equal(stats.total_allocations, atomic_load(&test.allocated));
+        assert_int_equal(stats.total_deallocations, atomic_load(&test.allocated));
+        assert_true(atomic_load(&test.released) <= atomic_load(&test.allocated));
+        finish(test.pool);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pins_hold_against_release),
+        cmocka_unit_test(reset_meets_everything),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
