@@ -34,58 +34,49 @@ typedef struct {
     slabby_status status;
 } slabby_go_handle;
 
-static inline slabby_go_value slabby_go_allocate(slabby_allocator *allocator)
-{
+static inline slabby_go_value slabby_go_allocate(slabby_allocator *allocator) {
     slabby_go_value result = {0, 0};
     result.status = slabby_allocate(&result.value, 0, allocator);
     return result;
 }
 
-static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *allocator,
-                                                         uint64_t timeout_ns)
-{
+static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *allocator, uint64_t timeout_ns) {
     slabby_go_value result = {0, 0};
     result.status = slabby_allocate_timeout(&result.value, 0, allocator, timeout_ns);
     return result;
 }
 
-static inline slabby_go_slab slabby_go_allocate_fast(slabby_allocator *allocator)
-{
+static inline slabby_go_slab slabby_go_allocate_fast(slabby_allocator *allocator) {
     slabby_go_slab result = {0, 0, 0};
     result.status = slabby_allocate_fast(&result.data, &result.id, allocator);
     return result;
 }
 
-static inline slabby_go_slab slabby_go_data(slabby_allocator *allocator, slabby_ref ref)
-{
+static inline slabby_go_slab slabby_go_data(slabby_allocator *allocator, slabby_ref ref) {
     slabby_go_slab result = {0, 0, 0};
     result.status = slabby_data(&result.data, allocator, ref);
     return result;
 }
 
-static inline slabby_go_slab slabby_go_id(slabby_allocator *allocator, slabby_ref ref)
-{
+static inline slabby_go_slab slabby_go_id(slabby_allocator *allocator, slabby_ref ref) {
     slabby_go_slab result = {0, 0, 0};
     result.status = slabby_id(&result.id, allocator, ref);
     return result;
 }
 
-static inline slabby_go_value slabby_go_label(slabby_allocator *allocator, slabby_ref ref)
-{
+static inline slabby_go_value slabby_go_label(slabby_allocator *allocator, slabby_ref ref) {
     slabby_go_value result = {0, 0};
     result.status = slabby_get_label(&result.value, allocator, ref);
     return result;
 }
 
-static inline slabby_go_value slabby_go_size(slabby_allocator *allocator)
-{
+static inline slabby_go_value slabby_go_size(slabby_allocator *allocator) {
     slabby_go_value result = {0, 0};
     result.status = slabby_size(&result.value, allocator);
     return result;
 }
 
-static inline slabby_go_value slabby_go_option(slabby_allocator *allocator, int32_t option)
-{
+static inline slabby_go_value slabby_go_option(slabby_allocator *allocator, int32_t option) {
     slabby_go_value result = {0, 0};
     int64_t value = 0;
     result.status = slabby_get_option(&value, allocator, option);
@@ -93,46 +84,39 @@ static inline slabby_go_value slabby_go_option(slabby_allocator *allocator, int3
     return result;
 }
 
-static inline slabby_go_value slabby_go_trim(slabby_allocator *allocator)
-{
+static inline slabby_go_value slabby_go_trim(slabby_allocator *allocator) {
     slabby_go_value result = {0, 0};
     result.status = slabby_trim(&result.value, allocator);
     return result;
 }
 
-static inline slabby_go_value slabby_go_reclaim(slabby_allocator *allocator)
-{
+static inline slabby_go_value slabby_go_reclaim(slabby_allocator *allocator) {
     slabby_go_value result = {0, 0};
     result.status = slabby_reclaim(&result.value, allocator);
     return result;
 }
 
-static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocator,
-                                                      const slabby_ref *refs, uint64_t count)
-{
+static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocator, const slabby_ref *refs,
+                                                      uint64_t count) {
     slabby_go_value result = {0, 0};
     result.status = slabby_release_batch(&result.value, allocator, refs, count);
     return result;
 }
 
 static inline slabby_go_pool slabby_go_create(uint64_t slab_size, uint64_t capacity,
-                                              const slabby_options *options, slabby_error *error)
-{
+                                              const slabby_options *options, slabby_error *error) {
     slabby_go_pool result = {0, 0};
     result.status = slabby_create(&result.allocator, slab_size, capacity, options, error);
     return result;
 }
 
-static inline slabby_go_pool slabby_go_adopt(uint64_t address, uint64_t instance_id,
-                                             slabby_error *error)
-{
+static inline slabby_go_pool slabby_go_adopt(uint64_t address, uint64_t instance_id, slabby_error *error) {
     slabby_go_pool result = {0, 0};
     result.status = slabby_adopt(&result.allocator, address, instance_id, error);
     return result;
 }
 
-static inline slabby_go_handle slabby_go_handle_of(slabby_allocator *allocator)
-{
+static inline slabby_go_handle slabby_go_handle_of(slabby_allocator *allocator) {
     slabby_go_handle result = {0, 0, 0};
     result.status = slabby_handle(&result.address, &result.instance_id, allocator);
     return result;

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import amalgamate
 from contract import LICENCE, NOTICE, Contract, EnumType, Field, Option, Snapshot
@@ -58,7 +59,7 @@ def _head(imports: list[str], preamble: list[str]) -> list[str]:
     return lines
 
 
-def _columns(rows: list[tuple[str, ...]], indent: str = "\t") -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]], indent: str = "\t") -> list[str]:
     """Cells of a block in gofmt's columns; the last one is not padded."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]) - 1)]
     return [
@@ -85,7 +86,7 @@ def _statuses(contract: Contract) -> list[str]:
         lines.append(f"\t{status.go_name} error = &sentinels[-Status{status.name}]")
     lines += [")", "", "var sentinels = [...]Error{"]
     for status in errors:
-        lines.append(f"\t-Status{status.name}: {{Status: Status{status.name}, Text: \"\" +")
+        lines.append(f'\t-Status{status.name}: {{Status: Status{status.name}, Text: "" +')
         pieces = textwrap.wrap(status.message, WIDTH - 16, drop_whitespace=False)
         lines += [f"\t\t{go_string(piece)} +" for piece in pieces[:-1]]
         lines.append(f"\t\t{go_string(pieces[-1])}}},")

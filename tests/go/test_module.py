@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+Variables = dict[str, str] | None
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "github.com/slabby/slabby/go"
 VERSION = "v0.1.0"
@@ -94,12 +95,12 @@ class Program:
         }
         (self.folder / "main.go").write_text(PROGRAM)
 
-    def run(self, *command: str, fails: bool = False, **environment: str) -> str:
+    def run(self, *command: str, fails: bool = False, environment: Variables = None) -> str:
         """The output of a command in the program's folder, which must end as expected."""
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=self.environment | environment,
+            env=self.environment | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -109,8 +110,8 @@ class Program:
         assert (done.returncode != 0) == fails, f"{' '.join(command)}: {done.stdout}"
         return done.stdout
 
-    def built(self, *flags: str, **environment: str) -> str:
-        self.run("go", "build", "-o", "program", *flags, ".", **environment)
+    def built(self, *flags: str) -> str:
+        self.run("go", "build", "-o", "program", *flags, ".")
         return self.run("./program").strip()
 
 
@@ -142,7 +143,8 @@ def test_race_build(program: Program) -> None:
 
 
 def test_without_cgo_the_error_says_what_to_do(program: Program) -> None:
-    output = program.run("go", "build", "-o", "none", ".", fails=True, CGO_ENABLED="0")
+    without = {"CGO_ENABLED": "0"}
+    output = program.run("go", "build", "-o", "none", ".", fails=True, environment=without)
     assert NEEDS_CGO in output
     assert "exclude all Go files" not in output and "C source files" not in output
 
@@ -183,9 +185,12 @@ def test_installed_library(vendored: Program) -> None:
         "PKG_CONFIG_PATH": str(library / "pkgconfig"),
         "LD_LIBRARY_PATH": str(library),
     }
-    vendored.run("go", "build", "-tags", "slabby_system", "-o", "shared", ".", **environment)
-    assert vendored.run("./shared", **environment).strip() == "0.1.0 4096 <nil> <nil>"
-    assert str(library / "libslabby.so.0") in vendored.run("ldd", "shared", **environment)
+    build = ("go", "build", "-tags", "slabby_system", "-o", "shared", ".")
+    vendored.run(*build, environment=environment)
+    output = vendored.run("./shared", environment=environment)
+    assert output.strip() == "0.1.0 4096 <nil> <nil>"
+    needed = vendored.run("ldd", "shared", environment=environment)
+    assert str(library / "libslabby.so.0") in needed
     # The core in the folder stays out: what the library defines is only referred to.
     defined = vendored.run("nm", "shared").splitlines()
     assert [line for line in defined if line.split()[-2:] == ["T", "slabby_create"]] == []

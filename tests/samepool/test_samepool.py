@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from faces import OK, Face, Market, all_faces, core_path
+from faces import OK, SEAL, STAMP, Face, Market, all_faces, core_path
 
 import slabby
 from slabby import Status
@@ -147,8 +147,7 @@ def test_all_faces_hammer_one_pool() -> None:
 def fill_slot(face: Face, market: Market, at: int) -> None:
     status, ref = face.allocate()
     assert status == OK
-    seal = 0x5AB1AB1E5EA1ED00
-    assert face.write(ref, ref.to_bytes(8, sys.byteorder) + (ref ^ seal).to_bytes(8, sys.byteorder)) == OK
+    assert face.write(ref, STAMP.pack(ref, ref ^ SEAL)) == OK
     market.slots[at] = ref
 
 
