@@ -16,8 +16,10 @@
  * build and hidden in the library. */
 #ifdef SLB_AMALGAMATION
 #define SLB_PRIVATE static
+#define SLB_SHARED_DATA static
 #else
 #define SLB_PRIVATE __attribute__((visibility("hidden")))
+#define SLB_SHARED_DATA extern __attribute__((visibility("hidden")))
 #endif
 
 /* The only symbols that leave the library. SLABBY_HIDDEN is for those who compile the core into a module that

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "allocate.h"
+
+#include "os/os.h"
+#include "tiers/depot.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+
+#include <string.h>
+
+/* Leave, wait for the work on the whole pool to end, and begin again. Not a status: never leaves this file. */
+#define SLB_AGAIN 1
+
+/* ------------------------------------------------------------------------------------- the gate is open */
+
+/* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
+static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+                       uint32_t count) {
+    if (count == 0)
+        return;
+    slb_count(&stripe->cache_in, count);
+    if (slb_cache_give_batch(pool, ids, count))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    slb_count(&stripe->cache_out, count);
+}
+
+static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                   enum slb_tier *out_tier) {
+    uint32_t ids[SLB_CACHE_IDS];
+    uint32_t count = 0;
+    slb_move_begin(stripe);
+    if (slb_depot_pop(pool, ids)) {
+        count = pool->batch;
+        *out_tier = SLB_TIER_DEPOT;
+    } else {
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, pool->cache_max == 0 ? 1 : pool->batch);
+        *out_tier = SLB_TIER_SHARD;
+    }
+    SLB_POINT(SLB_POINT_REFILL);
+    if (count != 0) {
+        *out_id = ids[0];
+        keep_batch(pool, stripe, &ids[1], count - 1);
+        slb_cache_fold(pool);
+    }
+    slb_move_end(stripe);
+    return count != 0;
+}
+
+/* ----------------------------------------------------------------------------------- the gate is closed */
+
+static bool split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool found = slb_depot_pop(pool, ids);
+    SLB_POINT(SLB_POINT_SPLIT);
+    if (found) {
+        *out_id = ids[0];
+        for (uint32_t i = 1; i < pool->batch; i++)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    }
+    slb_move_end(stripe);
+    return found;
+}
+
+static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                        enum slb_tier *out_tier) {
+    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
+        *out_tier = SLB_TIER_SHARD;
+    else if (split_depot_batch(pool, stripe, out_id))
+        *out_tier = SLB_TIER_DEPOT;
+    else
+        return false;
+    slb_gate_note_free(pool, -1);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------- the slow journey */
+
+static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
+    *out_tier = SLB_TIER_HEAP;
+    return slb_heap_take(pool, out_id);
+}
+
+/* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
+ * thread made. */
+static slabby_status find_inside(struct slabby_allocator *pool, struct slb_stripe *stripe, bool nested,
+                                 uint32_t *out_id, enum slb_tier *out_tier) {
+    bool drained = false;
+    for (uint32_t attempt = 0;; attempt++) {
+        /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+        uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+        if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
+            return SLABBY_CLOSED;
+        if (slb_unlikely(gate & SLB_GATE_RESETTING))
+            return nested ? SLABBY_BUSY : SLB_AGAIN;
+        if (gate == 0 ? refill(pool, stripe, out_id, out_tier) : take_single(pool, stripe, out_id, out_tier)) {
+            if (drained)
+                *out_tier = SLB_TIER_GATE;
+            return SLABBY_OK;
+        }
+        switch (slb_gate_prove_empty(pool, nested)) {
+        case SLB_PROOF_EMPTY:
+            return from_heap(pool, out_id, out_tier);
+        case SLB_PROOF_DRAINED:
+            drained = true;
+            break;
+        case SLB_PROOF_MOVED:
+            slb_os_wait_a_little(attempt);
+            break;
+        case SLB_PROOF_WAIT:
+            return nested ? SLABBY_BUSY : SLB_AGAIN;
+        }
+    }
+}
+
+/* Maintenance waits for everybody inside to leave, so allocations wait outside. */
+static void wait_for_maintenance(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING; attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+/* What a closed pool still has to do once an operation has left. */
+static void after_leaving(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED))
+        slb_pool_settle(pool);
+}
+
+SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    enum slb_tier tier = SLB_TIER_SHARD;
+    slabby_status status;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    bool nested = slb_in_flight_depth != 0;
+    for (;;) {
+        struct slb_stripe *stripe = slb_enter(pool);
+        status = find_inside(pool, stripe, nested, out_id, &tier);
+        if (status == SLABBY_OK) {
+            slb_count(&stripe->hits[tier], 1);
+            slb_count(&stripe->fast_taken, fast);
+        }
+        slb_leave(stripe);
+        if (status != SLB_AGAIN)
+            break;
+        wait_for_maintenance(pool);
+    }
+    after_leaving(pool);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------ batches */
+
+struct batch_hits {
+    uint64_t by_tier[SLB_TIER_COUNT];
+};
+
+/* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
+ * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
+static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const slabby_ref *ids,
+                       uint64_t count, const struct batch_hits *hits) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)ids[i];
+        if (id >= pool->capacity) {
+            slb_heap_give(pool, id, true);
+            continue;
+        }
+        slb_shards_push(pool, slb_os_cpu(), id);
+        slb_gate_note_free(pool, 1);
+    }
+    slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
+}
+
+static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, bool nested,
+                                   slabby_ref *out_ids, uint64_t count, struct batch_hits *hits) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id;
+        enum slb_tier tier = SLB_TIER_CACHE;
+        slabby_status status = SLABBY_OK;
+        if (!slb_cache_take(pool, &id, false))
+            status = find_inside(pool, stripe, nested, &id, &tier);
+        if (status != SLABBY_OK) {
+            undo_batch(pool, stripe, out_ids, i, hits);
+            return status;
+        }
+        hits->by_tier[tier]++;
+        out_ids[i] = id;
+    }
+    for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
+        slb_count(&stripe->hits[tier], hits->by_tier[tier]);
+    return SLABBY_OK;
+}
+
+/* Ids first, in the caller's array; references only once all are there. */
+SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
+                                             void **out_datas, uint64_t count) {
+    slabby_status status;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (count == 0 || count > (uint64_t)pool->capacity + pool->heap.limit)
+        return SLABBY_INVALID_BATCH_SIZE;
+    bool nested = slb_in_flight_depth != 0;
+    for (;;) {
+        struct batch_hits hits = {{0}};
+        struct slb_stripe *stripe = slb_enter(pool);
+        status = collect_batch(pool, stripe, nested, out_refs, count, &hits);
+        slb_leave(stripe);
+        if (status != SLB_AGAIN)
+            break;
+        wait_for_maintenance(pool);
+    }
+    after_leaving(pool);
+    if (status != SLABBY_OK)
+        return status;
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)out_refs[i];
+        uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+        out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
+        if (out_datas != NULL)
+            out_datas[i] = slb_slab_data(pool, id);
+    }
+    return SLABBY_OK;
+}

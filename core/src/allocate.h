@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The journey to a slab: CPU cache, depot, shards, gate, heap. */
+#ifndef SLB_ALLOCATE_H
+#define SLB_ALLOCATE_H
+
+#include "pool.h"
+#include "ref.h"
+#include "tiers/cpu_cache.h"
+
+/* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
+SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast);
+
+SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
+                                             void **out_datas, uint64_t count);
+
+/*
+ * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
+ * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
+ * memory before (zeroing) is done.
+ */
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    SLB_POINT(SLB_POINT_TAKEN);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(&pool->words[id], word | state, memory_order_release);
+    return word;
+}
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "layout.h"
+
+#include "os/os.h"
+#include "pool.h"
+#include "status.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define LAYOUT_FIRST_CACHE 0x140u
+
+static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error) {
+    if (slab_size < 1 || slab_size > SLB_MAX_SLAB_SIZE)
+        return slb_error_set(error, SLABBY_INVALID_SLAB_SIZE, 0, (int64_t)slab_size, 1, SLB_MAX_SLAB_SIZE,
+                             "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size,
+                             SLB_MAX_SLAB_SIZE);
+    if (capacity < 1)
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, (int64_t)capacity, 1, INT32_MAX,
+                             "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity, INT32_MAX);
+    if (capacity > INT32_MAX)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, (int64_t)capacity, 1, INT32_MAX,
+                             "capacity %" PRIu64 " is above what a reference can number; choose 1 to %d slabs",
+                             capacity, INT32_MAX);
+    return SLABBY_OK;
+}
+
+static uint64_t layout_stride(uint64_t slab_size, uint64_t alignment) {
+    uint64_t stride = layout_round_up(slab_size, alignment);
+    if (stride % 512 == 0 && alignment < 512)
+        stride += alignment > 64 ? alignment : 64;
+    return stride;
+}
+
+static uint32_t layout_id_bits(uint64_t ids) {
+    uint32_t bits = 4;
+    while ((1ull << bits) < ids)
+        bits++;
+    return bits;
+}
+
+/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. */
+static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
+    uint64_t share = (uint64_t)out->capacity / out->cpus;
+    uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
+    uint64_t batch = share / 8 > 32 ? 32 : share / 8;
+    if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
+        cache_max = 0;
+    out->cache_max = (uint32_t)cache_max;
+    out->batch = batch < 1 ? 1 : (uint32_t)batch;
+    out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
+    out->depot_nodes = cache_max == 0 ? 0 : out->capacity / out->batch;
+}
+
+/* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
+static void layout_book(struct slb_layout *out) {
+    uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
+    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(struct slb_cpu_cache);
+    out->caches = LAYOUT_FIRST_CACHE;
+    out->stripes = layout_round_up(out->caches + caches, sizeof(struct slb_stripe) > 128 ? 128 : 64);
+    out->shards = out->stripes + out->cpus * sizeof(struct slb_stripe);
+    out->depot_heads = layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
+    out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
+    out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
+    out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
+    uint64_t end = out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
+    out->book_mapping = layout_round_up(end, slb_os_page_size());
+    out->cache_bytes = out->shards;
+    out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
+                      out->capacity * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
+                      (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
+}
+
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
+                                             const struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t edge = alignment > page ? alignment : page;
+    memset(out, 0, sizeof *out);
+    out->slab_size = slab_size;
+    out->capacity = (uint32_t)capacity;
+    out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
+    out->id_bits = layout_id_bits(capacity + out->heap_limit);
+    out->cpus = slb_os_cpu_count();
+    out->stride = layout_stride(slab_size, alignment);
+    if (__builtin_mul_overflow(out->stride, capacity, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)capacity, 1, INT32_MAX,
+                             "%" PRIu64 " slabs of %" PRIu64 " bytes exceed the address space; lower one of them",
+                             capacity, slab_size);
+    out->slab_bytes = layout_round_up(out->slab_bytes, page);
+    out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
+    layout_tiers(out, options);
+    layout_book(out);
+    return SLABBY_OK;
+}

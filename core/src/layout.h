@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Where things lie.
+ *
+ * Slabs: stride = slab_size rounded up to the alignment; when that is a multiple of 512 and the alignment is below 512,
+ * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
+ * set.
+ *
+ * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
+ * many slabs compete for the same set:
+ *
+ *   0x140 CPU caches | stripes | shards | depot heads | words | next | depot links | depot ids
+ */
+#ifndef SLB_LAYOUT_H
+#define SLB_LAYOUT_H
+
+#include "options.h"
+
+struct slb_layout {
+    uint64_t slab_size, stride;
+    uint64_t slab_bytes;    /* usable range: capacity x stride, rounded up to pages */
+    uint64_t slab_mapping;  /* with the guards at both ends and room to align */
+    uint64_t book_mapping;
+    uint64_t caches, stripes, shards, depot_heads, words, next, depot_next, depot_ids; /* offsets */
+    uint64_t cache_bytes, list_bytes;
+    uint32_t capacity, heap_limit, id_bits;
+    uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
+};
+
+#define SLB_MAX_SLAB_SIZE (1ull << 30)
+
+/* Every limit, and every total checked for overflow. */
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
+                                             const struct slb_options *options, slabby_error *error);
+
+/* The limits alone, before options that depend on the capacity are resolved. */
+SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error);
+
+#endif

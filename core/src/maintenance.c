@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "maintenance.h"
+
+#include "observe/counters.h"
+#include "os/os.h"
+#include "tiers/gate.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+
+#define QUIET_ATTEMPTS 6000u /* the last 2,000 sleep 50 us each */
+
+/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
+ * between with nobody inside. */
+SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
+    uint64_t left = 0, entered = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
+    return left == entered;
+}
+
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
+    if (slb_in_flight_depth != 0)
+        return false;
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_RESETTING);
+    for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+    return true;
+}
+
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
+    slb_gate_open(pool, SLB_GATE_RESETTING);
+    slb_gate_unlock(pool);
+}
+
+static uint64_t count_words_out(struct slabby_allocator *pool) {
+    uint64_t out = 0;
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_acquire));
+    return out;
+}
+
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; attempt < QUIET_ATTEMPTS; attempt++) {
+        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
+        if (count_words_out(pool) == live)
+            return true;
+        slb_os_wait_a_little(attempt);
+    }
+    return false;
+}
+
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
+    if (id < pool->capacity && slb_slab_was_used(pool, id))
+        return id;
+    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->capacity; shard++) {
+        uint32_t start = slb_shard_start(pool, shard);
+        bool used = atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire) != 0;
+        if (start >= id && used && start < slb_shard_start(pool, shard + 1))
+            return start;
+    }
+    if (id < pool->capacity)
+        id = pool->capacity;
+    return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}

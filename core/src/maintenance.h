@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
+ * allocations wait outside, releases go on.
+ */
+#ifndef SLB_MAINTENANCE_H
+#define SLB_MAINTENANCE_H
+
+#include "pool.h"
+
+/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
+ * interrupted its own thread inside the core. */
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
+
+/* Whether no slow operation is under way, at some moment during the call. */
+SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
+
+/*
+ * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
+ * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
+ * (or after it says free), so none is under way when the counters agree with the words. Answers false after about a
+ * tenth of a second: somebody's thread was stopped in the middle of a call.
+ */
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool);
+
+/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "observe/counters.h"
+
+#include "slabby_contract.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+
+#include <string.h>
+
+struct totals {
+    uint64_t allocations, releases;
+    uint64_t hits[SLB_TIER_COUNT];
+    uint64_t fast_taken, fast_given;
+    uint64_t cached;
+};
+
+static uint64_t read_counter(_Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_seq_cst);
+}
+
+/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
+static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
+    uint64_t header = read_counter(&cache->header);
+    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+        if (slb_header_length(header) != SLB_CACHE_LOCKED || atomic_load_explicit(&pool->gate, memory_order_relaxed))
+            break;
+        slb_os_wait_a_little(attempt);
+        header = read_counter(&cache->header);
+    }
+    return header;
+}
+
+static void add_up(struct slabby_allocator *pool, struct totals *out) {
+    uint64_t in = 0, from_caches = 0, undone = 0;
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < pool->cpus; i++) {
+        struct slb_stripe *stripe = &pool->stripes[i];
+        out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
+        out->fast_taken += read_counter(&stripe->fast_taken);
+        out->fast_given += read_counter(&stripe->fast_given);
+        from_caches += read_counter(&stripe->folded);
+        undone += read_counter(&stripe->undone);
+        for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
+            out->hits[tier] += read_counter(&stripe->hits[tier]);
+    }
+    for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
+        uint64_t header = read_header(pool, &pool->caches[i]);
+        from_caches += slb_header_served(header);
+        out->cached += slb_header_ids(header);
+        out->fast_taken += read_counter(&pool->caches[i].fast_taken);
+        out->fast_given += read_counter(&pool->caches[i].fast_given);
+    }
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        in += read_counter(&pool->stripes[i].cache_in);
+    out->hits[SLB_TIER_CACHE] = from_caches - undone;
+    out->releases += from_caches + out->cached - in;
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+        out->allocations += out->hits[tier];
+}
+
+SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    return now.allocations - now.releases;
+}
+
+/* What was published once is never taken back. */
+static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
+    uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
+    while ((int64_t)(now - before) > 0) {
+        if (atomic_compare_exchange_weak_explicit(published, &before, now, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return now;
+    }
+    return before;
+}
+
+static bool is_allocation_error(slabby_status status) {
+    switch (status) {
+    case SLABBY_OUT_OF_MEMORY:
+    case SLABBY_NO_SYSTEM_MEMORY:
+    case SLABBY_CIRCUIT_BREAKER_OPEN:
+    case SLABBY_TIMEOUT:
+    case SLABBY_LATENCY_EXCEEDED:
+    case SLABBY_CLOSED:
+    case SLABBY_BUSY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status) {
+    if (status < 0 && -status < SLB_STATUS_COUNT)
+        slb_count(&pool->errors[-status], 1);
+    return status;
+}
+
+static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->bookkeeping_bytes = pool->book_mapping_size;
+    out->heap_bytes = out->heap_slabs * pool->slab_size;
+    out->fragmentation_ratio =
+        1.0 - (double)pool->capacity * (double)pool->slab_size / (double)pool->slab_mapping_size;
+}
+
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+    uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
+    uint64_t out_of_service;
+    out->quarantined_slabs = read_counter(&pool->quarantined);
+    out->retired_slabs = read_counter(&pool->retired) + read_counter(&pool->heap_retired);
+    out->heap_slabs = heap;
+    out->used_slabs = (int64_t)(live - heap) > 0 ? live - heap : 0;
+    if (out->used_slabs > pool->capacity)
+        out->used_slabs = pool->capacity;
+    out_of_service = out->used_slabs + out->quarantined_slabs + read_counter(&pool->retired);
+    out->available_slabs = out_of_service < pool->capacity ? pool->capacity - out_of_service : 0;
+    out->peak_used = publish(&pool->peak_used, out->used_slabs);
+    out->memory_utilization = (double)out->used_slabs / (double)pool->capacity;
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    struct totals now;
+    add_up(pool, &now);
+    memset(out, 0, sizeof *out);
+    memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
+    out->total_slabs = pool->capacity;
+    out->slab_size = pool->slab_size;
+    out->total_allocations = publish(&pool->published_allocations, now.allocations);
+    out->total_deallocations = publish(&pool->published_releases, now.releases);
+    out->fast_allocations = now.fast_taken;
+    out->fast_deallocations = now.fast_given;
+    out->ref_pool_hits = out->total_allocations - out->fast_allocations;
+    out->pcpu_cache_hits = now.hits[SLB_TIER_CACHE];
+    out->lock_free_hits = now.hits[SLB_TIER_DEPOT];
+    out->shard_hits = now.hits[SLB_TIER_SHARD];
+    out->gate_hits = now.hits[SLB_TIER_GATE];
+    out->guard_hits = now.hits[SLB_TIER_GUARD];
+    out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
+    out->cached_slabs = now.cached;
+    out->corruptions = read_counter(&pool->corruptions);
+    out->leaks = read_counter(&pool->leaks);
+    for (uint32_t i = 0; i < 64; i++) {
+        out->errors[i] = read_counter(&pool->errors[i]);
+        if (is_allocation_error(-(slabby_status)i))
+            out->allocation_errors += out->errors[i];
+    }
+    fill_usage(pool, out, now.allocations - now.releases);
+    fill_memory_fields(pool, out);
+}
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
+    memset(out, 0, sizeof *out);
+    out->slab_bytes = pool->capacity * pool->slab_size;
+    out->stride = pool->stride;
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->guard_bytes = 2 * slb_os_page_size();
+    out->word_bytes = pool->capacity * sizeof(uint64_t);
+    out->list_bytes = pool->list_bytes;
+    out->cache_bytes = pool->cache_bytes;
+    if (atomic_load_explicit(&pool->labels, memory_order_relaxed) != NULL)
+        out->label_bytes = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_label);
+    out->heap_table_bytes = slb_heap_table_bytes(pool);
+    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ *
+ *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
+ *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *
+ * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
+ * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
+ * left, and they are read last and first: the result is a lower bound at every instant.
+ */
+#ifndef SLB_OBSERVE_COUNTERS_H
+#define SLB_OBSERVE_COUNTERS_H
+
+#include "pool.h"
+
+/* Allocations less releases, heap slabs included: exact when nothing is under way. */
+SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+
+/* Counts a refused call and passes its status on. */
+SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "observe/json.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *json_word(const struct slb_word *words, int32_t value) {
+    for (; words->text != NULL; words++)
+        if (words->value == value)
+            return words->text;
+    return "unknown";
+}
+
+/* printf writes the decimal point of the locale; JSON knows the dot alone. Nine digits after it, scaled by hand. */
+static void json_number(struct slb_text *text, double value) {
+    const char *sign = value < 0 ? "-" : "";
+    double size = value < 0 ? -value : value;
+    if (!(size < 9e15)) { /* not a number, or beyond what nine digits can follow */
+        slb_text_add(text, "null");
+        return;
+    }
+    uint64_t whole = (uint64_t)size;
+    uint64_t part = (uint64_t)((size - (double)whole) * 1e9 + 0.5);
+    if (part >= 1000000000) {
+        whole++;
+        part = 0;
+    }
+    slb_text_add(text, "%s%" PRIu64 ".%09" PRIu64, sign, whole, part);
+}
+
+/* Only statuses that occurred: most pools never see most errors. */
+static void json_counts(struct slb_text *text, const uint64_t *counts) {
+    const char *separator = "";
+    slb_text_add(text, "{");
+    for (uint32_t i = 1; i < SLB_STATUS_COUNT; i++) {
+        if (counts[i] == 0)
+            continue;
+        slb_text_add(text, "%s\"%s\":%" PRIu64, separator, slb_statuses[i].name, counts[i]);
+        separator = ",";
+    }
+    slb_text_add(text, "}");
+}
+
+static void json_value(struct slb_text *text, const struct slb_field *field, const char *at) {
+    uint64_t whole;
+    int64_t negative;
+    int32_t small;
+    double real;
+    switch (field->type) {
+    case SLB_FIELD_U64:
+        memcpy(&whole, at, sizeof whole);
+        slb_text_add(text, "%" PRIu64, whole);
+        break;
+    case SLB_FIELD_I64:
+        memcpy(&negative, at, sizeof negative);
+        slb_text_add(text, "%" PRId64, negative);
+        break;
+    case SLB_FIELD_F64:
+        memcpy(&real, at, sizeof real);
+        json_number(text, real);
+        break;
+    case SLB_FIELD_TEXT:
+        slb_text_add(text, "\"%s\"", at);
+        break;
+    case SLB_FIELD_COUNTS:
+        json_counts(text, (const uint64_t *)(const void *)at);
+        break;
+    default:
+        memcpy(&small, at, sizeof small);
+        if (field->type == SLB_FIELD_BOOL32)
+            slb_text_add(text, small != 0 ? "true" : "false");
+        else
+            slb_text_add(text, "\"%s\"", json_word(field->words, small));
+    }
+}
+
+SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
+                                 const void *snapshot) {
+    for (uint32_t i = 0; i < count; i++) {
+        slb_text_add(text, "%s\"%s\":", i == 0 ? "{" : ",", fields[i].name);
+        json_value(text, &fields[i], (const char *)snapshot + fields[i].offset);
+    }
+    slb_text_add(text, "}");
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Snapshots as JSON: one writer over the contract's field tables, so that struct and text cannot drift apart. */
+#ifndef SLB_OBSERVE_JSON_H
+#define SLB_OBSERVE_JSON_H
+
+#include "slabby_contract.h"
+#include "status.h"
+
+SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
+                                 const void *snapshot);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The cursor over outstanding slabs. */
+#include "observe/look.h"
+
+#include "maintenance.h"
+#include "observe/labels.h"
+#include "ref.h"
+
+#include <string.h>
+
+static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
+    uint64_t generation = slb_word_generation(word);
+    memset(out, 0, sizeof *out);
+    out->state = (int32_t)slb_word_state(word);
+    out->id = id;
+    out->pins = slb_word_pins(word);
+    if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
+        out->ref = slb_ref_make(pool, generation, id);
+        out->label = slb_label_of(pool, id, generation);
+    }
+}
+
+SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    uint32_t id = *cursor < limit ? slb_next_used(pool, (uint32_t)*cursor) : limit;
+    for (; id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_is_out(word)) {
+            describe_live(pool, id, word, out);
+            *cursor = (uint64_t)id + 1;
+            return true;
+        }
+    }
+    *cursor = limit;
+    return false;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
+ * rest, under maintenance, with a bitmap of its own. */
+#include "observe/look.h"
+
+#include "maintenance.h"
+#include "os/os.h"
+#include "ref.h"
+#include "tiers/stack.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct check {
+    struct slabby_allocator *pool;
+    slabby_finding *findings;
+    uint64_t capacity, count;
+    uint64_t *seen; /* one bit an id */
+    uint32_t limit;
+};
+
+static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
+                   const char *what) {
+    if (check->count++ >= check->capacity)
+        return;
+    uint32_t stride = check->findings[0].struct_size;
+    char *place = (char *)check->findings + (check->count - 1) * stride;
+    slabby_finding finding = {.kind = kind, .id = id, .expected = expected, .found = found};
+    if (id < check->limit) {
+        uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
+        finding.state = (int32_t)slb_word_state(word);
+        finding.ref = slb_ref_make(check->pool, slb_word_generation(word), id);
+    }
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected, found);
+    memcpy(place, &stride, sizeof stride);
+    (void)slb_copy_out(place, &finding, sizeof finding);
+}
+
+static void see_free(struct check *check, uint32_t id) {
+    if (id >= check->limit) {
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id, "an id out of range waits in a list");
+        return;
+    }
+    uint64_t bit = 1ull << (id % 64);
+    uint32_t state = slb_word_state(atomic_load_explicit(&check->pool->words[id], memory_order_relaxed));
+    if (check->seen[id / 64] & bit)
+        report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
+    check->seen[id / 64] |= bit;
+    if (state != SLABBY_SLAB_STATE_FREE)
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_FREE, state, "waits in a list, not free");
+}
+
+/* A damaged list might be a ring: no list is longer than there are ids. */
+static void walk_stack(struct check *check, slb_stack *stack) {
+    uint32_t at = (uint32_t)atomic_load_explicit(stack, memory_order_acquire);
+    for (uint32_t steps = 0; at != 0 && steps <= check->limit; steps++) {
+        see_free(check, at - 1);
+        if (at - 1 >= check->limit)
+            break;
+        at = atomic_load_explicit(&check->pool->next[at - 1], memory_order_relaxed);
+    }
+}
+
+static void walk_depot(struct check *check) {
+    struct slb_depot *depot = &check->pool->depot;
+    uint32_t at = (uint32_t)atomic_load_explicit(&depot->heads->full, memory_order_acquire);
+    for (uint32_t steps = 0; at != 0 && steps <= depot->nodes; steps++) {
+        for (uint32_t i = 0; i < check->pool->batch; i++)
+            see_free(check, depot->ids[(uint64_t)(at - 1) * check->pool->batch + i]);
+        at = atomic_load_explicit(&depot->next[at - 1], memory_order_relaxed);
+    }
+}
+
+static void check_words(struct check *check) {
+    struct slabby_allocator *pool = check->pool;
+    for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
+        bool seen = (check->seen[id / 64] >> (id % 64) & 1) != 0;
+        if (state > SLABBY_SLAB_STATE_RETIRED)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state, "no such state");
+        if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+        if (state == SLABBY_SLAB_STATE_FREE && !seen)
+            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
+    }
+}
+
+static void run_checks(struct check *check, bool quiet) {
+    struct slabby_allocator *pool = check->pool;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        walk_stack(check, &pool->shards[shard].head);
+    walk_stack(check, &pool->heap.head);
+    if (pool->cache_max != 0)
+        walk_depot(check);
+    if (quiet)
+        check_words(check);
+    else
+        report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, 0, 1,
+               "counters and words disagree, or a thread was stopped inside a call");
+}
+
+SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
+                                     uint64_t capacity, uint64_t *out_count) {
+    struct check check = {.pool = pool, .findings = out_findings, .capacity = capacity};
+    uint64_t page = slb_os_page_size();
+    uint64_t most = (uint64_t)pool->capacity + pool->heap.limit;
+    uint64_t bytes = ((most + 63) / 64 * 8 + page - 1) / page * page;
+    check.seen = slb_os_map(bytes);
+    if (check.seen == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    if (!slb_maintenance_begin(pool)) {
+        slb_os_unmap(check.seen, bytes);
+        return SLABBY_BUSY;
+    }
+    bool exists = slb_pool_exists(pool);
+    if (exists) {
+        check.limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+        run_checks(&check, slb_maintenance_is_quiet(pool));
+    }
+    slb_maintenance_end(pool);
+    slb_os_unmap(check.seen, bytes);
+    *out_count = check.count;
+    return exists ? SLABBY_OK : slb_pool_absence(pool);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
+#ifndef SLB_OPTIONS_H
+#define SLB_OPTIONS_H
+
+#include "base.h"
+#include "slabby_contract.h"
+
+#include <slabby/slabby.h>
+
+#define SLB_NAME_BYTES 64
+
+struct slb_options {
+    int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
+    uint64_t set;                    /* bit id - 1: asked for, not the default */
+    char name[SLB_NAME_BYTES];
+};
+
+SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {
+    return options->value[id - 1];
+}
+
+/* The contract's row of an option, or NULL. */
+SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id);
+
+SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options);
+SLB_PRIVATE void slb_options_init(struct slb_options *options);
+
+/* Range and power of two. */
+SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error);
+
+/* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
+SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity, slabby_error *error);
+
+#endif

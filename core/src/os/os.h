@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the core asks of the operating system: memory, CPUs, clock, waiting. One file an operating system; nothing
+ * else knows which one it is. Functions answer false where the system refuses. */
+#ifndef SLB_OS_H
+#define SLB_OS_H
+
+#include "base.h"
+
+/* Memory. Sizes and addresses are multiples of slb_os_page_size(). Fresh memory reads as zeros. */
+SLB_PRIVATE size_t slb_os_page_size(void);
+SLB_PRIVATE void *slb_os_reserve(size_t size);                 /* inaccessible address space; NULL if refused */
+SLB_PRIVATE bool slb_os_commit(void *address, size_t size);    /* makes reserved pages usable */
+SLB_PRIVATE void *slb_os_map(size_t size);                     /* reserve and commit, lazily backed */
+SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size);   /* pages back to the system, zeros on next touch */
+SLB_PRIVATE bool slb_os_populate(void *address, size_t size);  /* touches every page */
+SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
+
+/* CPUs. slb_os_cpu() is where the caller runs now, or has run a moment ago; it may be any small number. */
+SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
+SLB_PRIVATE uint32_t slb_os_cpu(void);
+SLB_PRIVATE uint32_t slb_os_cache_line(void);
+
+/* Restartable sequences. The offset of a thread's rseq area from its thread pointer; meaningful when
+ * slb_os_has_rseq(), which also says that slb_os_fence_rseq() works: it restarts every sequence running in this
+ * process and orders memory with all of its threads. */
+SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+SLB_PRIVATE bool slb_os_has_rseq(void);
+SLB_PRIVATE void slb_os_fence_rseq(void);
+
+/* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
+SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
+
+/* A value that no other process or loaded copy has; falls back to clock and address without a random source. */
+SLB_PRIVATE uint64_t slb_os_unique(void);
+
+#endif

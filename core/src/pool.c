@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "pool.h"
+
+#include "layout.h"
+#include "maintenance.h"
+#include "observe/counters.h"
+#include "observe/labels.h"
+#include "os/os.h"
+#include "protect/secure.h"
+#include "ref.h"
+#include "status.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+#ifndef SLABBY_GENERATION_BITS
+#define SLABBY_GENERATION_BITS 48 /* what a word has; tests build with few, to reach the end */
+#endif
+
+#ifndef SLB_AMALGAMATION
+union slb_place slb_places[SLB_POOL_PLACES];
+#endif
+
+/* Taken by create alone; destroy only marks a place. */
+static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t places_cursor;
+
+/* ---------------------------------------------------------------------------------------------- places */
+
+/* Generations that a tag has left for ids of so many bits: references under one tag never repeat, whatever pools
+ * used it before. */
+static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t id_bits, uint64_t *out_first) {
+    uint64_t all = 1ull << (SLB_REF_VALUE_BITS - id_bits);
+    *out_first = pool->tag_spent == 0 ? 0 : (pool->tag_spent >> id_bits) + 1;
+    return *out_first < all ? all - *out_first : 0;
+}
+
+/* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
+ * references left is taken only when there is no better one. */
+static struct slabby_allocator *take_place(uint32_t id_bits) {
+    struct slabby_allocator *best = NULL;
+    uint64_t best_left = 1, first;
+    for (uint32_t i = 0; i < SLB_POOL_PLACES - 1; i++) {
+        uint32_t place = 1 + (places_cursor + i) % (SLB_POOL_PLACES - 1);
+        struct slabby_allocator *pool = &slb_places[place].pool;
+        uint64_t left = generations_left(pool, id_bits, &first);
+        if (slb_pool_exists(pool) || left <= best_left)
+            continue;
+        best = pool;
+        best_left = left;
+        if (left >= 1ull << (SLB_REF_VALUE_BITS - id_bits - 1))
+            break;
+    }
+    if (best != NULL)
+        places_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_PLACES - 1);
+    return best;
+}
+
+/* ------------------------------------------------------------------------------------------------ memory */
+
+static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
+                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size", size,
+                         what);
+}
+
+struct memory {
+    char *slab_mapping, *slabs, *book;
+};
+
+static slabby_status map_slabs(struct memory *out, const struct slb_layout *layout,
+                               const struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t edge = alignment > page ? alignment : page;
+    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
+    if (out->slab_mapping == NULL)
+        return refused_memory(error, layout->slab_mapping, "the slabs");
+    uintptr_t first = ((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge;
+    out->slabs = (char *)first;
+    if (!slb_os_commit(out->slabs, layout->slab_bytes))
+        return refused_memory(error, layout->slab_bytes, "the slabs");
+    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) && !slb_os_huge_pages(out->slabs, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+                             "option huge_pages = on: this system offers none; leave it off");
+    if (slb_option(options, SLABBY_OPTION_PREFAULT) && !slb_os_populate(out->slabs, layout->slab_bytes))
+        return refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
+    return SLABBY_OK;
+}
+
+static void unmap_memory(const struct memory *memory, const struct slb_layout *layout) {
+    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
+    slb_os_unmap(memory->book, layout->book_mapping);
+}
+
+static slabby_status map_memory(struct memory *out, const struct slb_layout *layout,
+                                const struct slb_options *options, slabby_error *error) {
+    memset(out, 0, sizeof *out);
+    slabby_status status = map_slabs(out, layout, options, error);
+    if (status == SLABBY_OK) {
+        out->book = slb_os_map(layout->book_mapping);
+        if (out->book == NULL)
+            status = refused_memory(error, layout->book_mapping, "bookkeeping");
+    }
+    if (status != SLABBY_OK)
+        unmap_memory(out, layout);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------------------- create */
+
+static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
+    pool->caches = (struct slb_cpu_cache *)(void *)(book + layout->caches);
+    pool->stripes = (struct slb_stripe *)(void *)(book + layout->stripes);
+    pool->shards = (struct slb_shard *)(void *)(book + layout->shards);
+    pool->depot.heads = (struct slb_depot_heads *)(void *)(book + layout->depot_heads);
+    pool->words = (_Atomic uint64_t *)(void *)(book + layout->words);
+    pool->next = (_Atomic uint32_t *)(void *)(book + layout->next);
+    pool->depot.next = (_Atomic uint32_t *)(void *)(book + layout->depot_next);
+    pool->depot.ids = (uint32_t *)(void *)(book + layout->depot_ids);
+    pool->depot.nodes = layout->depot_nodes;
+    pool->shard_mask = layout->shard_count - 1;
+    pool->cpus = layout->cpus;
+    pool->cache_max = layout->cache_max;
+    pool->batch = layout->batch;
+    pool->list_bytes = layout->list_bytes;
+    pool->cache_bytes = layout->cache_bytes;
+}
+
+/* Enough free slabs to fill every cache twice over, or half of the pool. */
+static int64_t enough_to_open(const struct slb_layout *layout) {
+    uint64_t enough = 2ull * layout->batch * layout->cpus;
+    if (enough > layout->capacity / 2)
+        enough = layout->capacity / 2;
+    return enough < 1 ? 1 : (int64_t)enough;
+}
+
+static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
+    uint64_t first;
+    uint64_t left = generations_left(pool, layout->id_bits, &first);
+    uint64_t most = 1ull << SLABBY_GENERATION_BITS;
+    pool->id_bits = layout->id_bits;
+    pool->id_mask = (1ull << layout->id_bits) - 1;
+    pool->generations = left < most ? left : most;
+    pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
+    pool->ref_limit = (pool->generations - 1) << layout->id_bits;
+    atomic_store(&pool->id_limit, layout->capacity);
+}
+
+/* The fields of a place but its tag_spent and its locks, which outlive the pool. */
+static void clear_place(struct slabby_allocator *pool) {
+    slb_heap_forget(pool);
+    slb_labels_forget(pool);
+    slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
+    memset(&pool->heap, 0, sizeof pool->heap);
+    for (size_t i = 0; i < 64; i++)
+        atomic_store(&pool->errors[i], 0);
+    atomic_store(&pool->gate, 0);
+    atomic_store(&pool->gate_epoch, 0);
+    atomic_store(&pool->scarce_free, 0);
+    atomic_store(&pool->retired, 0);
+    atomic_store(&pool->heap_retired, 0);
+    atomic_store(&pool->quarantined, 0);
+    atomic_store(&pool->corruptions, 0);
+    atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->peak_used, 0);
+    atomic_store(&pool->published_allocations, 0);
+    atomic_store(&pool->published_releases, 0);
+}
+
+static void furnish_place(struct slabby_allocator *pool, const struct slb_layout *layout,
+                          const struct memory *memory, const struct slb_options *options) {
+    clear_place(pool);
+    pool->options = *options;
+    pool->slabs = memory->slabs;
+    pool->slab_mapping = memory->slab_mapping;
+    pool->slab_mapping_size = layout->slab_mapping;
+    pool->book_mapping = memory->book;
+    pool->book_mapping_size = layout->book_mapping;
+    pool->slab_size = layout->slab_size;
+    pool->stride = layout->stride;
+    pool->capacity = layout->capacity;
+    pool->heap.limit = layout->heap_limit;
+    pool->owners = 1;
+    pool->scarce_enough = enough_to_open(layout);
+    place_lists(pool, layout, memory->book);
+    number_references(pool, layout);
+    pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
+                                           : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
+    atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
+    atomic_store(&pool->protect, slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u);
+    /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
+    atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
+}
+
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size, uint64_t capacity,
+                                          const struct slb_options *asked, slabby_error *error) {
+    struct slb_options options = *asked;
+    struct slb_layout layout;
+    struct memory memory;
+    slabby_status status = slb_layout_check(slab_size, capacity, error);
+    if (status == SLABBY_OK)
+        status = slb_options_resolve(&options, capacity, error);
+    if (status == SLABBY_OK)
+        status = slb_layout_compute(&layout, slab_size, capacity, &options, error);
+    if (status == SLABBY_OK)
+        status = map_memory(&memory, &layout, &options, error);
+    if (status != SLABBY_OK)
+        return status;
+    pthread_mutex_lock(&places_lock);
+    struct slabby_allocator *pool = take_place(layout.id_bits);
+    if (pool != NULL)
+        furnish_place(pool, &layout, &memory, &options);
+    pthread_mutex_unlock(&places_lock);
+    if (pool == NULL) {
+        unmap_memory(&memory, &layout);
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
+                             "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
+    }
+    *out = pool;
+    return SLABBY_OK;
+}
+
+/* --------------------------------------------------------------------------------------------------- ends */
+
+/* The highest reference that this pool can have issued, for the next pool under the tag to start above. */
+static void remember_spent(struct slabby_allocator *pool) {
+    uint64_t highest = 0;
+    bool used = false;
+    uint32_t limit = atomic_load(&pool->id_limit);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t generation = slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+        highest = generation > highest ? generation : highest;
+        used = true;
+    }
+    uint64_t first = pool->ref_bias & ((1ull << SLB_REF_TAG_SHIFT) - 1);
+    if (used)
+        pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
+}
+
+/* The slabs go; the bookkeeping stays mapped as zero pages, which say "free, never used" to a late caller, until the
+ * place gets its next pool. Needs the gate lock and no live slab. */
+static void tear_down(struct slabby_allocator *pool) {
+    remember_spent(pool);
+    atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
+    slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
+    (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
+}
+
+static void drain_closed(struct slabby_allocator *pool) {
+    uint32_t open = SLB_PHASE_OPEN;
+    uint64_t usable = (uint64_t)pool->capacity * pool->stride;
+    usable = usable / slb_os_page_size() * slb_os_page_size();
+    if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
+        (void)slb_os_discard(pool->slabs, usable);
+}
+
+static bool nobody_holds_anything(struct slabby_allocator *pool) {
+    return slb_maintenance_nobody_inside(pool) && slb_count_live(pool) == 0;
+}
+
+/* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
+SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->settle_wanted, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0) {
+        if (!slb_gate_try_lock(pool))
+            return;
+        atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
+        bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
+        if (closed && nobody_holds_anything(pool)) {
+            drain_closed(pool);
+            if (pool->owners == 0)
+                tear_down(pool);
+        }
+        slb_gate_release_lock(pool);
+    }
+}
+
+SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
+    if (status == SLABBY_OK)
+        pool->owners++;
+    slb_gate_unlock(pool);
+    return status;
+}
+
+SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    bool exists = slb_pool_exists(pool);
+    if (exists)
+        slb_gate_close(pool, SLB_GATE_CLOSED);
+    slb_gate_unlock(pool);
+    if (exists)
+        slb_pool_settle(pool);
+    return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
+}
+
+/* Under maintenance nobody allocates; a release that is still on its way counts as live. */
+static slabby_status destroy_last(struct slabby_allocator *pool) {
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    slabby_status status = SLABBY_OK;
+    if (!slb_pool_exists(pool) || pool->owners == 0)
+        status = slb_pool_absence(pool);
+    else if (pool->owners == 1 && slb_count_live(pool) != 0)
+        status = SLABBY_IN_USE;
+    else if (--pool->owners == 0) {
+        slb_gate_close(pool, SLB_GATE_CLOSED);
+        tear_down(pool);
+    }
+    slb_maintenance_end(pool);
+    return status;
+}
+
+SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    bool exists = slb_pool_exists(pool);
+    bool shared = exists && pool->owners > 1;
+    if (shared)
+        pool->owners--;
+    slb_gate_unlock(pool);
+    if (shared)
+        return SLABBY_OK;
+    return exists ? destroy_last(pool) : slb_pool_absence(pool);
+}
+
+SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
+    if (status == SLABBY_OK && --pool->owners == 0)
+        slb_gate_close(pool, SLB_GATE_CLOSED);
+    slb_gate_unlock(pool);
+    if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
+        slb_pool_settle(pool);
+    return status;
+}

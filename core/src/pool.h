@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What a pool is.
+ *
+ * A control block per pool lies in a static table of 4,096 places; the index of the place is the pool's tag, so the
+ * handle, the tag and the control block are one. The table is never unmapped: a handle of a destroyed pool still
+ * points at words that answer "closed". Place 0 is not used, so that no reference is ever 0.
+ *
+ *   control block        read-mostly fields first: what allocate and release need fits two cache lines
+ *
+ *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
+ *
+ *   bookkeeping (another)    | CPU caches | stripes | shards | depot | words | next | depot ids |
+ *                            all indices and offsets, all valid when zero: making a pool writes none of it
+ *
+ * Ids 0 .. capacity-1 are slabs of the pool; capacity .. id_limit-1 are places for heap slabs.
+ */
+#ifndef SLB_POOL_H
+#define SLB_POOL_H
+
+#include "base.h"
+#include "options.h"
+#include "slab_word.h"
+#include "tiers/types.h"
+
+#include <slabby/slabby.h>
+
+#define SLB_POOL_PLACES 4096u
+#define SLB_MAX_CPUS 4096u
+#define SLB_POOL_BYTES_LOG2 11
+#define SLB_POOL_BYTES (1u << SLB_POOL_BYTES_LOG2)
+
+/* Gate reasons: while any is set, every CPU cache is locked and empty. */
+enum slb_gate_reason {
+    SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
+    SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
+    SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
+    SLB_GATE_TEST = 1u << 3       /* slb_test_gate_cycle */
+};
+
+enum slb_phase {
+    SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
+    SLB_PHASE_OPEN = 1,
+    SLB_PHASE_DRAINED = 2 /* closed and the last slab came back: pages returned */
+};
+
+/* What release and allocate must do beyond the tiers; 0 keeps the hot path short. */
+enum slb_protection { SLB_PROTECT_SECURE = 1u << 0 };
+
+struct slabby_allocator {
+    /* What every operation reads; written by create only, before the handle exists. */
+    uint64_t ref_bias;        /* tag and first generation: reference = ref_bias + relative reference */
+    uint64_t ref_limit;       /* relative references from here on take the slow path: last generation, foreign */
+    uint64_t id_mask;
+    _Atomic uint64_t *words;
+    char *slabs;
+    uint64_t stride;
+    uint64_t slab_size;
+    _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
+    uint32_t capacity;
+    struct slb_cpu_cache *caches;
+    uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    uint32_t cpus;
+    uint32_t batch;
+    uint32_t id_bits;
+    _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
+    uint32_t backend;         /* enum slabby_cpu_cache_backend */
+
+    /* The gate. */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint32_t gate; /* enum slb_gate_reason */
+    _Atomic uint32_t phase;                         /* enum slb_phase */
+    _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
+    _Atomic uint32_t gate_lock;
+    _Atomic uint32_t settle_wanted;
+    _Atomic int64_t scarce_free; /* slabs freed since the gate closed, less those taken */
+    int64_t scarce_enough;       /* the gate opens at this many */
+
+    /* Tiers. */
+    struct slb_stripe *stripes;
+    struct slb_shard *shards;
+    struct slb_depot depot;
+    struct slb_heap heap;
+    _Atomic uint32_t *next;
+    uint32_t shard_mask;
+    uint32_t owners; /* under the gate lock */
+
+    /* Cold. */
+    uint64_t tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
+    uint64_t generations; /* how many generations a slab has before it is retired */
+    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t peak_used;
+    _Atomic uint64_t published_allocations, published_releases;
+    _Atomic uint64_t errors[64];
+    _Atomic(struct slb_label *) labels;
+    struct slb_options options; /* effective values */
+    char *slab_mapping;
+    size_t slab_mapping_size;
+    char *book_mapping;
+    size_t book_mapping_size;
+    uint64_t list_bytes, cache_bytes;
+};
+
+_Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
+
+/* A place of the table; padded so that handle arithmetic is a shift. */
+union slb_place {
+    struct slabby_allocator pool;
+    char bytes[SLB_POOL_BYTES];
+};
+
+SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
+
+/* The pool behind a handle, or NULL where the pointer never was one: one subtraction, one rotation, one compare. */
+SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
+    uint64_t offset = (uint64_t)((uintptr_t)handle - (uintptr_t)slb_places);
+    uint64_t place = (offset >> SLB_POOL_BYTES_LOG2) | (offset << (64 - SLB_POOL_BYTES_LOG2));
+    return slb_likely(place < SLB_POOL_PLACES) ? handle : NULL;
+}
+
+SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
+    return (uint64_t)((uintptr_t)pool - (uintptr_t)slb_places) >> SLB_POOL_BYTES_LOG2;
+}
+
+/* The first byte of a slab that is in the caller's hands. */
+SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_likely(id < pool->capacity))
+        return pool->slabs + (uint64_t)id * pool->stride;
+    return slb_heap_data(&pool->heap, id - pool->capacity);
+}
+
+/* pool.c: a pool's life. */
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size, uint64_t capacity,
+                                          const struct slb_options *options, slabby_error *error);
+SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
+
+/* Finishes what close or abandon began, once the last slab is back. Called whenever a slow operation on a closed
+ * pool ends; never blocks. */
+SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
+
+/* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
+SLB_INLINE slabby_status slb_pool_absence(const struct slabby_allocator *pool) {
+    return pool->words == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_CLOSED;
+}
+
+SLB_INLINE bool slb_pool_exists(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->phase, memory_order_acquire) != SLB_PHASE_NONE;
+}
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
+#ifndef SLB_PROTECT_SECURE_H
+#define SLB_PROTECT_SECURE_H
+
+#include "base.h"
+#include "pool.h"
+
+#include <string.h>
+
+SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
+    memset(memory, 0, size);
+    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
+}
+
+/* `secure` was switched on in a running pool: what was freed before is zeroed before it can be handed out. Needs
+ * maintenance. */
+SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ref.h"
+
+/* A reference below the pool's first generation under its own tag belongs to a pool that this one replaced: it was
+ * issued once and is stale. Above the slab's word it was never issued. */
+SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if ((ref >> SLB_REF_TAG_SHIFT) == slb_pool_tag(pool) && ref < pool->ref_bias)
+        return stale;
+    if (!slb_ref_split(pool, ref, &generation, &id))
+        return SLABBY_INVALID_REFERENCE;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    if (generation < slb_word_generation(word))
+        return stale;
+    if (generation > slb_word_generation(word))
+        return SLABBY_INVALID_REFERENCE;
+    switch (slb_word_state(word)) {
+    case SLABBY_SLAB_STATE_DYING:
+    case SLABBY_SLAB_STATE_RETIRED:
+        return stale;
+    default: /* no reference had been issued under this generation when the caller looked */
+        return SLABBY_INVALID_REFERENCE;
+    }
+}

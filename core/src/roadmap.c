@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Functions whose turn has not come: they are in the ABI from the first day and answer NotSupported, after the same
+ * checks of their handle as any other. docs/roadmap.md lists them. */
+#include "pool.h"
+#include "status.h"
+
+static slabby_status not_yet(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_pool_exists(pool) ? SLABBY_NOT_SUPPORTED : slb_pool_absence(pool);
+}
+
+static slabby_status not_yet_said(slabby_allocator *allocator, slabby_error *error, const char *what) {
+    return slb_error_set(error, not_yet(allocator), 0, 0, 0, 0, "this version has no %s", what);
+}
+
+SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                                slabby_allocator *allocator, slabby_error *out_error) {
+    (void)out_listener, (void)out_fd;
+    return not_yet_said(allocator, out_error, "listeners");
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    return listener == NULL ? SLABBY_OK : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+    return out_ticket == NULL || listener == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    (void)capacity;
+    bool missing = out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL;
+    return missing ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    (void)ticket;
+    return out_ref == NULL || listener == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
+    return out_health == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                            slabby_allocator *allocator) {
+    (void)out_length;
+    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
+                                       slabby_error *out_error) {
+    (void)out_awaited, (void)capacity;
+    return not_yet_said(allocator, out_error, "live resizing");
+}
+
+/* Nothing is ever quarantined in this version, and spent slabs stay retired: there is nothing to reclaim. */
+SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    slabby_status status = not_yet(allocator);
+    if (status != SLABBY_NOT_SUPPORTED)
+        return status;
+    if (out_count != NULL)
+        *out_count = 0;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
+    return not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
+        return SLABBY_INVALID_ARGUMENT;
+    return not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
+                                           uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
+                                           uint64_t capacity) {
+    (void)out_records, (void)out_lost, (void)capacity;
+    return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator,
+                                            int32_t fd, slabby_error *out_error) {
+    (void)out_count, (void)cursor, (void)fd;
+    return not_yet_said(allocator, out_error, "audit trail");
+}
+
+SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
+                                            uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity) {
+    (void)out_events, (void)out_lost, (void)capacity;
+    return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    (void)out_length, (void)ref;
+    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0, "this version reports no faults");
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    (void)address;
+    return out_fault == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
+                                                  double rate_per_second, uint64_t alignment) {
+    (void)average, (void)maximum, (void)rate_per_second, (void)alignment;
+    return out_size == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
+                                                 uint64_t mean_hold_ns, uint64_t p99_hold_ns,
+                                                 double exhaustion_probability) {
+    (void)rate_per_second, (void)mean_hold_ns, (void)p99_hold_ns, (void)exhaustion_probability;
+    return out_capacity == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The front door: each public function checks its arguments, then makes one call inward. */
+#include <slabby/slabby.h>
+
+#include "allocate.h"
+#include "observe/counters.h"
+#include "observe/json.h"
+#include "observe/labels.h"
+#include "observe/look.h"
+#include "os/os.h"
+#include "pool.h"
+#include "release.h"
+#include "status.h"
+#include "upkeep.h"
+
+#include <inttypes.h>
+
+/* --------------------------------------------------------------------------------------------- the library */
+
+SLB_PUBLIC const char *slabby_version(void) {
+    return SLB_VERSION_TEXT;
+}
+
+SLB_PUBLIC uint32_t slabby_abi_version(void) {
+    return SLB_ABI_VERSION;
+}
+
+SLB_PUBLIC uint64_t slabby_instance_id(void) {
+    static _Atomic uint64_t instance;
+    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
+    uint64_t fresh = slb_os_unique();
+    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
+        id = fresh;
+    return id;
+}
+
+SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_explain(&text, slb_pool_of(allocator), ref, status);
+    return slb_text_end(&text, out_length);
+}
+
+/* ------------------------------------------------------------------------------------------ a pool's life */
+
+SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size, uint64_t capacity,
+                                       const slabby_options *options, slabby_error *out_error) {
+    struct slb_options defaults;
+    if (out_allocator == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the place for the handle is null");
+    slb_options_init(&defaults);
+    return slb_pool_create(out_allocator, slab_size, capacity,
+                           options == NULL ? &defaults : slb_options_of(options), out_error);
+}
+
+/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
+static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_status *out_status) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (pool != NULL && !slb_pool_exists(pool))
+        *out_status = slb_pool_absence(pool);
+    return *out_status == SLABBY_OK ? pool : NULL;
+}
+
+SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_retain(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
+                                       slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (out_address == NULL || out_instance_id == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (pool == NULL)
+        return status;
+    *out_address = (uint64_t)(uintptr_t)pool;
+    *out_instance_id = slabby_instance_id();
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, uint64_t instance_id,
+                                      slabby_error *out_error) {
+    if (out_allocator == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the place for the handle is null");
+    if (instance_id != slabby_instance_id())
+        return slb_error_set(out_error, SLABBY_ABI_MISMATCH, 0, (int64_t)instance_id, 0, 0,
+                             "the handle belongs to core instance %016" PRIx64 ", this one is %016" PRIx64
+                             "; let both sides load the same shared library",
+                             instance_id, slabby_instance_id());
+    slabby_allocator *allocator = (slabby_allocator *)(uintptr_t)address;
+    slabby_status status = slabby_retain(allocator);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0, "no open pool has the handle 0x%" PRIx64,
+                             address);
+    *out_allocator = allocator;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_close(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (allocator == NULL)
+        return SLABBY_OK;
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_destroy(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (allocator == NULL)
+        return SLABBY_OK;
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_abandon(pool);
+}
+
+/* ------------------------------------------------------------------------------------ allocate and release */
+
+static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
+    uint32_t id;
+    slabby_status status = slb_find(pool, &id, false);
+    if (status != SLABBY_OK)
+        return slb_refuse(pool, status);
+    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    if (out_data != NULL)
+        *out_data = slb_slab_data(pool, id);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint32_t id;
+    if (slb_unlikely(pool == NULL || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_cache_take(pool, &id, false)))
+        return allocate_slowly(out_ref, out_data, pool);
+    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
+                                                 uint64_t timeout_ns) {
+    slabby_status status;
+    if (timeout_ns == 0)
+        return slabby_allocate(out_ref, out_data, allocator);
+    if (existing(allocator, &status) == NULL)
+        return status;
+    return out_ref == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas, slabby_allocator *allocator,
+                                               uint64_t count) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_refs == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
+    slabby_status status = slb_release_slowly(pool, ref);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (slb_unlikely(pool == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    if (slb_unlikely(relative >= pool->ref_limit ||
+                     id >= atomic_load_explicit(&pool->id_limit, memory_order_relaxed)))
+        return release_slowly(pool, ref);
+    uint64_t live = slb_word_make(relative >> pool->id_bits, SLABBY_SLAB_STATE_LIVE);
+    /* acq_rel, as swap_word in release.c */
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
+            &pool->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
+            memory_order_acq_rel, memory_order_relaxed)))
+        return release_slowly(pool, ref);
+    if (slb_unlikely(id >= pool->capacity || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0 ||
+                     !slb_cache_give(pool, id, false)))
+        return slb_return_slab(pool, id, false);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_release_deferred(pool, ref);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                              const slabby_ref *refs, uint64_t count) {
+    slabby_status first = SLABBY_OK;
+    uint64_t released = 0;
+    if (out_released != NULL)
+        *out_released = 0;
+    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    for (uint64_t i = 0; i < count; i++) {
+        slabby_status status = slabby_release(allocator, refs[i]);
+        released += status == SLABBY_OK;
+        if (first == SLABBY_OK)
+            first = status;
+    }
+    if (out_released != NULL)
+        *out_released = released;
+    return first;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint32_t id;
+    if (slb_unlikely(pool == NULL || out_id == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_cache_take(pool, &id, true))) {
+        slabby_status status = slb_find(pool, &id, true);
+        if (status != SLABBY_OK)
+            return slb_refuse(pool, status);
+    }
+    slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE_FAST);
+    *out_data = slb_slab_data(pool, id);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (slb_unlikely(pool == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_release_fast(pool, id);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* ----------------------------------------------------------------------------------- looking at a reference */
+
+static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
+    return slb_refuse(pool, slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
+}
+
+SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    if (slb_unlikely(pool == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
+        return refuse_access(pool, ref);
+    void *data = slb_slab_data(pool, id);
+    if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
+        return refuse_access(pool, ref);
+    *out_data = data;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    return pool != NULL && slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
+}
+
+SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    uint64_t generation;
+    uint32_t id;
+    if (pool == NULL || out_id == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (!slb_ref_split(pool, ref, &generation, &id))
+        return slb_refuse(pool, SLABBY_INVALID_REFERENCE);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || out_size == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    *out_size = pool->slab_size;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                         slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_ref_text(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_pin(pool, ref);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_unpin(pool, ref);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_label_set(pool, ref, label);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_label == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_label_get(pool, ref, out_label);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* ----------------------------------------------------------------------------------------- the pool as a whole */
+
+SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_pool_exists(pool) ? slb_reset(pool) : slb_pool_absence(pool);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_stats stats;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || out_stats == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_stats_fill(pool, &stats);
+    return slb_copy_out(out_stats, &stats, sizeof stats);
+}
+
+SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_memory memory;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || out_memory == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_memory_fill(pool, &memory);
+    return slb_copy_out(out_memory, &memory, sizeof memory);
+}
+
+SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                           slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_stats stats;
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_stats_fill(pool, &stats);
+    slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
+                                           slabby_error *out_error) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
+    status = slb_option_change(pool, option, value, out_error);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    const struct slb_option_info *info = slb_option_info(option);
+    if (pool == NULL || out_value == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (info == NULL)
+        return slb_refuse(pool, SLABBY_INVALID_OPTION);
+    if (info->kind == SLB_KIND_TEXT)
+        return SLABBY_INVALID_ARGUMENT;
+    *out_value = slb_option_effective(pool, option);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
+    uint64_t bytes;
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+/* ---------------------------------------------------------------------------------------------- looking inside */
+
+SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
+                                          slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_live live;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (out_live == NULL || out_count == NULL || cursor == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (out_live->struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    *out_count = slb_live_next(pool, cursor, &live);
+    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
+}
+
+SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
+                                       slabby_allocator *allocator, uint64_t capacity) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (out_count == NULL || (out_findings == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (capacity > 0 && out_findings[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    status = slb_verify(pool, out_findings, capacity, out_count);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || out_view == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slabby_view_info view = {.version = 1,
+                             .words_address = (uint64_t)(uintptr_t)pool->words,
+                             .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
+                             .stride = pool->stride,
+                             .slab_size = pool->slab_size,
+                             .capacity = pool->capacity,
+                             .id_limit = (uint64_t)pool->capacity + pool->heap.limit,
+                             .ref_bias = pool->ref_bias,
+                             .ref_limit = pool->ref_limit,
+                             .id_bits = pool->id_bits,
+                             .mode_address = (uint64_t)(uintptr_t)&pool->gate};
+    return slb_copy_out(out_view, &view, sizeof view);
+}

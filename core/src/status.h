@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+#ifndef SLB_STATUS_H
+#define SLB_STATUS_H
+
+#include "base.h"
+
+#include <slabby/slabby.h>
+
+/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option, int64_t value,
+                                        int64_t minimum, int64_t maximum, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
+
+/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
+struct slb_text {
+    char *buffer;
+    uint64_t capacity;
+    uint64_t length;
+};
+
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
+
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tiers/cpu_cache.h"
+
+#include <string.h>
+
+#ifndef SLB_AMALGAMATION
+__thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+#endif
+
+/* Headers are folded long before their 48 bits are full: 2^41 allocations on one CPU. */
+#define CACHE_FOLD_AT (1ull << 41)
+#define CACHE_FOLD_BY (1ull << 40)
+
+static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+    uint64_t header;
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    if (cache == NULL)
+        return false;
+    uint32_t length = slb_header_length(header);
+    bool fits = length + count <= pool->cache_max;
+    if (fits) {
+        memcpy(&cache->ids[length], ids, count * sizeof *ids);
+        header += count;
+    }
+    slb_portable_unlock(cache, header);
+    return fits;
+}
+
+/* The oldest ids go, the recently touched stay. */
+static bool portable_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+    uint64_t header;
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    if (cache == NULL)
+        return false;
+    uint32_t length = slb_header_length(header);
+    bool enough = length >= count;
+    if (enough) {
+        memcpy(out_ids, cache->ids, count * sizeof *out_ids);
+        memmove(cache->ids, &cache->ids[count], (length - count) * sizeof *out_ids);
+        header -= count;
+    }
+    slb_portable_unlock(cache, header);
+    return enough;
+}
+
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+#if SLB_HAVE_RSEQ
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
+        enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+        for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
+            result = slb_rseq_try_give_batch(pool, ids, count);
+        return result == SLB_RSEQ_DONE;
+    }
+#endif
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_give_batch(pool, ids, count);
+}
+
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+#if SLB_HAVE_RSEQ
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
+        enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+        for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
+            result = slb_rseq_try_take_batch(pool, out_ids, count);
+        return result == SLB_RSEQ_DONE;
+    }
+#endif
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_take_batch(pool, out_ids, count);
+}
+
+static bool cache_fold_here(struct slabby_allocator *pool) {
+#if SLB_HAVE_RSEQ
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_rseq_try_fold(pool, CACHE_FOLD_BY) == SLB_RSEQ_DONE;
+#endif
+    uint64_t header;
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    if (cache == NULL)
+        return false;
+    bool enough = slb_header_served(header) >= CACHE_FOLD_BY;
+    slb_portable_unlock(cache, enough ? header - (CACHE_FOLD_BY << 16) : header);
+    return enough;
+}
+
+/* First off the header, then onto the stripe: a reader in between sees too few, never too many, and published
+ * counters do not go back. */
+SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (cpu >= pool->cpus || pool->cache_max == 0)
+        return;
+    uint64_t header = atomic_load_explicit(&pool->caches[cpu].header, memory_order_relaxed);
+    if (slb_likely(slb_header_served(header) < CACHE_FOLD_AT))
+        return;
+    if (cache_fold_here(pool))
+        slb_count(&slb_stripe_here(pool)->folded, CACHE_FOLD_BY);
+}
+
+/* The swap acquires: the ids below the header were handed over by the last unlock (portable) or by the fence that
+ * follows (rseq). A busy header of the portable backend is waited for. */
+SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache) {
+    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    for (uint32_t attempt = 0;; attempt++) {
+        if (slb_header_length(header) == SLB_CACHE_LOCKED) {
+            slb_os_wait_a_little(attempt);
+            header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+        } else if (atomic_compare_exchange_weak_explicit(&cache->header, &header, header | SLB_CACHE_LOCKED,
+                                                         memory_order_acquire, memory_order_relaxed)) {
+            return header;
+        }
+    }
+}

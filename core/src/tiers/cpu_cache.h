@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
+ *
+ * Portable: a try-lock on the header. Whoever swaps len for 0xFFFF owns the stack until it stores the new header;
+ * a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the header
+ * are handed over with it.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts whoever is preempted before the one committing store.
+ *
+ * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
+ */
+#ifndef SLB_TIERS_CPU_CACHE_H
+#define SLB_TIERS_CPU_CACHE_H
+
+#include "os/os.h"
+#include "pool.h"
+#include "tiers/cpu_cache_rseq.h"
+#include "tiers/in_flight.h"
+
+SLB_INLINE uint32_t slb_header_length(uint64_t header) {
+    return (uint32_t)(header & SLB_CACHE_LOCKED);
+}
+
+/* Ids that a header accounts for: none while locked, because then they are in somebody's hands. */
+SLB_INLINE uint32_t slb_header_ids(uint64_t header) {
+    uint32_t length = slb_header_length(header);
+    return length == SLB_CACHE_LOCKED ? 0 : length;
+}
+
+SLB_INLINE uint64_t slb_header_served(uint64_t header) {
+    return header >> 16;
+}
+
+/* The caller's cache in the portable backend, locked, with its header; NULL where it is busy or locked by the gate. */
+SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool, uint64_t *out_header) {
+    uint32_t cpu = slb_os_cpu();
+    if (slb_unlikely(cpu >= pool->cpus))
+        return NULL;
+    struct slb_cpu_cache *cache = &pool->caches[cpu];
+    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
+        return NULL;
+    slb_in_flight_enter();
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&cache->header, &header, header | SLB_CACHE_LOCKED,
+                                                              memory_order_acquire, memory_order_relaxed))) {
+        slb_in_flight_leave();
+        return NULL;
+    }
+    SLB_POINT(SLB_POINT_CACHE_LOCKED);
+    *out_header = header;
+    return cache;
+}
+
+SLB_INLINE void slb_portable_unlock(struct slb_cpu_cache *cache, uint64_t header) {
+    atomic_store_explicit(&cache->header, header, memory_order_release);
+    slb_in_flight_leave();
+}
+
+/* A counter that only the holder of the header writes: no read-modify-write needed. */
+SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    uint64_t header;
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    if (slb_unlikely(cache == NULL))
+        return false;
+    uint32_t length = slb_header_length(header);
+    bool taken = length != 0;
+    if (taken) {
+        *out_id = cache->ids[length - 1];
+        slb_portable_count(&cache->fast_taken, fast);
+        header += SLB_CACHE_TAKE;
+    }
+    slb_portable_unlock(cache, header);
+    return taken;
+}
+
+SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    uint64_t header;
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    if (slb_unlikely(cache == NULL))
+        return false;
+    uint32_t length = slb_header_length(header);
+    bool given = length < pool->cache_max;
+    if (given) {
+        cache->ids[length] = id;
+        slb_portable_count(&cache->fast_given, fast);
+        header += SLB_CACHE_GIVE;
+    }
+    slb_portable_unlock(cache, header);
+    return given;
+}
+
+/* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
+SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
+    size_t offset = taken ? offsetof(struct slb_cpu_cache, fast_taken) : offsetof(struct slb_cpu_cache, fast_given);
+    if (slb_likely(slb_rseq_count(pool, offset)))
+        return;
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_count(taken ? &stripe->fast_taken : &stripe->fast_given, 1);
+}
+
+/* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
+SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
+        bool taken = slb_rseq_take(pool, out_id);
+        if (fast && slb_likely(taken))
+            slb_cache_count_fast(pool, true);
+        return taken;
+    }
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
+        return slb_portable_take(pool, out_id, fast);
+    return false;
+}
+
+/* One free id into this CPU's cache, counted as a release. */
+SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
+        bool given = slb_rseq_give(pool, id);
+        if (fast && slb_likely(given))
+            slb_cache_count_fast(pool, false);
+        return given;
+    }
+    if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
+        return slb_portable_give(pool, id, fast);
+    return false;
+}
+
+/* Batches in and out of this CPU's cache: all `count` ids or none. They count neither as allocations nor releases. */
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
+
+/* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
+SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
+
+/* For the gate: locks one cache for good, whoever is busy in it, and answers its header of before. The caller fences
+ * the rseq backend and looks again with slb_cache_is_locked. */
+SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The CPU cache by restartable sequences (rseq).
+ *
+ * A sequence reads the CPU number, the header and an id, and ends with one store to the header, the commit. The kernel
+ * restarts it at the abort address when the thread is preempted, migrated or interrupted by a signal before the commit;
+ * so between load and commit nobody else ran on this CPU, and no atomic instruction is needed against its other
+ * threads. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes the kernel restart
+ * every running sequence (membarrier), and looks again: a commit that was already past its load has put its own
+ * header over the lock, and the gate tries once more. After the fence every sequence loads the locked header and
+ * fails its compare.
+ *
+ * Sequences give up after SLB_RSEQ_TRIES restarts (a debugger that steps restarts each one); the caller then goes on
+ * to the next tier. A thread without a registration has a CPU number above every limit and goes on at once.
+ */
+#ifndef SLB_TIERS_CPU_CACHE_RSEQ_H
+#define SLB_TIERS_CPU_CACHE_RSEQ_H
+
+#include "base.h"
+#include "os/os.h"
+#include "pool.h"
+
+#define SLB_RSEQ_TRIES 16
+
+enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
+
+/* ThreadSanitizer cannot see into the assembly: builds with it use the portable backend. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLABBY_NO_RSEQ 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define SLABBY_NO_RSEQ 1
+#endif
+
+#if defined(__linux__) && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
+#define SLB_HAVE_RSEQ 1
+#include "tiers/rseq_x86_64.h"
+#else
+#define SLB_HAVE_RSEQ 0
+#endif
+
+/* Whether this build and this process can run sequences. */
+SLB_INLINE bool slb_rseq_available(void) {
+    return SLB_HAVE_RSEQ && slb_os_has_rseq();
+}
+
+#if SLB_HAVE_RSEQ
+
+/* Adds 1 to a counter of this CPU's cache, exactly once. */
+SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_count(pool, counter_offset);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take(pool, out_id);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_give(pool, id);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+#else
+
+SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
+    (void)pool, (void)counter_offset;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    (void)pool, (void)out_id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
+    (void)pool, (void)id;
+    return false;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tiers/gate.h"
+
+#include "os/os.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+#include "tiers/stack.h"
+
+/* ---------------------------------------------------------------------------------------------- the lock */
+
+/* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
+SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
+    slb_in_flight_enter();
+    uint32_t unlocked = 0;
+    /* acquire pairs with the release of slb_gate_unlock */
+    if (atomic_compare_exchange_strong_explicit(&pool->gate_lock, &unlocked, 1, memory_order_acquire,
+                                                memory_order_relaxed))
+        return true;
+    slb_in_flight_leave();
+    return false;
+}
+
+SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
+    /* seq_cst: before the look at settle_wanted; its release half pairs with slb_gate_try_lock */
+    atomic_store_explicit(&pool->gate_lock, 0, memory_order_seq_cst);
+    slb_in_flight_leave();
+}
+
+/* Whoever failed to get the lock in slb_pool_settle relies on its holder to settle afterwards. */
+SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
+    slb_gate_release_lock(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0))
+        slb_pool_settle(pool);
+}
+
+/* -------------------------------------------------------------------------------------- closing and opening */
+
+static void lock_header(struct slb_cpu_cache *cache) {
+    cache->locked_length = slb_header_length(slb_cache_lock(cache));
+}
+
+/* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
+ * none does, and a header that is still locked stays so. */
+static void lock_headers(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
+        lock_header(&pool->caches[cpu]);
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return;
+    for (bool overwritten = true; overwritten;) {
+        overwritten = false;
+        slb_os_fence_rseq();
+        for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+            uint64_t now = atomic_load_explicit(&pool->caches[cpu].header, memory_order_acquire);
+            if (slb_header_length(now) != SLB_CACHE_LOCKED) {
+                lock_header(&pool->caches[cpu]);
+                overwritten = true;
+            }
+        }
+    }
+}
+
+static uint64_t drain_caches(struct slabby_allocator *pool) {
+    uint64_t moved = 0;
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    lock_headers(pool);
+    slb_move_begin(stripe);
+    SLB_POINT(SLB_POINT_GATE_DRAIN);
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu];
+        for (uint32_t i = 0; i < cache->locked_length; i++)
+            slb_shards_push(pool, cpu, cache->ids[i]);
+        slb_count(&stripe->cache_out, cache->locked_length);
+        moved += cache->locked_length;
+    }
+    slb_move_end(stripe);
+    return moved;
+}
+
+SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
+    uint64_t moved = 0;
+    /* seq_cst: pairs with the load of the gate behind slb_enter */
+    uint32_t before = atomic_fetch_or_explicit(&pool->gate, reason, memory_order_seq_cst);
+    SLB_POINT(SLB_POINT_GATE_CLOSING);
+    if (before == 0) {
+        atomic_store_explicit(&pool->scarce_free, 0, memory_order_relaxed);
+        if (pool->cache_max != 0)
+            moved = drain_caches(pool);
+        atomic_fetch_add_explicit(&pool->scarce_free, (int64_t)moved, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
+    }
+    return moved;
+}
+
+SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
+    uint32_t before = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    if ((before & reason) == 0)
+        return;
+    if ((before & ~reason) != 0) {
+        atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
+        return;
+    }
+    atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
+    SLB_POINT(SLB_POINT_GATE_OPENING);
+    atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        _Atomic uint64_t *header = &pool->caches[cpu].header;
+        uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
+        /* release: the caches were emptied before */
+        atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
+    }
+}
+
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
+    int64_t free_now = atomic_fetch_add_explicit(&pool->scarce_free, change, memory_order_relaxed) + change;
+    if (free_now < pool->scarce_enough ||
+        (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
+        return;
+    if (!slb_gate_try_lock(pool))
+        return; /* the next slow operation tries again */
+    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >= pool->scarce_enough)
+        slb_gate_open(pool, SLB_GATE_SCARCE);
+    slb_gate_unlock(pool);
+}
+
+/* ------------------------------------------------------------------------------------ the proof of emptiness */
+
+struct collect {
+    uint64_t finished, epoch, depot, started;
+    uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
+    bool empty;
+};
+
+static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
+    out->finished = out->started = out->shards = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
+    out->epoch = atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst);
+    out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
+    out->empty = slb_stack_is_empty(out->depot);
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
+        uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
+        uint64_t used = atomic_load_explicit(&pool->shards[shard].used, memory_order_seq_cst);
+        uint64_t range = slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
+        out->empty &= slb_stack_is_empty(head) && used >= range;
+        out->shards += head >> 32;
+    }
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
+}
+
+static bool collects_prove(const struct collect *first, const struct collect *second) {
+    return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
+           first->started == first->finished && second->started == second->finished &&
+           first->started == second->started && first->depot == second->depot && first->shards == second->shards;
+}
+
+/* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
+ * which waits for this very operation to leave. */
+static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
+    *out_moved = 0;
+    uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+    if ((gate & SLB_GATE_SCARCE) != 0 && (atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst) & 1) == 1)
+        return true;
+    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
+        if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_RESETTING)
+            return false;
+        slb_os_wait_a_little(attempt);
+    }
+    *out_moved = slb_gate_close(pool, SLB_GATE_SCARCE);
+    slb_gate_unlock(pool);
+    return true;
+}
+
+SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested) {
+    struct collect first, second;
+    uint64_t moved;
+    if (nested || !close_for_scarcity(pool, &moved))
+        return SLB_PROOF_WAIT;
+    if (moved != 0)
+        return SLB_PROOF_DRAINED;
+    collect_tiers(pool, &first);
+    SLB_POINT(SLB_POINT_PROOF);
+    collect_tiers(pool, &second);
+    return collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The gate: how rare things stay off the fast path.
+ *
+ *   open    pool->gate == 0, epoch even. CPU caches work.
+ *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
+ *           between the shards and their users.
+ *
+ * Closing (under the gate lock): set the reason, lock every header, fence, look again, move the ids to the shards,
+ * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
+ *
+ * The proof of emptiness. OutOfMemory is answered only after two equal collects of
+ *   { finished, epoch, depot head, every shard head and bump, started }     with everything empty, started == finished.
+ * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
+ * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
+ * batch was in private hands in between either; the epoch was odd all along, so the caches were empty. At that moment
+ * every slab was live, out of service, or held singly by an unfinished allocate or release: the caller's demand was
+ * one more than there is.
+ */
+#ifndef SLB_TIERS_GATE_H
+#define SLB_TIERS_GATE_H
+
+#include "pool.h"
+
+enum slb_proof {
+    SLB_PROOF_EMPTY,   /* every slab is in somebody's hands */
+    SLB_PROOF_DRAINED, /* this call brought slabs out of CPU caches: try again */
+    SLB_PROOF_MOVED,   /* something moved meanwhile: try again */
+    SLB_PROOF_WAIT     /* somebody works on the whole pool, or a handler may not wait: leave and see */
+};
+
+/* Whether the pool has no slab left. `nested`: the caller interrupted its own thread inside the core. */
+SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested);
+
+/* Sets a reason, drains the caches, and answers how many ids came out of them. Needs the lock. */
+SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason);
+
+/* Takes a reason back and opens where none is left. Needs the lock. */
+SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
+
+/* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
+
+SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
+
+/* The unlock of slb_pool_settle itself, which looks for wishes on its own. */
+SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tiers/heap.h"
+
+#include "os/os.h"
+#include "tiers/in_flight.h"
+#include "tiers/stack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t heap_table_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    return (pool->heap.limit * sizeof(void *) + page - 1) / page * page;
+}
+
+SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool) {
+    bool mapped = atomic_load_explicit(&pool->heap.table, memory_order_relaxed) != NULL;
+    return mapped ? heap_table_size(pool) : 0;
+}
+
+SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool) {
+    slb_os_unmap((void *)atomic_load(&pool->heap.table), heap_table_size(pool));
+    atomic_store(&pool->heap.table, NULL);
+}
+
+/* Threads may race to map the table: the first publishes it (release, pairs with slb_heap_data), the others unmap. */
+static bool heap_map_table(struct slabby_allocator *pool) {
+    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
+    if (table == NULL) {
+        _Atomic(void *) *mine = slb_os_map(heap_table_size(pool));
+        if (mine == NULL)
+            return false;
+        if (!atomic_compare_exchange_strong_explicit(&pool->heap.table, &table, mine, memory_order_acq_rel,
+                                                     memory_order_acquire))
+            slb_os_unmap((void *)mine, heap_table_size(pool));
+    }
+    /* from now on references to heap slabs are in range */
+    atomic_store_explicit(&pool->id_limit, pool->capacity + pool->heap.limit, memory_order_release);
+    return true;
+}
+
+static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
+    if (slb_stack_pop(&pool->heap.head, pool->next, out_id))
+        return true;
+    uint64_t first;
+    if (slb_bump(&pool->heap.used, pool->heap.limit, 1, &first) == 0)
+        return false;
+    *out_id = pool->capacity + (uint32_t)first;
+    return true;
+}
+
+static void *heap_memory(struct slabby_allocator *pool) {
+    size_t alignment = (size_t)pool->options.value[SLABBY_OPTION_ALIGNMENT - 1];
+    void *memory = NULL;
+    if (alignment < sizeof(void *))
+        alignment = sizeof(void *);
+    if (posix_memalign(&memory, alignment, pool->slab_size) != 0)
+        return NULL;
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
+        memset(memory, 0, pool->slab_size);
+    return memory;
+}
+
+SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    if (atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0)
+        return SLABBY_OUT_OF_MEMORY;
+    if (!heap_map_table(pool))
+        return SLABBY_NO_SYSTEM_MEMORY;
+    if (!heap_take_id(pool, &id))
+        return SLABBY_OUT_OF_MEMORY;
+    void *memory = heap_memory(pool);
+    if (memory == NULL) {
+        slb_stack_push(&pool->heap.head, pool->next, id);
+        return SLABBY_NO_SYSTEM_MEMORY;
+    }
+    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_relaxed);
+    atomic_store_explicit(&table[id - pool->capacity], memory, memory_order_release);
+    slb_count(&pool->heap.live, 1);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+/* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
+SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
+    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
+    free(atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel));
+    atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
+    if (reusable)
+        slb_stack_push(&pool->heap.head, pool->next, id);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
+ * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
+ *
+ * initial-exec: the address is known without a call into the dynamic linker, which a handler could not make; costs a
+ * few bytes of the static TLS that libc keeps for libraries loaded late.
+ */
+#ifndef SLB_TIERS_IN_FLIGHT_H
+#define SLB_TIERS_IN_FLIGHT_H
+
+#include "base.h"
+#include "os/os.h"
+#include "pool.h"
+
+SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+
+/* Only the own thread's handlers look: compiler order is all that is needed. */
+SLB_INLINE void slb_in_flight_enter(void) {
+    slb_in_flight_depth++;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+SLB_INLINE void slb_in_flight_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    slb_in_flight_depth--;
+}
+
+SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    return &pool->stripes[cpu < pool->cpus ? cpu : 0];
+}
+
+SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
+    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+/*
+ * A slow operation: from slb_enter to slb_leave the pool may not be reset or destroyed. seq_cst on both sides of the
+ * pair {entered, gate}: either the operation sees the reason that somebody set, or that somebody sees the operation.
+ */
+SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_in_flight_enter();
+    atomic_fetch_add_explicit(&stripe->entered, 1, memory_order_seq_cst);
+    return stripe;
+}
+
+SLB_INLINE void slb_leave(struct slb_stripe *stripe) {
+    atomic_fetch_add_explicit(&stripe->left, 1, memory_order_seq_cst);
+    slb_in_flight_leave();
+}
+
+/*
+ * Several ids in private hands: between these two, nobody may conclude that the pool is empty. The proof reads
+ * finished, then the tiers, then started; seq_cst keeps the start before the first id leaves a tier and the finish
+ * behind the last id's return.
+ */
+SLB_INLINE void slb_move_begin(struct slb_stripe *stripe) {
+    atomic_fetch_add_explicit(&stripe->moves_started, 1, memory_order_seq_cst);
+}
+
+SLB_INLINE void slb_move_end(struct slb_stripe *stripe) {
+    atomic_fetch_add_explicit(&stripe->moves_finished, 1, memory_order_seq_cst);
+}
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "upkeep.h"
+
+#include "maintenance.h"
+#include "os/os.h"
+#include "protect/secure.h"
+#include "release.h"
+#include "status.h"
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------------------- reset */
+
+static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        if (slb_word_pins(atomic_load_explicit(&pool->words[id], memory_order_acquire)) != 0)
+            return true;
+    return false;
+}
+
+/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
+ * after the check turns the release into a deferred one inside slb_release_deferred. */
+static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
+            (void)slb_release_deferred(pool, slb_ref_make(pool, slb_word_generation(word), id));
+        else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
+            (void)slb_release_fast(pool, id);
+    }
+}
+
+SLB_PRIVATE slabby_status slb_reset(struct slabby_allocator *pool) {
+    slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    if (!slb_pool_exists(pool))
+        status = slb_pool_absence(pool);
+    else if (anything_pinned(pool, limit))
+        status = SLABBY_PINNED;
+    else
+        release_everything(pool, limit);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------------------- trim */
+
+/* How many slabs one step looks at: allocations wait for one step, not for the whole. */
+#define TRIM_STEP 16384u
+
+/* The whole pages between the end of one slab in use and the start of the next go back. */
+static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    uint64_t page = slb_os_page_size();
+    uint64_t start = (from + page - 1) / page * page;
+    uint64_t end = to / page * page;
+    if (end <= start || !slb_os_discard(pool->slabs + start, end - start))
+        return 0;
+    return end - start;
+}
+
+static uint64_t trim_range(struct slabby_allocator *pool, uint32_t first, uint32_t end) {
+    uint64_t bytes = 0;
+    uint64_t from = first * pool->stride;
+    for (uint32_t id = first; id < end; id++) {
+        uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
+        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
+            continue;
+        bytes += discard_between(pool, from, id * pool->stride);
+        from = (id + 1) * pool->stride;
+    }
+    return bytes + discard_between(pool, from, end * pool->stride);
+}
+
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
+    uint32_t step = pool->capacity / 16 > TRIM_STEP ? pool->capacity / 16 : TRIM_STEP;
+    slabby_status status = SLABBY_OK;
+    *out_bytes = 0;
+    for (uint32_t first = 0; first < pool->capacity && status == SLABBY_OK; first += step) {
+        uint32_t end = pool->capacity - first < step ? pool->capacity : first + step;
+        if (!slb_maintenance_begin(pool))
+            return SLABBY_BUSY;
+        if (!slb_pool_exists(pool))
+            status = slb_pool_absence(pool);
+        else if (!slb_maintenance_is_quiet(pool))
+            status = SLABBY_BUSY;
+        else
+            *out_bytes += trim_range(pool, first, end);
+        slb_maintenance_end(pool);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------- hot options */
+
+static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (!on) {
+        atomic_fetch_and(&pool->protect, ~(uint32_t)SLB_PROTECT_SECURE);
+        return SLABBY_OK;
+    }
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
+    bool quiet = slb_maintenance_is_quiet(pool);
+    if (quiet)
+        slb_secure_zero_free_slabs(pool);
+    else
+        atomic_store(&pool->protect, before);
+    slb_maintenance_end(pool);
+    if (!quiet)
+        return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
+                             "option secure: a thread is stopped inside a call of this pool; try again");
+    return SLABBY_OK;
+}
+
+static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && pool->heap.limit == 0)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
+                             "option heap_fallback: capacity %" PRIu32 " leaves no ids for heap slabs",
+                             pool->capacity);
+    atomic_store(&pool->heap.enabled, on);
+    return SLABBY_OK;
+}
+
+static slabby_status refuse_change(const struct slb_option_info *info, int32_t id, int64_t value,
+                                   slabby_error *error) {
+    if (!info->hot)
+        return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
+                             "option %s is fixed when the pool is made; make a new pool to change it", info->name);
+    return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, value, info->minimum, info->maximum,
+                         "option %s has no effect in this version, so a change is refused", info->name);
+}
+
+SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
+                                            slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    if (info != NULL && !info->hot)
+        return refuse_change(info, id, value, error);
+    slabby_status status = slb_option_check(id, value, error);
+    if (status != SLABBY_OK)
+        return status;
+    switch (id) {
+    case SLABBY_OPTION_SECURE:
+        return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_HEAP_FALLBACK:
+        return change_heap(pool, value != 0, error);
+    default:
+        return refuse_change(info, id, value, error);
+    }
+}
+
+SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
+    switch (id) {
+    case SLABBY_OPTION_SECURE:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_HEAP_FALLBACK:
+        return atomic_load(&pool->heap.enabled);
+    default:
+        return slb_option(&pool->options, id);
+    }
+}
