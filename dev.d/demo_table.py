@@ -72,6 +72,8 @@ def stats_rows(
 ) -> list[Row]:
     rows = [["statistic", *faces, "unit"]]
     for field in fields:
+        if not field.get("since_ready", True):
+            continue
         if field["type"].startswith("counts"):
             rows.extend(error_rows(statistics))
             continue

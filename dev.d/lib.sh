@@ -10,7 +10,8 @@ SLABBY_BUILD=$SLABBY_ROOT/build
 SLABBY_CACHE=$SLABBY_ROOT/.cache
 SLABBY_JOBS=${SLABBY_JOBS:-$(nproc 2>/dev/null || echo 2)}
 export SLABBY_ROOT SLABBY_BUILD SLABBY_CACHE SLABBY_JOBS
-mkdir -p "$SLABBY_BUILD" "$SLABBY_CACHE"
+export TMPDIR="$SLABBY_CACHE/tmp"
+mkdir -p "$SLABBY_BUILD" "$TMPDIR"
 
 if [ -z "${HOME:-}" ]; then
     HOME=$SLABBY_CACHE/home

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,5 +55,5 @@ def drop_in(scratch: Path) -> Path:
     """The single-file form: slabby.c and slabby.h in a directory of their own."""
     directory = scratch / "drop in"
     directory.mkdir()
-    run(["python3", ROOT / "bindings/gen/amalgamate.py", directory])
+    run([sys.executable, ROOT / "bindings/gen/amalgamate.py", directory])
     return directory
