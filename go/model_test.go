@@ -297,7 +297,7 @@ func TestAgainstModel(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range rounds(t, 40) {
+	for range rounds(t, 400) {
 		program := make([]byte, 1000)
 		for at := range program {
 			program[at] = byte(random.Uint32())

@@ -34,7 +34,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{"shards above", 64, 10, slabby.WithShards(4097), slabby.ErrInvalidOption, 4097},
 		{"shards below", 64, 10, slabby.WithShards(-3), slabby.ErrInvalidOption, -3},
 		{"odd alignment", 64, 10, slabby.WithCacheLine(48), slabby.ErrInvalidOption, 48},
-		{"unknown option", 64, 10, slabby.WithOption(9999, 1), slabby.ErrInvalidOption, 1},
+		{"unknown option", 64, 10, slabby.WithOption(9999, 1), slabby.ErrInvalidOption, 9999},
 		{"health interval", 64, 10, slabby.WithHealthInterval(1), slabby.ErrInvalidOption, 1},
 	}
 	for _, c := range cases {

@@ -24,6 +24,7 @@ MODULES = (
     "gen_docs",
     "gen_python",
     "gen_swig",
+    "gen_go",
 )
 
 
