@@ -650,7 +650,7 @@ slabby_status slabby_close(slabby_allocator *allocator);
  * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool.
  * No other thread may still be using the handle for the last owner's call to make sense to it; whoever does gets
  * Closed. Returns OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed
- * before).
+ * before), Busy (from a signal handler).
  */
 slabby_status slabby_destroy(slabby_allocator *allocator);
 
@@ -683,7 +683,8 @@ slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slab
 
 /*
  * slabby_allocate_batch: count slabs, all or none.
- * out_refs: count places. out_datas: count places, or null. count: 1 to capacity with the heap limit.
+ * out_refs: count places. out_datas: count places, or null. count: 1 to capacity, with heap_fallback on plus its
+ * limit.
  * Returns as slabby_allocate, and InvalidBatchSize. The arrays' content is undefined after an error.
  * Thread-, signal- and fork-safe.
  */
@@ -855,7 +856,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
 /*
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
- * Closed.
+ * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), Busy (secure, when a thread is stopped
+ * inside a call), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
@@ -875,9 +877,10 @@ slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, 
                             slabby_error *out_error);
 
 /*
- * slabby_trim: gives the pages of free slabs back to the system; they come back as zeros on demand. Takes free
- * slabs out of service while it works, never more than half of them at a time.
- * out_bytes: may be null. Returns OK, InvalidArgument, Closed.
+ * slabby_trim: gives the pages of free slabs back to the system; they come back as zeros on demand. Works in steps of
+ * a sixteenth of the pool (at least 16,384 slabs); allocations of other threads wait for one step.
+ * out_bytes: what went back, may be null; stored also with Busy, when some steps were done before.
+ * Returns OK, InvalidArgument, Closed, Busy (from a signal handler, or a thread is stopped inside a call).
  */
 slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 
@@ -933,8 +936,8 @@ slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, 
 
 /*
  * slabby_verify: checks the pool against itself: every slab in exactly one state and every free slab in exactly
- * one place (the latter only when no other thread allocates meanwhile). Never aborts, never pins; it closes the
- * gate while it works, so that allocations wait. out_findings: `capacity` places, may be null with 0.
+ * one place. Never aborts, never pins; it closes the gate while it works, so that allocations wait. A thread that is
+ * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost. out_findings: `capacity` places, may be null with 0.
  * out_count: how many were found, which may be more than fitted. Finding something is still OK.
  * Returns OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler).
  */

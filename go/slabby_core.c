@@ -1906,6 +1906,9 @@ SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool) {
 /* Allocations less releases, heap slabs included: exact when nothing is under way. */
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 
+/* Raises peak_used to what is in use now. */
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
+
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
 
@@ -2014,16 +2017,23 @@ static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out)
         1.0 - (double)pool->capacity * (double)pool->slab_size / (double)pool->slab_mapping_size;
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
-    uint64_t out_of_service;
+    uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
+    return used > pool->capacity ? pool->capacity : used;
+}
+
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
+    (void)publish(&pool->peak_used, used_of(pool, slb_count_live(pool)));
+}
+
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+    uint64_t out_of_service = read_counter(&pool->quarantined) + read_counter(&pool->retired);
     out->quarantined_slabs = read_counter(&pool->quarantined);
     out->retired_slabs = read_counter(&pool->retired) + read_counter(&pool->heap_retired);
-    out->heap_slabs = heap;
-    out->used_slabs = (int64_t)(live - heap) > 0 ? live - heap : 0;
-    if (out->used_slabs > pool->capacity)
-        out->used_slabs = pool->capacity;
-    out_of_service = out->used_slabs + out->quarantined_slabs + read_counter(&pool->retired);
+    out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
+    out->used_slabs = used_of(pool, live);
+    out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < pool->capacity ? pool->capacity - out_of_service : 0;
     out->peak_used = publish(&pool->peak_used, out->used_slabs);
     out->memory_utilization = (double)out->used_slabs / (double)pool->capacity;
@@ -2450,10 +2460,12 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
 /*
  * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
  * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
- * (or after it says free), so none is under way when the counters agree with the words. Answers false after about a
- * tenth of a second: somebody's thread was stopped in the middle of a call.
+ * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
+ * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
  */
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool);
+#define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_PATIENCE_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
@@ -2584,11 +2596,10 @@ static void run_checks(struct check *check, bool quiet) {
     walk_stack(check, &pool->heap.head);
     if (pool->cache_max != 0)
         walk_depot(check);
-    if (quiet)
-        check_words(check);
-    else
+    check_words(check);
+    if (!quiet)
         report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, 0, 1,
-               "counters and words disagree, or a thread was stopped inside a call");
+               "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
 }
 
 SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
@@ -2607,7 +2618,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     bool exists = slb_pool_exists(pool);
     if (exists) {
         check.limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-        run_checks(&check, slb_maintenance_is_quiet(pool));
+        run_checks(&check, slb_maintenance_is_quiet(pool, SLB_PATIENCE_LONG));
     }
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);
@@ -2648,6 +2659,9 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32
 /* Leave, wait for the work on the whole pool to end, and begin again. Not a status: never leaves this file. */
 #define SLB_AGAIN 1
 
+/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
+#define PEAK_EVERY 16
+
 /* ------------------------------------------------------------------------------------- the gate is open */
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
@@ -2682,6 +2696,8 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
+    if (slb_unlikely(atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % PEAK_EVERY == 0))
+        slb_note_peak(pool);
     return count != 0;
 }
 
@@ -2740,6 +2756,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
         }
         switch (slb_gate_prove_empty(pool, nested)) {
         case SLB_PROOF_EMPTY:
+            slb_note_peak(pool);
             return from_heap(pool, out_id, out_tier);
         case SLB_PROOF_DRAINED:
             drained = true;
@@ -2836,7 +2853,8 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    if (count == 0 || count > (uint64_t)pool->capacity + pool->heap.limit)
+    bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
+    if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     bool nested = slb_in_flight_depth != 0;
     for (;;) {
@@ -3001,8 +3019,6 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
 
 /* -------------------- maintenance.c */
 
-#define QUIET_ATTEMPTS 6000u /* the last 2,000 sleep 50 us each */
-
 /* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
  * between with nobody inside. */
 SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
@@ -3037,11 +3053,16 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     return out;
 }
 
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; attempt < QUIET_ATTEMPTS; attempt++) {
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience) {
+    uint64_t before = UINT64_MAX;
+    for (uint32_t attempt = 0; attempt < patience; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
-        if (count_words_out(pool) == live)
+        uint64_t out = count_words_out(pool);
+        if (out == live)
             return true;
+        if (live - out != before)
+            attempt = 0;
+        before = live - out;
         slb_os_wait_a_little(attempt);
     }
     return false;
@@ -4254,7 +4275,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = slb_words_latency_tracking,
         .meaning = "which allocations are timed",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
+        .hot = 1, .ready = 0, .power_of_two = 0,
     },
     [SLABBY_OPTION_SECURE - 1] = {
         .name = "secure",
@@ -4724,7 +4745,7 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
             return SLABBY_BUSY;
         if (!slb_pool_exists(pool))
             status = slb_pool_absence(pool);
-        else if (!slb_maintenance_is_quiet(pool))
+        else if (!slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT))
             status = SLABBY_BUSY;
         else
             *out_bytes += trim_range(pool, first, end);
@@ -4743,7 +4764,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_is_quiet(pool);
+    bool quiet = slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT);
     if (quiet)
         slb_secure_zero_free_slabs(pool);
     else

@@ -89,7 +89,8 @@ func WithMaxAllocLatency(duration time.Duration) AllocatorOption {
 }
 
 // WithLatencyTracking sets `latency_tracking`: which allocations are timed. Hot: SetOption
-// changes it in a running pool.
+// changes it in a running pool. Not available yet: anything but the default makes New answer
+// ErrNotSupported.
 func WithLatencyTracking(word LatencyTracking) AllocatorOption {
 	return numberOption(OptionLatencyTracking, int64(word))
 }

@@ -105,8 +105,8 @@ type AllocatorStats struct {
 	// HeapSlabs: live slabs that came from the heap (slabs).
 	HeapSlabs uint64 `json:"heap_slabs"`
 
-	// PeakUsed: largest used_slabs seen on slow paths and by snapshots; below the true peak by at
-	// most the slabs that CPU caches hold (slabs).
+	// PeakUsed: largest used_slabs seen whenever the pool ran out, by every 16th refill of a CPU's
+	// cache and by snapshots; a peak that came and went in between is missed (slabs).
 	PeakUsed uint64 `json:"peak_used"`
 
 	// LatencySamples: allocations that were timed (count).

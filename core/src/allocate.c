@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "allocate.h"
 
+#include "observe/counters.h"
 #include "os/os.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
@@ -12,6 +13,9 @@
 
 /* Leave, wait for the work on the whole pool to end, and begin again. Not a status: never leaves this file. */
 #define SLB_AGAIN 1
+
+/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
+#define PEAK_EVERY 16
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
@@ -47,6 +51,8 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
+    if (slb_unlikely(atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % PEAK_EVERY == 0))
+        slb_note_peak(pool);
     return count != 0;
 }
 
@@ -97,13 +103,15 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
             return SLABBY_CLOSED;
         if (slb_unlikely(gate & SLB_GATE_RESETTING))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
-        if (gate == 0 ? refill(pool, stripe, out_id, out_tier) : take_single(pool, stripe, out_id, out_tier)) {
+        if (gate == 0 ? refill(pool, stripe, out_id, out_tier)
+                      : take_single(pool, stripe, out_id, out_tier)) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
             return SLABBY_OK;
         }
         switch (slb_gate_prove_empty(pool, nested)) {
         case SLB_PROOF_EMPTY:
+            slb_note_peak(pool);
             return from_heap(pool, out_id, out_tier);
         case SLB_PROOF_DRAINED:
             drained = true;
@@ -119,7 +127,8 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
 
 /* Maintenance waits for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING; attempt++)
+    for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
+         attempt++)
         slb_os_wait_a_little(attempt);
 }
 
@@ -199,7 +208,8 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    if (count == 0 || count > (uint64_t)pool->capacity + pool->heap.limit)
+    bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
+    if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     bool nested = slb_in_flight_depth != 0;
     for (;;) {

@@ -41,12 +41,12 @@
 #ifdef SLABBY_TEST_HOOKS
 #include <stdio.h>
 #include <stdlib.h>
-#define SLB_ASSERT(law)                                                                                       \
-    do {                                                                                                      \
-        if (slb_unlikely(!(law))) {                                                                           \
-            fprintf(stderr, "slabby: broken law %s (%s:%d)\n", #law, __FILE__, __LINE__);                     \
-            abort();                                                                                          \
-        }                                                                                                     \
+#define SLB_ASSERT(law)                                                                                      \
+    do {                                                                                                     \
+        if (slb_unlikely(!(law))) {                                                                          \
+            fprintf(stderr, "slabby: broken law %s (%s:%d)\n", #law, __FILE__, __LINE__);                    \
+            abort();                                                                                         \
+        }                                                                                                    \
     } while (0)
 #else
 #define SLB_ASSERT(law) ((void)0)
@@ -55,11 +55,11 @@
 /* A named race window: test builds may yield or sleep here; other builds contain nothing. */
 #ifdef SLABBY_TEST_HOOKS
 #include "test_hooks.h"
-#define SLB_POINT(point)                                                                                      \
-    do {                                                                                                      \
-        void (*hook)(int) = __atomic_load_n(&slb_test_point, __ATOMIC_RELAXED);                               \
-        if (slb_unlikely(hook != NULL))                                                                       \
-            hook(point);                                                                                      \
+#define SLB_POINT(point)                                                                                     \
+    do {                                                                                                     \
+        void (*hook)(int) = __atomic_load_n(&slb_test_point, __ATOMIC_RELAXED);                              \
+        if (slb_unlikely(hook != NULL))                                                                      \
+            hook(point);                                                                                     \
     } while (0)
 #else
 #define SLB_POINT(point) ((void)0)

@@ -21,10 +21,12 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
                              SLB_MAX_SLAB_SIZE);
     if (capacity < 1)
         return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, (int64_t)capacity, 1, INT32_MAX,
-                             "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity, INT32_MAX);
+                             "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity,
+                             INT32_MAX);
     if (capacity > INT32_MAX)
         return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, (int64_t)capacity, 1, INT32_MAX,
-                             "capacity %" PRIu64 " is above what a reference can number; choose 1 to %d slabs",
+                             "capacity %" PRIu64
+                             " is above what a reference can number; choose 1 to %d slabs",
                              capacity, INT32_MAX);
     return SLABBY_OK;
 }
@@ -63,7 +65,8 @@ static void layout_book(struct slb_layout *out) {
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, sizeof(struct slb_stripe) > 128 ? 128 : 64);
     out->shards = out->stripes + out->cpus * sizeof(struct slb_stripe);
-    out->depot_heads = layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
+    out->depot_heads =
+        layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
     out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
     out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
@@ -90,7 +93,8 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     out->stride = layout_stride(slab_size, alignment);
     if (__builtin_mul_overflow(out->stride, capacity, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)capacity, 1, INT32_MAX,
-                             "%" PRIu64 " slabs of %" PRIu64 " bytes exceed the address space; lower one of them",
+                             "%" PRIu64 " slabs of %" PRIu64
+                             " bytes exceed the address space; lower one of them",
                              capacity, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);

@@ -18,8 +18,8 @@
 
 struct slb_layout {
     uint64_t slab_size, stride;
-    uint64_t slab_bytes;    /* usable range: capacity x stride, rounded up to pages */
-    uint64_t slab_mapping;  /* with the guards at both ends and room to align */
+    uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
+    uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
     uint64_t caches, stripes, shards, depot_heads, words, next, depot_next, depot_ids; /* offsets */
     uint64_t cache_bytes, list_bytes;

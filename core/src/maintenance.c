@@ -7,8 +7,6 @@
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
 
-#define QUIET_ATTEMPTS 6000u /* the last 2,000 sleep 50 us each */
-
 /* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
  * between with nobody inside. */
 SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
@@ -43,11 +41,16 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     return out;
 }
 
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; attempt < QUIET_ATTEMPTS; attempt++) {
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience) {
+    uint64_t before = UINT64_MAX;
+    for (uint32_t attempt = 0; attempt < patience; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
-        if (count_words_out(pool) == live)
+        uint64_t out = count_words_out(pool);
+        if (out == live)
             return true;
+        if (live - out != before)
+            attempt = 0;
+        before = live - out;
         slb_os_wait_a_little(attempt);
     }
     return false;

@@ -19,10 +19,12 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
 /*
  * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
  * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
- * (or after it says free), so none is under way when the counters agree with the words. Answers false after about a
- * tenth of a second: somebody's thread was stopped in the middle of a call.
+ * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
+ * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
  */
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool);
+#define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_PATIENCE_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);

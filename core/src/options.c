@@ -45,11 +45,12 @@ SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_err
                              "option %s is a text: set it with slabby_options_set_text", info->name);
     if (value < info->minimum || value > info->maximum)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name, value,
-                             info->minimum, info->maximum);
+                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
+                             value, info->minimum, info->maximum);
     if (info->power_of_two && (value & (value - 1)) != 0)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64 " to %" PRId64,
+                             "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
+                             " to %" PRId64,
                              info->name, value, info->minimum, info->maximum);
     return SLABBY_OK;
 }
@@ -92,11 +93,11 @@ struct unit {
     int64_t factor;
 };
 
-static const struct unit byte_units[] = {{"", 1},           {"B", 1},           {"KiB", 1 << 10},
+static const struct unit byte_units[] = {{"", 1},          {"B", 1},         {"KiB", 1 << 10},
                                          {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
-static const struct unit time_units[] = {{"", 1},          {"ns", 1},           {"us", 1000},
-                                         {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000},
-                                         {"h", 3600000000000}, {NULL, 0}};
+static const struct unit time_units[] = {
+    {"", 1},           {"ns", 1},          {"us", 1000},         {"ms", 1000000},
+    {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
 static const struct unit percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
 static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
 static const struct slb_word flag_words[] = {{"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
@@ -136,8 +137,9 @@ static bool parse_quantity(const char *text, const struct unit *units, int64_t *
         uint64_t factor = (uint64_t)unit->factor, value, part;
         if (strcmp(at, unit->suffix) != 0)
             continue;
-        if (__builtin_mul_overflow(whole, factor, &value) || __builtin_mul_overflow(fraction, factor, &part) ||
-            part % scale != 0 || value + part / scale > (uint64_t)INT64_MAX)
+        if (__builtin_mul_overflow(whole, factor, &value) ||
+            __builtin_mul_overflow(fraction, factor, &part) || part % scale != 0 ||
+            value + part / scale > (uint64_t)INT64_MAX)
             return false;
         *out_value = (int64_t)(value + part / scale);
         return true;
@@ -155,7 +157,8 @@ static bool parse_word(const char *text, const struct slb_word *words, int64_t *
     return false;
 }
 
-static slabby_status set_name(struct slb_options *options, int32_t id, const char *text, slabby_error *error) {
+static slabby_status set_name(struct slb_options *options, int32_t id, const char *text,
+                              slabby_error *error) {
     size_t length = strlen(text);
     if (length >= SLB_NAME_BYTES)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
@@ -174,11 +177,16 @@ static int32_t option_named(const char *name) {
 
 static slabby_status unreadable(const struct slb_option_info *info, int32_t id, const char *text,
                                 slabby_error *error) {
-    static const char *const forms[] = {"on or off",       "a whole number",           "bytes, such as 4096 or 4KiB",
-                                        "a time, such as 250us or 30s", "percent, such as 80%", "one of its words",
+    static const char *const forms[] = {"on or off",
+                                        "a whole number",
+                                        "bytes, such as 4096 or 4KiB",
+                                        "a time, such as 250us or 30s",
+                                        "percent, such as 80%",
+                                        "one of its words",
                                         "a text"};
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
-                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text, forms[info->kind]);
+                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
+                         forms[info->kind]);
 }
 
 SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
@@ -202,7 +210,8 @@ SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const 
     return unreadable(info, id, text, out_error);
 }
 
-SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name, slabby_error *out_error) {
+SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
+                                               slabby_error *out_error) {
     static const char *const later[] = {"trading", "gateway", "analytics", "packets"};
     if (options == NULL || name == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
@@ -214,7 +223,8 @@ SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const ch
         if (strcmp(name, later[i]) == 0)
             return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
                                  "preset %s needs options that this version does not have", name);
-    return slb_error_set(out_error, SLABBY_INVALID_OPTION, 0, 0, 0, 0, "there is no preset named \"%.40s\"", name);
+    return slb_error_set(out_error, SLABBY_INVALID_OPTION, 0, 0, 0, 0, "there is no preset named \"%.40s\"",
+                         name);
 }
 
 SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
@@ -224,7 +234,8 @@ SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slab
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
     if (function == NULL)
         return SLABBY_OK;
-    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0, "this version writes no events to a logger");
+    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
+                         "this version writes no events to a logger");
 }
 
 /* --------------------------------------------------------------------------------------------- resolving */
@@ -258,10 +269,11 @@ static slabby_status check_ready(const struct slb_options *options, uint64_t cap
         const struct slb_option_info *info = slb_option_info(id);
         if (info->ready || options->value[id - 1] == resolved_default(info, capacity))
             continue;
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, options->value[id - 1], info->minimum, info->maximum,
-                             "option %s = %" PRId64 " has no effect in this version, so it is refused; leave it at "
-                             "its default",
-                             info->name, options->value[id - 1]);
+        return slb_error_set(
+            error, SLABBY_NOT_SUPPORTED, id, options->value[id - 1], info->minimum, info->maximum,
+            "option %s = %" PRId64 " has no effect in this version, so it is refused; leave it at "
+            "its default",
+            info->name, options->value[id - 1]);
     }
     return SLABBY_OK;
 }
@@ -273,8 +285,8 @@ static slabby_status check_conflicts(const struct slb_options *options, slabby_e
         if (first != 0 && second != 0)
             return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->first, first, 0, 0,
                                  "options %s and %s cannot be had together: %s",
-                                 slb_option_info(conflict->first)->name, slb_option_info(conflict->second)->name,
-                                 conflict->reason);
+                                 slb_option_info(conflict->first)->name,
+                                 slb_option_info(conflict->second)->name, conflict->reason);
     }
     return SLABBY_OK;
 }
@@ -286,7 +298,8 @@ static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity
     if (!was_set(options, limit_id))
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, (int64_t)capacity + *limit, 1, INT32_MAX,
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, (int64_t)capacity + *limit, 1,
+                             INT32_MAX,
                              "capacity %" PRIu64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
                              capacity, *limit, INT32_MAX);
     return SLABBY_OK;
@@ -295,15 +308,17 @@ static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity
 static slabby_status resolve_backend(struct slb_options *options, slabby_error *error) {
     int64_t *backend = &options->value[SLABBY_OPTION_CPU_CACHE_BACKEND - 1];
     if (*backend == SLABBY_CPU_CACHE_BACKEND_RSEQ && !slb_rseq_available())
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
-                             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
-                             "or portable");
+        return slb_error_set(
+            error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
+            "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
+            "or portable");
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
         *backend = slb_rseq_available() ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     return SLABBY_OK;
 }
 
-SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity, slabby_error *error) {
+SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
+                                              slabby_error *error) {
     for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
         if (!was_set(options, id))
             options->value[id - 1] = resolved_default(slb_option_info(id), capacity);

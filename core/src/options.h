@@ -30,6 +30,7 @@ SLB_PRIVATE void slb_options_init(struct slb_options *options);
 SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error);
 
 /* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
-SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity, slabby_error *error);
+SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
+                                              slabby_error *error);
 
 #endif

@@ -64,8 +64,8 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
 
 static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size", size,
-                         what);
+                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
+                         size, what);
 }
 
 struct memory {
@@ -197,8 +197,9 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
 
-SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size, uint64_t capacity,
-                                          const struct slb_options *asked, slabby_error *error) {
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
+                                          uint64_t capacity, const struct slb_options *asked,
+                                          slabby_error *error) {
     struct slb_options options = *asked;
     struct slb_layout layout;
     struct memory memory;
@@ -233,7 +234,8 @@ static void remember_spent(struct slabby_allocator *pool) {
     bool used = false;
     uint32_t limit = atomic_load(&pool->id_limit);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t generation = slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+        uint64_t generation =
+            slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
         highest = generation > highest ? generation : highest;
         used = true;
     }

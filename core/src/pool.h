@@ -49,8 +49,8 @@ enum slb_protection { SLB_PROTECT_SECURE = 1u << 0 };
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
-    uint64_t ref_bias;        /* tag and first generation: reference = ref_bias + relative reference */
-    uint64_t ref_limit;       /* relative references from here on take the slow path: last generation, foreign */
+    uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
+    uint64_t ref_limit; /* relative references from here on take the slow path: last generation, foreign */
     uint64_t id_mask;
     _Atomic uint64_t *words;
     char *slabs;
@@ -85,7 +85,8 @@ struct slabby_allocator {
     uint32_t owners; /* under the gate lock */
 
     /* Cold. */
-    uint64_t tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
+    uint64_t
+        tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
     _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
     _Atomic uint64_t peak_used;
@@ -129,8 +130,9 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* pool.c: a pool's life. */
-SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size, uint64_t capacity,
-                                          const struct slb_options *options, slabby_error *error);
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
+                                          uint64_t capacity, const struct slb_options *options,
+                                          slabby_error *error);
 SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);

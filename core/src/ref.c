@@ -3,7 +3,8 @@
 
 /* A reference below the pool's first generation under its own tag belongs to a pool that this one replaced: it was
  * issued once and is stale. Above the slab's word it was never issued. */
-SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale) {
+SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref,
+                                          slabby_status stale) {
     uint64_t generation;
     uint32_t id;
     if (!slb_pool_exists(pool))

@@ -45,11 +45,13 @@ SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_
 
 /* ------------------------------------------------------------------------------------------ a pool's life */
 
-SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size, uint64_t capacity,
-                                       const slabby_options *options, slabby_error *out_error) {
+SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
+                                       uint64_t capacity, const slabby_options *options,
+                                       slabby_error *out_error) {
     struct slb_options defaults;
     if (out_allocator == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the place for the handle is null");
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the handle is null");
     slb_options_init(&defaults);
     return slb_pool_create(out_allocator, slab_size, capacity,
                            options == NULL ? &defaults : slb_options_of(options), out_error);
@@ -82,10 +84,11 @@ SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_inst
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, uint64_t instance_id,
-                                      slabby_error *out_error) {
+SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
+                                      uint64_t instance_id, slabby_error *out_error) {
     if (out_allocator == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the place for the handle is null");
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the handle is null");
     if (instance_id != slabby_instance_id())
         return slb_error_set(out_error, SLABBY_ABI_MISMATCH, 0, (int64_t)instance_id, 0, 0,
                              "the handle belongs to core instance %016" PRIx64 ", this one is %016" PRIx64
@@ -94,8 +97,8 @@ SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t
     slabby_allocator *allocator = (slabby_allocator *)(uintptr_t)address;
     slabby_status status = slabby_retain(allocator);
     if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0, "no open pool has the handle 0x%" PRIx64,
-                             address);
+        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0,
+                             "no open pool has the handle 0x%" PRIx64, address);
     *out_allocator = allocator;
     return SLABBY_OK;
 }
@@ -121,7 +124,8 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 
 /* ------------------------------------------------------------------------------------ allocate and release */
 
-static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
+static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
+                                              struct slabby_allocator *pool) {
     uint32_t id;
     slabby_status status = slb_find(pool, &id, false);
     if (status != SLABBY_OK)
@@ -147,8 +151,8 @@ SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, s
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
-                                                 uint64_t timeout_ns) {
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
     slabby_status status;
     if (timeout_ns == 0)
         return slabby_allocate(out_ref, out_data, allocator);
@@ -157,8 +161,8 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     return out_ref == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas, slabby_allocator *allocator,
-                                               uint64_t count) {
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                               slabby_allocator *allocator, uint64_t count) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -186,7 +190,8 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
             &pool->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
             memory_order_acq_rel, memory_order_relaxed)))
         return release_slowly(pool, ref);
-    if (slb_unlikely(id >= pool->capacity || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0 ||
+    if (slb_unlikely(id >= pool->capacity ||
+                     atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0 ||
                      !slb_cache_give(pool, id, false)))
         return slb_return_slab(pool, id, false);
     return SLABBY_OK;
@@ -219,7 +224,8 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
     return first;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator) {
+SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                              slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint32_t id;
     if (slb_unlikely(pool == NULL || out_id == NULL || out_data == NULL))

@@ -12,12 +12,15 @@ SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
 }
 
 SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
-    return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message : "no status of this library";
+    return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message
+                                                     : "no status of this library";
 }
 
-SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option, int64_t value,
-                                        int64_t minimum, int64_t maximum, const char *format, ...) {
-    slabby_error full = {.status = status, .option = option, .value = value, .minimum = minimum, .maximum = maximum};
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
+                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
+                                        ...) {
+    slabby_error full = {
+        .status = status, .option = option, .value = value, .minimum = minimum, .maximum = maximum};
     va_list arguments;
     if (error == NULL)
         return status;

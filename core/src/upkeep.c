@@ -83,7 +83,7 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
             return SLABBY_BUSY;
         if (!slb_pool_exists(pool))
             status = slb_pool_absence(pool);
-        else if (!slb_maintenance_is_quiet(pool))
+        else if (!slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT))
             status = SLABBY_BUSY;
         else
             *out_bytes += trim_range(pool, first, end);
@@ -102,7 +102,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_is_quiet(pool);
+    bool quiet = slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT);
     if (quiet)
         slb_secure_zero_free_slabs(pool);
     else
@@ -127,7 +127,8 @@ static slabby_status refuse_change(const struct slb_option_info *info, int32_t i
                                    slabby_error *error) {
     if (!info->hot)
         return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s is fixed when the pool is made; make a new pool to change it", info->name);
+                             "option %s is fixed when the pool is made; make a new pool to change it",
+                             info->name);
     return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, value, info->minimum, info->maximum,
                          "option %s has no effect in this version, so a change is refused", info->name);
 }

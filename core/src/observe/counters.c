@@ -23,7 +23,8 @@ static uint64_t read_counter(_Atomic uint64_t *counter) {
 static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
     uint64_t header = read_counter(&cache->header);
     for (uint32_t attempt = 0; attempt < 1000; attempt++) {
-        if (slb_header_length(header) != SLB_CACHE_LOCKED || atomic_load_explicit(&pool->gate, memory_order_relaxed))
+        if (slb_header_length(header) != SLB_CACHE_LOCKED ||
+            atomic_load_explicit(&pool->gate, memory_order_relaxed))
             break;
         slb_os_wait_a_little(attempt);
         header = read_counter(&cache->header);
@@ -105,16 +106,23 @@ static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out)
         1.0 - (double)pool->capacity * (double)pool->slab_size / (double)pool->slab_mapping_size;
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
-    uint64_t out_of_service;
+    uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
+    return used > pool->capacity ? pool->capacity : used;
+}
+
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
+    (void)publish(&pool->peak_used, used_of(pool, slb_count_live(pool)));
+}
+
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+    uint64_t out_of_service = read_counter(&pool->quarantined) + read_counter(&pool->retired);
     out->quarantined_slabs = read_counter(&pool->quarantined);
     out->retired_slabs = read_counter(&pool->retired) + read_counter(&pool->heap_retired);
-    out->heap_slabs = heap;
-    out->used_slabs = (int64_t)(live - heap) > 0 ? live - heap : 0;
-    if (out->used_slabs > pool->capacity)
-        out->used_slabs = pool->capacity;
-    out_of_service = out->used_slabs + out->quarantined_slabs + read_counter(&pool->retired);
+    out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
+    out->used_slabs = used_of(pool, live);
+    out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < pool->capacity ? pool->capacity - out_of_service : 0;
     out->peak_used = publish(&pool->peak_used, out->used_slabs);
     out->memory_utilization = (double)out->used_slabs / (double)pool->capacity;

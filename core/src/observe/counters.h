@@ -17,6 +17,9 @@
 /* Allocations less releases, heap slabs included: exact when nothing is under way. */
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 
+/* Raises peak_used to what is in use now. */
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
+
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
 

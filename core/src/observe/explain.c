@@ -28,8 +28,8 @@ static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, s
     uint64_t generation;
     uint32_t id;
     if ((ref >> SLB_REF_TAG_SHIFT) != slb_pool_tag(pool)) {
-        slb_text_add(text, "; reference 0x%016" PRIx64 " carries tag %" PRIu64 ", this pool's is %" PRIu64, ref,
-                     ref >> SLB_REF_TAG_SHIFT, slb_pool_tag(pool));
+        slb_text_add(text, "; reference 0x%016" PRIx64 " carries tag %" PRIu64 ", this pool's is %" PRIu64,
+                     ref, ref >> SLB_REF_TAG_SHIFT, slb_pool_tag(pool));
         return;
     }
     if (!slb_ref_split(pool, ref, &generation, &id)) {

@@ -33,14 +33,16 @@ static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expe
         finding.ref = slb_ref_make(check->pool, slb_word_generation(word), id);
     }
     (void)snprintf(finding.text, sizeof finding.text,
-                   "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected, found);
+                   "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected,
+                   found);
     memcpy(place, &stride, sizeof stride);
     (void)slb_copy_out(place, &finding, sizeof finding);
 }
 
 static void see_free(struct check *check, uint32_t id) {
     if (id >= check->limit) {
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id, "an id out of range waits in a list");
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
+               "an id out of range waits in a list");
         return;
     }
     uint64_t bit = 1ull << (id % 64);
@@ -49,7 +51,8 @@ static void see_free(struct check *check, uint32_t id) {
         report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
     check->seen[id / 64] |= bit;
     if (state != SLABBY_SLAB_STATE_FREE)
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_FREE, state, "waits in a list, not free");
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_FREE, state,
+               "waits in a list, not free");
 }
 
 /* A damaged list might be a ring: no list is longer than there are ids. */
@@ -80,7 +83,8 @@ static void check_words(struct check *check) {
         uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
         bool seen = (check->seen[id / 64] >> (id % 64) & 1) != 0;
         if (state > SLABBY_SLAB_STATE_RETIRED)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state, "no such state");
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state,
+                   "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
@@ -95,11 +99,10 @@ static void run_checks(struct check *check, bool quiet) {
     walk_stack(check, &pool->heap.head);
     if (pool->cache_max != 0)
         walk_depot(check);
-    if (quiet)
-        check_words(check);
-    else
+    check_words(check);
+    if (!quiet)
         report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, 0, 1,
-               "counters and words disagree, or a thread was stopped inside a call");
+               "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
 }
 
 SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
@@ -118,7 +121,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     bool exists = slb_pool_exists(pool);
     if (exists) {
         check.limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-        run_checks(&check, slb_maintenance_is_quiet(pool));
+        run_checks(&check, slb_maintenance_is_quiet(pool, SLB_PATIENCE_LONG));
     }
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);

@@ -33,7 +33,8 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
 }
 
 SLB_PRIVATE void *slb_os_map(size_t size) {
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *address =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return address == MAP_FAILED ? NULL : address;
 }
 
@@ -100,8 +101,8 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
     if (getrandom(&value, sizeof value, GRND_NONBLOCK) != (ssize_t)sizeof value) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        value = (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec << 20 ^ (uint64_t)(uintptr_t)&value ^
-                (uint64_t)getpid();
+        value = (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec << 20 ^
+                (uint64_t)(uintptr_t)&value ^ (uint64_t)getpid();
     }
     return value == 0 ? 1 : value;
 }

@@ -8,12 +8,13 @@
 
 /* Memory. Sizes and addresses are multiples of slb_os_page_size(). Fresh memory reads as zeros. */
 SLB_PRIVATE size_t slb_os_page_size(void);
-SLB_PRIVATE void *slb_os_reserve(size_t size);                 /* inaccessible address space; NULL if refused */
-SLB_PRIVATE bool slb_os_commit(void *address, size_t size);    /* makes reserved pages usable */
-SLB_PRIVATE void *slb_os_map(size_t size);                     /* reserve and commit, lazily backed */
+SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible address space; NULL if refused */
+SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
+SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
-SLB_PRIVATE bool slb_os_discard(void *address, size_t size);   /* pages back to the system, zeros on next touch */
-SLB_PRIVATE bool slb_os_populate(void *address, size_t size);  /* touches every page */
+SLB_PRIVATE bool slb_os_discard(void *address,
+                                size_t size); /* pages back to the system, zeros on next touch */
+SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 
 /* CPUs. slb_os_cpu() is where the caller runs now, or has run a moment ago; it may be any small number. */

@@ -41,8 +41,9 @@ SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool
     if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
         return NULL;
     slb_in_flight_enter();
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&cache->header, &header, header | SLB_CACHE_LOCKED,
-                                                              memory_order_acquire, memory_order_relaxed))) {
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&cache->header, &header,
+                                                              header | SLB_CACHE_LOCKED, memory_order_acquire,
+                                                              memory_order_relaxed))) {
         slb_in_flight_leave();
         return NULL;
     }
@@ -58,7 +59,8 @@ SLB_INLINE void slb_portable_unlock(struct slb_cpu_cache *cache, uint64_t header
 
 /* A counter that only the holder of the header writes: no read-modify-write needed. */
 SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
 }
 
 SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
@@ -95,7 +97,8 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
 SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
-    size_t offset = taken ? offsetof(struct slb_cpu_cache, fast_taken) : offsetof(struct slb_cpu_cache, fast_given);
+    size_t offset =
+        taken ? offsetof(struct slb_cpu_cache, fast_taken) : offsetof(struct slb_cpu_cache, fast_given);
     if (slb_likely(slb_rseq_count(pool, offset)))
         return;
     struct slb_stripe *stripe = slb_stripe_here(pool);

@@ -157,7 +157,8 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
 static bool collects_prove(const struct collect *first, const struct collect *second) {
     return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
            first->started == first->finished && second->started == second->finished &&
-           first->started == second->started && first->depot == second->depot && first->shards == second->shards;
+           first->started == second->started && first->depot == second->depot &&
+           first->shards == second->shards;
 }
 
 /* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
@@ -165,7 +166,8 @@ static bool collects_prove(const struct collect *first, const struct collect *se
 static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
     *out_moved = 0;
     uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
-    if ((gate & SLB_GATE_SCARCE) != 0 && (atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst) & 1) == 1)
+    if ((gate & SLB_GATE_SCARCE) != 0 &&
+        (atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst) & 1) == 1)
         return true;
     for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
         if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_RESETTING)

@@ -8,50 +8,49 @@
 #ifndef SLB_TIERS_RSEQ_X86_64_H
 #define SLB_TIERS_RSEQ_X86_64_H
 
-#define SLB_RSEQ_BEGIN                                                                                                \
-    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                              \
-    ".balign 32\n\t"                                                                                                  \
-    "3:\n\t"                                                                                                          \
-    ".long 0, 0\n\t"                                                                                                  \
-    ".quad 1f, 2f - 1f, 4f\n\t"                                                                                       \
-    ".popsection\n\t"                                                                                                 \
-    "leaq 3b(%%rip), %%rax\n\t"                                                                                       \
-    "movq %%rax, %%fs:8(%[area])\n\t"                                                                                 \
+#define SLB_RSEQ_BEGIN                                                                                       \
+    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
+    ".balign 32\n\t"                                                                                         \
+    "3:\n\t"                                                                                                 \
+    ".long 0, 0\n\t"                                                                                         \
+    ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
+    ".popsection\n\t"                                                                                        \
+    "leaq 3b(%%rip), %%rax\n\t"                                                                              \
+    "movq %%rax, %%fs:8(%[area])\n\t"                                                                        \
     "1:\n\t"
 
 /* The caller's cache into rcx, its header into rdx; a CPU that the table does not know is refused. */
-#define SLB_RSEQ_LOAD                                                                                                 \
-    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                                 \
-    "cmpl %[cpus], %%ecx\n\t"                                                                                         \
-    "jae %l[refused]\n\t"                                                                                             \
-    "imulq %[stride], %%rcx, %%rcx\n\t"                                                                               \
-    "addq %[caches], %%rcx\n\t"                                                                                       \
+#define SLB_RSEQ_LOAD                                                                                        \
+    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
+    "cmpl %[cpus], %%ecx\n\t"                                                                                \
+    "jae %l[refused]\n\t"                                                                                    \
+    "imulq %[stride], %%rcx, %%rcx\n\t"                                                                      \
+    "addq %[caches], %%rcx\n\t"                                                                              \
     "movq (%%rcx), %%rdx\n\t"
 
-#define SLB_RSEQ_END                                                                                                  \
-    "2:\n\t"                                                                                                          \
-    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                           \
-    ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1 <signature>(%rip), %edi: never executed, keeps disassemblers in step */       \
-    ".long 0x53053053\n\t"                                                                                            \
-    "4:\n\t"                                                                                                          \
-    "jmp %l[restarted]\n\t"                                                                                           \
+#define SLB_RSEQ_END                                                                                         \
+    "2:\n\t"                                                                                                 \
+    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
+    ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1, never executed: keeps disassemblers in step */                      \
+    ".long 0x53053053\n\t"                                                                                   \
+    "4:\n\t"                                                                                                 \
+    "jmp %l[restarted]\n\t"                                                                                  \
     ".popsection\n\t"
 
-#define SLB_RSEQ_INPUTS(pool)                                                                                         \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->cpus), [caches] "m"((pool)->caches),                           \
-        [max] "m"((pool)->cache_max), [stride] "i"(sizeof(struct slb_cpu_cache)),                                     \
+#define SLB_RSEQ_INPUTS(pool)                                                                                \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->cpus), [caches] "m"((pool)->caches),                  \
+        [max] "m"((pool)->cache_max), [stride] "i"(sizeof(struct slb_cpu_cache)),                            \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movzwl %%dx, %%eax\n\t"
-                 "subl $1, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
-                 "jae %l[refused]\n\t"
-                 "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                 "addq $0xffff, %%rdx\n\t"
-                 "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+                                              "subl $1, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
+                                              "jae %l[refused]\n\t"
+                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "addq $0xffff, %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "memory", "cc"
@@ -65,13 +64,12 @@ restarted:
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movzwl %%dx, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
-                 "jae %l[refused]\n\t"
-                 "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                 "addq $1, %%rdx\n\t"
-                 "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
+                                              "jae %l[refused]\n\t"
+                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                                              "addq $1, %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "memory", "cc"
@@ -85,8 +83,7 @@ restarted:
 
 /* The increment itself is the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "addq $1, (%%rcx, %[counter])\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, (%%rcx, %[counter])\n\t" SLB_RSEQ_END
                  :
                  : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "memory", "cc"
@@ -99,22 +96,22 @@ restarted:
 }
 
 /* `count` ids onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movzwl %%dx, %%eax\n\t"
-                 "leal (%%rax, %[count]), %%esi\n\t"
-                 "cmpl %[max], %%esi\n\t"
-                 "ja %l[refused]\n\t"
-                 "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
-                 "xorl %%eax, %%eax\n\t"
-                 "5:\n\t"
-                 "movl (%[from], %%rax, 4), %%esi\n\t"
-                 "movl %%esi, (%%rdi, %%rax, 4)\n\t"
-                 "addq $1, %%rax\n\t"
-                 "cmpq %[count], %%rax\n\t"
-                 "jb 5b\n\t"
-                 "addq %[count], %%rdx\n\t"
-                 "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
+                                                        uint32_t count) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+                                              "leal (%%rax, %[count]), %%esi\n\t"
+                                              "cmpl %[max], %%esi\n\t"
+                                              "ja %l[refused]\n\t"
+                                              "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
+                                              "xorl %%eax, %%eax\n\t"
+                                              "5:\n\t"
+                                              "movl (%[from], %%rax, 4), %%esi\n\t"
+                                              "movl %%esi, (%%rdi, %%rax, 4)\n\t"
+                                              "addq $1, %%rax\n\t"
+                                              "cmpq %[count], %%rax\n\t"
+                                              "jb 5b\n\t"
+                                              "addq %[count], %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc"
@@ -127,23 +124,23 @@ restarted:
 }
 
 /* `count` ids off this CPU's stack; what was copied means nothing until the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movzwl %%dx, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t"
-                 "ja %l[refused]\n\t" /* locked */
-                 "subl %k[count], %%eax\n\t"
-                 "jb %l[refused]\n\t"
-                 "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
-                 "xorl %%eax, %%eax\n\t"
-                 "5:\n\t"
-                 "movl (%%rdi, %%rax, 4), %%esi\n\t"
-                 "movl %%esi, (%[to], %%rax, 4)\n\t"
-                 "addq $1, %%rax\n\t"
-                 "cmpq %[count], %%rax\n\t"
-                 "jb 5b\n\t"
-                 "subq %[count], %%rdx\n\t"
-                 "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
+                                                        uint32_t count) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "ja %l[refused]\n\t" /* locked */
+                                              "subl %k[count], %%eax\n\t"
+                                              "jb %l[refused]\n\t"
+                                              "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
+                                              "xorl %%eax, %%eax\n\t"
+                                              "5:\n\t"
+                                              "movl (%%rdi, %%rax, 4), %%esi\n\t"
+                                              "movl %%esi, (%[to], %%rax, 4)\n\t"
+                                              "addq $1, %%rax\n\t"
+                                              "cmpq %[count], %%rax\n\t"
+                                              "jb 5b\n\t"
+                                              "subq %[count], %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc"
@@ -157,14 +154,13 @@ restarted:
 
 /* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movzwl %%dx, %%eax\n\t"
-                 "cmpl %[max], %%eax\n\t"
-                 "ja %l[refused]\n\t" /* locked */
-                 "cmpq %[amount], %%rdx\n\t"
-                 "jb %l[refused]\n\t"
-                 "subq %[amount], %%rdx\n\t"
-                 "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "ja %l[refused]\n\t" /* locked */
+                                              "cmpq %[amount], %%rdx\n\t"
+                                              "jb %l[refused]\n\t"
+                                              "subq %[amount], %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "memory", "cc"

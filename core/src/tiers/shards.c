@@ -27,7 +27,8 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
     for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
         uint32_t shard = (hint + i) & pool->shard_mask;
         uint64_t first;
-        uint32_t fresh = slb_bump(&pool->shards[shard].used, shard_range(pool, shard), wanted - count, &first);
+        uint32_t fresh =
+            slb_bump(&pool->shards[shard].used, shard_range(pool, shard), wanted - count, &first);
         for (uint32_t k = 0; k < fresh; k++)
             out_ids[count++] = slb_shard_start(pool, shard) + (uint32_t)first + k;
     }
@@ -50,5 +51,6 @@ SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
     if (id >= pool->capacity)
         return id - pool->capacity < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
     uint32_t shard = shard_of(pool, id);
-    return id - slb_shard_start(pool, shard) < atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire);
+    return id - slb_shard_start(pool, shard) <
+           atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire);
 }

@@ -29,7 +29,14 @@ struct slb_cpu_cache {
     uint32_t ids[SLB_CACHE_IDS];
 };
 
-enum slb_tier { SLB_TIER_CACHE, SLB_TIER_DEPOT, SLB_TIER_SHARD, SLB_TIER_GATE, SLB_TIER_GUARD, SLB_TIER_HEAP };
+enum slb_tier {
+    SLB_TIER_CACHE,
+    SLB_TIER_DEPOT,
+    SLB_TIER_SHARD,
+    SLB_TIER_GATE,
+    SLB_TIER_GUARD,
+    SLB_TIER_HEAP
+};
 #define SLB_TIER_COUNT 6u
 
 /*
@@ -46,8 +53,8 @@ struct slb_stripe {
     _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
     _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
     _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
-    _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
-    _Atomic uint64_t releases;             /* that did not go through a CPU cache */
+    _Atomic uint64_t hits[SLB_TIER_COUNT];   /* by tier, the CPU cache's excepted */
+    _Atomic uint64_t releases;               /* that did not go through a CPU cache */
     _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
 };
 
@@ -79,8 +86,8 @@ struct slb_heap {
     _Atomic(void *) *_Atomic table; /* mapped on first use, id - capacity -> slab */
     uint32_t limit;
     _Atomic uint32_t enabled;
-    slb_stack head;         /* free heap ids, linked through pool->next */
-    _Atomic uint64_t used;  /* heap ids that have been used at least once */
+    slb_stack head;        /* free heap ids, linked through pool->next */
+    _Atomic uint64_t used; /* heap ids that have been used at least once */
     _Atomic uint64_t live;
 };
 
