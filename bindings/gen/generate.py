@@ -97,14 +97,16 @@ def main(arguments: list[str]) -> int:
         m for m in MODULES if not options.names or m.removeprefix("gen_") in options.names
     )
     try:
-        texts = outputs(load(ROOT), chosen)
+        contract = load(ROOT)
+        texts = outputs(contract, chosen)
+        if not options.check:
+            for module in chosen:  # one at a time: gen_go packs what gen_c has just written
+                for path, text in outputs(contract, (module,)).items():
+                    write(path, text)
+            return 0
     except ToolError as error:
         print(error, file=sys.stderr)
         return 1
-    if not options.check:
-        for path, text in texts.items():
-            write(path, text)
-        return 0
     differences = [found for path, text in texts.items() if (found := difference(path, text))]
     for found in differences:
         print(found, file=sys.stderr)
