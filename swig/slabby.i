@@ -38,7 +38,8 @@ static uint64_t smaller(uint64_t one, uint64_t other)
     return one < other ? one : other;
 }
 
-/* Takes both references. Results in order: none is None, one is itself, more are a tuple. */
+/* Takes both references. Results in order: none is None, one is itself, more are a tuple. No result
+ * that comes first of several is a tuple itself. */
 static PyObject *add_result(PyObject *results, PyObject *item)
 {
     PyObject *first, *joined = NULL;
@@ -68,12 +69,12 @@ static PyObject *add_result(PyObject *results, PyObject *item)
     return joined;
 }
 
-/* For a tuple whose items were made without looking: null when one of them failed. */
-static PyObject *complete_tuple(PyObject *tuple)
+/* For a list whose items were made without looking: null when one of them failed. */
+static PyObject *complete_values(PyObject *values)
 {
     if (PyErr_Occurred())
-        Py_CLEAR(tuple);
-    return tuple;
+        Py_CLEAR(values);
+    return values;
 }
 
 /* A pool's name may have been cut within a character, hence "replace". */

@@ -2,195 +2,195 @@
  * SPDX-License-Identifier: GPL-3.0-or-later */
 
 %{
-static PyObject *slabby_stats_tuple(const slabby_stats *record)
+static PyObject *slabby_stats_values(const slabby_stats *record)
 {
-    PyObject *tuple = PyTuple_New(39);
+    PyObject *values = PyList_New(39);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, decode(record->version));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->total_slabs));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLongLong(record->slab_size));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLongLong(record->used_slabs));
-    PyTuple_SetItem(tuple, 4, PyLong_FromUnsignedLongLong(record->available_slabs));
-    PyTuple_SetItem(tuple, 5, PyLong_FromUnsignedLongLong(record->total_allocations));
-    PyTuple_SetItem(tuple, 6, PyLong_FromUnsignedLongLong(record->total_deallocations));
-    PyTuple_SetItem(tuple, 7, PyLong_FromUnsignedLongLong(record->fast_allocations));
-    PyTuple_SetItem(tuple, 8, PyLong_FromUnsignedLongLong(record->fast_deallocations));
-    PyTuple_SetItem(tuple, 9, PyLong_FromUnsignedLongLong(record->ref_pool_hits));
-    PyTuple_SetItem(tuple, 10, PyFloat_FromDouble(record->avg_alloc_time_ns));
-    PyTuple_SetItem(tuple, 11, PyLong_FromLongLong(record->max_alloc_time_ns));
-    PyTuple_SetItem(tuple, 12, PyLong_FromUnsignedLongLong(record->pcpu_cache_hits));
-    PyTuple_SetItem(tuple, 13, PyLong_FromUnsignedLongLong(record->lock_free_hits));
-    PyTuple_SetItem(tuple, 14, PyFloat_FromDouble(record->memory_utilization));
-    PyTuple_SetItem(tuple, 15, PyFloat_FromDouble(record->fragmentation_ratio));
-    PyTuple_SetItem(tuple, 16, PyLong_FromUnsignedLongLong(record->allocation_errors));
-    PyTuple_SetItem(tuple, 17, PyLong_FromUnsignedLongLong(record->guard_page_violations));
-    PyTuple_SetItem(tuple, 18, PyLong_FromUnsignedLongLong(record->heap_fallbacks));
-    PyTuple_SetItem(tuple, 19, PyLong_FromUnsignedLongLong(record->shard_hits));
-    PyTuple_SetItem(tuple, 20, PyLong_FromUnsignedLongLong(record->gate_hits));
-    PyTuple_SetItem(tuple, 21, PyLong_FromUnsignedLongLong(record->guard_hits));
-    PyTuple_SetItem(tuple, 22, PyLong_FromUnsignedLongLong(record->corruptions));
-    PyTuple_SetItem(tuple, 23, PyLong_FromUnsignedLongLong(record->leaks));
-    PyTuple_SetItem(tuple, 24, PyLong_FromLong(record->degradation_state));
-    PyTuple_SetItem(tuple, 25, PyLong_FromLong(record->breaker_state));
-    PyTuple_SetItem(tuple, 26, PyLong_FromUnsignedLongLong(record->cached_slabs));
-    PyTuple_SetItem(tuple, 27, PyLong_FromUnsignedLongLong(record->quarantined_slabs));
-    PyTuple_SetItem(tuple, 28, PyLong_FromUnsignedLongLong(record->retired_slabs));
-    PyTuple_SetItem(tuple, 29, PyLong_FromUnsignedLongLong(record->heap_slabs));
-    PyTuple_SetItem(tuple, 30, PyLong_FromUnsignedLongLong(record->peak_used));
-    PyTuple_SetItem(tuple, 31, PyLong_FromUnsignedLongLong(record->latency_samples));
-    PyTuple_SetItem(tuple, 32, PyLong_FromUnsignedLongLong(record->latency_floor_ns));
-    PyTuple_SetItem(tuple, 33, PyLong_FromUnsignedLongLong(record->latency_violations));
-    PyTuple_SetItem(tuple, 34, PyLong_FromUnsignedLongLong(record->waiters));
-    PyTuple_SetItem(tuple, 35, PyLong_FromUnsignedLongLong(record->reserved_bytes));
-    PyTuple_SetItem(tuple, 36, PyLong_FromUnsignedLongLong(record->bookkeeping_bytes));
-    PyTuple_SetItem(tuple, 37, PyLong_FromUnsignedLongLong(record->heap_bytes));
-    PyTuple_SetItem(tuple, 38, counts_tuple(record->errors, 64));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, decode(record->version));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->total_slabs));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLongLong(record->slab_size));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->used_slabs));
+    PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->available_slabs));
+    PyList_SetItem(values, 5, PyLong_FromUnsignedLongLong(record->total_allocations));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->total_deallocations));
+    PyList_SetItem(values, 7, PyLong_FromUnsignedLongLong(record->fast_allocations));
+    PyList_SetItem(values, 8, PyLong_FromUnsignedLongLong(record->fast_deallocations));
+    PyList_SetItem(values, 9, PyLong_FromUnsignedLongLong(record->ref_pool_hits));
+    PyList_SetItem(values, 10, PyFloat_FromDouble(record->avg_alloc_time_ns));
+    PyList_SetItem(values, 11, PyLong_FromLongLong(record->max_alloc_time_ns));
+    PyList_SetItem(values, 12, PyLong_FromUnsignedLongLong(record->pcpu_cache_hits));
+    PyList_SetItem(values, 13, PyLong_FromUnsignedLongLong(record->lock_free_hits));
+    PyList_SetItem(values, 14, PyFloat_FromDouble(record->memory_utilization));
+    PyList_SetItem(values, 15, PyFloat_FromDouble(record->fragmentation_ratio));
+    PyList_SetItem(values, 16, PyLong_FromUnsignedLongLong(record->allocation_errors));
+    PyList_SetItem(values, 17, PyLong_FromUnsignedLongLong(record->guard_page_violations));
+    PyList_SetItem(values, 18, PyLong_FromUnsignedLongLong(record->heap_fallbacks));
+    PyList_SetItem(values, 19, PyLong_FromUnsignedLongLong(record->shard_hits));
+    PyList_SetItem(values, 20, PyLong_FromUnsignedLongLong(record->gate_hits));
+    PyList_SetItem(values, 21, PyLong_FromUnsignedLongLong(record->guard_hits));
+    PyList_SetItem(values, 22, PyLong_FromUnsignedLongLong(record->corruptions));
+    PyList_SetItem(values, 23, PyLong_FromUnsignedLongLong(record->leaks));
+    PyList_SetItem(values, 24, PyLong_FromLong(record->degradation_state));
+    PyList_SetItem(values, 25, PyLong_FromLong(record->breaker_state));
+    PyList_SetItem(values, 26, PyLong_FromUnsignedLongLong(record->cached_slabs));
+    PyList_SetItem(values, 27, PyLong_FromUnsignedLongLong(record->quarantined_slabs));
+    PyList_SetItem(values, 28, PyLong_FromUnsignedLongLong(record->retired_slabs));
+    PyList_SetItem(values, 29, PyLong_FromUnsignedLongLong(record->heap_slabs));
+    PyList_SetItem(values, 30, PyLong_FromUnsignedLongLong(record->peak_used));
+    PyList_SetItem(values, 31, PyLong_FromUnsignedLongLong(record->latency_samples));
+    PyList_SetItem(values, 32, PyLong_FromUnsignedLongLong(record->latency_floor_ns));
+    PyList_SetItem(values, 33, PyLong_FromUnsignedLongLong(record->latency_violations));
+    PyList_SetItem(values, 34, PyLong_FromUnsignedLongLong(record->waiters));
+    PyList_SetItem(values, 35, PyLong_FromUnsignedLongLong(record->reserved_bytes));
+    PyList_SetItem(values, 36, PyLong_FromUnsignedLongLong(record->bookkeeping_bytes));
+    PyList_SetItem(values, 37, PyLong_FromUnsignedLongLong(record->heap_bytes));
+    PyList_SetItem(values, 38, counts_tuple(record->errors, 64));
+    return complete_values(values);
 }
 
-static PyObject *slabby_health_tuple(const slabby_health *record)
+static PyObject *slabby_health_values(const slabby_health *record)
 {
-    PyObject *tuple = PyTuple_New(12);
+    PyObject *values = PyList_New(12);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromLongLong(record->alloc_latency_p50));
-    PyTuple_SetItem(tuple, 1, PyLong_FromLongLong(record->alloc_latency_p95));
-    PyTuple_SetItem(tuple, 2, PyLong_FromLongLong(record->alloc_latency_p99));
-    PyTuple_SetItem(tuple, 3, PyFloat_FromDouble(record->health_score));
-    PyTuple_SetItem(tuple, 4, PyFloat_FromDouble(record->fragmentation_score));
-    PyTuple_SetItem(tuple, 5, PyFloat_FromDouble(record->memory_pressure));
-    PyTuple_SetItem(tuple, 6, PyFloat_FromDouble(record->error_rate));
-    PyTuple_SetItem(tuple, 7, PyFloat_FromDouble(record->cache_efficiency));
-    PyTuple_SetItem(tuple, 8, PyLong_FromLong(record->circuit_breaker_open));
-    PyTuple_SetItem(tuple, 9, PyLong_FromLong(record->recent_trend));
-    PyTuple_SetItem(tuple, 10, PyLong_FromLongLong(record->last_gc_duration));
-    PyTuple_SetItem(tuple, 11, PyLong_FromLongLong(record->last_drain_duration));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromLongLong(record->alloc_latency_p50));
+    PyList_SetItem(values, 1, PyLong_FromLongLong(record->alloc_latency_p95));
+    PyList_SetItem(values, 2, PyLong_FromLongLong(record->alloc_latency_p99));
+    PyList_SetItem(values, 3, PyFloat_FromDouble(record->health_score));
+    PyList_SetItem(values, 4, PyFloat_FromDouble(record->fragmentation_score));
+    PyList_SetItem(values, 5, PyFloat_FromDouble(record->memory_pressure));
+    PyList_SetItem(values, 6, PyFloat_FromDouble(record->error_rate));
+    PyList_SetItem(values, 7, PyFloat_FromDouble(record->cache_efficiency));
+    PyList_SetItem(values, 8, PyLong_FromLong(record->circuit_breaker_open));
+    PyList_SetItem(values, 9, PyLong_FromLong(record->recent_trend));
+    PyList_SetItem(values, 10, PyLong_FromLongLong(record->last_gc_duration));
+    PyList_SetItem(values, 11, PyLong_FromLongLong(record->last_drain_duration));
+    return complete_values(values);
 }
 
-static PyObject *slabby_memory_tuple(const slabby_memory *record)
+static PyObject *slabby_memory_values(const slabby_memory *record)
 {
-    PyObject *tuple = PyTuple_New(10);
+    PyObject *values = PyList_New(10);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromUnsignedLongLong(record->slab_bytes));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->stride));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLongLong(record->reserved_bytes));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLongLong(record->guard_bytes));
-    PyTuple_SetItem(tuple, 4, PyLong_FromUnsignedLongLong(record->word_bytes));
-    PyTuple_SetItem(tuple, 5, PyLong_FromUnsignedLongLong(record->list_bytes));
-    PyTuple_SetItem(tuple, 6, PyLong_FromUnsignedLongLong(record->cache_bytes));
-    PyTuple_SetItem(tuple, 7, PyLong_FromUnsignedLongLong(record->label_bytes));
-    PyTuple_SetItem(tuple, 8, PyLong_FromUnsignedLongLong(record->heap_table_bytes));
-    PyTuple_SetItem(tuple, 9, PyLong_FromUnsignedLongLong(record->heap_bytes));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromUnsignedLongLong(record->slab_bytes));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->stride));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLongLong(record->reserved_bytes));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->guard_bytes));
+    PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->word_bytes));
+    PyList_SetItem(values, 5, PyLong_FromUnsignedLongLong(record->list_bytes));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->cache_bytes));
+    PyList_SetItem(values, 7, PyLong_FromUnsignedLongLong(record->label_bytes));
+    PyList_SetItem(values, 8, PyLong_FromUnsignedLongLong(record->heap_table_bytes));
+    PyList_SetItem(values, 9, PyLong_FromUnsignedLongLong(record->heap_bytes));
+    return complete_values(values);
 }
 
-static PyObject *slabby_live_tuple(const slabby_live *record)
+static PyObject *slabby_live_values(const slabby_live *record)
 {
-    PyObject *tuple = PyTuple_New(7);
+    PyObject *values = PyList_New(7);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromLong(record->state));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->ref));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLong(record->id));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLong(record->pins));
-    PyTuple_SetItem(tuple, 4, PyLong_FromUnsignedLongLong(record->label));
-    PyTuple_SetItem(tuple, 5, PyLong_FromUnsignedLongLong(record->age_ns));
-    PyTuple_SetItem(tuple, 6, PyLong_FromUnsignedLongLong(record->thread));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromLong(record->state));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->ref));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLong(record->id));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLong(record->pins));
+    PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->label));
+    PyList_SetItem(values, 5, PyLong_FromUnsignedLongLong(record->age_ns));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->thread));
+    return complete_values(values);
 }
 
-static PyObject *slabby_audit_record_tuple(const slabby_audit_record *record)
+static PyObject *slabby_audit_record_values(const slabby_audit_record *record)
 {
-    PyObject *tuple = PyTuple_New(7);
+    PyObject *values = PyList_New(7);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromLong(record->operation));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->sequence));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLongLong(record->time_ns));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLongLong(record->thread));
-    PyTuple_SetItem(tuple, 4, PyLong_FromUnsignedLongLong(record->ref));
-    PyTuple_SetItem(tuple, 5, PyLong_FromLong(record->status));
-    PyTuple_SetItem(tuple, 6, PyLong_FromLong(record->face));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromLong(record->operation));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->sequence));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLongLong(record->time_ns));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->thread));
+    PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->ref));
+    PyList_SetItem(values, 5, PyLong_FromLong(record->status));
+    PyList_SetItem(values, 6, PyLong_FromLong(record->face));
+    return complete_values(values);
 }
 
-static PyObject *slabby_event_tuple(const slabby_event *record)
+static PyObject *slabby_event_values(const slabby_event *record)
 {
-    PyObject *tuple = PyTuple_New(7);
+    PyObject *values = PyList_New(7);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromLong(record->level));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->sequence));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLongLong(record->time_ns));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLongLong(record->ref));
-    PyTuple_SetItem(tuple, 4, PyLong_FromLongLong(record->value));
-    PyTuple_SetItem(tuple, 5, PyLong_FromLong(record->code));
-    PyTuple_SetItem(tuple, 6, decode(record->text));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromLong(record->level));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->sequence));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLongLong(record->time_ns));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->ref));
+    PyList_SetItem(values, 4, PyLong_FromLongLong(record->value));
+    PyList_SetItem(values, 5, PyLong_FromLong(record->code));
+    PyList_SetItem(values, 6, decode(record->text));
+    return complete_values(values);
 }
 
-static PyObject *slabby_finding_tuple(const slabby_finding *record)
+static PyObject *slabby_finding_values(const slabby_finding *record)
 {
-    PyObject *tuple = PyTuple_New(8);
+    PyObject *values = PyList_New(8);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromLong(record->kind));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->ref));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLong(record->id));
-    PyTuple_SetItem(tuple, 3, PyLong_FromLong(record->state));
-    PyTuple_SetItem(tuple, 4, PyLong_FromLongLong(record->offset));
-    PyTuple_SetItem(tuple, 5, PyLong_FromUnsignedLongLong(record->expected));
-    PyTuple_SetItem(tuple, 6, PyLong_FromUnsignedLongLong(record->found));
-    PyTuple_SetItem(tuple, 7, decode(record->text));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromLong(record->kind));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->ref));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLong(record->id));
+    PyList_SetItem(values, 3, PyLong_FromLong(record->state));
+    PyList_SetItem(values, 4, PyLong_FromLongLong(record->offset));
+    PyList_SetItem(values, 5, PyLong_FromUnsignedLongLong(record->expected));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->found));
+    PyList_SetItem(values, 7, decode(record->text));
+    return complete_values(values);
 }
 
-static PyObject *slabby_fault_tuple(const slabby_fault *record)
+static PyObject *slabby_fault_values(const slabby_fault *record)
 {
-    PyObject *tuple = PyTuple_New(9);
+    PyObject *values = PyList_New(9);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromLong(record->inside));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->address));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLongLong(record->ref));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLong(record->id));
-    PyTuple_SetItem(tuple, 4, PyLong_FromLong(record->state));
-    PyTuple_SetItem(tuple, 5, PyLong_FromLongLong(record->offset));
-    PyTuple_SetItem(tuple, 6, PyLong_FromUnsignedLongLong(record->slab_size));
-    PyTuple_SetItem(tuple, 7, decode(record->pool_name));
-    PyTuple_SetItem(tuple, 8, decode(record->text));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromLong(record->inside));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->address));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLongLong(record->ref));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLong(record->id));
+    PyList_SetItem(values, 4, PyLong_FromLong(record->state));
+    PyList_SetItem(values, 5, PyLong_FromLongLong(record->offset));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->slab_size));
+    PyList_SetItem(values, 7, decode(record->pool_name));
+    PyList_SetItem(values, 8, decode(record->text));
+    return complete_values(values);
 }
 
-static PyObject *slabby_view_info_tuple(const slabby_view_info *record)
+static PyObject *slabby_view_info_values(const slabby_view_info *record)
 {
-    PyObject *tuple = PyTuple_New(11);
+    PyObject *values = PyList_New(11);
 
-    if (tuple == NULL)
+    if (values == NULL)
         return NULL;
-    PyTuple_SetItem(tuple, 0, PyLong_FromUnsignedLong(record->version));
-    PyTuple_SetItem(tuple, 1, PyLong_FromUnsignedLongLong(record->words_address));
-    PyTuple_SetItem(tuple, 2, PyLong_FromUnsignedLongLong(record->slabs_address));
-    PyTuple_SetItem(tuple, 3, PyLong_FromUnsignedLongLong(record->stride));
-    PyTuple_SetItem(tuple, 4, PyLong_FromUnsignedLongLong(record->slab_size));
-    PyTuple_SetItem(tuple, 5, PyLong_FromUnsignedLongLong(record->capacity));
-    PyTuple_SetItem(tuple, 6, PyLong_FromUnsignedLongLong(record->id_limit));
-    PyTuple_SetItem(tuple, 7, PyLong_FromUnsignedLongLong(record->ref_bias));
-    PyTuple_SetItem(tuple, 8, PyLong_FromUnsignedLongLong(record->ref_limit));
-    PyTuple_SetItem(tuple, 9, PyLong_FromUnsignedLong(record->id_bits));
-    PyTuple_SetItem(tuple, 10, PyLong_FromUnsignedLongLong(record->mode_address));
-    return complete_tuple(tuple);
+    PyList_SetItem(values, 0, PyLong_FromUnsignedLong(record->version));
+    PyList_SetItem(values, 1, PyLong_FromUnsignedLongLong(record->words_address));
+    PyList_SetItem(values, 2, PyLong_FromUnsignedLongLong(record->slabs_address));
+    PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->stride));
+    PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->slab_size));
+    PyList_SetItem(values, 5, PyLong_FromUnsignedLongLong(record->capacity));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->id_limit));
+    PyList_SetItem(values, 7, PyLong_FromUnsignedLongLong(record->ref_bias));
+    PyList_SetItem(values, 8, PyLong_FromUnsignedLongLong(record->ref_limit));
+    PyList_SetItem(values, 9, PyLong_FromUnsignedLong(record->id_bits));
+    PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->mode_address));
+    return complete_values(values);
 }
 
 static PyObject *slabby_audit_record_list(const slabby_audit_record *records, uint64_t count)
@@ -198,7 +198,7 @@ static PyObject *slabby_audit_record_list(const slabby_audit_record *records, ui
     PyObject *list = PyList_New((Py_ssize_t)count);
 
     for (uint64_t at = 0; list != NULL && at < count; at++) {
-        PyObject *record = slabby_audit_record_tuple(&records[at]);
+        PyObject *record = slabby_audit_record_values(&records[at]);
         if (record == NULL)
             Py_CLEAR(list);
         else
@@ -212,7 +212,7 @@ static PyObject *slabby_event_list(const slabby_event *records, uint64_t count)
     PyObject *list = PyList_New((Py_ssize_t)count);
 
     for (uint64_t at = 0; list != NULL && at < count; at++) {
-        PyObject *record = slabby_event_tuple(&records[at]);
+        PyObject *record = slabby_event_values(&records[at]);
         if (record == NULL)
             Py_CLEAR(list);
         else
@@ -226,7 +226,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     PyObject *list = PyList_New((Py_ssize_t)count);
 
     for (uint64_t at = 0; list != NULL && at < count; at++) {
-        PyObject *record = slabby_finding_tuple(&records[at]);
+        PyObject *record = slabby_finding_values(&records[at]);
         if (record == NULL)
             Py_CLEAR(list);
         else
@@ -304,16 +304,16 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 }
 
 /* Text grows in the %exception of its function until it fits. */
-%typemap(in, numinputs=0) char *buffer {
+%typemap(in, numinputs=0) (char *buffer, uint64_t capacity, uint64_t *out_length)
+    (uint64_t length = 0) {
     $1 = NULL;
+    $2 = 0;
+    $3 = &length;
 }
-%typemap(in, numinputs=0) uint64_t *out_length (uint64_t length = 0) {
-    $1 = &length;
-}
-%typemap(argout) char *buffer {
+%typemap(argout) (char *buffer, uint64_t capacity, uint64_t *out_length) {
     $result = add_result($result, decode($1));
 }
-%typemap(freearg) char *buffer {
+%typemap(freearg) (char *buffer, uint64_t capacity, uint64_t *out_length) {
     free($1);
 }
 
@@ -423,7 +423,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $1 = &record;
 }
 %typemap(argout) slabby_stats *out_stats {
-    $result = add_result($result, slabby_stats_tuple($1));
+    $result = add_result($result, slabby_stats_values($1));
 }
 
 %typemap(in, numinputs=0) slabby_health *out_health (slabby_health record) {
@@ -432,7 +432,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $1 = &record;
 }
 %typemap(argout) slabby_health *out_health {
-    $result = add_result($result, slabby_health_tuple($1));
+    $result = add_result($result, slabby_health_values($1));
 }
 
 %typemap(in, numinputs=0) slabby_memory *out_memory (slabby_memory record) {
@@ -441,7 +441,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $1 = &record;
 }
 %typemap(argout) slabby_memory *out_memory {
-    $result = add_result($result, slabby_memory_tuple($1));
+    $result = add_result($result, slabby_memory_values($1));
 }
 
 %typemap(in, numinputs=0) slabby_live *out_live (slabby_live record) {
@@ -450,7 +450,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $1 = &record;
 }
 %typemap(argout) slabby_live *out_live {
-    $result = add_result($result, slabby_live_tuple($1));
+    $result = add_result($result, slabby_live_values($1));
 }
 
 %typemap(in, numinputs=0) slabby_audit_record *out_records {
@@ -480,7 +480,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $1 = &record;
 }
 %typemap(argout) slabby_fault *out_fault {
-    $result = add_result($result, slabby_fault_tuple($1));
+    $result = add_result($result, slabby_fault_values($1));
 }
 
 %typemap(in, numinputs=0) slabby_view_info *out_view (slabby_view_info record) {
@@ -489,7 +489,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $1 = &record;
 }
 %typemap(argout) slabby_view_info *out_view {
-    $result = add_result($result, slabby_view_info_tuple($1));
+    $result = add_result($result, slabby_view_info_values($1));
 }
 
 %typemap(in, numinputs=0) uint64_t *out_address (uint64_t number = 0) {

@@ -187,7 +187,7 @@ def errors_module(contract: Contract) -> str:
     parts.append(public([status.python_name for status in errors]))
     for status in errors:
         if status.name not in HINTS:
-            raise ValueError(
+            raise ToolError(
                 f"gen_python.py: HINTS has no entry for status {status.name!r}; add one"
             )
         parts.append(
@@ -230,7 +230,7 @@ def record_class(
             lines.append(wrapped(docs[member.name], "    "))
         lines.append(f"    {member.name}: {kind}")
         makers.append(f"            {maker},")
-    lines += ["", "    @classmethod", f'    def _of(cls, raw: tuple[Any, ...]) -> "{name}":']
+    lines += ["", "    @classmethod", f'    def _of(cls, raw: Sequence[Any]) -> "{name}":']
     lines += ["        return cls(", *makers, "        )"]
     return "\n".join(lines)
 

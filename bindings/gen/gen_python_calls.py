@@ -105,7 +105,7 @@ def unlocked_wrappers(calls: list[Call]) -> str:
 
 
 def struct_reader(struct: Struct) -> str:
-    lines = [f"def _{struct.name}(record: Any) -> tuple[Any, ...]:", "    return ("]
+    lines = [f"def _{struct.name}(record: Any) -> Sequence[Any]:", "    return ("]
     for member in struct.members:
         if member.name not in visible(struct):
             continue
@@ -168,6 +168,7 @@ def _result(call: Call, p: Parameter) -> str:
         "out_ref": "allocator._wrap(out_ref[0], _address(out_data[0]), True)",
         "out_refs": "allocator._wrap_all(_address(out_refs), _address(out_datas), count)",
         "out_pointer": f"_address({p.name}[0])",
+        "out_opaque": f"{p.name}[0]",
         "cursor": "int(cursor_cell[0])",
     }
     return fixed.get(p.role, f"int({p.name}[0])")

@@ -76,16 +76,16 @@ FIXED = """\
 }
 
 /* Text grows in the %exception of its function until it fits. */
-%typemap(in, numinputs=0) char *buffer {
+%typemap(in, numinputs=0) (char *buffer, uint64_t capacity, uint64_t *out_length)
+    (uint64_t length = 0) {
     $1 = NULL;
+    $2 = 0;
+    $3 = &length;
 }
-%typemap(in, numinputs=0) uint64_t *out_length (uint64_t length = 0) {
-    $1 = &length;
-}
-%typemap(argout) char *buffer {
+%typemap(argout) (char *buffer, uint64_t capacity, uint64_t *out_length) {
     $result = add_result($result, decode($1));
 }
-%typemap(freearg) char *buffer {
+%typemap(freearg) (char *buffer, uint64_t capacity, uint64_t *out_length) {
     free($1);
 }
 
@@ -172,13 +172,13 @@ def member_value(member: Member, source: str) -> str:
 
 def struct_tuple(struct: Struct) -> str:
     members = [m for m in struct.members if m.name in visible(struct)]
-    lines = [f"static PyObject *{struct.name}_tuple(const {struct.name} *record)", "{"]
-    lines += [f"    PyObject *tuple = PyTuple_New({len(members)});", ""]
-    lines += ["    if (tuple == NULL)", "        return NULL;"]
+    lines = [f"static PyObject *{struct.name}_values(const {struct.name} *record)", "{"]
+    lines += [f"    PyObject *values = PyList_New({len(members)});", ""]
+    lines += ["    if (values == NULL)", "        return NULL;"]
     for at, member in enumerate(members):
         value = member_value(member, "record")
-        lines.append(f"    PyTuple_SetItem(tuple, {at}, {value});")
-    return "\n".join([*lines, "    return complete_tuple(tuple);", "}"])
+        lines.append(f"    PyList_SetItem(values, {at}, {value});")
+    return "\n".join([*lines, "    return complete_values(values);", "}"])
 
 
 def struct_maps(struct: Struct, parameters: set[tuple[str, str]]) -> list[str]:
@@ -192,7 +192,7 @@ def struct_maps(struct: Struct, parameters: set[tuple[str, str]]) -> list[str]:
                 "    $1 = &record;",
                 "}",
                 f"%typemap(argout) {struct.name} *{name} {{",
-                f"    $result = add_result($result, {struct.name}_tuple($1));",
+                f"    $result = add_result($result, {struct.name}_values($1));",
                 "}",
             ]
         else:
@@ -310,7 +310,7 @@ def struct_list(struct: Struct) -> str:
             "    PyObject *list = PyList_New((Py_ssize_t)count);",
             "",
             "    for (uint64_t at = 0; list != NULL && at < count; at++) {",
-            f"        PyObject *record = {struct.name}_tuple(&records[at]);",
+            f"        PyObject *record = {struct.name}_values(&records[at]);",
             "        if (record == NULL)",
             "            Py_CLEAR(list);",
             "        else",

@@ -11,7 +11,7 @@ from slabby._types import FastSlab, Pool, SlabRef
 from slabby._words import Status
 
 
-def _slabby_stats(record: Any) -> tuple[Any, ...]:
+def _slabby_stats(record: Any) -> Sequence[Any]:
     return (
         ffi.string(record.version).decode("utf-8", "replace"),
         record.total_slabs,
@@ -55,7 +55,7 @@ def _slabby_stats(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_health(record: Any) -> tuple[Any, ...]:
+def _slabby_health(record: Any) -> Sequence[Any]:
     return (
         record.alloc_latency_p50,
         record.alloc_latency_p95,
@@ -72,7 +72,7 @@ def _slabby_health(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_memory(record: Any) -> tuple[Any, ...]:
+def _slabby_memory(record: Any) -> Sequence[Any]:
     return (
         record.slab_bytes,
         record.stride,
@@ -87,7 +87,7 @@ def _slabby_memory(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_live(record: Any) -> tuple[Any, ...]:
+def _slabby_live(record: Any) -> Sequence[Any]:
     return (
         record.state,
         record.ref,
@@ -99,7 +99,7 @@ def _slabby_live(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_audit_record(record: Any) -> tuple[Any, ...]:
+def _slabby_audit_record(record: Any) -> Sequence[Any]:
     return (
         record.operation,
         record.sequence,
@@ -111,7 +111,7 @@ def _slabby_audit_record(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_event(record: Any) -> tuple[Any, ...]:
+def _slabby_event(record: Any) -> Sequence[Any]:
     return (
         record.level,
         record.sequence,
@@ -123,7 +123,7 @@ def _slabby_event(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_finding(record: Any) -> tuple[Any, ...]:
+def _slabby_finding(record: Any) -> Sequence[Any]:
     return (
         record.kind,
         record.ref,
@@ -136,7 +136,7 @@ def _slabby_finding(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_fault(record: Any) -> tuple[Any, ...]:
+def _slabby_fault(record: Any) -> Sequence[Any]:
     return (
         record.inside,
         record.address,
@@ -150,7 +150,7 @@ def _slabby_fault(record: Any) -> tuple[Any, ...]:
     )
 
 
-def _slabby_view_info(record: Any) -> tuple[Any, ...]:
+def _slabby_view_info(record: Any) -> Sequence[Any]:
     return (
         record.version,
         record.words_address,
@@ -205,7 +205,7 @@ def slabby_options_create() -> Any:
     status = lib.slabby_options_create(out_options)
     if status:
         fail(status, None, 0)
-    return int(out_options[0])
+    return out_options[0]
 
 
 def slabby_options_destroy(options: Any) -> None:
@@ -426,7 +426,7 @@ def slabby_listener_create(allocator: Pool) -> tuple[Any, int]:
     status = lib.slabby_listener_create(out_listener, out_fd, allocator._native, out_error)
     if status:
         fail(status, allocator, 0, out_error)
-    return int(out_listener[0]), int(out_fd[0])
+    return out_listener[0], int(out_fd[0])
 
 
 def slabby_listener_destroy(listener: Any) -> None:
@@ -477,7 +477,7 @@ def slabby_reset(allocator: Pool) -> None:
         fail(status, allocator, 0)
 
 
-def slabby_get_stats(allocator: Pool) -> tuple[Any, ...]:
+def slabby_get_stats(allocator: Pool) -> Sequence[Any]:
     out_stats = ffi.new("slabby_stats *", (ffi.sizeof("slabby_stats"),))
     status = lib.slabby_get_stats(out_stats, allocator._native)
     if status:
@@ -485,7 +485,7 @@ def slabby_get_stats(allocator: Pool) -> tuple[Any, ...]:
     return _slabby_stats(out_stats)
 
 
-def slabby_get_memory(allocator: Pool) -> tuple[Any, ...]:
+def slabby_get_memory(allocator: Pool) -> Sequence[Any]:
     out_memory = ffi.new("slabby_memory *", (ffi.sizeof("slabby_memory"),))
     status = lib.slabby_get_memory(out_memory, allocator._native)
     if status:
@@ -493,7 +493,7 @@ def slabby_get_memory(allocator: Pool) -> tuple[Any, ...]:
     return _slabby_memory(out_memory)
 
 
-def slabby_get_health(allocator: Pool) -> tuple[Any, ...]:
+def slabby_get_health(allocator: Pool) -> Sequence[Any]:
     out_health = ffi.new("slabby_health *", (ffi.sizeof("slabby_health"),))
     status = lib.slabby_get_health(out_health, allocator._native)
     if status:
@@ -581,7 +581,7 @@ def slabby_breaker_force(allocator: Pool, mode: int) -> None:
         fail(status, allocator, 0)
 
 
-def slabby_live_next(cursor: int, allocator: Pool) -> tuple[tuple[Any, ...], int, int]:
+def slabby_live_next(cursor: int, allocator: Pool) -> tuple[Sequence[Any], int, int]:
     out_live = ffi.new("slabby_live *", (ffi.sizeof("slabby_live"),))
     out_count = ffi.new("uint64_t *")
     cursor_cell = ffi.new("uint64_t *", cursor)
@@ -595,7 +595,7 @@ def slabby_audit_read(
     cursor: int,
     allocator: Pool,
     capacity: int,
-) -> tuple[list[tuple[Any, ...]], int, int, int]:
+) -> tuple[list[Sequence[Any]], int, int, int]:
     out_records = ffi.new("slabby_audit_record[]", max(1, capacity))
     out_records[0].struct_size = ffi.sizeof("slabby_audit_record")
     out_count = ffi.new("uint64_t *")
@@ -639,7 +639,7 @@ def slabby_events_read(
     cursor: int,
     allocator: Pool,
     capacity: int,
-) -> tuple[list[tuple[Any, ...]], int, int, int]:
+) -> tuple[list[Sequence[Any]], int, int, int]:
     out_events = ffi.new("slabby_event[]", max(1, capacity))
     out_events[0].struct_size = ffi.sizeof("slabby_event")
     out_count = ffi.new("uint64_t *")
@@ -663,7 +663,7 @@ def slabby_events_read(
     )
 
 
-def slabby_verify(allocator: Pool, capacity: int) -> tuple[list[tuple[Any, ...]], int]:
+def slabby_verify(allocator: Pool, capacity: int) -> tuple[list[Sequence[Any]], int]:
     out_findings = ffi.new("slabby_finding[]", max(1, capacity))
     out_findings[0].struct_size = ffi.sizeof("slabby_finding")
     out_count = ffi.new("uint64_t *")
@@ -690,7 +690,7 @@ def slabby_stack(allocator: Pool, ref: int) -> str:
     return _text(buffer)
 
 
-def slabby_view(allocator: Pool) -> tuple[Any, ...]:
+def slabby_view(allocator: Pool) -> Sequence[Any]:
     out_view = ffi.new("slabby_view_info *", (ffi.sizeof("slabby_view_info"),))
     status = lib.slabby_view(out_view, allocator._native)
     if status:
@@ -705,7 +705,7 @@ def slabby_install_fault_handler() -> None:
         fail(status, None, 0, out_error)
 
 
-def slabby_classify_fault(address: int) -> tuple[Any, ...]:
+def slabby_classify_fault(address: int) -> Sequence[Any]:
     out_fault = ffi.new("slabby_fault *", (ffi.sizeof("slabby_fault"),))
     status = lib.slabby_classify_fault(out_fault, address)
     if status:

@@ -102,8 +102,8 @@ class Stats:
     retired_slabs: int
     # Live slabs that came from the heap.
     heap_slabs: int
-    # Largest used_slabs seen on slow paths and by snapshots; below the true peak by at most the
-    # slabs that CPU caches hold.
+    # Largest used_slabs seen whenever the pool ran out, by every 16th refill of a CPU's cache and
+    # by snapshots; a peak that came and went in between is missed.
     peak_used: int
     # Allocations that were timed.
     latency_samples: int
@@ -123,7 +123,7 @@ class Stats:
     errors: dict[Status, int]
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Stats":
+    def _of(cls, raw: Sequence[Any]) -> "Stats":
         return cls(
             raw[0],
             raw[1],
@@ -197,7 +197,7 @@ class Health:
     last_drain_duration: int
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Health":
+    def _of(cls, raw: Sequence[Any]) -> "Health":
         return cls(
             raw[0],
             raw[1],
@@ -240,7 +240,7 @@ class Memory:
     heap_bytes: int
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Memory":
+    def _of(cls, raw: Sequence[Any]) -> "Memory":
         return cls(
             raw[0],
             raw[1],
@@ -268,7 +268,7 @@ class Live:
     thread: int
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Live":
+    def _of(cls, raw: Sequence[Any]) -> "Live":
         return cls(
             SlabState(raw[0]),
             raw[1],
@@ -293,7 +293,7 @@ class AuditRecord:
     face: Face
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "AuditRecord":
+    def _of(cls, raw: Sequence[Any]) -> "AuditRecord":
         return cls(
             raw[0],
             raw[1],
@@ -318,7 +318,7 @@ class Event:
     text: str
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Event":
+    def _of(cls, raw: Sequence[Any]) -> "Event":
         return cls(
             EventLevel(raw[0]),
             raw[1],
@@ -344,7 +344,7 @@ class Finding:
     text: str
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Finding":
+    def _of(cls, raw: Sequence[Any]) -> "Finding":
         return cls(
             FindingKind(raw[0]),
             raw[1],
@@ -372,7 +372,7 @@ class Fault:
     text: str
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "Fault":
+    def _of(cls, raw: Sequence[Any]) -> "Fault":
         return cls(
             raw[0],
             raw[1],
@@ -403,7 +403,7 @@ class ViewInfo:
     mode_address: int
 
     @classmethod
-    def _of(cls, raw: tuple[Any, ...]) -> "ViewInfo":
+    def _of(cls, raw: Sequence[Any]) -> "ViewInfo":
         return cls(
             raw[0],
             raw[1],

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# The built Python package, for the commands of ./dev. Source it after dev.d/lib.sh:
+#   python_env       sets PYTHON to an interpreter of build/python/venv that has the wheel installed
+#   python_artifacts makes the sdist, and the wheel from the sdist, in build/python/dist
+
+PYTHON_BUILD=$SLABBY_BUILD/python
+PYTHON_TESTS="pytest hypothesis numpy mypy"
+
+# What the package is made of, as one number.
+python_inputs() {
+    for place in core python swig setup.py pyproject.toml MANIFEST.in docs/python.md LICENSE; do
+        find "$SLABBY_ROOT/$place" -type f ! -path '*/__pycache__/*' ! -name '*.so*' ! -path '*.egg-info/*' \
+            -exec cksum {} +
+    done | sort | cksum | tr ' ' -
+}
+
+python_artifacts() {
+    need_packages gcc:gcc libc6-dev
+    venv build 'setuptools>=77' 'cffi>=1.17' 'swig>=4.4'
+    stamp_now=$(python_inputs)
+    [ "$(cat "$PYTHON_BUILD/dist/.stamp" 2>/dev/null)" != "$stamp_now" ] || return 0
+    say "building the Python package: sdist, then the wheel from it"
+    rm -rf "$PYTHON_BUILD/dist"
+    mkdir -p "$PYTHON_BUILD"
+    quietly "$PYTHON_BUILD/build.log" "$SLABBY_PYTHON" -m build --no-isolation \
+        --outdir "$PYTHON_BUILD/dist" "$SLABBY_ROOT" || return 1
+    printf '%s\n' "$stamp_now" >"$PYTHON_BUILD/dist/.stamp"
+}
+
+python_env() {
+    python_artifacts || return 1
+    PYTHON=$PYTHON_BUILD/venv/bin/python
+    export PYTHON
+    env_stamp="$SLABBY_ROOT $(cat "$PYTHON_BUILD/dist/.stamp")"
+    [ "$(cat "$PYTHON_BUILD/venv/.stamp" 2>/dev/null)" != "$env_stamp" ] || return 0
+    say "installing the wheel into a clean environment, build/python/venv"
+    rm -rf "$PYTHON_BUILD/venv"
+    "$SLABBY_PYTHON" -m venv "$PYTHON_BUILD/venv" || return 1
+    # shellcheck disable=SC2086 # a list of requirements, to be split
+    quietly "$PYTHON_BUILD/venv.log" "$PYTHON" -m pip install "$PYTHON_BUILD"/dist/*.whl $PYTHON_TESTS ||
+        return 1
+    printf '%s\n' "$env_stamp" >"$PYTHON_BUILD/venv/.stamp"
+}
