@@ -48,7 +48,7 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
         uint64_t out = count_words_out(pool);
         if (out == live)
             return true;
-        if (live - out != before)
+        if (live - out != before && patience > 1)
             attempt = 0;
         before = live - out;
         slb_os_wait_a_little(attempt);
