@@ -80,7 +80,7 @@ func TestMisuseOfBatches(t *testing.T) {
 		}
 	}
 	_, err := pool.BatchAllocate(5)
-	wantError(t, "more than the pool holds without its heap", err, slabby.ErrOutOfMemory)
+	wantError(t, "more than the pool holds without its heap", err, slabby.ErrInvalidBatchSize)
 	refs, err := pool.BatchAllocate(3)
 	wantError(t, "BatchAllocate(3)", err, nil)
 	_, err = pool.BatchAllocate(2)

@@ -283,6 +283,23 @@ func (m *model) do(action, choice byte) {
 	}
 }
 
+// finish gives everything back: a pool with live slabs keeps its place for good.
+func (m *model) finish() {
+	for _, r := range m.refs {
+		for r.pins > 0 && r.state != 's' {
+			m.unpin(r)
+		}
+		if r.state == 'l' {
+			m.release(r, false)
+		}
+	}
+	for id := range m.fast {
+		m.want("DeallocateFast", m.pool.DeallocateFast(id), nil)
+	}
+	clear(m.fast)
+	m.compare()
+}
+
 func runModel(t *testing.T, capacity int, program []byte, options ...slabby.AllocatorOption) {
 	t.Helper()
 	pool := newPool(t, 64, capacity, options...)
@@ -291,6 +308,7 @@ func runModel(t *testing.T, capacity int, program []byte, options ...slabby.Allo
 		m.do(program[m.step], program[m.step+1])
 	}
 	m.compare()
+	m.finish()
 }
 
 func TestAgainstModel(t *testing.T) {

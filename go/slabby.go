@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"time"
 )
 
 // Slabby is a pool. Make one with New; it is safe for concurrent use. A pool that is dropped
@@ -55,12 +56,20 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		return nil, err
 	}
 	defer C.slabby_options_destroy(options)
-	raw := newRawError()
-	made := C.slabby_go_create(C.uint64_t(slabSize), C.uint64_t(capacity), options, &raw)
-	if err := detailedError(made.status, &raw); err != nil {
-		return nil, err
+	for try := time.Duration(0); ; try++ {
+		raw := newRawError()
+		made := C.slabby_go_create(C.uint64_t(slabSize), C.uint64_t(capacity), options, &raw)
+		if made.status == 0 {
+			return own(made.allocator, c.logger), nil
+		}
+		if Status(made.status) != StatusTooManyPools || try == 10 {
+			return nil, detailedError(made.status, &raw)
+		}
+		// Forgotten pools keep their places until the collector has seen them, which a program that
+		// makes little garbage may put off for long. Their cleanups run a little later.
+		runtime.GC()
+		time.Sleep(try * time.Millisecond)
 	}
-	return own(made.allocator, c.logger), nil
 }
 
 // Adopt joins a pool that another language of this process has, from the two numbers of its

@@ -62,15 +62,15 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 func TestOptionsTakeEffect(t *testing.T) {
 	pool := newPool(t, 100, 64, slabby.WithShards(1), slabby.WithShards(3),
 		slabby.WithAlignment(256), slabby.WithPCPUCache(false), slabby.WithSecure(),
-		slabby.WithLatencyTracking(slabby.LatencyTrackingOff), slabby.WithHeapFallback(),
-		slabby.WithHeapFallbackLimit(7), slabby.WithText("prefault", "on"),
+		slabby.WithHeapFallback(), slabby.WithHeapFallbackLimit(7),
+		slabby.WithText("prefault", "on"),
 		slabby.WithCPUCacheBackend(slabby.CPUCacheBackendPortable), slabby.WithName("orders"))
 	for option, want := range map[slabby.OptionID]int64{
 		slabby.OptionShards:            4,
 		slabby.OptionAlignment:         256,
 		slabby.OptionPerCPUCache:       0,
+		slabby.OptionCPUCacheBackend:   int64(slabby.CPUCacheBackendPortable),
 		slabby.OptionSecure:            1,
-		slabby.OptionLatencyTracking:   0,
 		slabby.OptionHeapFallback:      1,
 		slabby.OptionHeapFallbackLimit: 7,
 		slabby.OptionPrefault:          1,
@@ -142,6 +142,21 @@ func TestHeapFallback(t *testing.T) {
 		}
 		mustRelease(t, ref)
 		wantError(t, "Release twice", ref.Release(), slabby.ErrDoubleDeallocation)
+	}
+}
+
+// Pools that were closed and forgotten keep no place: New finds them when the places run out.
+func TestClosedPoolsMakeRoom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes 10,000 pools; run without -short")
+	}
+	for at := range 10_000 {
+		pool, err := slabby.New(64, 1)
+		if err != nil {
+			t.Fatalf("pool %d: %v", at, err)
+		}
+		mustRelease(t, mustAllocate(t, pool))
+		wantError(t, "Close", pool.Close(), nil)
 	}
 }
 
