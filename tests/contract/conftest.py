@@ -68,15 +68,27 @@ def copy_folders(source: Path, target: Path) -> None:
             shutil.copytree(source / folder, target / folder, ignore=NEVER)
 
 
+@pytest.fixture
+def checked_in(tmp_path: Path) -> Tree:
+    """The tree as it is, to be judged."""
+    root = tmp_path / "checked in"
+    copy_folders(ROOT, root)
+    return Tree(root)
+
+
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree with its outputs written anew, so that one drift does not hide another."""
     root = tmp_path_factory.mktemp("pristine")
     copy_folders(ROOT, root)
+    outcome = Tree(root).run("generate.py")
+    assert outcome.status == 0, outcome.text
     return root
 
 
 @pytest.fixture
 def tree(pristine: Path, tmp_path: Path) -> Tree:
+    """A sound tree, to be broken."""
     root = tmp_path / "a tree"
     copy_folders(pristine, root)
     return Tree(root)

@@ -28,8 +28,8 @@ def need(*programs: str) -> None:
 
 
 # The tree that is checked in has not drifted, by the judgement of every tool at hand.
-def test_clean_tree_passes(tree: Tree) -> None:
-    outcome = tree.check(bare=False)
+def test_clean_tree_passes(checked_in: Tree) -> None:
+    outcome = checked_in.check(bare=False)
     assert outcome.status == 0, outcome.text
     assert "ok      generated files are up to date" in outcome.text
 
