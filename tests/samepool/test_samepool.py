@@ -135,7 +135,7 @@ def test_all_faces_hammer_one_pool() -> None:
         outcomes = [job.exception() or job.result() for job in jobs]
         over.set()
         inspected = inspector.result()
-    print({f.name: o for f, o in zip(faces * workers_a_face, outcomes, strict=True)}, inspected)
+    print([(f.name, o) for f, o in zip(faces * workers_a_face, outcomes, strict=True)], inspected)
     for outcome in outcomes:
         assert isinstance(outcome, tuple) and outcome[0] == OK, outcomes
         assert outcome[1] > 0, "a worker never traded"
