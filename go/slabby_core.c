@@ -133,6 +133,13 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
 SLB_PRIVATE uint32_t slb_os_cpu(void);
 SLB_PRIVATE uint32_t slb_os_cache_line(void);
 
+/* Clock. Ticks are the cheapest steady counter there is; slb_os_ns_per_tick() may sleep a moment when the library
+ * was loaded just now. The floor is the smallest difference that two readings in a row can show. */
+SLB_PRIVATE uint64_t slb_os_ticks(void);
+SLB_PRIVATE double slb_os_ns_per_tick(void);
+SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
+
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; meaningful when
  * slb_os_has_rseq(), which also says that slb_os_fence_rseq() works: it restarts every sequence running in this
  * process and orders memory with all of its threads. */
@@ -253,6 +260,86 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
     return value == 0 ? 1 : value;
 }
 
+/* -------------------- os/linux_clock.c */
+/* The cheapest steady clock: the processor's counter where it runs at a fixed rate, else CLOCK_MONOTONIC. */
+
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static bool counter_usable;
+static uint64_t loaded_ticks, loaded_ns;
+static uint64_t floor_ticks;
+
+static uint64_t monotonic_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool counter_is_steady(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0; /* invariant TSC */
+#elif defined(__aarch64__)
+    return true;
+#else
+    return false;
+#endif
+}
+
+static uint64_t read_counter_register(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
+SLB_PRIVATE uint64_t slb_os_ticks(void) {
+    return counter_usable ? read_counter_register() : monotonic_ns(CLOCK_MONOTONIC);
+}
+
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
+    return monotonic_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+__attribute__((constructor)) static void start_clock(void) {
+    counter_usable = counter_is_steady();
+    floor_ticks = UINT64_MAX;
+    for (int i = 0; i < 100; i++) {
+        uint64_t before = slb_os_ticks();
+        uint64_t step = slb_os_ticks() - before;
+        floor_ticks = step < floor_ticks ? step : floor_ticks;
+    }
+    loaded_ticks = slb_os_ticks();
+    loaded_ns = monotonic_ns(CLOCK_MONOTONIC);
+}
+
+/* The rate over the time since the library was loaded; the longer that is, the more exact. */
+SLB_PRIVATE double slb_os_ns_per_tick(void) {
+    if (!counter_usable)
+        return 1.0;
+    uint64_t elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    if (elapsed < 2000000) {
+        struct timespec rest = {.tv_sec = 0, .tv_nsec = 2000000};
+        nanosleep(&rest, NULL);
+    }
+    uint64_t ticks = slb_os_ticks() - loaded_ticks;
+    elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
+}
+
+SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
+    return floor_ticks;
+}
+
 /* -------------------- os/linux_rseq.c */
 /* Whether this process may use restartable sequences, found out once when the library is loaded: registering the
  * fence costs microseconds while the process has one thread and milliseconds later. */
@@ -327,13 +414,43 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
  *
  *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
  *
- *   bookkeeping (another)    | CPU caches | stripes | shards | depot | words | next | depot ids |
+ *   bookkeeping (another)    | CPU caches | counters | shards | depot | words | next | depot ids |
  *                            all indices and offsets, all valid when zero: making a pool writes none of it
  *
  * Ids 0 .. capacity-1 are slabs of the pool; capacity .. id_limit-1 are places for heap slabs.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
+
+/* -------------------- observe/latency_types.h */
+/*
+ * What the pool keeps of allocation times, per CPU: sums since the pool was made, and two histograms of 30 s each, one
+ * of which is being filled while the other is complete; together they show the last 30 to 60 seconds.
+ *
+ * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
+ * off a bucket's middle is at most 1.1 % off.
+ */
+#ifndef SLB_OBSERVE_LATENCY_TYPES_H
+#define SLB_OBSERVE_LATENCY_TYPES_H
+
+#define SLB_LATENCY_PER_OCTAVE 32u
+#define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
+#define SLB_LATENCY_BUCKETS (SLB_LATENCY_PER_OCTAVE * SLB_LATENCY_OCTAVES)
+#define SLB_LATENCY_WINDOW_NS 30000000000u
+
+struct slb_latency_window {
+    _Atomic uint64_t period; /* which half minute the buckets are of, + 1 */
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
+};
+
+struct slb_latency {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* allocations that were timed */
+    _Atomic uint64_t weight;                           /* allocations that they stand for */
+    _Atomic uint64_t weighted_ticks;
+    struct slb_latency_window windows[2];
+};
+
+#endif
 
 /* -------------------- options.h */
 /* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
@@ -548,11 +665,23 @@ SLB_INLINE bool slb_word_is_out(uint64_t word) {
 
 struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
+    _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
+    uint16_t locked_length;     /* what the gate found when it locked the header */
+    uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
-    uint32_t locked_length; /* what the gate found when it locked the header */
-    uint32_t ids[SLB_CACHE_IDS];
+    _Atomic uint64_t sampled_at; /* number of the allocation that was timed last */
 };
+
+/* Caches lie a power of two apart, so that finding one's own is a shift. */
+#define SLB_CACHE_STRIDE_LOG2 11
+
+union slb_cpu_cache_place {
+    struct slb_cpu_cache cache;
+    char bytes[1u << SLB_CACHE_STRIDE_LOG2];
+};
+
+_Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
 
 enum slb_tier {
     SLB_TIER_CACHE,
@@ -663,13 +792,13 @@ struct slabby_allocator {
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
     uint32_t capacity;
-    struct slb_cpu_cache *caches;
+    union slb_cpu_cache_place *caches;
     uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t cpus;
+    uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
-    uint32_t backend;         /* enum slabby_cpu_cache_backend */
+    uint32_t cpus;            /* of the machine: caches and stripes */
 
     /* The gate. */
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t gate; /* enum slb_gate_reason */
@@ -682,9 +811,11 @@ struct slabby_allocator {
 
     /* Tiers. */
     struct slb_stripe *stripes;
+    struct slb_latency *latency; /* per CPU */
     struct slb_shard *shards;
     struct slb_depot depot;
     struct slb_heap heap;
+    uint32_t backend; /* enum slabby_cpu_cache_backend */
     _Atomic uint32_t *next;
     uint32_t shard_mask;
     uint32_t owners; /* under the gate lock */
@@ -695,6 +826,8 @@ struct slabby_allocator {
     uint64_t generations; /* how many generations a slab has before it is retired */
     _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
     _Atomic uint64_t peak_used;
+    _Atomic uint64_t latency_max;      /* ticks */
+    _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
@@ -716,11 +849,16 @@ union slb_place {
 
 SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
 
-/* The pool behind a handle, or NULL where the pointer never was one: one subtraction, one rotation, one compare. */
-SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
+/* Whether a pointer is a place of the table: one subtraction, one rotation, one compare, which refuse null as well. */
+SLB_INLINE bool slb_is_place(const struct slabby_allocator *handle) {
     uint64_t offset = (uint64_t)((uintptr_t)handle - (uintptr_t)slb_places);
     uint64_t place = (offset >> SLB_POOL_BYTES_LOG2) | (offset << (64 - SLB_POOL_BYTES_LOG2));
-    return slb_likely(place < SLB_POOL_PLACES) ? handle : NULL;
+    return slb_likely(place < SLB_POOL_PLACES);
+}
+
+/* The pool behind a handle, or NULL where the pointer never was one. */
+SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
+    return slb_is_place(handle) ? handle : NULL;
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
@@ -818,22 +956,24 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
     "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
     "cmpl %[cpus], %%ecx\n\t"                                                                                \
     "jae %l[refused]\n\t"                                                                                    \
-    "imulq %[stride], %%rcx, %%rcx\n\t"                                                                      \
+    "shlq %[shift], %%rcx\n\t"                                                                               \
     "addq %[caches], %%rcx\n\t"                                                                              \
     "movq (%%rcx), %%rdx\n\t"
 
-#define SLB_RSEQ_END                                                                                         \
+#define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
     ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
     ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1, never executed: keeps disassemblers in step */                      \
     ".long 0x53053053\n\t"                                                                                   \
     "4:\n\t"                                                                                                 \
-    "jmp %l[restarted]\n\t"                                                                                  \
+    "jmp %l[" label "]\n\t"                                                                                  \
     ".popsection\n\t"
 
+#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
+
 #define SLB_RSEQ_INPUTS(pool)                                                                                \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->cpus), [caches] "m"((pool)->caches),                  \
-        [max] "m"((pool)->cache_max), [stride] "i"(sizeof(struct slb_cpu_cache)),                            \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->rseq_cpus), [caches] "m"((pool)->caches),             \
+        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -855,6 +995,31 @@ refused:
     return SLB_RSEQ_REFUSED;
 restarted:
     return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
+ * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
+                                              "shrl $16, %[id]\n\t"
+                                              "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                              "je %l[refused]\n\t"
+                                              "movzwl %%dx, %%eax\n\t"
+                                              "subl $1, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "jae %l[refused]\n\t"
+                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "addq $0xffff, %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                 : [id] "=&r"(id)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : refused);
+    *out_id = id;
+    return true;
+refused:
+    return false;
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
@@ -1006,7 +1171,22 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
+/* One try, for the hot path. */
+SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
+    return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
+}
+
 #else
+
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    (void)pool, (void)out_id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
+    (void)pool, (void)id;
+    return false;
+}
 
 SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
     (void)pool, (void)counter_offset;
@@ -1110,7 +1290,7 @@ SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool
     uint32_t cpu = slb_os_cpu();
     if (slb_unlikely(cpu >= pool->cpus))
         return NULL;
-    struct slb_cpu_cache *cache = &pool->caches[cpu];
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
     if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
         return NULL;
@@ -1304,7 +1484,7 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (cpu >= pool->cpus || pool->cache_max == 0)
         return;
-    uint64_t header = atomic_load_explicit(&pool->caches[cpu].header, memory_order_relaxed);
+    uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     if (slb_likely(slb_header_served(header) < CACHE_FOLD_AT))
         return;
     if (cache_fold_here(pool))
@@ -1542,23 +1722,23 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
 /* -------------------------------------------------------------------------------------- closing and opening */
 
 static void lock_header(struct slb_cpu_cache *cache) {
-    cache->locked_length = slb_header_length(slb_cache_lock(cache));
+    cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
 }
 
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
 static void lock_headers(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
-        lock_header(&pool->caches[cpu]);
+        lock_header(&pool->caches[cpu].cache);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return;
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
         slb_os_fence_rseq();
         for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-            uint64_t now = atomic_load_explicit(&pool->caches[cpu].header, memory_order_acquire);
+            uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
             if (slb_header_length(now) != SLB_CACHE_LOCKED) {
-                lock_header(&pool->caches[cpu]);
+                lock_header(&pool->caches[cpu].cache);
                 overwritten = true;
             }
         }
@@ -1572,7 +1752,7 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu];
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         for (uint32_t i = 0; i < cache->locked_length; i++)
             slb_shards_push(pool, cpu, cache->ids[i]);
         slb_count(&stripe->cache_out, cache->locked_length);
@@ -1609,7 +1789,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     SLB_POINT(SLB_POINT_GATE_OPENING);
     atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].header;
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
         /* release: the caches were emptied before */
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
@@ -1917,6 +2097,40 @@ SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_statu
 
 #endif
 
+/* -------------------- observe/latency.h */
+/*
+ * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
+ * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
+ * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
+ * itself. So percentiles describe all allocations, not just the slow ones.
+ */
+#ifndef SLB_OBSERVE_LATENCY_H
+#define SLB_OBSERVE_LATENCY_H
+
+/* What one allocation's timing needs to know; started = 0: not timed. */
+struct slb_timing {
+    uint64_t started;
+    uint64_t weight;
+};
+
+/* Begins timing when it is the turn of this CPU's next allocation. */
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
+
+/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* Ends it; `parts` allocations shared the time. */
+SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts);
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+                                         uint32_t count);
+
+#endif
+
 #include <string.h>
 
 struct totals {
@@ -1957,11 +2171,11 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i]);
+        uint64_t header = read_header(pool, &pool->caches[i].cache);
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += read_counter(&pool->caches[i].fast_taken);
-        out->fast_given += read_counter(&pool->caches[i].fast_given);
+        out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
+        out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
     for (uint32_t i = 0; i < pool->cpus; i++)
         in += read_counter(&pool->stripes[i].cache_in);
@@ -2067,6 +2281,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     }
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
+    slb_latency_fill(pool, out);
 }
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
@@ -2438,6 +2653,169 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
     return SLABBY_OK;
 }
 
+/* -------------------- observe/latency.c */
+
+#define SAMPLE_MEAN 64u
+
+/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
+static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
+    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
+    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
+    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
+    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
+    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
+};
+
+/* ------------------------------------------------------------------------------------------------- buckets */
+
+static uint32_t bucket_of(uint64_t ticks) {
+    if (ticks == 0)
+        return 0;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
+    if (exponent >= SLB_LATENCY_OCTAVES)
+        return SLB_LATENCY_BUCKETS - 1;
+    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
+    uint32_t low = 0, high = SLB_LATENCY_PER_OCTAVE;
+    while (high - low > 1) {
+        uint32_t middle = (low + high) / 2;
+        if (mantissa >= octave[middle])
+            low = middle;
+        else
+            high = middle;
+    }
+    return exponent * SLB_LATENCY_PER_OCTAVE + low;
+}
+
+static double bucket_middle(uint32_t bucket) {
+    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
+    double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
+    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
+}
+
+/* ------------------------------------------------------------------------------------------------- timing */
+
+static struct slb_latency *latency_here(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    return &pool->latency[cpu < pool->cpus ? cpu : 0];
+}
+
+/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
+ * clock's low bits, multiplied, are random enough. */
+static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+    bool all =
+        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
+}
+
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
+    struct slb_timing timing = {0, 0};
+    uint32_t cpu = slb_os_cpu();
+    uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF || pool->cache_max == 0 || cpu >= pool->cpus)
+        return timing;
+    /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
+        return timing;
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    timing.started = slb_os_ticks();
+    timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
+    atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, timing.started)),
+                          memory_order_relaxed);
+    return timing;
+}
+
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
+    if (atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
+        return;
+    if (timing->started == 0)
+        timing->started = slb_os_ticks();
+    timing->weight = 1;
+}
+
+/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
+static struct slb_latency_window *window_now(struct slb_latency *latency) {
+    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    struct slb_latency_window *window = &latency->windows[period & 1];
+    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
+    if (before != period && atomic_compare_exchange_strong_explicit(
+                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
+        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
+            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
+    return window;
+}
+
+SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts) {
+    if (timing->started == 0 || timing->weight == 0)
+        return;
+    uint64_t now = slb_os_ticks();
+    uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
+    struct slb_latency *latency = latency_here(pool);
+    slb_count(&window_now(latency)->buckets[bucket_of(ticks)], timing->weight);
+    slb_count(&latency->samples, 1);
+    slb_count(&latency->weight, timing->weight);
+    slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
+    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->latency_max, &most, ticks,
+                                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
+
+static double at_least_the_floor(double ticks) {
+    double floor = (double)slb_os_clock_floor_ticks();
+    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
+}
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    uint64_t weight = 0, weighted_ticks = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++) {
+        out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
+        weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
+        weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
+    }
+    out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
+    if (weight == 0)
+        return;
+    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
+    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
+    out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
+}
+
+/* Both windows of every CPU that are of this half minute or the last. */
+static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
+    uint64_t sum = 0;
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        for (uint32_t w = 0; w < 2; w++) {
+            struct slb_latency_window *window = &pool->latency[cpu].windows[w];
+            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
+            if (of != 0 && of + 1 >= period)
+                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
+        }
+    }
+    return sum;
+}
+
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+                                         uint32_t count) {
+    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    uint64_t total = 0, seen = 0;
+    uint32_t done = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
+        total += merged_bucket(pool, period, bucket);
+    for (uint32_t i = 0; i < count; i++)
+        out_ns[i] = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
+        seen += merged_bucket(pool, period, bucket);
+        for (; done < count && (double)seen >= shares[done] * (double)total && seen != 0; done++)
+            out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
+    }
+}
+
 /* -------------------- observe/leaks.c */
 /* The cursor over outstanding slabs. */
 
@@ -2662,9 +3040,10 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
  */
 SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    _Atomic uint64_t *place = &pool->words[id];
+    uint64_t word = atomic_load_explicit(place, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(&pool->words[id], word | state, memory_order_release);
+    atomic_store_explicit(place, word | state, memory_order_release);
     return word;
 }
 
@@ -2873,8 +3252,11 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     bool nested = slb_in_flight_depth != 0;
+    struct batch_hits hits;
+    struct slb_timing timing = {0, 0};
+    slb_timing_slow(pool, &timing);
     for (;;) {
-        struct batch_hits hits = {{0}};
+        memset(&hits, 0, sizeof hits);
         struct slb_stripe *stripe = slb_enter(pool);
         status = collect_batch(pool, stripe, nested, out_refs, count, &hits);
         slb_leave(stripe);
@@ -2892,6 +3274,9 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }
+    /* what the CPU caches served is in their samples' weight already */
+    timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
+    slb_timing_end(pool, &timing, count);
     return SLABBY_OK;
 }
 
@@ -2908,7 +3293,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
  * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
  * many slabs compete for the same set:
  *
- *   0x140 CPU caches | stripes | shards | depot heads | words | next | depot links | depot ids
+ *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids
  */
 #ifndef SLB_LAYOUT_H
 #define SLB_LAYOUT_H
@@ -2918,7 +3303,7 @@ struct slb_layout {
     uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
-    uint64_t caches, stripes, shards, depot_heads, words, next, depot_next, depot_ids; /* offsets */
+    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids; /* offsets */
     uint64_t cache_bytes, list_bytes;
     uint32_t capacity, heap_limit, id_bits;
     uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
@@ -2991,10 +3376,11 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(struct slb_cpu_cache);
+    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_place);
     out->caches = LAYOUT_FIRST_CACHE;
-    out->stripes = layout_round_up(out->caches + caches, sizeof(struct slb_stripe) > 128 ? 128 : 64);
-    out->shards = out->stripes + out->cpus * sizeof(struct slb_stripe);
+    out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
+    out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
+    out->shards = layout_round_up(out->latency + out->cpus * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
@@ -3531,8 +3917,9 @@ static slabby_status map_memory(struct memory *out, const struct slb_layout *lay
 /* -------------------------------------------------------------------------------------------------- create */
 
 static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
-    pool->caches = (struct slb_cpu_cache *)(void *)(book + layout->caches);
+    pool->caches = (union slb_cpu_cache_place *)(void *)(book + layout->caches);
     pool->stripes = (struct slb_stripe *)(void *)(book + layout->stripes);
+    pool->latency = (struct slb_latency *)(void *)(book + layout->latency);
     pool->shards = (struct slb_shard *)(void *)(book + layout->shards);
     pool->depot.heads = (struct slb_depot_heads *)(void *)(book + layout->depot_heads);
     pool->words = (_Atomic uint64_t *)(void *)(book + layout->words);
@@ -3584,6 +3971,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->latency_max, 0);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
@@ -3608,6 +3996,8 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
+    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
+    atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->protect, slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u);
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
@@ -4291,7 +4681,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = slb_words_latency_tracking,
         .meaning = "which allocations are timed",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_SECURE - 1] = {
         .name = "secure",
@@ -4659,7 +5049,7 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_TEST);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        atomic_fetch_add(&pool->caches[cpu].header, years << 16);
+        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
         atomic_fetch_sub(&pool->stripes[cpu].folded, years);
     }
     slb_gate_open(pool, SLB_GATE_TEST);
@@ -4820,6 +5210,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        atomic_store(&pool->latency_tracking, (uint32_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
@@ -4831,6 +5224,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:
@@ -4954,13 +5349,31 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 
 /* ------------------------------------------------------------------------------------ allocate and release */
 
-static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
-                                              struct slabby_allocator *pool) {
+/* Everything but the untimed hit in a CPU cache of the rseq backend. */
+static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
+                                                           uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    if (!slb_pool_exists(pool))
+        return slb_refuse(pool, slb_pool_absence(pool));
+    struct slb_timing timing = slb_timing_if_due(pool);
+    if (!slb_cache_take(pool, out_id, fast)) {
+        slb_timing_slow(pool, &timing);
+        slabby_status status = slb_find(pool, out_id, fast);
+        if (status != SLABBY_OK)
+            return slb_refuse(pool, status);
+    }
+    *out_word = slb_issue(pool, *out_id, state);
+    slb_timing_end(pool, &timing, 1);
+    return SLABBY_OK;
+}
+
+static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    uint64_t word;
     uint32_t id;
-    slabby_status status = slb_find(pool, &id, false);
+    slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status != SLABBY_OK)
-        return slb_refuse(pool, status);
-    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+        return status;
     *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
     if (out_data != NULL)
         *out_data = slb_slab_data(pool, id);
@@ -4968,16 +5381,15 @@ static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_da
 }
 
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
     uint32_t id;
-    if (slb_unlikely(pool == NULL || out_ref == NULL))
+    if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_cache_take(pool, &id, false)))
-        return allocate_slowly(out_ref, out_data, pool);
-    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id)))
+        return allocate_slowly(out_ref, out_data, allocator);
+    uint64_t word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_make(allocator, slb_word_generation(word), id);
     if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     return SLABBY_OK;
 }
 
@@ -5006,24 +5418,21 @@ static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slab
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (slb_unlikely(pool == NULL))
+    if (slb_unlikely(!slb_is_place(allocator)))
         return SLABBY_INVALID_ARGUMENT;
-    uint64_t relative = slb_ref_relative(pool, ref);
-    uint32_t id = (uint32_t)(relative & pool->id_mask);
-    if (slb_unlikely(relative >= pool->ref_limit ||
-                     id >= atomic_load_explicit(&pool->id_limit, memory_order_relaxed)))
-        return release_slowly(pool, ref);
-    uint64_t live = slb_word_make(relative >> pool->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* acq_rel, as swap_word in release.c */
+    uint64_t relative = slb_ref_relative(allocator, ref);
+    uint32_t id = (uint32_t)(relative & allocator->id_mask);
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
+        return release_slowly(allocator, ref);
+    uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
+    /* acq_rel, as swap_word in release.c; protections are read behind it, see upkeep.c, change_secure */
     if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
-            &pool->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
+            &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
             memory_order_acq_rel, memory_order_relaxed)))
-        return release_slowly(pool, ref);
-    if (slb_unlikely(id >= pool->capacity ||
-                     atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0 ||
-                     !slb_cache_give(pool, id, false)))
-        return slb_return_slab(pool, id, false);
+        return release_slowly(allocator, ref);
+    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
+                     !slb_rseq_give_once(allocator, id)))
+        return slb_return_slab(allocator, id, false);
     return SLABBY_OK;
 }
 
@@ -5056,17 +5465,19 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
 
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
     uint32_t id;
-    if (slb_unlikely(pool == NULL || out_id == NULL || out_data == NULL))
+    if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_cache_take(pool, &id, true))) {
-        slabby_status status = slb_find(pool, &id, true);
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id))) {
+        slb_cache_count_fast(allocator, true);
+        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+    } else {
+        slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)
-            return slb_refuse(pool, status);
+            return status;
     }
-    slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE_FAST);
-    *out_data = slb_slab_data(pool, id);
+    *out_data = slb_slab_data(allocator, id);
     *out_id = id;
     return SLABBY_OK;
 }

@@ -89,8 +89,7 @@ func WithMaxAllocLatency(duration time.Duration) AllocatorOption {
 }
 
 // WithLatencyTracking sets `latency_tracking`: which allocations are timed. Hot: SetOption
-// changes it in a running pool. Not available yet: anything but the default makes New answer
-// ErrNotSupported.
+// changes it in a running pool.
 func WithLatencyTracking(word LatencyTracking) AllocatorOption {
 	return numberOption(OptionLatencyTracking, int64(word))
 }

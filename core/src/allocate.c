@@ -2,6 +2,7 @@
 #include "allocate.h"
 
 #include "observe/counters.h"
+#include "observe/latency.h"
 #include "os/os.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
@@ -212,8 +213,11 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     bool nested = slb_in_flight_depth != 0;
+    struct batch_hits hits;
+    struct slb_timing timing = {0, 0};
+    slb_timing_slow(pool, &timing);
     for (;;) {
-        struct batch_hits hits = {{0}};
+        memset(&hits, 0, sizeof hits);
         struct slb_stripe *stripe = slb_enter(pool);
         status = collect_batch(pool, stripe, nested, out_refs, count, &hits);
         slb_leave(stripe);
@@ -231,5 +235,8 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }
+    /* what the CPU caches served is in their samples' weight already */
+    timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
+    slb_timing_end(pool, &timing, count);
     return SLABBY_OK;
 }

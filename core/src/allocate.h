@@ -20,9 +20,10 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
  */
 SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    _Atomic uint64_t *place = &pool->words[id];
+    uint64_t word = atomic_load_explicit(place, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(&pool->words[id], word | state, memory_order_release);
+    atomic_store_explicit(place, word | state, memory_order_release);
     return word;
 }
 

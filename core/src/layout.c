@@ -61,10 +61,11 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(struct slb_cpu_cache);
+    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_place);
     out->caches = LAYOUT_FIRST_CACHE;
-    out->stripes = layout_round_up(out->caches + caches, sizeof(struct slb_stripe) > 128 ? 128 : 64);
-    out->shards = out->stripes + out->cpus * sizeof(struct slb_stripe);
+    out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
+    out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
+    out->shards = layout_round_up(out->latency + out->cpus * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);

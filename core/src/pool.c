@@ -114,8 +114,9 @@ static slabby_status map_memory(struct memory *out, const struct slb_layout *lay
 /* -------------------------------------------------------------------------------------------------- create */
 
 static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
-    pool->caches = (struct slb_cpu_cache *)(void *)(book + layout->caches);
+    pool->caches = (union slb_cpu_cache_place *)(void *)(book + layout->caches);
     pool->stripes = (struct slb_stripe *)(void *)(book + layout->stripes);
+    pool->latency = (struct slb_latency *)(void *)(book + layout->latency);
     pool->shards = (struct slb_shard *)(void *)(book + layout->shards);
     pool->depot.heads = (struct slb_depot_heads *)(void *)(book + layout->depot_heads);
     pool->words = (_Atomic uint64_t *)(void *)(book + layout->words);
@@ -167,6 +168,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->latency_max, 0);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
@@ -191,6 +193,8 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
+    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
+    atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->protect, slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u);
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */

@@ -10,7 +10,7 @@
  *
  *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
  *
- *   bookkeeping (another)    | CPU caches | stripes | shards | depot | words | next | depot ids |
+ *   bookkeeping (another)    | CPU caches | counters | shards | depot | words | next | depot ids |
  *                            all indices and offsets, all valid when zero: making a pool writes none of it
  *
  * Ids 0 .. capacity-1 are slabs of the pool; capacity .. id_limit-1 are places for heap slabs.
@@ -19,6 +19,7 @@
 #define SLB_POOL_H
 
 #include "base.h"
+#include "observe/latency_types.h"
 #include "options.h"
 #include "slab_word.h"
 #include "tiers/types.h"
@@ -58,13 +59,13 @@ struct slabby_allocator {
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
     uint32_t capacity;
-    struct slb_cpu_cache *caches;
+    union slb_cpu_cache_place *caches;
     uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t cpus;
+    uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
-    uint32_t backend;         /* enum slabby_cpu_cache_backend */
+    uint32_t cpus;            /* of the machine: caches and stripes */
 
     /* The gate. */
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t gate; /* enum slb_gate_reason */
@@ -77,9 +78,11 @@ struct slabby_allocator {
 
     /* Tiers. */
     struct slb_stripe *stripes;
+    struct slb_latency *latency; /* per CPU */
     struct slb_shard *shards;
     struct slb_depot depot;
     struct slb_heap heap;
+    uint32_t backend; /* enum slabby_cpu_cache_backend */
     _Atomic uint32_t *next;
     uint32_t shard_mask;
     uint32_t owners; /* under the gate lock */
@@ -90,6 +93,8 @@ struct slabby_allocator {
     uint64_t generations; /* how many generations a slab has before it is retired */
     _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
     _Atomic uint64_t peak_used;
+    _Atomic uint64_t latency_max;      /* ticks */
+    _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
@@ -111,11 +116,16 @@ union slb_place {
 
 SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
 
-/* The pool behind a handle, or NULL where the pointer never was one: one subtraction, one rotation, one compare. */
-SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
+/* Whether a pointer is a place of the table: one subtraction, one rotation, one compare, which refuse null as well. */
+SLB_INLINE bool slb_is_place(const struct slabby_allocator *handle) {
     uint64_t offset = (uint64_t)((uintptr_t)handle - (uintptr_t)slb_places);
     uint64_t place = (offset >> SLB_POOL_BYTES_LOG2) | (offset << (64 - SLB_POOL_BYTES_LOG2));
-    return slb_likely(place < SLB_POOL_PLACES) ? handle : NULL;
+    return slb_likely(place < SLB_POOL_PLACES);
+}
+
+/* The pool behind a handle, or NULL where the pointer never was one. */
+SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
+    return slb_is_place(handle) ? handle : NULL;
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {

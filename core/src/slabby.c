@@ -6,6 +6,7 @@
 #include "observe/counters.h"
 #include "observe/json.h"
 #include "observe/labels.h"
+#include "observe/latency.h"
 #include "observe/look.h"
 #include "os/os.h"
 #include "pool.h"
@@ -124,13 +125,31 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 
 /* ------------------------------------------------------------------------------------ allocate and release */
 
-static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
-                                              struct slabby_allocator *pool) {
+/* Everything but the untimed hit in a CPU cache of the rseq backend. */
+static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
+                                                           uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    if (!slb_pool_exists(pool))
+        return slb_refuse(pool, slb_pool_absence(pool));
+    struct slb_timing timing = slb_timing_if_due(pool);
+    if (!slb_cache_take(pool, out_id, fast)) {
+        slb_timing_slow(pool, &timing);
+        slabby_status status = slb_find(pool, out_id, fast);
+        if (status != SLABBY_OK)
+            return slb_refuse(pool, status);
+    }
+    *out_word = slb_issue(pool, *out_id, state);
+    slb_timing_end(pool, &timing, 1);
+    return SLABBY_OK;
+}
+
+static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    uint64_t word;
     uint32_t id;
-    slabby_status status = slb_find(pool, &id, false);
+    slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status != SLABBY_OK)
-        return slb_refuse(pool, status);
-    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+        return status;
     *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
     if (out_data != NULL)
         *out_data = slb_slab_data(pool, id);
@@ -138,16 +157,15 @@ static SLB_COLD slabby_status allocate_slowly(slabby_ref *out_ref, void **out_da
 }
 
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
     uint32_t id;
-    if (slb_unlikely(pool == NULL || out_ref == NULL))
+    if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_cache_take(pool, &id, false)))
-        return allocate_slowly(out_ref, out_data, pool);
-    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id)))
+        return allocate_slowly(out_ref, out_data, allocator);
+    uint64_t word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_make(allocator, slb_word_generation(word), id);
     if (slb_likely(out_data != NULL))
-        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     return SLABBY_OK;
 }
 
@@ -176,24 +194,21 @@ static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slab
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (slb_unlikely(pool == NULL))
+    if (slb_unlikely(!slb_is_place(allocator)))
         return SLABBY_INVALID_ARGUMENT;
-    uint64_t relative = slb_ref_relative(pool, ref);
-    uint32_t id = (uint32_t)(relative & pool->id_mask);
-    if (slb_unlikely(relative >= pool->ref_limit ||
-                     id >= atomic_load_explicit(&pool->id_limit, memory_order_relaxed)))
-        return release_slowly(pool, ref);
-    uint64_t live = slb_word_make(relative >> pool->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* acq_rel, as swap_word in release.c */
+    uint64_t relative = slb_ref_relative(allocator, ref);
+    uint32_t id = (uint32_t)(relative & allocator->id_mask);
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
+        return release_slowly(allocator, ref);
+    uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
+    /* acq_rel, as swap_word in release.c; protections are read behind it, see upkeep.c, change_secure */
     if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
-            &pool->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
+            &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
             memory_order_acq_rel, memory_order_relaxed)))
-        return release_slowly(pool, ref);
-    if (slb_unlikely(id >= pool->capacity ||
-                     atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0 ||
-                     !slb_cache_give(pool, id, false)))
-        return slb_return_slab(pool, id, false);
+        return release_slowly(allocator, ref);
+    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
+                     !slb_rseq_give_once(allocator, id)))
+        return slb_return_slab(allocator, id, false);
     return SLABBY_OK;
 }
 
@@ -226,17 +241,19 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
 
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
     uint32_t id;
-    if (slb_unlikely(pool == NULL || out_id == NULL || out_data == NULL))
+    if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_cache_take(pool, &id, true))) {
-        slabby_status status = slb_find(pool, &id, true);
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id))) {
+        slb_cache_count_fast(allocator, true);
+        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+    } else {
+        slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)
-            return slb_refuse(pool, status);
+            return status;
     }
-    slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE_FAST);
-    *out_data = slb_slab_data(pool, id);
+    *out_data = slb_slab_data(allocator, id);
     *out_id = id;
     return SLABBY_OK;
 }

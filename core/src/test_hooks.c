@@ -22,7 +22,7 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_TEST);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        atomic_fetch_add(&pool->caches[cpu].header, years << 16);
+        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
         atomic_fetch_sub(&pool->stripes[cpu].folded, years);
     }
     slb_gate_open(pool, SLB_GATE_TEST);

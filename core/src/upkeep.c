@@ -142,6 +142,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        atomic_store(&pool->latency_tracking, (uint32_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
@@ -153,6 +156,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:

@@ -88,7 +88,7 @@ class Allocator(Pool):
 
     # ------------------------------------------------------------------------- allocate and release
 
-    def _allocate_timeout(self, timeout: float | timedelta | str) -> SlabRef:
+    def _allocate_timeout(self, timeout: float | timedelta) -> SlabRef:
         return self._core.slabby_allocate_timeout(self, nanoseconds("timeout", timeout))
 
     def listener(self) -> Listener:

@@ -28,8 +28,7 @@ class Options(TypedDict, total=False):
     # Budget of one allocation; 0 means none (default 0; 0 to 3600000000000 ns; may change while the
     # pool runs; other values answer NotSupportedError in this version).
     max_alloc_latency: float | timedelta | str
-    # Which allocations are timed (default 'sampled'; may change while the pool runs; other values
-    # answer NotSupportedError in this version).
+    # Which allocations are timed (default 'sampled'; may change while the pool runs).
     latency_tracking: _words.LatencyTracking | Literal["off", "sampled", "all"]
     # Zero a slab when it is released, before it can be handed out again (default off; may change
     # while the pool runs).

@@ -12,7 +12,7 @@ class Pool:
     @property
     def slab_size(self) -> int:
         """Usable bytes of each slab."""
-    def allocate(self, timeout: float | timedelta | str | None = None) -> SlabRef:
+    def allocate(self, timeout: float | timedelta | None = None) -> SlabRef:
         """One slab: at once or not at all; with a timeout in seconds, waits up to that long."""
     def allocate_fast(self) -> tuple[FastSlab, int]:
         """One slab known by its bare id."""

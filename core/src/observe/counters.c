@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/counters.h"
 
+#include "observe/latency.h"
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/heap.h"
@@ -46,11 +47,11 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i]);
+        uint64_t header = read_header(pool, &pool->caches[i].cache);
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += read_counter(&pool->caches[i].fast_taken);
-        out->fast_given += read_counter(&pool->caches[i].fast_given);
+        out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
+        out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
     for (uint32_t i = 0; i < pool->cpus; i++)
         in += read_counter(&pool->stripes[i].cache_in);
@@ -156,6 +157,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     }
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
+    slb_latency_fill(pool, out);
 }
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {

@@ -22,6 +22,13 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
 SLB_PRIVATE uint32_t slb_os_cpu(void);
 SLB_PRIVATE uint32_t slb_os_cache_line(void);
 
+/* Clock. Ticks are the cheapest steady counter there is; slb_os_ns_per_tick() may sleep a moment when the library
+ * was loaded just now. The floor is the smallest difference that two readings in a row can show. */
+SLB_PRIVATE uint64_t slb_os_ticks(void);
+SLB_PRIVATE double slb_os_ns_per_tick(void);
+SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
+
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; meaningful when
  * slb_os_has_rseq(), which also says that slb_os_fence_rseq() works: it restarts every sequence running in this
  * process and orders memory with all of its threads. */

@@ -87,7 +87,7 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (cpu >= pool->cpus || pool->cache_max == 0)
         return;
-    uint64_t header = atomic_load_explicit(&pool->caches[cpu].header, memory_order_relaxed);
+    uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     if (slb_likely(slb_header_served(header) < CACHE_FOLD_AT))
         return;
     if (cache_fold_here(pool))

@@ -36,7 +36,7 @@ SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool
     uint32_t cpu = slb_os_cpu();
     if (slb_unlikely(cpu >= pool->cpus))
         return NULL;
-    struct slb_cpu_cache *cache = &pool->caches[cpu];
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
     if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
         return NULL;

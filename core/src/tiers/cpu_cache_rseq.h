@@ -75,7 +75,22 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
+/* One try, for the hot path. */
+SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
+    return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
+}
+
 #else
+
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    (void)pool, (void)out_id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
+    (void)pool, (void)id;
+    return false;
+}
 
 SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
     (void)pool, (void)counter_offset;

@@ -42,23 +42,23 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
 /* -------------------------------------------------------------------------------------- closing and opening */
 
 static void lock_header(struct slb_cpu_cache *cache) {
-    cache->locked_length = slb_header_length(slb_cache_lock(cache));
+    cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
 }
 
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
 static void lock_headers(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
-        lock_header(&pool->caches[cpu]);
+        lock_header(&pool->caches[cpu].cache);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return;
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
         slb_os_fence_rseq();
         for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-            uint64_t now = atomic_load_explicit(&pool->caches[cpu].header, memory_order_acquire);
+            uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
             if (slb_header_length(now) != SLB_CACHE_LOCKED) {
-                lock_header(&pool->caches[cpu]);
+                lock_header(&pool->caches[cpu].cache);
                 overwritten = true;
             }
         }
@@ -72,7 +72,7 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu];
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         for (uint32_t i = 0; i < cache->locked_length; i++)
             slb_shards_push(pool, cpu, cache->ids[i]);
         slb_count(&stripe->cache_out, cache->locked_length);
@@ -109,7 +109,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     SLB_POINT(SLB_POINT_GATE_OPENING);
     atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].header;
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
         /* release: the caches were emptied before */
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);

@@ -24,22 +24,24 @@
     "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
     "cmpl %[cpus], %%ecx\n\t"                                                                                \
     "jae %l[refused]\n\t"                                                                                    \
-    "imulq %[stride], %%rcx, %%rcx\n\t"                                                                      \
+    "shlq %[shift], %%rcx\n\t"                                                                               \
     "addq %[caches], %%rcx\n\t"                                                                              \
     "movq (%%rcx), %%rdx\n\t"
 
-#define SLB_RSEQ_END                                                                                         \
+#define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
     ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
     ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1, never executed: keeps disassemblers in step */                      \
     ".long 0x53053053\n\t"                                                                                   \
     "4:\n\t"                                                                                                 \
-    "jmp %l[restarted]\n\t"                                                                                  \
+    "jmp %l[" label "]\n\t"                                                                                  \
     ".popsection\n\t"
 
+#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
+
 #define SLB_RSEQ_INPUTS(pool)                                                                                \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->cpus), [caches] "m"((pool)->caches),                  \
-        [max] "m"((pool)->cache_max), [stride] "i"(sizeof(struct slb_cpu_cache)),                            \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->rseq_cpus), [caches] "m"((pool)->caches),             \
+        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -61,6 +63,31 @@ refused:
     return SLB_RSEQ_REFUSED;
 restarted:
     return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
+ * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
+                                              "shrl $16, %[id]\n\t"
+                                              "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                              "je %l[refused]\n\t"
+                                              "movzwl %%dx, %%eax\n\t"
+                                              "subl $1, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "jae %l[refused]\n\t"
+                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "addq $0xffff, %%rdx\n\t"
+                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                 : [id] "=&r"(id)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : refused);
+    *out_id = id;
+    return true;
+refused:
+    return false;
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {

@@ -23,11 +23,23 @@
 
 struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
+    _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
+    uint16_t locked_length;     /* what the gate found when it locked the header */
+    uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
-    uint32_t locked_length; /* what the gate found when it locked the header */
-    uint32_t ids[SLB_CACHE_IDS];
+    _Atomic uint64_t sampled_at; /* number of the allocation that was timed last */
 };
+
+/* Caches lie a power of two apart, so that finding one's own is a shift. */
+#define SLB_CACHE_STRIDE_LOG2 11
+
+union slb_cpu_cache_place {
+    struct slb_cpu_cache cache;
+    char bytes[1u << SLB_CACHE_STRIDE_LOG2];
+};
+
+_Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
 
 enum slb_tier {
     SLB_TIER_CACHE,

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "observe/latency.h"
+
+#include "os/os.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/in_flight.h"
+
+#define SAMPLE_MEAN 64u
+
+/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
+static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
+    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
+    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
+    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
+    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
+    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
+};
+
+/* ------------------------------------------------------------------------------------------------- buckets */
+
+static uint32_t bucket_of(uint64_t ticks) {
+    if (ticks == 0)
+        return 0;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
+    if (exponent >= SLB_LATENCY_OCTAVES)
+        return SLB_LATENCY_BUCKETS - 1;
+    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
+    uint32_t low = 0, high = SLB_LATENCY_PER_OCTAVE;
+    while (high - low > 1) {
+        uint32_t middle = (low + high) / 2;
+        if (mantissa >= octave[middle])
+            low = middle;
+        else
+            high = middle;
+    }
+    return exponent * SLB_LATENCY_PER_OCTAVE + low;
+}
+
+static double bucket_middle(uint32_t bucket) {
+    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
+    double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
+    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
+}
+
+/* ------------------------------------------------------------------------------------------------- timing */
+
+static struct slb_latency *latency_here(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    return &pool->latency[cpu < pool->cpus ? cpu : 0];
+}
+
+/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
+ * clock's low bits, multiplied, are random enough. */
+static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+    bool all =
+        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
+}
+
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
+    struct slb_timing timing = {0, 0};
+    uint32_t cpu = slb_os_cpu();
+    uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF || pool->cache_max == 0 || cpu >= pool->cpus)
+        return timing;
+    /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
+        return timing;
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    timing.started = slb_os_ticks();
+    timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
+    atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, timing.started)),
+                          memory_order_relaxed);
+    return timing;
+}
+
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
+    if (atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
+        return;
+    if (timing->started == 0)
+        timing->started = slb_os_ticks();
+    timing->weight = 1;
+}
+
+/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
+static struct slb_latency_window *window_now(struct slb_latency *latency) {
+    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    struct slb_latency_window *window = &latency->windows[period & 1];
+    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
+    if (before != period && atomic_compare_exchange_strong_explicit(
+                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
+        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
+            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
+    return window;
+}
+
+SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts) {
+    if (timing->started == 0 || timing->weight == 0)
+        return;
+    uint64_t now = slb_os_ticks();
+    uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
+    struct slb_latency *latency = latency_here(pool);
+    slb_count(&window_now(latency)->buckets[bucket_of(ticks)], timing->weight);
+    slb_count(&latency->samples, 1);
+    slb_count(&latency->weight, timing->weight);
+    slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
+    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->latency_max, &most, ticks,
+                                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
+
+static double at_least_the_floor(double ticks) {
+    double floor = (double)slb_os_clock_floor_ticks();
+    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
+}
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    uint64_t weight = 0, weighted_ticks = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++) {
+        out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
+        weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
+        weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
+    }
+    out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
+    if (weight == 0)
+        return;
+    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
+    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
+    out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
+}
+
+/* Both windows of every CPU that are of this half minute or the last. */
+static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
+    uint64_t sum = 0;
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        for (uint32_t w = 0; w < 2; w++) {
+            struct slb_latency_window *window = &pool->latency[cpu].windows[w];
+            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
+            if (of != 0 && of + 1 >= period)
+                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
+        }
+    }
+    return sum;
+}
+
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+                                         uint32_t count) {
+    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    uint64_t total = 0, seen = 0;
+    uint32_t done = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
+        total += merged_bucket(pool, period, bucket);
+    for (uint32_t i = 0; i < count; i++)
+        out_ns[i] = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
+        seen += merged_bucket(pool, period, bucket);
+        for (; done < count && (double)seen >= shares[done] * (double)total && seen != 0; done++)
+            out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
+    }
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
+ * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
+ * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
+ * itself. So percentiles describe all allocations, not just the slow ones.
+ */
+#ifndef SLB_OBSERVE_LATENCY_H
+#define SLB_OBSERVE_LATENCY_H
+
+#include "pool.h"
+
+/* What one allocation's timing needs to know; started = 0: not timed. */
+struct slb_timing {
+    uint64_t started;
+    uint64_t weight;
+};
+
+/* Begins timing when it is the turn of this CPU's next allocation. */
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
+
+/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* Ends it; `parts` allocations shared the time. */
+SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts);
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+                                         uint32_t count);
+
+#endif

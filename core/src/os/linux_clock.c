@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The cheapest steady clock: the processor's counter where it runs at a fixed rate, else CLOCK_MONOTONIC. */
+#include "os/os.h"
+
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static bool counter_usable;
+static uint64_t loaded_ticks, loaded_ns;
+static uint64_t floor_ticks;
+
+static uint64_t monotonic_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool counter_is_steady(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0; /* invariant TSC */
+#elif defined(__aarch64__)
+    return true;
+#else
+    return false;
+#endif
+}
+
+static uint64_t read_counter_register(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
+SLB_PRIVATE uint64_t slb_os_ticks(void) {
+    return counter_usable ? read_counter_register() : monotonic_ns(CLOCK_MONOTONIC);
+}
+
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
+    return monotonic_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+__attribute__((constructor)) static void start_clock(void) {
+    counter_usable = counter_is_steady();
+    floor_ticks = UINT64_MAX;
+    for (int i = 0; i < 100; i++) {
+        uint64_t before = slb_os_ticks();
+        uint64_t step = slb_os_ticks() - before;
+        floor_ticks = step < floor_ticks ? step : floor_ticks;
+    }
+    loaded_ticks = slb_os_ticks();
+    loaded_ns = monotonic_ns(CLOCK_MONOTONIC);
+}
+
+/* The rate over the time since the library was loaded; the longer that is, the more exact. */
+SLB_PRIVATE double slb_os_ns_per_tick(void) {
+    if (!counter_usable)
+        return 1.0;
+    uint64_t elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    if (elapsed < 2000000) {
+        struct timespec rest = {.tv_sec = 0, .tv_nsec = 2000000};
+        nanosleep(&rest, NULL);
+    }
+    uint64_t ticks = slb_os_ticks() - loaded_ticks;
+    elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
+}
+
+SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
+    return floor_ticks;
+}
