@@ -534,7 +534,7 @@ uint32_t slabby_abi_version(void);
 /*
  * slabby_instance_id: a value unique to this loaded copy of the core, never 0.
  * Two bindings that get the same value share one core and may exchange handles and references; a second copy
- * (a static link, another soname) has another value. Survives fork. Cannot fail. Thread-safe.
+ * (a static link, another soname) has another value. Survives fork. Cannot fail. Thread-, signal- and fork-safe.
  */
 uint64_t slabby_instance_id(void);
 
@@ -676,7 +676,7 @@ slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_alloc
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
  * timeout_ns = 0 tries once. Above 0: NotSupported for now.
- * Returns as slabby_allocate, and Timeout. Thread-safe; not to be called from a signal handler.
+ * Returns as slabby_allocate, and Timeout, NotSupported. Thread-safe; not to be called from a signal handler.
  */
 slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
                                       uint64_t timeout_ns);
@@ -798,7 +798,7 @@ slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *ou
 
 /*
  * slabby_listener_destroy: cancels its tickets, releases what was granted and not taken, frees it; null is
- * accepted. NotSupported for now.
+ * accepted. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
  */
 slabby_status slabby_listener_destroy(slabby_listener *listener);
 

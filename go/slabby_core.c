@@ -38,7 +38,7 @@
 #define SLB_PUBLIC __attribute__((visibility("default")))
 #endif
 
-#define SLB_INLINE static inline __attribute__((always_inline))
+#define SLB_INLINE static inline __attribute__((always_inline, unused))
 #define SLB_COLD __attribute__((cold, noinline))
 #define slb_likely(x) __builtin_expect(!!(x), 1)
 #define slb_unlikely(x) __builtin_expect(!!(x), 0)
@@ -2097,6 +2097,23 @@ SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_statu
 
 #endif
 
+/* -------------------- observe/labels.h */
+/* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
+ * says which generation it belongs to, so the label of an earlier owner reads as 0. */
+#ifndef SLB_OBSERVE_LABELS_H
+#define SLB_OBSERVE_LABELS_H
+
+SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label);
+SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label);
+
+/* The label of a slab under a generation, 0 where none was set. */
+SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
+
+#endif
+
 /* -------------------- observe/latency.h */
 /*
  * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
@@ -2293,8 +2310,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
-    if (atomic_load_explicit(&pool->labels, memory_order_relaxed) != NULL)
-        out->label_bytes = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_label);
+    out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
 }
@@ -2551,23 +2567,6 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
 }
 
 /* -------------------- observe/labels.c */
-
-/* -------------------- observe/labels.h */
-/* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
- * says which generation it belongs to, so the label of an earlier owner reads as 0. */
-#ifndef SLB_OBSERVE_LABELS_H
-#define SLB_OBSERVE_LABELS_H
-
-SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label);
-SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label);
-
-/* The label of a slab under a generation, 0 where none was set. */
-SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
-
-#endif
 
 #define LABEL_WRITING (1ull << 63)
 

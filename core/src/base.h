@@ -30,7 +30,7 @@
 #define SLB_PUBLIC __attribute__((visibility("default")))
 #endif
 
-#define SLB_INLINE static inline __attribute__((always_inline))
+#define SLB_INLINE static inline __attribute__((always_inline, unused))
 #define SLB_COLD __attribute__((cold, noinline))
 #define slb_likely(x) __builtin_expect(!!(x), 1)
 #define slb_unlikely(x) __builtin_expect(!!(x), 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/counters.h"
 
+#include "observe/labels.h"
 #include "observe/latency.h"
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
@@ -169,8 +170,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
-    if (atomic_load_explicit(&pool->labels, memory_order_relaxed) != NULL)
-        out->label_bytes = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_label);
+    out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
 }
