@@ -23,6 +23,8 @@ from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 LIBRARY = "libslabby.so.0"
 CORE = "slabby.libslabby"
 INCLUDES = ["core/include", "python/src", "python/cffi_backend"]
+# Without debug information, which would name the directories of the build.
+COMMON_FLAGS = ["-O2", "-g0", "-fvisibility=hidden"]
 LIMITED_API = [("Py_LIMITED_API", "0x030B0000")]
 NO_COMPILER = (
     "slabby is partly written in C and no working C compiler was found ({found}). Install one, on Debian "
@@ -75,6 +77,10 @@ class Build(build_ext):
         return super().get_ext_filename(fullname)
 
     def build_extensions(self):
+        # The search paths of whoever built this Python have no place in a package.
+        self.compiler.linker_so = [
+            word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")
+        ]
         self.check_compiler()
         super().build_extensions()
 
@@ -102,17 +108,16 @@ class Build(build_ext):
             folder = os.path.dirname(self.get_ext_fullpath(CORE))
             ext.extra_objects = [os.path.join(folder, LIBRARY)]
             ext.extra_link_args = ["-Wl,-rpath,$ORIGIN"]
-        ext.extra_compile_args = ["-O2", "-fvisibility=hidden"]
+        ext.extra_compile_args = [*COMMON_FLAGS]
         super().build_extension(ext)
 
     def build_core(self, ext):
-        # Not self.compiler.link_shared_object's default flags alone: the name and the exported symbols
-        # are part of the interface.
+        # The name and the exported symbols are part of the interface.
         objects = self.compiler.compile(
             ext.sources,
             output_dir=self.build_temp,
             include_dirs=["core/include", "core/src"],
-            extra_postargs=["-std=c11", "-O2", "-g", "-pthread", "-fvisibility=hidden"],
+            extra_postargs=["-std=c11", "-pthread", *COMMON_FLAGS],
         )
         flags = [f"-Wl,-soname,{LIBRARY}", "-Wl,--version-script=core/slabby.map", "-pthread"]
         self.compiler.link_shared_object(

@@ -5,7 +5,7 @@
 #   python_artifacts makes the sdist, and the wheel from the sdist, in build/python/dist
 
 PYTHON_BUILD=$SLABBY_BUILD/python
-PYTHON_TESTS="pytest hypothesis numpy mypy"
+PYTHON_TESTS="pytest hypothesis numpy mypy auditwheel"
 
 # What the package is made of, as one number.
 python_inputs() {
@@ -32,7 +32,7 @@ python_env() {
     python_artifacts || return 1
     PYTHON=$PYTHON_BUILD/venv/bin/python
     export PYTHON
-    env_stamp="$SLABBY_ROOT $(cat "$PYTHON_BUILD/dist/.stamp")"
+    env_stamp="$SLABBY_ROOT $PYTHON_TESTS $(cat "$PYTHON_BUILD/dist/.stamp")"
     [ "$(cat "$PYTHON_BUILD/venv/.stamp" 2>/dev/null)" != "$env_stamp" ] || return 0
     say "installing the wheel into a clean environment, build/python/venv"
     rm -rf "$PYTHON_BUILD/venv"

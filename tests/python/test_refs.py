@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of a SlabRef: release, stale, foreign and forged references, blocks, ownership."""
+
+import pytest
+import slabby
+
+
+def test_release_is_refused_while_a_slice_looks(pool):
+    ref = pool.allocate()
+    view = memoryview(ref)
+    view[:5] = b"hello"
+    rest = view[1:]
+    # Releasing the first view is no proof: the slice shares its buffer.
+    view.release()
+    with pytest.raises(BufferError) as caught:
+        ref.release()
+    assert isinstance(caught.value, slabby.PinnedError)
+    assert bytes(rest[:4]) == b"ello"
+    del rest
+    ref.release()
+    with pytest.raises(slabby.DoubleDeallocationError):
+        ref.release()
+
+
+def test_a_ref_says_what_it_is(pool):
+    with pool.allocate() as ref:
+        assert (ref.size, len(ref), memoryview(ref).nbytes) == (4096, 4096, 4096)
+        assert ref.is_valid is True
+        assert 0 <= ref.id < 100
+        assert 0 < ref.ref < 2**64
+        assert ref.address % 64 == 0
+        assert ref.allocator is pool
+        assert repr(ref).startswith("<SlabRef test:")
+    assert ref.is_valid is False
+    assert repr(ref).endswith("released>")
+
+
+def test_a_view_is_the_memory(pool):
+    import ctypes
+
+    with pool.allocate() as ref:
+        memoryview(ref)[4090:] = b"sixsix"
+        assert ctypes.string_at(ref.address + 4090, 6) == b"sixsix"
+        with pytest.raises(IndexError):
+            memoryview(ref)[4096]
+
+
+def test_no_access_after_release(pool):
+    ref = pool.allocate()
+    ref.release()
+    for look in (
+        memoryview,
+        lambda r: r.address,
+        lambda r: r.label,
+        lambda r: setattr(r, "label", 1),
+    ):
+        with pytest.raises(slabby.UseAfterFreeError):
+            look(ref)
+
+
+def test_a_reissued_slab_does_not_revive_its_old_ref():
+    with slabby.Allocator(64, 1) as pool:
+        old = pool.allocate()
+        old.release()
+        with pool.allocate() as new:
+            assert old.id == new.id
+            assert not old.is_valid
+            with pytest.raises(slabby.DoubleDeallocationError):
+                old.release()
+            with pytest.raises(slabby.UseAfterFreeError):
+                memoryview(old)
+            assert new.is_valid
+
+
+def test_a_foreign_ref_is_refused(pool):
+    with slabby.Allocator(4096, 10) as other, other.allocate() as ref:
+        with pytest.raises(slabby.InvalidReferenceError):
+            pool.deallocate(ref)
+        with pytest.raises(slabby.InvalidReferenceError):
+            pool.from_ref(ref.ref)
+        assert ref.is_valid
+
+
+@pytest.mark.parametrize("value", [0, 1, 2**63, 2**64 - 1])
+def test_a_forged_ref_is_refused(pool, value):
+    with pytest.raises(slabby.SlabbyError):
+        pool.from_ref(value)
+
+
+@pytest.mark.parametrize("value", [-1, 2**64])
+def test_a_ref_beyond_64_bits_is_named(pool, value):
+    with pytest.raises(slabby.InvalidArgumentError, match=str(value)):
+        pool.from_ref(value)
+
+
+def test_deallocate_is_release(pool):
+    ref = pool.allocate()
+    pool.deallocate(ref)
+    assert not ref.is_valid
+    with pytest.raises(slabby.DoubleDeallocationError):
+        pool.deallocate(ref)
+    with pytest.raises(TypeError, match="SlabRef"):
+        pool.deallocate(ref.ref)
+
+
+def test_leaving_a_block_with_a_view_defers(pool):
+    with pool.allocate() as ref:
+        view = memoryview(ref)
+    assert not ref.is_valid
+    view[:2] = b"ok"
+    with pytest.raises(slabby.UseAfterFreeError):
+        memoryview(ref)
+    assert pool.stats().used_slabs == 1
+    view.release()
+    assert pool.stats().used_slabs == 0
+
+
+def test_release_deferred_waits_for_the_last_view(pool):
+    ref = pool.allocate()
+    first, second = memoryview(ref), memoryview(ref)
+    ref.release_deferred()
+    first.release()
+    assert pool.stats().used_slabs == 1
+    second.release()
+    assert pool.stats().used_slabs == 0
+    with pytest.raises(slabby.DoubleDeallocationError):
+        ref.release_deferred()
+
+
+def test_a_block_never_masks_the_bodys_exception(pool):
+    with pytest.raises(ZeroDivisionError), pool.allocate() as ref:
+        view = memoryview(ref)
+        raise ZeroDivisionError
+    view.release()
+
+
+def test_a_block_whose_slab_was_taken_away_says_so(pool):
+    with pytest.raises(slabby.DoubleDeallocationError), pool.allocate():
+        pool.reset()
+
+
+def test_a_failing_body_is_told_before_a_failing_release(pool, monkeypatch):
+    import sys
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: reported.append(report.exc_value))
+    with pytest.raises(ZeroDivisionError), pool.allocate():
+        pool.reset()
+        raise ZeroDivisionError
+    assert [type(error) for error in reported] == [slabby.DoubleDeallocationError]
+
+
+def test_releasing_inside_the_block_is_fine(pool):
+    with pool.allocate() as ref:
+        ref.release()
+    with pool.allocate() as ref:
+        pool.deallocate(ref)
+    with pool.allocate() as ref:
+        pool.deallocate_batch([ref])
+
+
+def test_labels(pool):
+    with pool.allocate() as ref:
+        assert ref.label == 0
+        ref.label = 2**64 - 1
+        assert ref.label == 2**64 - 1
+        for wrong in (-1, 2**64):
+            with pytest.raises(ValueError, match=str(wrong)):
+                ref.label = wrong
+        for wrong in ("x", 1.5, None):
+            with pytest.raises(TypeError):
+                ref.label = wrong
+        with pytest.raises(TypeError):
+            del ref.label
+        assert ref.label == 2**64 - 1
+
+
+def test_borrowed_and_owned(pool):
+    ref = pool.allocate()
+    borrowed = pool.from_ref(ref.ref)
+    assert borrowed.address == ref.address
+    del borrowed
+    assert ref.is_valid
+    value = ref.detach()
+    del ref
+    assert pool.stats().used_slabs == 1
+    owned = pool.from_ref(value, owned=True)
+    assert owned.is_valid
+    owned.release()
+
+
+def test_only_the_pool_makes_refs():
+    for kind in (slabby.SlabRef, slabby.FastSlab):
+        with pytest.raises(TypeError):
+            kind()
+        with pytest.raises(TypeError):
+            type("Child", (kind,), {})

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A user's program for mypy --strict: what the public API promises in types. It is also a test: pytest runs it."""
+
+from datetime import timedelta
+from typing import assert_type
+
+import slabby
+
+
+def test_types() -> None:
+    with slabby.Allocator(
+        4096, 10, name="typed", secure=True, circuit_breaker_timeout="30s"
+    ) as pool:
+        assert_type(pool, slabby.Allocator)
+        with pool.allocate() as ref:
+            assert_type(ref, slabby.SlabRef)
+            view: memoryview = memoryview(ref)
+            view.release()
+            assert_type(
+                (ref.ref, ref.id, ref.label, ref.address, ref.size), tuple[int, int, int, int, int]
+            )
+            assert_type(ref.is_valid, bool)
+        ref = pool.allocate(timeout=0.0)
+        pool.deallocate(ref)
+        pool.allocate(timedelta(0)).release()
+        assert_type(pool.allocate_batch(2), list[slabby.SlabRef])
+        pool.reset()
+        slab, number = pool.allocate_fast()
+        assert_type(slab, slabby.FastSlab)
+        pool.deallocate_fast(number)
+        stats = pool.stats()
+        assert_type(stats, slabby.Stats)
+        assert_type(stats.errors, dict[slabby.Status, int])
+        assert_type(stats.breaker_state, slabby.BreakerState)
+        assert_type(pool.memory().stride, int)
+        assert_type(pool.verify(), list[slabby.Finding])
+        assert_type(pool.handle(), tuple[int, int])
+        assert_type(slabby.Allocator.adopt(*pool.handle()), slabby.Allocator)
+        try:
+            pool.resize(20)
+        except slabby.SlabbyError as error:
+            assert_type(error.status, slabby.Status)
+            assert_type(error.option, str | None)
+    # Each of these must be an error: strict mypy complains about an ignore that ignores nothing.
+    refusals = (
+        lambda: slabby.Allocator(4096, 10, secur=True),  # type: ignore[call-arg]
+        lambda: slabby.Allocator(4096, 10, secure=3),  # type: ignore[arg-type]
+        lambda: slabby.Allocator(4096, 10, latency_tracking="often"),  # type: ignore[arg-type]
+        lambda: slabby.Allocator("4096", 10),  # type: ignore[arg-type]
+    )
+    for refusal in refusals:
+        try:
+            refusal()
+        except (TypeError, slabby.InvalidOptionError):
+            continue
+        raise AssertionError("a wrong call was accepted")
