@@ -177,7 +177,7 @@ static void hot_and_cold_are_told_apart(void **state)
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SHARDS, 2, &error), SLABBY_COLD_OPTION);
     assert_int_equal(error.status, SLABBY_COLD_OPTION);
     assert_non_null(strstr(error.text, "shards"));
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_NAME, 1, NULL), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_NAME, 1, NULL), SLABBY_COLD_OPTION);
     CHECK_STATUS(slabby_set_option(pool, 9999, 1, NULL), SLABBY_INVALID_OPTION);
     CHECK_STATUS(slabby_get_option(&value, pool, 9999), SLABBY_INVALID_OPTION);
     CHECK_STATUS(slabby_get_option(&value, pool, 0), SLABBY_INVALID_OPTION);

@@ -36,13 +36,14 @@ static int take_credits(struct credit_case *test, int64_t count)
 
 static void work_on_gate(struct credit_case *test)
 {
+    slabby_finding finding = {.struct_size = sizeof finding};
     uint64_t findings = 0;
 
     while (now_ns() < test->end_ns && !crew_complained()) {
         if (test->gate_work == GATE_CYCLED)
             slb_test_gate_cycle(test->pool);
-        else if (slabby_verify(NULL, &findings, test->pool, 0) != SLABBY_OK || findings)
-            complain("verify found %llu things", (unsigned long long)findings);
+        else if (slabby_verify(&finding, &findings, test->pool, 1) != SLABBY_OK || findings)
+            complain("verify found %llu things: %s", (unsigned long long)findings, finding.text);
         sched_yield();
     }
 }

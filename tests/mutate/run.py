@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Breaks the core on purpose, one mutation at a time, and expects the named test to notice.
+
+mutations.toml lists file, old text, new text and the test.  Each is applied to a copy of the tree
+under build/mutate, built there and run; a test that still passes is a test that guards nothing.
+
+    run.py [--list] [NAME ...]
+
+Exit status: 0 when every mutation was noticed, 1 when one survived, 2 when a mutation does not
+apply, does not compile, or its test fails before anything was broken.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = ROOT / "build" / "mutate"
+TREE = SCRATCH / "tree"
+BUILD = SCRATCH / "build"
+COPIED = ["CMakeLists.txt", "cmake", "core", "bindings/contract.toml", "tests/core", "tests/stress"]
+TEST_TIMEOUT_S = 240
+
+
+class Broken(Exception):
+    """The run itself is at fault, not the test: nothing can be concluded."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+    breaks: str
+
+
+def load() -> list[Mutation]:
+    with open(Path(__file__).with_name("mutations.toml"), "rb") as source:
+        return [Mutation(**entry) for entry in tomllib.load(source)["mutation"]]
+
+
+def copy_tree() -> None:
+    shutil.rmtree(TREE, ignore_errors=True)
+    for name in COPIED:
+        source, target = ROOT / name, TREE / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy2(source, target)
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def configure() -> None:
+    result = run(["cmake", "-S", str(TREE), "-B", str(BUILD), "-DCMAKE_BUILD_TYPE=Release",
+                  "-DSLABBY_BUILD_TESTS=ON"])
+    if result.returncode:
+        raise Broken(f"cmake refused the copy:\n{result.stdout}{result.stderr}")
+
+
+def build(test: str) -> None:
+    result = run(["cmake", "--build", str(BUILD), "--parallel", "2", "--target", test])
+    if result.returncode:
+        raise Broken(f"the build of {test} failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+
+
+def program_of(test: str) -> Path:
+    found = [path for path in BUILD.rglob(test) if path.is_file() and os.access(path, os.X_OK)]
+    if len(found) != 1:
+        raise Broken(f"{len(found)} programs are called {test}")
+    return found[0]
+
+
+def verdict(test: str) -> str:
+    """'passed', or how the test noticed."""
+    try:
+        result = subprocess.run([str(program_of(test))], capture_output=True, text=True,
+                                errors="replace", check=False, timeout=TEST_TIMEOUT_S,
+                                cwd=SCRATCH)
+    except subprocess.TimeoutExpired:
+        return f"hung for {TEST_TIMEOUT_S} s"
+    if result.returncode == 0:
+        return "passed"
+    if result.returncode < 0:
+        return f"died of signal {-result.returncode}"
+    failed = [line for line in result.stderr.splitlines() + result.stdout.splitlines()
+              if "FAILED" in line or "differs:" in line]
+    return failed[0].strip() if failed else f"exit status {result.returncode}"
+
+
+def check_baseline(tests: list[str]) -> None:
+    for test in tests:
+        build(test)
+        found = verdict(test)
+        if found != "passed":
+            raise Broken(f"{test} fails on the sound core: {found}")
+        print(f"sound     {test}")
+
+
+def try_mutation(mutation: Mutation) -> bool:
+    path = TREE / mutation.file
+    sound = path.read_text(encoding="utf-8")
+    if sound.count(mutation.old) != 1:
+        raise Broken(f"{mutation.name}: {mutation.file} holds the old text "
+                     f"{sound.count(mutation.old)} times, not once:\n{mutation.old}")
+    path.write_text(sound.replace(mutation.old, mutation.new), encoding="utf-8")
+    try:
+        started = time.monotonic()
+        build(mutation.test)
+        found = verdict(mutation.test)
+        seconds = time.monotonic() - started
+    finally:
+        path.write_text(sound, encoding="utf-8")
+    noticed = found != "passed"
+    print(f"{'noticed ' if noticed else 'SURVIVED'}  {mutation.name} ({seconds:.0f} s): "
+          f"{mutation.test}: {found}", flush=True)
+    return noticed
+
+
+def choose(mutations: list[Mutation], names: list[str]) -> list[Mutation]:
+    unknown = set(names) - {mutation.name for mutation in mutations}
+    if unknown:
+        raise Broken(f"no such mutation: {', '.join(sorted(unknown))}; see --list")
+    return [mutation for mutation in mutations if not names or mutation.name in names]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Break the core on purpose; the tests must notice.")
+    parser.add_argument("names", nargs="*", help="mutations to try; all when none is named")
+    parser.add_argument("--list", action="store_true", help="name the mutations and stop")
+    arguments = parser.parse_args()
+    try:
+        chosen = choose(load(), arguments.names)
+        if arguments.list:
+            for mutation in chosen:
+                print(f"{mutation.name:28} {mutation.test:18} {mutation.breaks}")
+            return 0
+        copy_tree()
+        configure()
+        check_baseline(sorted({mutation.test for mutation in chosen}))
+        survivors = [mutation.name for mutation in chosen if not try_mutation(mutation)]
+    except Broken as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutations noticed")
+    if survivors:
+        print(f"survived: {', '.join(survivors)}", file=sys.stderr)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
