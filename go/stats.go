@@ -91,6 +91,25 @@ func lastGCPause() time.Duration {
 	return gc.Pause[0]
 }
 
+// StatsJSON is Stats as the core's own JSON object, the same in every language.
+func (p *Slabby) StatsJSON() (string, error) {
+	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_stats_json(b, c, l, p.c())
+	})
+	runtime.KeepAlive(p)
+	return text, err
+}
+
+// HealthJSON is Health as the core's own JSON object. Not available yet: the error is
+// ErrNotSupported.
+func (p *Slabby) HealthJSON() (string, error) {
+	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_health_json(b, c, l, p.c())
+	})
+	runtime.KeepAlive(p)
+	return text, err
+}
+
 // ErrorCounts counts refused calls by status.
 type ErrorCounts map[Status]uint64
 

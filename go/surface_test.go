@@ -6,8 +6,12 @@ package slabby_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"math"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -219,6 +223,49 @@ func TestMemoryTrimReclaim(t *testing.T) {
 	if back, err := pool.Reclaim(); back != 0 || err != nil {
 		t.Errorf("Reclaim of a sound pool: %d, %v", back, err)
 	}
+}
+
+// Go's JSON of the statistics has the core's keys, words and values.
+func TestStatsAsJSON(t *testing.T) {
+	pool := newPool(t, 64, 4)
+	ref := mustAllocate(t, pool)
+	mustRelease(t, ref)
+	wantError(t, "Release", ref.Release(), slabby.ErrDoubleDeallocation)
+	text, err := json.Marshal(pool.Stats())
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := pool.StatsJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours, theirs map[string]any
+	if err := json.Unmarshal(text, &ours); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if err := json.Unmarshal([]byte(core), &theirs); err != nil {
+		t.Fatalf("%v: %s", err, core)
+	}
+	if len(ours) != len(theirs) {
+		t.Errorf("%d keys, the core has %d", len(ours), len(theirs))
+	}
+	for key, value := range theirs {
+		if counts, ok := value.(map[string]any); ok {
+			maps.DeleteFunc(counts, func(_ string, count any) bool { return count == 0.0 })
+		}
+		if !sameNumber(ours[key], value) && !reflect.DeepEqual(ours[key], value) {
+			t.Errorf("%s is %v, the core says %v", key, ours[key], value)
+		}
+	}
+	_, err = pool.HealthJSON()
+	wantError(t, "HealthJSON", err, slabby.ErrNotSupported)
+}
+
+// The core prints ratios with fewer digits than Go.
+func sameNumber(ours, theirs any) bool {
+	a, isNumber := ours.(float64)
+	b, isNumberToo := theirs.(float64)
+	return isNumber && isNumberToo && math.Abs(a-b) <= 1e-5*max(1, math.Abs(a))
 }
 
 // Two faces of one pool: a reference passes as a number, and one Close ends it for both.

@@ -74,7 +74,7 @@ func run(s settings, files []*file, unreadableDirectories int) error {
 		return err
 	}
 	if s.statsJSON != "" {
-		if err := writeStats(s.statsJSON, result, pool.Stats()); err != nil {
+		if err := writeStats(s.statsJSON, result, pool); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,11 @@ func reportUnreadable(files []*file) (unreadable int) {
 	return unreadable
 }
 
-func writeStats(output string, result totals, stats *slabby.AllocatorStats) error {
+func writeStats(output string, result totals, pool *slabby.Slabby) error {
+	stats, err := pool.StatsJSON()
+	if err != nil {
+		return err
+	}
 	text, err := json.Marshal(map[string]any{
 		"face":       "go",
 		"files":      result.files,
@@ -49,7 +53,7 @@ func writeStats(output string, result totals, stats *slabby.AllocatorStats) erro
 		"bytes":      result.bytes,
 		"seconds":    result.seconds,
 		"waits":      result.waits,
-		"stats":      stats,
+		"stats":      json.RawMessage(stats),
 	})
 	if err != nil {
 		return err
