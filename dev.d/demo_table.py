@@ -78,7 +78,8 @@ def stats_rows(
             rows.extend(error_rows(statistics))
             continue
         unit = field.get("unit", "")
-        cells = [readable(stats[field["name"]], unit) for stats in statistics]
+        number = float if field["type"] == "f64" else lambda value: value
+        cells = [readable(number(stats[field["name"]]), unit) for stats in statistics]
         rows.append([field["name"], *cells, unit])
     return rows
 

@@ -19,6 +19,8 @@ if [ -z "${HOME:-}" ]; then
     export HOME
 fi
 export PIP_CACHE_DIR="$SLABBY_CACHE/pip" PIP_DISABLE_PIP_VERSION_CHECK=1
+# pip asks rustc for its version, and rustup's rustc answers by writing its settings.
+export RUSTUP_HOME="$SLABBY_CACHE/rustup"
 export RUFF_CACHE_DIR="$SLABBY_CACHE/ruff" MYPY_CACHE_DIR="$SLABBY_CACHE/mypy"
 
 # The exit status by which a part says that it was skipped; skip() uses it.
@@ -172,6 +174,15 @@ venv_install() {
 
 # need_go: a Go of 1.24 or later on PATH, with all that it writes inside the checkout.
 need_go() {
+    # Go keeps its own counters under the configuration directory; the user's settings stay in force.
+    GOENV=${GOENV:-${XDG_CONFIG_HOME:-$HOME/.config}/go/env}
+    XDG_CONFIG_HOME=$SLABBY_CACHE/config
+    GOPATH=$SLABBY_CACHE/go
+    GOMODCACHE=$GOPATH/mod
+    GOCACHE=$SLABBY_CACHE/go-build
+    GOTOOLCHAIN=local
+    case " ${GOFLAGS:-} " in *" -modcacherw "*) ;; *) GOFLAGS="${GOFLAGS:+$GOFLAGS }-modcacherw" ;; esac
+    export GOENV XDG_CONFIG_HOME GOPATH GOMODCACHE GOCACHE GOFLAGS GOTOOLCHAIN
     need_go_found || {
         newer=$(newest_debian_go)
         [ -z "$newer" ] || need_packages "$newer"
@@ -180,19 +191,11 @@ need_go() {
             fail "needed: Go 1.24 or later on PATH (found: $(go version 2>/dev/null || echo none));" \
                 "install it from https://go.dev/dl/ and run this again"
     }
-    # Go keeps its own counters under the configuration directory; the user's settings stay in force.
-    GOENV=${GOENV:-${XDG_CONFIG_HOME:-$HOME/.config}/go/env}
-    XDG_CONFIG_HOME=$SLABBY_CACHE/config
-    GOPATH=$SLABBY_CACHE/go
-    GOMODCACHE=$GOPATH/mod
-    GOCACHE=$SLABBY_CACHE/go-build
-    GOFLAGS="${GOFLAGS:-} -modcacherw"
-    GOTOOLCHAIN=local
-    export PATH GOENV XDG_CONFIG_HOME GOPATH GOMODCACHE GOCACHE GOFLAGS GOTOOLCHAIN
+    export PATH
 }
 
 need_go_found() {
-    version=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || return 1
+    version=$(go env GOVERSION 2>/dev/null) || return 1
     minor=$(printf '%s\n' "$version" | sed -n 's/^go1\.\([0-9][0-9]*\).*/\1/p')
     [ "${minor:-0}" -ge 24 ]
 }
