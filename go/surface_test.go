@@ -66,8 +66,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 func TestOptionsTakeEffect(t *testing.T) {
 	pool := newPool(t, 100, 64, slabby.WithShards(1), slabby.WithShards(3),
 		slabby.WithAlignment(256), slabby.WithPCPUCache(false), slabby.WithSecure(),
-		slabby.WithHeapFallback(), slabby.WithHeapFallbackLimit(7),
-		slabby.WithText("prefault", "on"),
+		slabby.WithLatencyTracking(slabby.LatencyTrackingAll), slabby.WithHeapFallback(),
+		slabby.WithHeapFallbackLimit(7), slabby.WithText("prefault", "on"),
 		slabby.WithCPUCacheBackend(slabby.CPUCacheBackendPortable), slabby.WithName("orders"))
 	for option, want := range map[slabby.OptionID]int64{
 		slabby.OptionShards:            4,
@@ -75,6 +75,7 @@ func TestOptionsTakeEffect(t *testing.T) {
 		slabby.OptionPerCPUCache:       0,
 		slabby.OptionCPUCacheBackend:   int64(slabby.CPUCacheBackendPortable),
 		slabby.OptionSecure:            1,
+		slabby.OptionLatencyTracking:   int64(slabby.LatencyTrackingAll),
 		slabby.OptionHeapFallback:      1,
 		slabby.OptionHeapFallbackLimit: 7,
 		slabby.OptionPrefault:          1,
