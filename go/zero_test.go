@@ -13,62 +13,13 @@ import (
 // No operation on the way of a slab, nor its refusal, allocates on Go's heap.
 func TestZeroAllocations(t *testing.T) {
 	pool := newPool(t, 4096, 64)
-	full := newPool(t, 64, 1)
-	held := mustAllocate(t, full)
-	stale := mustAllocate(t, pool)
-	mustRelease(t, stale)
-	batch := make([]slabby.SlabRef, 16)
-	journeys := map[string]func() error{
-		"Allocate, GetBytes, Release": func() error {
-			ref, err := pool.Allocate()
-			if err != nil {
-				return err
-			}
-			ref.GetBytes()[0] = 1
-			return ref.Release()
-		},
-		"AllocateFast, DeallocateFast": func() error {
-			data, id, err := pool.AllocateFast()
-			if err != nil {
-				return err
-			}
-			data[0] = 1
-			return pool.DeallocateFast(id)
-		},
-		"pins and looks": func() error {
-			ref, err := pool.Allocate()
-			if err != nil {
-				return err
-			}
-			if err := ref.Pin(); err != nil {
-				return err
-			}
-			if !ref.IsValid() || ref.ID() < 0 {
-				return slabby.ErrInvalidReference
-			}
-			if err := ref.Unpin(); err != nil {
-				return err
-			}
-			return pool.Deallocate(ref)
-		},
-		"refusals": func() error {
-			if _, err := full.Allocate(); err != slabby.ErrOutOfMemory {
-				return slabby.ErrInvalidArgument
-			}
-			if err := stale.Release(); err != slabby.ErrDoubleDeallocation {
-				return slabby.ErrInvalidArgument
-			}
-			return nil
-		},
-		"AllocateBatch, DeallocateBatch": func() error {
-			if err := pool.AllocateBatch(batch); err != nil {
-				return err
-			}
-			_, err := pool.DeallocateBatch(batch)
-			return err
-		},
-	}
-	for name, journey := range journeys {
+	for name, journey := range map[string]func() error{
+		"Allocate, GetBytes, Release":    func() error { return useReference(pool) },
+		"AllocateFast, DeallocateFast":   func() error { return useFast(pool) },
+		"pins and looks":                 func() error { return pinAndLook(pool) },
+		"refusals":                       refusals(t),
+		"AllocateBatch, DeallocateBatch": batches(pool),
+	} {
 		var failed error
 		count := testing.AllocsPerRun(200, func() {
 			if err := journey(); err != nil {
@@ -83,19 +34,76 @@ func TestZeroAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations a run, want 0", name, count)
 		}
 	}
-	mustRelease(t, held)
+}
+
+func useReference(pool *slabby.Slabby) error {
+	ref, err := pool.Allocate()
+	if err != nil {
+		return err
+	}
+	ref.GetBytes()[0] = 1
+	return ref.Release()
+}
+
+func useFast(pool *slabby.Slabby) error {
+	data, id, err := pool.AllocateFast()
+	if err != nil {
+		return err
+	}
+	data[0] = 1
+	return pool.DeallocateFast(id)
+}
+
+func pinAndLook(pool *slabby.Slabby) error {
+	ref, err := pool.Allocate()
+	if err != nil {
+		return err
+	}
+	if err := ref.Pin(); err != nil {
+		return err
+	}
+	if !ref.IsValid() || ref.ID() < 0 {
+		return slabby.ErrInvalidReference
+	}
+	if err := ref.Unpin(); err != nil {
+		return err
+	}
+	return pool.Deallocate(ref)
+}
+
+func refusals(t *testing.T) func() error {
+	full := newPool(t, 64, 1)
+	stale := mustAllocate(t, full)
+	mustRelease(t, stale)
+	held := mustAllocate(t, full)
+	t.Cleanup(func() { mustRelease(t, held) })
+	return func() error {
+		if _, err := full.Allocate(); err != slabby.ErrOutOfMemory {
+			return err
+		}
+		if err := stale.Release(); err != slabby.ErrDoubleDeallocation {
+			return err
+		}
+		return nil
+	}
+}
+
+func batches(pool *slabby.Slabby) func() error {
+	batch := make([]slabby.SlabRef, 16)
+	return func() error {
+		if err := pool.AllocateBatch(batch); err != nil {
+			return err
+		}
+		_, err := pool.DeallocateBatch(batch)
+		return err
+	}
 }
 
 func BenchmarkAllocateGetBytesRelease(b *testing.B) {
 	pool := newPool(b, 4096, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		ref, err := pool.Allocate()
-		if err != nil {
-			b.Fatal(err)
-		}
-		ref.GetBytes()[0] = 1
-		if err := ref.Release(); err != nil {
+		if err := useReference(pool); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -105,12 +113,7 @@ func BenchmarkAllocateFast(b *testing.B) {
 	pool := newPool(b, 4096, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		data, id, err := pool.AllocateFast()
-		if err != nil {
-			b.Fatal(err)
-		}
-		data[0] = 1
-		if err := pool.DeallocateFast(id); err != nil {
+		if err := useFast(pool); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -121,13 +124,7 @@ func BenchmarkParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			ref, err := pool.Allocate()
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			ref.GetBytes()[0] = 1
-			if err := ref.Release(); err != nil {
+			if err := useReference(pool); err != nil {
 				b.Error(err)
 				return
 			}
