@@ -5,6 +5,7 @@
 package slabby_test
 
 import (
+	"fmt"
 	"testing"
 
 	slabby "github.com/slabby/slabby/go"
@@ -79,10 +80,10 @@ func refusals(t *testing.T) func() error {
 	t.Cleanup(func() { mustRelease(t, held) })
 	return func() error {
 		if _, err := full.Allocate(); err != slabby.ErrOutOfMemory {
-			return err
+			return fmt.Errorf("Allocate of an exhausted pool: %v", err)
 		}
 		if err := stale.Release(); err != slabby.ErrDoubleDeallocation {
-			return err
+			return fmt.Errorf("Release of a stale reference: %v", err)
 		}
 		return nil
 	}
