@@ -210,9 +210,10 @@ newest_debian_go() {
         done
 }
 
-# build_c PRESET [TARGET...]: configures and builds a preset of CMakePresets.json in build/PRESET.
+# build_c PRESET [TARGET...]: configures and builds a preset of CMakePresets.json, tests included, in build/PRESET.
 build_c() {
     need_c
+    need_packages libcmocka-dev:@cmocka
     preset=$1
     shift
     say "building the core ($preset)"
