@@ -20,32 +20,30 @@ static PyObject *new_reference_or_null(PyObject *object) {
 }
 
 /* _attach(table, handle, allocate, allocate_fast, argument, native): takes over one owner's share of the
- * handle, on success only. */
+ * handle, also when it fails. */
 static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
     Pool *pool = (Pool *)self;
     unsigned long long table, handle;
-    slabby_status status;
+    const struct slabby_core_table *core;
     PyObject *allocate, *allocate_fast, *argument, *native;
 
     if (!PyArg_ParseTuple(arguments, "KKOOOO", &table, &handle, &allocate, &allocate_fast, &argument,
                           &native))
         return NULL;
+    core = (const struct slabby_core_table *)(uintptr_t)table;
     if (pool->core != NULL) {
+        (void)core->abandon((slabby_allocator *)(uintptr_t)handle);
         PyErr_SetString(PyExc_RuntimeError, "this Allocator holds a pool already; make another Allocator");
         return NULL;
     }
+    pool->core = core;
     pool->cell.allocator = (slabby_allocator *)(uintptr_t)handle;
-    pool->core = (const struct slabby_core_table *)(uintptr_t)table;
-    status = pool->core->size(&pool->slab_size, pool->cell.allocator);
-    if (status != SLABBY_OK) {
-        raise_status(pool, 0, status);
-        pool->core = NULL;
-        return NULL;
-    }
     pool->allocate = Py_NewRef(allocate);
     pool->allocate_fast = Py_NewRef(allocate_fast);
     pool->argument = new_reference_or_null(argument);
     pool->native = new_reference_or_null(native);
+    /* A handle that was just made has a size. */
+    (void)core->size(&pool->slab_size, pool->cell.allocator);
     Py_RETURN_NONE;
 }
 

@@ -229,6 +229,21 @@ def test_installed_into_a_clean_environment(clean, tmp_path, pattern):
     assert left == []
 
 
+@pytest.mark.skipif(not FULL, reason="downloads; ./dev test --full runs it")
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_one_binary_on_each_python(tmp_path, minor):
+    python = shutil.which(f"python3.{minor}")
+    if python is None or run(python, "-c", "import ensurepip, venv").returncode != 0:
+        pytest.skip(f"no python3.{minor} on PATH")
+    succeed(python, "-m", "venv", tmp_path / "later")
+    later = tmp_path / "later/bin/python"
+    succeed(later, "-m", "pip", "install", only("*.whl"), "pytest", "hypothesis", "numpy")
+    tests = (ROOT / "tests/python", "--ignore", ROOT / "tests/python/packaging")
+    for backend in ("cffi", "swig"):
+        command = (later, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+        succeed(*command, *tests, cwd=tmp_path, env={"SLABBY_BACKEND": backend})
+
+
 @pytest.mark.skipif(not FULL, reason="downloads and builds; ./dev test --full runs it")
 def test_editable_installation(clean, source_tree, tmp_path):
     succeed(clean, "-m", "pip", "install", "--editable", source_tree)

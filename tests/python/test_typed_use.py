@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A user's program for mypy --strict: what the public API promises in types. It is also a test: pytest runs it."""
+"""A user's program for mypy --strict: what the public API promises in types."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import assert_type
 
@@ -23,8 +24,9 @@ def test_types() -> None:
         ref = pool.allocate(timeout=0.0)
         pool.deallocate(ref)
         pool.allocate(timedelta(0)).release()
-        assert_type(pool.allocate_batch(2), list[slabby.SlabRef])
-        pool.reset()
+        batch = pool.allocate_batch(2)
+        assert_type(batch, list[slabby.SlabRef])
+        assert_type(pool.deallocate_batch(batch), int)
         slab, number = pool.allocate_fast()
         assert_type(slab, slabby.FastSlab)
         pool.deallocate_fast(number)
@@ -42,7 +44,7 @@ def test_types() -> None:
             assert_type(error.status, slabby.Status)
             assert_type(error.option, str | None)
     # Each of these must be an error: strict mypy complains about an ignore that ignores nothing.
-    refusals = (
+    refusals: tuple[Callable[[], object], ...] = (
         lambda: slabby.Allocator(4096, 10, secur=True),  # type: ignore[call-arg]
         lambda: slabby.Allocator(4096, 10, secure=3),  # type: ignore[arg-type]
         lambda: slabby.Allocator(4096, 10, latency_tracking="often"),  # type: ignore[arg-type]
