@@ -128,6 +128,14 @@ SLB_PRIVATE bool slb_os_discard(void *address,
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 
+/* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers across
+ * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs mappings. */
+enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
+SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
+SLB_PRIVATE uint64_t slb_os_guard_limit(void);
+SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size);
+SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size);
+
 /* CPUs. slb_os_cpu() is where the caller runs now, or has run a moment ago; it may be any small number. */
 SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
 SLB_PRIVATE uint32_t slb_os_cpu(void);
@@ -338,6 +346,59 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
 
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return floor_ticks;
+}
+
+/* -------------------- os/linux_protect.c */
+/* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping; before, each
+ * guard splits a mapping in two, and the kernel limits their number. */
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
+
+/* The first guard decides: a kernel without guard regions, or locked memory, answers EINVAL. */
+SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
+    if (*probed != SLB_GUARD_PROTECT && madvise(address, size, MADV_GUARD_INSTALL) == 0) {
+        *probed = SLB_GUARD_REGION;
+        return true;
+    }
+    if (*probed == SLB_GUARD_REGION)
+        return false;
+    *probed = SLB_GUARD_PROTECT;
+    return mprotect(address, size, PROT_NONE) == 0;
+}
+
+/* Half of what the kernel allows, less a thousand for the rest of the process. */
+SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
+    char text[32] = {0};
+    int file = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    if (file >= 0) {
+        ssize_t length = read(file, text, sizeof text - 1);
+        (void)length;
+        close(file);
+    }
+    uint64_t most = strtoull(text, NULL, 10);
+    if (most == 0)
+        most = 65530;
+    return most > 4000 ? (most - 2000) / 2 : most / 4;
+}
+
+/* Pages are locked as they are touched, so that a large pool does not become resident at once. */
+SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
+    return syscall(SYS_mlock2, address, size, MLOCK_ONFAULT) == 0;
+}
+
+SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
+    return madvise(address, size, MADV_DONTDUMP) == 0;
 }
 
 /* -------------------- os/linux_rseq.c */
@@ -735,6 +796,28 @@ struct slb_depot_heads {
     _Atomic uint64_t used; /* nodes that have been used at least once */
 };
 
+/* reuse_delay: a queue of ids that wait, drawn in protect/reuse_delay.h. */
+struct slb_delay_cell {
+    _Atomic uint64_t turn;
+    _Atomic uint32_t id;
+};
+
+struct slb_delay {
+    struct slb_delay_cell *cells;
+    uint64_t mask;  /* cells - 1 */
+    uint64_t limit; /* slabs that wait before the oldest goes on; 0 means that there is no queue */
+    _Atomic uint64_t head, tail;
+};
+
+/* What was found overwritten, for slabby_explain; ref = 0: no report. */
+#define SLB_DAMAGE_REPORTS 8u
+
+struct slb_damage_report {
+    _Atomic uint64_t ref;
+    _Atomic int64_t offset;
+    _Atomic uint32_t bytes; /* expected << 8 | found */
+};
+
 /* The heap tier: pointers of slabs beyond capacity. */
 struct slb_heap {
     _Atomic(void *) *_Atomic table; /* mapped on first use, id - capacity -> slab */
@@ -779,7 +862,15 @@ enum slb_phase {
 };
 
 /* What release and allocate must do beyond the tiers; 0 keeps the hot path short. */
-enum slb_protection { SLB_PROTECT_SECURE = 1u << 0 };
+enum slb_protection {
+    SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
+    SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
+    SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
+    SLB_PROTECT_SHUFFLE = 1u << 3    /* slabs come in random order */
+};
+
+/* Protections that act when a slab is handed out. */
+#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE)
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
@@ -793,8 +884,9 @@ struct slabby_allocator {
     _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
     uint32_t capacity;
     union slb_cpu_cache_place *caches;
-    uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -814,6 +906,7 @@ struct slabby_allocator {
     struct slb_latency *latency; /* per CPU */
     struct slb_shard *shards;
     struct slb_depot depot;
+    struct slb_delay delay;
     struct slb_heap heap;
     uint32_t backend; /* enum slabby_cpu_cache_backend */
     _Atomic uint32_t *next;
@@ -825,6 +918,14 @@ struct slabby_allocator {
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
     _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
+    uint64_t guard_key;              /* bit_guard: secret of this pool */
+    uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;             /* bit_guard: pattern bytes after them */
+    _Atomic uint32_t corruption_policy;
+    _Atomic uint64_t damage_turn;
+    _Atomic uint64_t shuffle_turn;
+    struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
     _Atomic uint64_t peak_used;
     _Atomic uint64_t latency_max;      /* ticks */
     _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
@@ -832,11 +933,14 @@ struct slabby_allocator {
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
     struct slb_options options; /* effective values */
+    char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
+    uint64_t slab_range;
     char *slab_mapping;
     size_t slab_mapping_size;
     char *book_mapping;
     size_t book_mapping_size;
     uint64_t list_bytes, cache_bytes;
+    uint64_t guard_bytes; /* guard_pages: inside the slab range */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
@@ -893,6 +997,23 @@ SLB_INLINE slabby_status slb_pool_absence(const struct slabby_allocator *pool) {
 SLB_INLINE bool slb_pool_exists(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->phase, memory_order_acquire) != SLB_PHASE_NONE;
 }
+
+#endif
+
+/* -------------------- protect/shuffle.h */
+/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
+ * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
+ * pools without caches choose among a handful. */
+#ifndef SLB_PROTECT_SHUFFLE_H
+#define SLB_PROTECT_SHUFFLE_H
+
+#define SLB_SHUFFLE_AMONG 8u
+
+/* A number below `limit`, which must be above 0; not for secrets, but seeded by one. */
+SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit);
+
+/* Brings ids into random order, where the option is on. */
+SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 
 #endif
 
@@ -971,8 +1092,10 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
-#define SLB_RSEQ_INPUTS(pool)                                                                                \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->rseq_cpus), [caches] "m"((pool)->caches),             \
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+
+#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -1013,7 +1136,8 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "addq $0xffff, %%rdx\n\t"
                                               "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
                  : "rax", "rcx", "rdx", "memory", "cc"
                  : refused);
     *out_id = id;
@@ -1325,7 +1449,11 @@ SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_i
     uint32_t length = slb_header_length(header);
     bool taken = length != 0;
     if (taken) {
-        *out_id = cache->ids[length - 1];
+        uint32_t at = length - 1;
+        if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE))
+            at = slb_random_below(pool, length);
+        *out_id = cache->ids[at];
+        cache->ids[at] = cache->ids[length - 1];
         slb_portable_count(&cache->fast_taken, fast);
         header += SLB_CACHE_TAKE;
     }
@@ -1629,7 +1757,7 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
  * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, every shard head and bump, started }     with everything empty, started == finished.
+ *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }     with everything empty, started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
  * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
  * batch was in private hands in between either; the epoch was odd all along, so the caches were empty. At that moment
@@ -1664,6 +1792,31 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
 /* The unlock of slb_pool_settle itself, which looks for wishes on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
+
+#endif
+
+/* -------------------- protect/reuse_delay.h */
+/*
+ * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
+ * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
+ * emptied before OutOfMemory is answered.
+ *
+ * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
+ * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
+ * release and loaded with acquire, so the id and the zeroes travel with them.
+ */
+#ifndef SLB_PROTECT_REUSE_DELAY_H
+#define SLB_PROTECT_REUSE_DELAY_H
+
+/* Puts an id in; false where the queue is full. */
+SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
+
+/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
+ * is empty, or holds at most `keep`. */
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+
+/* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
 
 #endif
 
@@ -1811,7 +1964,7 @@ SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t chang
 /* ------------------------------------------------------------------------------------ the proof of emptiness */
 
 struct collect {
-    uint64_t finished, epoch, depot, started;
+    uint64_t finished, epoch, depot, delayed, started;
     uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
     bool empty;
 };
@@ -1823,6 +1976,9 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->epoch = atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst);
     out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
     out->empty = slb_stack_is_empty(out->depot);
+    out->delayed = 0;
+    if (pool->delay.limit != 0)
+        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
         uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
         uint64_t used = atomic_load_explicit(&pool->shards[shard].used, memory_order_seq_cst);
@@ -1838,7 +1994,7 @@ static bool collects_prove(const struct collect *first, const struct collect *se
     return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
            first->started == first->finished && second->started == second->finished &&
            first->started == second->started && first->depot == second->depot &&
-           first->shards == second->shards;
+           first->shards == second->shards && first->delayed == second->delayed;
 }
 
 /* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
@@ -1938,16 +2094,25 @@ static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
     return true;
 }
 
+static size_t heap_alignment(const struct slabby_allocator *pool) {
+    size_t alignment = (size_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    return alignment < sizeof(void *) ? sizeof(void *) : alignment;
+}
+
+/* Room before the user's first byte: for the front pattern of bit_guard, in whole alignment units. */
+static size_t heap_front(const struct slabby_allocator *pool) {
+    size_t alignment = heap_alignment(pool);
+    return (pool->guard_front + alignment - 1) / alignment * alignment;
+}
+
 static void *heap_memory(struct slabby_allocator *pool) {
-    size_t alignment = (size_t)pool->options.value[SLABBY_OPTION_ALIGNMENT - 1];
     void *memory = NULL;
-    if (alignment < sizeof(void *))
-        alignment = sizeof(void *);
-    if (posix_memalign(&memory, alignment, pool->slab_size) != 0)
+    size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
+    if (posix_memalign(&memory, heap_alignment(pool), size) != 0)
         return NULL;
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        memset(memory, 0, pool->slab_size);
-    return memory;
+        memset(memory, 0, size);
+    return (char *)memory + heap_front(pool);
 }
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -1973,7 +2138,8 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 /* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
-    free(atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel));
+    char *data = atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel);
+    free(data - heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);
@@ -2033,7 +2199,205 @@ SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
            atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire);
 }
 
-/* -------------------- protect/secure.c */
+/* -------------------- protect/bit_guard.c */
+
+/* -------------------- protect/bit_guard.h */
+/*
+ * bit_guard: a keyed pattern just before and just after the user's bytes, written when the slab is handed out and
+ * verified when it comes back.
+ *
+ *   ... | front pattern | user's slab_size bytes | back pattern | ...
+ *
+ * The pattern depends on a secret of the pool, the slab and its generation, so neither a copy of a neighbour's pattern
+ * nor that of an earlier owner passes. Every byte of it is compared: one flipped byte is found. What lies further off
+ * (an overflow by more than the back pattern) lands in the next slab's front pattern or bytes.
+ */
+#ifndef SLB_PROTECT_BIT_GUARD_H
+#define SLB_PROTECT_BIT_GUARD_H
+
+/* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
+struct slb_damage {
+    slabby_ref ref;
+    int64_t offset;
+    uint8_t expected, found;
+};
+
+#define SLB_GUARD_MINIMUM 8u
+#define SLB_GUARD_MAXIMUM 64u
+
+SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* False where a byte differs; out_damage is filled then, its ref included. */
+SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      struct slb_damage *out_damage);
+
+#endif
+
+/* -------------------- ref.h */
+/*
+ * References.
+ *
+ *    63        52 51                                  0
+ *   +------------+----------------------+--------------+
+ *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 4
+ *   +------------+----------------------+--------------+
+ *
+ * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
+ * tag and start away in one go and leaves the relative reference {generation of the slab's word, id}; what never was
+ * a reference of this pool comes out at or above its limit.
+ */
+#ifndef SLB_REF_H
+#define SLB_REF_H
+
+#define SLB_REF_TAG_SHIFT 52
+#define SLB_REF_VALUE_BITS 52
+
+SLB_INLINE slabby_ref slb_ref_make(const struct slabby_allocator *pool, uint64_t generation, uint32_t id) {
+    return pool->ref_bias + ((generation << pool->id_bits) | id);
+}
+
+SLB_INLINE uint64_t slb_ref_relative(const struct slabby_allocator *pool, slabby_ref ref) {
+    return ref - pool->ref_bias;
+}
+
+/* Splits a reference. False where it cannot be one of this pool: another tag, a generation out of range, an id out of
+ * range. The last generation of a slab is in range here; the hot path excludes it by ref_limit. */
+SLB_INLINE bool slb_ref_split(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                              uint32_t *out_id) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    *out_id = (uint32_t)(relative & pool->id_mask);
+    *out_generation = relative >> pool->id_bits;
+    return *out_generation < pool->generations &&
+           *out_id < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* Why a reference is refused: `stale` is the name of staleness for this kind of call. */
+SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale);
+
+/* Whether a reference names a live slab, and that slab's word. */
+SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
+                                  uint64_t *out_word) {
+    uint64_t generation;
+    if (slb_unlikely(!slb_ref_split(pool, ref, &generation, out_id)))
+        return false;
+    /* relaxed: whoever handed the reference over has ordered the slab's content as well */
+    *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
+    return slb_word_without_pins(*out_word) == slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
+}
+
+#endif
+
+#include <string.h>
+
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014): every input bit
+ * reaches every output bit. */
+static uint64_t guard_mix(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+static uint64_t guard_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    return guard_mix(pool->guard_key ^ guard_mix((generation << 20) + id + 1));
+}
+
+/* Eight pattern bytes; k numbers the words of front and back together. */
+static uint64_t guard_word(uint64_t seed, uint32_t k) {
+    return seed + k * 0x9E3779B97F4A7C15u;
+}
+
+static void write_pattern(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    for (uint32_t done = 0; done < size; done += 8) {
+        uint64_t word = guard_word(seed, first + done / 8);
+        memcpy(at + done, &word, size - done < 8 ? size - done : 8);
+    }
+}
+
+/* Offset of the first byte that differs, or size. */
+static uint32_t compare_pattern(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first,
+                                uint8_t *out_expected) {
+    for (uint32_t done = 0; done < size; done += 8) {
+        uint64_t word = guard_word(seed, first + done / 8);
+        uint32_t length = size - done < 8 ? size - done : 8;
+        if (memcmp(at + done, &word, length) == 0)
+            continue;
+        const unsigned char *bytes = (const unsigned char *)&word;
+        uint32_t k = 0;
+        while (at[done + k] == bytes[k])
+            k++;
+        *out_expected = bytes[k];
+        return done + k;
+    }
+    return size;
+}
+
+SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    unsigned char *data = slb_slab_data(pool, id);
+    uint64_t seed = guard_seed(pool, id, generation);
+    write_pattern(data - pool->guard_front, pool->guard_front, seed, 0);
+    write_pattern(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      struct slb_damage *out_damage) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    uint64_t seed = guard_seed(pool, id, generation);
+    const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
+    uint32_t bad = compare_pattern(front, pool->guard_front, seed, 0, &out_damage->expected);
+    if (bad < pool->guard_front) {
+        out_damage->offset = (int64_t)bad - pool->guard_front;
+        out_damage->found = front[bad];
+    } else {
+        bad = compare_pattern(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
+        if (bad == pool->guard_back)
+            return true;
+        out_damage->offset = (int64_t)pool->slab_size + bad;
+        out_damage->found = back[bad];
+    }
+    out_damage->ref = slb_ref_make(pool, generation, id);
+    return false;
+}
+
+/* -------------------- protect/protect.c */
+
+/* -------------------- protect/protect.h */
+/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
+#ifndef SLB_PROTECT_PROTECT_H
+#define SLB_PROTECT_PROTECT_H
+
+/* Before the word says live: the slab is still the allocating thread's alone. */
+SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
+
+SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE))
+        slb_protect_issue_slowly(pool, id);
+}
+
+/* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
+ * guard bytes were overwritten; out_kept then says whether the slab stays out of service. */
+SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                             bool *out_kept);
+
+#endif
+
+/* -------------------- protect/quarantine.h */
+/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
+ * corruption_policy kept out of service, put back, or the end of the process. */
+#ifndef SLB_PROTECT_QUARANTINE_H
+#define SLB_PROTECT_QUARANTINE_H
+
+/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
+ * service; its word then says quarantined. */
+SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                      const struct slb_damage *damage);
+
+/* The latest report about a reference. */
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
+
+/* Every quarantined slab back into service; answers how many, and acknowledges. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
+
+#endif
 
 /* -------------------- protect/secure.h */
 /* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
@@ -2053,6 +2417,222 @@ SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
 
 #endif
 
+SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD)
+        slb_bit_guard_write(pool, id, slb_word_generation(word));
+}
+
+/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
+SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                             bool *out_kept) {
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    struct slb_damage damage;
+    bool intact =
+        (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, &damage);
+    if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
+        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+    *out_kept = !intact && slb_corruption_found(pool, id, &damage);
+    return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
+}
+
+/* -------------------- protect/quarantine.c */
+
+/* -------------------- maintenance.h */
+/*
+ * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
+ * allocations wait outside, releases go on.
+ */
+#ifndef SLB_MAINTENANCE_H
+#define SLB_MAINTENANCE_H
+
+/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
+ * interrupted its own thread inside the core. */
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
+
+/* Whether no slow operation is under way, at some moment during the call. */
+SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
+
+/*
+ * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
+ * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
+ * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
+ * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
+ */
+#define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_PATIENCE_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
+
+/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
+
+#endif
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
+ * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
+static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
+    uint64_t turn = atomic_fetch_add_explicit(&pool->damage_turn, 1, memory_order_relaxed);
+    struct slb_damage_report *report = &pool->damage[turn % SLB_DAMAGE_REPORTS];
+    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
+    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
+    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
+                          memory_order_relaxed);
+    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
+}
+
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
+                                       struct slb_damage *out) {
+    for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
+        struct slb_damage_report *report = &pool->damage[i];
+        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
+            continue;
+        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
+        out->ref = ref;
+        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
+        out->expected = (uint8_t)(bytes >> 8);
+        out->found = (uint8_t)bytes;
+        return true;
+    }
+    return false;
+}
+
+static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
+    fprintf(stderr,
+            "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
+            ": expected 0x%02x, found 0x%02x "
+            "(corruption_policy = abort)\n",
+            pool->options.name, id, damage->offset, damage->expected, damage->found);
+    abort();
+}
+
+SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                               const struct slb_damage *damage) {
+    uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
+    slb_count(&pool->corruptions, 1);
+    slb_count(&pool->unacknowledged, 1);
+    remember(pool, damage);
+    if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
+        die_of_corruption(pool, id, damage);
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->capacity)
+        return false;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    slb_count(&pool->quarantined, 1);
+    /* release: whoever reclaims the slab sees it as we left it */
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
+    return true;
+}
+
+/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
+    uint64_t reclaimed = 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->capacity; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
+            !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
+                                                     word - SLABBY_SLAB_STATE_QUARANTINED,
+                                                     memory_order_acq_rel, memory_order_relaxed))
+            continue;
+        atomic_fetch_sub_explicit(&pool->quarantined, 1, memory_order_relaxed);
+        slb_shards_push(pool, slb_os_cpu(), id);
+        if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0)
+            slb_gate_note_free(pool, 1);
+        reclaimed++;
+    }
+    atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
+    slb_leave(stripe);
+    return reclaimed;
+}
+
+/* -------------------- protect/reuse_delay.c */
+
+#include <string.h>
+
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
+    uint64_t head = atomic_load_explicit(&pool->delay.head, memory_order_seq_cst);
+    uint64_t tail = atomic_load_explicit(&pool->delay.tail, memory_order_seq_cst);
+    *out_moves = head + tail;
+    return tail - head;
+}
+
+SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_delay *delay = &pool->delay;
+    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+    for (;;) {
+        struct slb_delay_cell *cell = &delay->cells[tail & delay->mask];
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        uint64_t wanted = tail & ~delay->mask; /* cells start at 0 in zero pages: turns count whole rounds */
+        if (turn == wanted) {
+            if (atomic_compare_exchange_weak_explicit(&delay->tail, &tail, tail + 1, memory_order_seq_cst,
+                                                      memory_order_relaxed)) {
+                atomic_store_explicit(&cell->id, id, memory_order_relaxed);
+                atomic_store_explicit(&cell->turn, wanted + 1, memory_order_release);
+                return true;
+            }
+        } else if (turn < wanted) {
+            return false; /* still full from the round before */
+        } else {
+            tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+        }
+    }
+}
+
+static bool delay_take(struct slb_delay *delay, uint64_t keep, uint32_t *out_id) {
+    uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+    for (;;) {
+        struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
+        uint64_t wanted = head & ~delay->mask;
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= keep)
+            return false;
+        if (turn == wanted + 1) {
+            uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+            if (atomic_compare_exchange_weak_explicit(&delay->head, &head, head + 1, memory_order_seq_cst,
+                                                      memory_order_relaxed)) {
+                *out_id = id;
+                atomic_store_explicit(&cell->turn, wanted + delay->mask + 1, memory_order_release);
+                return true;
+            }
+        } else if (turn <= wanted) {
+            return false; /* empty, or its pusher is still on the way */
+        } else {
+            head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+        }
+    }
+}
+
+/* Offset of the first byte that is not zero, or the slab size. */
+static uint64_t first_written(const unsigned char *data, uint64_t size) {
+    if (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0)
+        return size;
+    uint64_t offset = 0;
+    while (offset < size && data[offset] == 0)
+        offset++;
+    return offset;
+}
+
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
+    while (delay_take(&pool->delay, keep, out_id)) {
+        const unsigned char *data = slb_slab_data(pool, *out_id);
+        uint64_t offset = first_written(data, pool->slab_size);
+        if (offset == pool->slab_size)
+            return true;
+        uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
+        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = data[offset]};
+        damage.ref = slb_ref_make(pool, slb_word_generation(word) - 1, *out_id);
+        if (!slb_corruption_found(pool, *out_id, &damage))
+            return true;
+    }
+    return false;
+}
+
+/* -------------------- protect/secure.c */
+
 /* Under maintenance nobody takes a slab, so a free word stays free; a slab whose word says free but whose release is
  * still on its way was freed by a thread that may have read the flag before it was set, and is zeroed here as well:
  * zeroing twice is harmless. Slabs that were never used are zero already. */
@@ -2064,6 +2644,28 @@ SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool) {
         uint32_t state = slb_word_state(word);
         if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
             slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    }
+}
+
+/* -------------------- protect/shuffle.c */
+
+/* A counter through a 64-bit mixer, keyed with the pool's secret; the high half scaled to the limit. */
+SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
+    uint64_t x = atomic_fetch_add_explicit(&pool->shuffle_turn, 0x9E3779B97F4A7C15u, memory_order_relaxed);
+    x ^= pool->guard_key;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return (uint32_t)(((x >> 32) * limit) >> 32);
+}
+
+SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0)
+        return;
+    for (uint32_t i = count; i > 1; i--) {
+        uint32_t k = slb_random_below(pool, i);
+        uint32_t moved = ids[i - 1];
+        ids[i - 1] = ids[k];
+        ids[k] = moved;
     }
 }
 
@@ -2306,7 +2908,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->slab_bytes = pool->capacity * pool->slab_size;
     out->stride = pool->stride;
     out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes = 2 * slb_os_page_size();
+    out->guard_bytes = pool->slab_mapping_size - pool->slab_range + pool->guard_bytes;
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
@@ -2358,60 +2960,6 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
 SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
                              slabby_status status);
 SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref);
-
-#endif
-
-/* -------------------- ref.h */
-/*
- * References.
- *
- *    63        52 51                                  0
- *   +------------+----------------------+--------------+
- *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 4
- *   +------------+----------------------+--------------+
- *
- * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
- * tag and start away in one go and leaves the relative reference {generation of the slab's word, id}; what never was
- * a reference of this pool comes out at or above its limit.
- */
-#ifndef SLB_REF_H
-#define SLB_REF_H
-
-#define SLB_REF_TAG_SHIFT 52
-#define SLB_REF_VALUE_BITS 52
-
-SLB_INLINE slabby_ref slb_ref_make(const struct slabby_allocator *pool, uint64_t generation, uint32_t id) {
-    return pool->ref_bias + ((generation << pool->id_bits) | id);
-}
-
-SLB_INLINE uint64_t slb_ref_relative(const struct slabby_allocator *pool, slabby_ref ref) {
-    return ref - pool->ref_bias;
-}
-
-/* Splits a reference. False where it cannot be one of this pool: another tag, a generation out of range, an id out of
- * range. The last generation of a slab is in range here; the hot path excludes it by ref_limit. */
-SLB_INLINE bool slb_ref_split(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
-                              uint32_t *out_id) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    *out_id = (uint32_t)(relative & pool->id_mask);
-    *out_generation = relative >> pool->id_bits;
-    return *out_generation < pool->generations &&
-           *out_id < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-}
-
-/* Why a reference is refused: `stale` is the name of staleness for this kind of call. */
-SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale);
-
-/* Whether a reference names a live slab, and that slab's word. */
-SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
-                                  uint64_t *out_word) {
-    uint64_t generation;
-    if (slb_unlikely(!slb_ref_split(pool, ref, &generation, out_id)))
-        return false;
-    /* relaxed: whoever handed the reference over has ordered the slab's content as well */
-    *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-    return slb_word_without_pins(*out_word) == slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
-}
 
 #endif
 
@@ -2470,6 +3018,10 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", pool->capacity, pool->slab_size);
     if (ref != 0)
         explain_slab(text, pool, ref);
+    struct slb_damage damage;
+    if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
+        slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
+                     damage.offset, damage.found, damage.expected);
 }
 
 /* -------------------- observe/json.c */
@@ -2818,37 +3370,6 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 /* -------------------- observe/leaks.c */
 /* The cursor over outstanding slabs. */
 
-/* -------------------- maintenance.h */
-/*
- * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
- * allocations wait outside, releases go on.
- */
-#ifndef SLB_MAINTENANCE_H
-#define SLB_MAINTENANCE_H
-
-/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
- * interrupted its own thread inside the core. */
-SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
-
-/* Whether no slow operation is under way, at some moment during the call. */
-SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
-
-/*
- * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
- * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
- * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
- * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
- */
-#define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_PATIENCE_LONG 24000u /* a second */
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
-
-/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
-SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
-
-#endif
-
 #include <string.h>
 
 static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
@@ -2894,23 +3415,46 @@ struct check {
     uint32_t limit;
 };
 
-static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
-                   const char *what) {
+static void store(struct check *check, slabby_finding *finding) {
     if (check->count++ >= check->capacity)
         return;
     uint32_t stride = check->findings[0].struct_size;
     char *place = (char *)check->findings + (check->count - 1) * stride;
-    slabby_finding finding = {.kind = kind, .id = id, .expected = expected, .found = found};
+    memcpy(place, &stride, sizeof stride);
+    (void)slb_copy_out(place, finding, sizeof *finding);
+}
+
+static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
+    slabby_finding finding = {.kind = kind, .id = id};
     if (id < check->limit) {
         uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
         finding.state = (int32_t)slb_word_state(word);
         finding.ref = slb_ref_make(check->pool, slb_word_generation(word), id);
     }
+    return finding;
+}
+
+static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
+                   const char *what) {
+    slabby_finding finding = finding_about(check, kind, id);
+    finding.expected = expected;
+    finding.found = found;
     (void)snprintf(finding.text, sizeof finding.text,
                    "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected,
                    found);
-    memcpy(place, &stride, sizeof stride);
-    (void)slb_copy_out(place, &finding, sizeof finding);
+    store(check, &finding);
+}
+
+static void report_damage(struct check *check, uint32_t id, const struct slb_damage *damage) {
+    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GUARD_BYTES, id);
+    finding.offset = damage->offset;
+    finding.expected = damage->expected;
+    finding.found = damage->found;
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": the byte at offset %" PRId64 " of its %" PRIu64
+                   " was overwritten (expected 0x%02x, found 0x%02x)",
+                   id, damage->offset, check->pool->slab_size, damage->expected, damage->found);
+    store(check, &finding);
 }
 
 static void see_free(struct check *check, uint32_t id) {
@@ -2950,6 +3494,26 @@ static void walk_depot(struct check *check) {
     }
 }
 
+static void walk_delay(struct check *check) {
+    struct slb_delay *delay = &check->pool->delay;
+    uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
+    for (; head != tail && delay->limit != 0; head++)
+        see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
+}
+
+/* A live slab's patterns. The word is read again: a release that came in between has taken the slab away. */
+static void check_guard(struct check *check, uint32_t id, uint64_t word) {
+    struct slabby_allocator *pool = check->pool;
+    struct slb_damage damage;
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
+        slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
+        slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
+            slb_word_generation(word))
+        return;
+    report_damage(check, id, &damage);
+}
+
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
@@ -2961,6 +3525,8 @@ static void check_words(struct check *check) {
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+        if (slb_word_is_out(word))
+            check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
             report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
     }
@@ -2971,6 +3537,7 @@ static void run_checks(struct check *check) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         walk_stack(check, &pool->shards[shard].head);
     walk_stack(check, &pool->heap.head);
+    walk_delay(check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);
@@ -3071,6 +3638,15 @@ static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
     slb_count(&stripe->cache_out, count);
 }
 
+/* Pools without caches take one id at a time, unless a random one of several is asked for. */
+static uint32_t refill_size(struct slabby_allocator *pool) {
+    if (pool->cache_max != 0)
+        return pool->batch;
+    return atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE
+               ? SLB_SHUFFLE_AMONG
+               : 1;
+}
+
 static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
@@ -3080,11 +3656,14 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         count = pool->batch;
         *out_tier = SLB_TIER_DEPOT;
     } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, pool->cache_max == 0 ? 1 : pool->batch);
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, refill_size(pool));
         *out_tier = SLB_TIER_SHARD;
     }
+    if (count == 0 && pool->delay.limit != 0)
+        count = slb_delay_pop(pool, 0, ids);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
+        slb_shuffle(pool, ids, count);
         *out_id = ids[0];
         keep_batch(pool, stripe, &ids[1], count - 1);
         slb_cache_fold(pool);
@@ -3117,6 +3696,8 @@ static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe
         *out_tier = SLB_TIER_SHARD;
     else if (split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id))
+        *out_tier = SLB_TIER_SHARD;
     else
         return false;
     slb_gate_note_free(pool, -1);
@@ -3268,6 +3849,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         return status;
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
+        slb_protect_issue(pool, id);
         uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
         out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
         if (out_datas != NULL)
@@ -3289,6 +3871,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
  * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
  * set.
  *
+ * With bit_guard, one pattern before and one after the user's bytes inside each stride; first_byte is where the user's
+ * begin:
+ *
+ *   | front pattern | user's bytes | back pattern, to the end of the stride |
+ *
+ * With guard_pages, each stride ends with an inaccessible page that the user's last byte touches:
+ *
+ *   | slack | front pattern | user's bytes | guard page |
+ *
  * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
  * many slabs compete for the same set:
  *
@@ -3298,11 +3889,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
 #define SLB_LAYOUT_H
 
 struct slb_layout {
-    uint64_t slab_size, stride;
+    uint64_t slab_size, stride, first_byte;
+    uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
+    uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
-    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids; /* offsets */
+    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids,
+        delay; /* offsets */
+    uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t capacity, heap_limit, id_bits;
     uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
@@ -3310,9 +3905,9 @@ struct slb_layout {
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
-/* Every limit, and every total checked for overflow. */
+/* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
-                                             const struct slb_options *options, slabby_error *error);
+                                             struct slb_options *options, slabby_error *error);
 
 /* The limits alone, before options that depend on the capacity are resolved. */
 SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error);
@@ -3345,11 +3940,63 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
     return SLABBY_OK;
 }
 
-static uint64_t layout_stride(uint64_t slab_size, uint64_t alignment) {
-    uint64_t stride = layout_round_up(slab_size, alignment);
+static uint64_t layout_max(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* The first lines of neighbouring slabs must not fall into the same cache set. */
+static uint64_t layout_colour(uint64_t stride, uint64_t alignment) {
     if (stride % 512 == 0 && alignment < 512)
-        stride += alignment > 64 ? alignment : 64;
+        stride += layout_max(alignment, 64);
     return stride;
+}
+
+static void layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_guard) {
+    if (!bit_guard) {
+        out->stride = layout_colour(layout_round_up(out->slab_size, alignment), alignment);
+        return;
+    }
+    out->first_byte = layout_round_up(SLB_GUARD_MINIMUM, alignment);
+    out->stride = layout_round_up(out->first_byte + out->slab_size + SLB_GUARD_MINIMUM, alignment);
+    out->stride = layout_colour(out->stride, alignment);
+    uint64_t back = out->stride - out->first_byte - out->slab_size;
+    out->guard_front = (uint32_t)(out->first_byte < SLB_GUARD_MAXIMUM ? out->first_byte : SLB_GUARD_MAXIMUM);
+    out->guard_back = (uint32_t)(back < SLB_GUARD_MAXIMUM ? back : SLB_GUARD_MAXIMUM);
+}
+
+/* User bytes end at the guard page. An alignment that the size does not allow leaves slack before the page, which is
+ * patterned; without guard_slack it was refused, or lowered where it was only the default. */
+static void layout_guarded(struct slb_layout *out, uint64_t alignment, bool bit_guard, bool slack) {
+    uint64_t page = slb_os_page_size();
+    uint64_t unit = layout_max(page, alignment);
+    uint64_t user = slack ? layout_round_up(out->slab_size, alignment) : out->slab_size;
+    uint64_t front = bit_guard ? layout_round_up(SLB_GUARD_MINIMUM, alignment) : 0;
+    uint64_t body = layout_round_up(front + user, unit);
+    out->first_byte = body - user;
+    out->guard_at = body;
+    out->stride = layout_round_up(body + page, unit);
+    out->guard_front = (uint32_t)(front < SLB_GUARD_MAXIMUM ? front : SLB_GUARD_MAXIMUM);
+    out->guard_back = (uint32_t)(user - out->slab_size);
+}
+
+/* The alignment that holds with guard pages, where every slab's end is fixed. */
+static slabby_status layout_alignment(struct slb_options *options, uint64_t slab_size, slabby_error *error) {
+    int64_t *alignment = &options->value[SLABBY_OPTION_ALIGNMENT - 1];
+    bool asked = (options->set >> (SLABBY_OPTION_ALIGNMENT - 1) & 1) != 0;
+    if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) || slb_option(options, SLABBY_OPTION_GUARD_SLACK))
+        return SLABBY_OK;
+    uint64_t largest = slab_size & -slab_size;
+    if (largest >= (uint64_t)*alignment)
+        return SLABBY_OK;
+    if (asked)
+        return slb_error_set(error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_ALIGNMENT, *alignment, 1,
+                             (int64_t)largest,
+                             "options alignment = %" PRId64 " and guard_pages: slabs of %" PRIu64
+                             " bytes that end at a page begin at multiples of %" PRIu64
+                             "; lower the alignment or set guard_slack",
+                             *alignment, slab_size, largest);
+    *alignment = (int64_t)largest;
+    return SLABBY_OK;
 }
 
 static uint32_t layout_id_bits(uint64_t ids) {
@@ -3372,6 +4019,14 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     out->depot_nodes = cache_max == 0 ? 0 : out->capacity / out->batch;
 }
 
+/* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
+static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
+    uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
+    while (cells < most)
+        cells *= 2;
+    return delay == 0 ? 0 : cells;
+}
+
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
@@ -3386,7 +4041,9 @@ static void layout_book(struct slb_layout *out) {
     out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
     out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
-    uint64_t end = out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
+    out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
+                                 SLB_CACHE_LINE);
+    uint64_t end = out->delay + out->delay_cells * sizeof(struct slb_delay_cell);
     out->book_mapping = layout_round_up(end, slb_os_page_size());
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
@@ -3395,17 +4052,25 @@ static void layout_book(struct slb_layout *out) {
 }
 
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
-                                             const struct slb_options *options, slabby_error *error) {
+                                             struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
+    slabby_status status = layout_alignment(options, slab_size, error);
     uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
+    uint64_t edge = layout_max(alignment, page);
+    bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
+    if (status != SLABBY_OK)
+        return status;
     memset(out, 0, sizeof *out);
     out->slab_size = slab_size;
     out->capacity = (uint32_t)capacity;
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
     out->id_bits = layout_id_bits(capacity + out->heap_limit);
     out->cpus = slb_os_cpu_count();
-    out->stride = layout_stride(slab_size, alignment);
+    if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
+        layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
+    else
+        layout_packed(out, alignment, bit_guard);
+    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), capacity);
     if (__builtin_mul_overflow(out->stride, capacity, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)capacity, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64
@@ -3481,6 +4146,131 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
     if (id < pool->capacity)
         id = pool->capacity;
     return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* -------------------- memory.c */
+
+/* -------------------- memory.h */
+/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
+ * locked, touched, kept out of core dumps. */
+#ifndef SLB_MEMORY_H
+#define SLB_MEMORY_H
+
+struct slb_memory {
+    char *slab_mapping, *slab_base, *book;
+};
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error);
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
+
+#endif
+
+#include <inttypes.h>
+#include <string.h>
+
+static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
+                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
+                         size, what);
+}
+
+/* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
+ * mappings left cannot even start a thread. */
+static slabby_status place_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+                                  slabby_error *error) {
+    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    for (uint64_t i = 0; i < layout->capacity; i++) {
+        char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
+        uint64_t size = layout->stride - layout->guard_at;
+        if (!slb_os_guard(guard, size, &way))
+            return refused_memory(error, size, "a guard page");
+        if (way == SLB_GUARD_PROTECT && layout->capacity > slb_os_guard_limit())
+            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->capacity,
+                                 1, (int64_t)slb_os_guard_limit(),
+                                 "guard_pages for %" PRIu32
+                                 " slabs would exceed the system's mappings; choose at most "
+                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
+                                 layout->capacity, slb_os_guard_limit());
+    }
+    return SLABBY_OK;
+}
+
+static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                const struct slb_options *options, slabby_error *error) {
+    int64_t wish = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
+    if (wish == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
+        wish == SLABBY_LOCK_MEMORY_BEST_EFFORT)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
+                         (int64_t)layout->slab_bytes, 0, 0,
+                         "the system refused to lock %" PRIu64
+                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
+                         layout->slab_bytes);
+}
+
+/* Populating a range that contains guards fails at the first one: slab by slab, then. */
+static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
+    if (layout->guard_at == 0)
+        return slb_os_populate(memory->slab_base, layout->slab_bytes);
+    for (uint64_t i = 0; i < layout->capacity; i++)
+        if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
+            return false;
+    return true;
+}
+
+/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
+static slabby_status dress_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                 const struct slb_options *options, slabby_error *error) {
+    slabby_status status = SLABBY_OK;
+    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
+        !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+                             "option huge_pages = on: this system offers none; leave it off");
+    if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
+                             "option no_dump = on: this system cannot keep memory out of core dumps");
+    if (layout->guard_at != 0)
+        status = place_guards(memory, layout, error);
+    if (status == SLABBY_OK)
+        status = lock_slabs(memory, layout, options, error);
+    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
+        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
+    return status;
+}
+
+/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
+static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
+                               const struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t edge = alignment > page ? alignment : page;
+    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
+    if (out->slab_mapping == NULL)
+        return refused_memory(error, layout->slab_mapping, "the slabs");
+    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
+    if (!slb_os_commit(out->slab_base, layout->slab_bytes))
+        return refused_memory(error, layout->slab_bytes, "the slabs");
+    return dress_slabs(out, layout, options, error);
+}
+
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
+    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
+    slb_os_unmap(memory->book, layout->book_mapping);
+}
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error) {
+    memset(out, 0, sizeof *out);
+    slabby_status status = map_slabs(out, layout, options, error);
+    if (status == SLABBY_OK) {
+        out->book = slb_os_map(layout->book_mapping);
+        if (out->book == NULL)
+            status = refused_memory(error, layout->book_mapping, "bookkeeping");
+    }
+    if (status != SLABBY_OK)
+        slb_memory_unmap(out, layout);
+    return status;
 }
 
 /* -------------------- options.c */
@@ -3792,8 +4582,15 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
             error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
+    bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
+    if (shuffle && *backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_error_set(
+            error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_SHUFFLE, 1, 0, 1,
+            "options shuffle and cpu_cache_backend = rseq cannot be had together: a restartable "
+            "sequence hands out the slab that came last; choose auto or portable");
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
-        *backend = slb_rseq_available() ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
+        *backend = slb_rseq_available() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ
+                                                    : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     return SLABBY_OK;
 }
 
@@ -3862,57 +4659,6 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
     return best;
 }
 
-/* ------------------------------------------------------------------------------------------------ memory */
-
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
-                         size, what);
-}
-
-struct memory {
-    char *slab_mapping, *slabs, *book;
-};
-
-static slabby_status map_slabs(struct memory *out, const struct slb_layout *layout,
-                               const struct slb_options *options, slabby_error *error) {
-    uint64_t page = slb_os_page_size();
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
-    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
-    if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs");
-    uintptr_t first = ((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge;
-    out->slabs = (char *)first;
-    if (!slb_os_commit(out->slabs, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs");
-    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) && !slb_os_huge_pages(out->slabs, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-                             "option huge_pages = on: this system offers none; leave it off");
-    if (slb_option(options, SLABBY_OPTION_PREFAULT) && !slb_os_populate(out->slabs, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
-    return SLABBY_OK;
-}
-
-static void unmap_memory(const struct memory *memory, const struct slb_layout *layout) {
-    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->book, layout->book_mapping);
-}
-
-static slabby_status map_memory(struct memory *out, const struct slb_layout *layout,
-                                const struct slb_options *options, slabby_error *error) {
-    memset(out, 0, sizeof *out);
-    slabby_status status = map_slabs(out, layout, options, error);
-    if (status == SLABBY_OK) {
-        out->book = slb_os_map(layout->book_mapping);
-        if (out->book == NULL)
-            status = refused_memory(error, layout->book_mapping, "bookkeeping");
-    }
-    if (status != SLABBY_OK)
-        unmap_memory(out, layout);
-    return status;
-}
-
 /* -------------------------------------------------------------------------------------------------- create */
 
 static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
@@ -3926,6 +4672,8 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->depot.next = (_Atomic uint32_t *)(void *)(book + layout->depot_next);
     pool->depot.ids = (uint32_t *)(void *)(book + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
+    pool->delay.cells = (struct slb_delay_cell *)(void *)(book + layout->delay);
+    pool->delay.mask = layout->delay_cells - 1;
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
     pool->cache_max = layout->cache_max;
@@ -3970,17 +4718,38 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->unacknowledged, 0);
+    memset(pool->damage, 0, sizeof pool->damage);
+    memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
 
+/* The inline path of allocate serves pools alone whose protections have nothing to do there. */
+static void arm_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+    uint32_t protect = 0;
+    protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
+    protect |=
+        pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
+    protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
+    protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
+    atomic_store(&pool->protect, protect);
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+}
+
 static void furnish_place(struct slabby_allocator *pool, const struct slb_layout *layout,
-                          const struct memory *memory, const struct slb_options *options) {
+                          const struct slb_memory *memory, const struct slb_options *options) {
     clear_place(pool);
     pool->options = *options;
-    pool->slabs = memory->slabs;
+    pool->slab_base = memory->slab_base;
+    pool->slab_range = layout->slab_bytes;
+    pool->slabs = memory->slab_base + layout->first_byte;
+    pool->guard_front = layout->guard_front;
+    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->capacity * (layout->stride - layout->guard_at);
+    pool->guard_back = layout->guard_back;
+    pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
     pool->book_mapping = memory->book;
@@ -3998,7 +4767,9 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
     atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
-    atomic_store(&pool->protect, slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u);
+    atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
+    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
+    arm_protections(pool, options);
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
@@ -4008,14 +4779,14 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
                                           slabby_error *error) {
     struct slb_options options = *asked;
     struct slb_layout layout;
-    struct memory memory;
+    struct slb_memory memory;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
         status = slb_layout_compute(&layout, slab_size, capacity, &options, error);
     if (status == SLABBY_OK)
-        status = map_memory(&memory, &layout, &options, error);
+        status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
     pthread_mutex_lock(&places_lock);
@@ -4024,7 +4795,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         furnish_place(pool, &layout, &memory, &options);
     pthread_mutex_unlock(&places_lock);
     if (pool == NULL) {
-        unmap_memory(&memory, &layout);
+        slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
@@ -4061,10 +4832,8 @@ static void tear_down(struct slabby_allocator *pool) {
 
 static void drain_closed(struct slabby_allocator *pool) {
     uint32_t open = SLB_PHASE_OPEN;
-    uint64_t usable = (uint64_t)pool->capacity * pool->stride;
-    usable = usable / slb_os_page_size() * slb_os_page_size();
     if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
-        (void)slb_os_discard(pool->slabs, usable);
+        (void)slb_os_discard(pool->slab_base, pool->slab_range);
 }
 
 static bool nobody_holds_anything(struct slabby_allocator *pool) {
@@ -4183,9 +4952,11 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
 #ifndef SLB_RELEASE_H
 #define SLB_RELEASE_H
 
-/* The word of the slab already says free under its next generation, and this thread alone knows it: does what the
- * protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id too. */
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, bool fast);
+/* The word of the slab already says free under the generation after `generation`, and this thread alone knows it: does
+ * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
+ * too. OK, or MemoryCorruption. */
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast);
 
 /* Everything that the hot path of slabby_release does not settle by itself. */
 SLB_PRIVATE slabby_status slb_release_slowly(struct slabby_allocator *pool, slabby_ref ref);
@@ -4222,13 +4993,24 @@ static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *str
     return taken && slb_cache_give(pool, id, fast);
 }
 
+/* Counts a release whose slab did not go through a CPU cache. */
+static void count_release(struct slb_stripe *stripe, bool fast) {
+    slb_count(&stripe->releases, 1);
+    slb_count(&stripe->fast_given, fast);
+}
+
+static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    slb_leave(stripe);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED))
+        slb_pool_settle(pool);
+}
+
 static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
     uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
     if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
         return;
     slb_shards_push(pool, slb_os_cpu(), id);
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
+    count_release(stripe, fast);
     if (gate != 0)
         slb_gate_note_free(pool, 1);
 }
@@ -4236,58 +5018,84 @@ static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe
 static SLB_COLD void give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     give_slowly(pool, stripe, id, fast);
-    slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED))
-        slb_pool_settle(pool);
+    leave_after_release(pool, stripe);
 }
 
-/* A slab that does not come back: counted, so that no capacity is lost silently. */
-static SLB_COLD void keep_out(struct slabby_allocator *pool, uint32_t id, bool fast) {
+static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
     struct slb_stripe *stripe = slb_enter(pool);
-    if (id >= pool->capacity) {
-        slb_count(&pool->heap_retired, 1);
-        slb_heap_give(pool, id, false);
-    } else {
-        slb_count(&pool->retired, 1);
+    slb_heap_give(pool, id, reusable);
+    slb_count(&pool->heap_retired, !reusable);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* A slab that does not come back: its generation is spent, or it is in quarantine. */
+static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
+ * are short, and it goes straight to the shards. */
+static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
+    uint32_t oldest = id;
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, pool->delay.limit, &oldest)) {
+        slb_shards_push(pool, slb_os_cpu(), oldest);
+        if (closed)
+            slb_gate_note_free(pool, 1);
     }
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
-    slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED)
-        slb_pool_settle(pool);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
 }
 
-static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    slb_heap_give(pool, id, true);
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
-    slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED)
-        slb_pool_settle(pool);
-}
-
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(protect & SLB_PROTECT_SECURE))
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+/* Into the tiers, unprotected or behind every protection. */
+static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->capacity))
-        give_heap(pool, id, fast);
+        give_heap(pool, id, fast, true);
+    else if (slb_unlikely(pool->delay.limit != 0))
+        give_delayed(pool, id, fast);
     else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
         give_inside(pool, id, fast);
-    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast) {
+    slabby_status status = SLABBY_OK;
+    bool kept = false;
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
+        status = slb_protect_return(pool, id, generation, &kept);
+    if (slb_unlikely(kept))
+        keep_out(pool, fast);
+    else
+        give(pool, id, fast);
+    return status;
+}
+
+/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
+static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                     bool fast) {
+    bool kept = false;
+    slabby_status status = slb_protect_return(pool, id, generation, &kept);
+    if (id >= pool->capacity) {
+        give_heap(pool, id, fast, false);
+    } else {
+        slb_count(&pool->retired, !kept);
+        keep_out(pool, fast);
+    }
+    return status;
 }
 
 /* --------------------------------------------------------------------------------- the word decides */
 
 static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t new_word, bool fast) {
+    uint64_t generation = slb_word_generation(new_word);
     if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
-        return slb_return_slab(pool, id, fast);
-    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
-    keep_out(pool, id, fast);
-    return SLABBY_OK;
+        return slb_return_slab(pool, id, generation - 1, fast);
+    return retire(pool, id, generation, fast);
 }
 
 /* One try to move a slab's word on. acq_rel: releases the owner's writes to whoever gets the slab next, acquires
@@ -4427,16 +5235,6 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
                                        slabby_error *out_error) {
     (void)out_awaited, (void)capacity;
     return not_yet_said(allocator, out_error, "live resizing");
-}
-
-/* Nothing is ever quarantined in this version, and spent slabs stay retired: there is nothing to reclaim. */
-SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
-    slabby_status status = not_yet(allocator);
-    if (status != SLABBY_NOT_SUPPORTED)
-        return status;
-    if (out_count != NULL)
-        *out_count = 0;
-    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
@@ -4696,7 +5494,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = slb_words_lock_memory,
         .meaning = "lock slab pages into RAM",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_NO_DUMP - 1] = {
         .name = "no_dump",
@@ -4704,7 +5502,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "keep slabs out of core dumps",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_BIT_GUARD - 1] = {
         .name = "bit_guard",
@@ -4712,7 +5510,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "keyed patterns just before and after the user's bytes, verified on release",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_GUARD_PAGES - 1] = {
         .name = "guard_pages",
@@ -4720,7 +5518,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "the first byte past a slab's end faults",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_GUARD_SLACK - 1] = {
         .name = "guard_slack",
@@ -4729,7 +5527,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .meaning = "with guard_pages, allow an explicit alignment that leaves slack before the "
                    "guard",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_GUARD_SAMPLE_RATE - 1] = {
         .name = "guard_sample_rate",
@@ -4753,7 +5551,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = slb_words_corruption_policy,
         .meaning = "what becomes of a slab whose guard bytes were overwritten",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_REUSE_DELAY - 1] = {
         .name = "reuse_delay",
@@ -4761,7 +5559,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "slabs that wait, first in first out, before reuse",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_SHUFFLE - 1] = {
         .name = "shuffle",
@@ -4769,7 +5567,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "hand slabs out in random order",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_FINALIZERS - 1] = {
         .name = "finalizers",
@@ -5122,7 +5920,7 @@ static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, ui
     uint64_t page = slb_os_page_size();
     uint64_t start = (from + page - 1) / page * page;
     uint64_t end = to / page * page;
-    if (end <= start || !slb_os_discard(pool->slabs + start, end - start))
+    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
         return 0;
     return end - start;
 }
@@ -5209,6 +6007,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        atomic_store(&pool->corruption_policy, (uint32_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_LATENCY_TRACKING:
         atomic_store(&pool->latency_tracking, (uint32_t)value);
         return SLABBY_OK;
@@ -5223,6 +6024,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        return atomic_load(&pool->corruption_policy);
     case SLABBY_OPTION_LATENCY_TRACKING:
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
@@ -5361,6 +6164,7 @@ static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocat
         if (status != SLABBY_OK)
             return slb_refuse(pool, status);
     }
+    slb_protect_issue(pool, *out_id);
     *out_word = slb_issue(pool, *out_id, state);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
@@ -5416,6 +6220,12 @@ static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slab
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }
 
+static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, uint32_t id,
+                                                             uint64_t generation) {
+    slabby_status status = slb_return_slab(pool, id, generation, false);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_place(allocator)))
         return SLABBY_INVALID_ARGUMENT;
@@ -5431,7 +6241,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return release_slowly(allocator, ref);
     if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
-        return slb_return_slab(allocator, id, false);
+        return return_slowly(allocator, id, relative >> allocator->id_bits);
     return SLABBY_OK;
 }
 
@@ -5657,6 +6467,17 @@ SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allo
         return status;
     status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    uint64_t count = slb_quarantine_reclaim(pool);
+    if (out_count != NULL)
+        *out_count = count;
+    return SLABBY_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------- looking inside */

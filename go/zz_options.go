@@ -100,34 +100,29 @@ func WithSecure() AllocatorOption {
 	return numberOption(OptionSecure, 1)
 }
 
-// WithLockMemory sets `lock_memory`: lock slab pages into RAM. Not available yet: anything but
-// the default makes New answer ErrNotSupported.
+// WithLockMemory sets `lock_memory`: lock slab pages into RAM.
 func WithLockMemory(word LockMemory) AllocatorOption {
 	return numberOption(OptionLockMemory, int64(word))
 }
 
-// WithNoDump sets `no_dump`: keep slabs out of core dumps. Not available yet: anything but the
-// default makes New answer ErrNotSupported.
+// WithNoDump sets `no_dump`: keep slabs out of core dumps.
 func WithNoDump() AllocatorOption {
 	return numberOption(OptionNoDump, 1)
 }
 
 // WithBitGuard sets `bit_guard`: keyed patterns just before and after the user's bytes,
-// verified on release. Not available yet: anything but the default makes New answer
-// ErrNotSupported.
+// verified on release.
 func WithBitGuard() AllocatorOption {
 	return numberOption(OptionBitGuard, 1)
 }
 
-// WithGuardPages sets `guard_pages`: the first byte past a slab's end faults. Not available
-// yet: anything but the default makes New answer ErrNotSupported.
+// WithGuardPages sets `guard_pages`: the first byte past a slab's end faults.
 func WithGuardPages() AllocatorOption {
 	return numberOption(OptionGuardPages, 1)
 }
 
 // WithGuardSlack sets `guard_slack`: with guard_pages, allow an explicit alignment that leaves
-// slack before the guard. Not available yet: anything but the default makes New answer
-// ErrNotSupported.
+// slack before the guard.
 func WithGuardSlack() AllocatorOption {
 	return numberOption(OptionGuardSlack, 1)
 }
@@ -146,21 +141,18 @@ func WithGuardSlots(count int) AllocatorOption {
 }
 
 // WithCorruptionPolicy sets `corruption_policy`: what becomes of a slab whose guard bytes were
-// overwritten. Hot: SetOption changes it in a running pool. Not available yet: anything but the
-// default makes New answer ErrNotSupported.
+// overwritten. Hot: SetOption changes it in a running pool.
 func WithCorruptionPolicy(word CorruptionPolicy) AllocatorOption {
 	return numberOption(OptionCorruptionPolicy, int64(word))
 }
 
 // WithReuseDelay sets `reuse_delay`: slabs that wait, first in first out, before reuse. 0 to
-// 2147483647; default 0. Not available yet: anything but the default makes New answer
-// ErrNotSupported.
+// 2147483647; default 0.
 func WithReuseDelay(count int) AllocatorOption {
 	return numberOption(OptionReuseDelay, int64(count))
 }
 
-// WithShuffle sets `shuffle`: hand slabs out in random order. Not available yet: anything but
-// the default makes New answer ErrNotSupported.
+// WithShuffle sets `shuffle`: hand slabs out in random order.
 func WithShuffle() AllocatorOption {
 	return numberOption(OptionShuffle, 1)
 }

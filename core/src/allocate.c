@@ -4,6 +4,9 @@
 #include "observe/counters.h"
 #include "observe/latency.h"
 #include "os/os.h"
+#include "protect/protect.h"
+#include "protect/reuse_delay.h"
+#include "protect/shuffle.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -33,6 +36,15 @@ static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
     slb_count(&stripe->cache_out, count);
 }
 
+/* Pools without caches take one id at a time, unless a random one of several is asked for. */
+static uint32_t refill_size(struct slabby_allocator *pool) {
+    if (pool->cache_max != 0)
+        return pool->batch;
+    return atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE
+               ? SLB_SHUFFLE_AMONG
+               : 1;
+}
+
 static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
@@ -42,11 +54,14 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         count = pool->batch;
         *out_tier = SLB_TIER_DEPOT;
     } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, pool->cache_max == 0 ? 1 : pool->batch);
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, refill_size(pool));
         *out_tier = SLB_TIER_SHARD;
     }
+    if (count == 0 && pool->delay.limit != 0)
+        count = slb_delay_pop(pool, 0, ids);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
+        slb_shuffle(pool, ids, count);
         *out_id = ids[0];
         keep_batch(pool, stripe, &ids[1], count - 1);
         slb_cache_fold(pool);
@@ -79,6 +94,8 @@ static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe
         *out_tier = SLB_TIER_SHARD;
     else if (split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id))
+        *out_tier = SLB_TIER_SHARD;
     else
         return false;
     slb_gate_note_free(pool, -1);
@@ -230,6 +247,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         return status;
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
+        slb_protect_issue(pool, id);
         uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
         out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
         if (out_datas != NULL)

@@ -3,6 +3,7 @@
 
 #include "os/os.h"
 #include "pool.h"
+#include "protect/bit_guard.h"
 #include "status.h"
 
 #include <inttypes.h>
@@ -31,11 +32,63 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
     return SLABBY_OK;
 }
 
-static uint64_t layout_stride(uint64_t slab_size, uint64_t alignment) {
-    uint64_t stride = layout_round_up(slab_size, alignment);
+static uint64_t layout_max(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* The first lines of neighbouring slabs must not fall into the same cache set. */
+static uint64_t layout_colour(uint64_t stride, uint64_t alignment) {
     if (stride % 512 == 0 && alignment < 512)
-        stride += alignment > 64 ? alignment : 64;
+        stride += layout_max(alignment, 64);
     return stride;
+}
+
+static void layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_guard) {
+    if (!bit_guard) {
+        out->stride = layout_colour(layout_round_up(out->slab_size, alignment), alignment);
+        return;
+    }
+    out->first_byte = layout_round_up(SLB_GUARD_MINIMUM, alignment);
+    out->stride = layout_round_up(out->first_byte + out->slab_size + SLB_GUARD_MINIMUM, alignment);
+    out->stride = layout_colour(out->stride, alignment);
+    uint64_t back = out->stride - out->first_byte - out->slab_size;
+    out->guard_front = (uint32_t)(out->first_byte < SLB_GUARD_MAXIMUM ? out->first_byte : SLB_GUARD_MAXIMUM);
+    out->guard_back = (uint32_t)(back < SLB_GUARD_MAXIMUM ? back : SLB_GUARD_MAXIMUM);
+}
+
+/* User bytes end at the guard page. An alignment that the size does not allow leaves slack before the page, which is
+ * patterned; without guard_slack it was refused, or lowered where it was only the default. */
+static void layout_guarded(struct slb_layout *out, uint64_t alignment, bool bit_guard, bool slack) {
+    uint64_t page = slb_os_page_size();
+    uint64_t unit = layout_max(page, alignment);
+    uint64_t user = slack ? layout_round_up(out->slab_size, alignment) : out->slab_size;
+    uint64_t front = bit_guard ? layout_round_up(SLB_GUARD_MINIMUM, alignment) : 0;
+    uint64_t body = layout_round_up(front + user, unit);
+    out->first_byte = body - user;
+    out->guard_at = body;
+    out->stride = layout_round_up(body + page, unit);
+    out->guard_front = (uint32_t)(front < SLB_GUARD_MAXIMUM ? front : SLB_GUARD_MAXIMUM);
+    out->guard_back = (uint32_t)(user - out->slab_size);
+}
+
+/* The alignment that holds with guard pages, where every slab's end is fixed. */
+static slabby_status layout_alignment(struct slb_options *options, uint64_t slab_size, slabby_error *error) {
+    int64_t *alignment = &options->value[SLABBY_OPTION_ALIGNMENT - 1];
+    bool asked = (options->set >> (SLABBY_OPTION_ALIGNMENT - 1) & 1) != 0;
+    if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) || slb_option(options, SLABBY_OPTION_GUARD_SLACK))
+        return SLABBY_OK;
+    uint64_t largest = slab_size & -slab_size;
+    if (largest >= (uint64_t)*alignment)
+        return SLABBY_OK;
+    if (asked)
+        return slb_error_set(error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_ALIGNMENT, *alignment, 1,
+                             (int64_t)largest,
+                             "options alignment = %" PRId64 " and guard_pages: slabs of %" PRIu64
+                             " bytes that end at a page begin at multiples of %" PRIu64
+                             "; lower the alignment or set guard_slack",
+                             *alignment, slab_size, largest);
+    *alignment = (int64_t)largest;
+    return SLABBY_OK;
 }
 
 static uint32_t layout_id_bits(uint64_t ids) {
@@ -58,6 +111,14 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     out->depot_nodes = cache_max == 0 ? 0 : out->capacity / out->batch;
 }
 
+/* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
+static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
+    uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
+    while (cells < most)
+        cells *= 2;
+    return delay == 0 ? 0 : cells;
+}
+
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
@@ -72,7 +133,9 @@ static void layout_book(struct slb_layout *out) {
     out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
     out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
-    uint64_t end = out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
+    out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
+                                 SLB_CACHE_LINE);
+    uint64_t end = out->delay + out->delay_cells * sizeof(struct slb_delay_cell);
     out->book_mapping = layout_round_up(end, slb_os_page_size());
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
@@ -81,17 +144,25 @@ static void layout_book(struct slb_layout *out) {
 }
 
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
-                                             const struct slb_options *options, slabby_error *error) {
+                                             struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
+    slabby_status status = layout_alignment(options, slab_size, error);
     uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
+    uint64_t edge = layout_max(alignment, page);
+    bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
+    if (status != SLABBY_OK)
+        return status;
     memset(out, 0, sizeof *out);
     out->slab_size = slab_size;
     out->capacity = (uint32_t)capacity;
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
     out->id_bits = layout_id_bits(capacity + out->heap_limit);
     out->cpus = slb_os_cpu_count();
-    out->stride = layout_stride(slab_size, alignment);
+    if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
+        layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
+    else
+        layout_packed(out, alignment, bit_guard);
+    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), capacity);
     if (__builtin_mul_overflow(out->stride, capacity, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)capacity, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64

@@ -6,6 +6,15 @@
  * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
  * set.
  *
+ * With bit_guard, one pattern before and one after the user's bytes inside each stride; first_byte is where the user's
+ * begin:
+ *
+ *   | front pattern | user's bytes | back pattern, to the end of the stride |
+ *
+ * With guard_pages, each stride ends with an inaccessible page that the user's last byte touches:
+ *
+ *   | slack | front pattern | user's bytes | guard page |
+ *
  * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
  * many slabs compete for the same set:
  *
@@ -17,11 +26,15 @@
 #include "options.h"
 
 struct slb_layout {
-    uint64_t slab_size, stride;
+    uint64_t slab_size, stride, first_byte;
+    uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
+    uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
-    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids; /* offsets */
+    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids,
+        delay; /* offsets */
+    uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t capacity, heap_limit, id_bits;
     uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
@@ -29,9 +42,9 @@ struct slb_layout {
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
-/* Every limit, and every total checked for overflow. */
+/* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
-                                             const struct slb_options *options, slabby_error *error);
+                                             struct slb_options *options, slabby_error *error);
 
 /* The limits alone, before options that depend on the capacity are resolved. */
 SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error);

@@ -312,8 +312,15 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
             error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
+    bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
+    if (shuffle && *backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_error_set(
+            error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_SHUFFLE, 1, 0, 1,
+            "options shuffle and cpu_cache_backend = rseq cannot be had together: a restartable "
+            "sequence hands out the slab that came last; choose auto or portable");
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
-        *backend = slb_rseq_available() ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
+        *backend = slb_rseq_available() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ
+                                                    : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     return SLABBY_OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include "layout.h"
 #include "maintenance.h"
+#include "memory.h"
 #include "observe/counters.h"
 #include "observe/labels.h"
 #include "os/os.h"
@@ -60,57 +61,6 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
     return best;
 }
 
-/* ------------------------------------------------------------------------------------------------ memory */
-
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
-                         size, what);
-}
-
-struct memory {
-    char *slab_mapping, *slabs, *book;
-};
-
-static slabby_status map_slabs(struct memory *out, const struct slb_layout *layout,
-                               const struct slb_options *options, slabby_error *error) {
-    uint64_t page = slb_os_page_size();
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
-    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
-    if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs");
-    uintptr_t first = ((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge;
-    out->slabs = (char *)first;
-    if (!slb_os_commit(out->slabs, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs");
-    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) && !slb_os_huge_pages(out->slabs, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-                             "option huge_pages = on: this system offers none; leave it off");
-    if (slb_option(options, SLABBY_OPTION_PREFAULT) && !slb_os_populate(out->slabs, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
-    return SLABBY_OK;
-}
-
-static void unmap_memory(const struct memory *memory, const struct slb_layout *layout) {
-    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->book, layout->book_mapping);
-}
-
-static slabby_status map_memory(struct memory *out, const struct slb_layout *layout,
-                                const struct slb_options *options, slabby_error *error) {
-    memset(out, 0, sizeof *out);
-    slabby_status status = map_slabs(out, layout, options, error);
-    if (status == SLABBY_OK) {
-        out->book = slb_os_map(layout->book_mapping);
-        if (out->book == NULL)
-            status = refused_memory(error, layout->book_mapping, "bookkeeping");
-    }
-    if (status != SLABBY_OK)
-        unmap_memory(out, layout);
-    return status;
-}
-
 /* -------------------------------------------------------------------------------------------------- create */
 
 static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
@@ -124,6 +74,8 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->depot.next = (_Atomic uint32_t *)(void *)(book + layout->depot_next);
     pool->depot.ids = (uint32_t *)(void *)(book + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
+    pool->delay.cells = (struct slb_delay_cell *)(void *)(book + layout->delay);
+    pool->delay.mask = layout->delay_cells - 1;
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
     pool->cache_max = layout->cache_max;
@@ -168,17 +120,38 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->unacknowledged, 0);
+    memset(pool->damage, 0, sizeof pool->damage);
+    memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
 
+/* The inline path of allocate serves pools alone whose protections have nothing to do there. */
+static void arm_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+    uint32_t protect = 0;
+    protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
+    protect |=
+        pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
+    protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
+    protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
+    atomic_store(&pool->protect, protect);
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+}
+
 static void furnish_place(struct slabby_allocator *pool, const struct slb_layout *layout,
-                          const struct memory *memory, const struct slb_options *options) {
+                          const struct slb_memory *memory, const struct slb_options *options) {
     clear_place(pool);
     pool->options = *options;
-    pool->slabs = memory->slabs;
+    pool->slab_base = memory->slab_base;
+    pool->slab_range = layout->slab_bytes;
+    pool->slabs = memory->slab_base + layout->first_byte;
+    pool->guard_front = layout->guard_front;
+    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->capacity * (layout->stride - layout->guard_at);
+    pool->guard_back = layout->guard_back;
+    pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
     pool->book_mapping = memory->book;
@@ -196,7 +169,9 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
     atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
-    atomic_store(&pool->protect, slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u);
+    atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
+    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
+    arm_protections(pool, options);
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
@@ -206,14 +181,14 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
                                           slabby_error *error) {
     struct slb_options options = *asked;
     struct slb_layout layout;
-    struct memory memory;
+    struct slb_memory memory;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
         status = slb_layout_compute(&layout, slab_size, capacity, &options, error);
     if (status == SLABBY_OK)
-        status = map_memory(&memory, &layout, &options, error);
+        status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
     pthread_mutex_lock(&places_lock);
@@ -222,7 +197,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         furnish_place(pool, &layout, &memory, &options);
     pthread_mutex_unlock(&places_lock);
     if (pool == NULL) {
-        unmap_memory(&memory, &layout);
+        slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
@@ -259,10 +234,8 @@ static void tear_down(struct slabby_allocator *pool) {
 
 static void drain_closed(struct slabby_allocator *pool) {
     uint32_t open = SLB_PHASE_OPEN;
-    uint64_t usable = (uint64_t)pool->capacity * pool->stride;
-    usable = usable / slb_os_page_size() * slb_os_page_size();
     if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
-        (void)slb_os_discard(pool->slabs, usable);
+        (void)slb_os_discard(pool->slab_base, pool->slab_range);
 }
 
 static bool nobody_holds_anything(struct slabby_allocator *pool) {

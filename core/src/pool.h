@@ -46,7 +46,15 @@ enum slb_phase {
 };
 
 /* What release and allocate must do beyond the tiers; 0 keeps the hot path short. */
-enum slb_protection { SLB_PROTECT_SECURE = 1u << 0 };
+enum slb_protection {
+    SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
+    SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
+    SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
+    SLB_PROTECT_SHUFFLE = 1u << 3    /* slabs come in random order */
+};
+
+/* Protections that act when a slab is handed out. */
+#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE)
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
@@ -60,8 +68,9 @@ struct slabby_allocator {
     _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
     uint32_t capacity;
     union slb_cpu_cache_place *caches;
-    uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -81,6 +90,7 @@ struct slabby_allocator {
     struct slb_latency *latency; /* per CPU */
     struct slb_shard *shards;
     struct slb_depot depot;
+    struct slb_delay delay;
     struct slb_heap heap;
     uint32_t backend; /* enum slabby_cpu_cache_backend */
     _Atomic uint32_t *next;
@@ -92,6 +102,14 @@ struct slabby_allocator {
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
     _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
+    uint64_t guard_key;              /* bit_guard: secret of this pool */
+    uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;             /* bit_guard: pattern bytes after them */
+    _Atomic uint32_t corruption_policy;
+    _Atomic uint64_t damage_turn;
+    _Atomic uint64_t shuffle_turn;
+    struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
     _Atomic uint64_t peak_used;
     _Atomic uint64_t latency_max;      /* ticks */
     _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
@@ -99,11 +117,14 @@ struct slabby_allocator {
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
     struct slb_options options; /* effective values */
+    char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
+    uint64_t slab_range;
     char *slab_mapping;
     size_t slab_mapping_size;
     char *book_mapping;
     size_t book_mapping_size;
     uint64_t list_bytes, cache_bytes;
+    uint64_t guard_bytes; /* guard_pages: inside the slab range */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");

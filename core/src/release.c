@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "release.h"
 
-#include "protect/secure.h"
+#include "protect/protect.h"
+#include "protect/reuse_delay.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -26,13 +27,24 @@ static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *str
     return taken && slb_cache_give(pool, id, fast);
 }
 
+/* Counts a release whose slab did not go through a CPU cache. */
+static void count_release(struct slb_stripe *stripe, bool fast) {
+    slb_count(&stripe->releases, 1);
+    slb_count(&stripe->fast_given, fast);
+}
+
+static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    slb_leave(stripe);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED))
+        slb_pool_settle(pool);
+}
+
 static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
     uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
     if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
         return;
     slb_shards_push(pool, slb_os_cpu(), id);
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
+    count_release(stripe, fast);
     if (gate != 0)
         slb_gate_note_free(pool, 1);
 }
@@ -40,58 +52,84 @@ static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe
 static SLB_COLD void give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     give_slowly(pool, stripe, id, fast);
-    slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED))
-        slb_pool_settle(pool);
+    leave_after_release(pool, stripe);
 }
 
-/* A slab that does not come back: counted, so that no capacity is lost silently. */
-static SLB_COLD void keep_out(struct slabby_allocator *pool, uint32_t id, bool fast) {
+static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
     struct slb_stripe *stripe = slb_enter(pool);
-    if (id >= pool->capacity) {
-        slb_count(&pool->heap_retired, 1);
-        slb_heap_give(pool, id, false);
-    } else {
-        slb_count(&pool->retired, 1);
+    slb_heap_give(pool, id, reusable);
+    slb_count(&pool->heap_retired, !reusable);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* A slab that does not come back: its generation is spent, or it is in quarantine. */
+static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
+ * are short, and it goes straight to the shards. */
+static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
+    uint32_t oldest = id;
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, pool->delay.limit, &oldest)) {
+        slb_shards_push(pool, slb_os_cpu(), oldest);
+        if (closed)
+            slb_gate_note_free(pool, 1);
     }
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
-    slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED)
-        slb_pool_settle(pool);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
 }
 
-static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    slb_heap_give(pool, id, true);
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
-    slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED)
-        slb_pool_settle(pool);
-}
-
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(protect & SLB_PROTECT_SECURE))
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+/* Into the tiers, unprotected or behind every protection. */
+static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->capacity))
-        give_heap(pool, id, fast);
+        give_heap(pool, id, fast, true);
+    else if (slb_unlikely(pool->delay.limit != 0))
+        give_delayed(pool, id, fast);
     else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
         give_inside(pool, id, fast);
-    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast) {
+    slabby_status status = SLABBY_OK;
+    bool kept = false;
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
+        status = slb_protect_return(pool, id, generation, &kept);
+    if (slb_unlikely(kept))
+        keep_out(pool, fast);
+    else
+        give(pool, id, fast);
+    return status;
+}
+
+/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
+static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                     bool fast) {
+    bool kept = false;
+    slabby_status status = slb_protect_return(pool, id, generation, &kept);
+    if (id >= pool->capacity) {
+        give_heap(pool, id, fast, false);
+    } else {
+        slb_count(&pool->retired, !kept);
+        keep_out(pool, fast);
+    }
+    return status;
 }
 
 /* --------------------------------------------------------------------------------- the word decides */
 
 static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t new_word, bool fast) {
+    uint64_t generation = slb_word_generation(new_word);
     if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
-        return slb_return_slab(pool, id, fast);
-    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
-    keep_out(pool, id, fast);
-    return SLABBY_OK;
+        return slb_return_slab(pool, id, generation - 1, fast);
+    return retire(pool, id, generation, fast);
 }
 
 /* One try to move a slab's word on. acq_rel: releases the owner's writes to whoever gets the slab next, acquires

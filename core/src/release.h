@@ -6,9 +6,11 @@
 #include "allocate.h"
 #include "pool.h"
 
-/* The word of the slab already says free under its next generation, and this thread alone knows it: does what the
- * protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id too. */
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, bool fast);
+/* The word of the slab already says free under the generation after `generation`, and this thread alone knows it: does
+ * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
+ * too. OK, or MemoryCorruption. */
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast);
 
 /* Everything that the hot path of slabby_release does not settle by itself. */
 SLB_PRIVATE slabby_status slb_release_slowly(struct slabby_allocator *pool, slabby_ref ref);

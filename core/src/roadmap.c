@@ -57,16 +57,6 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
     return not_yet_said(allocator, out_error, "live resizing");
 }
 
-/* Nothing is ever quarantined in this version, and spent slabs stay retired: there is nothing to reclaim. */
-SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
-    slabby_status status = not_yet(allocator);
-    if (status != SLABBY_NOT_SUPPORTED)
-        return status;
-    if (out_count != NULL)
-        *out_count = 0;
-    return SLABBY_OK;
-}
-
 SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     return not_yet(allocator);
 }

@@ -10,6 +10,8 @@
 #include "observe/look.h"
 #include "os/os.h"
 #include "pool.h"
+#include "protect/protect.h"
+#include "protect/quarantine.h"
 #include "release.h"
 #include "status.h"
 #include "upkeep.h"
@@ -138,6 +140,7 @@ static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocat
         if (status != SLABBY_OK)
             return slb_refuse(pool, status);
     }
+    slb_protect_issue(pool, *out_id);
     *out_word = slb_issue(pool, *out_id, state);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
@@ -193,6 +196,12 @@ static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slab
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }
 
+static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, uint32_t id,
+                                                             uint64_t generation) {
+    slabby_status status = slb_return_slab(pool, id, generation, false);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_place(allocator)))
         return SLABBY_INVALID_ARGUMENT;
@@ -208,7 +217,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return release_slowly(allocator, ref);
     if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
-        return slb_return_slab(allocator, id, false);
+        return return_slowly(allocator, id, relative >> allocator->id_bits);
     return SLABBY_OK;
 }
 
@@ -434,6 +443,17 @@ SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allo
         return status;
     status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    uint64_t count = slb_quarantine_reclaim(pool);
+    if (out_count != NULL)
+        *out_count = count;
+    return SLABBY_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------- looking inside */

@@ -55,7 +55,7 @@ static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, ui
     uint64_t page = slb_os_page_size();
     uint64_t start = (from + page - 1) / page * page;
     uint64_t end = to / page * page;
-    if (end <= start || !slb_os_discard(pool->slabs + start, end - start))
+    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
         return 0;
     return end - start;
 }
@@ -142,6 +142,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        atomic_store(&pool->corruption_policy, (uint32_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_LATENCY_TRACKING:
         atomic_store(&pool->latency_tracking, (uint32_t)value);
         return SLABBY_OK;
@@ -156,6 +159,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        return atomic_load(&pool->corruption_policy);
     case SLABBY_OPTION_LATENCY_TRACKING:
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:

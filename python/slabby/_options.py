@@ -33,20 +33,16 @@ class Options(TypedDict, total=False):
     # Zero a slab when it is released, before it can be handed out again (default off; may change
     # while the pool runs).
     secure: bool | str
-    # Lock slab pages into RAM (default 'off'; other values answer NotSupportedError in this
-    # version).
+    # Lock slab pages into RAM (default 'off').
     lock_memory: _words.LockMemory | Literal["off", "best_effort", "required"]
-    # Keep slabs out of core dumps (default off; other values answer NotSupportedError in this
-    # version).
+    # Keep slabs out of core dumps (default off).
     no_dump: bool | str
-    # Keyed patterns just before and after the user's bytes, verified on release (default off; other
-    # values answer NotSupportedError in this version).
+    # Keyed patterns just before and after the user's bytes, verified on release (default off).
     bit_guard: bool | str
-    # The first byte past a slab's end faults (default off; other values answer NotSupportedError in
-    # this version).
+    # The first byte past a slab's end faults (default off).
     guard_pages: bool | str
-    # With guard_pages, allow an explicit alignment that leaves slack before the guard (default off;
-    # other values answer NotSupportedError in this version).
+    # With guard_pages, allow an explicit alignment that leaves slack before the guard (default
+    # off).
     guard_slack: bool | str
     # One allocation in N goes to a guard slot; 0 means none (default 0; 0 to 1000000000; may change
     # while the pool runs; other values answer NotSupportedError in this version).
@@ -55,13 +51,11 @@ class Options(TypedDict, total=False):
     # NotSupportedError in this version).
     guard_slots: int | str
     # What becomes of a slab whose guard bytes were overwritten (default 'quarantine'; may change
-    # while the pool runs; other values answer NotSupportedError in this version).
+    # while the pool runs).
     corruption_policy: _words.CorruptionPolicy | Literal["quarantine", "reclaim", "abort"]
-    # Slabs that wait, first in first out, before reuse (default 0; 0 to 2147483647; other values
-    # answer NotSupportedError in this version).
+    # Slabs that wait, first in first out, before reuse (default 0; 0 to 2147483647).
     reuse_delay: int | str
-    # Hand slabs out in random order (default off; other values answer NotSupportedError in this
-    # version).
+    # Hand slabs out in random order (default off).
     shuffle: bool | str
     # Report references dropped without release, with their stacks (default off; other values answer
     # NotSupportedError in this version).

@@ -85,7 +85,7 @@ class Stats:
     gate_hits: int
     # Allocations placed on a guard slot (zero until the feature works).
     guard_hits: int
-    # Slabs found with overwritten guard bytes (zero until the feature works).
+    # Slabs found with overwritten guard bytes.
     corruptions: int
     # References dropped without release, as the bindings reported them (zero until the feature
     # works).
@@ -96,7 +96,7 @@ class Stats:
     breaker_state: BreakerState
     # Free slabs parked in CPU caches.
     cached_slabs: int
-    # Slabs taken out of service after corruption, until reclaimed (zero until the feature works).
+    # Slabs taken out of service after corruption, until reclaimed.
     quarantined_slabs: int
     # Slabs whose generation is spent or whose capacity was given up.
     retired_slabs: int

@@ -166,7 +166,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->slab_bytes = pool->capacity * pool->slab_size;
     out->stride = pool->stride;
     out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes = 2 * slb_os_page_size();
+    out->guard_bytes = pool->slab_mapping_size - pool->slab_range + pool->guard_bytes;
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;

@@ -2,6 +2,7 @@
 /* Text about a reference and about what went wrong with it. */
 #include "observe/look.h"
 
+#include "protect/quarantine.h"
 #include "ref.h"
 #include "slabby_contract.h"
 
@@ -60,4 +61,8 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", pool->capacity, pool->slab_size);
     if (ref != 0)
         explain_slab(text, pool, ref);
+    struct slb_damage damage;
+    if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
+        slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
+                     damage.offset, damage.found, damage.expected);
 }

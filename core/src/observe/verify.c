@@ -6,6 +6,7 @@
 #include "maintenance.h"
 #include "observe/counters.h"
 #include "os/os.h"
+#include "protect/bit_guard.h"
 #include "ref.h"
 #include "tiers/stack.h"
 
@@ -21,23 +22,46 @@ struct check {
     uint32_t limit;
 };
 
-static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
-                   const char *what) {
+static void store(struct check *check, slabby_finding *finding) {
     if (check->count++ >= check->capacity)
         return;
     uint32_t stride = check->findings[0].struct_size;
     char *place = (char *)check->findings + (check->count - 1) * stride;
-    slabby_finding finding = {.kind = kind, .id = id, .expected = expected, .found = found};
+    memcpy(place, &stride, sizeof stride);
+    (void)slb_copy_out(place, finding, sizeof *finding);
+}
+
+static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
+    slabby_finding finding = {.kind = kind, .id = id};
     if (id < check->limit) {
         uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
         finding.state = (int32_t)slb_word_state(word);
         finding.ref = slb_ref_make(check->pool, slb_word_generation(word), id);
     }
+    return finding;
+}
+
+static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
+                   const char *what) {
+    slabby_finding finding = finding_about(check, kind, id);
+    finding.expected = expected;
+    finding.found = found;
     (void)snprintf(finding.text, sizeof finding.text,
                    "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected,
                    found);
-    memcpy(place, &stride, sizeof stride);
-    (void)slb_copy_out(place, &finding, sizeof finding);
+    store(check, &finding);
+}
+
+static void report_damage(struct check *check, uint32_t id, const struct slb_damage *damage) {
+    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GUARD_BYTES, id);
+    finding.offset = damage->offset;
+    finding.expected = damage->expected;
+    finding.found = damage->found;
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": the byte at offset %" PRId64 " of its %" PRIu64
+                   " was overwritten (expected 0x%02x, found 0x%02x)",
+                   id, damage->offset, check->pool->slab_size, damage->expected, damage->found);
+    store(check, &finding);
 }
 
 static void see_free(struct check *check, uint32_t id) {
@@ -77,6 +101,26 @@ static void walk_depot(struct check *check) {
     }
 }
 
+static void walk_delay(struct check *check) {
+    struct slb_delay *delay = &check->pool->delay;
+    uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
+    for (; head != tail && delay->limit != 0; head++)
+        see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
+}
+
+/* A live slab's patterns. The word is read again: a release that came in between has taken the slab away. */
+static void check_guard(struct check *check, uint32_t id, uint64_t word) {
+    struct slabby_allocator *pool = check->pool;
+    struct slb_damage damage;
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
+        slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
+        slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
+            slb_word_generation(word))
+        return;
+    report_damage(check, id, &damage);
+}
+
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
@@ -88,6 +132,8 @@ static void check_words(struct check *check) {
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+        if (slb_word_is_out(word))
+            check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
             report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
     }
@@ -98,6 +144,7 @@ static void run_checks(struct check *check) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         walk_stack(check, &pool->shards[shard].head);
     walk_stack(check, &pool->heap.head);
+    walk_delay(check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);

@@ -14,6 +14,7 @@
 
 #include "os/os.h"
 #include "pool.h"
+#include "protect/shuffle.h"
 #include "tiers/cpu_cache_rseq.h"
 #include "tiers/in_flight.h"
 
@@ -71,7 +72,11 @@ SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_i
     uint32_t length = slb_header_length(header);
     bool taken = length != 0;
     if (taken) {
-        *out_id = cache->ids[length - 1];
+        uint32_t at = length - 1;
+        if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE))
+            at = slb_random_below(pool, length);
+        *out_id = cache->ids[at];
+        cache->ids[at] = cache->ids[length - 1];
         slb_portable_count(&cache->fast_taken, fast);
         header += SLB_CACHE_TAKE;
     }

@@ -2,6 +2,7 @@
 #include "tiers/gate.h"
 
 #include "os/os.h"
+#include "protect/reuse_delay.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
@@ -131,7 +132,7 @@ SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t chang
 /* ------------------------------------------------------------------------------------ the proof of emptiness */
 
 struct collect {
-    uint64_t finished, epoch, depot, started;
+    uint64_t finished, epoch, depot, delayed, started;
     uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
     bool empty;
 };
@@ -143,6 +144,9 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->epoch = atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst);
     out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
     out->empty = slb_stack_is_empty(out->depot);
+    out->delayed = 0;
+    if (pool->delay.limit != 0)
+        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
         uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
         uint64_t used = atomic_load_explicit(&pool->shards[shard].used, memory_order_seq_cst);
@@ -158,7 +162,7 @@ static bool collects_prove(const struct collect *first, const struct collect *se
     return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
            first->started == first->finished && second->started == second->finished &&
            first->started == second->started && first->depot == second->depot &&
-           first->shards == second->shards;
+           first->shards == second->shards && first->delayed == second->delayed;
 }
 
 /* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,

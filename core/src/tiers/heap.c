@@ -49,16 +49,25 @@ static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
     return true;
 }
 
+static size_t heap_alignment(const struct slabby_allocator *pool) {
+    size_t alignment = (size_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    return alignment < sizeof(void *) ? sizeof(void *) : alignment;
+}
+
+/* Room before the user's first byte: for the front pattern of bit_guard, in whole alignment units. */
+static size_t heap_front(const struct slabby_allocator *pool) {
+    size_t alignment = heap_alignment(pool);
+    return (pool->guard_front + alignment - 1) / alignment * alignment;
+}
+
 static void *heap_memory(struct slabby_allocator *pool) {
-    size_t alignment = (size_t)pool->options.value[SLABBY_OPTION_ALIGNMENT - 1];
     void *memory = NULL;
-    if (alignment < sizeof(void *))
-        alignment = sizeof(void *);
-    if (posix_memalign(&memory, alignment, pool->slab_size) != 0)
+    size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
+    if (posix_memalign(&memory, heap_alignment(pool), size) != 0)
         return NULL;
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        memset(memory, 0, pool->slab_size);
-    return memory;
+        memset(memory, 0, size);
+    return (char *)memory + heap_front(pool);
 }
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -84,7 +93,8 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 /* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
-    free(atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel));
+    char *data = atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel);
+    free(data - heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);

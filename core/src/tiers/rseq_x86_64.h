@@ -39,8 +39,10 @@
 
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
-#define SLB_RSEQ_INPUTS(pool)                                                                                \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->rseq_cpus), [caches] "m"((pool)->caches),             \
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+
+#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -81,7 +83,8 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "addq $0xffff, %%rdx\n\t"
                                               "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
                  : "rax", "rcx", "rdx", "memory", "cc"
                  : refused);
     *out_id = id;

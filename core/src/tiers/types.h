@@ -93,6 +93,28 @@ struct slb_depot_heads {
     _Atomic uint64_t used; /* nodes that have been used at least once */
 };
 
+/* reuse_delay: a queue of ids that wait, drawn in protect/reuse_delay.h. */
+struct slb_delay_cell {
+    _Atomic uint64_t turn;
+    _Atomic uint32_t id;
+};
+
+struct slb_delay {
+    struct slb_delay_cell *cells;
+    uint64_t mask;  /* cells - 1 */
+    uint64_t limit; /* slabs that wait before the oldest goes on; 0 means that there is no queue */
+    _Atomic uint64_t head, tail;
+};
+
+/* What was found overwritten, for slabby_explain; ref = 0: no report. */
+#define SLB_DAMAGE_REPORTS 8u
+
+struct slb_damage_report {
+    _Atomic uint64_t ref;
+    _Atomic int64_t offset;
+    _Atomic uint32_t bytes; /* expected << 8 | found */
+};
+
 /* The heap tier: pointers of slabs beyond capacity. */
 struct slb_heap {
     _Atomic(void *) *_Atomic table; /* mapped on first use, id - capacity -> slab */

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
+#ifndef SLB_PROTECT_PROTECT_H
+#define SLB_PROTECT_PROTECT_H
+
+#include "pool.h"
+
+/* Before the word says live: the slab is still the allocating thread's alone. */
+SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
+
+SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE))
+        slb_protect_issue_slowly(pool, id);
+}
+
+/* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
+ * guard bytes were overwritten; out_kept then says whether the slab stays out of service. */
+SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                             bool *out_kept);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "protect/quarantine.h"
+
+#include "maintenance.h"
+#include "os/os.h"
+#include "tiers/gate.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
+ * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
+static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
+    uint64_t turn = atomic_fetch_add_explicit(&pool->damage_turn, 1, memory_order_relaxed);
+    struct slb_damage_report *report = &pool->damage[turn % SLB_DAMAGE_REPORTS];
+    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
+    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
+    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
+                          memory_order_relaxed);
+    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
+}
+
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
+                                       struct slb_damage *out) {
+    for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
+        struct slb_damage_report *report = &pool->damage[i];
+        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
+            continue;
+        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
+        out->ref = ref;
+        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
+        out->expected = (uint8_t)(bytes >> 8);
+        out->found = (uint8_t)bytes;
+        return true;
+    }
+    return false;
+}
+
+static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
+    fprintf(stderr,
+            "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
+            ": expected 0x%02x, found 0x%02x "
+            "(corruption_policy = abort)\n",
+            pool->options.name, id, damage->offset, damage->expected, damage->found);
+    abort();
+}
+
+SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                               const struct slb_damage *damage) {
+    uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
+    slb_count(&pool->corruptions, 1);
+    slb_count(&pool->unacknowledged, 1);
+    remember(pool, damage);
+    if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
+        die_of_corruption(pool, id, damage);
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->capacity)
+        return false;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    slb_count(&pool->quarantined, 1);
+    /* release: whoever reclaims the slab sees it as we left it */
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
+    return true;
+}
+
+/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
+    uint64_t reclaimed = 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->capacity; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
+            !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
+                                                     word - SLABBY_SLAB_STATE_QUARANTINED,
+                                                     memory_order_acq_rel, memory_order_relaxed))
+            continue;
+        atomic_fetch_sub_explicit(&pool->quarantined, 1, memory_order_relaxed);
+        slb_shards_push(pool, slb_os_cpu(), id);
+        if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0)
+            slb_gate_note_free(pool, 1);
+        reclaimed++;
+    }
+    atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
+    slb_leave(stripe);
+    return reclaimed;
+}
