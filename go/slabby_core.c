@@ -852,7 +852,7 @@ enum slb_gate_reason {
     SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
-    SLB_GATE_TEST = 1u << 3       /* slb_test_gate_cycle */
+    SLB_GATE_PAUSE = 1u << 3      /* the CPU caches are being adjusted */
 };
 
 enum slb_phase {
@@ -2742,6 +2742,9 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
+/* Changes what is timed; each CPU's next allocation is the first to be. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
@@ -3276,6 +3279,21 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, timing.started)),
                           memory_order_relaxed);
     return timing;
+}
+
+/* With the caches locked no number is used up while the next sample is set to it. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    atomic_store_explicit(&pool->latency_tracking, tracking, memory_order_relaxed);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    }
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
 }
 
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
@@ -5835,8 +5853,8 @@ void (*slb_test_point)(int point);
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_TEST);
-    slb_gate_open(pool, SLB_GATE_TEST);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
     slb_gate_unlock(pool);
 }
 
@@ -5844,12 +5862,12 @@ void slb_test_gate_cycle(struct slabby_allocator *pool) {
 void slb_test_age_counters(struct slabby_allocator *pool) {
     const uint64_t years = (1ull << 41) + 5;
     slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_TEST);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
         atomic_fetch_sub(&pool->stripes[cpu].folded, years);
     }
-    slb_gate_open(pool, SLB_GATE_TEST);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
     slb_gate_unlock(pool);
 }
 
@@ -6011,7 +6029,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_LATENCY_TRACKING:
-        atomic_store(&pool->latency_tracking, (uint32_t)value);
+        slb_latency_track(pool, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);

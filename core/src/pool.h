@@ -36,7 +36,7 @@ enum slb_gate_reason {
     SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
-    SLB_GATE_TEST = 1u << 3       /* slb_test_gate_cycle */
+    SLB_GATE_PAUSE = 1u << 3      /* the CPU caches are being adjusted */
 };
 
 enum slb_phase {

@@ -11,8 +11,8 @@ void (*slb_test_point)(int point);
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_TEST);
-    slb_gate_open(pool, SLB_GATE_TEST);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
     slb_gate_unlock(pool);
 }
 
@@ -20,12 +20,12 @@ void slb_test_gate_cycle(struct slabby_allocator *pool) {
 void slb_test_age_counters(struct slabby_allocator *pool) {
     const uint64_t years = (1ull << 41) + 5;
     slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_TEST);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
         atomic_fetch_sub(&pool->stripes[cpu].folded, years);
     }
-    slb_gate_open(pool, SLB_GATE_TEST);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
     slb_gate_unlock(pool);
 }
 

@@ -2,6 +2,7 @@
 #include "upkeep.h"
 
 #include "maintenance.h"
+#include "observe/latency.h"
 #include "os/os.h"
 #include "protect/secure.h"
 #include "release.h"
@@ -146,7 +147,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_LATENCY_TRACKING:
-        atomic_store(&pool->latency_tracking, (uint32_t)value);
+        slb_latency_track(pool, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);

@@ -3,6 +3,7 @@
 
 #include "os/os.h"
 #include "tiers/cpu_cache.h"
+#include "tiers/gate.h"
 #include "tiers/in_flight.h"
 
 #define SAMPLE_MEAN 64u
@@ -75,6 +76,21 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, timing.started)),
                           memory_order_relaxed);
     return timing;
+}
+
+/* With the caches locked no number is used up while the next sample is set to it. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    atomic_store_explicit(&pool->latency_tracking, tracking, memory_order_relaxed);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    }
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
 }
 
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {

@@ -26,6 +26,9 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
+/* Changes what is timed; each CPU's next allocation is the first to be. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
