@@ -99,9 +99,13 @@ need_packages() {
     say "installing packages:$missing"
     apt_log=$SLABBY_CACHE/apt.log
     # shellcheck disable=SC2086 # a list of names, to be split
-    if ! { apt-get -o DPkg::Lock::Timeout=300 update &&
-        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install \
-            --yes --no-install-recommends $missing; } >"$apt_log" 2>&1; then
+    if ! (
+        # apt works under a user of its own, who may have no way into the checkout.
+        unset TMPDIR
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -o DPkg::Lock::Timeout=300 update &&
+            apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends $missing
+    ) >"$apt_log" 2>&1; then
         tail -n 20 "$apt_log" >&2
         fail "could not install:$missing; the whole output is in .cache/apt.log"
     fi
