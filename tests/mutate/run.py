@@ -50,14 +50,15 @@ def load() -> list[Mutation]:
 
 
 def copy_tree() -> None:
+    """Copies with new times: an object built from a mutation must not pass for up to date."""
     shutil.rmtree(TREE, ignore_errors=True)
     for name in COPIED:
         source, target = ROOT / name, TREE / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target)
+            shutil.copytree(source, target, copy_function=shutil.copyfile)
         else:
-            shutil.copy2(source, target)
+            shutil.copyfile(source, target)
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:

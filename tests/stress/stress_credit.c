@@ -12,6 +12,8 @@
 
 #include "test_hooks.h"
 
+enum { BAG_SIZE = 160 };
+
 enum gate_work { GATE_LEFT_ALONE, GATE_CYCLED, GATE_VERIFIED };
 
 struct credit_case {
@@ -48,46 +50,68 @@ static void work_on_gate(struct credit_case *test)
     }
 }
 
-static void serve_once(struct credit_case *test, struct worker *worker)
-{
-    uint64_t roll = random_next(&worker->random);
-    uint64_t count = roll % 4 ? 1 : 1 + (roll >> 8) % test->batch_limit;
-    slabby_ref refs[8];
-    uint64_t released = 0;
-    slabby_status status;
+/* Threads hold slabs over many turns, so that nearly all credits are spent at every moment. */
+struct bag {
+    slabby_ref refs[BAG_SIZE];
+    uint64_t count;
+};
 
-    if (!take_credits(test, (int64_t)count)) {
-        sched_yield();
-        return;
-    }
-    status = count == 1 ? slabby_allocate(refs, NULL, test->pool)
-                        : slabby_allocate_batch(refs, NULL, test->pool, count);
+static void fetch(struct credit_case *test, struct bag *bag, uint64_t count)
+{
+    slabby_ref *refs = bag->refs + bag->count;
+    slabby_status status = count == 1 ? slabby_allocate(refs, NULL, test->pool)
+                                      : slabby_allocate_batch(refs, NULL, test->pool, count);
+
     if (status != SLABBY_OK) {
         complain("%llu slabs with credit: %s", (unsigned long long)count,
                  slabby_status_name(status));
         return;
     }
-    if (roll >> 40 & 1)
-        sched_yield();
-    status = count == 1 ? slabby_release(test->pool, refs[0])
-                        : slabby_release_batch(&released, test->pool, refs, count);
-    if (status != SLABBY_OK || (count > 1 && released != count))
-        complain("release: %s", slabby_status_name(status));
-    atomic_fetch_add(&test->credits, (int64_t)count);
+    bag->count += count;
     atomic_fetch_add_explicit(&test->served, count, memory_order_relaxed);
+}
+
+static void give(struct credit_case *test, struct bag *bag, uint64_t count)
+{
+    slabby_ref *refs = bag->refs + bag->count - count;
+    uint64_t released = 1;
+    slabby_status status = count == 1
+                               ? slabby_release(test->pool, refs[0])
+                               : slabby_release_batch(&released, test->pool, refs, count);
+
+    if (status != SLABBY_OK || released != count)
+        complain("release: %s", slabby_status_name(status));
+    bag->count -= count;
+    atomic_fetch_add(&test->credits, (int64_t)count);
+}
+
+static void take_turn(struct credit_case *test, struct bag *bag, uint64_t roll)
+{
+    uint64_t count = roll % 4 ? 1 : 1 + (roll >> 8) % test->batch_limit;
+
+    if (roll >> 40 & 3 && bag->count + count <= BAG_SIZE && take_credits(test, (int64_t)count))
+        fetch(test, bag, count);
+    else if (bag->count)
+        give(test, bag, count < bag->count ? count : bag->count);
+    else
+        sched_yield();
 }
 
 static void spend_credits(struct worker *worker)
 {
     struct credit_case *test = worker->shared;
+    struct bag bag = {.count = 0};
 
     if (test->gate_work != GATE_LEFT_ALONE && worker->index == test->gate_worker) {
         work_on_gate(test);
         return;
     }
-    while (now_ns() < test->end_ns && !crew_complained())
-        for (int i = 0; i < 32; i++)
-            serve_once(test, worker);
+    do
+        for (int i = 0; i < 64; i++)
+            take_turn(test, &bag, random_next(&worker->random));
+    while (now_ns() < test->end_ns && !crew_complained());
+    while (bag.count && !crew_complained())
+        give(test, &bag, 1);
 }
 
 struct arrangement {
