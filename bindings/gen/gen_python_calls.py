@@ -146,7 +146,7 @@ def _prepare(call: Call) -> list[str]:
 
 def _argument(parameter: Parameter) -> str:
     fixed = {
-        "pool": "allocator._native",
+        "pool": "_pool(allocator)",
         "text": f"{parameter.name}.encode()",
         "cursor": "cursor_cell",
         "refs": "refs_array",
@@ -240,7 +240,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slabby._cffi import ffi, lib
-from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _text, fail
+from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _pool, _text, fail
 from slabby._types import FastSlab, Pool, SlabRef
 from slabby._words import Status
 """

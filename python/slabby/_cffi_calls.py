@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slabby._cffi import ffi, lib
-from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _text, fail
+from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _pool, _text, fail
 from slabby._types import FastSlab, Pool, SlabRef
 from slabby._words import Status
 
@@ -191,7 +191,7 @@ def slabby_explain(allocator: Pool, ref: int, status: int) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_explain(buffer, size, length, allocator._native, ref, status)
+        status = lib.slabby_explain(buffer, size, length, _pool(allocator), ref, status)
         if status != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
@@ -254,7 +254,7 @@ def slabby_create(slab_size: int, capacity: int, options: Any) -> int:
 
 
 def slabby_retain(allocator: Pool) -> None:
-    status = lib.slabby_retain(allocator._native)
+    status = lib.slabby_retain(_pool(allocator))
     if status:
         fail(status, allocator, 0)
 
@@ -262,7 +262,7 @@ def slabby_retain(allocator: Pool) -> None:
 def slabby_handle(allocator: Pool) -> tuple[int, int]:
     out_address = ffi.new("uint64_t *")
     out_instance_id = ffi.new("uint64_t *")
-    status = lib.slabby_handle(out_address, out_instance_id, allocator._native)
+    status = lib.slabby_handle(out_address, out_instance_id, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return int(out_address[0]), int(out_instance_id[0])
@@ -278,19 +278,19 @@ def slabby_adopt(address: int, instance_id: int) -> int:
 
 
 def slabby_close(allocator: Pool) -> None:
-    status = lib.slabby_unlocked_close(allocator._native)
+    status = lib.slabby_unlocked_close(_pool(allocator))
     if status:
         fail(status, allocator, 0)
 
 
 def slabby_destroy(allocator: Pool) -> None:
-    status = lib.slabby_unlocked_destroy(allocator._native)
+    status = lib.slabby_unlocked_destroy(_pool(allocator))
     if status:
         fail(status, allocator, 0)
 
 
 def slabby_abandon(allocator: Pool) -> None:
-    status = lib.slabby_unlocked_abandon(allocator._native)
+    status = lib.slabby_unlocked_abandon(_pool(allocator))
     if status:
         fail(status, allocator, 0)
 
@@ -305,7 +305,7 @@ def slabby_allocate_timeout(allocator: Pool, timeout_ns: int) -> SlabRef:
     status = lib.slabby_unlocked_allocate_timeout(
         out_ref,
         out_data,
-        allocator._native,
+        _pool(allocator),
         timeout_ns,
     )
     if status:
@@ -316,20 +316,20 @@ def slabby_allocate_timeout(allocator: Pool, timeout_ns: int) -> SlabRef:
 def slabby_allocate_batch(allocator: Pool, count: int) -> list[SlabRef]:
     out_refs = ffi.new("slabby_ref[]", count)
     out_datas = ffi.new("void *[]", count)
-    status = lib.slabby_allocate_batch(out_refs, out_datas, allocator._native, count)
+    status = lib.slabby_allocate_batch(out_refs, out_datas, _pool(allocator), count)
     if status:
         fail(status, allocator, 0)
     return allocator._wrap_all(_address(out_refs), _address(out_datas), count)
 
 
 def slabby_release(allocator: Pool, ref: int) -> None:
-    status = lib.slabby_release(allocator._native, ref)
+    status = lib.slabby_release(_pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
 
 
 def slabby_release_deferred(allocator: Pool, ref: int) -> None:
-    status = lib.slabby_release_deferred(allocator._native, ref)
+    status = lib.slabby_release_deferred(_pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
 
@@ -337,7 +337,7 @@ def slabby_release_deferred(allocator: Pool, ref: int) -> None:
 def slabby_release_batch(allocator: Pool, refs: Sequence[int]) -> tuple[int, int]:
     out_released = ffi.new("uint64_t *")
     refs_array = ffi.new("slabby_ref[]", refs)
-    status = lib.slabby_release_batch(out_released, allocator._native, refs_array, len(refs))
+    status = lib.slabby_release_batch(out_released, _pool(allocator), refs_array, len(refs))
     return int(out_released[0]), int(status)
 
 
@@ -346,26 +346,26 @@ def slabby_allocate_fast(allocator: Pool) -> tuple[FastSlab, int]:
 
 
 def slabby_deallocate_fast(allocator: Pool, id: int) -> None:
-    status = lib.slabby_deallocate_fast(allocator._native, id)
+    status = lib.slabby_deallocate_fast(_pool(allocator), id)
     if status:
         fail(status, allocator, 0)
 
 
 def slabby_data(allocator: Pool, ref: int) -> int:
     out_data = ffi.new("void **")
-    status = lib.slabby_data(out_data, allocator._native, ref)
+    status = lib.slabby_data(out_data, _pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
     return _address(out_data[0])
 
 
 def slabby_is_valid(allocator: Pool, ref: int) -> int:
-    return int(lib.slabby_is_valid(allocator._native, ref))
+    return int(lib.slabby_is_valid(_pool(allocator), ref))
 
 
 def slabby_id(allocator: Pool, ref: int) -> int:
     out_id = ffi.new("uint32_t *")
-    status = lib.slabby_id(out_id, allocator._native, ref)
+    status = lib.slabby_id(out_id, _pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
     return int(out_id[0])
@@ -373,7 +373,7 @@ def slabby_id(allocator: Pool, ref: int) -> int:
 
 def slabby_size(allocator: Pool) -> int:
     out_size = ffi.new("uint64_t *")
-    status = lib.slabby_size(out_size, allocator._native)
+    status = lib.slabby_size(out_size, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return int(out_size[0])
@@ -384,7 +384,7 @@ def slabby_ref_text(allocator: Pool, ref: int) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_ref_text(buffer, size, length, allocator._native, ref)
+        status = lib.slabby_ref_text(buffer, size, length, _pool(allocator), ref)
         if status != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
@@ -394,26 +394,26 @@ def slabby_ref_text(allocator: Pool, ref: int) -> str:
 
 
 def slabby_pin(allocator: Pool, ref: int) -> None:
-    status = lib.slabby_pin(allocator._native, ref)
+    status = lib.slabby_pin(_pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
 
 
 def slabby_unpin(allocator: Pool, ref: int) -> None:
-    status = lib.slabby_unpin(allocator._native, ref)
+    status = lib.slabby_unpin(_pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
 
 
 def slabby_set_label(allocator: Pool, ref: int, label: int) -> None:
-    status = lib.slabby_set_label(allocator._native, ref, label)
+    status = lib.slabby_set_label(_pool(allocator), ref, label)
     if status:
         fail(status, allocator, ref)
 
 
 def slabby_get_label(allocator: Pool, ref: int) -> int:
     out_label = ffi.new("uint64_t *")
-    status = lib.slabby_get_label(out_label, allocator._native, ref)
+    status = lib.slabby_get_label(out_label, _pool(allocator), ref)
     if status:
         fail(status, allocator, ref)
     return int(out_label[0])
@@ -423,7 +423,7 @@ def slabby_listener_create(allocator: Pool) -> tuple[Any, int]:
     out_listener = ffi.new("slabby_listener **")
     out_fd = ffi.new("int32_t *")
     out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
-    status = lib.slabby_listener_create(out_listener, out_fd, allocator._native, out_error)
+    status = lib.slabby_listener_create(out_listener, out_fd, _pool(allocator), out_error)
     if status:
         fail(status, allocator, 0, out_error)
     return out_listener[0], int(out_fd[0])
@@ -472,14 +472,14 @@ def slabby_wait_cancel(listener: Any, ticket: int) -> int:
 
 
 def slabby_reset(allocator: Pool) -> None:
-    status = lib.slabby_unlocked_reset(allocator._native)
+    status = lib.slabby_unlocked_reset(_pool(allocator))
     if status:
         fail(status, allocator, 0)
 
 
 def slabby_get_stats(allocator: Pool) -> Sequence[Any]:
     out_stats = ffi.new("slabby_stats *", (ffi.sizeof("slabby_stats"),))
-    status = lib.slabby_get_stats(out_stats, allocator._native)
+    status = lib.slabby_get_stats(out_stats, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return _slabby_stats(out_stats)
@@ -487,7 +487,7 @@ def slabby_get_stats(allocator: Pool) -> Sequence[Any]:
 
 def slabby_get_memory(allocator: Pool) -> Sequence[Any]:
     out_memory = ffi.new("slabby_memory *", (ffi.sizeof("slabby_memory"),))
-    status = lib.slabby_get_memory(out_memory, allocator._native)
+    status = lib.slabby_get_memory(out_memory, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return _slabby_memory(out_memory)
@@ -495,7 +495,7 @@ def slabby_get_memory(allocator: Pool) -> Sequence[Any]:
 
 def slabby_get_health(allocator: Pool) -> Sequence[Any]:
     out_health = ffi.new("slabby_health *", (ffi.sizeof("slabby_health"),))
-    status = lib.slabby_get_health(out_health, allocator._native)
+    status = lib.slabby_get_health(out_health, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return _slabby_health(out_health)
@@ -506,7 +506,7 @@ def slabby_stats_json(allocator: Pool) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_stats_json(buffer, size, length, allocator._native)
+        status = lib.slabby_stats_json(buffer, size, length, _pool(allocator))
         if status != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
@@ -520,7 +520,7 @@ def slabby_health_json(allocator: Pool) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_health_json(buffer, size, length, allocator._native)
+        status = lib.slabby_health_json(buffer, size, length, _pool(allocator))
         if status != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
@@ -531,14 +531,14 @@ def slabby_health_json(allocator: Pool) -> str:
 
 def slabby_set_option(allocator: Pool, option: int, value: int) -> None:
     out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
-    status = lib.slabby_unlocked_set_option(allocator._native, option, value, out_error)
+    status = lib.slabby_unlocked_set_option(_pool(allocator), option, value, out_error)
     if status:
         fail(status, allocator, 0, out_error)
 
 
 def slabby_get_option(allocator: Pool, option: int) -> int:
     out_value = ffi.new("int64_t *")
-    status = lib.slabby_get_option(out_value, allocator._native, option)
+    status = lib.slabby_get_option(out_value, _pool(allocator), option)
     if status:
         fail(status, allocator, 0)
     return int(out_value[0])
@@ -547,7 +547,7 @@ def slabby_get_option(allocator: Pool, option: int) -> int:
 def slabby_resize(allocator: Pool, capacity: int) -> int:
     out_awaited = ffi.new("uint64_t *")
     out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
-    status = lib.slabby_unlocked_resize(out_awaited, allocator._native, capacity, out_error)
+    status = lib.slabby_unlocked_resize(out_awaited, _pool(allocator), capacity, out_error)
     if status:
         fail(status, allocator, 0, out_error)
     return int(out_awaited[0])
@@ -555,7 +555,7 @@ def slabby_resize(allocator: Pool, capacity: int) -> int:
 
 def slabby_trim(allocator: Pool) -> int:
     out_bytes = ffi.new("uint64_t *")
-    status = lib.slabby_unlocked_trim(out_bytes, allocator._native)
+    status = lib.slabby_unlocked_trim(out_bytes, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return int(out_bytes[0])
@@ -563,20 +563,20 @@ def slabby_trim(allocator: Pool) -> int:
 
 def slabby_reclaim(allocator: Pool) -> int:
     out_count = ffi.new("uint64_t *")
-    status = lib.slabby_reclaim(out_count, allocator._native)
+    status = lib.slabby_reclaim(out_count, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return int(out_count[0])
 
 
 def slabby_health_tick(allocator: Pool) -> None:
-    status = lib.slabby_health_tick(allocator._native)
+    status = lib.slabby_health_tick(_pool(allocator))
     if status:
         fail(status, allocator, 0)
 
 
 def slabby_breaker_force(allocator: Pool, mode: int) -> None:
-    status = lib.slabby_breaker_force(allocator._native, mode)
+    status = lib.slabby_breaker_force(_pool(allocator), mode)
     if status:
         fail(status, allocator, 0)
 
@@ -585,7 +585,7 @@ def slabby_live_next(cursor: int, allocator: Pool) -> tuple[Sequence[Any], int, 
     out_live = ffi.new("slabby_live *", (ffi.sizeof("slabby_live"),))
     out_count = ffi.new("uint64_t *")
     cursor_cell = ffi.new("uint64_t *", cursor)
-    status = lib.slabby_live_next(out_live, out_count, cursor_cell, allocator._native)
+    status = lib.slabby_live_next(out_live, out_count, cursor_cell, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return _slabby_live(out_live), int(out_count[0]), int(cursor_cell[0])
@@ -606,7 +606,7 @@ def slabby_audit_read(
         out_count,
         out_lost,
         cursor_cell,
-        allocator._native,
+        _pool(allocator),
         capacity,
     )
     if status:
@@ -626,7 +626,7 @@ def slabby_audit_write(cursor: int, allocator: Pool, fd: int) -> tuple[int, int]
     status = lib.slabby_unlocked_audit_write(
         out_count,
         cursor_cell,
-        allocator._native,
+        _pool(allocator),
         fd,
         out_error,
     )
@@ -650,7 +650,7 @@ def slabby_events_read(
         out_count,
         out_lost,
         cursor_cell,
-        allocator._native,
+        _pool(allocator),
         capacity,
     )
     if status:
@@ -667,7 +667,7 @@ def slabby_verify(allocator: Pool, capacity: int) -> tuple[list[Sequence[Any]], 
     out_findings = ffi.new("slabby_finding[]", max(1, capacity))
     out_findings[0].struct_size = ffi.sizeof("slabby_finding")
     out_count = ffi.new("uint64_t *")
-    status = lib.slabby_unlocked_verify(out_findings, out_count, allocator._native, capacity)
+    status = lib.slabby_unlocked_verify(out_findings, out_count, _pool(allocator), capacity)
     if status:
         fail(status, allocator, 0)
     return (
@@ -681,7 +681,7 @@ def slabby_stack(allocator: Pool, ref: int) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_stack(buffer, size, length, allocator._native, ref)
+        status = lib.slabby_stack(buffer, size, length, _pool(allocator), ref)
         if status != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
@@ -692,7 +692,7 @@ def slabby_stack(allocator: Pool, ref: int) -> str:
 
 def slabby_view(allocator: Pool) -> Sequence[Any]:
     out_view = ffi.new("slabby_view_info *", (ffi.sizeof("slabby_view_info"),))
-    status = lib.slabby_view(out_view, allocator._native)
+    status = lib.slabby_view(out_view, _pool(allocator))
     if status:
         fail(status, allocator, 0)
     return _slabby_view_info(out_view)

@@ -19,6 +19,14 @@ def _pointer(pointer: Any) -> Any:
     return ffi.NULL if pointer is None else pointer
 
 
+def _pool(allocator: Pool) -> Any:
+    """The handle of any Allocator, whichever backend opened it."""
+    if not isinstance(allocator, Pool):
+        raise TypeError(f"expected a slabby.Allocator, not {type(allocator)!r}")
+    native = allocator._native
+    return ffi.cast("slabby_allocator *", allocator._address) if native is None else native
+
+
 def _text(buffer: Any) -> str:
     # A pool's name may have been cut within a character.
     return bytes(ffi.string(buffer)).decode("utf-8", "replace")

@@ -223,6 +223,15 @@ static PyObject *get_native(PyObject *self, void *unused) {
     return Py_NewRef(pool->native != NULL ? pool->native : Py_None);
 }
 
+static PyObject *get_address(PyObject *self, void *unused) {
+    Pool *pool = (Pool *)self;
+
+    (void)unused;
+    if (!pool_attached(pool))
+        return NULL;
+    return PyLong_FromVoidPtr(pool->cell.allocator);
+}
+
 static PyObject *get_cell(PyObject *self, void *unused) {
     (void)unused;
     return PyLong_FromVoidPtr(&((Pool *)self)->cell);
@@ -255,6 +264,7 @@ static PyMethodDef pool_methods[] = {
 static PyGetSetDef pool_properties[] = {
     {"slab_size", get_slab_size, NULL, "Usable bytes of each slab.", NULL},
     {"_native", get_native, NULL, NULL, NULL},
+    {"_address", get_address, NULL, NULL, NULL},
     {"_cell", get_cell, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of a SlabRef: release, stale, foreign and forged references, blocks, ownership."""
 
+import copy
+import pickle
+
 import pytest
 import slabby
 
@@ -195,3 +198,13 @@ def test_only_the_pool_makes_refs():
             kind()
         with pytest.raises(TypeError):
             type("Child", (kind,), {})
+
+
+def test_refs_and_pools_are_never_copied(pool):
+    with pool.allocate() as ref:
+        for thing in (ref, pool):
+            for copier in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError):
+                    copier(thing)
+    with pytest.raises(TypeError):
+        object.__new__(slabby.SlabRef)
