@@ -152,8 +152,21 @@ SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some millisecon
  * slb_os_has_rseq(), which also says that slb_os_fence_rseq() works: it restarts every sequence running in this
  * process and orders memory with all of its threads. */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+SLB_PRIVATE void slb_os_find_rseq(void); /* before the first pool, where no constructor has run yet */
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
+
+/* Sleeping until somebody wakes a word: returns at once where it is not `expected`, answers false once the deadline of
+ * slb_os_now_ns() has passed; may return early. */
+SLB_PRIVATE uint64_t slb_os_now_ns(void);
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
+
+/* A descriptor that an event loop can wait for: readable from signal to clear. -1 where the system refuses one. */
+SLB_PRIVATE int slb_os_bell_create(void);
+SLB_PRIVATE void slb_os_bell_ring(int bell);
+SLB_PRIVATE void slb_os_bell_silence(int bell);
+SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
@@ -420,20 +433,38 @@ intptr_t slb_os_rseq_offset;
 
 static bool rseq_usable;
 
+/* What the sequences see where there is no registration: a CPU number above every limit, and a place to store the
+ * running sequence that nobody reads. initial-exec, so that it lies at the same offset in every thread. */
+struct no_rseq {
+    uint32_t cpu_id_start, cpu_id;
+    uint64_t rseq_cs;
+};
+static __thread struct no_rseq no_rseq __attribute__((tls_model("initial-exec"), aligned(32))) = {
+    .cpu_id_start = UINT32_MAX, .cpu_id = UINT32_MAX};
+
 static long membarrier(int command) {
     return syscall(SYS_membarrier, command, 0, 0);
 }
 
-__attribute__((constructor)) static void find_rseq(void) {
-    if (&__rseq_size == NULL || &__rseq_offset == NULL || __rseq_size == 0)
-        return;
+static bool register_fence(void) {
     long commands = membarrier(MEMBARRIER_CMD_QUERY);
-    if (commands < 0 || (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0)
+    return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
+           membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+}
+
+/* Early (101 is the first priority that is ours to use), and again by whoever makes the first pool even earlier. */
+__attribute__((constructor(101))) static void find_rseq(void) {
+    if (slb_os_rseq_offset != 0)
         return;
-    if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) != 0)
+    slb_os_rseq_offset = (intptr_t)((char *)&no_rseq - (char *)__builtin_thread_pointer());
+    if (&__rseq_size == NULL || &__rseq_offset == NULL || __rseq_size == 0 || !register_fence())
         return;
     slb_os_rseq_offset = (intptr_t)__rseq_offset;
     rseq_usable = true;
+}
+
+SLB_PRIVATE void slb_os_find_rseq(void) {
+    find_rseq();
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
@@ -445,6 +476,56 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
     long refused = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
     SLB_ASSERT(refused == 0);
     (void)refused;
+}
+
+/* -------------------- os/linux_wait.c */
+/* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
+
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+SLB_PRIVATE uint64_t slb_os_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock, so that an early return costs no precision. */
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    if (slb_os_now_ns() >= deadline_ns)
+        return false;
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, &until, NULL,
+                  FUTEX_BITSET_MATCH_ANY);
+    return true;
+}
+
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
+    (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
+SLB_PRIVATE int slb_os_bell_create(void) {
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+SLB_PRIVATE void slb_os_bell_ring(int bell) {
+    uint64_t one = 1;
+    ssize_t written = write(bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
+    (void)written;
+}
+
+SLB_PRIVATE void slb_os_bell_silence(int bell) {
+    uint64_t rings;
+    ssize_t taken = read(bell, &rings, sizeof rings);
+    (void)taken;
+}
+
+SLB_PRIVATE void slb_os_bell_destroy(int bell) {
+    (void)close(bell);
 }
 
 /* -------------------- tiers/cpu_cache.c */
@@ -852,7 +933,8 @@ enum slb_gate_reason {
     SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
-    SLB_GATE_PAUSE = 1u << 3      /* the CPU caches are being adjusted */
+    SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
+    SLB_GATE_WAITERS = 1u << 4    /* somebody waits for a slab */
 };
 
 enum slb_phase {
@@ -911,7 +993,9 @@ struct slabby_allocator {
     uint32_t backend; /* enum slabby_cpu_cache_backend */
     _Atomic uint32_t *next;
     uint32_t shard_mask;
-    uint32_t owners; /* under the gate lock */
+    uint32_t owners;                               /* under the gate lock */
+    struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
+    _Atomic uint64_t waiters;
 
     /* Cold. */
     uint64_t
@@ -985,8 +1069,9 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 
-/* Finishes what close or abandon began, once the last slab is back. Called whenever a slow operation on a closed
- * pool ends; never blocks. */
+/* Does what is due once slabs came back while the gate was closed: serves who waits, finishes what close or abandon
+ * began. Called whenever a slow operation ends under SLB_GATE_ATTEND; never blocks. */
+#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_WAITERS)
 SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
@@ -1868,7 +1953,8 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
 /* Whoever failed to get the lock in slb_pool_settle relies on its holder to settle afterwards. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0 ||
+                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_WAITERS) != 0))
         slb_pool_settle(pool);
 }
 
@@ -2546,6 +2632,8 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     }
     atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
+        slb_pool_settle(pool);
     return reclaimed;
 }
 
@@ -2667,6 +2755,367 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
         ids[i - 1] = ids[k];
         ids[k] = moved;
     }
+}
+
+/* -------------------- resilience/listener.c */
+/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
+ * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
+
+/* -------------------- allocate.h */
+/* The journey to a slab: CPU cache, depot, shards, gate, heap. */
+#ifndef SLB_ALLOCATE_H
+#define SLB_ALLOCATE_H
+
+/* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
+SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast);
+
+/* One free id while the gate is closed, not counted. */
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
+
+SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
+                                             void **out_datas, uint64_t count);
+
+/*
+ * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
+ * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
+ * memory before (zeroing) is done.
+ */
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    SLB_POINT(SLB_POINT_TAKEN);
+    _Atomic uint64_t *place = &pool->words[id];
+    uint64_t word = atomic_load_explicit(place, memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(place, word | state, memory_order_release);
+    return word;
+}
+
+#endif
+
+/* -------------------- resilience/waiters.h */
+/*
+ * Waiting for a slab, first come first served across threads, listeners and languages.
+ *
+ * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
+ * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
+ * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
+ * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
+ * while somebody waits.
+ *
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
+ */
+#ifndef SLB_RESILIENCE_WAITERS_H
+#define SLB_RESILIENCE_WAITERS_H
+
+enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
+
+struct slb_waiter {
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;
+    uint32_t id; /* the slab, once granted */
+    _Atomic uint32_t state;
+};
+
+/* Enqueues; Closed where nobody will ever be served. */
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
+
+/* Tells every waiter that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
+
+/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
+
+/* A waiter of a listener changed its state. Needs the lock. */
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
+
+#endif
+
+/* -------------------- status.h */
+/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+#ifndef SLB_STATUS_H
+#define SLB_STATUS_H
+
+/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
+                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
+                                        ...) __attribute__((format(printf, 7, 8)));
+
+/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
+struct slb_text {
+    char *buffer;
+    uint64_t capacity;
+    uint64_t length;
+};
+
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
+
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
+
+#endif
+
+#include <stdlib.h>
+
+struct slabby_listener {
+    struct slabby_allocator *pool;
+    int bell;
+    uint64_t last_ticket;
+    struct slb_waiter *granted, *last_granted; /* oldest first */
+    uint64_t waiting;                          /* tickets still in the pool's queue */
+    bool closed;                               /* some of them were told of the end */
+};
+
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
+    struct slabby_listener *listener = waiter->listener;
+    listener->waiting--;
+    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED) {
+        listener->closed = true;
+        free(waiter);
+    } else {
+        waiter->previous = listener->last_granted;
+        *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
+        listener->last_granted = waiter;
+    }
+    slb_os_bell_ring(listener->bell);
+}
+
+static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
+}
+
+static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+    slb_protect_issue(pool, id);
+    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+    return slb_ref_make(pool, slb_word_generation(word), id);
+}
+
+SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                                slabby_allocator *allocator, slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_listener == NULL || out_fd == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the handle or a place for a result is null");
+    slabby_status status = slb_pool_retain(pool);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    struct slabby_listener *listener = calloc(1, sizeof *listener);
+    int bell = listener == NULL ? -1 : slb_os_bell_create();
+    if (bell < 0) {
+        free(listener);
+        (void)slb_pool_abandon(pool);
+        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                             "the system refused memory or a descriptor for the listener; close some first");
+    }
+    listener->pool = pool;
+    listener->bell = bell;
+    *out_listener = listener;
+    *out_fd = bell;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+    if (out_ticket == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slb_gate_lock(listener->pool);
+    waiter->listener = listener;
+    uint64_t ticket = waiter->ticket =
+        ++listener->last_ticket; /* once it waits, another thread may take and free it */
+    listener->waiting++;
+    slb_gate_unlock(listener->pool);
+    slabby_status status = slb_waiters_join(listener->pool, waiter);
+    if (status != SLABBY_OK) {
+        slb_gate_lock(listener->pool);
+        listener->waiting--;
+        slb_gate_unlock(listener->pool);
+        free(waiter);
+        return status;
+    }
+    *out_ticket = ticket;
+    return SLABBY_OK;
+}
+
+/* The bell rings on while something is left to take, or to learn. */
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t count = 0;
+    slb_gate_lock(listener->pool);
+    while (count < capacity && listener->granted != NULL) {
+        struct slb_waiter *waiter = listener->granted;
+        forget_granted(listener, waiter);
+        out_tickets[count] = waiter->ticket;
+        out_refs[count++] = waiter->id;
+        free(waiter);
+    }
+    if (listener->granted == NULL && !listener->closed)
+        slb_os_bell_silence(listener->bell);
+    bool over = listener->closed && listener->granted == NULL && count == 0;
+    slb_gate_unlock(listener->pool);
+    for (uint64_t i = 0; i < count; i++)
+        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
+    *out_count = count;
+    return over ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
+static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
+    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
+    for (size_t i = 0; i < 2; i++)
+        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
+            if (waiter->listener == listener && waiter->ticket == ticket)
+                return waiter;
+    return NULL;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    if (out_ref == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = find_ticket(listener, ticket);
+    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
+    if (granted)
+        forget_granted(listener, waiter);
+    else if (waiter != NULL)
+        listener->waiting--;
+    slb_gate_unlock(listener->pool);
+    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
+    free(waiter);
+    return SLABBY_OK;
+}
+
+/* A ticket that is still out, or 0. */
+static uint64_t any_ticket(struct slabby_listener *listener) {
+    uint64_t ticket = 0;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = listener->pool->first_waiter;
+    while (waiter != NULL && waiter->listener != listener)
+        waiter = waiter->next;
+    if (waiter == NULL)
+        waiter = listener->granted;
+    if (waiter != NULL)
+        ticket = waiter->ticket;
+    slb_gate_unlock(listener->pool);
+    return ticket;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    if (listener == NULL)
+        return SLABBY_OK;
+    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
+        slabby_ref ref;
+        (void)slabby_wait_cancel(&ref, listener, ticket);
+        if (ref != 0)
+            (void)slabby_release(listener->pool, ref);
+    }
+    slb_os_bell_destroy(listener->bell);
+    (void)slb_pool_abandon(listener->pool);
+    free(listener);
+    return SLABBY_OK;
+}
+
+/* -------------------- resilience/waiters.c */
+
+static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
+    waiter->next = waiter->previous = NULL;
+    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
+}
+
+/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
+ * may take the slab and end, and its waiter with it. The word is woken by address alone. */
+static void settle_waiter(struct slb_waiter *waiter, uint32_t state) {
+    bool asleep = waiter->listener == NULL;
+    _Atomic uint32_t *word = &waiter->state;
+    atomic_store_explicit(word, state, memory_order_release);
+    if (asleep)
+        slb_os_wake_one(word);
+    else
+        slb_listener_note(waiter);
+}
+
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t id;
+    while (pool->first_waiter != NULL && slb_take_free(pool, stripe, &id)) {
+        struct slb_waiter *oldest = pool->first_waiter;
+        unlink_waiter(pool, oldest);
+        oldest->id = id;
+        slb_count(&stripe->hits[SLB_TIER_GATE], 1);
+        settle_waiter(oldest, SLB_WAITER_GRANTED);
+    }
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+}
+
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
+    while (pool->first_waiter != NULL) {
+        struct slb_waiter *oldest = pool->first_waiter;
+        unlink_waiter(pool, oldest);
+        settle_waiter(oldest, SLB_WAITER_CLOSED);
+    }
+    slb_gate_open(pool, SLB_GATE_WAITERS);
+}
+
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    slb_gate_lock(pool);
+    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
+    if (!closed) {
+        slb_gate_close(pool, SLB_GATE_WAITERS);
+        waiter->previous = pool->last_waiter;
+        *(pool->last_waiter == NULL ? &pool->first_waiter : &pool->last_waiter->next) = waiter;
+        pool->last_waiter = waiter;
+        atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
+        slb_waiters_serve(pool);
+    }
+    slb_gate_unlock(pool);
+    return closed ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    if (atomic_load_explicit(&waiter->state, memory_order_acquire) != SLB_WAITER_WAITING)
+        return false;
+    unlink_waiter(pool, waiter);
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+    return true;
+}
+
+/* Giving up needs the lock, because somebody may be granting at this moment. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
+    struct slb_waiter waiter = {.state = SLB_WAITER_WAITING};
+    slabby_status status = slb_waiters_join(pool, &waiter);
+    if (status != SLABBY_OK)
+        return status;
+    bool in_time = true;
+    while (in_time && atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_WAITING)
+        in_time = slb_os_sleep_on(&waiter.state, SLB_WAITER_WAITING, deadline_ns);
+    if (!in_time) {
+        slb_gate_lock(pool);
+        bool gave_up = slb_waiters_leave(pool, &waiter);
+        slb_gate_unlock(pool);
+        if (gave_up)
+            return SLABBY_TIMEOUT;
+    }
+    if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
+        return SLABBY_CLOSED;
+    *out_id = waiter.id;
+    return SLABBY_OK;
 }
 
 /* -------------------- observe/counters.c */
@@ -2896,6 +3345,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->cached_slabs = now.cached;
     out->corruptions = read_counter(&pool->corruptions);
     out->leaks = read_counter(&pool->leaks);
+    out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++) {
         out->errors[i] = read_counter(&pool->errors[i]);
         if (is_allocation_error(-(slabby_status)i))
@@ -2927,32 +3377,6 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
 /* Looking inside a pool: outstanding slabs, the self-check, text about a reference. */
 #ifndef SLB_OBSERVE_LOOK_H
 #define SLB_OBSERVE_LOOK_H
-
-/* -------------------- status.h */
-/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
-#ifndef SLB_STATUS_H
-#define SLB_STATUS_H
-
-/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
-SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
-                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) __attribute__((format(printf, 7, 8)));
-
-/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
-struct slb_text {
-    char *buffer;
-    uint64_t capacity;
-    uint64_t length;
-};
-
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
-
-/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
-SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
-
-#endif
 
 SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
 
@@ -3606,33 +4030,6 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
 
 /* -------------------- allocate.c */
 
-/* -------------------- allocate.h */
-/* The journey to a slab: CPU cache, depot, shards, gate, heap. */
-#ifndef SLB_ALLOCATE_H
-#define SLB_ALLOCATE_H
-
-/* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
-SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast);
-
-SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
-                                             void **out_datas, uint64_t count);
-
-/*
- * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
- * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
- * memory before (zeroing) is done.
- */
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
-    SLB_POINT(SLB_POINT_TAKEN);
-    _Atomic uint64_t *place = &pool->words[id];
-    uint64_t word = atomic_load_explicit(place, memory_order_acquire);
-    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(place, word | state, memory_order_release);
-    return word;
-}
-
-#endif
-
 #include <string.h>
 
 /* Leave, wait for the work on the whole pool to end, and begin again. Not a status: never leaves this file. */
@@ -3722,6 +4119,11 @@ static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe
     return true;
 }
 
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    enum slb_tier tier;
+    return take_single(pool, stripe, out_id, &tier);
+}
+
 /* ------------------------------------------------------------------------------------- the slow journey */
 
 static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
@@ -3741,8 +4143,13 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
             return SLABBY_CLOSED;
         if (slb_unlikely(gate & SLB_GATE_RESETTING))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
-        if (gate == 0 ? refill(pool, stripe, out_id, out_tier)
-                      : take_single(pool, stripe, out_id, out_tier)) {
+        if (slb_unlikely(gate & SLB_GATE_WAITERS)) {
+            slb_pool_settle(pool); /* who came first is served first */
+            gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+        }
+        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE)) == 0;
+        if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
+                                   : take_single(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
             return SLABBY_OK;
@@ -3770,9 +4177,10 @@ static void wait_for_maintenance(struct slabby_allocator *pool) {
         slb_os_wait_a_little(attempt);
 }
 
-/* What a closed pool still has to do once an operation has left. */
+/* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
+ * resilience/waiters.h. */
 static void after_leaving(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
         slb_pool_settle(pool);
 }
 
@@ -4741,6 +5149,8 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
     atomic_store(&pool->peak_used, 0);
+    atomic_store(&pool->waiters, 0);
+    pool->first_waiter = pool->last_waiter = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
@@ -4798,6 +5208,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_options options = *asked;
     struct slb_layout layout;
     struct slb_memory memory;
+    slb_os_find_rseq();
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
@@ -4866,6 +5277,8 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
             return;
         atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
         bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
+        if (pool->first_waiter != NULL)
+            slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
             drain_closed(pool);
             if (pool->owners == 0)
@@ -4884,11 +5297,17 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
+/* Needs the lock. */
+static void stop_allocations(struct slabby_allocator *pool) {
+    slb_gate_close(pool, SLB_GATE_CLOSED);
+    slb_waiters_dismiss(pool);
+}
+
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
-        slb_gate_close(pool, SLB_GATE_CLOSED);
+        stop_allocations(pool);
     slb_gate_unlock(pool);
     if (exists)
         slb_pool_settle(pool);
@@ -4902,7 +5321,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
     slabby_status status = SLABBY_OK;
     if (!slb_pool_exists(pool) || pool->owners == 0)
         status = slb_pool_absence(pool);
-    else if (pool->owners == 1 && slb_count_live(pool) != 0)
+    else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
         status = SLABBY_IN_USE;
     else if (--pool->owners == 0) {
         slb_gate_close(pool, SLB_GATE_CLOSED);
@@ -4928,7 +5347,7 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        slb_gate_close(pool, SLB_GATE_CLOSED);
+        stop_allocations(pool);
     slb_gate_unlock(pool);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
         slb_pool_settle(pool);
@@ -5017,9 +5436,10 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->fast_given, fast);
 }
 
+/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
         slb_pool_settle(pool);
 }
 
@@ -5211,32 +5631,6 @@ static slabby_status not_yet(slabby_allocator *allocator) {
 
 static slabby_status not_yet_said(slabby_allocator *allocator, slabby_error *error, const char *what) {
     return slb_error_set(error, not_yet(allocator), 0, 0, 0, 0, "this version has no %s", what);
-}
-
-SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
-                                                slabby_allocator *allocator, slabby_error *out_error) {
-    (void)out_listener, (void)out_fd;
-    return not_yet_said(allocator, out_error, "listeners");
-}
-
-SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
-    return listener == NULL ? SLABBY_OK : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
-    return out_ticket == NULL || listener == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                                          slabby_listener *listener, uint64_t capacity) {
-    (void)capacity;
-    bool missing = out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL;
-    return missing ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
-    (void)ticket;
-    return out_ref == NULL || listener == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
 }
 
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
@@ -6169,18 +6563,18 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 
 /* ------------------------------------------------------------------------------------ allocate and release */
 
-/* Everything but the untimed hit in a CPU cache of the rseq backend. */
-static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
-                                                           uint32_t *out_id, uint64_t *out_word) {
+/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
-        return slb_refuse(pool, slb_pool_absence(pool));
+        return slb_pool_absence(pool);
     struct slb_timing timing = slb_timing_if_due(pool);
     if (!slb_cache_take(pool, out_id, fast)) {
         slb_timing_slow(pool, &timing);
         slabby_status status = slb_find(pool, out_id, fast);
         if (status != SLABBY_OK)
-            return slb_refuse(pool, status);
+            return status;
     }
     slb_protect_issue(pool, *out_id);
     *out_word = slb_issue(pool, *out_id, state);
@@ -6188,17 +6582,27 @@ static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocat
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
+                                                           uint32_t *out_id, uint64_t *out_word) {
+    slabby_status status = try_slowly(pool, state, out_id, out_word);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
+                     void **out_data) {
+    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    if (out_data != NULL)
+        *out_data = slb_slab_data(pool, id);
+}
+
 static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
     slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
-    if (status != SLABBY_OK)
-        return status;
-    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
-    if (out_data != NULL)
-        *out_data = slb_slab_data(pool, id);
-    return SLABBY_OK;
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
@@ -6214,14 +6618,28 @@ SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, s
     return SLABBY_OK;
 }
 
+/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
 SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
                                                  slabby_allocator *allocator, uint64_t timeout_ns) {
-    slabby_status status;
+    uint64_t word;
+    uint32_t id;
     if (timeout_ns == 0)
         return slabby_allocate(out_ref, out_data, allocator);
-    if (existing(allocator, &status) == NULL)
-        return status;
-    return out_ref == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+    if (!slb_is_place(allocator) || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OUT_OF_MEMORY) {
+        uint64_t now = slb_os_now_ns();
+        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
+        if (status == SLABBY_OK) {
+            slb_protect_issue(allocator, id);
+            word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
+        }
+    }
+    if (status != SLABBY_OK)
+        return slb_refuse(allocator, status);
+    hand_out(allocator, id, word, out_ref, out_data);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,

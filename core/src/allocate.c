@@ -102,6 +102,11 @@ static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe
     return true;
 }
 
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    enum slb_tier tier;
+    return take_single(pool, stripe, out_id, &tier);
+}
+
 /* ------------------------------------------------------------------------------------- the slow journey */
 
 static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
@@ -121,8 +126,13 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
             return SLABBY_CLOSED;
         if (slb_unlikely(gate & SLB_GATE_RESETTING))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
-        if (gate == 0 ? refill(pool, stripe, out_id, out_tier)
-                      : take_single(pool, stripe, out_id, out_tier)) {
+        if (slb_unlikely(gate & SLB_GATE_WAITERS)) {
+            slb_pool_settle(pool); /* who came first is served first */
+            gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+        }
+        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE)) == 0;
+        if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
+                                   : take_single(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
             return SLABBY_OK;
@@ -150,9 +160,10 @@ static void wait_for_maintenance(struct slabby_allocator *pool) {
         slb_os_wait_a_little(attempt);
 }
 
-/* What a closed pool still has to do once an operation has left. */
+/* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
+ * resilience/waiters.h. */
 static void after_leaving(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
         slb_pool_settle(pool);
 }
 

@@ -10,6 +10,9 @@
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast);
 
+/* One free id while the gate is closed, not counted. */
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
+
 SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
                                              void **out_datas, uint64_t count);
 

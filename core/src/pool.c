@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "protect/secure.h"
 #include "ref.h"
+#include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -125,6 +126,8 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
     atomic_store(&pool->peak_used, 0);
+    atomic_store(&pool->waiters, 0);
+    pool->first_waiter = pool->last_waiter = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
@@ -182,6 +185,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_options options = *asked;
     struct slb_layout layout;
     struct slb_memory memory;
+    slb_os_find_rseq();
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
@@ -250,6 +254,8 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
             return;
         atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
         bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
+        if (pool->first_waiter != NULL)
+            slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
             drain_closed(pool);
             if (pool->owners == 0)
@@ -268,11 +274,17 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
+/* Needs the lock. */
+static void stop_allocations(struct slabby_allocator *pool) {
+    slb_gate_close(pool, SLB_GATE_CLOSED);
+    slb_waiters_dismiss(pool);
+}
+
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
-        slb_gate_close(pool, SLB_GATE_CLOSED);
+        stop_allocations(pool);
     slb_gate_unlock(pool);
     if (exists)
         slb_pool_settle(pool);
@@ -286,7 +298,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
     slabby_status status = SLABBY_OK;
     if (!slb_pool_exists(pool) || pool->owners == 0)
         status = slb_pool_absence(pool);
-    else if (pool->owners == 1 && slb_count_live(pool) != 0)
+    else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
         status = SLABBY_IN_USE;
     else if (--pool->owners == 0) {
         slb_gate_close(pool, SLB_GATE_CLOSED);
@@ -312,7 +324,7 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        slb_gate_close(pool, SLB_GATE_CLOSED);
+        stop_allocations(pool);
     slb_gate_unlock(pool);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
         slb_pool_settle(pool);

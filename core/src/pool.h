@@ -36,7 +36,8 @@ enum slb_gate_reason {
     SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
-    SLB_GATE_PAUSE = 1u << 3      /* the CPU caches are being adjusted */
+    SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
+    SLB_GATE_WAITERS = 1u << 4    /* somebody waits for a slab */
 };
 
 enum slb_phase {
@@ -95,7 +96,9 @@ struct slabby_allocator {
     uint32_t backend; /* enum slabby_cpu_cache_backend */
     _Atomic uint32_t *next;
     uint32_t shard_mask;
-    uint32_t owners; /* under the gate lock */
+    uint32_t owners;                               /* under the gate lock */
+    struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
+    _Atomic uint64_t waiters;
 
     /* Cold. */
     uint64_t
@@ -169,8 +172,9 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 
-/* Finishes what close or abandon began, once the last slab is back. Called whenever a slow operation on a closed
- * pool ends; never blocks. */
+/* Does what is due once slabs came back while the gate was closed: serves who waits, finishes what close or abandon
+ * began. Called whenever a slow operation ends under SLB_GATE_ATTEND; never blocks. */
+#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_WAITERS)
 SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */

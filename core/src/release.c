@@ -33,9 +33,10 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->fast_given, fast);
 }
 
+/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_CLOSED))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
         slb_pool_settle(pool);
 }
 

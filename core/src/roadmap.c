@@ -15,32 +15,6 @@ static slabby_status not_yet_said(slabby_allocator *allocator, slabby_error *err
     return slb_error_set(error, not_yet(allocator), 0, 0, 0, 0, "this version has no %s", what);
 }
 
-SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
-                                                slabby_allocator *allocator, slabby_error *out_error) {
-    (void)out_listener, (void)out_fd;
-    return not_yet_said(allocator, out_error, "listeners");
-}
-
-SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
-    return listener == NULL ? SLABBY_OK : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
-    return out_ticket == NULL || listener == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                                          slabby_listener *listener, uint64_t capacity) {
-    (void)capacity;
-    bool missing = out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL;
-    return missing ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
-    (void)ticket;
-    return out_ref == NULL || listener == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
     return out_health == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
 }

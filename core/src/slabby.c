@@ -13,6 +13,7 @@
 #include "protect/protect.h"
 #include "protect/quarantine.h"
 #include "release.h"
+#include "resilience/waiters.h"
 #include "status.h"
 #include "upkeep.h"
 
@@ -127,18 +128,18 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 
 /* ------------------------------------------------------------------------------------ allocate and release */
 
-/* Everything but the untimed hit in a CPU cache of the rseq backend. */
-static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
-                                                           uint32_t *out_id, uint64_t *out_word) {
+/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
-        return slb_refuse(pool, slb_pool_absence(pool));
+        return slb_pool_absence(pool);
     struct slb_timing timing = slb_timing_if_due(pool);
     if (!slb_cache_take(pool, out_id, fast)) {
         slb_timing_slow(pool, &timing);
         slabby_status status = slb_find(pool, out_id, fast);
         if (status != SLABBY_OK)
-            return slb_refuse(pool, status);
+            return status;
     }
     slb_protect_issue(pool, *out_id);
     *out_word = slb_issue(pool, *out_id, state);
@@ -146,17 +147,27 @@ static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocat
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
+                                                           uint32_t *out_id, uint64_t *out_word) {
+    slabby_status status = try_slowly(pool, state, out_id, out_word);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
+                     void **out_data) {
+    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    if (out_data != NULL)
+        *out_data = slb_slab_data(pool, id);
+}
+
 static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
     slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
-    if (status != SLABBY_OK)
-        return status;
-    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
-    if (out_data != NULL)
-        *out_data = slb_slab_data(pool, id);
-    return SLABBY_OK;
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
@@ -172,14 +183,28 @@ SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, s
     return SLABBY_OK;
 }
 
+/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
 SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
                                                  slabby_allocator *allocator, uint64_t timeout_ns) {
-    slabby_status status;
+    uint64_t word;
+    uint32_t id;
     if (timeout_ns == 0)
         return slabby_allocate(out_ref, out_data, allocator);
-    if (existing(allocator, &status) == NULL)
-        return status;
-    return out_ref == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
+    if (!slb_is_place(allocator) || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OUT_OF_MEMORY) {
+        uint64_t now = slb_os_now_ns();
+        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
+        if (status == SLABBY_OK) {
+            slb_protect_issue(allocator, id);
+            word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
+        }
+    }
+    if (status != SLABBY_OK)
+        return slb_refuse(allocator, status);
+    hand_out(allocator, id, word, out_ref, out_data);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,

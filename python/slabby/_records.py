@@ -111,7 +111,7 @@ class Stats:
     latency_floor_ns: int
     # Measured allocations that took longer than max_alloc_latency (zero until the feature works).
     latency_violations: int
-    # Allocations waiting for a slab right now (zero until the feature works).
+    # Allocations waiting for a slab right now.
     waiters: int
     # Address space of the slabs, gaps included, in bytes.
     reserved_bytes: int

@@ -397,8 +397,8 @@ slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_alloc
 
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
- * timeout_ns = 0 tries once. Above 0: NotSupported for now.
- * Returns as slabby_allocate, and Timeout, NotSupported. Thread-safe; not to be called from a signal handler.
+ * timeout_ns = 0 tries once. A plain slabby_allocate never overtakes somebody who waits.
+ * Returns as slabby_allocate, and Timeout. Thread-safe; not to be called from a signal handler.
  */
 slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
                                       uint64_t timeout_ns);
@@ -511,35 +511,36 @@ slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator,
 /* --------------------------------------------------------------------------- waiting without a thread */
 
 /*
- * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted;
- * it belongs to the listener. NotSupported for now.
- * Returns OK, InvalidArgument, Closed, NoSystemMemory, NotSupported.
+ * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
+ * pool was closed, and stays so until everything was taken; it belongs to the listener. The listener owns its pool
+ * with others until it is destroyed.
+ * Returns OK, InvalidArgument, Closed, NoSystemMemory.
  */
 slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                      slabby_allocator *allocator, slabby_error *out_error);
 
 /*
  * slabby_listener_destroy: cancels its tickets, releases what was granted and not taken, frees it; null is
- * accepted. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ * accepted. No other thread may be using it. Returns OK.
  */
 slabby_status slabby_listener_destroy(slabby_listener *listener);
 
 /*
- * slabby_wait_begin: joins the queue: first come first served across languages. NotSupported for now.
- * Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab is granted at
+ * once. Returns OK, InvalidArgument, Closed, NoSystemMemory.
  */
 slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
 
 /*
  * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK.
- * NotSupported for now. Returns OK, InvalidArgument, Closed, NotSupported.
+ * Returns OK, InvalidArgument, Closed (nothing was granted and nothing will be).
  */
 slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
                                slabby_listener *listener, uint64_t capacity);
 
 /*
  * slabby_wait_cancel: leaves the queue. out_ref is 0, or the reference that had been granted meanwhile, which now
- * belongs to the caller. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ * belongs to the caller. Returns OK, InvalidArgument.
  */
 slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
 

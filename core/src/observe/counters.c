@@ -151,6 +151,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->cached_slabs = now.cached;
     out->corruptions = read_counter(&pool->corruptions);
     out->leaks = read_counter(&pool->leaks);
+    out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++) {
         out->errors[i] = read_counter(&pool->errors[i]);
         if (is_allocation_error(-(slabby_status)i))

@@ -41,8 +41,21 @@ SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some millisecon
  * slb_os_has_rseq(), which also says that slb_os_fence_rseq() works: it restarts every sequence running in this
  * process and orders memory with all of its threads. */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+SLB_PRIVATE void slb_os_find_rseq(void); /* before the first pool, where no constructor has run yet */
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
+
+/* Sleeping until somebody wakes a word: returns at once where it is not `expected`, answers false once the deadline of
+ * slb_os_now_ns() has passed; may return early. */
+SLB_PRIVATE uint64_t slb_os_now_ns(void);
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
+
+/* A descriptor that an event loop can wait for: readable from signal to clear. -1 where the system refuses one. */
+SLB_PRIVATE int slb_os_bell_create(void);
+SLB_PRIVATE void slb_os_bell_ring(int bell);
+SLB_PRIVATE void slb_os_bell_silence(int bell);
+SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);

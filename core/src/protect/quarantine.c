@@ -84,5 +84,7 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     }
     atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
+        slb_pool_settle(pool);
     return reclaimed;
 }

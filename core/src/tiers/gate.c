@@ -36,7 +36,8 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
 /* Whoever failed to get the lock in slb_pool_settle relies on its holder to settle afterwards. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0 ||
+                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_WAITERS) != 0))
         slb_pool_settle(pool);
 }
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
+#include "os/os.h"
+
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+SLB_PRIVATE uint64_t slb_os_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock, so that an early return costs no precision. */
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    if (slb_os_now_ns() >= deadline_ns)
+        return false;
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, &until, NULL,
+                  FUTEX_BITSET_MATCH_ANY);
+    return true;
+}
+
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
+    (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
+SLB_PRIVATE int slb_os_bell_create(void) {
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+SLB_PRIVATE void slb_os_bell_ring(int bell) {
+    uint64_t one = 1;
+    ssize_t written = write(bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
+    (void)written;
+}
+
+SLB_PRIVATE void slb_os_bell_silence(int bell) {
+    uint64_t rings;
+    ssize_t taken = read(bell, &rings, sizeof rings);
+    (void)taken;
+}
+
+SLB_PRIVATE void slb_os_bell_destroy(int bell) {
+    (void)close(bell);
+}

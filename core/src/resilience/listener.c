@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
+ * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
+#include "allocate.h"
+#include "os/os.h"
+#include "protect/protect.h"
+#include "resilience/waiters.h"
+#include "status.h"
+#include "tiers/gate.h"
+
+#include <stdlib.h>
+
+struct slabby_listener {
+    struct slabby_allocator *pool;
+    int bell;
+    uint64_t last_ticket;
+    struct slb_waiter *granted, *last_granted; /* oldest first */
+    uint64_t waiting;                          /* tickets still in the pool's queue */
+    bool closed;                               /* some of them were told of the end */
+};
+
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
+    struct slabby_listener *listener = waiter->listener;
+    listener->waiting--;
+    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED) {
+        listener->closed = true;
+        free(waiter);
+    } else {
+        waiter->previous = listener->last_granted;
+        *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
+        listener->last_granted = waiter;
+    }
+    slb_os_bell_ring(listener->bell);
+}
+
+static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
+}
+
+static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+    slb_protect_issue(pool, id);
+    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+    return slb_ref_make(pool, slb_word_generation(word), id);
+}
+
+SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                                slabby_allocator *allocator, slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_listener == NULL || out_fd == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the handle or a place for a result is null");
+    slabby_status status = slb_pool_retain(pool);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    struct slabby_listener *listener = calloc(1, sizeof *listener);
+    int bell = listener == NULL ? -1 : slb_os_bell_create();
+    if (bell < 0) {
+        free(listener);
+        (void)slb_pool_abandon(pool);
+        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                             "the system refused memory or a descriptor for the listener; close some first");
+    }
+    listener->pool = pool;
+    listener->bell = bell;
+    *out_listener = listener;
+    *out_fd = bell;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+    if (out_ticket == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slb_gate_lock(listener->pool);
+    waiter->listener = listener;
+    uint64_t ticket = waiter->ticket =
+        ++listener->last_ticket; /* once it waits, another thread may take and free it */
+    listener->waiting++;
+    slb_gate_unlock(listener->pool);
+    slabby_status status = slb_waiters_join(listener->pool, waiter);
+    if (status != SLABBY_OK) {
+        slb_gate_lock(listener->pool);
+        listener->waiting--;
+        slb_gate_unlock(listener->pool);
+        free(waiter);
+        return status;
+    }
+    *out_ticket = ticket;
+    return SLABBY_OK;
+}
+
+/* The bell rings on while something is left to take, or to learn. */
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t count = 0;
+    slb_gate_lock(listener->pool);
+    while (count < capacity && listener->granted != NULL) {
+        struct slb_waiter *waiter = listener->granted;
+        forget_granted(listener, waiter);
+        out_tickets[count] = waiter->ticket;
+        out_refs[count++] = waiter->id;
+        free(waiter);
+    }
+    if (listener->granted == NULL && !listener->closed)
+        slb_os_bell_silence(listener->bell);
+    bool over = listener->closed && listener->granted == NULL && count == 0;
+    slb_gate_unlock(listener->pool);
+    for (uint64_t i = 0; i < count; i++)
+        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
+    *out_count = count;
+    return over ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
+static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
+    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
+    for (size_t i = 0; i < 2; i++)
+        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
+            if (waiter->listener == listener && waiter->ticket == ticket)
+                return waiter;
+    return NULL;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    if (out_ref == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = find_ticket(listener, ticket);
+    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
+    if (granted)
+        forget_granted(listener, waiter);
+    else if (waiter != NULL)
+        listener->waiting--;
+    slb_gate_unlock(listener->pool);
+    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
+    free(waiter);
+    return SLABBY_OK;
+}
+
+/* A ticket that is still out, or 0. */
+static uint64_t any_ticket(struct slabby_listener *listener) {
+    uint64_t ticket = 0;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = listener->pool->first_waiter;
+    while (waiter != NULL && waiter->listener != listener)
+        waiter = waiter->next;
+    if (waiter == NULL)
+        waiter = listener->granted;
+    if (waiter != NULL)
+        ticket = waiter->ticket;
+    slb_gate_unlock(listener->pool);
+    return ticket;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    if (listener == NULL)
+        return SLABBY_OK;
+    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
+        slabby_ref ref;
+        (void)slabby_wait_cancel(&ref, listener, ticket);
+        if (ref != 0)
+            (void)slabby_release(listener->pool, ref);
+    }
+    slb_os_bell_destroy(listener->bell);
+    (void)slb_pool_abandon(listener->pool);
+    free(listener);
+    return SLABBY_OK;
+}

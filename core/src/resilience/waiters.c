@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "resilience/waiters.h"
+
+#include "allocate.h"
+#include "os/os.h"
+#include "tiers/gate.h"
+#include "tiers/in_flight.h"
+
+static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
+    waiter->next = waiter->previous = NULL;
+    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
+}
+
+/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
+ * may take the slab and end, and its waiter with it. The word is woken by address alone. */
+static void settle_waiter(struct slb_waiter *waiter, uint32_t state) {
+    bool asleep = waiter->listener == NULL;
+    _Atomic uint32_t *word = &waiter->state;
+    atomic_store_explicit(word, state, memory_order_release);
+    if (asleep)
+        slb_os_wake_one(word);
+    else
+        slb_listener_note(waiter);
+}
+
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t id;
+    while (pool->first_waiter != NULL && slb_take_free(pool, stripe, &id)) {
+        struct slb_waiter *oldest = pool->first_waiter;
+        unlink_waiter(pool, oldest);
+        oldest->id = id;
+        slb_count(&stripe->hits[SLB_TIER_GATE], 1);
+        settle_waiter(oldest, SLB_WAITER_GRANTED);
+    }
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+}
+
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
+    while (pool->first_waiter != NULL) {
+        struct slb_waiter *oldest = pool->first_waiter;
+        unlink_waiter(pool, oldest);
+        settle_waiter(oldest, SLB_WAITER_CLOSED);
+    }
+    slb_gate_open(pool, SLB_GATE_WAITERS);
+}
+
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    slb_gate_lock(pool);
+    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
+    if (!closed) {
+        slb_gate_close(pool, SLB_GATE_WAITERS);
+        waiter->previous = pool->last_waiter;
+        *(pool->last_waiter == NULL ? &pool->first_waiter : &pool->last_waiter->next) = waiter;
+        pool->last_waiter = waiter;
+        atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
+        slb_waiters_serve(pool);
+    }
+    slb_gate_unlock(pool);
+    return closed ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    if (atomic_load_explicit(&waiter->state, memory_order_acquire) != SLB_WAITER_WAITING)
+        return false;
+    unlink_waiter(pool, waiter);
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+    return true;
+}
+
+/* Giving up needs the lock, because somebody may be granting at this moment. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
+    struct slb_waiter waiter = {.state = SLB_WAITER_WAITING};
+    slabby_status status = slb_waiters_join(pool, &waiter);
+    if (status != SLABBY_OK)
+        return status;
+    bool in_time = true;
+    while (in_time && atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_WAITING)
+        in_time = slb_os_sleep_on(&waiter.state, SLB_WAITER_WAITING, deadline_ns);
+    if (!in_time) {
+        slb_gate_lock(pool);
+        bool gave_up = slb_waiters_leave(pool, &waiter);
+        slb_gate_unlock(pool);
+        if (gave_up)
+            return SLABBY_TIMEOUT;
+    }
+    if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
+        return SLABBY_CLOSED;
+    *out_id = waiter.id;
+    return SLABBY_OK;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Waiting for a slab: in a thread, through a listener, first come first served, losing nothing. */
+#include "support.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void nap(uint64_t ns) {
+    struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
+    nanosleep(&time, NULL);
+}
+
+struct release_later {
+    slabby_allocator *pool;
+    slabby_ref ref;
+};
+
+static void *release_soon(void *argument) {
+    struct release_later *later = argument;
+    nap(20000000);
+    CHECK_STATUS(slabby_release(later->pool, later->ref), SLABBY_OK);
+    return NULL;
+}
+
+/* A slab that comes back while somebody waits is theirs. */
+static void a_release_ends_the_wait(void **state) {
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    struct release_later later = {pool, take(pool)};
+    pthread_t thread;
+    slabby_ref ref;
+    assert_int_equal(pthread_create(&thread, NULL, release_soon, &later), 0);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 60 * SECOND), SLABBY_OK);
+    pthread_join(thread, NULL);
+    assert_int_equal(stats_of(pool).gate_hits, 1);
+    assert_int_equal(stats_of(pool).allocation_errors, 0); /* a wait that ends well is no failure */
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+/* Without a release the wait ends with Timeout, not before its time; 0 tries once. */
+static void time_runs_out(void **state) {
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 3, NULL);
+    slabby_ref refs[3], ref = 77;
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, 3), SLABBY_OK);
+    uint64_t before = now_ns();
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 30000000), SLABBY_TIMEOUT);
+    assert_true(now_ns() - before >= 30000000);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 0), SLABBY_OUT_OF_MEMORY);
+    assert_int_equal(ref, 77);
+    assert_int_equal(stats_of(pool).waiters, 0);
+    CHECK_STATUS(slabby_allocate_timeout(NULL, NULL, pool, 1), SLABBY_INVALID_ARGUMENT);
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    finish(pool);
+}
+
+static void *wait_and_release(void *argument) {
+    slabby_allocator *pool = argument;
+    slabby_ref ref;
+    slabby_status status = slabby_allocate_timeout(&ref, NULL, pool, UINT64_MAX);
+    if (status == SLABBY_OK)
+        status = slabby_release(pool, ref);
+    return (void *)(intptr_t)status;
+}
+
+static void until_waiting(slabby_allocator *pool, uint64_t count) {
+    while (stats_of(pool).waiters < count)
+        nap(100000);
+}
+
+/* A thousand waiters, one slab: each gets it in turn, none is forgotten. */
+static void a_thousand_wait_for_one_slab(void **state) {
+    enum { MOST = 1000 };
+    static pthread_t threads[MOST];
+    uint64_t count = scaled(MOST) < MOST ? scaled(MOST) : MOST;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_ref ref = take(pool);
+    for (uint64_t i = 0; i < count; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_and_release, pool), 0);
+    until_waiting(pool, count);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    for (uint64_t i = 0; i < count; i++) {
+        void *status;
+        pthread_join(threads[i], &status);
+        assert_int_equal((intptr_t)status, SLABBY_OK);
+    }
+    finish(pool);
+}
+
+/* Close tells everybody who waits. */
+static void close_ends_every_wait(void **state) {
+    pthread_t threads[4];
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_ref ref = take(pool);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_and_release, pool), 0);
+    until_waiting(pool, 4);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_IN_USE);
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    for (int i = 0; i < 4; i++) {
+        void *status;
+        pthread_join(threads[i], &status);
+        assert_int_equal((intptr_t)status, SLABBY_CLOSED);
+    }
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
+/* Tickets are granted in the order they were drawn, and a plain allocate does not overtake them. */
+static void first_come_first_served(void **state) {
+    slabby_listener *listener;
+    uint64_t tickets[3], granted[3], count;
+    slabby_ref refs[3], held[2], ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 2, NULL);
+    CHECK_STATUS(slabby_allocate_batch(held, NULL, pool, 2), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(slabby_wait_begin(&tickets[i], listener), SLABBY_OK);
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 0), 0);
+    CHECK_STATUS(slabby_release(pool, held[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(slabby_release(pool, held[1]), SLABBY_OK);
+    assert_int_equal(poll(&ready, 1, 0), 1);
+    CHECK_STATUS(slabby_wait_take(granted, refs, &count, listener, 3), SLABBY_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(granted[0], tickets[0]);
+    assert_int_equal(granted[1], tickets[1]);
+    assert_int_equal(poll(&ready, 1, 0), 0);
+    CHECK_STATUS(slabby_wait_take(granted, refs + 2, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 0);
+    CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(granted, refs, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(granted[0], tickets[2]);
+    CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, refs[1]), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
+/* A cancelled ticket yields nothing, or the slab that it had been granted. */
+static void cancelling_loses_nothing(void **state) {
+    slabby_listener *listener;
+    uint64_t waiting, granted;
+    slabby_ref held, ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    held = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&granted, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&waiting, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, waiting), SLABBY_OK);
+    assert_int_equal(ref, 0);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, granted), SLABBY_OK);
+    assert_int_not_equal(ref, 0);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, granted), SLABBY_OK);
+    assert_int_equal(ref, 0);
+    CHECK_STATUS(slabby_wait_begin(&granted, listener), SLABBY_OK); /* granted at once, never taken */
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
+/* A listener of a closed pool says so, and rings so that the loop comes and hears it. */
+static void a_listener_hears_the_end(void **state) {
+    slabby_listener *listener;
+    uint64_t ticket, count;
+    slabby_ref held, ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    held = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 0), 1);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
+struct crowd {
+    slabby_allocator *pool;
+    uint64_t rounds;
+    _Atomic uint64_t served, timed_out;
+};
+
+static void *hurry(void *argument) {
+    struct crowd *crowd = argument;
+    for (uint64_t i = 0; i < crowd->rounds; i++) {
+        slabby_ref ref;
+        slabby_status status = slabby_allocate_timeout(&ref, NULL, crowd->pool, 1 + i % 7 * 20000);
+        if (status == SLABBY_OK) {
+            atomic_fetch_add(&crowd->served, 1);
+            CHECK_STATUS(slabby_release(crowd->pool, ref), SLABBY_OK);
+        } else {
+            CHECK_STATUS(status, SLABBY_TIMEOUT);
+            atomic_fetch_add(&crowd->timed_out, 1);
+        }
+    }
+    return NULL;
+}
+
+/* Grants and timeouts at the same instant: every slab is accounted for, and nobody sleeps on. */
+static void impatient_crowds_lose_nothing(void **state) {
+    static const uint64_t capacities[] = {1, 2, 3, 64};
+    (void)state;
+    for (size_t c = 0; c < COUNT_OF(capacities); c++) {
+        pthread_t threads[8];
+        struct crowd crowd = {.pool = make_pool(64, capacities[c], NULL), .rounds = scaled(3000)};
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, hurry, &crowd), 0);
+        for (int i = 0; i < 8; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(crowd.served + crowd.timed_out, 8 * crowd.rounds);
+        assert_int_equal(stats_of(crowd.pool).total_allocations, crowd.served);
+        assert_int_equal(stats_of(crowd.pool).waiters, 0);
+        finish(crowd.pool);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_release_ends_the_wait),     cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(a_thousand_wait_for_one_slab), cmocka_unit_test(close_ends_every_wait),
+        cmocka_unit_test(first_come_first_served),     cmocka_unit_test(cancelling_loses_nothing),
+        cmocka_unit_test(a_listener_hears_the_end),    cmocka_unit_test(impatient_crowds_lose_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
