@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`main.py PROGRAMS [--quick] [--json FILE] [--svg FILE]`: ours against its peers, in turns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import chart
+import machine
+import terminal
+from figures import further_verdicts, verdicts
+from measure import run
+from workers import WorkerFault
+
+ROUNDS, ROUNDS_QUICK = 21, 5
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench c", description=__doc__)
+    parser.add_argument("programs", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="5 short rounds: a first look, not a result")
+    parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart there")
+    given = parser.parse_args()
+    given.rounds = given.rounds or (ROUNDS_QUICK if given.quick else ROUNDS)
+    if not 3 <= given.rounds <= 1001:
+        parser.error(f"--rounds {given.rounds}: choose 3 to 1001")
+    return given
+
+
+def note(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text:<40}", end="", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    given = arguments()
+    where = machine.describe()
+    try:
+        result = run(given.programs, given.rounds, 4 if given.quick else 1, note)
+    except WorkerFault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 2
+    note("")
+    note("\r")
+    result |= {"machine": where, "rounds": given.rounds, "quick": given.quick}
+    result["verdicts"] = verdicts(result["pairs"])
+    result["further"] = further_verdicts(result)
+    print(terminal.render(result))
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if given.svg:
+        given.svg.write_text(chart.draw(result), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
