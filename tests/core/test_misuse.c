@@ -137,24 +137,17 @@ static void later_functions_say_so(void **state)
     slabby_audit_record record = {.struct_size = sizeof record};
     slabby_event event = {.struct_size = sizeof event};
     slabby_fault fault = {.struct_size = sizeof fault};
-    slabby_listener *listener = NULL;
     uint64_t number = 0;
     uint64_t cursor = 0;
     uint64_t lost = 0;
-    int32_t fd = -1;
     char text[64];
-    void *data = NULL;
     slabby_ref ref = take(pool);
-    slabby_ref other = 0;
 
     (void)state;
     CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
     CHECK_STATUS(slabby_options_set_logger(options, ignore_event, NULL, NULL),
                  SLABBY_NOT_SUPPORTED);
     slabby_options_destroy(options);
-    CHECK_STATUS(slabby_allocate_timeout(&other, &data, pool, 1000), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_NOT_SUPPORTED);
-    assert_null(listener);
     CHECK_STATUS(slabby_get_health(&health, pool), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_health_json(text, sizeof text, NULL, pool), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_resize(&number, pool, 2, NULL), SLABBY_NOT_SUPPORTED);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Waiting for a slab: in a thread, through a listener, first come first served, losing nothing. */
+#define _GNU_SOURCE
 #include "support.h"
 
 #include <poll.h>
