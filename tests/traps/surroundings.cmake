@@ -51,3 +51,7 @@ slabby_compile(trap_unload)
 target_include_directories(trap_unload PRIVATE ${PROJECT_SOURCE_DIR}/core/include)
 target_link_libraries(trap_unload PRIVATE PkgConfig::CMOCKA ${CMAKE_DL_LIBS})
 slabby_run_trap(trap_unload trap_unload $<TARGET_FILE:slabby>)
+
+# The fence itself is no public function.
+slabby_add_trap(trap_fence slabby_test)
+slabby_run_trap(trap_fence trap_fence)
