@@ -185,7 +185,6 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_options options = *asked;
     struct slb_layout layout;
     struct slb_memory memory;
-    slb_os_find_rseq();
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);

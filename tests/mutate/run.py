@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "mutate"
 TREE = SCRATCH / "tree"
 BUILD = SCRATCH / "build"
-COPIED = ["CMakeLists.txt", "cmake", "core", "bindings/contract.toml", "tests/core", "tests/stress"]
+COPIED = ["CMakeLists.txt", "cmake", "core", "bindings/contract.toml", "tests/core", "tests/stress",
+          "tests/traps"]
 TEST_TIMEOUT_S = 240
 
 

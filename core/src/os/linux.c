@@ -69,7 +69,7 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     long count = sysconf(_SC_NPROCESSORS_CONF);
     if (count < 1)
         return 1;
-    return count > 4096 ? 4096u : (uint32_t)count;
+    return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
 SLB_PRIVATE uint32_t slb_os_cpu(void) {

@@ -25,6 +25,8 @@ SLB_PRIVATE uint64_t slb_os_guard_limit(void);
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size);
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size);
 
+#define SLB_OS_MOST_CPUS 4096u
+
 /* CPUs. slb_os_cpu() is where the caller runs now, or has run a moment ago; it may be any small number. */
 SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
 SLB_PRIVATE uint32_t slb_os_cpu(void);
@@ -37,11 +39,10 @@ SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
 
-/* Restartable sequences. The offset of a thread's rseq area from its thread pointer; meaningful when
- * slb_os_has_rseq(), which also says that slb_os_fence_rseq() works: it restarts every sequence running in this
- * process and orders memory with all of its threads. */
+/* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
+ * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
+ * orders memory with all of its threads. */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
-SLB_PRIVATE void slb_os_find_rseq(void); /* before the first pool, where no constructor has run yet */
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
 

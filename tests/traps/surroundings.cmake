@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# One program in many surroundings: tunables, preloaded libraries, filters, valgrind, a debugger.
+
+set(NO_RSEQ GLIBC_TUNABLES=glibc.pthread.rseq=0)
+foreach(name IN ITEMS one_cpu owner)
+    add_library(preload_${name} MODULE preload_${name}.c)
+    slabby_compile(preload_${name})
+    target_link_libraries(preload_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+endforeach()
+slabby_add_trap(trap_surroundings slabby)
+set(SURROUNDINGS $<TARGET_FILE:trap_surroundings>)
+
+slabby_run_trap(trap_none ${SURROUNDINGS})
+slabby_run_trap(trap_tunable env ${NO_RSEQ} ${SURROUNDINGS} --backend portable)
+slabby_run_trap(trap_owner env ${NO_RSEQ} LD_PRELOAD=$<TARGET_FILE:preload_owner>
+    ${SURROUNDINGS} --backend portable --owner)
+slabby_run_trap(trap_one_cpu env LD_PRELOAD=$<TARGET_FILE:preload_one_cpu>
+    ${SURROUNDINGS} --one-cpu)
+
+find_library(TCMALLOC NAMES tcmalloc_minimal.so.4 libtcmalloc_minimal.so.4 tcmalloc_minimal)
+if(TCMALLOC)
+    slabby_run_trap(trap_tcmalloc env LD_PRELOAD=${TCMALLOC} ${SURROUNDINGS})
+else()
+    message(STATUS "libtcmalloc_minimal.so.4 is missing: not tested under tcmalloc")
+endif()
+
+find_program(VALGRIND valgrind)
+if(VALGRIND)
+    slabby_run_trap(trap_valgrind env SLABBY_TEST_SCALE=2 ${VALGRIND} --quiet --error-exitcode=99
+        --leak-check=full ${SURROUNDINGS} --backend portable)
+else()
+    message(STATUS "valgrind is missing: not tested under it")
+endif()
+
+# Refused before the library is loaded, with either errno that filters use; and afterwards.
+add_executable(run_refused run_refused.c)
+slabby_compile(run_refused)
+target_link_libraries(run_refused PRIVATE slabby_traps slabby)
+slabby_run_trap(trap_refused_eperm $<TARGET_FILE:run_refused> EPERM
+    ${SURROUNDINGS} --backend portable)
+slabby_run_trap(trap_refused_enosys $<TARGET_FILE:run_refused> ENOSYS
+    ${SURROUNDINGS} --backend portable)
+slabby_add_trap(trap_late_filter slabby)
+slabby_run_trap(trap_late_filter trap_late_filter)
+
+slabby_add_trap(trap_step slabby)
+slabby_run_trap(trap_step trap_step)
+# Not linked with the library, which then could not be unloaded at all.
+add_executable(trap_unload trap_unload.c)
+slabby_compile(trap_unload)
+target_include_directories(trap_unload PRIVATE ${PROJECT_SOURCE_DIR}/core/include)
+target_link_libraries(trap_unload PRIVATE PkgConfig::CMOCKA ${CMAKE_DL_LIBS})
+slabby_run_trap(trap_unload trap_unload $<TARGET_FILE:slabby>)
+
+# The fence itself is no public function.
+slabby_add_trap(trap_fence slabby_test)
+slabby_run_trap(trap_fence trap_fence)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A sandbox that closes after the library was loaded and pools were made: the fence of the gate is refused from then
+ * on, and no slab may be in two hands for all that. */
+#define _GNU_SOURCE
+#include "refuse.h"
+#include "workout.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { THREADS = 3, CAPACITY = 4000 };
+
+static slabby_allocator *filtered_pool;
+static atomic_int over;
+
+/* trim closes the gate and drains the CPU caches, each time with a fence. */
+static void *drain_all_the_time(void *trouble) {
+    while (!atomic_load(&over)) {
+        slabby_status status = slabby_trim(NULL, filtered_pool);
+
+        if (status != SLABBY_OK && status != SLABBY_BUSY)
+            atomic_store((atomic_int *)trouble, status);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void work_while_drained(void) {
+    static atomic_int trouble;
+    pthread_t drainer;
+
+    atomic_store(&over, 0);
+    assert_int_equal(pthread_create(&drainer, NULL, drain_all_the_time, &trouble), 0);
+    uint64_t before = stats_of(filtered_pool).total_allocations;
+    uint64_t allocations = work_out(filtered_pool, THREADS, scaled(300000));
+
+    atomic_store(&over, 1);
+    assert_int_equal(pthread_join(drainer, NULL), 0);
+    assert_int_equal(atomic_load(&trouble), 0);
+    assert_int_equal(stats_of(filtered_pool).total_allocations - before, allocations);
+    check_sound(filtered_pool, 0);
+}
+
+/* Guards: draining stays safe when membarrier is refused to a pool that was made with it, and then sched_setaffinity
+ * too, which can stand in for it. */
+static void drains_stay_safe_without_the_fence(void **state) {
+    (void)state;
+    filtered_pool =
+        make_pool(256, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_RSEQ}));
+    work_while_drained();
+    assert_true(refuse_system_call(SYS_membarrier, EPERM));
+    assert_int_equal(syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0), -1);
+    work_while_drained();
+    assert_true(refuse_system_call(SYS_sched_setaffinity, EPERM));
+    work_while_drained();
+    finish(filtered_pool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drains_stay_safe_without_the_fence),
+    };
+
+    if (!backend_is_here(SLABBY_CPU_CACHE_BACKEND_RSEQ))
+        skip_all("this process has no restartable sequences, so the gate uses no fence");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

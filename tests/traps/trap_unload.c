@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* trap_unload LIBRARY: a program that loads the library, uses it and unloads it. The kernel still holds the address of
+ * the last sequence that the thread began, and looks at it when it next preempts the thread. */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "slabby/slabby.h"
+
+#include <dlfcn.h>
+#include <sched.h>
+
+static const char *library_path;
+
+struct loaded {
+    void *library;
+    slabby_status (*create)(slabby_allocator **, uint64_t, uint64_t, const slabby_options *, slabby_error *);
+    slabby_status (*allocate)(slabby_ref *, void **, slabby_allocator *);
+    slabby_status (*release)(slabby_allocator *, slabby_ref);
+    slabby_status (*destroy)(slabby_allocator *);
+};
+
+static void *find(struct loaded *loaded, const char *name) {
+    void *found = dlsym(loaded->library, name);
+
+    assert_non_null(found);
+    return found;
+}
+
+static void load(struct loaded *out) {
+    out->library = dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
+    if (out->library == NULL)
+        print_error("%s\n", dlerror());
+    assert_non_null(out->library);
+    *(void **)&out->create = find(out, "slabby_create");
+    *(void **)&out->allocate = find(out, "slabby_allocate");
+    *(void **)&out->release = find(out, "slabby_release");
+    *(void **)&out->destroy = find(out, "slabby_destroy");
+}
+
+/* Guards: unloading right behind a sequence harms nobody, whenever the next preemption comes. */
+static void unloading_is_harmless(void **state) {
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        struct loaded loaded;
+        slabby_allocator *pool = NULL;
+        slabby_ref ref = 0;
+
+        load(&loaded);
+        assert_int_equal(loaded.create(&pool, 64, 1000, NULL, NULL), SLABBY_OK);
+        assert_int_equal(loaded.allocate(&ref, NULL, pool), SLABBY_OK);
+        assert_int_equal(loaded.release(pool, ref), SLABBY_OK);
+        assert_int_equal(loaded.allocate(&ref, NULL, pool), SLABBY_OK);
+        assert_int_equal(loaded.release(pool, ref), SLABBY_OK);
+        assert_int_equal(loaded.destroy(pool), SLABBY_OK);
+        assert_int_equal(dlclose(loaded.library), 0);
+        sched_yield();
+        sched_yield();
+    }
+}
+
+int main(int count, char **arguments) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unloading_is_harmless),
+    };
+
+    if (count != 2)
+        return 2;
+    library_path = arguments[1];
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
