@@ -14,12 +14,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
+WORKPLACE = tempfile.TemporaryDirectory(prefix="slabby-build-")
 LIBRARY = "libslabby.so.0"
 CORE = "slabby.libslabby"
 INCLUDES = ["core/include", "python/src", "python/cffi_backend"]
@@ -152,5 +154,9 @@ setup(
         extension("_cffi", ["python/cffi_backend/build.py"]),
         extension("_swig", ["swig/slabby.i"]),
     ],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={
+        "bdist_wheel": {"py_limited_api": "cp311"},
+        # Gone when this process ends: a module that was renamed must not live on in build/lib.
+        "build": {"build_base": WORKPLACE.name},
+    },
 )

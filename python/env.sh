@@ -21,7 +21,8 @@ python_artifacts() {
     stamp_now=$(python_inputs)
     [ "$(cat "$PYTHON_BUILD/dist/.stamp" 2>/dev/null)" != "$stamp_now" ] || return 0
     say "building the Python package: sdist, then the wheel from it"
-    rm -rf "$PYTHON_BUILD/dist"
+    # The list of files of an earlier build would add to this one's.
+    rm -rf "$PYTHON_BUILD/dist" "$SLABBY_ROOT/python/slabby.egg-info"
     mkdir -p "$PYTHON_BUILD"
     quietly "$PYTHON_BUILD/build.log" "$SLABBY_PYTHON" -m build --no-isolation \
         --outdir "$PYTHON_BUILD/dist" "$SLABBY_ROOT" || return 1

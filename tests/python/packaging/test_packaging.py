@@ -197,6 +197,9 @@ def test_an_edited_core_is_never_stale(source_tree):
     contract.write_text(text.replace(f'"{version}"', '"9.9.9"'), encoding="utf-8")
     succeed(*build, cwd=source_tree)
     assert succeed(*says, env={"PYTHONPATH": str(package)}).strip() == "9.9.9"
+    # Nothing is left that a later build could pick up.
+    assert not (source_tree / "build").exists()
+    assert list(source_tree.rglob("*.o")) == []
 
 
 def tools_python() -> Path:
