@@ -15,6 +15,7 @@
 #define HELD 64u
 #define STORM_CAPACITY 2048u
 #define STORM_PAUSE_NS 20e3
+#define MAX_SAMPLES 200000u
 
 struct series {
     uint32_t *ticks;
@@ -70,15 +71,6 @@ static void print_series(const char *name, struct series *series, double tick_ns
         printf(", \"%s\": %.1f", names[i], series->ticks[place] * tick_ns);
     }
     printf("}");
-    free(series->ticks);
-}
-
-static struct series new_series(uint32_t samples) {
-    struct series series = {.ticks = malloc(samples * sizeof *series.ticks)};
-    if (series.ticks == NULL)
-        worker_fail("malloc", "no memory for the samples");
-    memset(series.ticks, 1, samples * sizeof *series.ticks);
-    return series;
 }
 
 /* Answers how many objects were taken. A refusal is possible in the storm only; the place stays empty until the
@@ -124,7 +116,11 @@ static double floor_ns(double tick_ns) {
 }
 
 void measure_tails(size_t size, uint32_t samples, bool storm) {
-    struct series takes = new_series(samples), gives = new_series(samples), refusals = new_series(samples);
+    /* not from the heap: large blocks that come and go would change how glibc treats the others */
+    static uint32_t ticks[3][MAX_SAMPLES];
+    struct series takes = {ticks[0], 0}, gives = {ticks[1], 0}, refusals = {ticks[2], 0};
+    if (samples > MAX_SAMPLES)
+        worker_fail("tail", "too many samples");
     peer_pool pool = {0};
     pthread_t thread;
     const char *fault = peer_open(&pool, size, STORM_CAPACITY);
@@ -134,6 +130,7 @@ void measure_tails(size_t size, uint32_t samples, bool storm) {
     storm_state.storms = storm_state.taken = 0;
     atomic_store(&storm_state.over, false);
     worker_bind(1);
+    memset(ticks, 0, sizeof ticks); /* so that their pages are there */
     double tick_ns = clock_tick_ns();
     if (storm && pthread_create(&thread, NULL, make_storms, NULL) != 0)
         worker_fail("pthread_create", "no more threads");

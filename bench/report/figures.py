@@ -147,7 +147,12 @@ def further_verdicts(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Targets that concern ours alone."""
     edges = result["edges"]
     rows = [
-        ("2 threads to 1, 4 KiB", result["two_threads"]["4096"]["median"], TARGET_TWO_THREADS, True),
+        (
+            "2 threads to 1, 4 KiB",
+            result["two_threads"]["4096"]["median"],
+            TARGET_TWO_THREADS,
+            True,
+        ),
         ("refusal of a full pool, ns", edges["full"]["ns"]["median"], TARGET_REFUSAL_NS, False),
         (
             "interrupts to another CPU by 100,000 refusals",

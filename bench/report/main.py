@@ -21,7 +21,9 @@ ROUNDS, ROUNDS_QUICK = 21, 5
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench c", description=__doc__)
     parser.add_argument("programs", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="5 short rounds: a first look, not a result")
+    parser.add_argument(
+        "--quick", action="store_true", help="5 short rounds: a first look, not a result"
+    )
     parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart there")

@@ -12,7 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from figures import CASES, OPTIONS, OURS, PEERS, spread, summarise_pairs, two_thread_gain
+from figures import (
+    CASES,
+    OPTIONS,
+    OURS,
+    PEERS,
+    SIZES,
+    Case,
+    spread,
+    summarise_pairs,
+    two_thread_gain,
+)
 from workers import Worker, WorkerFault
 
 # New processes now and then: where the system puts a process's memory is luck that lasts as long as it does.
@@ -21,12 +31,16 @@ TAIL_PERCENTILES = ("p50", "p99", "p999", "max")
 
 
 class Field:
-    """The contestants that are in the run, and why others are not."""
+    """The contestants that are in the run, and why others are not.
 
-    def __init__(self, programs: Path) -> None:
+    What a process did before shapes its heap. So each size has fields of its own, and what one thread
+    does runs in other processes than what several do.
+    """
+
+    def __init__(self, programs: Path, left_out: dict[str, str]) -> None:
         self.programs = programs
         self.workers: dict[str, Worker] = {}
-        self.left_out: dict[str, str] = {}
+        self.left_out = left_out
         self.libraries: dict[str, str] = {}
 
     def start(self) -> None:
@@ -71,33 +85,49 @@ class Field:
 
 
 def run(programs: Path, rounds: int, brevity: int, note: Callable[[str], None]) -> dict[str, Any]:
-    field = Field(programs)
+    left_out: dict[str, str] = {}
+    fields = {kind: Field(programs, left_out) for kind in {kind_of(case) for case in CASES}}
+    large = fields[4096, True]
     times: dict[str, dict[str, list[float]]] = {case.key: {} for case in CASES}
     tails: dict[str, dict[str, list[dict[str, Any]]]] = {"calm": {}, "storm": {}}
     for number in range(rounds):
-        if number % ROUNDS_PER_PROCESS == 0:
-            field.stop()
-            field.start()
-            cpus = field.workers[OURS].cpus
-            warm_up(field)
         note(f"round {number + 1} of {rounds}")
-        measure_pairs(field, times, brevity)
-        measure_tails(field, tails, brevity)
-    creation = measure_creation(field)
-    field.stop()
+        if number % ROUNDS_PER_PROCESS == 0:
+            renew(fields)
+            cpus = large.workers[OURS].cpus
+        measure_pairs(fields, times, brevity)
+        measure_tails(large, tails, brevity)
+    creation = measure_creation(large)
+    for field in fields.values():
+        field.stop()
     note("edges")
-    forget(times, field.left_out)
-    forget(tails, field.left_out)
+    forget(times, left_out)
+    forget(tails, left_out)
     return {
         "cpus": cpus,
-        "libraries": field.libraries,
-        "left_out": field.left_out,
+        "libraries": large.libraries,
+        "left_out": left_out,
         "pairs": summarise_pairs(times),
-        "two_threads": {"4096": two_thread_gain(times, 4096), "64": two_thread_gain(times, 64)},
+        "two_threads": {str(size): two_thread_gain(times, size) for size in SIZES},
         "tails": {kind: summarise_tails(by_name) for kind, by_name in tails.items()},
         "creation": creation,
         "edges": edges(programs, rounds),
     }
+
+
+def kind_of(case: Case) -> tuple[int, bool]:
+    """Size, and whether several threads are at it: the field a case runs in."""
+    return case.size, case.pattern.word in ("two", "ring", "eight")
+
+
+def renew(fields: dict[tuple[int, bool], Field]) -> None:
+    """New processes for all, with every pattern run once so that their memory is there."""
+    for field in fields.values():
+        field.stop()
+        field.start()
+    for case in CASES:
+        field = fields[kind_of(case)]
+        field.ask_all(f"pair {case.pattern.word} {case.size} 1", list(field.workers))
 
 
 def forget(results: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
@@ -107,13 +137,11 @@ def forget(results: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None
             by_name.pop(name, None)
 
 
-def warm_up(field: Field) -> None:
-    for case in CASES:
-        field.ask_all(f"pair {case.pattern.word} {case.size} 1", list(field.workers))
-
-
-def measure_pairs(field: Field, times: dict[str, dict[str, list[float]]], brevity: int) -> None:
+def measure_pairs(
+    fields: dict[tuple[int, bool], Field], times: dict[str, dict[str, list[float]]], brevity: int
+) -> None:
     for case in random.sample(CASES, len(CASES)):
+        field = fields[kind_of(case)]
         length = max(2, case.pattern.milliseconds // brevity)
         command = f"pair {case.pattern.word} {case.size} {length}"
         for name, answer in field.ask_all(command, list(field.workers)).items():

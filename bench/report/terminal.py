@@ -151,7 +151,8 @@ def render(result: dict[str, Any]) -> str:
     lines += option_tables(result["pairs"])
     floor = result["tails"]["calm"][OURS]["floor"]
     lines += tail_table(
-        f"Single operations, 4 KiB, ns, of which about {floor:.0f} are the clock's own", result["tails"]["calm"]
+        f"Single operations, 4 KiB, ns, of which about {floor:.0f} are the clock's own",
+        result["tails"]["calm"],
     )
     lines += tail_table(
         "The same while another thread exhausts the pool and gives all back, again and again",
