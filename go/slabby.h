@@ -857,8 +857,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
 /*
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
- * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), Busy (secure, when a thread is stopped
- * inside a call), Closed.
+ * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug: no room for its
+ * table), Busy (secure, when a thread is stopped inside a call), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
@@ -946,8 +946,10 @@ slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, s
                             uint64_t capacity);
 
 /*
- * slabby_stack: where a slab was allocated, as text, with `debug` on. NotSupported for now.
- * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference, NotSupported.
+ * slabby_stack: where the slab of a reference was allocated and, where it was, released, as text: a line for who and
+ * when, then a line a frame. Stale references are told until their slab's next allocation is released. Without `debug`
+ * the text says that no stack was recorded.
+ * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed). Thread-safe.
  */
 slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,
                            slabby_ref ref);

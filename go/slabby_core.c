@@ -500,6 +500,96 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
         ;
 }
 
+/* -------------------- os/linux_stack.c */
+/* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
+
+/* -------------------- os/stack.h */
+/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one. Where libc
+ * cannot walk a stack, stacks are empty. */
+#ifndef SLB_OS_STACK_H
+#define SLB_OS_STACK_H
+
+/* The first walk of a process may allocate memory and take locks: done here, ahead of those inside calls. */
+SLB_PRIVATE void slb_os_stack_prime(void);
+
+/* Return addresses of the callers of the function that calls this one, innermost first; answers how many. */
+SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
+
+/* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from the
+ * symbol, or from the module's first byte. */
+struct slb_os_place {
+    const char *symbol, *module;
+    uint64_t offset;
+};
+SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
+
+/* The calling thread's number as debuggers and ps show it. */
+SLB_PRIVATE uint64_t slb_os_thread(void);
+
+SLB_PRIVATE uint64_t slb_os_steady_ns(void);
+
+#endif
+
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__has_include)
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define STACK_WALKER 1
+#endif
+#endif
+
+#define STACK_WALK_MAX 32
+#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
+
+SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
+#ifdef STACK_WALKER
+    void *walked[STACK_WALK_MAX];
+    int found = backtrace(walked, STACK_WALK_MAX);
+    uint32_t count = found > STACK_OWN_FRAMES ? (uint32_t)found - STACK_OWN_FRAMES : 0;
+    if (count > capacity)
+        count = capacity;
+    for (uint32_t i = 0; i < count; i++)
+        out_frames[i] = (uintptr_t)walked[STACK_OWN_FRAMES + i];
+    return count;
+#else
+    (void)out_frames, (void)capacity;
+    return 0;
+#endif
+}
+
+SLB_PRIVATE void slb_os_stack_prime(void) {
+    uintptr_t frame;
+    (void)slb_os_stack(&frame, 1);
+}
+
+/* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
+SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
+    struct slb_os_place place = {NULL, NULL, 0};
+    Dl_info info;
+    memset(&info, 0, sizeof info);
+    if (address == 0 || dladdr((void *)(address - 1), &info) == 0)
+        return place;
+    place.module = info.dli_fname;
+    place.symbol = info.dli_sname;
+    place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
+    return place;
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    return (uint64_t)syscall(SYS_gettid);
+}
+
+SLB_PRIVATE uint64_t slb_os_steady_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* -------------------- os/linux_wait.c */
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 
@@ -970,11 +1060,12 @@ enum slb_protection {
     SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3    /* slabs come in random order */
+    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
+    SLB_PROTECT_STACKS = 1u << 4     /* the stack of every allocation and release is recorded */
 };
 
 /* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE)
+#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
@@ -1038,7 +1129,8 @@ struct slabby_allocator {
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
-    struct slb_options options; /* effective values */
+    _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
+    struct slb_options options;          /* effective values */
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;
@@ -2488,6 +2580,111 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 
 #endif
 
+/* -------------------- observe/stacks.h */
+/*
+ * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is mapped when
+ * the option is first switched on:
+ *
+ *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
+ *
+ * A released reference is told where it was allocated and where it was released until its slab's next allocation and
+ * release. Off, nothing is captured and the inline path of allocate stays.
+ */
+#ifndef SLB_OBSERVE_STACKS_H
+#define SLB_OBSERVE_STACKS_H
+
+/* -------------------- observe/stack_record.h */
+/*
+ * Who did it: thread, time and return addresses of one allocation or release.
+ *
+ * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
+ * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
+ * after.
+ */
+#ifndef SLB_OBSERVE_STACK_RECORD_H
+#define SLB_OBSERVE_STACK_RECORD_H
+
+/* -------------------- status.h */
+/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+#ifndef SLB_STATUS_H
+#define SLB_STATUS_H
+
+/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
+                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
+                                        ...) __attribute__((format(printf, 7, 8)));
+
+/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
+struct slb_text {
+    char *buffer;
+    uint64_t capacity;
+    uint64_t length;
+};
+
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
+
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
+
+#endif
+
+/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+#define SLB_STACK_FRAMES 20u
+
+struct slb_stack_record {
+    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
+    _Atomic uint64_t time_ns;
+    _Atomic uint64_t thread;
+    _Atomic uint64_t depth;
+    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+/* A record in a reader's hands. */
+struct slb_trace {
+    uint64_t generation, time_ns, thread, depth;
+    uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
+
+/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
+
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+
+#endif
+
+struct slb_stacks {
+    struct slb_stack_record allocated, released;
+};
+
+/* Maps the table and readies the walker; false where the system refuses the memory. */
+SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
+
+/* Unmaps the table when a place gets a new pool. */
+SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
+
+/* The slab is in the calling thread's hands. */
+SLB_PRIVATE void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* What is known about one allocation of one slab. */
+SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
+/* Both stacks of one allocation, as far as they are known; answers whether any was. */
+SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                  uint64_t generation);
+
+/* slabby_stack. */
+SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
+                                           slabby_ref ref);
+
+#endif
+
 /* -------------------- protect/quarantine.h */
 /* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
  * corruption_policy kept out of service, put back, or the end of the process. */
@@ -2527,7 +2724,10 @@ SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD)
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    if (protect & SLB_PROTECT_STACKS)
+        slb_stacks_allocated(pool, id, slb_word_generation(word));
+    if (protect & SLB_PROTECT_BIT_GUARD)
         slb_bit_guard_write(pool, id, slb_word_generation(word));
 }
 
@@ -2536,6 +2736,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
                                              bool *out_kept) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     struct slb_damage damage;
+    if (protect & SLB_PROTECT_STACKS)
+        slb_stacks_released(pool, id, generation);
     bool intact =
         (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
@@ -2577,6 +2779,18 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
 
 #endif
 
+/* -------------------- observe/plain_text.h */
+/* Text without printf, for reports that are written inside a signal handler. Builds the same slb_text. */
+#ifndef SLB_OBSERVE_PLAIN_TEXT_H
+#define SLB_OBSERVE_PLAIN_TEXT_H
+
+/* The final NUL is in place after each call, as far as the text fits. */
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
+
+#endif
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -2615,6 +2829,11 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
             pool->options.name, id, damage->offset, damage->expected, damage->found);
+    char story[4096];
+    struct slb_text text = {.buffer = story, .capacity = sizeof story};
+    uint64_t generation;
+    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
+        fprintf(stderr, "%s\n", story + 1);
     abort();
 }
 
@@ -2779,6 +2998,50 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
     }
 }
 
+/* -------------------- protect/switches.c */
+
+/* -------------------- protect/switches.h */
+/* Hot options that need memory of their own before they work: the same steps at create and in a running pool. */
+#ifndef SLB_PROTECT_SWITCHES_H
+#define SLB_PROTECT_SWITCHES_H
+
+/* What the options of a new pool ask for. */
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
+
+/* Recording stacks. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+#endif
+
+#include <inttypes.h>
+
+/* The inline path of allocate serves pools alone whose protections have nothing to do there. Under the gate lock, so
+ * that two changes at once leave the path as the later one wants it. */
+static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
+    slb_gate_lock(pool);
+    uint32_t protect =
+        on ? atomic_fetch_or(&pool->protect, bit) | bit : atomic_fetch_and(&pool->protect, ~bit) & ~bit;
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && !slb_stacks_prepare(pool))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
+                             "option debug: the system refused address space for the stacks of %" PRIu32
+                             " slabs; lower the capacity or leave it off",
+                             pool->capacity);
+    set_protection(pool, SLB_PROTECT_STACKS, on);
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
+    slabby_status status = SLABBY_OK;
+    if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
+        status = slb_switch_debug(pool, true, error);
+    return status;
+}
+
 /* -------------------- resilience/listener.c */
 /* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
  * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
@@ -2857,32 +3120,6 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 
 /* A waiter of a listener changed its state. Needs the lock. */
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-#endif
-
-/* -------------------- status.h */
-/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
-#ifndef SLB_STATUS_H
-#define SLB_STATUS_H
-
-/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
-SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
-                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) __attribute__((format(printf, 7, 8)));
-
-/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
-struct slb_text {
-    char *buffer;
-    uint64_t capacity;
-    uint64_t length;
-};
-
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
-
-/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
-SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
 
 #endif
 
@@ -3471,6 +3708,10 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
         slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
                      damage.offset, damage.found, damage.expected);
+    uint64_t generation;
+    uint32_t id;
+    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
+        (void)slb_stacks_print(text, pool, id, generation);
 }
 
 /* -------------------- observe/json.c */
@@ -3842,6 +4083,12 @@ static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t w
     out->state = (int32_t)slb_word_state(word);
     out->id = id;
     out->pins = slb_word_pins(word);
+    struct slb_trace trace;
+    if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        uint64_t now = slb_os_steady_ns();
+        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
+        out->thread = trace.thread;
+    }
     if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
         out->ref = slb_ref_make(pool, generation, id);
         out->label = slb_label_of(pool, id, generation);
@@ -3861,6 +4108,214 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     }
     *cursor = limit;
     return false;
+}
+
+/* -------------------- observe/plain_text.c */
+
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
+    for (; *string != '\0'; string++, text->length++)
+        if (text->length + 1 < text->capacity)
+            text->buffer[text->length] = *string;
+    if (text->capacity != 0)
+        text->buffer[text->length < text->capacity ? text->length : text->capacity - 1] = '\0';
+}
+
+static void plain_digits(struct slb_text *text, uint64_t number, uint64_t base) {
+    char digits[24];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number != 0);
+    slb_plain_add(text, &digits[at]);
+}
+
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
+    plain_digits(text, number, 10);
+}
+
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
+    slb_plain_add(text, "0x");
+    plain_digits(text, number, 16);
+}
+
+/* -------------------- observe/stack_record.c */
+
+#include <string.h>
+
+SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_record *record,
+                                                            uint64_t generation) {
+    uintptr_t frames[SLB_STACK_FRAMES];
+    uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
+    atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
+    /* release, each: a reader who sees one of these sees the owner gone */
+    atomic_store_explicit(&record->time_ns, slb_os_steady_ns(), memory_order_release);
+    atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
+    atomic_store_explicit(&record->depth, depth, memory_order_release);
+    for (uint32_t i = 0; i < depth; i++)
+        atomic_store_explicit(&record->frames[i], frames[i], memory_order_release);
+    /* release: a reader who sees the owner sees the rest */
+    atomic_store_explicit(&record->owner, generation + 1, memory_order_release);
+}
+
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out) {
+    uint64_t owner = atomic_load_explicit(&record->owner, memory_order_acquire);
+    if (owner == 0)
+        return false;
+    out->generation = owner - 1;
+    /* acquire, each: the second look at the owner stays behind them */
+    out->time_ns = atomic_load_explicit(&record->time_ns, memory_order_acquire);
+    out->thread = atomic_load_explicit(&record->thread, memory_order_acquire);
+    out->depth = atomic_load_explicit(&record->depth, memory_order_acquire);
+    for (uint32_t i = 0; i < SLB_STACK_FRAMES; i++)
+        out->frames[i] = atomic_load_explicit(&record->frames[i], memory_order_acquire);
+    return out->depth <= SLB_STACK_FRAMES &&
+           atomic_load_explicit(&record->owner, memory_order_relaxed) == owner;
+}
+
+static void print_age(struct slb_text *text, uint64_t age_ns) {
+    static const struct {
+        uint64_t ns;
+        const char *unit;
+    } units[] = {{1000000000u, " s"}, {1000000u, " ms"}, {1000u, " us"}, {1u, " ns"}};
+    size_t at = 0;
+    while (at < 3 && age_ns < 10 * units[at].ns)
+        at++;
+    slb_plain_number(text, age_ns / units[at].ns);
+    slb_plain_add(text, units[at].unit);
+}
+
+static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+    struct slb_os_place place = slb_os_place_of(address);
+    slb_plain_add(text, "\n    #");
+    slb_plain_number(text, number);
+    slb_plain_add(text, " ");
+    slb_plain_hex(text, address);
+    if (place.symbol != NULL) {
+        slb_plain_add(text, " ");
+        slb_plain_add(text, place.symbol);
+        slb_plain_add(text, "+");
+        slb_plain_hex(text, place.offset);
+    }
+    if (place.module != NULL) {
+        const char *slash = strrchr(place.module, '/');
+        slb_plain_add(text, " (");
+        slb_plain_add(text, slash != NULL ? slash + 1 : place.module);
+        if (place.symbol == NULL) {
+            slb_plain_add(text, "+");
+            slb_plain_hex(text, place.offset);
+        }
+        slb_plain_add(text, ")");
+    }
+}
+
+/* The caller's frames begin behind the public function of ours, where the linker knows its name. */
+static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
+    for (uint32_t i = 0; i < trace->depth && i < 6; i++) {
+        struct slb_os_place place = slb_os_place_of(trace->frames[i]);
+        if (place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0 && i + 1 < trace->depth)
+            return i + 1;
+    }
+    return 0;
+}
+
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+    uint64_t now = slb_os_steady_ns();
+    slb_plain_add(text, "\n  ");
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " by thread ");
+    slb_plain_number(text, trace->thread);
+    slb_plain_add(text, ", ");
+    print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+    slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
+    uint32_t first = first_frame_of_caller(trace);
+    for (uint32_t i = first; i < trace->depth; i++)
+        print_frame(text, i - first, trace->frames[i]);
+}
+
+/* -------------------- observe/stacks.c */
+
+#include <string.h>
+
+static uint64_t stacks_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_stacks);
+    return (size + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
+    slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
+    atomic_store(&pool->stacks, NULL);
+}
+
+/* Threads may race to map the table: the first publishes it, the others unmap theirs. */
+SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool) {
+    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
+    slb_os_stack_prime();
+    if (table != NULL)
+        return true;
+    struct slb_stacks *mine = slb_os_map(stacks_size(pool));
+    if (mine == NULL)
+        return false;
+    /* release: pairs with the acquire of stacks_of */
+    if (!atomic_compare_exchange_strong_explicit(&pool->stacks, &table, mine, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        slb_os_unmap(mine, stacks_size(pool));
+    return true;
+}
+
+static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
+    return table == NULL ? NULL : &table[id];
+}
+
+SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
+                                               uint64_t generation) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    if (stacks != NULL)
+        slb_stack_record(&stacks->allocated, generation);
+}
+
+SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
+                                              uint64_t generation) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    if (stacks != NULL)
+        slb_stack_record(&stacks->released, generation);
+}
+
+SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    return stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
+           out->generation == generation;
+}
+
+SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                  uint64_t generation) {
+    struct slb_trace trace;
+    bool allocated = slb_stacks_read(pool, id, generation, false, &trace);
+    if (allocated)
+        slb_trace_print(text, "allocated", &trace);
+    bool released = slb_stacks_read(pool, id, generation, true, &trace);
+    if (released)
+        slb_trace_print(text, "released", &trace);
+    return allocated || released;
+}
+
+SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
+                                           slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_ref_split(pool, ref, &generation, &id) ||
+        generation > slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
+        return SLABBY_INVALID_REFERENCE;
+    slabby_status status = slb_ref_text(text, pool, ref);
+    if (status == SLABBY_OK && !slb_stacks_print(text, pool, id, generation))
+        slb_text_add(text, atomic_load(&pool->stacks) == NULL
+                               ? ": no stack was recorded; switch the option debug on"
+                               : ": no stack is recorded for this allocation any more, or was then");
+    return status;
 }
 
 /* -------------------- observe/verify.c */
@@ -5154,6 +5609,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
+    slb_stacks_forget(pool);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
@@ -5249,8 +5705,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
-    *out = pool;
-    return SLABBY_OK;
+    status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK)
+        *out = pool;
+    else
+        (void)slb_pool_destroy(pool);
+    return status;
 }
 
 /* --------------------------------------------------------------------------------------------------- ends */
@@ -5701,12 +6161,6 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
     return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
 }
 
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    (void)out_length, (void)ref;
-    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
 SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
     return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0, "this version reports no faults");
 }
@@ -6016,7 +6470,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "record the stack of every allocation and release",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_AUDIT - 1] = {
         .name = "audit",
@@ -6448,6 +6902,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_DEBUG:
+        return slb_switch_debug(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return change_heap(pool, value != 0, error);
     default:
@@ -6463,6 +6919,8 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_DEBUG:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:
         return atomic_load(&pool->heap.enabled);
     default:
@@ -6966,6 +7424,17 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
         return SLABBY_ABI_MISMATCH;
     status = slb_verify(pool, out_findings, capacity, out_count);
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_stacks_story(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
 }
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {

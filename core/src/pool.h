@@ -51,11 +51,12 @@ enum slb_protection {
     SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3    /* slabs come in random order */
+    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
+    SLB_PROTECT_STACKS = 1u << 4     /* the stack of every allocation and release is recorded */
 };
 
 /* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE)
+#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
@@ -119,7 +120,8 @@ struct slabby_allocator {
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
-    struct slb_options options; /* effective values */
+    _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
+    struct slb_options options;          /* effective values */
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;

@@ -8,6 +8,7 @@
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "observe/look.h"
+#include "observe/stacks.h"
 #include "os/os.h"
 #include "pool.h"
 #include "protect/protect.h"
@@ -510,6 +511,17 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
         return SLABBY_ABI_MISMATCH;
     status = slb_verify(pool, out_findings, capacity, out_count);
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_stacks_story(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
 }
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
