@@ -961,14 +961,19 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
 
 /*
- * slabby_install_fault_handler: reports a fault on a guard in words, then lets the previous handler have it.
- * NotSupported for now. Returns OK, NotSupported.
+ * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
+ * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks where they
+ * are known, and a fault on a guard is counted; then the handler that was there before has it, or the default. For the
+ * whole process, for good; a second call changes nothing. A handler that is installed later must call this one.
+ * Returns OK, NotSupported (the system has no such signals). Thread-safe.
  */
 slabby_status slabby_install_fault_handler(slabby_error *out_error);
 
 /*
- * slabby_classify_fault: what lies at an address. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, NotSupported. Signal-safe.
+ * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's first byte,
+ * and the same in words. inside = 0: no pool has this address. ref names the slab's present or last allocation, 0 where
+ * there was none or it was by id.
+ * Returns OK, InvalidArgument, AbiMismatch. Thread- and signal-safe.
  */
 slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 

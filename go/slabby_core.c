@@ -362,6 +362,32 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return floor_ticks;
 }
 
+/* -------------------- os/linux_fault.c */
+
+/* -------------------- os/fault.h */
+/* What the processor told about a fault. */
+#ifndef SLB_OS_FAULT_H
+#define SLB_OS_FAULT_H
+
+/* "write", "read", or "access" where the architecture does not tell. context: the third argument of a handler. */
+SLB_PRIVATE const char *slb_os_fault_verb(const void *context);
+
+#endif
+
+#include <ucontext.h>
+
+#define FAULT_WAS_WRITE 2 /* x86: bit 1 of the page fault's error code */
+
+SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
+#if defined(__x86_64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext.gregs[REG_ERR] & FAULT_WAS_WRITE ? "write" : "read";
+#else
+    (void)context;
+    return "access";
+#endif
+}
+
 /* -------------------- os/linux_protect.c */
 /* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping; before, each
  * guard splits a mapping in two, and the kernel limits their number. */
@@ -1114,7 +1140,7 @@ struct slabby_allocator {
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks, guard_violations;
     _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
     uint64_t guard_key;              /* bit_guard: secret of this pool */
     uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
@@ -2558,51 +2584,15 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     return false;
 }
 
-/* -------------------- protect/protect.c */
+/* -------------------- protect/fault.c */
 
-/* -------------------- protect/protect.h */
-/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
-#ifndef SLB_PROTECT_PROTECT_H
-#define SLB_PROTECT_PROTECT_H
-
-/* Before the word says live: the slab is still the allocating thread's alone. */
-SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
-
-SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE))
-        slb_protect_issue_slowly(pool, id);
-}
-
-/* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
- * guard bytes were overwritten; out_kept then says whether the slab stays out of service. */
-SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept);
-
-#endif
-
-/* -------------------- observe/stacks.h */
+/* -------------------- protect/fault.h */
 /*
- * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is mapped when
- * the option is first switched on:
- *
- *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
- *
- * A released reference is told where it was allocated and where it was released until its slab's next allocation and
- * release. Off, nothing is captured and the inline path of allocate stays.
+ * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in what else
+ * the system tells. Everything here is async-signal-safe.
  */
-#ifndef SLB_OBSERVE_STACKS_H
-#define SLB_OBSERVE_STACKS_H
-
-/* -------------------- observe/stack_record.h */
-/*
- * Who did it: thread, time and return addresses of one allocation or release.
- *
- * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
- * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
- * after.
- */
-#ifndef SLB_OBSERVE_STACK_RECORD_H
-#define SLB_OBSERVE_STACK_RECORD_H
+#ifndef SLB_PROTECT_FAULT_H
+#define SLB_PROTECT_FAULT_H
 
 /* -------------------- status.h */
 /* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
@@ -2629,6 +2619,184 @@ SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *ou
 SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
 
 #endif
+
+/* The slab that an address concerns: the one that holds it, or else the nearest. */
+struct slb_fault_place {
+    struct slabby_allocator *pool;
+    uint32_t id;
+    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
+    bool released;       /* the allocation is over */
+    uint64_t generation; /* the allocation concerned: the present one, or the last */
+    int64_t offset;      /* from the slab's first byte */
+};
+
+/* False where the address is in no pool. */
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out);
+
+/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
+                                 const struct slb_fault_place *place);
+
+/* slabby_classify_fault. */
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
+
+/* slabby_install_fault_handler (fault_handler.c). */
+SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error);
+
+#endif
+
+/* -------------------- observe/plain_text.h */
+/* Text without printf, for reports that are written inside a signal handler. Builds the same slb_text. */
+#ifndef SLB_OBSERVE_PLAIN_TEXT_H
+#define SLB_OBSERVE_PLAIN_TEXT_H
+
+/* The final NUL is in place after each call, as far as the text fits. */
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
+
+#endif
+
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ locating */
+
+/* Fills in what the slab's word tells. */
+static void fault_read_word(struct slb_fault_place *place) {
+    uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(word);
+    bool out = slb_word_is_out(word);
+    place->released = !out;
+    place->used = out || generation != 0;
+    place->generation = out || generation == 0 ? generation : generation - 1;
+}
+
+/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_place *out) {
+    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
+    if (address < mapping || address - mapping >= pool->slab_mapping_size)
+        return false;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->capacity - 1;
+    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
+    int64_t id = from_first < 0 ? 0 : from_first / stride;
+    if (id > last)
+        id = last;
+    int64_t offset = from_first - id * stride;
+    if (id < last && offset >= size && stride - offset < offset - size + 1) {
+        id++;
+        offset -= stride;
+    }
+    *out = (struct slb_fault_place){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    fault_read_word(out);
+    return true;
+}
+
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
+    for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
+        struct slabby_allocator *pool = &slb_places[i].pool;
+        if (slb_pool_exists(pool) && locate_in_slabs(pool, address, out))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+static void print_count(struct slb_text *text, uint64_t bytes) {
+    slb_plain_number(text, bytes);
+    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
+}
+
+static void print_slab(struct slb_text *text, const struct slb_fault_place *place) {
+    struct slabby_allocator *pool = place->pool;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, place->id);
+    slb_plain_add(text, " (");
+    print_count(text, pool->slab_size);
+    if (text->length != 0 && text->length < text->capacity)
+        text->length--; /* the blank behind the unit */
+    slb_plain_add(text, ") of pool '");
+    slb_plain_add(text, pool->options.name);
+    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
+        slb_plain_add(text, "pool");
+        slb_plain_number(text, slb_pool_tag(pool));
+    }
+    slb_plain_add(text, "'");
+}
+
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
+                                 const struct slb_fault_place *place) {
+    int64_t size = (int64_t)place->pool->slab_size;
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " ");
+    if (place->offset >= size) {
+        print_count(text, (uint64_t)(place->offset - size) + 1);
+        slb_plain_add(text, "past the end of ");
+    } else if (place->offset < 0) {
+        print_count(text, (uint64_t)-place->offset);
+        slb_plain_add(text, "before the start of ");
+    } else {
+        slb_plain_add(text, "at offset ");
+        slb_plain_number(text, (uint64_t)place->offset);
+        slb_plain_add(text, " of ");
+    }
+    print_slab(text, place);
+    if (!place->used)
+        slb_plain_add(text, ", which was never handed out");
+    else if (place->released)
+        slb_plain_add(text, ", after its release");
+}
+
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
+    struct slb_fault_place place;
+    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
+    out->address = address;
+    if (!slb_fault_locate(address, &place)) {
+        slb_plain_add(&text, "address ");
+        slb_plain_hex(&text, address);
+        slb_plain_add(&text, " belongs to no pool");
+        return;
+    }
+    struct slabby_allocator *pool = place.pool;
+    uint64_t word = atomic_load_explicit(&pool->words[place.id], memory_order_relaxed);
+    out->inside = 1;
+    out->id = place.id;
+    out->state = (int32_t)slb_word_state(word);
+    if (place.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, place.generation, place.id);
+    out->offset = place.offset;
+    out->slab_size = pool->slab_size;
+    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
+    slb_fault_print(&text, "access", &place);
+}
+
+/* -------------------- protect/fault_handler.c */
+/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled the signal
+ * before has it. */
+
+/* -------------------- observe/stacks.h */
+/*
+ * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is mapped when
+ * the option is first switched on:
+ *
+ *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
+ *
+ * A released reference is told where it was allocated and where it was released until its slab's next allocation and
+ * release. Off, nothing is captured and the inline path of allocate stays.
+ */
+#ifndef SLB_OBSERVE_STACKS_H
+#define SLB_OBSERVE_STACKS_H
+
+/* -------------------- observe/stack_record.h */
+/*
+ * Who did it: thread, time and return addresses of one allocation or release.
+ *
+ * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
+ * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
+ * after.
+ */
+#ifndef SLB_OBSERVE_STACK_RECORD_H
+#define SLB_OBSERVE_STACK_RECORD_H
 
 /* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
 #define SLB_STACK_FRAMES 20u
@@ -2682,6 +2850,139 @@ SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator
 /* slabby_stack. */
 SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
                                            slabby_ref ref);
+
+#endif
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct fault_signal {
+    int number;
+    struct sigaction before;
+    _Atomic bool spent; /* the handler before asked to be called once */
+};
+
+static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
+#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
+
+/* Too large for a signal stack; one report at a time. */
+static char fault_report[8192];
+static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
+
+/* ---------------------------------------------------------------------------------------------- the report */
+
+static void write_out(const char *at, uint64_t length) {
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, at, length);
+        if (written <= 0 && errno != EINTR)
+            return;
+        at += written > 0 ? written : 0;
+        length -= written > 0 ? (uint64_t)written : 0;
+    }
+}
+
+static bool on_a_guard(const struct slb_fault_place *place) {
+    return place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
+}
+
+static void report_fault(const struct slb_fault_place *place, const void *context) {
+    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
+    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
+         attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_plain_add(&text, "slabby: ");
+    slb_fault_print(&text, slb_os_fault_verb(context), place);
+    if (place->used)
+        (void)slb_stacks_print(&text, place->pool, place->id, place->generation);
+    slb_plain_add(&text, "\n");
+    write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
+}
+
+/* ------------------------------------------------------------------------------------------------ chaining */
+
+/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
+static void die_as_before(int number, const siginfo_t *info) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    (void)sigaction(number, &plain, NULL);
+    if (info->si_code <= 0)
+        (void)raise(number);
+}
+
+static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
+    const struct sigaction *before = &fault->before;
+    bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
+    bool over = once && atomic_exchange_explicit(&fault->spent, true, memory_order_relaxed);
+    if (!over && before->sa_flags & SA_SIGINFO)
+        before->sa_sigaction(fault->number, info, context);
+    else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
+        die_as_before(fault->number, info);
+    else
+        before->sa_handler(fault->number);
+}
+
+/* si_code above 0: the kernel itself saw the fault, and the address means something. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    struct slb_fault_place place;
+    int error_before = errno;
+    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &place)) {
+        slb_count(&place.pool->guard_violations, on_a_guard(&place));
+        report_fault(&place, context);
+    }
+    errno = error_before;
+    for (size_t i = 0; i < FAULT_SIGNALS; i++)
+        if (fault_signals[i].number == number)
+            pass_on(&fault_signals[i], info, context);
+}
+
+/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
+static bool take_signal(struct fault_signal *fault) {
+    struct sigaction ours = {.sa_sigaction = on_fault};
+    if (sigaction(fault->number, NULL, &fault->before) != 0)
+        return false;
+    ours.sa_mask = fault->before.sa_mask;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
+    return sigaction(fault->number, &ours, &fault->before) == 0;
+}
+
+SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool installed;
+    slabby_status status = SLABBY_OK;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < FAULT_SIGNALS && !installed && status == SLABBY_OK; i++)
+        if (!take_signal(&fault_signals[i]))
+            status = SLABBY_NOT_SUPPORTED;
+    installed = installed || status == SLABBY_OK;
+    pthread_mutex_unlock(&lock);
+    if (status != SLABBY_OK)
+        return slb_error_set(error, status, 0, 0, 0, 0, "the system refused a handler of SIGSEGV or SIGBUS");
+    return SLABBY_OK;
+}
+
+/* -------------------- protect/protect.c */
+
+/* -------------------- protect/protect.h */
+/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
+#ifndef SLB_PROTECT_PROTECT_H
+#define SLB_PROTECT_PROTECT_H
+
+/* Before the word says live: the slab is still the allocating thread's alone. */
+SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
+
+SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE))
+        slb_protect_issue_slowly(pool, id);
+}
+
+/* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
+ * guard bytes were overwritten; out_kept then says whether the slab stays out of service. */
+SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                             bool *out_kept);
 
 #endif
 
@@ -2776,18 +3077,6 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
-
-#endif
-
-/* -------------------- observe/plain_text.h */
-/* Text without printf, for reports that are written inside a signal handler. Builds the same slb_text. */
-#ifndef SLB_OBSERVE_PLAIN_TEXT_H
-#define SLB_OBSERVE_PLAIN_TEXT_H
-
-/* The final NUL is in place after each call, as far as the text fits. */
-SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
-SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
-SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
 
 #endif
 
@@ -3603,6 +3892,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
     out->corruptions = read_counter(&pool->corruptions);
+    out->guard_page_violations = read_counter(&pool->guard_violations);
     out->leaks = read_counter(&pool->leaks);
     out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++) {
@@ -4186,6 +4476,11 @@ static void print_age(struct slb_text *text, uint64_t age_ns) {
     slb_plain_add(text, units[at].unit);
 }
 
+static const char *file_name(const char *path) {
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
     struct slb_os_place place = slb_os_place_of(address);
     slb_plain_add(text, "\n    #");
@@ -4199,9 +4494,8 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
         slb_plain_hex(text, place.offset);
     }
     if (place.module != NULL) {
-        const char *slash = strrchr(place.module, '/');
         slb_plain_add(text, " (");
-        slb_plain_add(text, slash != NULL ? slash + 1 : place.module);
+        slb_plain_add(text, file_name(place.module));
         if (place.symbol == NULL) {
             slb_plain_add(text, "+");
             slb_plain_hex(text, place.offset);
@@ -4210,14 +4504,17 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
     }
 }
 
-/* The caller's frames begin behind the public function of ours, where the linker knows its name. */
+/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
+ * function, as far as it left a frame and its name is known. */
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
-    for (uint32_t i = 0; i < trace->depth && i < 6; i++) {
+    uint32_t first = 0;
+    for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
         struct slb_os_place place = slb_os_place_of(trace->frames[i]);
-        if (place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0 && i + 1 < trace->depth)
-            return i + 1;
+        bool ours = place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+        if (ours || (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+            first = i + 1;
     }
-    return 0;
+    return first;
 }
 
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
@@ -5622,6 +5919,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->guard_violations, 0);
     atomic_store(&pool->unacknowledged, 0);
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
@@ -6159,15 +6457,6 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
                                             uint64_t capacity) {
     (void)out_events, (void)out_lost, (void)capacity;
     return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0, "this version reports no faults");
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    (void)address;
-    return out_fault == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
 }
 
 SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
@@ -7454,4 +7743,16 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->gate};
     return slb_copy_out(out_view, &view, sizeof view);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_install(out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

@@ -124,6 +124,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->guard_violations, 0);
     atomic_store(&pool->unacknowledged, 0);
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);

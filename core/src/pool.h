@@ -105,7 +105,7 @@ struct slabby_allocator {
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks, guard_violations;
     _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
     uint64_t guard_key;              /* bit_guard: secret of this pool */
     uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */

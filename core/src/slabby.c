@@ -11,6 +11,7 @@
 #include "observe/stacks.h"
 #include "os/os.h"
 #include "pool.h"
+#include "protect/fault.h"
 #include "protect/protect.h"
 #include "protect/quarantine.h"
 #include "release.h"
@@ -541,4 +542,16 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->gate};
     return slb_copy_out(out_view, &view, sizeof view);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_install(out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

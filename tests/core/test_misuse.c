@@ -137,7 +137,6 @@ static void later_functions_say_so(void **state)
     slabby_health health = {.struct_size = sizeof health};
     slabby_audit_record record = {.struct_size = sizeof record};
     slabby_event event = {.struct_size = sizeof event};
-    slabby_fault fault = {.struct_size = sizeof fault};
     uint64_t number = 0;
     uint64_t cursor = 0;
     uint64_t lost = 0;
@@ -159,8 +158,6 @@ static void later_functions_say_so(void **state)
     CHECK_STATUS(slabby_audit_write(&number, &cursor, pool, 1, NULL), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_events_read(&event, &number, &lost, &cursor, pool, 1),
                  SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_install_fault_handler(NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_classify_fault(&fault, (uintptr_t)&fault), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_suggest_slab_size(&number, 100, 200, 1.0, 64), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_suggest_capacity(&number, 1.0, 10, 20, 0.01), SLABBY_NOT_SUPPORTED);
     check_sound(pool, 1);

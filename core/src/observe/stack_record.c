@@ -48,6 +48,11 @@ static void print_age(struct slb_text *text, uint64_t age_ns) {
     slb_plain_add(text, units[at].unit);
 }
 
+static const char *file_name(const char *path) {
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
     struct slb_os_place place = slb_os_place_of(address);
     slb_plain_add(text, "\n    #");
@@ -61,9 +66,8 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
         slb_plain_hex(text, place.offset);
     }
     if (place.module != NULL) {
-        const char *slash = strrchr(place.module, '/');
         slb_plain_add(text, " (");
-        slb_plain_add(text, slash != NULL ? slash + 1 : place.module);
+        slb_plain_add(text, file_name(place.module));
         if (place.symbol == NULL) {
             slb_plain_add(text, "+");
             slb_plain_hex(text, place.offset);
@@ -72,14 +76,17 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
     }
 }
 
-/* The caller's frames begin behind the public function of ours, where the linker knows its name. */
+/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
+ * function, as far as it left a frame and its name is known. */
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
-    for (uint32_t i = 0; i < trace->depth && i < 6; i++) {
+    uint32_t first = 0;
+    for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
         struct slb_os_place place = slb_os_place_of(trace->frames[i]);
-        if (place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0 && i + 1 < trace->depth)
-            return i + 1;
+        bool ours = place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+        if (ours || (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+            first = i + 1;
     }
-    return 0;
+    return first;
 }
 
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
