@@ -552,14 +552,11 @@ SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
 /* The calling thread's number as debuggers and ps show it. */
 SLB_PRIVATE uint64_t slb_os_thread(void);
 
-SLB_PRIVATE uint64_t slb_os_steady_ns(void);
-
 #endif
 
 #include <dlfcn.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__has_include)
@@ -608,12 +605,6 @@ SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {
     return (uint64_t)syscall(SYS_gettid);
-}
-
-SLB_PRIVATE uint64_t slb_os_steady_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* -------------------- os/linux_wait.c */
@@ -4375,7 +4366,7 @@ static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t w
     out->pins = slb_word_pins(word);
     struct slb_trace trace;
     if (slb_stacks_read(pool, id, generation, false, &trace)) {
-        uint64_t now = slb_os_steady_ns();
+        uint64_t now = slb_os_now_ns();
         out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
         out->thread = trace.thread;
     }
@@ -4440,7 +4431,7 @@ SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_rec
     uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
     atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
     /* release, each: a reader who sees one of these sees the owner gone */
-    atomic_store_explicit(&record->time_ns, slb_os_steady_ns(), memory_order_release);
+    atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
     atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
     atomic_store_explicit(&record->depth, depth, memory_order_release);
     for (uint32_t i = 0; i < depth; i++)
@@ -4518,7 +4509,7 @@ static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
 }
 
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
-    uint64_t now = slb_os_steady_ns();
+    uint64_t now = slb_os_now_ns();
     slb_plain_add(text, "\n  ");
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");

@@ -5,7 +5,7 @@
 #include "maintenance.h"
 #include "observe/labels.h"
 #include "observe/stacks.h"
-#include "os/stack.h"
+#include "os/os.h"
 #include "ref.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@ static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t w
     out->pins = slb_word_pins(word);
     struct slb_trace trace;
     if (slb_stacks_read(pool, id, generation, false, &trace)) {
-        uint64_t now = slb_os_steady_ns();
+        uint64_t now = slb_os_now_ns();
         out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
         out->thread = trace.thread;
     }

@@ -2,6 +2,7 @@
 #include "observe/stack_record.h"
 
 #include "observe/plain_text.h"
+#include "os/os.h"
 #include "os/stack.h"
 
 #include <string.h>
@@ -12,7 +13,7 @@ SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_rec
     uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
     atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
     /* release, each: a reader who sees one of these sees the owner gone */
-    atomic_store_explicit(&record->time_ns, slb_os_steady_ns(), memory_order_release);
+    atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
     atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
     atomic_store_explicit(&record->depth, depth, memory_order_release);
     for (uint32_t i = 0; i < depth; i++)
@@ -90,7 +91,7 @@ static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
 }
 
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
-    uint64_t now = slb_os_steady_ns();
+    uint64_t now = slb_os_now_ns();
     slb_plain_add(text, "\n  ");
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");

@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__has_include)
@@ -54,10 +53,4 @@ SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {
     return (uint64_t)syscall(SYS_gettid);
-}
-
-SLB_PRIVATE uint64_t slb_os_steady_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
