@@ -6,9 +6,12 @@
 #include "memory.h"
 #include "observe/counters.h"
 #include "observe/labels.h"
+#include "observe/latency.h"
 #include "os/os.h"
 #include "protect/secure.h"
 #include "ref.h"
+#include "resilience/breaker.h"
+#include "resilience/clock.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -125,6 +128,10 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
+    atomic_store(&pool->latency_violations, 0);
+    atomic_store(&pool->last_drain_ticks, 0);
+    memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
@@ -175,6 +182,11 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     arm_protections(pool, options);
+    pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
+    slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }

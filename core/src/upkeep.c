@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "protect/secure.h"
 #include "release.h"
+#include "resilience/breaker.h"
 #include "status.h"
 
 #include <inttypes.h>
@@ -143,6 +144,19 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        slb_latency_limit(pool, value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        atomic_store(&pool->breaker.probes, (uint64_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_CORRUPTION_POLICY:
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
@@ -160,6 +174,14 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        return (int64_t)atomic_load(&pool->latency_limit_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        return (int64_t)atomic_load(&pool->breaker.threshold);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        return (int64_t)atomic_load(&pool->breaker.probes);
     case SLABBY_OPTION_CORRUPTION_POLICY:
         return atomic_load(&pool->corruption_policy);
     case SLABBY_OPTION_LATENCY_TRACKING:
