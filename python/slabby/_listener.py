@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Waiting for slabs in an event loop: tickets are granted first come first served."""
 
+import warnings
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ class Listener:
     def __init__(self, allocator: Pool, core: Core) -> None:
         self._allocator = allocator
         self._core = core
-        self._listener: Any
+        self._listener: Any = None
         self._listener, self.fd = core.slabby_listener_create(allocator)
 
     def begin(self) -> int:
@@ -36,6 +37,11 @@ class Listener:
         if self._listener is not None:
             self._core.slabby_listener_destroy(self._listener)
             self._listener = None
+
+    def __del__(self) -> None:
+        if self._listener is not None:
+            warnings.warn(f"{self!r} was dropped without close()", ResourceWarning, stacklevel=2)
+            self.close()
 
     def _wrap(self, ref: int) -> SlabRef:
         return self._allocator._wrap(ref, self._core.slabby_data(self._allocator, ref), True)

@@ -4,6 +4,7 @@
 import gc
 import json
 import math
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -217,30 +218,40 @@ def test_the_collectors_clock():
     assert clock.last_duration_ns > 0
 
 
-def test_what_waits_for_its_turn_says_so(pool):
-    waiting = (
-        pool.health_check,
-        pool.health_json,
-        pool.health_tick,
-        pool.listener,
-        lambda: list(pool.audit()),
-        lambda: list(pool.events()),
-        lambda: pool.audit_write(1),
-        lambda: pool.resize(50),
-        lambda: pool.breaker_force(slabby.BreakerMode.NORMAL),
-        lambda: pool.allocate(timeout=1.5),
-        lambda: slabby.classify_fault(4096),
-        slabby.install_fault_handler,
-        lambda: slabby.suggest_slab_size(100, 1000, rate_per_second=1e6),
-        lambda: slabby.suggest_capacity(
-            1e6, mean_hold=0.001, p99_hold=0.01, exhaustion_probability=1e-6
-        ),
-    )
-    # Each works or refuses in full; when the core learns one, a test of what it does belongs here instead.
-    for call in waiting:
-        with pytest.raises(NotImplementedError) as caught:
-            call()
-        assert caught.value.status is slabby.Status.NOT_SUPPORTED
+CONTRACT = tomllib.loads(
+    (Path(__file__).parents[2] / "bindings" / "contract.toml").read_text(encoding="utf-8")
+)
+READY = {function["name"]: function["ready"] for function in CONTRACT["function"]}
+CALLS = {
+    "slabby_get_health": lambda pool: pool.health_check(),
+    "slabby_health_json": lambda pool: pool.health_json(),
+    "slabby_health_tick": lambda pool: pool.health_tick(),
+    "slabby_listener_create": lambda pool: pool.listener().close(),
+    "slabby_audit_read": lambda pool: list(pool.audit()),
+    "slabby_audit_write": lambda pool: pool.audit_write(2),
+    "slabby_events_read": lambda pool: list(pool.events()),
+    "slabby_resize": lambda pool: pool.resize(50),
+    "slabby_breaker_force": lambda pool: pool.breaker_force(slabby.BreakerMode.NORMAL),
+    "slabby_allocate_timeout": lambda pool: pool.allocate(timeout=1.5).release(),
+    "slabby_classify_fault": lambda pool: slabby.classify_fault(4096),
+    "slabby_install_fault_handler": lambda pool: slabby.install_fault_handler(),
+    "slabby_suggest_slab_size": lambda pool: slabby.suggest_slab_size(
+        100, 1000, rate_per_second=1e6
+    ),
+    "slabby_suggest_capacity": lambda pool: slabby.suggest_capacity(
+        1e6, mean_hold=0.001, p99_hold=0.01, exhaustion_probability=1e-6
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_the_contract_calls_ready_works_and_the_rest_says_so(pool, name):
+    if READY[name]:
+        CALLS[name](pool)
+        return
+    with pytest.raises(NotImplementedError) as caught:
+        CALLS[name](pool)
+    assert caught.value.status is slabby.Status.NOT_SUPPORTED
 
 
 def test_one_core_below_two_backends(pool):

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waiting for a slab: with a timeout, and in an event loop. Events, not clocks, order what happens."""
+
+import asyncio
+import builtins
+import gc
+import select
+import threading
+
+import pytest
+import slabby
+
+
+def until_waiting(pool, count):
+    """Returns when so many allocations wait."""
+    while pool.stats().waiters < count:
+        pass
+
+
+@pytest.fixture
+def full():
+    """A pool of one slab, and that slab."""
+    with slabby.Allocator(64, 1) as pool:
+        yield pool, pool.allocate()
+        assert pool.stats().used_slabs == 0
+        assert pool.verify() == []
+
+
+def test_nothing_in_time(full):
+    pool, ref = full
+    with pytest.raises(builtins.TimeoutError) as caught:
+        pool.allocate(timeout=0.001)
+    assert isinstance(caught.value, slabby.TimeoutError)
+    ref.release()
+
+
+def test_a_release_ends_the_wait(full):
+    pool, ref = full
+    got = []
+    thread = threading.Thread(target=lambda: got.append(pool.allocate(timeout=60)))
+    thread.start()
+    # That this line runs at all shows that the waiter left the interpreter's lock.
+    until_waiting(pool, 1)
+    with pytest.raises(slabby.OutOfMemoryError):
+        pool.allocate()
+    ref.release()
+    thread.join()
+    (mine,) = got
+    assert mine.is_valid and not ref.is_valid
+    memoryview(mine)[:] = b"w" * 64
+    mine.release()
+
+
+def test_first_come_first_served(full):
+    pool, ref = full
+    order = []
+
+    def wait(number):
+        with pool.allocate(timeout=60):
+            order.append(number)
+
+    threads = []
+    for number in range(5):
+        threads.append(threading.Thread(target=wait, args=(number,)))
+        threads[-1].start()
+        until_waiting(pool, number + 1)
+    ref.release()
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_close_ends_the_wait(full):
+    pool, ref = full
+    failures = []
+
+    def wait():
+        try:
+            pool.allocate(timeout=60)
+        except slabby.ClosedError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    until_waiting(pool, 1)
+    pool.close()
+    thread.join()
+    assert len(failures) == 1
+    ref.release()
+
+
+def test_tickets(full):
+    pool, ref = full
+    with pool.listener() as listener:
+        first, second = listener.begin(), listener.begin()
+        assert listener.take() == {}
+        assert select.select([listener.fd], [], [], 0)[0] == []
+        ref.release()
+        assert select.select([listener.fd], [], [], 60)[0] == [listener.fd]
+        granted = listener.take()
+        assert list(granted) == [first]
+        assert listener.cancel(second) is None
+        granted[first].release()
+
+
+def test_a_cancelled_ticket_never_loses_its_slab(full):
+    pool, ref = full
+    with pool.listener() as listener:
+        ticket = listener.begin()
+        ref.release()
+        granted = listener.cancel(ticket)
+        assert granted is not None and granted.is_valid
+        granted.release()
+
+
+def test_close_gives_back_what_was_not_taken(full):
+    pool, ref = full
+    listener = pool.listener()
+    listener.begin()
+    ref.release()
+    assert pool.stats().used_slabs == 1
+    listener.close()
+    listener.close()
+    assert pool.stats().used_slabs == 0
+
+
+def test_a_dropped_listener_is_closed_with_a_warning(full):
+    pool, ref = full
+    listener = pool.listener()
+    listener.begin()
+    ref.release()
+    with pytest.warns(ResourceWarning, match="close"):
+        del listener
+        gc.collect()
+    assert pool.stats().used_slabs == 0
+
+
+def test_in_an_event_loop(full):
+    pool, ref = full
+
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        with pool.listener() as listener:
+            granted: asyncio.Future = loop.create_future()
+            ticket = listener.begin()
+            loop.add_reader(listener.fd, lambda: granted.set_result(listener.take()))
+            loop.call_soon(ref.release)
+            slabs = await granted
+            loop.remove_reader(listener.fd)
+            slabs[ticket].release()
+
+    asyncio.run(wait())
