@@ -8,6 +8,7 @@
 #include "protect/reuse_delay.h"
 #include "protect/shuffle.h"
 #include "resilience/breaker.h"
+#include "resilience/fork.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -139,7 +140,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
         uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
             return SLABBY_CLOSED;
-        if (slb_unlikely(gate & SLB_GATE_RESETTING))
+        if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
@@ -172,8 +173,9 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
     }
 }
 
-/* Maintenance waits for everybody inside to leave, so allocations wait outside. */
+/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
          attempt++)
         slb_os_wait_a_little(attempt);

@@ -3,6 +3,7 @@
 
 #include "observe/counters.h"
 #include "os/os.h"
+#include "resilience/fork.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
@@ -21,6 +22,7 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
     if (slb_in_flight_depth != 0)
         return false;
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_RESETTING);
     for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)

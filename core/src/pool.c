@@ -12,6 +12,7 @@
 #include "ref.h"
 #include "resilience/breaker.h"
 #include "resilience/clock.h"
+#include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -31,8 +32,16 @@ union slb_place slb_places[SLB_POOL_PLACES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t places_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t places_cursor;
+
+SLB_PRIVATE void slb_places_lock(void) {
+    pthread_mutex_lock(&places_mutex);
+}
+
+SLB_PRIVATE void slb_places_unlock(void) {
+    pthread_mutex_unlock(&places_mutex);
+}
 
 /* ---------------------------------------------------------------------------------------------- places */
 
@@ -135,6 +144,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
+    pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
@@ -206,11 +216,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    pthread_mutex_lock(&places_lock);
+    slb_fork_prepare_process();
+    slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)
         furnish_place(pool, &layout, &memory, &options);
-    pthread_mutex_unlock(&places_lock);
+    slb_places_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
@@ -292,6 +303,7 @@ static void stop_allocations(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
@@ -320,6 +332,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
@@ -332,6 +345,7 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)

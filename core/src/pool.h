@@ -35,7 +35,7 @@
 #define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
 
-_Static_assert(SLB_POOL_LINES * SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
+_Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
 /* Gate reasons: while any is set, every CPU cache is locked and empty. */
 enum slb_gate_reason {
@@ -44,7 +44,8 @@ enum slb_gate_reason {
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
     SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
-    SLB_GATE_BREAKER = 1u << 5    /* the circuit breaker is open or half open */
+    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
+    SLB_GATE_FORKED = 1u << 6     /* a child of fork has not rebuilt its lists yet */
 };
 
 enum slb_phase {
@@ -114,6 +115,7 @@ struct slabby_allocator {
     uint32_t shard_mask;
     uint32_t owners;                               /* under the gate lock */
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
+    struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
 
     /* Cold. */

@@ -15,6 +15,7 @@
 #include "protect/quarantine.h"
 #include "release.h"
 #include "resilience/breaker.h"
+#include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "upkeep.h"
@@ -69,7 +70,10 @@ static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_sta
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
     if (pool != NULL && !slb_pool_exists(pool))
         *out_status = slb_pool_absence(pool);
-    return *out_status == SLABBY_OK ? pool : NULL;
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_look(pool);
+    return pool;
 }
 
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
