@@ -172,6 +172,7 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 SLB_PRIVATE int slb_os_bell_create(void);
 SLB_PRIVATE void slb_os_bell_ring(int bell);
 SLB_PRIVATE void slb_os_bell_silence(int bell);
+SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
 SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
@@ -508,6 +509,7 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
 /* -------------------- os/linux_wait.c */
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -549,6 +551,15 @@ SLB_PRIVATE void slb_os_bell_silence(int bell) {
     uint64_t rings;
     ssize_t taken = read(bell, &rings, sizeof rings);
     (void)taken;
+}
+
+/* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
+SLB_PRIVATE void slb_os_bell_renew(int bell) {
+    int fresh = slb_os_bell_create();
+    if (fresh < 0)
+        return;
+    (void)dup3(fresh, bell, O_CLOEXEC);
+    (void)close(fresh);
 }
 
 SLB_PRIVATE void slb_os_bell_destroy(int bell) {
@@ -974,7 +985,7 @@ struct slb_label {
 #define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
 
-_Static_assert(SLB_POOL_LINES * SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
+_Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
 /* Gate reasons: while any is set, every CPU cache is locked and empty. */
 enum slb_gate_reason {
@@ -983,7 +994,8 @@ enum slb_gate_reason {
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
     SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
-    SLB_GATE_BREAKER = 1u << 5    /* the circuit breaker is open or half open */
+    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
+    SLB_GATE_FORKED = 1u << 6     /* a child of fork has not rebuilt its lists yet */
 };
 
 enum slb_phase {
@@ -1053,6 +1065,7 @@ struct slabby_allocator {
     uint32_t shard_mask;
     uint32_t owners;                               /* under the gate lock */
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
+    struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
 
     /* Cold. */
@@ -3045,6 +3058,172 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
     return SLABBY_OK;
 }
 
+/* -------------------- resilience/fork.c */
+
+/* -------------------- resilience/fork.h */
+/*
+ * Fork. The child has a copy of every pool and one thread; the others vanished wherever they were, with locks held and
+ * ids in their hands. The words are whole all the same, since each changes in one step. So the child frees the locks,
+ * locks every CPU cache and sets a gate reason at once, and rebuilds the lists of a pool from its words when it first
+ * allocates from it or looks inside:
+ *
+ *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
+ *   waiters are dropped;                                       listeners get descriptors of their own.
+ *
+ * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
+ */
+#ifndef SLB_RESILIENCE_FORK_H
+#define SLB_RESILIENCE_FORK_H
+
+/* Once per process, before the first pool. */
+SLB_PRIVATE void slb_fork_prepare_process(void);
+
+SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
+
+/* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
+SLB_INLINE void slb_fork_look(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
+        slb_fork_rebuild(pool);
+}
+
+/* The lock over the table of places, which create takes and fork must hold. */
+SLB_PRIVATE void slb_places_lock(void);
+SLB_PRIVATE void slb_places_unlock(void);
+
+/* A pool's listeners get bells of their own in the child. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
+
+#endif
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------------------ at the fork */
+
+/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
+static void mark_pool(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate_lock, 0);
+    atomic_store(&pool->health.lock, 0);
+    atomic_fetch_or(&pool->gate, SLB_GATE_FORKED);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
+        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+}
+
+static void in_child(void) {
+    slb_in_flight_depth = 0;
+    for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
+        if (slb_pool_exists(&slb_places[place].pool))
+            mark_pool(&slb_places[place].pool);
+    slb_places_unlock();
+}
+
+static void register_handlers(void) {
+    (void)pthread_atfork(slb_places_lock, slb_places_unlock, in_child);
+}
+
+SLB_PRIVATE void slb_fork_prepare_process(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_handlers);
+}
+
+/* ------------------------------------------------------------------------------------------- rebuilding */
+
+static void clear_lists(struct slabby_allocator *pool) {
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        atomic_store(&pool->shards[shard].head, 0);
+    atomic_store(&pool->depot.heads->full, 0);
+    atomic_store(&pool->depot.heads->empty, 0);
+    atomic_store(&pool->depot.heads->used, 0);
+    atomic_store(&pool->heap.head, 0);
+    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
+        atomic_store(&pool->delay.cells[i].turn, 0);
+    atomic_store(&pool->delay.head, 0);
+    atomic_store(&pool->delay.tail, 0);
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        struct slb_stripe *stripe = &pool->stripes[cpu];
+        atomic_store(&stripe->left, atomic_load(&stripe->entered));
+        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
+    }
+    pool->first_waiter = pool->last_waiter = NULL;
+    atomic_store(&pool->waiters, 0);
+}
+
+/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
+static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    uint64_t offset = 0;
+    while (offset < pool->slab_size && data[offset] == 0)
+        offset++;
+    if (offset < pool->slab_size)
+        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+}
+
+static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
+    if (id >= pool->capacity) {
+        void *_Atomic *table = atomic_load(&pool->heap.table);
+        if (table != NULL && atomic_load(&table[id - pool->capacity]) != NULL)
+            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
+        else
+            slb_stack_push(&pool->heap.head, pool->next, id);
+        return;
+    }
+    if (secure)
+        zero_leftovers(pool, id);
+    slb_shards_push(pool, id, id);
+}
+
+/* Answers how many slabs are in users' hands. */
+static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
+    uint32_t protect = atomic_load(&pool->protect);
+    bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
+    uint32_t limit = atomic_load(&pool->id_limit);
+    uint64_t out = 0;
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        out += slb_word_is_out(word);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
+            regain(pool, id, secure);
+    }
+    return out;
+}
+
+/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
+static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
+    }
+    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
+}
+
+/* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
+static void reopen(struct slabby_allocator *pool) {
+    uint64_t epoch = atomic_load(&pool->gate_epoch);
+    atomic_store(&pool->gate_epoch, epoch | 1);
+    atomic_store(&pool->scarce_free, 0);
+    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_WAITERS;
+    atomic_fetch_and(&pool->gate, ~stale);
+    slb_gate_open(pool, SLB_GATE_FORKED);
+}
+
+SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
+        clear_lists(pool);
+        slb_listeners_renew(pool);
+        uint64_t out = regain_free_slabs(pool);
+        balance_counters(pool, out);
+        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range) &&
+            lock == SLABBY_LOCK_MEMORY_REQUIRED)
+            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
+        reopen(pool);
+    }
+    slb_gate_unlock(pool);
+    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+        slb_pool_settle(pool);
+}
+
 /* -------------------- resilience/listener.c */
 /* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
  * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
@@ -3155,6 +3334,7 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
 #include <stdlib.h>
 
 struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
     struct slabby_allocator *pool;
     int bell;
     uint64_t last_ticket;
@@ -3188,6 +3368,16 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 
+/* The queue was dropped with its threads; what had been granted still waits to be taken. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        slb_os_bell_renew(listener->bell);
+        listener->waiting = 0;
+        if (listener->granted != NULL || listener->closed)
+            slb_os_bell_ring(listener->bell);
+    }
+}
+
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
@@ -3207,6 +3397,13 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     }
     listener->pool = pool;
     listener->bell = bell;
+    slb_fork_look(pool);
+    slb_gate_lock(pool);
+    listener->next = pool->listeners;
+    if (listener->next != NULL)
+        listener->next->previous = listener;
+    pool->listeners = listener;
+    slb_gate_unlock(pool);
     *out_listener = listener;
     *out_fd = bell;
     return SLABBY_OK;
@@ -3310,6 +3507,11 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
         if (ref != 0)
             (void)slabby_release(listener->pool, ref);
     }
+    slb_gate_lock(listener->pool);
+    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
+    if (listener->next != NULL)
+        listener->next->previous = listener->previous;
+    slb_gate_unlock(listener->pool);
     slb_os_bell_destroy(listener->bell);
     (void)slb_pool_abandon(listener->pool);
     free(listener);
@@ -3361,6 +3563,7 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
     if (!closed) {
@@ -4675,7 +4878,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
         uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
             return SLABBY_CLOSED;
-        if (slb_unlikely(gate & SLB_GATE_RESETTING))
+        if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
@@ -4708,8 +4911,9 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
     }
 }
 
-/* Maintenance waits for everybody inside to leave, so allocations wait outside. */
+/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
          attempt++)
         slb_os_wait_a_little(attempt);
@@ -5074,6 +5278,7 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
     if (slb_in_flight_depth != 0)
         return false;
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_RESETTING);
     for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)
@@ -5600,8 +5805,16 @@ union slb_place slb_places[SLB_POOL_PLACES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t places_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t places_cursor;
+
+SLB_PRIVATE void slb_places_lock(void) {
+    pthread_mutex_lock(&places_mutex);
+}
+
+SLB_PRIVATE void slb_places_unlock(void) {
+    pthread_mutex_unlock(&places_mutex);
+}
 
 /* ---------------------------------------------------------------------------------------------- places */
 
@@ -5704,6 +5917,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
+    pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
@@ -5775,11 +5989,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    pthread_mutex_lock(&places_lock);
+    slb_fork_prepare_process();
+    slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)
         furnish_place(pool, &layout, &memory, &options);
-    pthread_mutex_unlock(&places_lock);
+    slb_places_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
@@ -5833,8 +6048,10 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         if (!slb_gate_try_lock(pool))
             return;
         atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
-        bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
-        if (pool->first_waiter != NULL)
+        uint32_t gate = atomic_load(&pool->gate);
+        bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
+        bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
             drain_closed(pool);
@@ -5861,6 +6078,7 @@ static void stop_allocations(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
@@ -5889,6 +6107,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
@@ -5901,6 +6120,7 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
@@ -7061,7 +7281,10 @@ static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_sta
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
     if (pool != NULL && !slb_pool_exists(pool))
         *out_status = slb_pool_absence(pool);
-    return *out_status == SLABBY_OK ? pool : NULL;
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_look(pool);
+    return pool;
 }
 
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {

@@ -275,8 +275,10 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         if (!slb_gate_try_lock(pool))
             return;
         atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
-        bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
-        if (pool->first_waiter != NULL)
+        uint32_t gate = atomic_load(&pool->gate);
+        bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
+        bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
             drain_closed(pool);

@@ -137,4 +137,6 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         reopen(pool);
     }
     slb_gate_unlock(pool);
+    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+        slb_pool_settle(pool);
 }
