@@ -169,15 +169,22 @@ static void walk_live(struct storm *storm) {
         storm_complain(storm, "more live slabs than there are");
 }
 
-static void change_something(struct storm *storm, uint64_t roll) {
+static void verify(struct storm *storm) {
+    slabby_finding finding = {.struct_size = sizeof finding};
     uint64_t findings = 0;
 
+    expect(storm, slabby_verify(&finding, &findings, storm->pool, 1), SLABBY_OK, "verify");
+    if (findings != 0)
+        storm_complain(storm, "verify found %llu things: %s", (unsigned long long)findings, finding.text);
+}
+
+static void change_something(struct storm *storm, uint64_t roll) {
     switch (roll % 4) {
     case 0:
         expect(storm, slabby_trim(NULL, storm->pool), SLABBY_BUSY, "trim");
         break;
     case 1:
-        expect(storm, slabby_verify(NULL, &findings, storm->pool, 0), SLABBY_OK, "verify");
+        verify(storm);
         break;
     case 2:
         expect(storm, slabby_set_option(storm->pool, SLABBY_OPTION_SECURE, (int64_t)(roll >> 8 & 1), NULL),
