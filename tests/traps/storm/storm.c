@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* storm [--seconds N | --minutes N | --soak] [--round N --seed S]: rounds until the time is over; --soak goes on until
- * somebody stops it. Number and seed of a round repeat its plan and its threads' choices, though not the scheduler's. */
+/* storm [--seconds N | --minutes N] [--round N --seed S]: rounds until the time is over. Number and seed of a round
+ * repeat its plan and its threads' choices, though not the scheduler's. */
 #define _GNU_SOURCE
 #include "storm.h"
 
@@ -219,10 +219,8 @@ int main(int count, char **arguments) {
             first_seed = number_after(count, arguments, &i, 1);
         else if (!strcmp(arguments[i], "--round"))
             first_round = number_after(count, arguments, &i, 1);
-        else if (!strcmp(arguments[i], "--soak"))
-            total_ns = UINT64_MAX;
         else {
-            fprintf(stderr, "no argument \"%s\"; there are --seconds, --minutes, --soak, --round, --seed\n",
+            fprintf(stderr, "no argument \"%s\"; there are --seconds, --minutes, --round, --seed\n",
                     arguments[i]);
             return 2;
         }
