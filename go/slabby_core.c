@@ -1683,6 +1683,9 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
 
+/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
+#define SLB_CACHE_FOLD_AT (1ull << 41)
+
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
@@ -1698,8 +1701,6 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
 __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
 #endif
 
-/* Headers are folded long before their 48 bits are full: 2^41 allocations on one CPU. */
-#define CACHE_FOLD_AT (1ull << 41)
 #define CACHE_FOLD_BY (1ull << 40)
 
 static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
@@ -1779,7 +1780,7 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     if (cpu >= pool->cpus || pool->cache_max == 0)
         return;
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
-    if (slb_likely(slb_header_served(header) < CACHE_FOLD_AT))
+    if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
         return;
     if (cache_fold_here(pool))
         slb_count(&slb_stripe_here(pool)->folded, CACHE_FOLD_BY);
@@ -2632,6 +2633,11 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
 #define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
 #define SLB_PATIENCE_LONG 24000u /* a second */
 SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
+
+/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
+ * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
+ * may be gone afterwards. */
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience);
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
@@ -4394,11 +4400,15 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
     uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF || pool->cache_max == 0 || cpu >= pool->cpus)
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
+        slb_cache_fold(pool);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+        return timing;
     if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
         return timing;
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
@@ -4712,7 +4722,10 @@ static void run_checks(struct check *check) {
  * counts during which no slab came back; there are at most as many others as there are slabs out. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
-        bool quiet = slb_maintenance_is_quiet(check->pool, SLB_PATIENCE_LONG);
+        bool quiet = slb_maintenance_quieten(check->pool, SLB_PATIENCE_LONG);
+        if (!slb_pool_exists(check->pool))
+            return;
+        check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
         uint64_t before = slb_count_live(check->pool);
         memset(check->seen, 0, seen_bytes);
         check->count = 0;
@@ -4740,11 +4753,9 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
         slb_os_unmap(check.seen, bytes);
         return SLABBY_BUSY;
     }
-    bool exists = slb_pool_exists(pool);
-    if (exists) {
-        check.limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    if (slb_pool_exists(pool))
         check_at_rest(&check, bytes);
-    }
+    bool exists = slb_pool_exists(pool);
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;
@@ -5312,6 +5323,30 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
         slb_os_wait_a_little(attempt);
     }
     return false;
+}
+
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
+
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
+
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = patience <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiet(pool, last ? patience : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        patience -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
+    }
 }
 
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
@@ -7118,8 +7153,8 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
             return SLABBY_BUSY;
         if (!slb_pool_exists(pool))
             status = slb_pool_absence(pool);
-        else if (!slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT))
-            status = SLABBY_BUSY;
+        else if (!slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT))
+            status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
         else
             *out_bytes += trim_range(pool, first, end);
         slb_maintenance_end(pool);
@@ -7137,7 +7172,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT);
+    bool quiet = slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT);
     if (quiet)
         slb_secure_zero_free_slabs(pool);
     else
@@ -7464,6 +7499,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
             &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
             memory_order_acq_rel, memory_order_relaxed)))
         return release_slowly(allocator, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
         return return_slowly(allocator, id, relative >> allocator->id_bits);

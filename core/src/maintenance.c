@@ -58,6 +58,30 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
     return false;
 }
 
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
+
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
+
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = patience <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiet(pool, last ? patience : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        patience -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
+    }
+}
+
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
     if (id < pool->capacity && slb_slab_was_used(pool, id))
         return id;

@@ -85,8 +85,8 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
             return SLABBY_BUSY;
         if (!slb_pool_exists(pool))
             status = slb_pool_absence(pool);
-        else if (!slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT))
-            status = SLABBY_BUSY;
+        else if (!slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT))
+            status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
         else
             *out_bytes += trim_range(pool, first, end);
         slb_maintenance_end(pool);
@@ -104,7 +104,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT);
+    bool quiet = slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT);
     if (quiet)
         slb_secure_zero_free_slabs(pool);
     else

@@ -63,11 +63,15 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
     uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF || pool->cache_max == 0 || cpu >= pool->cpus)
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
+        slb_cache_fold(pool);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+        return timing;
     if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
         return timing;
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
