@@ -840,14 +840,14 @@ slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *alloca
 slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator);
 
 /*
- * slabby_get_health: a snapshot of the window. NotSupported for now.
- * Returns as slabby_get_stats, and NotSupported.
+ * slabby_get_health: a snapshot of the last 30 to 60 seconds. docs/contract.md defines the fields.
+ * Returns as slabby_get_stats.
  */
 slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator);
 
 /*
  * slabby_stats_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
- * Returns OK, BufferTooSmall, InvalidArgument, Closed, NotSupported (health, for now).
+ * Returns OK, BufferTooSmall, InvalidArgument, Closed.
  */
 slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                 slabby_allocator *allocator);
@@ -892,14 +892,15 @@ slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
 /*
- * slabby_health_tick: closes one step of the health window, for those who want no thread. NotSupported for now.
- * Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_health_tick: notes the score of this moment for the trend, which looks at the last 32; for those who want no
+ * thread. Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_health_tick(slabby_allocator *allocator);
 
 /*
- * slabby_breaker_force: what an operator wants of the circuit breaker: a breaker_mode of codes.h. NotSupported for
- * now. Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_breaker_force: what an operator wants of the circuit breaker, a breaker_mode of codes.h: normal; forced_open
+ * refuses every allocation; disabled counts nothing; metrics_only moves through its states and refuses nothing.
+ * Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
 
@@ -947,8 +948,8 @@ slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, s
 
 /*
  * slabby_stack: where the slab of a reference was allocated and, where it was, released, as text: a line for who and
- * when, then a line a frame. Stale references are told until their slab's next allocation is released. Without `debug`
- * the text says that no stack was recorded.
+ * when, then a line a frame. Stale references are told until their slab's next allocation is released. The text is empty
+ * where no stack was recorded, as without `debug`.
  * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed). Thread-safe.
  */
 slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,

@@ -68,6 +68,8 @@
 #ifndef SLB_TEST_HOOKS_H
 #define SLB_TEST_HOOKS_H
 
+#include <stdint.h>
+
 struct slabby_allocator;
 
 enum slb_test_points {
@@ -86,6 +88,9 @@ enum slb_test_points {
 
 /* Called at each point when not null. Set it before the threads start. */
 extern void (*slb_test_point)(int point);
+
+/* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
+extern uint64_t (*slb_test_clock)(void);
 
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);
@@ -167,6 +172,7 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 SLB_PRIVATE int slb_os_bell_create(void);
 SLB_PRIVATE void slb_os_bell_ring(int bell);
 SLB_PRIVATE void slb_os_bell_silence(int bell);
+SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
 SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
@@ -610,6 +616,7 @@ SLB_PRIVATE uint64_t slb_os_thread(void) {
 /* -------------------- os/linux_wait.c */
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -651,6 +658,15 @@ SLB_PRIVATE void slb_os_bell_silence(int bell) {
     uint64_t rings;
     ssize_t taken = read(bell, &rings, sizeof rings);
     (void)taken;
+}
+
+/* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
+SLB_PRIVATE void slb_os_bell_renew(int bell) {
+    int fresh = slb_os_bell_create();
+    if (fresh < 0)
+        return;
+    (void)dup3(fresh, bell, O_CLOEXEC);
+    (void)close(fresh);
 }
 
 SLB_PRIVATE void slb_os_bell_destroy(int bell) {
@@ -719,6 +735,21 @@ struct slb_latency {
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
     struct slb_latency_window windows[2];
+};
+
+/* The health window's memory: counters as they were when each half began, and the scores of the last ticks. */
+#define SLB_HEALTH_TICKS 32u
+
+struct slb_health_base {
+    uint64_t since_ns, allocations, failures, cache_hits;
+    uint64_t peak; /* most slabs in use that anybody saw since */
+};
+
+struct slb_health_state {
+    _Atomic uint32_t lock;
+    struct slb_health_base bases[2]; /* older, younger */
+    uint64_t ticks;
+    double scores[SLB_HEALTH_TICKS];
 };
 
 #endif
@@ -1054,8 +1085,14 @@ struct slb_label {
 
 #define SLB_POOL_PLACES 4096u
 #define SLB_MAX_CPUS 4096u
-#define SLB_POOL_BYTES_LOG2 11
-#define SLB_POOL_BYTES (1u << SLB_POOL_BYTES_LOG2)
+
+/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets. Dividing by
+ * an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
+#define SLB_POOL_LINES 43u
+#define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
+#define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
+
+_Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
 /* Gate reasons: while any is set, every CPU cache is locked and empty. */
 enum slb_gate_reason {
@@ -1063,7 +1100,9 @@ enum slb_gate_reason {
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
-    SLB_GATE_WAITERS = 1u << 4    /* somebody waits for a slab */
+    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
+    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
+    SLB_GATE_FORKED = 1u << 6     /* a child of fork has not rebuilt its lists yet */
 };
 
 enum slb_phase {
@@ -1083,6 +1122,15 @@ enum slb_protection {
 
 /* Protections that act when a slab is handed out. */
 #define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
+
+/* resilience/breaker.h */
+struct slb_breaker {
+    _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
+    _Atomic uint64_t threshold, timeout_ns, probes;
+    _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
+    _Atomic uint64_t window_ns, window_allocations, window_failures;
+    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
+};
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
@@ -1125,6 +1173,7 @@ struct slabby_allocator {
     uint32_t shard_mask;
     uint32_t owners;                               /* under the gate lock */
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
+    struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
 
     /* Cold. */
@@ -1141,6 +1190,11 @@ struct slabby_allocator {
     _Atomic uint64_t shuffle_turn;
     struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
     _Atomic uint64_t peak_used;
+    struct slb_breaker breaker;
+    struct slb_health_state health;
+    _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
+    _Atomic uint64_t latency_violations;
+    _Atomic uint64_t last_drain_ticks;
     _Atomic uint64_t latency_max;      /* ticks */
     _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
     _Atomic uint64_t published_allocations, published_releases;
@@ -1160,7 +1214,7 @@ struct slabby_allocator {
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
 
-/* A place of the table; padded so that handle arithmetic is a shift. */
+/* A place of the table. */
 union slb_place {
     struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
@@ -1168,11 +1222,16 @@ union slb_place {
 
 SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
 
-/* Whether a pointer is a place of the table: one subtraction, one rotation, one compare, which refuse null as well. */
+/* The number of a pointer's place, or a number beyond them all: one subtraction, multiplication and rotation, none of
+ * which the loads behind the handle wait for. */
+SLB_INLINE uint64_t slb_place_of(const struct slabby_allocator *handle) {
+    uint64_t lines = ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_places) * SLB_POOL_LINES_INVERSE;
+    return (lines >> 6) | (lines << 58);
+}
+
+/* Whether a pointer is a place of the table; null is none. */
 SLB_INLINE bool slb_is_place(const struct slabby_allocator *handle) {
-    uint64_t offset = (uint64_t)((uintptr_t)handle - (uintptr_t)slb_places);
-    uint64_t place = (offset >> SLB_POOL_BYTES_LOG2) | (offset << (64 - SLB_POOL_BYTES_LOG2));
-    return slb_likely(place < SLB_POOL_PLACES);
+    return slb_likely(slb_place_of(handle) < SLB_POOL_PLACES);
 }
 
 /* The pool behind a handle, or NULL where the pointer never was one. */
@@ -1181,7 +1240,7 @@ SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle)
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
-    return (uint64_t)((uintptr_t)pool - (uintptr_t)slb_places) >> SLB_POOL_BYTES_LOG2;
+    return slb_place_of(pool);
 }
 
 /* The first byte of a slab that is in the caller's hands. */
@@ -1733,6 +1792,9 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
 
+/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
+#define SLB_CACHE_FOLD_AT (1ull << 41)
+
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
@@ -1748,8 +1810,6 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
 __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
 #endif
 
-/* Headers are folded long before their 48 bits are full: 2^41 allocations on one CPU. */
-#define CACHE_FOLD_AT (1ull << 41)
 #define CACHE_FOLD_BY (1ull << 40)
 
 static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
@@ -1829,7 +1889,7 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     if (cpu >= pool->cpus || pool->cache_max == 0)
         return;
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
-    if (slb_likely(slb_header_served(header) < CACHE_FOLD_AT))
+    if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
         return;
     if (cache_fold_here(pool))
         slb_count(&slb_stripe_here(pool)->folded, CACHE_FOLD_BY);
@@ -2139,8 +2199,10 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
     SLB_POINT(SLB_POINT_GATE_CLOSING);
     if (before == 0) {
         atomic_store_explicit(&pool->scarce_free, 0, memory_order_relaxed);
+        uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
+        atomic_store_explicit(&pool->last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->scarce_free, (int64_t)moved, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
     }
@@ -3066,6 +3128,11 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
 #define SLB_PATIENCE_LONG 24000u /* a second */
 SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
 
+/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
+ * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
+ * may be gone afterwards. */
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience);
+
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
 
@@ -3322,6 +3389,390 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
     return status;
 }
 
+/* -------------------- resilience/breaker.c */
+
+/* -------------------- resilience/breaker.h */
+/*
+ * The circuit breaker: a pool that keeps failing refuses at once, for a while, instead of making every caller find
+ * out slowly.
+ *
+ *             threshold failures in a row, or                         timeout is over
+ *   closed -- half of the calls of a window failed --> open ----------------------------> half open
+ *      ^                                                 ^                                 |   |
+ *      |                                                 +-------- a probe failed ---------+   |
+ *      +------------------------------- a probe succeeded -------------------------------------+
+ *
+ * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
+ * never a caller's mistake, never a wait that is still going on. In a row: no allocation succeeded in between. The
+ * timeout is spread by a tenth either way, so that pools which opened together do not probe together. Half open admits
+ * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
+ *
+ * Open and half open are a gate reason: a closed breaker costs nothing.
+ */
+#ifndef SLB_RESILIENCE_BREAKER_H
+#define SLB_RESILIENCE_BREAKER_H
+
+/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. */
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
+
+/* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
+SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
+SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool);
+
+SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
+                                       int64_t probes);
+SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
+
+#endif
+
+/* -------------------- observe/counters.h */
+/*
+ * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ *
+ *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
+ *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *
+ * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
+ * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
+ * left, and they are read last and first: the result is a lower bound at every instant.
+ */
+#ifndef SLB_OBSERVE_COUNTERS_H
+#define SLB_OBSERVE_COUNTERS_H
+
+/* Allocations less releases, heap slabs included: exact when nothing is under way. */
+SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
+
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
+
+/* What the health window compares: counters of this moment. */
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
+
+/* Raises peak_used to what is in use now, and tells the health window. */
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+
+/* Counts a refused call and passes its status on. */
+SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
+
+#endif
+
+/* -------------------- resilience/clock.h */
+/* The time that breaker and health go by. Test builds may put their own in its place. */
+#ifndef SLB_RESILIENCE_CLOCK_H
+#define SLB_RESILIENCE_CLOCK_H
+
+SLB_INLINE uint64_t slb_now_ns(void) {
+#ifdef SLABBY_TEST_HOOKS
+    if (slb_test_clock != NULL)
+        return slb_test_clock();
+#endif
+    return slb_os_now_ns();
+}
+
+#endif
+
+/* The rate rule: in a window of ten seconds with at least this many calls, and at least twice the threshold. */
+#define BREAKER_WINDOW_NS 10000000000ull
+#define BREAKER_FEWEST_CALLS 20u
+
+/* Timeout, a tenth less to a tenth more. */
+static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
+    uint64_t fifth = timeout / 5;
+    return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
+}
+
+static bool mode_refuses(const struct slb_breaker *breaker) {
+    uint32_t mode = atomic_load_explicit(&breaker->mode, memory_order_relaxed);
+    return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
+}
+
+/* Needs the gate lock. */
+static void breaker_open(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t timeout = atomic_load_explicit(&breaker->timeout_ns, memory_order_relaxed);
+    atomic_store(&breaker->until_ns, slb_now_ns() + spread(pool, timeout));
+    atomic_store(&breaker->failures, 0);
+    atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
+    if (mode_refuses(breaker))
+        slb_gate_close(pool, SLB_GATE_BREAKER);
+}
+
+/* Needs the gate lock. */
+static void breaker_close(struct slabby_allocator *pool) {
+    atomic_store(&pool->breaker.failures, 0);
+    atomic_store(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
+    slb_gate_open(pool, SLB_GATE_BREAKER);
+}
+
+/* ------------------------------------------------------------------------------------------------ failures */
+
+/* The window begins anew when it is over; both rules count from numbers that exist anyway. */
+static bool rate_is_too_high(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t now = slb_now_ns();
+    if (now - atomic_load(&breaker->window_ns) > BREAKER_WINDOW_NS) {
+        atomic_store(&breaker->window_ns, now);
+        atomic_store(&breaker->window_allocations, allocations);
+        atomic_store(&breaker->window_failures, 0);
+    }
+    uint64_t failed = atomic_fetch_add(&breaker->window_failures, 1) + 1;
+    uint64_t calls = allocations - atomic_load(&breaker->window_allocations) + failed;
+    uint64_t fewest = 2 * threshold > BREAKER_FEWEST_CALLS ? 2 * threshold : BREAKER_FEWEST_CALLS;
+    return calls >= fewest && 2 * failed > calls;
+}
+
+static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold,
+                              bool slow) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t before = atomic_exchange(&breaker->allocations_before, allocations);
+    if (allocations - before > (slow ? 1u : 0u))
+        atomic_store(&breaker->failures, 0);
+    return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
+}
+
+SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
+    if (threshold == 0 ||
+        atomic_load_explicit(&breaker->mode, memory_order_relaxed) == SLABBY_BREAKER_MODE_DISABLED)
+        return;
+    bool trips = state == SLABBY_BREAKER_STATE_HALF_OPEN;
+    if (state == SLABBY_BREAKER_STATE_CLOSED) {
+        uint64_t allocations = slb_count_allocations(pool);
+        trips = too_many_in_a_row(pool, allocations, threshold, slow);
+        trips |= rate_is_too_high(pool, allocations, threshold);
+    }
+    if (!trips || !slb_gate_try_lock(pool))
+        return; /* somebody else is changing the gate: the next failure tries again */
+    if (atomic_load(&breaker->state) == state)
+        breaker_open(pool);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    if (atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_HALF_OPEN &&
+        atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
+        breaker_close(pool);
+    slb_gate_unlock(pool);
+}
+
+/* -------------------------------------------------------------------------------------------------- probes */
+
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t state = atomic_load(&breaker->state);
+    uint64_t now = slb_now_ns(), until = atomic_load(&breaker->until_ns);
+    if (atomic_load(&breaker->mode) == SLABBY_BREAKER_MODE_FORCED_OPEN)
+        return false;
+    if (state == SLABBY_BREAKER_STATE_CLOSED)
+        return true; /* closed this moment */
+    if (now >= until) {
+        /* one of those who see the time come makes room for a round of probes, which have until the next time */
+        uint64_t next = now + atomic_load(&breaker->timeout_ns);
+        if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
+            atomic_store(&breaker->admitted, 0);
+            atomic_store(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN);
+        }
+    } else if (state == SLABBY_BREAKER_STATE_OPEN) {
+        return false;
+    }
+    return atomic_fetch_add(&breaker->admitted, 1) < atomic_load(&breaker->probes);
+}
+
+/* ------------------------------------------------------------------------------------------------- control */
+
+SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
+                                       int64_t probes) {
+    slb_gate_lock(pool);
+    atomic_store(&pool->breaker.threshold, (uint64_t)threshold);
+    atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
+    atomic_store(&pool->breaker.probes, (uint64_t)probes);
+    if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
+        breaker_close(pool);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
+    slb_gate_lock(pool);
+    uint32_t before = atomic_exchange(&pool->breaker.mode, (uint32_t)mode);
+    if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN)
+        breaker_open(pool);
+    else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
+        breaker_close(pool);
+    slb_gate_unlock(pool);
+    return SLABBY_OK;
+}
+
+/* -------------------- resilience/fork.c */
+
+/* -------------------- resilience/fork.h */
+/*
+ * Fork. The child has a copy of every pool and one thread; the others vanished wherever they were, with locks held and
+ * ids in their hands. The words are whole all the same, since each changes in one step. So the child frees the locks,
+ * locks every CPU cache and sets a gate reason at once, and rebuilds the lists of a pool from its words when it first
+ * allocates from it or looks inside:
+ *
+ *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
+ *   waiters are dropped;                                       listeners get descriptors of their own.
+ *
+ * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
+ */
+#ifndef SLB_RESILIENCE_FORK_H
+#define SLB_RESILIENCE_FORK_H
+
+/* Once per process, before the first pool. */
+SLB_PRIVATE void slb_fork_prepare_process(void);
+
+SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
+
+/* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
+SLB_INLINE void slb_fork_look(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
+        slb_fork_rebuild(pool);
+}
+
+/* The lock over the table of places, which create takes and fork must hold. */
+SLB_PRIVATE void slb_places_lock(void);
+SLB_PRIVATE void slb_places_unlock(void);
+
+/* A pool's listeners get bells of their own in the child. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
+
+#endif
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------------------ at the fork */
+
+/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
+static void mark_pool(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate_lock, 0);
+    atomic_store(&pool->health.lock, 0);
+    atomic_fetch_or(&pool->gate, SLB_GATE_FORKED);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
+        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+}
+
+static void in_child(void) {
+    slb_in_flight_depth = 0;
+    for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
+        if (slb_pool_exists(&slb_places[place].pool))
+            mark_pool(&slb_places[place].pool);
+    slb_places_unlock();
+}
+
+static void register_handlers(void) {
+    (void)pthread_atfork(slb_places_lock, slb_places_unlock, in_child);
+}
+
+SLB_PRIVATE void slb_fork_prepare_process(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_handlers);
+}
+
+/* ------------------------------------------------------------------------------------------- rebuilding */
+
+static void clear_lists(struct slabby_allocator *pool) {
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        atomic_store(&pool->shards[shard].head, 0);
+    atomic_store(&pool->depot.heads->full, 0);
+    atomic_store(&pool->depot.heads->empty, 0);
+    atomic_store(&pool->depot.heads->used, 0);
+    atomic_store(&pool->heap.head, 0);
+    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
+        atomic_store(&pool->delay.cells[i].turn, 0);
+    atomic_store(&pool->delay.head, 0);
+    atomic_store(&pool->delay.tail, 0);
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        struct slb_stripe *stripe = &pool->stripes[cpu];
+        atomic_store(&stripe->left, atomic_load(&stripe->entered));
+        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
+    }
+    pool->first_waiter = pool->last_waiter = NULL;
+    atomic_store(&pool->waiters, 0);
+}
+
+/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
+static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    uint64_t offset = 0;
+    while (offset < pool->slab_size && data[offset] == 0)
+        offset++;
+    if (offset < pool->slab_size)
+        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+}
+
+static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
+    if (id >= pool->capacity) {
+        void *_Atomic *table = atomic_load(&pool->heap.table);
+        if (table != NULL && atomic_load(&table[id - pool->capacity]) != NULL)
+            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
+        else
+            slb_stack_push(&pool->heap.head, pool->next, id);
+        return;
+    }
+    if (secure)
+        zero_leftovers(pool, id);
+    slb_shards_push(pool, id, id);
+}
+
+/* Answers how many slabs are in users' hands. */
+static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
+    uint32_t protect = atomic_load(&pool->protect);
+    bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
+    uint32_t limit = atomic_load(&pool->id_limit);
+    uint64_t out = 0;
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        out += slb_word_is_out(word);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
+            regain(pool, id, secure);
+    }
+    return out;
+}
+
+/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
+static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
+    }
+    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
+}
+
+/* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
+static void reopen(struct slabby_allocator *pool) {
+    uint64_t epoch = atomic_load(&pool->gate_epoch);
+    atomic_store(&pool->gate_epoch, epoch | 1);
+    atomic_store(&pool->scarce_free, 0);
+    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_WAITERS;
+    atomic_fetch_and(&pool->gate, ~stale);
+    slb_gate_open(pool, SLB_GATE_FORKED);
+}
+
+SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
+        clear_lists(pool);
+        slb_listeners_renew(pool);
+        uint64_t out = regain_free_slabs(pool);
+        balance_counters(pool, out);
+        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range) &&
+            lock == SLABBY_LOCK_MEMORY_REQUIRED)
+            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
+        reopen(pool);
+    }
+    slb_gate_unlock(pool);
+    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+        slb_pool_settle(pool);
+}
+
 /* -------------------- resilience/listener.c */
 /* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
  * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
@@ -3406,6 +3857,7 @@ SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
 #include <stdlib.h>
 
 struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
     struct slabby_allocator *pool;
     int bell;
     uint64_t last_ticket;
@@ -3439,6 +3891,16 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 
+/* The queue was dropped with its threads; what had been granted still waits to be taken. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        slb_os_bell_renew(listener->bell);
+        listener->waiting = 0;
+        if (listener->granted != NULL || listener->closed)
+            slb_os_bell_ring(listener->bell);
+    }
+}
+
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
@@ -3458,6 +3920,13 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     }
     listener->pool = pool;
     listener->bell = bell;
+    slb_fork_look(pool);
+    slb_gate_lock(pool);
+    listener->next = pool->listeners;
+    if (listener->next != NULL)
+        listener->next->previous = listener;
+    pool->listeners = listener;
+    slb_gate_unlock(pool);
     *out_listener = listener;
     *out_fd = bell;
     return SLABBY_OK;
@@ -3561,6 +4030,11 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
         if (ref != 0)
             (void)slabby_release(listener->pool, ref);
     }
+    slb_gate_lock(listener->pool);
+    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
+    if (listener->next != NULL)
+        listener->next->previous = listener->previous;
+    slb_gate_unlock(listener->pool);
     slb_os_bell_destroy(listener->bell);
     (void)slb_pool_abandon(listener->pool);
     free(listener);
@@ -3612,6 +4086,7 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
     if (!closed) {
@@ -3659,31 +4134,33 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 
 /* -------------------- observe/counters.c */
 
-/* -------------------- observe/counters.h */
+/* -------------------- observe/health.h */
 /*
- * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ * Health: score = H x E x L x B x I.
  *
- *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
- *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
+ *   E   1 - failed allocations / attempts in the window
+ *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
+ *   B   breaker closed 1, half open 0.5, open 0
+ *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
- * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
- * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
- * left, and they are read last and first: the result is a lower bound at every instant.
+ * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
+ * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
+ * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
  */
-#ifndef SLB_OBSERVE_COUNTERS_H
-#define SLB_OBSERVE_COUNTERS_H
+#ifndef SLB_OBSERVE_HEALTH_H
+#define SLB_OBSERVE_HEALTH_H
 
-/* Allocations less releases, heap slabs included: exact when nothing is under way. */
-SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
 
-/* Raises peak_used to what is in use now. */
-SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
+/* One more score for the trend. */
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+/* Starts the next half of the window where it is due, and notes what is in use. */
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
 
-/* Counts a refused call and passes its status on. */
-SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
+/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
 
 #endif
 
@@ -3732,6 +4209,10 @@ SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_
 
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+
+/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
@@ -3848,7 +4329,32 @@ static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    (void)publish(&pool->peak_used, used_of(pool, slb_count_live(pool)));
+    uint64_t used = used_of(pool, slb_count_live(pool));
+    (void)publish(&pool->peak_used, used);
+    slb_health_note(pool, used);
+}
+
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    return now.allocations;
+}
+
+static uint64_t allocation_errors(struct slabby_allocator *pool) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
+        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->errors[i]) : 0;
+    return sum;
+}
+
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    struct slb_health_base base = {.allocations = now.allocations,
+                                   .failures = allocation_errors(pool),
+                                   .cache_hits = now.hits[SLB_TIER_CACHE],
+                                   .peak = used_of(pool, now.allocations - now.releases)};
+    return base;
 }
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
@@ -3886,11 +4392,11 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->guard_page_violations = read_counter(&pool->guard_violations);
     out->leaks = read_counter(&pool->leaks);
     out->waiters = read_counter(&pool->waiters);
-    for (uint32_t i = 0; i < 64; i++) {
+    for (uint32_t i = 0; i < 64; i++)
         out->errors[i] = read_counter(&pool->errors[i]);
-        if (is_allocation_error(-(slabby_status)i))
-            out->allocation_errors += out->errors[i];
-    }
+    out->allocation_errors = allocation_errors(pool);
+    out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
+    out->latency_violations = read_counter(&pool->latency_violations);
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
@@ -3993,6 +4499,189 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     uint32_t id;
     if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
         (void)slb_stacks_print(text, pool, id, generation);
+}
+
+/* -------------------- observe/health.c */
+
+#include <string.h>
+
+#define HALF_WINDOW_NS 30000000000ull
+
+/* -------------------------------------------------------------------------------------------------- window */
+
+/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good as now. */
+static void turn_window(struct slabby_allocator *pool, uint64_t now) {
+    struct slb_health_state *health = &pool->health;
+    if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
+        return;
+    struct slb_health_base fresh = slb_count_base(pool);
+    fresh.since_ns = now;
+    health->bases[0] = now - health->bases[1].since_ns < 2 * HALF_WINDOW_NS ? health->bases[1] : fresh;
+    health->bases[1] = fresh;
+}
+
+/* Never waited for: who finds it taken leaves the work to its holder. */
+static bool health_try_lock(struct slabby_allocator *pool) {
+    uint32_t unlocked = 0;
+    return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static void health_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !health_try_lock(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+static void health_unlock(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->health.lock, 0, memory_order_release);
+}
+
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used) {
+    if (!health_try_lock(pool))
+        return;
+    turn_window(pool, slb_now_ns());
+    if (used > pool->health.bases[1].peak)
+        pool->health.bases[1].peak = used;
+    health_unlock(pool);
+}
+
+/* --------------------------------------------------------------------------------------------------- score */
+
+static double ratio(uint64_t part, uint64_t whole, double without) {
+    return whole == 0 ? without : (double)part / (double)whole;
+}
+
+static double used_factor(double used) {
+    return used <= 0.8 ? 1.0 : 1.0 - (used > 1.0 ? 1.0 : (used - 0.8) / 0.2) * 0.8;
+}
+
+static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
+    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ns, memory_order_relaxed);
+    if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
+        return 1.0;
+    return (double)limit / (double)p99_ns;
+}
+
+static double breaker_factor(int32_t state) {
+    return state == SLABBY_BREAKER_STATE_OPEN ? 0.0 : state == SLABBY_BREAKER_STATE_HALF_OPEN ? 0.5 : 1.0;
+}
+
+/* Under the health lock. */
+static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+    const struct slb_health_base *old = &pool->health.bases[0];
+    uint64_t allocations = stats->total_allocations - old->allocations;
+    uint64_t failures = stats->allocation_errors - old->failures;
+    uint64_t peak = pool->health.bases[1].peak;
+    peak = old->peak > peak ? old->peak : peak;
+    peak = stats->used_slabs > peak ? stats->used_slabs : peak;
+    out->error_rate = ratio(failures, allocations + failures, 0.0);
+    out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
+    out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
+    out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
+}
+
+static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
+    static const double shares[] = {0.50, 0.95, 0.99};
+    slabby_stats stats;
+    int64_t percentiles[3];
+    slb_latency_percentiles(pool, shares, percentiles, 3);
+    memset(out, 0, sizeof *out);
+    slb_stats_fill(pool, &stats);
+    fill_window(pool, &stats, out);
+    out->alloc_latency_p50 = percentiles[0];
+    out->alloc_latency_p95 = percentiles[1];
+    out->alloc_latency_p99 = percentiles[2];
+    out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
+    out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
+    out->circuit_breaker_open = stats.breaker_state == SLABBY_BREAKER_STATE_OPEN;
+    out->last_drain_duration =
+        (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *
+                  slb_os_ns_per_tick());
+    bool damaged = atomic_load_explicit(&pool->unacknowledged, memory_order_relaxed) != 0;
+    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
+                        (1.0 - out->error_rate) *
+                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
+                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+}
+
+/* --------------------------------------------------------------------------------------------------- trend */
+
+static int sign_of(double x) {
+    return (x > 0) - (x < 0);
+}
+
+/* Mann, Econometrica 13 (1945); Kendall, Rank Correlation Methods (1975): S counts the pairs that rise less those that
+ * fall; its variance without ties is n (n - 1) (2n + 5) / 18, and each group of t ties takes t (t - 1) (2t + 5) / 18
+ * off. Compared by squares, against 1.96 squared. */
+static int kendall(const double *scores, uint32_t count) {
+    double s = 0, n = count, variance = n * (n - 1) * (2 * n + 5) / 18;
+    for (uint32_t i = 0; i < count; i++) {
+        double ties = 1;
+        bool first = true;
+        for (uint32_t k = 0; k < i; k++)
+            first &= sign_of(scores[k] - scores[i]) != 0;
+        for (uint32_t k = i + 1; k < count; k++) {
+            s += sign_of(scores[k] - scores[i]);
+            ties += sign_of(scores[k] - scores[i]) == 0;
+        }
+        if (first)
+            variance -= ties * (ties - 1) * (2 * ties + 5) / 18;
+    }
+    double distance = (s < 0 ? -s : s) - 1;
+    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? sign_of(s) : 0;
+}
+
+/* The median of the slopes of all pairs (Theil 1950, Sen 1968), by counting: the slope with as many below as above. */
+static double median_slope(const double *scores, uint32_t count) {
+    double slopes[SLB_HEALTH_TICKS * (SLB_HEALTH_TICKS - 1) / 2];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t k = i + 1; k < count; k++) {
+            double slope = (scores[k] - scores[i]) / (double)(k - i);
+            uint32_t at = n++;
+            for (; at > 0 && slopes[at - 1] > slope; at--)
+                slopes[at] = slopes[at - 1];
+            slopes[at] = slope;
+        }
+    }
+    return n == 0 ? 0 : (slopes[(n - 1) / 2] + slopes[n / 2]) / 2;
+}
+
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count) {
+    int direction = kendall(scores, count);
+    double change = median_slope(scores, count) * (count > 0 ? count - 1 : 0);
+    if (direction > 0 && change >= 0.05)
+        return SLABBY_TREND_IMPROVING;
+    if (direction < 0 && change <= -0.05)
+        return SLABBY_TREND_DEGRADING;
+    return SLABBY_TREND_STABLE;
+}
+
+/* Under the health lock: the ring, oldest first. */
+static int32_t trend_of(struct slabby_allocator *pool) {
+    const struct slb_health_state *health = &pool->health;
+    uint32_t count = health->ticks < SLB_HEALTH_TICKS ? (uint32_t)health->ticks : SLB_HEALTH_TICKS;
+    double scores[SLB_HEALTH_TICKS];
+    for (uint32_t i = 0; i < count; i++)
+        scores[i] = health->scores[(health->ticks - count + i) % SLB_HEALTH_TICKS];
+    return slb_trend(scores, count);
+}
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, out);
+    out->recent_trend = trend_of(pool);
+    health_unlock(pool);
+}
+
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
+    slabby_health now;
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, &now);
+    pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
+    health_unlock(pool);
 }
 
 /* -------------------- observe/json.c */
@@ -4233,11 +4922,15 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
     uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF || pool->cache_max == 0 || cpu >= pool->cpus)
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
+        slb_cache_fold(pool);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+        return timing;
     if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
         return timing;
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
@@ -4295,10 +4988,28 @@ SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_
     slb_count(&latency->samples, 1);
     slb_count(&latency->weight, timing->weight);
     slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
+    if (slb_unlikely(limit != 0 && ticks > limit)) {
+        slb_count(&pool->latency_violations, 1);
+        slb_breaker_failed(pool, true);
+    }
     uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
     while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->latency_max, &most, ticks,
                                                                   memory_order_relaxed, memory_order_relaxed))
         ;
+}
+
+/* --------------------------------------------------------------------------------------------------- limit */
+
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
+    double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
+    atomic_store(&pool->latency_limit_ns, (uint64_t)limit_ns);
+    atomic_store(&pool->latency_limit_ticks, (uint64_t)ticks);
+}
+
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
+    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
+    return limit != 0 && slb_os_ticks() - started > limit;
 }
 
 /* ------------------------------------------------------------------------------------------------ reading */
@@ -4598,11 +5309,11 @@ SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_
     if (!slb_ref_split(pool, ref, &generation, &id) ||
         generation > slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
         return SLABBY_INVALID_REFERENCE;
+    struct slb_text stacks = {.buffer = NULL};
+    if (!slb_stacks_print(&stacks, pool, id, generation))
+        return SLABBY_OK;
     slabby_status status = slb_ref_text(text, pool, ref);
-    if (status == SLABBY_OK && !slb_stacks_print(text, pool, id, generation))
-        slb_text_add(text, atomic_load(&pool->stacks) == NULL
-                               ? ": no stack was recorded; switch the option debug on"
-                               : ": no stack is recorded for this allocation any more, or was then");
+    (void)slb_stacks_print(text, pool, id, generation);
     return status;
 }
 
@@ -4754,7 +5465,10 @@ static void run_checks(struct check *check) {
  * counts during which no slab came back; there are at most as many others as there are slabs out. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
-        bool quiet = slb_maintenance_is_quiet(check->pool, SLB_PATIENCE_LONG);
+        bool quiet = slb_maintenance_quieten(check->pool, SLB_PATIENCE_LONG);
+        if (!slb_pool_exists(check->pool))
+            return;
+        check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
         uint64_t before = slb_count_live(check->pool);
         memset(check->seen, 0, seen_bytes);
         check->count = 0;
@@ -4782,11 +5496,9 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
         slb_os_unmap(check.seen, bytes);
         return SLABBY_BUSY;
     }
-    bool exists = slb_pool_exists(pool);
-    if (exists) {
-        check.limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    if (slb_pool_exists(pool))
         check_at_rest(&check, bytes);
-    }
+    bool exists = slb_pool_exists(pool);
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;
@@ -4896,29 +5608,47 @@ static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, 
     return slb_heap_take(pool, out_id);
 }
 
+/* How an allocation looks for its slab. */
+struct search {
+    bool nested;      /* in a signal handler that interrupted its own thread inside the core */
+    uint64_t started; /* ticks, for max_alloc_latency */
+};
+
+static struct search search_begin(struct slabby_allocator *pool) {
+    struct search search = {.nested = slb_in_flight_depth != 0};
+    if (slb_unlikely(atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed) != 0))
+        search.started = slb_os_ticks();
+    return search;
+}
+
 /* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
  * thread made. */
-static slabby_status find_inside(struct slabby_allocator *pool, struct slb_stripe *stripe, bool nested,
-                                 uint32_t *out_id, enum slb_tier *out_tier) {
-    bool drained = false;
+static slabby_status find_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                 const struct search *search, uint32_t *out_id, enum slb_tier *out_tier) {
+    const bool nested = search->nested;
+    bool drained = false, probe = false;
     for (uint32_t attempt = 0;; attempt++) {
         /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
         uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
             return SLABBY_CLOSED;
-        if (slb_unlikely(gate & SLB_GATE_RESETTING))
+        if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
+        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
+            return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_WAITERS)) {
             slb_pool_settle(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         }
-        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE)) == 0;
+        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
         if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
                                    : take_single(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
             return SLABBY_OK;
         }
+        if (slb_unlikely(slb_latency_is_spent(pool, search->started)))
+            return SLABBY_LATENCY_EXCEEDED;
         switch (slb_gate_prove_empty(pool, nested)) {
         case SLB_PROOF_EMPTY:
             slb_note_peak(pool);
@@ -4935,8 +5665,9 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
     }
 }
 
-/* Maintenance waits for everybody inside to leave, so allocations wait outside. */
+/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
          attempt++)
         slb_os_wait_a_little(attempt);
@@ -4949,15 +5680,22 @@ static void after_leaving(struct slabby_allocator *pool) {
         slb_pool_settle(pool);
 }
 
+/* A probe that succeeds closes the breaker. */
+static void note_success(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
+                     SLABBY_BREAKER_STATE_HALF_OPEN))
+        slb_breaker_succeeded(pool);
+}
+
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     enum slb_tier tier = SLB_TIER_SHARD;
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    bool nested = slb_in_flight_depth != 0;
+    struct search search = search_begin(pool);
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, nested, out_id, &tier);
+        status = find_inside(pool, stripe, &search, out_id, &tier);
         if (status == SLABBY_OK) {
             slb_count(&stripe->hits[tier], 1);
             slb_count(&stripe->fast_taken, fast);
@@ -4968,6 +5706,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    if (status == SLABBY_OK)
+        note_success(pool);
     return status;
 }
 
@@ -4993,14 +5733,15 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
     slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
 }
 
-static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, bool nested,
-                                   slabby_ref *out_ids, uint64_t count, struct batch_hits *hits) {
+static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                   const struct search *search, slabby_ref *out_ids, uint64_t count,
+                                   struct batch_hits *hits) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
         slabby_status status = SLABBY_OK;
         if (!slb_cache_take(pool, &id, false))
-            status = find_inside(pool, stripe, nested, &id, &tier);
+            status = find_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             undo_batch(pool, stripe, out_ids, i, hits);
             return status;
@@ -5022,14 +5763,14 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
     if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
-    bool nested = slb_in_flight_depth != 0;
+    struct search search = search_begin(pool);
     struct batch_hits hits;
     struct slb_timing timing = {0, 0};
     slb_timing_slow(pool, &timing);
     for (;;) {
         memset(&hits, 0, sizeof hits);
         struct slb_stripe *stripe = slb_enter(pool);
-        status = collect_batch(pool, stripe, nested, out_refs, count, &hits);
+        status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
@@ -5038,6 +5779,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     after_leaving(pool);
     if (status != SLABBY_OK)
         return status;
+    note_success(pool);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
         slb_protect_issue(pool, id);
@@ -5290,6 +6032,7 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
     if (slb_in_flight_depth != 0)
         return false;
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_RESETTING);
     for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)
@@ -5323,6 +6066,30 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
         slb_os_wait_a_little(attempt);
     }
     return false;
+}
+
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
+
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
+
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = patience <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiet(pool, last ? patience : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        patience -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
+    }
 }
 
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
@@ -5816,8 +6583,16 @@ union slb_place slb_places[SLB_POOL_PLACES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t places_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t places_cursor;
+
+SLB_PRIVATE void slb_places_lock(void) {
+    pthread_mutex_lock(&places_mutex);
+}
+
+SLB_PRIVATE void slb_places_unlock(void) {
+    pthread_mutex_unlock(&places_mutex);
+}
 
 /* ---------------------------------------------------------------------------------------------- places */
 
@@ -5915,9 +6690,14 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
+    atomic_store(&pool->latency_violations, 0);
+    atomic_store(&pool->last_drain_ticks, 0);
+    memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
+    pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
@@ -5965,6 +6745,11 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     arm_protections(pool, options);
+    pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
+    slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
@@ -5984,11 +6769,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    pthread_mutex_lock(&places_lock);
+    slb_fork_prepare_process();
+    slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)
         furnish_place(pool, &layout, &memory, &options);
-    pthread_mutex_unlock(&places_lock);
+    slb_places_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
@@ -6046,8 +6832,10 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         if (!slb_gate_try_lock(pool))
             return;
         atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
-        bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
-        if (pool->first_waiter != NULL)
+        uint32_t gate = atomic_load(&pool->gate);
+        bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
+        bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
             drain_closed(pool);
@@ -6074,6 +6862,7 @@ static void stop_allocations(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
@@ -6102,6 +6891,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
@@ -6114,6 +6904,7 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
@@ -6403,30 +7194,10 @@ static slabby_status not_yet_said(slabby_allocator *allocator, slabby_error *err
     return slb_error_set(error, not_yet(allocator), 0, 0, 0, 0, "this version has no %s", what);
 }
 
-SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
-    return out_health == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                            slabby_allocator *allocator) {
-    (void)out_length;
-    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
 SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                                        slabby_error *out_error) {
     (void)out_awaited, (void)capacity;
     return not_yet_said(allocator, out_error, "live resizing");
-}
-
-SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
-    return not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
-    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return SLABBY_INVALID_ARGUMENT;
-    return not_yet(allocator);
 }
 
 SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
@@ -6637,7 +7408,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "budget of one allocation; 0 means none",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_LATENCY_TRACKING - 1] = {
         .name = "latency_tracking",
@@ -6782,7 +7553,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "consecutive failures that open the breaker; 0 means no breaker",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT - 1] = {
         .name = "circuit_breaker_timeout",
@@ -6790,7 +7561,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "how long the breaker stays open before it admits probes",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_CIRCUIT_BREAKER_PROBES - 1] = {
         .name = "circuit_breaker_probes",
@@ -6798,7 +7569,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "allocations admitted while half open",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HEALTH_CHECKS - 1] = {
         .name = "health_checks",
@@ -6999,6 +7770,7 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
 #ifdef SLABBY_TEST_HOOKS
 
 void (*slb_test_point)(int point);
+uint64_t (*slb_test_clock)(void);
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
@@ -7115,8 +7887,8 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
             return SLABBY_BUSY;
         if (!slb_pool_exists(pool))
             status = slb_pool_absence(pool);
-        else if (!slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT))
-            status = SLABBY_BUSY;
+        else if (!slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT))
+            status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
         else
             *out_bytes += trim_range(pool, first, end);
         slb_maintenance_end(pool);
@@ -7134,7 +7906,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT);
+    bool quiet = slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT);
     if (quiet)
         slb_secure_zero_free_slabs(pool);
     else
@@ -7174,6 +7946,19 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        slb_latency_limit(pool, value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        atomic_store(&pool->breaker.probes, (uint64_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_CORRUPTION_POLICY:
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
@@ -7193,6 +7978,14 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        return (int64_t)atomic_load(&pool->latency_limit_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        return (int64_t)atomic_load(&pool->breaker.threshold);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        return (int64_t)atomic_load(&pool->breaker.probes);
     case SLABBY_OPTION_CORRUPTION_POLICY:
         return atomic_load(&pool->corruption_policy);
     case SLABBY_OPTION_LATENCY_TRACKING:
@@ -7261,7 +8054,10 @@ static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_sta
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
     if (pool != NULL && !slb_pool_exists(pool))
         *out_status = slb_pool_absence(pool);
-    return *out_status == SLABBY_OK ? pool : NULL;
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_look(pool);
+    return pool;
 }
 
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
@@ -7341,10 +8137,17 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     return SLABBY_OK;
 }
 
+/* What counts as a failure of the pool is told to the breaker. */
+static slabby_status fail_allocation(struct slabby_allocator *pool, slabby_status status) {
+    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+        slb_breaker_failed(pool, false);
+    return slb_refuse(pool, status);
+}
+
 static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
                                                            uint32_t *out_id, uint64_t *out_word) {
     slabby_status status = try_slowly(pool, state, out_id, out_word);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return slb_likely(status == SLABBY_OK) ? status : fail_allocation(pool, status);
 }
 
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
@@ -7407,7 +8210,7 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return status == SLABBY_OK ? status : fail_allocation(pool, status);
 }
 
 static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
@@ -7434,6 +8237,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
             &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
             memory_order_acq_rel, memory_order_relaxed)))
         return release_slowly(allocator, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
         return return_slowly(allocator, id, relative >> allocator->id_bits);
@@ -7615,6 +8419,47 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     slb_memory_fill(pool, &memory);
     return slb_copy_out(out_memory, &memory, sizeof memory);
+}
+
+SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_health health;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || out_health == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_health_fill(pool, &health);
+    return slb_copy_out(out_health, &health, sizeof health);
+}
+
+SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool != NULL)
+        slb_health_tick(pool);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                            slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_health health;
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_health_fill(pool, &health);
+    slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    return slb_breaker_force(pool, mode);
 }
 
 SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,

@@ -82,8 +82,7 @@ func WithCPUCacheBackend(word CPUCacheBackend) AllocatorOption {
 }
 
 // WithMaxAllocLatency sets `max_alloc_latency`: budget of one allocation; 0 means none. 0 to
-// 3600000000000 ns; default 0. Hot: SetOption changes it in a running pool. Not available yet:
-// anything but the default makes New answer ErrNotSupported.
+// 3600000000000 ns; default 0. Hot: SetOption changes it in a running pool.
 func WithMaxAllocLatency(duration time.Duration) AllocatorOption {
 	return numberOption(OptionMaxAllocLatency, int64(duration))
 }
@@ -188,8 +187,7 @@ func WithHeapFallbackLimit(count int) AllocatorOption {
 }
 
 // WithCircuitBreakerProbes sets `circuit_breaker_probes`: allocations admitted while half open.
-// 1 to 1000; default 1. Hot: SetOption changes it in a running pool. Not available yet:
-// anything but the default makes New answer ErrNotSupported.
+// 1 to 1000; default 1. Hot: SetOption changes it in a running pool.
 func WithCircuitBreakerProbes(count int) AllocatorOption {
 	return numberOption(OptionCircuitBreakerProbes, int64(count))
 }

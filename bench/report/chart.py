@@ -9,6 +9,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from figures import CASES, OURS, PEERS, Case
+from machine import caution
 
 WIDTH, LEFT, RIGHT = 860, 250, 90
 ROW, GAP, TOP, BOTTOM = 17, 34, 76, 34
@@ -85,6 +86,7 @@ def draw(result: dict[str, Any]) -> str:
             f" ratio within a round; {where['cpu']}, Linux {where['kernel']}",
             "small",
         ),
+        *(text(12, 62, line, "small") for line in caution(where)),
         *grid(height),
     ]
     for number, case in enumerate(cases):

@@ -10,6 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+# Above this load average at the start, threads do not have the CPUs to themselves.
+QUIET_LOAD = 1.5
+
 
 def cpu_model() -> str:
     try:
@@ -32,6 +35,17 @@ def is_virtual() -> bool:
 def compiler() -> str:
     done = subprocess.run(["cc", "--version"], stdout=subprocess.PIPE, text=True, check=False)
     return done.stdout.splitlines()[0] if done.stdout else "unknown"
+
+
+def caution(where: dict[str, Any]) -> list[str]:
+    """What to say of a machine that had other work."""
+    load = where["load_at_start"][0]
+    if load < QUIET_LOAD:
+        return []
+    return [
+        f"The machine had other work (load {load:.1f} at the start): what several threads did, and the"
+        " largest of single times, is no result."
+    ]
 
 
 def describe() -> dict[str, Any]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`main.py PROGRAMS [--quick] [--json FILE] [--svg FILE]`: ours against its peers, in turns."""
+"""`main.py PROGRAMS [OPTION...]`: ours against its peers, in turns.
+
+Figures are reported, not enforced: a missed target leaves the exit status 0.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import chart
 import machine
+import page
 import terminal
 from figures import further_verdicts, verdicts
 from measure import run
@@ -19,7 +23,10 @@ ROUNDS, ROUNDS_QUICK = 21, 5
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench c", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="./dev bench c",
+        description="The core against its peers, in turns. A missed target leaves the exit status 0.",
+    )
     parser.add_argument("programs", type=Path, help=argparse.SUPPRESS)
     parser.add_argument(
         "--quick", action="store_true", help="5 short rounds: a first look, not a result"
@@ -27,10 +34,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
     given = parser.parse_args()
     given.rounds = given.rounds or (ROUNDS_QUICK if given.quick else ROUNDS)
     if not 3 <= given.rounds <= 1001:
         parser.error(f"--rounds {given.rounds}: choose 3 to 1001")
+    for file in (given.json, given.svg, given.markdown):
+        if file is not None and not file.absolute().parent.is_dir():
+            parser.error(f"{file}: there is no such directory to write to")
     return given
 
 
@@ -57,6 +68,8 @@ def main() -> int:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if given.svg:
         given.svg.write_text(chart.draw(result), encoding="utf-8")
+    if given.markdown:
+        given.markdown.write_text(page.write(result), encoding="utf-8")
     return 0
 
 

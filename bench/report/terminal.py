@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from figures import CASES, OPTIONS, OURS, PEERS, SIZES, Case, target
+from machine import caution
 
 BAR_CELLS = 24
 BAR_RATIO = 2.0
@@ -40,6 +41,7 @@ def heading(result: dict[str, Any]) -> Iterator[str]:
     )
     if machine["virtual"]:
         yield "This is a virtual machine, whose clock drifts: believe the ratios, not the single times."
+    yield from caution(machine)
     for name, reason in result["left_out"].items():
         yield f"left out: {PEERS[name]}: {reason}"
 

@@ -7,6 +7,8 @@
 #include "protect/protect.h"
 #include "protect/reuse_delay.h"
 #include "protect/shuffle.h"
+#include "resilience/breaker.h"
+#include "resilience/fork.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -114,29 +116,47 @@ static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, 
     return slb_heap_take(pool, out_id);
 }
 
+/* How an allocation looks for its slab. */
+struct search {
+    bool nested;      /* in a signal handler that interrupted its own thread inside the core */
+    uint64_t started; /* ticks, for max_alloc_latency */
+};
+
+static struct search search_begin(struct slabby_allocator *pool) {
+    struct search search = {.nested = slb_in_flight_depth != 0};
+    if (slb_unlikely(atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed) != 0))
+        search.started = slb_os_ticks();
+    return search;
+}
+
 /* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
  * thread made. */
-static slabby_status find_inside(struct slabby_allocator *pool, struct slb_stripe *stripe, bool nested,
-                                 uint32_t *out_id, enum slb_tier *out_tier) {
-    bool drained = false;
+static slabby_status find_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                 const struct search *search, uint32_t *out_id, enum slb_tier *out_tier) {
+    const bool nested = search->nested;
+    bool drained = false, probe = false;
     for (uint32_t attempt = 0;; attempt++) {
         /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
         uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
             return SLABBY_CLOSED;
-        if (slb_unlikely(gate & SLB_GATE_RESETTING))
+        if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
             return nested ? SLABBY_BUSY : SLB_AGAIN;
+        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
+            return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_WAITERS)) {
             slb_pool_settle(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         }
-        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE)) == 0;
+        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
         if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
                                    : take_single(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
             return SLABBY_OK;
         }
+        if (slb_unlikely(slb_latency_is_spent(pool, search->started)))
+            return SLABBY_LATENCY_EXCEEDED;
         switch (slb_gate_prove_empty(pool, nested)) {
         case SLB_PROOF_EMPTY:
             slb_note_peak(pool);
@@ -153,8 +173,9 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
     }
 }
 
-/* Maintenance waits for everybody inside to leave, so allocations wait outside. */
+/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
          attempt++)
         slb_os_wait_a_little(attempt);
@@ -167,15 +188,22 @@ static void after_leaving(struct slabby_allocator *pool) {
         slb_pool_settle(pool);
 }
 
+/* A probe that succeeds closes the breaker. */
+static void note_success(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
+                     SLABBY_BREAKER_STATE_HALF_OPEN))
+        slb_breaker_succeeded(pool);
+}
+
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     enum slb_tier tier = SLB_TIER_SHARD;
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    bool nested = slb_in_flight_depth != 0;
+    struct search search = search_begin(pool);
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, nested, out_id, &tier);
+        status = find_inside(pool, stripe, &search, out_id, &tier);
         if (status == SLABBY_OK) {
             slb_count(&stripe->hits[tier], 1);
             slb_count(&stripe->fast_taken, fast);
@@ -186,6 +214,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    if (status == SLABBY_OK)
+        note_success(pool);
     return status;
 }
 
@@ -211,14 +241,15 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
     slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
 }
 
-static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, bool nested,
-                                   slabby_ref *out_ids, uint64_t count, struct batch_hits *hits) {
+static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                   const struct search *search, slabby_ref *out_ids, uint64_t count,
+                                   struct batch_hits *hits) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
         slabby_status status = SLABBY_OK;
         if (!slb_cache_take(pool, &id, false))
-            status = find_inside(pool, stripe, nested, &id, &tier);
+            status = find_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             undo_batch(pool, stripe, out_ids, i, hits);
             return status;
@@ -240,14 +271,14 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
     if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
-    bool nested = slb_in_flight_depth != 0;
+    struct search search = search_begin(pool);
     struct batch_hits hits;
     struct slb_timing timing = {0, 0};
     slb_timing_slow(pool, &timing);
     for (;;) {
         memset(&hits, 0, sizeof hits);
         struct slb_stripe *stripe = slb_enter(pool);
-        status = collect_batch(pool, stripe, nested, out_refs, count, &hits);
+        status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
@@ -256,6 +287,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     after_leaving(pool);
     if (status != SLABBY_OK)
         return status;
+    note_success(pool);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
         slb_protect_issue(pool, id);

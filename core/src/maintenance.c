@@ -3,6 +3,7 @@
 
 #include "observe/counters.h"
 #include "os/os.h"
+#include "resilience/fork.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
@@ -21,6 +22,7 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
     if (slb_in_flight_depth != 0)
         return false;
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_RESETTING);
     for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)
@@ -54,6 +56,30 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
         slb_os_wait_a_little(attempt);
     }
     return false;
+}
+
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
+
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
+
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = patience <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiet(pool, last ? patience : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        patience -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
+    }
 }
 
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {

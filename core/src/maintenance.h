@@ -26,6 +26,11 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
 #define SLB_PATIENCE_LONG 24000u /* a second */
 SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
 
+/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
+ * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
+ * may be gone afterwards. */
+SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience);
+
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
 

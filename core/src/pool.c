@@ -6,11 +6,15 @@
 #include "memory.h"
 #include "observe/counters.h"
 #include "observe/labels.h"
+#include "observe/latency.h"
 #include "observe/stacks.h"
 #include "os/os.h"
 #include "protect/secure.h"
 #include "protect/switches.h"
 #include "ref.h"
+#include "resilience/breaker.h"
+#include "resilience/clock.h"
+#include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -30,8 +34,16 @@ union slb_place slb_places[SLB_POOL_PLACES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t places_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t places_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t places_cursor;
+
+SLB_PRIVATE void slb_places_lock(void) {
+    pthread_mutex_lock(&places_mutex);
+}
+
+SLB_PRIVATE void slb_places_unlock(void) {
+    pthread_mutex_unlock(&places_mutex);
+}
 
 /* ---------------------------------------------------------------------------------------------- places */
 
@@ -129,9 +141,14 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
     atomic_store(&pool->latency_max, 0);
+    atomic_store(&pool->latency_violations, 0);
+    atomic_store(&pool->last_drain_ticks, 0);
+    memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
+    pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
@@ -179,6 +196,11 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     arm_protections(pool, options);
+    pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
+    slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
     /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
@@ -198,11 +220,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    pthread_mutex_lock(&places_lock);
+    slb_fork_prepare_process();
+    slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)
         furnish_place(pool, &layout, &memory, &options);
-    pthread_mutex_unlock(&places_lock);
+    slb_places_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
@@ -260,8 +283,10 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         if (!slb_gate_try_lock(pool))
             return;
         atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
-        bool closed = (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0 && slb_pool_exists(pool);
-        if (pool->first_waiter != NULL)
+        uint32_t gate = atomic_load(&pool->gate);
+        bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
+        bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
             drain_closed(pool);
@@ -288,6 +313,7 @@ static void stop_allocations(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
@@ -316,6 +342,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
@@ -328,6 +355,7 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)

@@ -28,8 +28,14 @@
 
 #define SLB_POOL_PLACES 4096u
 #define SLB_MAX_CPUS 4096u
-#define SLB_POOL_BYTES_LOG2 11
-#define SLB_POOL_BYTES (1u << SLB_POOL_BYTES_LOG2)
+
+/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets. Dividing by
+ * an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
+#define SLB_POOL_LINES 43u
+#define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
+#define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
+
+_Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
 /* Gate reasons: while any is set, every CPU cache is locked and empty. */
 enum slb_gate_reason {
@@ -37,7 +43,9 @@ enum slb_gate_reason {
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
     SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
-    SLB_GATE_WAITERS = 1u << 4    /* somebody waits for a slab */
+    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
+    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
+    SLB_GATE_FORKED = 1u << 6     /* a child of fork has not rebuilt its lists yet */
 };
 
 enum slb_phase {
@@ -57,6 +65,15 @@ enum slb_protection {
 
 /* Protections that act when a slab is handed out. */
 #define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
+
+/* resilience/breaker.h */
+struct slb_breaker {
+    _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
+    _Atomic uint64_t threshold, timeout_ns, probes;
+    _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
+    _Atomic uint64_t window_ns, window_allocations, window_failures;
+    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
+};
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
@@ -99,6 +116,7 @@ struct slabby_allocator {
     uint32_t shard_mask;
     uint32_t owners;                               /* under the gate lock */
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
+    struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
 
     /* Cold. */
@@ -115,6 +133,11 @@ struct slabby_allocator {
     _Atomic uint64_t shuffle_turn;
     struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
     _Atomic uint64_t peak_used;
+    struct slb_breaker breaker;
+    struct slb_health_state health;
+    _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
+    _Atomic uint64_t latency_violations;
+    _Atomic uint64_t last_drain_ticks;
     _Atomic uint64_t latency_max;      /* ticks */
     _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
     _Atomic uint64_t published_allocations, published_releases;
@@ -134,7 +157,7 @@ struct slabby_allocator {
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
 
-/* A place of the table; padded so that handle arithmetic is a shift. */
+/* A place of the table. */
 union slb_place {
     struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
@@ -142,11 +165,16 @@ union slb_place {
 
 SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
 
-/* Whether a pointer is a place of the table: one subtraction, one rotation, one compare, which refuse null as well. */
+/* The number of a pointer's place, or a number beyond them all: one subtraction, multiplication and rotation, none of
+ * which the loads behind the handle wait for. */
+SLB_INLINE uint64_t slb_place_of(const struct slabby_allocator *handle) {
+    uint64_t lines = ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_places) * SLB_POOL_LINES_INVERSE;
+    return (lines >> 6) | (lines << 58);
+}
+
+/* Whether a pointer is a place of the table; null is none. */
 SLB_INLINE bool slb_is_place(const struct slabby_allocator *handle) {
-    uint64_t offset = (uint64_t)((uintptr_t)handle - (uintptr_t)slb_places);
-    uint64_t place = (offset >> SLB_POOL_BYTES_LOG2) | (offset << (64 - SLB_POOL_BYTES_LOG2));
-    return slb_likely(place < SLB_POOL_PLACES);
+    return slb_likely(slb_place_of(handle) < SLB_POOL_PLACES);
 }
 
 /* The pool behind a handle, or NULL where the pointer never was one. */
@@ -155,7 +183,7 @@ SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle)
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
-    return (uint64_t)((uintptr_t)pool - (uintptr_t)slb_places) >> SLB_POOL_BYTES_LOG2;
+    return slb_place_of(pool);
 }
 
 /* The first byte of a slab that is in the caller's hands. */

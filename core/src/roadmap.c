@@ -15,30 +15,10 @@ static slabby_status not_yet_said(slabby_allocator *allocator, slabby_error *err
     return slb_error_set(error, not_yet(allocator), 0, 0, 0, 0, "this version has no %s", what);
 }
 
-SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
-    return out_health == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                            slabby_allocator *allocator) {
-    (void)out_length;
-    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
 SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                                        slabby_error *out_error) {
     (void)out_awaited, (void)capacity;
     return not_yet_said(allocator, out_error, "live resizing");
-}
-
-SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
-    return not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
-    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return SLABBY_INVALID_ARGUMENT;
-    return not_yet(allocator);
 }
 
 SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,

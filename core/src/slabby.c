@@ -4,6 +4,7 @@
 
 #include "allocate.h"
 #include "observe/counters.h"
+#include "observe/health.h"
 #include "observe/json.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
@@ -15,6 +16,8 @@
 #include "protect/protect.h"
 #include "protect/quarantine.h"
 #include "release.h"
+#include "resilience/breaker.h"
+#include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "upkeep.h"
@@ -69,7 +72,10 @@ static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_sta
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
     if (pool != NULL && !slb_pool_exists(pool))
         *out_status = slb_pool_absence(pool);
-    return *out_status == SLABBY_OK ? pool : NULL;
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_look(pool);
+    return pool;
 }
 
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
@@ -149,10 +155,17 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     return SLABBY_OK;
 }
 
+/* What counts as a failure of the pool is told to the breaker. */
+static slabby_status fail_allocation(struct slabby_allocator *pool, slabby_status status) {
+    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+        slb_breaker_failed(pool, false);
+    return slb_refuse(pool, status);
+}
+
 static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
                                                            uint32_t *out_id, uint64_t *out_word) {
     slabby_status status = try_slowly(pool, state, out_id, out_word);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return slb_likely(status == SLABBY_OK) ? status : fail_allocation(pool, status);
 }
 
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
@@ -215,7 +228,7 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return status == SLABBY_OK ? status : fail_allocation(pool, status);
 }
 
 static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
@@ -242,6 +255,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
             &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
             memory_order_acq_rel, memory_order_relaxed)))
         return release_slowly(allocator, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
         return return_slowly(allocator, id, relative >> allocator->id_bits);
@@ -423,6 +437,47 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     slb_memory_fill(pool, &memory);
     return slb_copy_out(out_memory, &memory, sizeof memory);
+}
+
+SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_health health;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || out_health == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_health_fill(pool, &health);
+    return slb_copy_out(out_health, &health, sizeof health);
+}
+
+SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool != NULL)
+        slb_health_tick(pool);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                            slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_health health;
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_health_fill(pool, &health);
+    slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    return slb_breaker_force(pool, mode);
 }
 
 SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,

@@ -172,7 +172,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "budget of one allocation; 0 means none",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_LATENCY_TRACKING - 1] = {
         .name = "latency_tracking",
@@ -317,7 +317,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "consecutive failures that open the breaker; 0 means no breaker",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT - 1] = {
         .name = "circuit_breaker_timeout",
@@ -325,7 +325,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "how long the breaker stays open before it admits probes",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_CIRCUIT_BREAKER_PROBES - 1] = {
         .name = "circuit_breaker_probes",
@@ -333,7 +333,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "allocations admitted while half open",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HEALTH_CHECKS - 1] = {
         .name = "health_checks",

@@ -8,6 +8,7 @@
 #include "tiers/gate.h"
 
 void (*slb_test_point)(int point);
+uint64_t (*slb_test_clock)(void);
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);

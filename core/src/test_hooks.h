@@ -3,6 +3,8 @@
 #ifndef SLB_TEST_HOOKS_H
 #define SLB_TEST_HOOKS_H
 
+#include <stdint.h>
+
 struct slabby_allocator;
 
 enum slb_test_points {
@@ -21,6 +23,9 @@ enum slb_test_points {
 
 /* Called at each point when not null. Set it before the threads start. */
 extern void (*slb_test_point)(int point);
+
+/* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
+extern uint64_t (*slb_test_clock)(void);
 
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);

@@ -7,6 +7,7 @@
 #include "protect/secure.h"
 #include "protect/switches.h"
 #include "release.h"
+#include "resilience/breaker.h"
 #include "status.h"
 
 #include <inttypes.h>
@@ -85,8 +86,8 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
             return SLABBY_BUSY;
         if (!slb_pool_exists(pool))
             status = slb_pool_absence(pool);
-        else if (!slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT))
-            status = SLABBY_BUSY;
+        else if (!slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT))
+            status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
         else
             *out_bytes += trim_range(pool, first, end);
         slb_maintenance_end(pool);
@@ -104,7 +105,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_is_quiet(pool, SLB_PATIENCE_SHORT);
+    bool quiet = slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT);
     if (quiet)
         slb_secure_zero_free_slabs(pool);
     else
@@ -144,6 +145,19 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     if (status != SLABBY_OK)
         return status;
     switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        slb_latency_limit(pool, value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        atomic_store(&pool->breaker.probes, (uint64_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_CORRUPTION_POLICY:
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
@@ -163,6 +177,14 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
 
 SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
     switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        return (int64_t)atomic_load(&pool->latency_limit_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        return (int64_t)atomic_load(&pool->breaker.threshold);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        return (int64_t)atomic_load(&pool->breaker.probes);
     case SLABBY_OPTION_CORRUPTION_POLICY:
         return atomic_load(&pool->corruption_policy);
     case SLABBY_OPTION_LATENCY_TRACKING:

@@ -26,7 +26,7 @@ class Options(TypedDict, total=False):
     # Restartable sequences, or a try-lock that works everywhere (default 'auto').
     cpu_cache_backend: _words.CpuCacheBackend | Literal["auto", "rseq", "portable"]
     # Budget of one allocation; 0 means none (default 0; 0 to 3600000000000 ns; may change while the
-    # pool runs; other values answer NotSupportedError in this version).
+    # pool runs).
     max_alloc_latency: float | timedelta | str
     # Which allocations are timed (default 'sampled'; may change while the pool runs).
     latency_tracking: _words.LatencyTracking | Literal["off", "sampled", "all"]
@@ -71,14 +71,12 @@ class Options(TypedDict, total=False):
     # Slabs the heap may add at the same time (default 'capacity'; 1 to 2147483646).
     heap_fallback_limit: int | str
     # Consecutive failures that open the breaker; 0 means no breaker (default 0; 0 to 1000000000;
-    # may change while the pool runs; other values answer NotSupportedError in this version).
+    # may change while the pool runs).
     circuit_breaker_threshold: int | str
     # How long the breaker stays open before it admits probes (default 30000000000; 1000 to
-    # 86400000000000 ns; may change while the pool runs; other values answer NotSupportedError in
-    # this version).
+    # 86400000000000 ns; may change while the pool runs).
     circuit_breaker_timeout: float | timedelta | str
-    # Allocations admitted while half open (default 1; 1 to 1000; may change while the pool runs;
-    # other values answer NotSupportedError in this version).
+    # Allocations admitted while half open (default 1; 1 to 1000; may change while the pool runs).
     circuit_breaker_probes: int | str
     # Run a thread that ticks the health window (default off; other values answer NotSupportedError
     # in this version).

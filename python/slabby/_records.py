@@ -92,7 +92,7 @@ class Stats:
     leaks: int
     # How far the pool has degraded (zero until the feature works).
     degradation_state: DegradationState
-    # Where the circuit breaker stands (zero until the feature works).
+    # Where the circuit breaker stands.
     breaker_state: BreakerState
     # Free slabs parked in CPU caches.
     cached_slabs: int
@@ -109,7 +109,7 @@ class Stats:
     latency_samples: int
     # Smallest difference the clock can show; smaller times are reported as this, in ns.
     latency_floor_ns: int
-    # Measured allocations that took longer than max_alloc_latency (zero until the feature works).
+    # Measured allocations that took longer than max_alloc_latency.
     latency_violations: int
     # Allocations waiting for a slab right now.
     waiters: int

@@ -134,13 +134,11 @@ static void later_functions_say_so(void **state)
 {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_options *options = NULL;
-    slabby_health health = {.struct_size = sizeof health};
     slabby_audit_record record = {.struct_size = sizeof record};
     slabby_event event = {.struct_size = sizeof event};
     uint64_t number = 0;
     uint64_t cursor = 0;
     uint64_t lost = 0;
-    char text[64];
     slabby_ref ref = take(pool);
 
     (void)state;
@@ -148,11 +146,7 @@ static void later_functions_say_so(void **state)
     CHECK_STATUS(slabby_options_set_logger(options, ignore_event, NULL, NULL),
                  SLABBY_NOT_SUPPORTED);
     slabby_options_destroy(options);
-    CHECK_STATUS(slabby_get_health(&health, pool), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_health_json(text, sizeof text, NULL, pool), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_resize(&number, pool, 2, NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_health_tick(pool), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_audit_read(&record, &number, &lost, &cursor, pool, 1),
                  SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_audit_write(&number, &cursor, pool, 1, NULL), SLABBY_NOT_SUPPORTED);

@@ -103,7 +103,7 @@ static void stale_references_tell_both_ends(void **state)
     assert_silent_about(text, "give_back_order");
     CHECK_STATUS(slabby_release(pool, next), SLABBY_OK);
     story(text, sizeof text, pool, ref);
-    assert_says(text, "no stack is recorded");
+    assert_string_equal(text, "");
     finish(pool);
 }
 
@@ -119,7 +119,7 @@ static void the_option_is_hot(void **state)
 
     (void)state;
     story(text, sizeof text, pool, before);
-    assert_says(text, "switch the option debug on");
+    assert_string_equal(text, "");
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_DEBUG, 1, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_get_option(&value, pool, SLABBY_OPTION_DEBUG), SLABBY_OK);
     assert_int_equal(value, 1);
@@ -131,9 +131,9 @@ static void the_option_is_hot(void **state)
     story(text, sizeof text, pool, during);
     assert_says(text, "take_for_orders");
     story(text, sizeof text, pool, before);
-    assert_silent_about(text, "take_for_orders");
+    assert_string_equal(text, "");
     story(text, sizeof text, pool, after);
-    assert_silent_about(text, "take_for_orders");
+    assert_string_equal(text, "");
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     finish(pool);
 }

@@ -245,10 +245,10 @@ static void impatient_crowds_lose_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_release_ends_the_wait),     cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(a_release_ends_the_wait),      cmocka_unit_test(time_runs_out),
         cmocka_unit_test(a_thousand_wait_for_one_slab), cmocka_unit_test(close_ends_every_wait),
-        cmocka_unit_test(first_come_first_served),     cmocka_unit_test(cancelling_loses_nothing),
-        cmocka_unit_test(a_listener_hears_the_end),    cmocka_unit_test(impatient_crowds_lose_nothing),
+        cmocka_unit_test(first_come_first_served),      cmocka_unit_test(cancelling_loses_nothing),
+        cmocka_unit_test(a_listener_hears_the_end),     cmocka_unit_test(impatient_crowds_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/counters.h"
 
+#include "observe/health.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "slabby_contract.h"
@@ -115,7 +116,32 @@ static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    (void)publish(&pool->peak_used, used_of(pool, slb_count_live(pool)));
+    uint64_t used = used_of(pool, slb_count_live(pool));
+    (void)publish(&pool->peak_used, used);
+    slb_health_note(pool, used);
+}
+
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    return now.allocations;
+}
+
+static uint64_t allocation_errors(struct slabby_allocator *pool) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
+        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->errors[i]) : 0;
+    return sum;
+}
+
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    struct slb_health_base base = {.allocations = now.allocations,
+                                   .failures = allocation_errors(pool),
+                                   .cache_hits = now.hits[SLB_TIER_CACHE],
+                                   .peak = used_of(pool, now.allocations - now.releases)};
+    return base;
 }
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
@@ -153,11 +179,11 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->guard_page_violations = read_counter(&pool->guard_violations);
     out->leaks = read_counter(&pool->leaks);
     out->waiters = read_counter(&pool->waiters);
-    for (uint32_t i = 0; i < 64; i++) {
+    for (uint32_t i = 0; i < 64; i++)
         out->errors[i] = read_counter(&pool->errors[i]);
-        if (is_allocation_error(-(slabby_status)i))
-            out->allocation_errors += out->errors[i];
-    }
+    out->allocation_errors = allocation_errors(pool);
+    out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
+    out->latency_violations = read_counter(&pool->latency_violations);
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);

@@ -17,7 +17,12 @@
 /* Allocations less releases, heap slabs included: exact when nothing is under way. */
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now. */
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
+
+/* What the health window compares: counters of this moment. */
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
+
+/* Raises peak_used to what is in use now, and tells the health window. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);

@@ -2,6 +2,7 @@
 #include "observe/latency.h"
 
 #include "os/os.h"
+#include "resilience/breaker.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -62,11 +63,15 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
     uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF || pool->cache_max == 0 || cpu >= pool->cpus)
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
+        slb_cache_fold(pool);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+        return timing;
     if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
         return timing;
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
@@ -124,10 +129,28 @@ SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_
     slb_count(&latency->samples, 1);
     slb_count(&latency->weight, timing->weight);
     slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
+    if (slb_unlikely(limit != 0 && ticks > limit)) {
+        slb_count(&pool->latency_violations, 1);
+        slb_breaker_failed(pool, true);
+    }
     uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
     while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->latency_max, &most, ticks,
                                                                   memory_order_relaxed, memory_order_relaxed))
         ;
+}
+
+/* --------------------------------------------------------------------------------------------------- limit */
+
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
+    double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
+    atomic_store(&pool->latency_limit_ns, (uint64_t)limit_ns);
+    atomic_store(&pool->latency_limit_ticks, (uint64_t)ticks);
+}
+
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
+    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
+    return limit != 0 && slb_os_ticks() - started > limit;
 }
 
 /* ------------------------------------------------------------------------------------------------ reading */

@@ -29,6 +29,10 @@ SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
+/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
+
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */

@@ -80,10 +80,10 @@ SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_
     if (!slb_ref_split(pool, ref, &generation, &id) ||
         generation > slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
         return SLABBY_INVALID_REFERENCE;
+    struct slb_text stacks = {.buffer = NULL};
+    if (!slb_stacks_print(&stacks, pool, id, generation))
+        return SLABBY_OK;
     slabby_status status = slb_ref_text(text, pool, ref);
-    if (status == SLABBY_OK && !slb_stacks_print(text, pool, id, generation))
-        slb_text_add(text, atomic_load(&pool->stacks) == NULL
-                               ? ": no stack was recorded; switch the option debug on"
-                               : ": no stack is recorded for this allocation any more, or was then");
+    (void)slb_stacks_print(text, pool, id, generation);
     return status;
 }

@@ -154,7 +154,10 @@ static void run_checks(struct check *check) {
  * counts during which no slab came back; there are at most as many others as there are slabs out. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
-        bool quiet = slb_maintenance_is_quiet(check->pool, SLB_PATIENCE_LONG);
+        bool quiet = slb_maintenance_quieten(check->pool, SLB_PATIENCE_LONG);
+        if (!slb_pool_exists(check->pool))
+            return;
+        check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
         uint64_t before = slb_count_live(check->pool);
         memset(check->seen, 0, seen_bytes);
         check->count = 0;
@@ -182,11 +185,9 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
         slb_os_unmap(check.seen, bytes);
         return SLABBY_BUSY;
     }
-    bool exists = slb_pool_exists(pool);
-    if (exists) {
-        check.limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    if (slb_pool_exists(pool))
         check_at_rest(&check, bytes);
-    }
+    bool exists = slb_pool_exists(pool);
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;

@@ -2,6 +2,7 @@
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 #include "os/os.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -43,6 +44,15 @@ SLB_PRIVATE void slb_os_bell_silence(int bell) {
     uint64_t rings;
     ssize_t taken = read(bell, &rings, sizeof rings);
     (void)taken;
+}
+
+/* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
+SLB_PRIVATE void slb_os_bell_renew(int bell) {
+    int fresh = slb_os_bell_create();
+    if (fresh < 0)
+        return;
+    (void)dup3(fresh, bell, O_CLOEXEC);
+    (void)close(fresh);
 }
 
 SLB_PRIVATE void slb_os_bell_destroy(int bell) {

@@ -56,6 +56,7 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 SLB_PRIVATE int slb_os_bell_create(void);
 SLB_PRIVATE void slb_os_bell_ring(int bell);
 SLB_PRIVATE void slb_os_bell_silence(int bell);
+SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
 SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */

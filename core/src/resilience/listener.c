@@ -4,6 +4,7 @@
 #include "allocate.h"
 #include "os/os.h"
 #include "protect/protect.h"
+#include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 
 struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
     struct slabby_allocator *pool;
     int bell;
     uint64_t last_ticket;
@@ -44,6 +46,16 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 
+/* The queue was dropped with its threads; what had been granted still waits to be taken. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        slb_os_bell_renew(listener->bell);
+        listener->waiting = 0;
+        if (listener->granted != NULL || listener->closed)
+            slb_os_bell_ring(listener->bell);
+    }
+}
+
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
@@ -63,6 +75,13 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     }
     listener->pool = pool;
     listener->bell = bell;
+    slb_fork_look(pool);
+    slb_gate_lock(pool);
+    listener->next = pool->listeners;
+    if (listener->next != NULL)
+        listener->next->previous = listener;
+    pool->listeners = listener;
+    slb_gate_unlock(pool);
     *out_listener = listener;
     *out_fd = bell;
     return SLABBY_OK;
@@ -166,6 +185,11 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
         if (ref != 0)
             (void)slabby_release(listener->pool, ref);
     }
+    slb_gate_lock(listener->pool);
+    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
+    if (listener->next != NULL)
+        listener->next->previous = listener->previous;
+    slb_gate_unlock(listener->pool);
     slb_os_bell_destroy(listener->bell);
     (void)slb_pool_abandon(listener->pool);
     free(listener);

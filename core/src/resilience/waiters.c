@@ -3,6 +3,7 @@
 
 #include "allocate.h"
 #include "os/os.h"
+#include "resilience/fork.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 
@@ -49,6 +50,7 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    slb_fork_look(pool);
     slb_gate_lock(pool);
     bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
     if (!closed) {

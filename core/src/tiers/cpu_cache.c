@@ -7,8 +7,6 @@
 __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
 #endif
 
-/* Headers are folded long before their 48 bits are full: 2^41 allocations on one CPU. */
-#define CACHE_FOLD_AT (1ull << 41)
 #define CACHE_FOLD_BY (1ull << 40)
 
 static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
@@ -88,7 +86,7 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     if (cpu >= pool->cpus || pool->cache_max == 0)
         return;
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
-    if (slb_likely(slb_header_served(header) < CACHE_FOLD_AT))
+    if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
         return;
     if (cache_fold_here(pool))
         slb_count(&slb_stripe_here(pool)->folded, CACHE_FOLD_BY);

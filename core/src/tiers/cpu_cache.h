@@ -140,6 +140,9 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
 
+/* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
+#define SLB_CACHE_FOLD_AT (1ull << 41)
+
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 

@@ -91,8 +91,10 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
     SLB_POINT(SLB_POINT_GATE_CLOSING);
     if (before == 0) {
         atomic_store_explicit(&pool->scarce_free, 0, memory_order_relaxed);
+        uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
+        atomic_store_explicit(&pool->last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->scarce_free, (int64_t)moved, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
     }

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "resilience/breaker.h"
+
+#include "observe/counters.h"
+#include "protect/shuffle.h"
+#include "resilience/clock.h"
+#include "tiers/gate.h"
+
+/* The rate rule: in a window of ten seconds with at least this many calls, and at least twice the threshold. */
+#define BREAKER_WINDOW_NS 10000000000ull
+#define BREAKER_FEWEST_CALLS 20u
+
+/* Timeout, a tenth less to a tenth more. */
+static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
+    uint64_t fifth = timeout / 5;
+    return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
+}
+
+static bool mode_refuses(const struct slb_breaker *breaker) {
+    uint32_t mode = atomic_load_explicit(&breaker->mode, memory_order_relaxed);
+    return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
+}
+
+/* Needs the gate lock. */
+static void breaker_open(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t timeout = atomic_load_explicit(&breaker->timeout_ns, memory_order_relaxed);
+    atomic_store(&breaker->until_ns, slb_now_ns() + spread(pool, timeout));
+    atomic_store(&breaker->failures, 0);
+    atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
+    if (mode_refuses(breaker))
+        slb_gate_close(pool, SLB_GATE_BREAKER);
+}
+
+/* Needs the gate lock. */
+static void breaker_close(struct slabby_allocator *pool) {
+    atomic_store(&pool->breaker.failures, 0);
+    atomic_store(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
+    slb_gate_open(pool, SLB_GATE_BREAKER);
+}
+
+/* ------------------------------------------------------------------------------------------------ failures */
+
+/* The window begins anew when it is over; both rules count from numbers that exist anyway. */
+static bool rate_is_too_high(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t now = slb_now_ns();
+    if (now - atomic_load(&breaker->window_ns) > BREAKER_WINDOW_NS) {
+        atomic_store(&breaker->window_ns, now);
+        atomic_store(&breaker->window_allocations, allocations);
+        atomic_store(&breaker->window_failures, 0);
+    }
+    uint64_t failed = atomic_fetch_add(&breaker->window_failures, 1) + 1;
+    uint64_t calls = allocations - atomic_load(&breaker->window_allocations) + failed;
+    uint64_t fewest = 2 * threshold > BREAKER_FEWEST_CALLS ? 2 * threshold : BREAKER_FEWEST_CALLS;
+    return calls >= fewest && 2 * failed > calls;
+}
+
+static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold,
+                              bool slow) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t before = atomic_exchange(&breaker->allocations_before, allocations);
+    if (allocations - before > (slow ? 1u : 0u))
+        atomic_store(&breaker->failures, 0);
+    return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
+}
+
+SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
+    if (threshold == 0 ||
+        atomic_load_explicit(&breaker->mode, memory_order_relaxed) == SLABBY_BREAKER_MODE_DISABLED)
+        return;
+    bool trips = state == SLABBY_BREAKER_STATE_HALF_OPEN;
+    if (state == SLABBY_BREAKER_STATE_CLOSED) {
+        uint64_t allocations = slb_count_allocations(pool);
+        trips = too_many_in_a_row(pool, allocations, threshold, slow);
+        trips |= rate_is_too_high(pool, allocations, threshold);
+    }
+    if (!trips || !slb_gate_try_lock(pool))
+        return; /* somebody else is changing the gate: the next failure tries again */
+    if (atomic_load(&breaker->state) == state)
+        breaker_open(pool);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    if (atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_HALF_OPEN &&
+        atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
+        breaker_close(pool);
+    slb_gate_unlock(pool);
+}
+
+/* -------------------------------------------------------------------------------------------------- probes */
+
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t state = atomic_load(&breaker->state);
+    uint64_t now = slb_now_ns(), until = atomic_load(&breaker->until_ns);
+    if (atomic_load(&breaker->mode) == SLABBY_BREAKER_MODE_FORCED_OPEN)
+        return false;
+    if (state == SLABBY_BREAKER_STATE_CLOSED)
+        return true; /* closed this moment */
+    if (now >= until) {
+        /* one of those who see the time come makes room for a round of probes, which have until the next time */
+        uint64_t next = now + atomic_load(&breaker->timeout_ns);
+        if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
+            atomic_store(&breaker->admitted, 0);
+            atomic_store(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN);
+        }
+    } else if (state == SLABBY_BREAKER_STATE_OPEN) {
+        return false;
+    }
+    return atomic_fetch_add(&breaker->admitted, 1) < atomic_load(&breaker->probes);
+}
+
+/* ------------------------------------------------------------------------------------------------- control */
+
+SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
+                                       int64_t probes) {
+    slb_gate_lock(pool);
+    atomic_store(&pool->breaker.threshold, (uint64_t)threshold);
+    atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
+    atomic_store(&pool->breaker.probes, (uint64_t)probes);
+    if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
+        breaker_close(pool);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
+    slb_gate_lock(pool);
+    uint32_t before = atomic_exchange(&pool->breaker.mode, (uint32_t)mode);
+    if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN)
+        breaker_open(pool);
+    else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
+        breaker_close(pool);
+    slb_gate_unlock(pool);
+    return SLABBY_OK;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The circuit breaker: a pool that keeps failing refuses at once, for a while, instead of making every caller find
+ * out slowly.
+ *
+ *             threshold failures in a row, or                         timeout is over
+ *   closed -- half of the calls of a window failed --> open ----------------------------> half open
+ *      ^                                                 ^                                 |   |
+ *      |                                                 +-------- a probe failed ---------+   |
+ *      +------------------------------- a probe succeeded -------------------------------------+
+ *
+ * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
+ * never a caller's mistake, never a wait that is still going on. In a row: no allocation succeeded in between. The
+ * timeout is spread by a tenth either way, so that pools which opened together do not probe together. Half open admits
+ * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
+ *
+ * Open and half open are a gate reason: a closed breaker costs nothing.
+ */
+#ifndef SLB_RESILIENCE_BREAKER_H
+#define SLB_RESILIENCE_BREAKER_H
+
+#include "pool.h"
+
+/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. */
+SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
+
+/* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
+SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
+SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool);
+
+SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
+                                       int64_t probes);
+SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
+
+#endif

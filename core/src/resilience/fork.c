@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "resilience/fork.h"
+
+#include "maintenance.h"
+#include "observe/counters.h"
+#include "os/os.h"
+#include "protect/secure.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+#include "tiers/stack.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------------------------------ at the fork */
+
+/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
+static void mark_pool(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate_lock, 0);
+    atomic_store(&pool->health.lock, 0);
+    atomic_fetch_or(&pool->gate, SLB_GATE_FORKED);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
+        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+}
+
+static void in_child(void) {
+    slb_in_flight_depth = 0;
+    for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
+        if (slb_pool_exists(&slb_places[place].pool))
+            mark_pool(&slb_places[place].pool);
+    slb_places_unlock();
+}
+
+static void register_handlers(void) {
+    (void)pthread_atfork(slb_places_lock, slb_places_unlock, in_child);
+}
+
+SLB_PRIVATE void slb_fork_prepare_process(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_handlers);
+}
+
+/* ------------------------------------------------------------------------------------------- rebuilding */
+
+static void clear_lists(struct slabby_allocator *pool) {
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        atomic_store(&pool->shards[shard].head, 0);
+    atomic_store(&pool->depot.heads->full, 0);
+    atomic_store(&pool->depot.heads->empty, 0);
+    atomic_store(&pool->depot.heads->used, 0);
+    atomic_store(&pool->heap.head, 0);
+    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
+        atomic_store(&pool->delay.cells[i].turn, 0);
+    atomic_store(&pool->delay.head, 0);
+    atomic_store(&pool->delay.tail, 0);
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        struct slb_stripe *stripe = &pool->stripes[cpu];
+        atomic_store(&stripe->left, atomic_load(&stripe->entered));
+        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
+    }
+    pool->first_waiter = pool->last_waiter = NULL;
+    atomic_store(&pool->waiters, 0);
+}
+
+/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
+static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    uint64_t offset = 0;
+    while (offset < pool->slab_size && data[offset] == 0)
+        offset++;
+    if (offset < pool->slab_size)
+        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+}
+
+static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
+    if (id >= pool->capacity) {
+        void *_Atomic *table = atomic_load(&pool->heap.table);
+        if (table != NULL && atomic_load(&table[id - pool->capacity]) != NULL)
+            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
+        else
+            slb_stack_push(&pool->heap.head, pool->next, id);
+        return;
+    }
+    if (secure)
+        zero_leftovers(pool, id);
+    slb_shards_push(pool, id, id);
+}
+
+/* Answers how many slabs are in users' hands. */
+static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
+    uint32_t protect = atomic_load(&pool->protect);
+    bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
+    uint32_t limit = atomic_load(&pool->id_limit);
+    uint64_t out = 0;
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        out += slb_word_is_out(word);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
+            regain(pool, id, secure);
+    }
+    return out;
+}
+
+/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
+static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
+    }
+    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
+}
+
+/* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
+static void reopen(struct slabby_allocator *pool) {
+    uint64_t epoch = atomic_load(&pool->gate_epoch);
+    atomic_store(&pool->gate_epoch, epoch | 1);
+    atomic_store(&pool->scarce_free, 0);
+    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_WAITERS;
+    atomic_fetch_and(&pool->gate, ~stale);
+    slb_gate_open(pool, SLB_GATE_FORKED);
+}
+
+SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
+        clear_lists(pool);
+        slb_listeners_renew(pool);
+        uint64_t out = regain_free_slabs(pool);
+        balance_counters(pool, out);
+        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range) &&
+            lock == SLABBY_LOCK_MEMORY_REQUIRED)
+            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
+        reopen(pool);
+    }
+    slb_gate_unlock(pool);
+    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+        slb_pool_settle(pool);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Fork. The child has a copy of every pool and one thread; the others vanished wherever they were, with locks held and
+ * ids in their hands. The words are whole all the same, since each changes in one step. So the child frees the locks,
+ * locks every CPU cache and sets a gate reason at once, and rebuilds the lists of a pool from its words when it first
+ * allocates from it or looks inside:
+ *
+ *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
+ *   waiters are dropped;                                       listeners get descriptors of their own.
+ *
+ * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
+ */
+#ifndef SLB_RESILIENCE_FORK_H
+#define SLB_RESILIENCE_FORK_H
+
+#include "pool.h"
+
+/* Once per process, before the first pool. */
+SLB_PRIVATE void slb_fork_prepare_process(void);
+
+SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
+
+/* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
+SLB_INLINE void slb_fork_look(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
+        slb_fork_rebuild(pool);
+}
+
+/* The lock over the table of places, which create takes and fork must hold. */
+SLB_PRIVATE void slb_places_lock(void);
+SLB_PRIVATE void slb_places_unlock(void);
+
+/* A pool's listeners get bells of their own in the child. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The circuit breaker under a clock of our own: every transition, and random events against a model. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include "test_hooks.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <time.h>
+
+#define SECOND 1000000000ull
+
+static uint64_t clock_ns;
+
+static uint64_t our_clock(void) {
+    return clock_ns;
+}
+
+static int set_clock(void **state) {
+    (void)state;
+    clock_ns = 1000 * SECOND;
+    slb_test_clock = our_clock;
+    return 0;
+}
+
+static int reset_clock(void **state) {
+    (void)state;
+    slb_test_clock = NULL;
+    return 0;
+}
+
+static slabby_allocator *breaker_pool(int64_t threshold, int64_t probes) {
+    return make_pool(64, 1,
+                     WITH({SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, threshold},
+                          {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 10 * (int64_t)SECOND},
+                          {SLABBY_OPTION_CIRCUIT_BREAKER_PROBES, probes}));
+}
+
+static void fail_times(slabby_allocator *pool, int times) {
+    slabby_ref ref;
+    for (int i = 0; i < times; i++)
+        CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
+}
+
+static void check_state(slabby_allocator *pool, int32_t expected) {
+    assert_int_equal(stats_of(pool).breaker_state, expected);
+}
+
+/* Guards: `threshold` failures in a row open, a success in between starts the count anew. */
+static void failures_in_a_row_open(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(3, 1);
+    slabby_ref ref = take(pool), other;
+    fail_times(pool, 2);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    ref = take(pool);
+    fail_times(pool, 2);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    fail_times(pool, 1);
+    check_state(pool, SLABBY_BREAKER_STATE_OPEN);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_allocate_batch(&other, NULL, pool, 1), SLABBY_CIRCUIT_BREAKER_OPEN);
+    assert_int_equal(stats_of(pool).errors[-SLABBY_CIRCUIT_BREAKER_OPEN], 2);
+    finish(breaker_pool(0, 1));
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: the timeout, within a tenth either way, then a probe whose success closes. */
+static void a_probe_closes(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(1, 1);
+    slabby_ref ref = take(pool), other;
+    fail_times(pool, 1);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    clock_ns += 9 * SECOND - 1;
+    CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    clock_ns += 2 * SECOND + 1;
+    ref = take(pool);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: a probe that fails opens again, for another timeout. */
+static void a_failed_probe_opens_again(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(1, 1);
+    slabby_ref ref = take(pool), other;
+    fail_times(pool, 1);
+    clock_ns += 12 * SECOND;
+    fail_times(pool, 1);
+    check_state(pool, SLABBY_BREAKER_STATE_OPEN);
+    CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    clock_ns += 12 * SECOND;
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    ref = take(pool);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: more than half of a window's calls failing opens too, though never in a row. */
+static void a_high_rate_opens(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(10, 1);
+    int rounds = 0;
+    while (stats_of(pool).breaker_state == SLABBY_BREAKER_STATE_CLOSED && rounds < 100) {
+        slabby_ref ref = take(pool);
+        fail_times(pool, 2);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+        rounds++;
+    }
+    assert_in_range(rounds, 6, 8); /* 20 calls, two of three failing */
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: what an operator forces, and the way back. */
+static void operators_have_the_last_word(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(1, 1);
+    slabby_ref ref;
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    clock_ns += 1000 * SECOND;
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
+    ref = take(pool);
+    fail_times(pool, 1);
+    check_state(pool, SLABBY_BREAKER_STATE_OPEN);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_METRICS_ONLY), SLABBY_OK);
+    fail_times(pool, 3); /* refused for lack of slabs, not by the breaker */
+    check_state(pool, SLABBY_BREAKER_STATE_OPEN);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    fail_times(pool, 3);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    CHECK_STATUS(slabby_breaker_force(pool, 4), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+struct release_later {
+    slabby_allocator *pool;
+    slabby_ref ref;
+};
+
+static void *release_after_20_ms(void *argument) {
+    struct release_later *later = argument;
+    struct timespec time = {.tv_nsec = 20000000};
+    nanosleep(&time, NULL);
+    CHECK_STATUS(slabby_release(later->pool, later->ref), SLABBY_OK);
+    return NULL;
+}
+
+/* Guards: waiting is no failure, however often it looks (capacity 1, threshold 5). */
+static void waiting_never_trips(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(5, 1);
+    struct release_later later = {pool, take(pool)};
+    pthread_t thread;
+    slabby_ref ref;
+    for (int i = 0; i < 10; i++)
+        CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 1000), SLABBY_TIMEOUT);
+    assert_int_equal(pthread_create(&thread, NULL, release_after_20_ms, &later), 0);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 500000000), SLABBY_OK);
+    pthread_join(thread, NULL);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+/* The breaker as the header describes it, for one thread and a pool of one slab. */
+struct model {
+    int32_t state;
+    int in_a_row;
+    uint64_t earliest, latest; /* when it may half open: the timeout is spread */
+    uint64_t allocations;
+    uint64_t window, window_allocations, window_failures; /* the rate rule's ten seconds */
+};
+
+static bool model_trips(struct model *model) {
+    if (clock_ns - model->window > 10 * SECOND) {
+        model->window = clock_ns;
+        model->window_allocations = model->allocations;
+        model->window_failures = 0;
+    }
+    uint64_t failed = ++model->window_failures;
+    uint64_t calls = model->allocations - model->window_allocations + failed;
+    return ++model->in_a_row >= 4 || (calls >= 20 && 2 * failed > calls);
+}
+
+static slabby_status model_allocate(struct model *model, bool taken, bool *out_uncertain) {
+    *out_uncertain = false;
+    if (model->state == SLABBY_BREAKER_STATE_OPEN) {
+        if (clock_ns < model->earliest)
+            return SLABBY_CIRCUIT_BREAKER_OPEN;
+        *out_uncertain = clock_ns < model->latest;
+    }
+    bool probe = model->state == SLABBY_BREAKER_STATE_OPEN;
+    if (!taken) {
+        model->state = SLABBY_BREAKER_STATE_CLOSED;
+        model->in_a_row = 0;
+        model->allocations++;
+        return SLABBY_OK;
+    }
+    if (probe || model_trips(model)) {
+        model->state = SLABBY_BREAKER_STATE_OPEN;
+        model->in_a_row = 0;
+        model->earliest = clock_ns + 9 * SECOND;
+        model->latest = clock_ns + 11 * SECOND;
+    }
+    return SLABBY_OUT_OF_MEMORY;
+}
+
+/* Guards: random successes, failures and pauses move the breaker as the model says. */
+static void random_events_follow_the_model(void **state) {
+    (void)state;
+    uint64_t seed = test_seed();
+    struct model model = {.state = SLABBY_BREAKER_STATE_CLOSED};
+    slabby_allocator *pool = breaker_pool(4, 1);
+    slabby_ref held = 0, ref;
+    for (uint64_t i = 0; i < scaled(100000); i++) {
+        uint64_t dice = random_next(&seed) % 16;
+        if (dice < 2)
+            clock_ns += random_next(&seed) % 2 ? 12 * SECOND : 3 * SECOND;
+        bool uncertain;
+        struct model before = model;
+        slabby_status expected = model_allocate(&model, held != 0, &uncertain);
+        if (uncertain) { /* inside the spread either answer is right: step out of it */
+            model = before;
+            clock_ns = model.latest;
+            continue;
+        }
+        CHECK_STATUS(slabby_allocate(&ref, NULL, pool), expected);
+        assert_int_equal(stats_of(pool).breaker_state, model.state);
+        if (expected == SLABBY_OK)
+            held = ref;
+        if (held != 0 && dice >= 8) {
+            CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+            held = 0;
+        }
+    }
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    if (held != 0)
+        CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: an allocation over the limit is counted and feeds the breaker; the slow path gives up when its time is over.
+ */
+static void a_latency_limit_is_enforced(void **state) {
+    (void)state;
+    slabby_ref ref;
+    slabby_allocator *pool = make_pool(64, 64,
+                                       WITH({SLABBY_OPTION_MAX_ALLOC_LATENCY, 1},
+                                            {SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL},
+                                            {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1000000}));
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+    assert_true(stats_of(pool).latency_violations > 0);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    slabby_status status = SLABBY_OK;
+    for (int i = 0; i < 65 && status == SLABBY_OK; i++)
+        status = slabby_allocate(&ref, NULL, pool);
+    CHECK_STATUS(status, SLABBY_LATENCY_EXCEEDED);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_MAX_ALLOC_LATENCY, 0, NULL), SLABBY_OK);
+    while ((status = slabby_allocate(&ref, NULL, pool)) == SLABBY_OK)
+        ;
+    CHECK_STATUS(status, SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
+    finish(pool);
+}
+
+#define BREAKER_TEST(name) cmocka_unit_test_setup_teardown(name, set_clock, reset_clock)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        BREAKER_TEST(failures_in_a_row_open),         BREAKER_TEST(a_probe_closes),
+        BREAKER_TEST(a_failed_probe_opens_again),     BREAKER_TEST(a_high_rate_opens),
+        BREAKER_TEST(operators_have_the_last_word),   BREAKER_TEST(waiting_never_trips),
+        BREAKER_TEST(random_events_follow_the_model), BREAKER_TEST(a_latency_limit_is_enforced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

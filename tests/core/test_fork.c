@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Fork: the child's copy of a pool is whole, whatever other threads were doing, and apart from the parent's. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REQUIRE(law)                                                                                         \
+    do {                                                                                                     \
+        if (!(law)) {                                                                                        \
+            fprintf(stderr, "in the child: %s does not hold (line %d)\n", #law, __LINE__);                   \
+            _exit(1);                                                                                        \
+        }                                                                                                    \
+    } while (0)
+
+static void expect_child_well(pid_t child) {
+    int status;
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Every slab that is not out can be taken once; nothing is lost, nothing twice. */
+static void child_checks_pool(slabby_allocator *pool, uint64_t capacity) {
+    slabby_stats stats = {.struct_size = sizeof stats};
+    uint64_t findings, taken = 0;
+    slabby_ref ref;
+    REQUIRE(slabby_get_stats(&stats, pool) == SLABBY_OK);
+    REQUIRE(slabby_verify(NULL, &findings, pool, 0) == SLABBY_OK);
+    REQUIRE(findings == 0);
+    while (slabby_allocate(&ref, NULL, pool) == SLABBY_OK)
+        taken++;
+    REQUIRE(taken + stats.used_slabs == capacity);
+    REQUIRE(stats.total_allocations - stats.total_deallocations == stats.used_slabs);
+    REQUIRE(slabby_reset(pool) == SLABBY_OK);
+    REQUIRE(slabby_destroy(pool) == SLABBY_OK);
+}
+
+/* Guards: references live on in both processes, apart from each other. */
+static void both_sides_go_on(void **state) {
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 100, NULL);
+    slabby_ref ref;
+    char *data;
+    CHECK_STATUS(slabby_allocate(&ref, (void **)&data, pool), SLABBY_OK);
+    strcpy(data, "parent");
+    pid_t child = fork();
+    if (child == 0) {
+        REQUIRE(strcmp(data, "parent") == 0);
+        strcpy(data, "child");
+        REQUIRE(slabby_is_valid(pool, ref) == 1);
+        REQUIRE(slabby_release(pool, ref) == SLABBY_OK);
+        REQUIRE(slabby_release(pool, ref) == SLABBY_DOUBLE_DEALLOCATION);
+        child_checks_pool(pool, 100);
+        _exit(0);
+    }
+    expect_child_well(child);
+    assert_string_equal(data, "parent");
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
+struct load {
+    slabby_allocator *pool;
+    _Atomic bool stop;
+};
+
+static void *hammer(void *argument) {
+    struct load *load = argument;
+    uint64_t seed = (uint64_t)(uintptr_t)&seed;
+    slabby_ref refs[40];
+    while (!atomic_load(&load->stop)) {
+        uint64_t count = 1 + random_next(&seed) % 40, got = 0;
+        while (got < count && slabby_allocate(&refs[got], NULL, load->pool) == SLABBY_OK)
+            got++;
+        CHECK_STATUS(slabby_release_batch(NULL, load->pool, refs, got), SLABBY_OK);
+    }
+    return NULL;
+}
+
+static void fork_under_load(uint64_t capacity, const struct setting *settings, uint64_t forks) {
+    struct load load = {.pool = make_pool(64, capacity, settings)};
+    pthread_t threads[3];
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, &load), 0);
+    for (uint64_t i = 0; i < forks; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            child_checks_pool(load.pool, capacity);
+            _exit(0);
+        }
+        expect_child_well(child);
+    }
+    atomic_store(&load.stop, true);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    finish(load.pool);
+}
+
+/* Guards: ids in the hands of vanished threads come back in the child, whatever tier they were on the way to. */
+static void forks_under_load_lose_nothing(void **state) {
+    (void)state;
+    fork_under_load(1000, NULL, scaled(60));
+    fork_under_load(64, NULL, scaled(60));
+    fork_under_load(64, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}),
+                    scaled(60));
+    fork_under_load(3, NULL, scaled(30));
+    fork_under_load(200, WITH({SLABBY_OPTION_REUSE_DELAY, 20}, {SLABBY_OPTION_BIT_GUARD, 1}), scaled(30));
+    fork_under_load(100, WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_PER_CPU_CACHE, 0}), scaled(30));
+}
+
+/* Guards: a child's listener rings for the child alone. */
+static void listeners_part(void **state) {
+    slabby_listener *listener;
+    uint64_t ticket, count;
+    slabby_ref ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_ref held = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    pid_t child = fork();
+    if (child == 0) {
+        REQUIRE(slabby_release(pool, held) == SLABBY_OK);
+        REQUIRE(slabby_wait_begin(&ticket, listener) == SLABBY_OK);
+        REQUIRE(poll(&ready, 1, 0) == 1);
+        REQUIRE(slabby_wait_take(&ticket, &ref, &count, listener, 1) == SLABBY_OK && count == 1);
+        _exit(0);
+    }
+    expect_child_well(child);
+    assert_int_equal(poll(&ready, 1, 0), 0);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    assert_int_equal(poll(&ready, 1, 0), 1);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_sides_go_on),
+        cmocka_unit_test(forks_under_load_lose_nothing),
+        cmocka_unit_test(listeners_part),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

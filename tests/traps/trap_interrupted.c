@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A signal handler that comes in the middle of a release or of an allocation on the fast path, while another thread
+ * works on the whole pool and waits for that very operation to end, and that then allocates itself. */
+#define _GNU_SOURCE
+#include "workout.h"
+
+#include "pool.h"
+#include "test_hooks.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static slabby_allocator *pool;
+static int interrupted_at;
+static atomic_int interrupted, verified;
+static _Atomic uint64_t findings;
+static slabby_finding finding;
+static slabby_status maintained;
+
+/* As the handler would: once, as soon as the other thread has closed the gate. */
+static void interrupt(int point) {
+    slabby_ref ref = 0;
+
+    if (point != interrupted_at || atomic_exchange(&interrupted, 1))
+        return;
+    while ((atomic_load(&pool->gate) & SLB_GATE_RESETTING) == 0 && !atomic_load(&verified))
+        sched_yield();
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+}
+
+static void *verify_meanwhile(void *unused) {
+    uint64_t count = 0;
+
+    while (!atomic_load(&interrupted))
+        sched_yield();
+    maintained = slabby_verify(&finding, &count, pool, 1);
+    atomic_store(&findings, count);
+    atomic_store(&verified, 1);
+    return unused;
+}
+
+static void *trim_meanwhile(void *unused) {
+    while (!atomic_load(&interrupted))
+        sched_yield();
+    maintained = slabby_trim(NULL, pool);
+    atomic_store(&verified, 1);
+    return unused;
+}
+
+static void interrupt_during(void *(*maintain)(void *), int point, int64_t backend) {
+    slabby_ref ref = 0;
+    pthread_t other;
+
+    if (!backend_is_here(backend))
+        return;
+    pool = make_pool(64, 4000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backend}));
+    memset(&finding, 0, sizeof finding);
+    finding.struct_size = sizeof finding;
+    atomic_store(&interrupted, 0);
+    atomic_store(&verified, 0);
+    atomic_store(&findings, 0);
+    interrupted_at = point;
+    assert_int_equal(pthread_create(&other, NULL, maintain, NULL), 0);
+    __atomic_store_n(&slb_test_point, interrupt, __ATOMIC_RELAXED);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    __atomic_store_n(&slb_test_point, NULL, __ATOMIC_RELAXED);
+    assert_int_equal(atomic_load(&interrupted), 1);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    CHECK_STATUS(maintained, SLABBY_OK);
+    if (atomic_load(&findings))
+        print_error("finding: %s\n", finding.text);
+    assert_int_equal(atomic_load(&findings), 0);
+    finish(pool);
+}
+
+static const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_RSEQ, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
+static const int points[] = {SLB_POINT_RELEASED, SLB_POINT_TAKEN};
+
+/* Guards: verify finds nothing in a sound pool, and the handler gets its slab. */
+static void handlers_do_not_confuse_verify(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(backends) * COUNT_OF(points); i++)
+        interrupt_during(verify_meanwhile, points[i % 2], backends[i / 2]);
+}
+
+/* Guards: trim need not give up because of them. */
+static void handlers_do_not_stop_trim(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(backends) * COUNT_OF(points); i++)
+        interrupt_during(trim_meanwhile, points[i % 2], backends[i / 2]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(handlers_do_not_confuse_verify),
+        cmocka_unit_test(handlers_do_not_stop_trim),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
