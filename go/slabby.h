@@ -857,8 +857,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
 /*
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
- * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug: no room for its
- * table), Busy (secure, when a thread is stopped inside a call), Closed.
+ * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug,
+ * guard_sample_rate: no room for their tables), Busy (secure, when a thread is stopped inside a call), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);

@@ -1009,9 +1009,10 @@ struct slb_stripe {
     _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
     _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
     _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
-    _Atomic uint64_t hits[SLB_TIER_COUNT];   /* by tier, the CPU cache's excepted */
-    _Atomic uint64_t releases;               /* that did not go through a CPU cache */
-    _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
+    _Atomic uint64_t hits[SLB_TIER_COUNT];    /* by tier, the CPU cache's excepted */
+    _Atomic uint64_t guarded[SLB_TIER_COUNT]; /* of the hits and the CPU cache's, those put on a guard slot */
+    _Atomic uint64_t releases;                /* that did not go through a CPU cache */
+    _Atomic uint64_t fast_taken, fast_given;  /* that did not go through a CPU cache */
 };
 
 /* A tagged stack: {tag:32, index + 1:32}; every swap raises the tag, so an old head never matches again. */
@@ -1117,7 +1118,9 @@ enum slb_protection {
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
     SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
-    SLB_PROTECT_STACKS = 1u << 4     /* the stack of every allocation and release is recorded */
+    SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
+    SLB_PROTECT_SAMPLE =
+        1u << 5 /* some slabs lie on guard slots; set for good by the first guard_sample_rate */
 };
 
 /* Protections that act when a slab is handed out. */
@@ -1143,6 +1146,8 @@ struct slabby_allocator {
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
     uint32_t capacity;
+    _Atomic uint32_t
+        plain_ids; /* ids below lie at their own place: capacity, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
     uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
@@ -1201,6 +1206,8 @@ struct slabby_allocator {
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
     _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
+    _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
+    _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
     struct slb_options options;          /* effective values */
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
@@ -1243,11 +1250,15 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_place_of(pool);
 }
 
-/* The first byte of a slab that is in the caller's hands. */
+/* A heap slab, or one of a pool that samples guards (protect/guard_slots.c). */
+SLB_PRIVATE void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id);
+
+/* The first byte of a slab that is in the caller's hands. relaxed: who was handed a slab of a guard slot was handed
+ * what came before, the end of plain_ids included. */
 SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_likely(id < pool->capacity))
+    if (slb_likely(id < atomic_load_explicit(&pool->plain_ids, memory_order_relaxed)))
         return pool->slabs + (uint64_t)id * pool->stride;
-    return slb_heap_data(&pool->heap, id - pool->capacity);
+    return slb_data_elsewhere(pool, id);
 }
 
 /* pool.c: a pool's life. */
@@ -2504,6 +2515,13 @@ struct slb_damage {
 #define SLB_GUARD_MINIMUM 8u
 #define SLB_GUARD_MAXIMUM 64u
 
+/* The pattern by itself, for whoever has bytes to watch: `first` numbers its eight-byte words. slb_pattern_compare
+ * answers the offset of the first byte that differs, or size. */
+SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
+SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                         uint32_t first, uint8_t *out_expected);
+
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 /* False where a byte differs; out_damage is filled then, its ref included. */
@@ -2576,7 +2594,7 @@ static uint64_t guard_mix(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-static uint64_t guard_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     return guard_mix(pool->guard_key ^ guard_mix((generation << 20) + id + 1));
 }
 
@@ -2585,16 +2603,15 @@ static uint64_t guard_word(uint64_t seed, uint32_t k) {
     return seed + k * 0x9E3779B97F4A7C15u;
 }
 
-static void write_pattern(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     for (uint32_t done = 0; done < size; done += 8) {
         uint64_t word = guard_word(seed, first + done / 8);
         memcpy(at + done, &word, size - done < 8 ? size - done : 8);
     }
 }
 
-/* Offset of the first byte that differs, or size. */
-static uint32_t compare_pattern(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first,
-                                uint8_t *out_expected) {
+SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                         uint32_t first, uint8_t *out_expected) {
     for (uint32_t done = 0; done < size; done += 8) {
         uint64_t word = guard_word(seed, first + done / 8);
         uint32_t length = size - done < 8 ? size - done : 8;
@@ -2610,24 +2627,30 @@ static uint32_t compare_pattern(const unsigned char *at, uint32_t size, uint64_t
     return size;
 }
 
+/* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
+static void *own_place(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->capacity ? pool->slabs + (uint64_t)id * pool->stride
+                               : slb_heap_data(&pool->heap, id - pool->capacity);
+}
+
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    unsigned char *data = slb_slab_data(pool, id);
-    uint64_t seed = guard_seed(pool, id, generation);
-    write_pattern(data - pool->guard_front, pool->guard_front, seed, 0);
-    write_pattern(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    unsigned char *data = own_place(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
+    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       struct slb_damage *out_damage) {
-    const unsigned char *data = slb_slab_data(pool, id);
-    uint64_t seed = guard_seed(pool, id, generation);
+    const unsigned char *data = own_place(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
-    uint32_t bad = compare_pattern(front, pool->guard_front, seed, 0, &out_damage->expected);
+    uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
     if (bad < pool->guard_front) {
         out_damage->offset = (int64_t)bad - pool->guard_front;
         out_damage->found = front[bad];
     } else {
-        bad = compare_pattern(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
+        bad = slb_pattern_compare(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
         if (bad == pool->guard_back)
             return true;
         out_damage->offset = (int64_t)pool->slab_size + bad;
@@ -2679,6 +2702,7 @@ struct slb_fault_place {
     uint32_t id;
     bool used;           /* false: the slab was never handed out, and the next two mean nothing */
     bool released;       /* the allocation is over */
+    bool guarded;        /* on a guard slot */
     uint64_t generation; /* the allocation concerned: the present one, or the last */
     int64_t offset;      /* from the slab's first byte */
 };
@@ -2707,6 +2731,106 @@ SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error);
 SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
 SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
 SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
+
+#endif
+
+/* -------------------- protect/guard_slots.h */
+/*
+ * Sampled guards: one allocation in guard_sample_rate lies on a guard slot, whose pages are inaccessible while it is
+ * free and which begins and ends at inaccessible pages.
+ *
+ *   | guard | slot 0 | guard | slot 1 | guard | ...        free: all of it faults
+ *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
+ *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
+ *
+ * The allocation keeps its ordinary slab: id, word, generation and capacity are as ever, and just the address of the
+ * data is another. slot_of[id] names the slot, so whoever asks for an address looks there. Pools that never sampled do
+ * not: pool->plain_ids, which slb_slab_data compares with anyhow, says that every slab lies at its own place.
+ *
+ * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
+ * ordinary. Who owns the slab owns its slot.
+ */
+#ifndef SLB_PROTECT_GUARD_SLOTS_H
+#define SLB_PROTECT_GUARD_SLOTS_H
+
+/* -------------------- observe/stack_record.h */
+/*
+ * Who did it: thread, time and return addresses of one allocation or release.
+ *
+ * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
+ * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
+ * after.
+ */
+#ifndef SLB_OBSERVE_STACK_RECORD_H
+#define SLB_OBSERVE_STACK_RECORD_H
+
+/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+#define SLB_STACK_FRAMES 20u
+
+struct slb_stack_record {
+    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
+    _Atomic uint64_t time_ns;
+    _Atomic uint64_t thread;
+    _Atomic uint64_t depth;
+    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+/* A record in a reader's hands. */
+struct slb_trace {
+    uint64_t generation, time_ns, thread, depth;
+    uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
+
+/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
+
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+
+#endif
+
+/* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
+SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
+
+/* The slots' pages go with the slabs; the records go when the place gets a new pool. */
+SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
+
+/* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
+SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool);
+
+SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
+
+/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. */
+SLB_PRIVATE void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                         uint64_t weight);
+
+SLB_INLINE void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                 uint64_t weight) {
+    if (slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0) && weight != 0)
+        slb_guard_sample_slowly(pool, id, tier, weight);
+}
+
+/* Whether a slab in use lies on a slot. */
+SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
+
+/* False where the slack was written to; out_damage is filled then. */
+SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                  struct slb_damage *out_damage);
+
+/* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
+SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* Stacks are kept for slots whether or not `debug` is on. */
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
+/* Whose slot an address concerns. Async-signal-safe. */
+SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
+                                  struct slb_fault_place *out);
 
 #endif
 
@@ -2747,7 +2871,8 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
     for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
         struct slabby_allocator *pool = &slb_places[i].pool;
-        if (slb_pool_exists(pool) && locate_in_slabs(pool, address, out))
+        if (slb_pool_exists(pool) &&
+            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
             return true;
     }
     return false;
@@ -2840,44 +2965,6 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
 #ifndef SLB_OBSERVE_STACKS_H
 #define SLB_OBSERVE_STACKS_H
 
-/* -------------------- observe/stack_record.h */
-/*
- * Who did it: thread, time and return addresses of one allocation or release.
- *
- * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
- * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
- * after.
- */
-#ifndef SLB_OBSERVE_STACK_RECORD_H
-#define SLB_OBSERVE_STACK_RECORD_H
-
-/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
-#define SLB_STACK_FRAMES 20u
-
-struct slb_stack_record {
-    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
-    _Atomic uint64_t time_ns;
-    _Atomic uint64_t thread;
-    _Atomic uint64_t depth;
-    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
-};
-
-/* A record in a reader's hands. */
-struct slb_trace {
-    uint64_t generation, time_ns, thread, depth;
-    uintptr_t frames[SLB_STACK_FRAMES];
-};
-
-SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
-
-/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
-SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
-
-/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
-
-#endif
-
 struct slb_stacks {
     struct slb_stack_record allocated, released;
 };
@@ -2937,7 +3024,7 @@ static void write_out(const char *at, uint64_t length) {
 }
 
 static bool on_a_guard(const struct slb_fault_place *place) {
-    return place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
+    return place->guarded || place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
 }
 
 static void report_fault(const struct slb_fault_place *place, const void *context) {
@@ -3017,6 +3104,365 @@ SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
     return SLABBY_OK;
 }
 
+/* -------------------- protect/guard_slots.c */
+
+/* -------------------- protect/secure.h */
+/* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
+#ifndef SLB_PROTECT_SECURE_H
+#define SLB_PROTECT_SECURE_H
+
+#include <string.h>
+
+SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
+    memset(memory, 0, size);
+    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
+}
+
+/* `secure` was switched on in a running pool: what was freed before is zeroed before it can be handed out. Needs
+ * maintenance. */
+SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
+
+#endif
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* How many slots an allocation looks at before it stays ordinary. */
+#define GUARD_TRIES 16u
+
+/* More than one latency sample stands for: batches pass the sampling point without notice. */
+#define GUARD_WEIGHT_MAX 128u
+
+enum guard_state { GUARD_FREE, GUARD_CHANGING, GUARD_LIVE };
+
+struct slb_guard_slot {
+    _Atomic uint32_t state; /* enum guard_state */
+    _Atomic uint32_t owner; /* id + 1 of the present or last slab */
+    _Atomic uint64_t generation;
+    _Atomic(char *) data; /* the user's first byte */
+    struct slb_stack_record allocated, released;
+};
+
+struct slb_guards {
+    char *mapping;
+    uint64_t mapping_size, book_size;
+    char *bodies;
+    uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
+    uint32_t count;
+    _Atomic uint32_t turn;
+    _Atomic int64_t countdown; /* allocations until the next guarded one */
+    _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
+    struct slb_guard_slot slots[];
+};
+
+static struct slb_guards *guards_of(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->guards, memory_order_acquire);
+}
+
+static uint64_t guard_round_up(uint64_t value, uint64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+/* -------------------------------------------------------------------------------------------- making them */
+
+static int64_t guard_interval(struct slabby_allocator *pool) {
+    uint32_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
+    return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
+}
+
+static bool dress_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+    uint64_t size = guards->count * guards->stride;
+    if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
+        return false;
+    return lock == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(guards->bodies, size) ||
+           lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
+}
+
+static struct slb_guards *make_guards(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size(),
+             count = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
+    uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t unit = alignment > page ? alignment : page;
+    uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
+    uint64_t book = guard_round_up(table + pool->capacity * sizeof(uint32_t), page);
+    struct slb_guards *guards = slb_os_map(book);
+    if (guards == NULL)
+        return NULL;
+    guards->book_size = book;
+    guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
+    guards->count = (uint32_t)count;
+    guards->body = guard_round_up(pool->slab_size, page);
+    guards->stride = guard_round_up(guards->body + page, unit);
+    guards->mapping_size = count * guards->stride + page + unit;
+    guards->mapping = slb_os_reserve(guards->mapping_size);
+    if (guards->mapping != NULL)
+        guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
+    if (guards->mapping != NULL && dress_slots(pool, guards))
+        return guards;
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards, book);
+    return NULL;
+}
+
+SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error) {
+    struct slb_guards *none = NULL;
+    slb_os_stack_prime();
+    if (guards_of(pool) != NULL)
+        return SLABBY_OK;
+    struct slb_guards *mine = make_guards(pool);
+    int64_t slots = slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
+    if (mine == NULL)
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_SLOTS, slots, 1, 4096,
+                             "the system refused %" PRId64 " guard slots of %" PRIu64
+                             " bytes; lower guard_slots, or lock_memory where it is required",
+                             slots, pool->slab_size);
+    mine->countdown = guard_interval(pool);
+    /* release: who finds the slots finds them complete */
+    if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
+                                                 memory_order_acquire)) {
+        slb_os_unmap(mine->mapping, mine->mapping_size);
+        slb_os_unmap(mine, mine->book_size);
+    }
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL)
+        return;
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    guards->mapping = NULL;
+}
+
+SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL)
+        return;
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards, guards->book_size);
+    atomic_store(&pool->guards, NULL);
+}
+
+SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    return guards == NULL ? 0 : guards->mapping_size;
+}
+
+/* ------------------------------------------------------------------------------------------------- lookup */
+
+static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL || id >= pool->capacity)
+        return NULL;
+    /* acquire: whoever finds the slot finds its address */
+    uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
+    return slot == 0 ? NULL : &guards->slots[slot - 1];
+}
+
+SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id) {
+    return slot_holding(pool, id) != NULL;
+}
+
+SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id) {
+    if (id >= pool->capacity)
+        return slb_heap_data(&pool->heap, id - pool->capacity);
+    struct slb_guard_slot *slot = slot_holding(pool, id);
+    return slot == NULL ? pool->slabs + (uint64_t)id * pool->stride
+                        : atomic_load_explicit(&slot->data, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------- open and close */
+
+static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
+}
+
+/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
+static bool turn_has_come(struct slabby_allocator *pool, struct slb_guards *guards, uint64_t weight) {
+    int64_t left = atomic_load_explicit(&guards->countdown, memory_order_relaxed), next;
+    int64_t by = (int64_t)(weight < GUARD_WEIGHT_MAX ? weight : GUARD_WEIGHT_MAX);
+    do {
+        next = left - by <= 0 ? left - by + guard_interval(pool) : left - by;
+    } while (!atomic_compare_exchange_weak_explicit(&guards->countdown, &left, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return left - by <= 0;
+}
+
+/* acquire: pairs with the release of slb_guard_close, behind which the slot is inaccessible again */
+static struct slb_guard_slot *claim_slot(struct slb_guards *guards, uint32_t *out_turn) {
+    for (uint32_t tries = 0; tries < GUARD_TRIES && tries < guards->count; tries++) {
+        *out_turn = atomic_fetch_add_explicit(&guards->turn, 1, memory_order_relaxed);
+        struct slb_guard_slot *slot = &guards->slots[*out_turn % guards->count];
+        uint32_t free_state = GUARD_FREE;
+        if (atomic_compare_exchange_strong_explicit(&slot->state, &free_state, GUARD_CHANGING,
+                                                    memory_order_acquire, memory_order_relaxed))
+            return slot;
+    }
+    return NULL;
+}
+
+static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t size, char *data,
+                          uint64_t seed) {
+    char *end = data + pool->slab_size;
+    slb_pattern_write((unsigned char *)body, (uint32_t)(data - body), seed, 0);
+    slb_pattern_write((unsigned char *)end, (uint32_t)(body + size - end), seed, SLB_GUARD_MAXIMUM);
+}
+
+/* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
+static char *place_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
+                           uint32_t turn) {
+    uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    if (turn / guards->count % 2 != 0)
+        return body;
+    return body + (guards->body - pool->slab_size) / alignment * alignment;
+}
+
+static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, struct slb_guard_slot *slot,
+                      uint32_t turn, uint32_t id) {
+    uint64_t generation = slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+    char *body = body_of(guards, slot);
+    if (!slb_os_commit(body, guards->body)) {
+        atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
+        return false;
+    }
+    char *data = place_in_body(pool, guards, body, turn);
+    pattern_slack(pool, body, guards->body, data, slb_pattern_seed(pool, id, generation));
+    slb_stack_record(&slot->allocated, generation);
+    atomic_store_explicit(&slot->owner, id + 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
+    atomic_store_explicit(&slot->data, data, memory_order_relaxed);
+    atomic_store_explicit(&slot->state, GUARD_LIVE, memory_order_release);
+    atomic_store_explicit(&guards->slot_of[id], (uint32_t)(slot - guards->slots) + 1, memory_order_release);
+    return true;
+}
+
+SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id,
+                                                  enum slb_tier tier, uint64_t weight) {
+    struct slb_guards *guards = guards_of(pool);
+    uint32_t turn;
+    int error_before = errno;
+    if (guards == NULL || !turn_has_come(pool, guards, weight) || id >= pool->capacity)
+        return;
+    struct slb_guard_slot *slot = claim_slot(guards, &turn);
+    if (slot != NULL && open_slot(pool, guards, slot, turn, id))
+        slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
+    errno = error_before;
+}
+
+SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                  struct slb_damage *out_damage) {
+    struct slb_guards *guards = guards_of(pool);
+    struct slb_guard_slot *slot = slot_holding(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
+    if (slot == NULL)
+        return true;
+    const unsigned char *body = (const unsigned char *)body_of(guards, slot);
+    const unsigned char *data =
+        (const unsigned char *)atomic_load_explicit(&slot->data, memory_order_relaxed);
+    const unsigned char *end = data + pool->slab_size;
+    uint32_t front = (uint32_t)(data - body), back = (uint32_t)(body + guards->body - end);
+    uint32_t bad = slb_pattern_compare(body, front, seed, 0, &out_damage->expected);
+    const unsigned char *at = body + bad;
+    if (bad == front) {
+        bad = slb_pattern_compare(end, back, seed, SLB_GUARD_MAXIMUM, &out_damage->expected);
+        if (bad == back)
+            return true;
+        at = end + bad;
+    }
+    out_damage->offset = at - data;
+    out_damage->found = *at;
+    out_damage->ref = slb_ref_make(pool, generation, id);
+    return false;
+}
+
+/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros. */
+SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    struct slb_guards *guards = guards_of(pool);
+    struct slb_guard_slot *slot = slot_holding(pool, id);
+    enum slb_guard_way way = SLB_GUARD_PROTECT;
+    int error_before = errno;
+    if (slot == NULL)
+        return;
+    slb_stack_record(&slot->released, generation);
+    atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
+    if (!slb_os_discard(body_of(guards, slot), guards->body)) /* locked memory stays */
+        slb_secure_zero(body_of(guards, slot), guards->body);
+    bool closed = slb_os_guard(body_of(guards, slot), guards->body, &way);
+    atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
+    /* a slot that the system will not close is not used again */
+    if (closed)
+        atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
+    errno = error_before;
+}
+
+/* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
+SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
+        struct slb_guard_slot *slot = &guards->slots[i];
+        enum slb_guard_way way = SLB_GUARD_PROTECT;
+        uint32_t owner = atomic_load(&slot->owner);
+        bool held = owner != 0 && slot_holding(pool, owner - 1) == slot;
+        if (atomic_load(&slot->state) == GUARD_FREE ||
+            (held && slb_word_is_out(atomic_load(&pool->words[owner - 1]))))
+            continue;
+        if (held)
+            atomic_store(&guards->slot_of[owner - 1], 0);
+        if (slb_os_guard(body_of(guards, slot), guards->body, &way))
+            atomic_store(&slot->state, GUARD_FREE);
+    }
+    if (guards != NULL)
+        (void)dress_slots(pool, guards);
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out) {
+    struct slb_guards *guards = guards_of(pool);
+    for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
+        struct slb_guard_slot *slot = &guards->slots[i];
+        if (atomic_load_explicit(&slot->owner, memory_order_acquire) == id + 1 &&
+            slb_stack_read(released ? &slot->released : &slot->allocated, out) &&
+            out->generation == generation)
+            return true;
+    }
+    return false;
+}
+
+static int64_t guard_distance(struct slb_guard_slot *slot, uintptr_t address, uint64_t size) {
+    int64_t offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&slot->data, memory_order_relaxed));
+    return offset < 0 ? -offset : offset - (int64_t)size + 1;
+}
+
+/* The slot at or before the address, or the next one where that is nearer or the only one that was ever used. */
+SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
+                                  struct slb_fault_place *out) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL || guards->mapping == NULL || address < (uintptr_t)guards->mapping ||
+        address - (uintptr_t)guards->mapping >= guards->mapping_size)
+        return false;
+    uint64_t at =
+        address < (uintptr_t)guards->bodies ? 0 : (address - (uintptr_t)guards->bodies) / guards->stride;
+    struct slb_guard_slot *best = NULL;
+    for (uint64_t i = at; i < at + 2 && i < guards->count; i++) {
+        struct slb_guard_slot *slot = &guards->slots[i];
+        bool used = atomic_load_explicit(&slot->owner, memory_order_acquire) != 0;
+        if (used && (best == NULL || guard_distance(slot, address, pool->slab_size) <
+                                         guard_distance(best, address, pool->slab_size)))
+            best = slot;
+    }
+    if (best == NULL)
+        return false;
+    *out = (struct slb_fault_place){.pool = pool, .used = true, .guarded = true};
+    out->id = atomic_load_explicit(&best->owner, memory_order_relaxed) - 1;
+    out->generation = atomic_load_explicit(&best->generation, memory_order_relaxed);
+    out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != GUARD_LIVE;
+    out->offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&best->data, memory_order_relaxed));
+    return true;
+}
+
 /* -------------------- protect/protect.c */
 
 /* -------------------- protect/protect.h */
@@ -3058,31 +3504,21 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 
 #endif
 
-/* -------------------- protect/secure.h */
-/* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
-#ifndef SLB_PROTECT_SECURE_H
-#define SLB_PROTECT_SECURE_H
-
-#include <string.h>
-
-SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
-    memset(memory, 0, size);
-    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
-}
-
-/* `secure` was switched on in a running pool: what was freed before is zeroed before it can be handed out. Needs
- * maintenance. */
-SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
-
-#endif
-
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_allocated(pool, id, slb_word_generation(word));
-    if (protect & SLB_PROTECT_BIT_GUARD)
+    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
         slb_bit_guard_write(pool, id, slb_word_generation(word));
+}
+
+static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                           struct slb_damage *out_damage) {
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    if ((protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id))
+        return slb_guard_intact(pool, id, generation, out_damage);
+    return (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, out_damage);
 }
 
 /* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
@@ -3092,10 +3528,15 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     struct slb_damage damage;
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_released(pool, id, generation);
-    bool intact =
-        (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, &damage);
+    bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
+    bool intact = protect_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+    if (guarded) {
+        slb_guard_close(pool, id, generation);
+        if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
+            slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+    }
     *out_kept = !intact && slb_corruption_found(pool, id, &damage);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
 }
@@ -3358,6 +3799,51 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 /* Recording stacks. OK, NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
 
+/* Sampled guards: one allocation in `rate`, 0 for none. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
+                                            slabby_error *error);
+
+#endif
+
+/* -------------------- observe/latency.h */
+/*
+ * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
+ * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
+ * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
+ * itself. So percentiles describe all allocations, not just the slow ones.
+ */
+#ifndef SLB_OBSERVE_LATENCY_H
+#define SLB_OBSERVE_LATENCY_H
+
+/* What one allocation's timing needs to know; started = 0: not timed. */
+struct slb_timing {
+    uint64_t started;
+    uint64_t weight;
+};
+
+/* Begins timing when it is the turn of this CPU's next allocation. */
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
+
+/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* Ends it; `parts` allocations shared the time. */
+SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts);
+
+/* Changes what is timed; each CPU's next allocation is the first to be. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
+
+/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+                                         uint32_t count);
+
 #endif
 
 #include <inttypes.h>
@@ -3382,10 +3868,29 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
     return SLABBY_OK;
 }
 
+/* Slots that are in use stay until their release, so the pool goes on looking for them. The sampling point of each CPU
+ * is set anew: it may lie far off where latencies are not tracked. */
+SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
+                                            slabby_error *error) {
+    slabby_status status = rate == 0 ? SLABBY_OK : slb_guards_prepare(pool, error);
+    if (status != SLABBY_OK)
+        return status;
+    if (rate != 0) {
+        atomic_store(&pool->plain_ids, 0);
+        set_protection(pool, SLB_PROTECT_SAMPLE, true);
+    }
+    atomic_store(&pool->guard_rate, rate);
+    slb_latency_track(pool, atomic_load(&pool->latency_tracking));
+    return SLABBY_OK;
+}
+
 SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
+    uint32_t rate = (uint32_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SAMPLE_RATE);
     slabby_status status = SLABBY_OK;
     if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
         status = slb_switch_debug(pool, true, error);
+    if (status == SLABBY_OK && rate != 0)
+        status = slb_switch_guards(pool, rate, error);
     return status;
 }
 
@@ -3760,6 +4265,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
         slb_listeners_renew(pool);
+        slb_guards_renew(pool);
         uint64_t out = regain_free_slabs(pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
@@ -3783,7 +4289,8 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
 #define SLB_ALLOCATE_H
 
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
-SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast);
+SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                   enum slb_tier *out_tier);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
@@ -4181,52 +4688,12 @@ SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
 
 #endif
 
-/* -------------------- observe/latency.h */
-/*
- * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
- * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
- * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
- * itself. So percentiles describe all allocations, not just the slow ones.
- */
-#ifndef SLB_OBSERVE_LATENCY_H
-#define SLB_OBSERVE_LATENCY_H
-
-/* What one allocation's timing needs to know; started = 0: not timed. */
-struct slb_timing {
-    uint64_t started;
-    uint64_t weight;
-};
-
-/* Begins timing when it is the turn of this CPU's next allocation. */
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
-
-/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
-SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
-
-/* Ends it; `parts` allocations shared the time. */
-SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
-                                uint64_t parts);
-
-/* Changes what is timed; each CPU's next allocation is the first to be. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
-
-/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
-SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
-SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
-
-SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
-
-/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
-                                         uint32_t count);
-
-#endif
-
 #include <string.h>
 
 struct totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
+    uint64_t guarded[SLB_TIER_COUNT];
     uint64_t fast_taken, fast_given;
     uint64_t cached;
 };
@@ -4260,6 +4727,8 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         undone += read_counter(&stripe->undone);
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            out->guarded[tier] += read_counter(&stripe->guarded[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
         uint64_t header = read_header(pool, &pool->caches[i].cache);
@@ -4274,6 +4743,10 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
     out->releases += from_caches + out->cached - in;
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
         out->allocations += out->hits[tier];
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
+        out->hits[tier] -= out->guarded[tier];
+        out->hits[SLB_TIER_GUARD] += out->guarded[tier];
+    }
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
@@ -4407,7 +4880,8 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->slab_bytes = pool->capacity * pool->slab_size;
     out->stride = pool->stride;
     out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes = pool->slab_mapping_size - pool->slab_range + pool->guard_bytes;
+    out->guard_bytes =
+        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
@@ -4913,8 +5387,10 @@ static struct slb_latency *latency_here(struct slabby_allocator *pool) {
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
-        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
+        (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
 
@@ -4926,18 +5402,23 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    uint64_t served = slb_header_served(header);
     if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
         slb_cache_fold(pool);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
+        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
         return timing;
-    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
+    /* an empty or locked cache will not serve it: the next one it serves has its turn */
+    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed) ||
+        slb_header_ids(header) == 0)
         return timing;
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    timing.started = slb_os_ticks();
+    uint64_t now = slb_os_ticks();
+    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
     timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
     atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, timing.started)),
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, now)),
                           memory_order_relaxed);
     return timing;
 }
@@ -5286,8 +5767,9 @@ SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uin
 SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out) {
     struct slb_stacks *stacks = stacks_of(pool, id);
-    return stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
-           out->generation == generation;
+    return (stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
+            out->generation == generation) ||
+           slb_guard_trace(pool, id, generation, released, out);
 }
 
 SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
@@ -5420,12 +5902,12 @@ static void walk_delay(struct check *check) {
         see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
 }
 
-/* A live slab's patterns. The word is read again: a release that came in between has taken the slab away. */
+/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages away. The word is read again: a release that came in between has taken the slab away. */
 static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
-        slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
+        slb_guard_holds(pool, id) || slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
         slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
             slb_word_generation(word))
         return;
@@ -5687,17 +6169,17 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
-    enum slb_tier tier = SLB_TIER_SHARD;
+SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                            enum slb_tier *out_tier) {
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, &search, out_id, &tier);
+        status = find_inside(pool, stripe, &search, out_id, out_tier);
         if (status == SLABBY_OK) {
-            slb_count(&stripe->hits[tier], 1);
+            slb_count(&stripe->hits[*out_tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
         slb_leave(stripe);
@@ -6552,12 +7034,29 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
     return SLABBY_OK;
 }
 
+/* An operator may sample guards in a program that knows nothing of it. */
+static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
+    const char *text = secure_getenv("SLABBY_GUARD_SAMPLE_RATE");
+    const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
+    int64_t rate;
+    if (text == NULL || was_set(options, id))
+        return SLABBY_OK;
+    if (parse_quantity(text, plain_units, &rate))
+        return set_number(options, id, rate, error);
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
+                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
+                         "or remove it",
+                         text);
+}
+
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
                                               slabby_error *error) {
     for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
         if (!was_set(options, id))
             options->value[id - 1] = resolved_default(slb_option_info(id), capacity);
-    slabby_status status = check_conflicts(options, error);
+    slabby_status status = read_environment(options, error);
+    if (status == SLABBY_OK)
+        status = check_conflicts(options, error);
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)
@@ -6673,6 +7172,8 @@ static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
     slb_stacks_forget(pool);
+    slb_guards_forget(pool);
+    atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
@@ -6732,6 +7233,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
     pool->capacity = layout->capacity;
+    atomic_store(&pool->plain_ids, layout->capacity);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
     pool->scarce_enough = enough_to_open(layout);
@@ -6812,6 +7314,7 @@ static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
+    slb_guards_end(pool);
     (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
 }
 
@@ -7473,7 +7976,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "one allocation in N goes to a guard slot; 0 means none",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_GUARD_SLOTS - 1] = {
         .name = "guard_slots",
@@ -7481,7 +7984,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "guard slots for sampled allocations",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_CORRUPTION_POLICY - 1] = {
         .name = "corruption_policy",
@@ -7967,6 +8470,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
         return slb_switch_debug(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
@@ -7992,6 +8497,8 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return atomic_load(&pool->guard_rate);
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:
@@ -8125,12 +8632,16 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct slb_timing timing = slb_timing_if_due(pool);
+    uint64_t stands_for = timing.weight;
+    enum slb_tier tier = SLB_TIER_CACHE;
     if (!slb_cache_take(pool, out_id, fast)) {
         slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast);
+        slabby_status status = slb_find(pool, out_id, fast, &tier);
         if (status != SLABBY_OK)
             return status;
+        stands_for = stands_for == 0 ? 1 : stands_for;
     }
+    slb_guard_sample(pool, *out_id, tier, stands_for);
     slb_protect_issue(pool, *out_id);
     *out_word = slb_issue(pool, *out_id, state);
     slb_timing_end(pool, &timing, 1);

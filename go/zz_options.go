@@ -127,14 +127,13 @@ func WithGuardSlack() AllocatorOption {
 }
 
 // WithGuardSampleRate sets `guard_sample_rate`: one allocation in N goes to a guard slot; 0
-// means none. 0 to 1000000000; default 0. Hot: SetOption changes it in a running pool. Not
-// available yet: anything but the default makes New answer ErrNotSupported.
+// means none. 0 to 1000000000; default 0. Hot: SetOption changes it in a running pool.
 func WithGuardSampleRate(count int) AllocatorOption {
 	return numberOption(OptionGuardSampleRate, int64(count))
 }
 
 // WithGuardSlots sets `guard_slots`: guard slots for sampled allocations. 1 to 4096; default
-// 16. Not available yet: anything but the default makes New answer ErrNotSupported.
+// 16.
 func WithGuardSlots(count int) AllocatorOption {
 	return numberOption(OptionGuardSlots, int64(count))
 }

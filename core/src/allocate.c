@@ -195,17 +195,17 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
-    enum slb_tier tier = SLB_TIER_SHARD;
+SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                            enum slb_tier *out_tier) {
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, &search, out_id, &tier);
+        status = find_inside(pool, stripe, &search, out_id, out_tier);
         if (status == SLABBY_OK) {
-            slb_count(&stripe->hits[tier], 1);
+            slb_count(&stripe->hits[*out_tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
         slb_leave(stripe);

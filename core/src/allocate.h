@@ -8,7 +8,8 @@
 #include "tiers/cpu_cache.h"
 
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
-SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast);
+SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                   enum slb_tier *out_tier);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);

@@ -324,12 +324,29 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
     return SLABBY_OK;
 }
 
+/* An operator may sample guards in a program that knows nothing of it. */
+static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
+    const char *text = secure_getenv("SLABBY_GUARD_SAMPLE_RATE");
+    const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
+    int64_t rate;
+    if (text == NULL || was_set(options, id))
+        return SLABBY_OK;
+    if (parse_quantity(text, plain_units, &rate))
+        return set_number(options, id, rate, error);
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
+                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
+                         "or remove it",
+                         text);
+}
+
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
                                               slabby_error *error) {
     for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
         if (!was_set(options, id))
             options->value[id - 1] = resolved_default(slb_option_info(id), capacity);
-    slabby_status status = check_conflicts(options, error);
+    slabby_status status = read_environment(options, error);
+    if (status == SLABBY_OK)
+        status = check_conflicts(options, error);
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)

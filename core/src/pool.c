@@ -9,6 +9,7 @@
 #include "observe/latency.h"
 #include "observe/stacks.h"
 #include "os/os.h"
+#include "protect/guard_slots.h"
 #include "protect/secure.h"
 #include "protect/switches.h"
 #include "ref.h"
@@ -124,6 +125,8 @@ static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
     slb_stacks_forget(pool);
+    slb_guards_forget(pool);
+    atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
@@ -183,6 +186,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
     pool->capacity = layout->capacity;
+    atomic_store(&pool->plain_ids, layout->capacity);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
     pool->scarce_enough = enough_to_open(layout);
@@ -263,6 +267,7 @@ static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
+    slb_guards_end(pool);
     (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
 }
 

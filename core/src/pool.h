@@ -60,7 +60,9 @@ enum slb_protection {
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
     SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
-    SLB_PROTECT_STACKS = 1u << 4     /* the stack of every allocation and release is recorded */
+    SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
+    SLB_PROTECT_SAMPLE =
+        1u << 5 /* some slabs lie on guard slots; set for good by the first guard_sample_rate */
 };
 
 /* Protections that act when a slab is handed out. */
@@ -86,6 +88,8 @@ struct slabby_allocator {
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
     uint32_t capacity;
+    _Atomic uint32_t
+        plain_ids; /* ids below lie at their own place: capacity, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
     uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
@@ -144,6 +148,8 @@ struct slabby_allocator {
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
     _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
+    _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
+    _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
     struct slb_options options;          /* effective values */
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
@@ -186,11 +192,15 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_place_of(pool);
 }
 
-/* The first byte of a slab that is in the caller's hands. */
+/* A heap slab, or one of a pool that samples guards (protect/guard_slots.c). */
+SLB_PRIVATE void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id);
+
+/* The first byte of a slab that is in the caller's hands. relaxed: who was handed a slab of a guard slot was handed
+ * what came before, the end of plain_ids included. */
 SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_likely(id < pool->capacity))
+    if (slb_likely(id < atomic_load_explicit(&pool->plain_ids, memory_order_relaxed)))
         return pool->slabs + (uint64_t)id * pool->stride;
-    return slb_heap_data(&pool->heap, id - pool->capacity);
+    return slb_data_elsewhere(pool, id);
 }
 
 /* pool.c: a pool's life. */

@@ -13,6 +13,7 @@
 #include "os/os.h"
 #include "pool.h"
 #include "protect/fault.h"
+#include "protect/guard_slots.h"
 #include "protect/protect.h"
 #include "protect/quarantine.h"
 #include "release.h"
@@ -143,12 +144,16 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct slb_timing timing = slb_timing_if_due(pool);
+    uint64_t stands_for = timing.weight;
+    enum slb_tier tier = SLB_TIER_CACHE;
     if (!slb_cache_take(pool, out_id, fast)) {
         slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast);
+        slabby_status status = slb_find(pool, out_id, fast, &tier);
         if (status != SLABBY_OK)
             return status;
+        stands_for = stands_for == 0 ? 1 : stands_for;
     }
+    slb_guard_sample(pool, *out_id, tier, stands_for);
     slb_protect_issue(pool, *out_id);
     *out_word = slb_issue(pool, *out_id, state);
     slb_timing_end(pool, &timing, 1);

@@ -237,7 +237,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "one allocation in N goes to a guard slot; 0 means none",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_GUARD_SLOTS - 1] = {
         .name = "guard_slots",
@@ -245,7 +245,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "guard slots for sampled allocations",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_CORRUPTION_POLICY - 1] = {
         .name = "corruption_policy",

@@ -166,6 +166,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
         return slb_switch_debug(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
@@ -191,6 +193,8 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return atomic_load(&pool->guard_rate);
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:

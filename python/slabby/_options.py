@@ -45,10 +45,9 @@ class Options(TypedDict, total=False):
     # off).
     guard_slack: bool | str
     # One allocation in N goes to a guard slot; 0 means none (default 0; 0 to 1000000000; may change
-    # while the pool runs; other values answer NotSupportedError in this version).
+    # while the pool runs).
     guard_sample_rate: int | str
-    # Guard slots for sampled allocations (default 16; 1 to 4096; other values answer
-    # NotSupportedError in this version).
+    # Guard slots for sampled allocations (default 16; 1 to 4096).
     guard_slots: int | str
     # What becomes of a slab whose guard bytes were overwritten (default 'quarantine'; may change
     # while the pool runs).

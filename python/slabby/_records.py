@@ -83,7 +83,7 @@ class Stats:
     shard_hits: int
     # Allocations served after a drain, or handed to a waiter.
     gate_hits: int
-    # Allocations placed on a guard slot (zero until the feature works).
+    # Allocations placed on a guard slot.
     guard_hits: int
     # Slabs found with overwritten guard bytes.
     corruptions: int

@@ -5,6 +5,7 @@
 #include "support.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ struct death run_in_child(void (*body)(void *context), void *context)
     int ended = 0;
     pid_t child;
 
+    (void)fflush(NULL); /* what is buffered must not be written twice */
     assert_int_equal(pipe(ends), 0);
     child = fork();
     assert_true(child >= 0);

@@ -101,10 +101,22 @@ struct deed {
     uint64_t slab_size;
     int64_t offset;
     int reads;
-    void (*before)(void);
 };
 
 static slabby_allocator *deed_pool;
+
+/* Slab 0, whichever CPU's share comes first. */
+static void *first_slab(void)
+{
+    slabby_ref ref = 0;
+    uint32_t id = 1;
+    void *memory = NULL;
+
+    while (id != 0)
+        if (slabby_allocate(&ref, &memory, deed_pool) || slabby_id(&id, deed_pool, ref))
+            _exit(93);
+    return memory;
+}
 
 /* Exported, for its name in stacks. */
 __attribute__((visibility("default"))) void do_the_deed(void *context);
@@ -114,14 +126,11 @@ void do_the_deed(void *context)
     const struct deed *deed = context;
     volatile char *data;
     void *memory = NULL;
-    slabby_ref ref = 0;
 
-    if (deed->before)
-        deed->before();
     deed_pool = named_pool(deed->slab_size, deed->settings);
-    if (slabby_install_fault_handler(NULL) || slabby_install_fault_handler(NULL) ||
-        slabby_allocate(&ref, &memory, deed_pool))
+    if (slabby_install_fault_handler(NULL) || slabby_install_fault_handler(NULL))
         _exit(99);
+    memory = first_slab();
     data = memory;
     if (deed->reads)
         (void)data[deed->offset];
@@ -133,10 +142,10 @@ void do_the_deed(void *context)
 static void faults_are_reported(void **state)
 {
     const struct setting *guarded = WITH({SLABBY_OPTION_GUARD_PAGES, 1}, {SLABBY_OPTION_DEBUG, 1});
-    struct death past = run_in_child(do_the_deed, &(struct deed){guarded, 100, 100, 0, NULL});
-    struct death read = run_in_child(do_the_deed, &(struct deed){guarded, 4096, 4099, 1, NULL});
-    struct death front = run_in_child(do_the_deed, &(struct deed){NULL, 4096, -1, 0, NULL});
-    struct death sound = run_in_child(do_the_deed, &(struct deed){guarded, 100, 99, 0, NULL});
+    struct death past = run_in_child(do_the_deed, &(struct deed){guarded, 100, 100, 0});
+    struct death read = run_in_child(do_the_deed, &(struct deed){guarded, 4096, 4099, 1});
+    struct death front = run_in_child(do_the_deed, &(struct deed){NULL, 4096, -1, 0});
+    struct death sound = run_in_child(do_the_deed, &(struct deed){guarded, 100, 99, 0});
 
     (void)state;
     assert_int_equal(past.signal, SIGSEGV);
@@ -176,19 +185,13 @@ static void fault_and_survive(void (*install)(void))
 {
     slabby_stats stats = {.struct_size = sizeof stats};
     void *memory = NULL;
-    slabby_ref ref = 0;
     volatile char *data;
 
     install();
     deed_pool = named_pool(64, NULL);
     if (slabby_install_fault_handler(NULL))
         _exit(98);
-    while (!slabby_allocate(&ref, &memory, deed_pool)) {
-        uint32_t id = 0;
-
-        if (!slabby_id(&id, deed_pool, ref) && id == 0)
-            break;
-    }
+    memory = first_slab();
     data = memory;
     if (sigsetjmp(way_out, 1) == 0) {
         data[-1] = 1;

@@ -4,6 +4,7 @@
 #include "observe/health.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
+#include "protect/guard_slots.h"
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/heap.h"
@@ -14,6 +15,7 @@
 struct totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
+    uint64_t guarded[SLB_TIER_COUNT];
     uint64_t fast_taken, fast_given;
     uint64_t cached;
 };
@@ -47,6 +49,8 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         undone += read_counter(&stripe->undone);
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            out->guarded[tier] += read_counter(&stripe->guarded[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
         uint64_t header = read_header(pool, &pool->caches[i].cache);
@@ -61,6 +65,10 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
     out->releases += from_caches + out->cached - in;
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
         out->allocations += out->hits[tier];
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
+        out->hits[tier] -= out->guarded[tier];
+        out->hits[SLB_TIER_GUARD] += out->guarded[tier];
+    }
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
@@ -194,7 +202,8 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->slab_bytes = pool->capacity * pool->slab_size;
     out->stride = pool->stride;
     out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes = pool->slab_mapping_size - pool->slab_range + pool->guard_bytes;
+    out->guard_bytes =
+        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;

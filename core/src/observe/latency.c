@@ -54,8 +54,10 @@ static struct slb_latency *latency_here(struct slabby_allocator *pool) {
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
-        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL;
+        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
+        (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
 
@@ -67,18 +69,23 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    uint64_t served = slb_header_served(header);
     if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
         slb_cache_fold(pool);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
+        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
         return timing;
-    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed))
+    /* an empty or locked cache will not serve it: the next one it serves has its turn */
+    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed) ||
+        slb_header_ids(header) == 0)
         return timing;
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    timing.started = slb_os_ticks();
+    uint64_t now = slb_os_ticks();
+    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
     timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
     atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, timing.started)),
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, now)),
                           memory_order_relaxed);
     return timing;
 }

@@ -4,6 +4,7 @@
 #include "observe/look.h"
 #include "os/os.h"
 #include "os/stack.h"
+#include "protect/guard_slots.h"
 #include "ref.h"
 
 #include <string.h>
@@ -57,8 +58,9 @@ SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uin
 SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out) {
     struct slb_stacks *stacks = stacks_of(pool, id);
-    return stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
-           out->generation == generation;
+    return (stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
+            out->generation == generation) ||
+           slb_guard_trace(pool, id, generation, released, out);
 }
 
 SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,

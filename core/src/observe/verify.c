@@ -7,6 +7,7 @@
 #include "observe/counters.h"
 #include "os/os.h"
 #include "protect/bit_guard.h"
+#include "protect/guard_slots.h"
 #include "ref.h"
 #include "tiers/stack.h"
 
@@ -109,12 +110,12 @@ static void walk_delay(struct check *check) {
         see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
 }
 
-/* A live slab's patterns. The word is read again: a release that came in between has taken the slab away. */
+/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages away. The word is read again: a release that came in between has taken the slab away. */
 static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
-        slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
+        slb_guard_holds(pool, id) || slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
         slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
             slb_word_generation(word))
         return;

@@ -13,7 +13,7 @@ static uint64_t guard_mix(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-static uint64_t guard_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     return guard_mix(pool->guard_key ^ guard_mix((generation << 20) + id + 1));
 }
 
@@ -22,16 +22,15 @@ static uint64_t guard_word(uint64_t seed, uint32_t k) {
     return seed + k * 0x9E3779B97F4A7C15u;
 }
 
-static void write_pattern(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     for (uint32_t done = 0; done < size; done += 8) {
         uint64_t word = guard_word(seed, first + done / 8);
         memcpy(at + done, &word, size - done < 8 ? size - done : 8);
     }
 }
 
-/* Offset of the first byte that differs, or size. */
-static uint32_t compare_pattern(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first,
-                                uint8_t *out_expected) {
+SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                         uint32_t first, uint8_t *out_expected) {
     for (uint32_t done = 0; done < size; done += 8) {
         uint64_t word = guard_word(seed, first + done / 8);
         uint32_t length = size - done < 8 ? size - done : 8;
@@ -47,24 +46,30 @@ static uint32_t compare_pattern(const unsigned char *at, uint32_t size, uint64_t
     return size;
 }
 
+/* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
+static void *own_place(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->capacity ? pool->slabs + (uint64_t)id * pool->stride
+                               : slb_heap_data(&pool->heap, id - pool->capacity);
+}
+
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    unsigned char *data = slb_slab_data(pool, id);
-    uint64_t seed = guard_seed(pool, id, generation);
-    write_pattern(data - pool->guard_front, pool->guard_front, seed, 0);
-    write_pattern(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    unsigned char *data = own_place(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
+    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       struct slb_damage *out_damage) {
-    const unsigned char *data = slb_slab_data(pool, id);
-    uint64_t seed = guard_seed(pool, id, generation);
+    const unsigned char *data = own_place(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
-    uint32_t bad = compare_pattern(front, pool->guard_front, seed, 0, &out_damage->expected);
+    uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
     if (bad < pool->guard_front) {
         out_damage->offset = (int64_t)bad - pool->guard_front;
         out_damage->found = front[bad];
     } else {
-        bad = compare_pattern(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
+        bad = slb_pattern_compare(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
         if (bad == pool->guard_back)
             return true;
         out_damage->offset = (int64_t)pool->slab_size + bad;

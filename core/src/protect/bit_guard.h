@@ -24,6 +24,13 @@ struct slb_damage {
 #define SLB_GUARD_MINIMUM 8u
 #define SLB_GUARD_MAXIMUM 64u
 
+/* The pattern by itself, for whoever has bytes to watch: `first` numbers its eight-byte words. slb_pattern_compare
+ * answers the offset of the first byte that differs, or size. */
+SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
+SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                         uint32_t first, uint8_t *out_expected);
+
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 /* False where a byte differs; out_damage is filled then, its ref included. */

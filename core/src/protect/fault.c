@@ -2,6 +2,7 @@
 #include "protect/fault.h"
 
 #include "observe/plain_text.h"
+#include "protect/guard_slots.h"
 #include "ref.h"
 
 #include <string.h>
@@ -41,7 +42,8 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
     for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
         struct slabby_allocator *pool = &slb_places[i].pool;
-        if (slb_pool_exists(pool) && locate_in_slabs(pool, address, out))
+        if (slb_pool_exists(pool) &&
+            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
             return true;
     }
     return false;

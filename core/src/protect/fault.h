@@ -15,6 +15,7 @@ struct slb_fault_place {
     uint32_t id;
     bool used;           /* false: the slab was never handed out, and the next two mean nothing */
     bool released;       /* the allocation is over */
+    bool guarded;        /* on a guard slot */
     uint64_t generation; /* the allocation concerned: the present one, or the last */
     int64_t offset;      /* from the slab's first byte */
 };

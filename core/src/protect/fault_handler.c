@@ -40,7 +40,7 @@ static void write_out(const char *at, uint64_t length) {
 }
 
 static bool on_a_guard(const struct slb_fault_place *place) {
-    return place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
+    return place->guarded || place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
 }
 
 static void report_fault(const struct slb_fault_place *place, const void *context) {

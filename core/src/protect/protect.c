@@ -3,6 +3,7 @@
 
 #include "observe/stacks.h"
 #include "protect/bit_guard.h"
+#include "protect/guard_slots.h"
 #include "protect/quarantine.h"
 #include "protect/secure.h"
 
@@ -11,8 +12,16 @@ SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_allocated(pool, id, slb_word_generation(word));
-    if (protect & SLB_PROTECT_BIT_GUARD)
+    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
         slb_bit_guard_write(pool, id, slb_word_generation(word));
+}
+
+static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                           struct slb_damage *out_damage) {
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    if ((protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id))
+        return slb_guard_intact(pool, id, generation, out_damage);
+    return (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, out_damage);
 }
 
 /* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
@@ -22,10 +31,15 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     struct slb_damage damage;
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_released(pool, id, generation);
-    bool intact =
-        (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, &damage);
+    bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
+    bool intact = protect_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+    if (guarded) {
+        slb_guard_close(pool, id, generation);
+        if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
+            slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+    }
     *out_kept = !intact && slb_corruption_found(pool, id, &damage);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
 }

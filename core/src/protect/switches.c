@@ -2,6 +2,8 @@
 #include "protect/switches.h"
 
 #include "observe/stacks.h"
+#include "observe/latency.h"
+#include "protect/guard_slots.h"
 #include "status.h"
 #include "tiers/gate.h"
 
@@ -27,9 +29,28 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
     return SLABBY_OK;
 }
 
+/* Slots that are in use stay until their release, so the pool goes on looking for them. The sampling point of each CPU
+ * is set anew: it may lie far off where latencies are not tracked. */
+SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
+                                            slabby_error *error) {
+    slabby_status status = rate == 0 ? SLABBY_OK : slb_guards_prepare(pool, error);
+    if (status != SLABBY_OK)
+        return status;
+    if (rate != 0) {
+        atomic_store(&pool->plain_ids, 0);
+        set_protection(pool, SLB_PROTECT_SAMPLE, true);
+    }
+    atomic_store(&pool->guard_rate, rate);
+    slb_latency_track(pool, atomic_load(&pool->latency_tracking));
+    return SLABBY_OK;
+}
+
 SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
+    uint32_t rate = (uint32_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SAMPLE_RATE);
     slabby_status status = SLABBY_OK;
     if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
         status = slb_switch_debug(pool, true, error);
+    if (status == SLABBY_OK && rate != 0)
+        status = slb_switch_guards(pool, rate, error);
     return status;
 }

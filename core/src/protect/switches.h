@@ -11,4 +11,8 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 /* Recording stacks. OK, NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
 
+/* Sampled guards: one allocation in `rate`, 0 for none. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
+                                            slabby_error *error);
+
 #endif

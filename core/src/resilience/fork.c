@@ -4,6 +4,7 @@
 #include "maintenance.h"
 #include "observe/counters.h"
 #include "os/os.h"
+#include "protect/guard_slots.h"
 #include "protect/secure.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
@@ -128,6 +129,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
         slb_listeners_renew(pool);
+        slb_guards_renew(pool);
         uint64_t out = regain_free_slabs(pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);

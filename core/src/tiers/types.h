@@ -65,9 +65,10 @@ struct slb_stripe {
     _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
     _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
     _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
-    _Atomic uint64_t hits[SLB_TIER_COUNT];   /* by tier, the CPU cache's excepted */
-    _Atomic uint64_t releases;               /* that did not go through a CPU cache */
-    _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
+    _Atomic uint64_t hits[SLB_TIER_COUNT];    /* by tier, the CPU cache's excepted */
+    _Atomic uint64_t guarded[SLB_TIER_COUNT]; /* of the hits and the CPU cache's, those put on a guard slot */
+    _Atomic uint64_t releases;                /* that did not go through a CPU cache */
+    _Atomic uint64_t fast_taken, fast_given;  /* that did not go through a CPU cache */
 };
 
 /* A tagged stack: {tag:32, index + 1:32}; every swap raises the tag, so an old head never matches again. */

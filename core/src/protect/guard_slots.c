@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "protect/guard_slots.h"
+
+#include "os/os.h"
+#include "os/stack.h"
+#include "protect/secure.h"
+#include "protect/shuffle.h"
+#include "ref.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* How many slots an allocation looks at before it stays ordinary. */
+#define GUARD_TRIES 16u
+
+/* More than one latency sample stands for: batches pass the sampling point without notice. */
+#define GUARD_WEIGHT_MAX 128u
+
+enum guard_state { GUARD_FREE, GUARD_CHANGING, GUARD_LIVE };
+
+struct slb_guard_slot {
+    _Atomic uint32_t state; /* enum guard_state */
+    _Atomic uint32_t owner; /* id + 1 of the present or last slab */
+    _Atomic uint64_t generation;
+    _Atomic(char *) data; /* the user's first byte */
+    struct slb_stack_record allocated, released;
+};
+
+struct slb_guards {
+    char *mapping;
+    uint64_t mapping_size, book_size;
+    char *bodies;
+    uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
+    uint32_t count;
+    _Atomic uint32_t turn;
+    _Atomic int64_t countdown; /* allocations until the next guarded one */
+    _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
+    struct slb_guard_slot slots[];
+};
+
+static struct slb_guards *guards_of(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->guards, memory_order_acquire);
+}
+
+static uint64_t guard_round_up(uint64_t value, uint64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+/* -------------------------------------------------------------------------------------------- making them */
+
+static int64_t guard_interval(struct slabby_allocator *pool) {
+    uint32_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
+    return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
+}
+
+static bool dress_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+    uint64_t size = guards->count * guards->stride;
+    if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
+        return false;
+    return lock == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(guards->bodies, size) ||
+           lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
+}
+
+static struct slb_guards *make_guards(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size(),
+             count = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
+    uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t unit = alignment > page ? alignment : page;
+    uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
+    uint64_t book = guard_round_up(table + pool->capacity * sizeof(uint32_t), page);
+    struct slb_guards *guards = slb_os_map(book);
+    if (guards == NULL)
+        return NULL;
+    guards->book_size = book;
+    guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
+    guards->count = (uint32_t)count;
+    guards->body = guard_round_up(pool->slab_size, page);
+    guards->stride = guard_round_up(guards->body + page, unit);
+    guards->mapping_size = count * guards->stride + page + unit;
+    guards->mapping = slb_os_reserve(guards->mapping_size);
+    if (guards->mapping != NULL)
+        guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
+    if (guards->mapping != NULL && dress_slots(pool, guards))
+        return guards;
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards, book);
+    return NULL;
+}
+
+SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error) {
+    struct slb_guards *none = NULL;
+    slb_os_stack_prime();
+    if (guards_of(pool) != NULL)
+        return SLABBY_OK;
+    struct slb_guards *mine = make_guards(pool);
+    int64_t slots = slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
+    if (mine == NULL)
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_SLOTS, slots, 1, 4096,
+                             "the system refused %" PRId64 " guard slots of %" PRIu64
+                             " bytes; lower guard_slots, or lock_memory where it is required",
+                             slots, pool->slab_size);
+    mine->countdown = guard_interval(pool);
+    /* release: who finds the slots finds them complete */
+    if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
+                                                 memory_order_acquire)) {
+        slb_os_unmap(mine->mapping, mine->mapping_size);
+        slb_os_unmap(mine, mine->book_size);
+    }
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL)
+        return;
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    guards->mapping = NULL;
+}
+
+SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL)
+        return;
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards, guards->book_size);
+    atomic_store(&pool->guards, NULL);
+}
+
+SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    return guards == NULL ? 0 : guards->mapping_size;
+}
+
+/* ------------------------------------------------------------------------------------------------- lookup */
+
+static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL || id >= pool->capacity)
+        return NULL;
+    /* acquire: whoever finds the slot finds its address */
+    uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
+    return slot == 0 ? NULL : &guards->slots[slot - 1];
+}
+
+SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id) {
+    return slot_holding(pool, id) != NULL;
+}
+
+SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id) {
+    if (id >= pool->capacity)
+        return slb_heap_data(&pool->heap, id - pool->capacity);
+    struct slb_guard_slot *slot = slot_holding(pool, id);
+    return slot == NULL ? pool->slabs + (uint64_t)id * pool->stride
+                        : atomic_load_explicit(&slot->data, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------- open and close */
+
+static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
+}
+
+/* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
+static bool turn_has_come(struct slabby_allocator *pool, struct slb_guards *guards, uint64_t weight) {
+    int64_t left = atomic_load_explicit(&guards->countdown, memory_order_relaxed), next;
+    int64_t by = (int64_t)(weight < GUARD_WEIGHT_MAX ? weight : GUARD_WEIGHT_MAX);
+    do {
+        next = left - by <= 0 ? left - by + guard_interval(pool) : left - by;
+    } while (!atomic_compare_exchange_weak_explicit(&guards->countdown, &left, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return left - by <= 0;
+}
+
+/* acquire: pairs with the release of slb_guard_close, behind which the slot is inaccessible again */
+static struct slb_guard_slot *claim_slot(struct slb_guards *guards, uint32_t *out_turn) {
+    for (uint32_t tries = 0; tries < GUARD_TRIES && tries < guards->count; tries++) {
+        *out_turn = atomic_fetch_add_explicit(&guards->turn, 1, memory_order_relaxed);
+        struct slb_guard_slot *slot = &guards->slots[*out_turn % guards->count];
+        uint32_t free_state = GUARD_FREE;
+        if (atomic_compare_exchange_strong_explicit(&slot->state, &free_state, GUARD_CHANGING,
+                                                    memory_order_acquire, memory_order_relaxed))
+            return slot;
+    }
+    return NULL;
+}
+
+static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t size, char *data,
+                          uint64_t seed) {
+    char *end = data + pool->slab_size;
+    slb_pattern_write((unsigned char *)body, (uint32_t)(data - body), seed, 0);
+    slb_pattern_write((unsigned char *)end, (uint32_t)(body + size - end), seed, SLB_GUARD_MAXIMUM);
+}
+
+/* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
+static char *place_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
+                           uint32_t turn) {
+    uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    if (turn / guards->count % 2 != 0)
+        return body;
+    return body + (guards->body - pool->slab_size) / alignment * alignment;
+}
+
+static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, struct slb_guard_slot *slot,
+                      uint32_t turn, uint32_t id) {
+    uint64_t generation = slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+    char *body = body_of(guards, slot);
+    if (!slb_os_commit(body, guards->body)) {
+        atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
+        return false;
+    }
+    char *data = place_in_body(pool, guards, body, turn);
+    pattern_slack(pool, body, guards->body, data, slb_pattern_seed(pool, id, generation));
+    slb_stack_record(&slot->allocated, generation);
+    atomic_store_explicit(&slot->owner, id + 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
+    atomic_store_explicit(&slot->data, data, memory_order_relaxed);
+    atomic_store_explicit(&slot->state, GUARD_LIVE, memory_order_release);
+    atomic_store_explicit(&guards->slot_of[id], (uint32_t)(slot - guards->slots) + 1, memory_order_release);
+    return true;
+}
+
+SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id,
+                                                  enum slb_tier tier, uint64_t weight) {
+    struct slb_guards *guards = guards_of(pool);
+    uint32_t turn;
+    int error_before = errno;
+    if (guards == NULL || !turn_has_come(pool, guards, weight) || id >= pool->capacity)
+        return;
+    struct slb_guard_slot *slot = claim_slot(guards, &turn);
+    if (slot != NULL && open_slot(pool, guards, slot, turn, id))
+        slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
+    errno = error_before;
+}
+
+SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                  struct slb_damage *out_damage) {
+    struct slb_guards *guards = guards_of(pool);
+    struct slb_guard_slot *slot = slot_holding(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
+    if (slot == NULL)
+        return true;
+    const unsigned char *body = (const unsigned char *)body_of(guards, slot);
+    const unsigned char *data =
+        (const unsigned char *)atomic_load_explicit(&slot->data, memory_order_relaxed);
+    const unsigned char *end = data + pool->slab_size;
+    uint32_t front = (uint32_t)(data - body), back = (uint32_t)(body + guards->body - end);
+    uint32_t bad = slb_pattern_compare(body, front, seed, 0, &out_damage->expected);
+    const unsigned char *at = body + bad;
+    if (bad == front) {
+        bad = slb_pattern_compare(end, back, seed, SLB_GUARD_MAXIMUM, &out_damage->expected);
+        if (bad == back)
+            return true;
+        at = end + bad;
+    }
+    out_damage->offset = at - data;
+    out_damage->found = *at;
+    out_damage->ref = slb_ref_make(pool, generation, id);
+    return false;
+}
+
+/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros. */
+SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    struct slb_guards *guards = guards_of(pool);
+    struct slb_guard_slot *slot = slot_holding(pool, id);
+    enum slb_guard_way way = SLB_GUARD_PROTECT;
+    int error_before = errno;
+    if (slot == NULL)
+        return;
+    slb_stack_record(&slot->released, generation);
+    atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
+    if (!slb_os_discard(body_of(guards, slot), guards->body)) /* locked memory stays */
+        slb_secure_zero(body_of(guards, slot), guards->body);
+    bool closed = slb_os_guard(body_of(guards, slot), guards->body, &way);
+    atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
+    /* a slot that the system will not close is not used again */
+    if (closed)
+        atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
+    errno = error_before;
+}
+
+/* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
+SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool) {
+    struct slb_guards *guards = guards_of(pool);
+    for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
+        struct slb_guard_slot *slot = &guards->slots[i];
+        enum slb_guard_way way = SLB_GUARD_PROTECT;
+        uint32_t owner = atomic_load(&slot->owner);
+        bool held = owner != 0 && slot_holding(pool, owner - 1) == slot;
+        if (atomic_load(&slot->state) == GUARD_FREE ||
+            (held && slb_word_is_out(atomic_load(&pool->words[owner - 1]))))
+            continue;
+        if (held)
+            atomic_store(&guards->slot_of[owner - 1], 0);
+        if (slb_os_guard(body_of(guards, slot), guards->body, &way))
+            atomic_store(&slot->state, GUARD_FREE);
+    }
+    if (guards != NULL)
+        (void)dress_slots(pool, guards);
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out) {
+    struct slb_guards *guards = guards_of(pool);
+    for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
+        struct slb_guard_slot *slot = &guards->slots[i];
+        if (atomic_load_explicit(&slot->owner, memory_order_acquire) == id + 1 &&
+            slb_stack_read(released ? &slot->released : &slot->allocated, out) &&
+            out->generation == generation)
+            return true;
+    }
+    return false;
+}
+
+static int64_t guard_distance(struct slb_guard_slot *slot, uintptr_t address, uint64_t size) {
+    int64_t offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&slot->data, memory_order_relaxed));
+    return offset < 0 ? -offset : offset - (int64_t)size + 1;
+}
+
+/* The slot at or before the address, or the next one where that is nearer or the only one that was ever used. */
+SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
+                                  struct slb_fault_place *out) {
+    struct slb_guards *guards = guards_of(pool);
+    if (guards == NULL || guards->mapping == NULL || address < (uintptr_t)guards->mapping ||
+        address - (uintptr_t)guards->mapping >= guards->mapping_size)
+        return false;
+    uint64_t at =
+        address < (uintptr_t)guards->bodies ? 0 : (address - (uintptr_t)guards->bodies) / guards->stride;
+    struct slb_guard_slot *best = NULL;
+    for (uint64_t i = at; i < at + 2 && i < guards->count; i++) {
+        struct slb_guard_slot *slot = &guards->slots[i];
+        bool used = atomic_load_explicit(&slot->owner, memory_order_acquire) != 0;
+        if (used && (best == NULL || guard_distance(slot, address, pool->slab_size) <
+                                         guard_distance(best, address, pool->slab_size)))
+            best = slot;
+    }
+    if (best == NULL)
+        return false;
+    *out = (struct slb_fault_place){.pool = pool, .used = true, .guarded = true};
+    out->id = atomic_load_explicit(&best->owner, memory_order_relaxed) - 1;
+    out->generation = atomic_load_explicit(&best->generation, memory_order_relaxed);
+    out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != GUARD_LIVE;
+    out->offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&best->data, memory_order_relaxed));
+    return true;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Sampled guards: one allocation in guard_sample_rate lies on a guard slot, whose pages are inaccessible while it is
+ * free and which begins and ends at inaccessible pages.
+ *
+ *   | guard | slot 0 | guard | slot 1 | guard | ...        free: all of it faults
+ *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
+ *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
+ *
+ * The allocation keeps its ordinary slab: id, word, generation and capacity are as ever, and just the address of the
+ * data is another. slot_of[id] names the slot, so whoever asks for an address looks there. Pools that never sampled do
+ * not: pool->plain_ids, which slb_slab_data compares with anyhow, says that every slab lies at its own place.
+ *
+ * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
+ * ordinary. Who owns the slab owns its slot.
+ */
+#ifndef SLB_PROTECT_GUARD_SLOTS_H
+#define SLB_PROTECT_GUARD_SLOTS_H
+
+#include "observe/stack_record.h"
+#include "pool.h"
+#include "protect/bit_guard.h"
+#include "protect/fault.h"
+
+/* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
+SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
+
+/* The slots' pages go with the slabs; the records go when the place gets a new pool. */
+SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
+
+/* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
+SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool);
+
+SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
+
+/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. */
+SLB_PRIVATE void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                         uint64_t weight);
+
+SLB_INLINE void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                 uint64_t weight) {
+    if (slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0) && weight != 0)
+        slb_guard_sample_slowly(pool, id, tier, weight);
+}
+
+/* Whether a slab in use lies on a slot. */
+SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
+
+/* False where the slack was written to; out_damage is filled then. */
+SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                  struct slb_damage *out_damage);
+
+/* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
+SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* Stacks are kept for slots whether or not `debug` is on. */
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
+/* Whose slot an address concerns. Async-signal-safe. */
+SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
+                                  struct slb_fault_place *out);
+
+#endif
