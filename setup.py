@@ -121,7 +121,8 @@ class Build(build_ext):
             include_dirs=["core/include", "core/src"],
             extra_postargs=["-std=c11", "-pthread", *COMMON_FLAGS],
         )
-        flags = [f"-Wl,-soname,{LIBRARY}", "-Wl,--version-script=core/slabby.map", "-pthread"]
+        flags = [f"-Wl,-soname,{LIBRARY}", "-Wl,--version-script=core/slabby.map"]
+        flags += ["-pthread", "-ldl"]
         self.compiler.link_shared_object(
             objects,
             self.get_ext_fullpath(ext.name),

@@ -12,7 +12,7 @@ function(slabby_core_sources target)
         PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/core/include>
                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
         PRIVATE ${PROJECT_SOURCE_DIR}/core/src)
-    target_link_libraries(${target} PUBLIC Threads::Threads)
+    target_link_libraries(${target} PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
     slabby_compile(${target})
 endfunction()
 
@@ -30,8 +30,8 @@ foreach(library IN ITEMS slabby slabby_static)
     target_link_options(${library} PUBLIC ${SLABBY_SANITIZE_FLAGS})
     set_target_properties(${library} PROPERTIES OUTPUT_NAME slabby LINKER_LANGUAGE C)
 endforeach()
-target_link_libraries(slabby PRIVATE Threads::Threads)
-target_link_libraries(slabby_static PUBLIC Threads::Threads)
+target_link_libraries(slabby PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+target_link_libraries(slabby_static PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
 set_target_properties(slabby PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
 set_target_properties(slabby_static PROPERTIES EXPORT_NAME static)
 

@@ -368,6 +368,32 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return floor_ticks;
 }
 
+/* -------------------- os/linux_fault.c */
+
+/* -------------------- os/fault.h */
+/* What the processor told about a fault. */
+#ifndef SLB_OS_FAULT_H
+#define SLB_OS_FAULT_H
+
+/* "write", "read", or "access" where the architecture does not tell. context: the third argument of a handler. */
+SLB_PRIVATE const char *slb_os_fault_verb(const void *context);
+
+#endif
+
+#include <ucontext.h>
+
+#define FAULT_WAS_WRITE 2 /* x86: bit 1 of the page fault's error code */
+
+SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
+#if defined(__x86_64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext.gregs[REG_ERR] & FAULT_WAS_WRITE ? "write" : "read";
+#else
+    (void)context;
+    return "access";
+#endif
+}
+
 /* -------------------- os/linux_protect.c */
 /* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping; before, each
  * guard splits a mapping in two, and the kernel limits their number. */
@@ -504,6 +530,87 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
     struct timespec nap = {.tv_sec = 0, .tv_nsec = 10000000};
     while (nanosleep(&nap, &nap) != 0)
         ;
+}
+
+/* -------------------- os/linux_stack.c */
+/* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
+
+/* -------------------- os/stack.h */
+/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one. Where libc
+ * cannot walk a stack, stacks are empty. */
+#ifndef SLB_OS_STACK_H
+#define SLB_OS_STACK_H
+
+/* The first walk of a process may allocate memory and take locks: done here, ahead of those inside calls. */
+SLB_PRIVATE void slb_os_stack_prime(void);
+
+/* Return addresses of the callers of the function that calls this one, innermost first; answers how many. */
+SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
+
+/* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from the
+ * symbol, or from the module's first byte. */
+struct slb_os_place {
+    const char *symbol, *module;
+    uint64_t offset;
+};
+SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
+
+/* The calling thread's number as debuggers and ps show it. */
+SLB_PRIVATE uint64_t slb_os_thread(void);
+
+#endif
+
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__has_include)
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define STACK_WALKER 1
+#endif
+#endif
+
+#define STACK_WALK_MAX 32
+#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
+
+SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
+#ifdef STACK_WALKER
+    void *walked[STACK_WALK_MAX];
+    int found = backtrace(walked, STACK_WALK_MAX);
+    uint32_t count = found > STACK_OWN_FRAMES ? (uint32_t)found - STACK_OWN_FRAMES : 0;
+    if (count > capacity)
+        count = capacity;
+    for (uint32_t i = 0; i < count; i++)
+        out_frames[i] = (uintptr_t)walked[STACK_OWN_FRAMES + i];
+    return count;
+#else
+    (void)out_frames, (void)capacity;
+    return 0;
+#endif
+}
+
+SLB_PRIVATE void slb_os_stack_prime(void) {
+    uintptr_t frame;
+    (void)slb_os_stack(&frame, 1);
+}
+
+/* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
+SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
+    struct slb_os_place place = {NULL, NULL, 0};
+    Dl_info info;
+    memset(&info, 0, sizeof info);
+    if (address == 0 || dladdr((void *)(address - 1), &info) == 0)
+        return place;
+    place.module = info.dli_fname;
+    place.symbol = info.dli_sname;
+    place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
+    return place;
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    return (uint64_t)syscall(SYS_gettid);
 }
 
 /* -------------------- os/linux_wait.c */
@@ -1009,11 +1116,12 @@ enum slb_protection {
     SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3    /* slabs come in random order */
+    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
+    SLB_PROTECT_STACKS = 1u << 4     /* the stack of every allocation and release is recorded */
 };
 
 /* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE)
+#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
 
 /* resilience/breaker.h */
 struct slb_breaker {
@@ -1072,7 +1180,7 @@ struct slabby_allocator {
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks, guard_violations;
     _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
     uint64_t guard_key;              /* bit_guard: secret of this pool */
     uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
@@ -1092,7 +1200,8 @@ struct slabby_allocator {
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
-    struct slb_options options; /* effective values */
+    _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
+    struct slb_options options;          /* effective values */
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;
@@ -2528,6 +2637,386 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     return false;
 }
 
+/* -------------------- protect/fault.c */
+
+/* -------------------- protect/fault.h */
+/*
+ * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in what else
+ * the system tells. Everything here is async-signal-safe.
+ */
+#ifndef SLB_PROTECT_FAULT_H
+#define SLB_PROTECT_FAULT_H
+
+/* -------------------- status.h */
+/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+#ifndef SLB_STATUS_H
+#define SLB_STATUS_H
+
+/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
+                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
+                                        ...) __attribute__((format(printf, 7, 8)));
+
+/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
+struct slb_text {
+    char *buffer;
+    uint64_t capacity;
+    uint64_t length;
+};
+
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
+
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
+
+#endif
+
+/* The slab that an address concerns: the one that holds it, or else the nearest. */
+struct slb_fault_place {
+    struct slabby_allocator *pool;
+    uint32_t id;
+    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
+    bool released;       /* the allocation is over */
+    uint64_t generation; /* the allocation concerned: the present one, or the last */
+    int64_t offset;      /* from the slab's first byte */
+};
+
+/* False where the address is in no pool. */
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out);
+
+/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
+                                 const struct slb_fault_place *place);
+
+/* slabby_classify_fault. */
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
+
+/* slabby_install_fault_handler (fault_handler.c). */
+SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error);
+
+#endif
+
+/* -------------------- observe/plain_text.h */
+/* Text without printf, for reports that are written inside a signal handler. Builds the same slb_text. */
+#ifndef SLB_OBSERVE_PLAIN_TEXT_H
+#define SLB_OBSERVE_PLAIN_TEXT_H
+
+/* The final NUL is in place after each call, as far as the text fits. */
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
+
+#endif
+
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ locating */
+
+/* Fills in what the slab's word tells. */
+static void fault_read_word(struct slb_fault_place *place) {
+    uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(word);
+    bool out = slb_word_is_out(word);
+    place->released = !out;
+    place->used = out || generation != 0;
+    place->generation = out || generation == 0 ? generation : generation - 1;
+}
+
+/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_place *out) {
+    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
+    if (address < mapping || address - mapping >= pool->slab_mapping_size)
+        return false;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->capacity - 1;
+    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
+    int64_t id = from_first < 0 ? 0 : from_first / stride;
+    if (id > last)
+        id = last;
+    int64_t offset = from_first - id * stride;
+    if (id < last && offset >= size && stride - offset < offset - size + 1) {
+        id++;
+        offset -= stride;
+    }
+    *out = (struct slb_fault_place){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    fault_read_word(out);
+    return true;
+}
+
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
+    for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
+        struct slabby_allocator *pool = &slb_places[i].pool;
+        if (slb_pool_exists(pool) && locate_in_slabs(pool, address, out))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+static void print_count(struct slb_text *text, uint64_t bytes) {
+    slb_plain_number(text, bytes);
+    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
+}
+
+static void print_slab(struct slb_text *text, const struct slb_fault_place *place) {
+    struct slabby_allocator *pool = place->pool;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, place->id);
+    slb_plain_add(text, " (");
+    print_count(text, pool->slab_size);
+    if (text->length != 0 && text->length < text->capacity)
+        text->length--; /* the blank behind the unit */
+    slb_plain_add(text, ") of pool '");
+    slb_plain_add(text, pool->options.name);
+    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
+        slb_plain_add(text, "pool");
+        slb_plain_number(text, slb_pool_tag(pool));
+    }
+    slb_plain_add(text, "'");
+}
+
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
+                                 const struct slb_fault_place *place) {
+    int64_t size = (int64_t)place->pool->slab_size;
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " ");
+    if (place->offset >= size) {
+        print_count(text, (uint64_t)(place->offset - size) + 1);
+        slb_plain_add(text, "past the end of ");
+    } else if (place->offset < 0) {
+        print_count(text, (uint64_t)-place->offset);
+        slb_plain_add(text, "before the start of ");
+    } else {
+        slb_plain_add(text, "at offset ");
+        slb_plain_number(text, (uint64_t)place->offset);
+        slb_plain_add(text, " of ");
+    }
+    print_slab(text, place);
+    if (!place->used)
+        slb_plain_add(text, ", which was never handed out");
+    else if (place->released)
+        slb_plain_add(text, ", after its release");
+}
+
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
+    struct slb_fault_place place;
+    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
+    out->address = address;
+    if (!slb_fault_locate(address, &place)) {
+        slb_plain_add(&text, "address ");
+        slb_plain_hex(&text, address);
+        slb_plain_add(&text, " belongs to no pool");
+        return;
+    }
+    struct slabby_allocator *pool = place.pool;
+    uint64_t word = atomic_load_explicit(&pool->words[place.id], memory_order_relaxed);
+    out->inside = 1;
+    out->id = place.id;
+    out->state = (int32_t)slb_word_state(word);
+    if (place.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, place.generation, place.id);
+    out->offset = place.offset;
+    out->slab_size = pool->slab_size;
+    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
+    slb_fault_print(&text, "access", &place);
+}
+
+/* -------------------- protect/fault_handler.c */
+/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled the signal
+ * before has it. */
+
+/* -------------------- observe/stacks.h */
+/*
+ * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is mapped when
+ * the option is first switched on:
+ *
+ *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
+ *
+ * A released reference is told where it was allocated and where it was released until its slab's next allocation and
+ * release. Off, nothing is captured and the inline path of allocate stays.
+ */
+#ifndef SLB_OBSERVE_STACKS_H
+#define SLB_OBSERVE_STACKS_H
+
+/* -------------------- observe/stack_record.h */
+/*
+ * Who did it: thread, time and return addresses of one allocation or release.
+ *
+ * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
+ * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
+ * after.
+ */
+#ifndef SLB_OBSERVE_STACK_RECORD_H
+#define SLB_OBSERVE_STACK_RECORD_H
+
+/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+#define SLB_STACK_FRAMES 20u
+
+struct slb_stack_record {
+    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
+    _Atomic uint64_t time_ns;
+    _Atomic uint64_t thread;
+    _Atomic uint64_t depth;
+    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+/* A record in a reader's hands. */
+struct slb_trace {
+    uint64_t generation, time_ns, thread, depth;
+    uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
+
+/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
+
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+
+#endif
+
+struct slb_stacks {
+    struct slb_stack_record allocated, released;
+};
+
+/* Maps the table and readies the walker; false where the system refuses the memory. */
+SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
+
+/* Unmaps the table when a place gets a new pool. */
+SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
+
+/* The slab is in the calling thread's hands. */
+SLB_PRIVATE void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* What is known about one allocation of one slab. */
+SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
+/* Both stacks of one allocation, as far as they are known; answers whether any was. */
+SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                  uint64_t generation);
+
+/* slabby_stack. */
+SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
+                                           slabby_ref ref);
+
+#endif
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct fault_signal {
+    int number;
+    struct sigaction before;
+    _Atomic bool spent; /* the handler before asked to be called once */
+};
+
+static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
+#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
+
+/* Too large for a signal stack; one report at a time. */
+static char fault_report[8192];
+static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
+
+/* ---------------------------------------------------------------------------------------------- the report */
+
+static void write_out(const char *at, uint64_t length) {
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, at, length);
+        if (written <= 0 && errno != EINTR)
+            return;
+        at += written > 0 ? written : 0;
+        length -= written > 0 ? (uint64_t)written : 0;
+    }
+}
+
+static bool on_a_guard(const struct slb_fault_place *place) {
+    return place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
+}
+
+static void report_fault(const struct slb_fault_place *place, const void *context) {
+    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
+    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
+         attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_plain_add(&text, "slabby: ");
+    slb_fault_print(&text, slb_os_fault_verb(context), place);
+    if (place->used)
+        (void)slb_stacks_print(&text, place->pool, place->id, place->generation);
+    slb_plain_add(&text, "\n");
+    write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
+}
+
+/* ------------------------------------------------------------------------------------------------ chaining */
+
+/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
+static void die_as_before(int number, const siginfo_t *info) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    (void)sigaction(number, &plain, NULL);
+    if (info->si_code <= 0)
+        (void)raise(number);
+}
+
+static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
+    const struct sigaction *before = &fault->before;
+    bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
+    bool over = once && atomic_exchange_explicit(&fault->spent, true, memory_order_relaxed);
+    if (!over && before->sa_flags & SA_SIGINFO)
+        before->sa_sigaction(fault->number, info, context);
+    else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
+        die_as_before(fault->number, info);
+    else
+        before->sa_handler(fault->number);
+}
+
+/* si_code above 0: the kernel itself saw the fault, and the address means something. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    struct slb_fault_place place;
+    int error_before = errno;
+    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &place)) {
+        slb_count(&place.pool->guard_violations, on_a_guard(&place));
+        report_fault(&place, context);
+    }
+    errno = error_before;
+    for (size_t i = 0; i < FAULT_SIGNALS; i++)
+        if (fault_signals[i].number == number)
+            pass_on(&fault_signals[i], info, context);
+}
+
+/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
+static bool take_signal(struct fault_signal *fault) {
+    struct sigaction ours = {.sa_sigaction = on_fault};
+    if (sigaction(fault->number, NULL, &fault->before) != 0)
+        return false;
+    ours.sa_mask = fault->before.sa_mask;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
+    return sigaction(fault->number, &ours, &fault->before) == 0;
+}
+
+SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool installed;
+    slabby_status status = SLABBY_OK;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < FAULT_SIGNALS && !installed && status == SLABBY_OK; i++)
+        if (!take_signal(&fault_signals[i]))
+            status = SLABBY_NOT_SUPPORTED;
+    installed = installed || status == SLABBY_OK;
+    pthread_mutex_unlock(&lock);
+    if (status != SLABBY_OK)
+        return slb_error_set(error, status, 0, 0, 0, 0, "the system refused a handler of SIGSEGV or SIGBUS");
+    return SLABBY_OK;
+}
+
 /* -------------------- protect/protect.c */
 
 /* -------------------- protect/protect.h */
@@ -2589,7 +3078,10 @@ SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD)
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    if (protect & SLB_PROTECT_STACKS)
+        slb_stacks_allocated(pool, id, slb_word_generation(word));
+    if (protect & SLB_PROTECT_BIT_GUARD)
         slb_bit_guard_write(pool, id, slb_word_generation(word));
 }
 
@@ -2598,6 +3090,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
                                              bool *out_kept) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     struct slb_damage damage;
+    if (protect & SLB_PROTECT_STACKS)
+        slb_stacks_released(pool, id, generation);
     bool intact =
         (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
@@ -2682,6 +3176,11 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
             pool->options.name, id, damage->offset, damage->expected, damage->found);
+    char story[4096];
+    struct slb_text text = {.buffer = story, .capacity = sizeof story};
+    uint64_t generation;
+    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
+        fprintf(stderr, "%s\n", story + 1);
     abort();
 }
 
@@ -2844,6 +3343,50 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
         ids[i - 1] = ids[k];
         ids[k] = moved;
     }
+}
+
+/* -------------------- protect/switches.c */
+
+/* -------------------- protect/switches.h */
+/* Hot options that need memory of their own before they work: the same steps at create and in a running pool. */
+#ifndef SLB_PROTECT_SWITCHES_H
+#define SLB_PROTECT_SWITCHES_H
+
+/* What the options of a new pool ask for. */
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
+
+/* Recording stacks. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+#endif
+
+#include <inttypes.h>
+
+/* The inline path of allocate serves pools alone whose protections have nothing to do there. Under the gate lock, so
+ * that two changes at once leave the path as the later one wants it. */
+static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
+    slb_gate_lock(pool);
+    uint32_t protect =
+        on ? atomic_fetch_or(&pool->protect, bit) | bit : atomic_fetch_and(&pool->protect, ~bit) & ~bit;
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && !slb_stacks_prepare(pool))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
+                             "option debug: the system refused address space for the stacks of %" PRIu32
+                             " slabs; lower the capacity or leave it off",
+                             pool->capacity);
+    set_protection(pool, SLB_PROTECT_STACKS, on);
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
+    slabby_status status = SLABBY_OK;
+    if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
+        status = slb_switch_debug(pool, true, error);
+    return status;
 }
 
 /* -------------------- resilience/breaker.c */
@@ -3308,32 +3851,6 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 
 /* A waiter of a listener changed its state. Needs the lock. */
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-#endif
-
-/* -------------------- status.h */
-/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
-#ifndef SLB_STATUS_H
-#define SLB_STATUS_H
-
-/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
-SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
-                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) __attribute__((format(printf, 7, 8)));
-
-/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
-struct slb_text {
-    char *buffer;
-    uint64_t capacity;
-    uint64_t length;
-};
-
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
-
-/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
-SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
 
 #endif
 
@@ -3872,6 +4389,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
     out->corruptions = read_counter(&pool->corruptions);
+    out->guard_page_violations = read_counter(&pool->guard_violations);
     out->leaks = read_counter(&pool->leaks);
     out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++)
@@ -3977,6 +4495,10 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
         slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
                      damage.offset, damage.found, damage.expected);
+    uint64_t generation;
+    uint32_t id;
+    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
+        (void)slb_stacks_print(text, pool, id, generation);
 }
 
 /* -------------------- observe/health.c */
@@ -4553,6 +5075,12 @@ static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t w
     out->state = (int32_t)slb_word_state(word);
     out->id = id;
     out->pins = slb_word_pins(word);
+    struct slb_trace trace;
+    if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        uint64_t now = slb_os_now_ns();
+        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
+        out->thread = trace.thread;
+    }
     if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
         out->ref = slb_ref_make(pool, generation, id);
         out->label = slb_label_of(pool, id, generation);
@@ -4572,6 +5100,221 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     }
     *cursor = limit;
     return false;
+}
+
+/* -------------------- observe/plain_text.c */
+
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
+    for (; *string != '\0'; string++, text->length++)
+        if (text->length + 1 < text->capacity)
+            text->buffer[text->length] = *string;
+    if (text->capacity != 0)
+        text->buffer[text->length < text->capacity ? text->length : text->capacity - 1] = '\0';
+}
+
+static void plain_digits(struct slb_text *text, uint64_t number, uint64_t base) {
+    char digits[24];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number != 0);
+    slb_plain_add(text, &digits[at]);
+}
+
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
+    plain_digits(text, number, 10);
+}
+
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
+    slb_plain_add(text, "0x");
+    plain_digits(text, number, 16);
+}
+
+/* -------------------- observe/stack_record.c */
+
+#include <string.h>
+
+SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_record *record,
+                                                            uint64_t generation) {
+    uintptr_t frames[SLB_STACK_FRAMES];
+    uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
+    atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
+    /* release, each: a reader who sees one of these sees the owner gone */
+    atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
+    atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
+    atomic_store_explicit(&record->depth, depth, memory_order_release);
+    for (uint32_t i = 0; i < depth; i++)
+        atomic_store_explicit(&record->frames[i], frames[i], memory_order_release);
+    /* release: a reader who sees the owner sees the rest */
+    atomic_store_explicit(&record->owner, generation + 1, memory_order_release);
+}
+
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out) {
+    uint64_t owner = atomic_load_explicit(&record->owner, memory_order_acquire);
+    if (owner == 0)
+        return false;
+    out->generation = owner - 1;
+    /* acquire, each: the second look at the owner stays behind them */
+    out->time_ns = atomic_load_explicit(&record->time_ns, memory_order_acquire);
+    out->thread = atomic_load_explicit(&record->thread, memory_order_acquire);
+    out->depth = atomic_load_explicit(&record->depth, memory_order_acquire);
+    for (uint32_t i = 0; i < SLB_STACK_FRAMES; i++)
+        out->frames[i] = atomic_load_explicit(&record->frames[i], memory_order_acquire);
+    return out->depth <= SLB_STACK_FRAMES &&
+           atomic_load_explicit(&record->owner, memory_order_relaxed) == owner;
+}
+
+static void print_age(struct slb_text *text, uint64_t age_ns) {
+    static const struct {
+        uint64_t ns;
+        const char *unit;
+    } units[] = {{1000000000u, " s"}, {1000000u, " ms"}, {1000u, " us"}, {1u, " ns"}};
+    size_t at = 0;
+    while (at < 3 && age_ns < 10 * units[at].ns)
+        at++;
+    slb_plain_number(text, age_ns / units[at].ns);
+    slb_plain_add(text, units[at].unit);
+}
+
+static const char *file_name(const char *path) {
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+    struct slb_os_place place = slb_os_place_of(address);
+    slb_plain_add(text, "\n    #");
+    slb_plain_number(text, number);
+    slb_plain_add(text, " ");
+    slb_plain_hex(text, address);
+    if (place.symbol != NULL) {
+        slb_plain_add(text, " ");
+        slb_plain_add(text, place.symbol);
+        slb_plain_add(text, "+");
+        slb_plain_hex(text, place.offset);
+    }
+    if (place.module != NULL) {
+        slb_plain_add(text, " (");
+        slb_plain_add(text, file_name(place.module));
+        if (place.symbol == NULL) {
+            slb_plain_add(text, "+");
+            slb_plain_hex(text, place.offset);
+        }
+        slb_plain_add(text, ")");
+    }
+}
+
+/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
+ * function, as far as it left a frame and its name is known. */
+static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
+    uint32_t first = 0;
+    for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
+        struct slb_os_place place = slb_os_place_of(trace->frames[i]);
+        bool ours = place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+        if (ours || (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+            first = i + 1;
+    }
+    return first;
+}
+
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+    uint64_t now = slb_os_now_ns();
+    slb_plain_add(text, "\n  ");
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " by thread ");
+    slb_plain_number(text, trace->thread);
+    slb_plain_add(text, ", ");
+    print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+    slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
+    uint32_t first = first_frame_of_caller(trace);
+    for (uint32_t i = first; i < trace->depth; i++)
+        print_frame(text, i - first, trace->frames[i]);
+}
+
+/* -------------------- observe/stacks.c */
+
+#include <string.h>
+
+static uint64_t stacks_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_stacks);
+    return (size + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
+    slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
+    atomic_store(&pool->stacks, NULL);
+}
+
+/* Threads may race to map the table: the first publishes it, the others unmap theirs. */
+SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool) {
+    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
+    slb_os_stack_prime();
+    if (table != NULL)
+        return true;
+    struct slb_stacks *mine = slb_os_map(stacks_size(pool));
+    if (mine == NULL)
+        return false;
+    /* release: pairs with the acquire of stacks_of */
+    if (!atomic_compare_exchange_strong_explicit(&pool->stacks, &table, mine, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        slb_os_unmap(mine, stacks_size(pool));
+    return true;
+}
+
+static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
+    return table == NULL ? NULL : &table[id];
+}
+
+SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
+                                               uint64_t generation) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    if (stacks != NULL)
+        slb_stack_record(&stacks->allocated, generation);
+}
+
+SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
+                                              uint64_t generation) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    if (stacks != NULL)
+        slb_stack_record(&stacks->released, generation);
+}
+
+SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    return stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
+           out->generation == generation;
+}
+
+SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                  uint64_t generation) {
+    struct slb_trace trace;
+    bool allocated = slb_stacks_read(pool, id, generation, false, &trace);
+    if (allocated)
+        slb_trace_print(text, "allocated", &trace);
+    bool released = slb_stacks_read(pool, id, generation, true, &trace);
+    if (released)
+        slb_trace_print(text, "released", &trace);
+    return allocated || released;
+}
+
+SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
+                                           slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_ref_split(pool, ref, &generation, &id) ||
+        generation > slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
+        return SLABBY_INVALID_REFERENCE;
+    struct slb_text stacks = {.buffer = NULL};
+    if (!slb_stacks_print(&stacks, pool, id, generation))
+        return SLABBY_OK;
+    slabby_status status = slb_ref_text(text, pool, ref);
+    (void)slb_stacks_print(text, pool, id, generation);
+    return status;
 }
 
 /* -------------------- observe/verify.c */
@@ -5933,6 +6676,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
+    slb_stacks_forget(pool);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
@@ -5945,6 +6689,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->guard_violations, 0);
     atomic_store(&pool->unacknowledged, 0);
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
@@ -6039,8 +6784,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
-    *out = pool;
-    return SLABBY_OK;
+    status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK)
+        *out = pool;
+    else
+        (void)slb_pool_destroy(pool);
+    return status;
 }
 
 /* --------------------------------------------------------------------------------------------------- ends */
@@ -6476,21 +7225,6 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
     return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
 }
 
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    (void)out_length, (void)ref;
-    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0, "this version reports no faults");
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    (void)address;
-    return out_fault == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
 SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                                   double rate_per_second, uint64_t alignment) {
     (void)average, (void)maximum, (void)rate_per_second, (void)alignment;
@@ -6791,7 +7525,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "record the stack of every allocation and release",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_AUDIT - 1] = {
         .name = "audit",
@@ -7237,6 +7971,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_DEBUG:
+        return slb_switch_debug(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return change_heap(pool, value != 0, error);
     default:
@@ -7260,6 +7996,8 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_DEBUG:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:
         return atomic_load(&pool->heap.enabled);
     default:
@@ -7817,6 +8555,17 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }
 
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_stacks_story(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
+}
+
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
     slabby_status status;
     struct slabby_allocator *pool = existing(allocator, &status);
@@ -7834,4 +8583,16 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->gate};
     return slb_copy_out(out_view, &view, sizeof view);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_install(out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

@@ -58,8 +58,8 @@ func (r SlabRef) String() string {
 	return text
 }
 
-// AllocationStack is where the slab was allocated, or "" where that was not recorded (Stack says
-// why).
+// AllocationStack is where the slab was allocated and, where it was, released: the C frames of the
+// thread. "" where nothing was recorded, as without WithDebug.
 func (r SlabRef) AllocationStack() string {
 	text, err := r.Stack()
 	if err != nil {
@@ -68,8 +68,7 @@ func (r SlabRef) AllocationStack() string {
 	return text
 }
 
-// Stack is AllocationStack with the reason where there is none. Recording stacks is not available
-// yet: the error is ErrNotSupported.
+// Stack is AllocationStack with the error of a reference that names no slab of its pool.
 func (r SlabRef) Stack() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_stack(b, c, l, r.pool.c(), C.slabby_ref(r.ref))

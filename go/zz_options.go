@@ -163,8 +163,7 @@ func WithFinalizers() AllocatorOption {
 }
 
 // WithDebug sets `debug`: record the stack of every allocation and release. Hot: SetOption
-// changes it in a running pool. Not available yet: anything but the default makes New answer
-// ErrNotSupported.
+// changes it in a running pool.
 func WithDebug() AllocatorOption {
 	return numberOption(OptionDebug, 1)
 }

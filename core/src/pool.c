@@ -7,8 +7,10 @@
 #include "observe/counters.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
+#include "observe/stacks.h"
 #include "os/os.h"
 #include "protect/secure.h"
+#include "protect/switches.h"
 #include "ref.h"
 #include "resilience/breaker.h"
 #include "resilience/clock.h"
@@ -125,6 +127,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
+    slb_stacks_forget(pool);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
@@ -137,6 +140,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->quarantined, 0);
     atomic_store(&pool->corruptions, 0);
     atomic_store(&pool->leaks, 0);
+    atomic_store(&pool->guard_violations, 0);
     atomic_store(&pool->unacknowledged, 0);
     memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
@@ -231,8 +235,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
-    *out = pool;
-    return SLABBY_OK;
+    status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK)
+        *out = pool;
+    else
+        (void)slb_pool_destroy(pool);
+    return status;
 }
 
 /* --------------------------------------------------------------------------------------------------- ends */

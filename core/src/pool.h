@@ -59,11 +59,12 @@ enum slb_protection {
     SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3    /* slabs come in random order */
+    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
+    SLB_PROTECT_STACKS = 1u << 4     /* the stack of every allocation and release is recorded */
 };
 
 /* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE)
+#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
 
 /* resilience/breaker.h */
 struct slb_breaker {
@@ -122,7 +123,7 @@ struct slabby_allocator {
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks;
+    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks, guard_violations;
     _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
     uint64_t guard_key;              /* bit_guard: secret of this pool */
     uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
@@ -142,7 +143,8 @@ struct slabby_allocator {
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
-    struct slb_options options; /* effective values */
+    _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
+    struct slb_options options;          /* effective values */
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;

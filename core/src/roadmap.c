@@ -42,21 +42,6 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
     return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
 }
 
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    (void)out_length, (void)ref;
-    return buffer == NULL && capacity > 0 ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0, "this version reports no faults");
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    (void)address;
-    return out_fault == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
 SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                                   double rate_per_second, uint64_t alignment) {
     (void)average, (void)maximum, (void)rate_per_second, (void)alignment;

@@ -9,8 +9,10 @@
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "observe/look.h"
+#include "observe/stacks.h"
 #include "os/os.h"
 #include "pool.h"
+#include "protect/fault.h"
 #include "protect/protect.h"
 #include "protect/quarantine.h"
 #include "release.h"
@@ -567,6 +569,17 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }
 
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_stacks_story(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
+}
+
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
     slabby_status status;
     struct slabby_allocator *pool = existing(allocator, &status);
@@ -584,4 +597,16 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->gate};
     return slb_copy_out(out_view, &view, sizeof view);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_install(out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

@@ -285,7 +285,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "record the stack of every allocation and release",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_AUDIT - 1] = {
         .name = "audit",

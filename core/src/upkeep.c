@@ -5,6 +5,7 @@
 #include "observe/latency.h"
 #include "os/os.h"
 #include "protect/secure.h"
+#include "protect/switches.h"
 #include "release.h"
 #include "resilience/breaker.h"
 #include "status.h"
@@ -165,6 +166,8 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_DEBUG:
+        return slb_switch_debug(pool, value != 0, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return change_heap(pool, value != 0, error);
     default:
@@ -188,6 +191,8 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->latency_tracking);
     case SLABBY_OPTION_SECURE:
         return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_DEBUG:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEAP_FALLBACK:
         return atomic_load(&pool->heap.enabled);
     default:

@@ -60,8 +60,8 @@ class Options(TypedDict, total=False):
     # Report references dropped without release, with their stacks (default off; other values answer
     # NotSupportedError in this version).
     finalizers: bool | str
-    # Record the stack of every allocation and release (default off; may change while the pool runs;
-    # other values answer NotSupportedError in this version).
+    # Record the stack of every allocation and release (default off; may change while the pool
+    # runs).
     debug: bool | str
     # Audit records kept; 0 means none (default 0; 0 to 16777216; other values answer
     # NotSupportedError in this version).

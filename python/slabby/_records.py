@@ -75,7 +75,7 @@ class Stats:
     # Allocations that failed for a reason of the pool: OutOfMemory, CircuitBreakerOpen, Timeout,
     # LatencyExceeded, Closed, Busy.
     allocation_errors: int
-    # Faults on a guard that the fault handler saw (zero until the feature works).
+    # Faults on a guard that the fault handler saw.
     guard_page_violations: int
     # Allocations served by the heap.
     heap_fallbacks: int

@@ -47,6 +47,7 @@ static void check_handle(slabby_allocator *pool, slabby_status expected)
     CHECK_STATUS(slabby_live_next(&live, &number, &cursor, pool), expected);
     CHECK_STATUS(slabby_verify(NULL, &number, pool, 0), expected);
     CHECK_STATUS(slabby_view(&view, pool), expected);
+    CHECK_STATUS(slabby_stack(text, sizeof text, NULL, pool, ref), expected);
     CHECK_STATUS(slabby_retain(pool), expected);
     CHECK_STATUS(slabby_handle(&number, &cursor, pool), expected);
     CHECK_STATUS(slabby_close(pool), expected);
@@ -135,11 +136,9 @@ static void later_functions_say_so(void **state)
     slabby_options *options = NULL;
     slabby_audit_record record = {.struct_size = sizeof record};
     slabby_event event = {.struct_size = sizeof event};
-    slabby_fault fault = {.struct_size = sizeof fault};
     uint64_t number = 0;
     uint64_t cursor = 0;
     uint64_t lost = 0;
-    char text[64];
     slabby_ref ref = take(pool);
 
     (void)state;
@@ -153,9 +152,6 @@ static void later_functions_say_so(void **state)
     CHECK_STATUS(slabby_audit_write(&number, &cursor, pool, 1, NULL), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_events_read(&event, &number, &lost, &cursor, pool, 1),
                  SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_stack(text, sizeof text, NULL, pool, ref), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_install_fault_handler(NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_classify_fault(&fault, (uintptr_t)&fault), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_suggest_slab_size(&number, 100, 200, 1.0, 64), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_suggest_capacity(&number, 1.0, 10, 20, 0.01), SLABBY_NOT_SUPPORTED);
     check_sound(pool, 1);

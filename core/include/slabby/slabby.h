@@ -579,8 +579,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
 /*
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
- * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), Busy (secure, when a thread is stopped
- * inside a call), Closed.
+ * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug: no room for its
+ * table), Busy (secure, when a thread is stopped inside a call), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
@@ -669,8 +669,10 @@ slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, s
                             uint64_t capacity);
 
 /*
- * slabby_stack: where a slab was allocated, as text, with `debug` on. NotSupported for now.
- * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference, NotSupported.
+ * slabby_stack: where the slab of a reference was allocated and, where it was, released, as text: a line for who and
+ * when, then a line a frame. Stale references are told until their slab's next allocation is released. The text is empty
+ * where no stack was recorded, as without `debug`.
+ * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed). Thread-safe.
  */
 slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,
                            slabby_ref ref);
@@ -682,14 +684,19 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
 
 /*
- * slabby_install_fault_handler: reports a fault on a guard in words, then lets the previous handler have it.
- * NotSupported for now. Returns OK, NotSupported.
+ * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
+ * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks where they
+ * are known, and a fault on a guard is counted; then the handler that was there before has it, or the default. For the
+ * whole process, for good; a second call changes nothing. A handler that is installed later must call this one.
+ * Returns OK, NotSupported (the system has no such signals). Thread-safe.
  */
 slabby_status slabby_install_fault_handler(slabby_error *out_error);
 
 /*
- * slabby_classify_fault: what lies at an address. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, NotSupported. Signal-safe.
+ * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's first byte,
+ * and the same in words. inside = 0: no pool has this address. ref names the slab's present or last allocation, 0 where
+ * there was none or it was by id.
+ * Returns OK, InvalidArgument, AbiMismatch. Thread- and signal-safe.
  */
 slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 

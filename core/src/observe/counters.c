@@ -176,6 +176,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
     out->corruptions = read_counter(&pool->corruptions);
+    out->guard_page_violations = read_counter(&pool->guard_violations);
     out->leaks = read_counter(&pool->leaks);
     out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++)

@@ -2,6 +2,7 @@
 /* Text about a reference and about what went wrong with it. */
 #include "observe/look.h"
 
+#include "observe/stacks.h"
 #include "protect/quarantine.h"
 #include "ref.h"
 #include "slabby_contract.h"
@@ -65,4 +66,8 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
         slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
                      damage.offset, damage.found, damage.expected);
+    uint64_t generation;
+    uint32_t id;
+    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
+        (void)slb_stacks_print(text, pool, id, generation);
 }

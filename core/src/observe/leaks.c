@@ -4,6 +4,8 @@
 
 #include "maintenance.h"
 #include "observe/labels.h"
+#include "observe/stacks.h"
+#include "os/os.h"
 #include "ref.h"
 
 #include <string.h>
@@ -14,6 +16,12 @@ static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t w
     out->state = (int32_t)slb_word_state(word);
     out->id = id;
     out->pins = slb_word_pins(word);
+    struct slb_trace trace;
+    if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        uint64_t now = slb_os_now_ns();
+        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
+        out->thread = trace.thread;
+    }
     if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
         out->ref = slb_ref_make(pool, generation, id);
         out->label = slb_label_of(pool, id, generation);

@@ -2,7 +2,10 @@
 #include "protect/quarantine.h"
 
 #include "maintenance.h"
+#include "observe/plain_text.h"
+#include "observe/stacks.h"
 #include "os/os.h"
+#include "ref.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
@@ -45,6 +48,11 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
             pool->options.name, id, damage->offset, damage->expected, damage->found);
+    char story[4096];
+    struct slb_text text = {.buffer = story, .capacity = sizeof story};
+    uint64_t generation;
+    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
+        fprintf(stderr, "%s\n", story + 1);
     abort();
 }
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Who did it: thread, time and return addresses of one allocation or release.
+ *
+ * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
+ * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
+ * after.
+ */
+#ifndef SLB_OBSERVE_STACK_RECORD_H
+#define SLB_OBSERVE_STACK_RECORD_H
+
+#include "status.h"
+
+/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+#define SLB_STACK_FRAMES 20u
+
+struct slb_stack_record {
+    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
+    _Atomic uint64_t time_ns;
+    _Atomic uint64_t thread;
+    _Atomic uint64_t depth;
+    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+/* A record in a reader's hands. */
+struct slb_trace {
+    uint64_t generation, time_ns, thread, depth;
+    uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
+
+/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
+
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "protect/fault.h"
+
+#include "observe/plain_text.h"
+#include "ref.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ locating */
+
+/* Fills in what the slab's word tells. */
+static void fault_read_word(struct slb_fault_place *place) {
+    uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(word);
+    bool out = slb_word_is_out(word);
+    place->released = !out;
+    place->used = out || generation != 0;
+    place->generation = out || generation == 0 ? generation : generation - 1;
+}
+
+/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_place *out) {
+    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
+    if (address < mapping || address - mapping >= pool->slab_mapping_size)
+        return false;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->capacity - 1;
+    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
+    int64_t id = from_first < 0 ? 0 : from_first / stride;
+    if (id > last)
+        id = last;
+    int64_t offset = from_first - id * stride;
+    if (id < last && offset >= size && stride - offset < offset - size + 1) {
+        id++;
+        offset -= stride;
+    }
+    *out = (struct slb_fault_place){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    fault_read_word(out);
+    return true;
+}
+
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
+    for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
+        struct slabby_allocator *pool = &slb_places[i].pool;
+        if (slb_pool_exists(pool) && locate_in_slabs(pool, address, out))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+static void print_count(struct slb_text *text, uint64_t bytes) {
+    slb_plain_number(text, bytes);
+    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
+}
+
+static void print_slab(struct slb_text *text, const struct slb_fault_place *place) {
+    struct slabby_allocator *pool = place->pool;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, place->id);
+    slb_plain_add(text, " (");
+    print_count(text, pool->slab_size);
+    if (text->length != 0 && text->length < text->capacity)
+        text->length--; /* the blank behind the unit */
+    slb_plain_add(text, ") of pool '");
+    slb_plain_add(text, pool->options.name);
+    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
+        slb_plain_add(text, "pool");
+        slb_plain_number(text, slb_pool_tag(pool));
+    }
+    slb_plain_add(text, "'");
+}
+
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
+                                 const struct slb_fault_place *place) {
+    int64_t size = (int64_t)place->pool->slab_size;
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " ");
+    if (place->offset >= size) {
+        print_count(text, (uint64_t)(place->offset - size) + 1);
+        slb_plain_add(text, "past the end of ");
+    } else if (place->offset < 0) {
+        print_count(text, (uint64_t)-place->offset);
+        slb_plain_add(text, "before the start of ");
+    } else {
+        slb_plain_add(text, "at offset ");
+        slb_plain_number(text, (uint64_t)place->offset);
+        slb_plain_add(text, " of ");
+    }
+    print_slab(text, place);
+    if (!place->used)
+        slb_plain_add(text, ", which was never handed out");
+    else if (place->released)
+        slb_plain_add(text, ", after its release");
+}
+
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
+    struct slb_fault_place place;
+    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
+    out->address = address;
+    if (!slb_fault_locate(address, &place)) {
+        slb_plain_add(&text, "address ");
+        slb_plain_hex(&text, address);
+        slb_plain_add(&text, " belongs to no pool");
+        return;
+    }
+    struct slabby_allocator *pool = place.pool;
+    uint64_t word = atomic_load_explicit(&pool->words[place.id], memory_order_relaxed);
+    out->inside = 1;
+    out->id = place.id;
+    out->state = (int32_t)slb_word_state(word);
+    if (place.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, place.generation, place.id);
+    out->offset = place.offset;
+    out->slab_size = pool->slab_size;
+    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
+    slb_fault_print(&text, "access", &place);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in what else
+ * the system tells. Everything here is async-signal-safe.
+ */
+#ifndef SLB_PROTECT_FAULT_H
+#define SLB_PROTECT_FAULT_H
+
+#include "pool.h"
+#include "status.h"
+
+/* The slab that an address concerns: the one that holds it, or else the nearest. */
+struct slb_fault_place {
+    struct slabby_allocator *pool;
+    uint32_t id;
+    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
+    bool released;       /* the allocation is over */
+    uint64_t generation; /* the allocation concerned: the present one, or the last */
+    int64_t offset;      /* from the slab's first byte */
+};
+
+/* False where the address is in no pool. */
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out);
+
+/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
+                                 const struct slb_fault_place *place);
+
+/* slabby_classify_fault. */
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
+
+/* slabby_install_fault_handler (fault_handler.c). */
+SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error);
+
+#endif

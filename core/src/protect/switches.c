@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "protect/switches.h"
+
+#include "observe/stacks.h"
+#include "status.h"
+#include "tiers/gate.h"
+
+#include <inttypes.h>
+
+/* The inline path of allocate serves pools alone whose protections have nothing to do there. Under the gate lock, so
+ * that two changes at once leave the path as the later one wants it. */
+static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
+    slb_gate_lock(pool);
+    uint32_t protect =
+        on ? atomic_fetch_or(&pool->protect, bit) | bit : atomic_fetch_and(&pool->protect, ~bit) & ~bit;
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && !slb_stacks_prepare(pool))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
+                             "option debug: the system refused address space for the stacks of %" PRIu32
+                             " slabs; lower the capacity or leave it off",
+                             pool->capacity);
+    set_protection(pool, SLB_PROTECT_STACKS, on);
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
+    slabby_status status = SLABBY_OK;
+    if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
+        status = slb_switch_debug(pool, true, error);
+    return status;
+}

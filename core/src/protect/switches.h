@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Hot options that need memory of their own before they work: the same steps at create and in a running pool. */
+#ifndef SLB_PROTECT_SWITCHES_H
+#define SLB_PROTECT_SWITCHES_H
+
+#include "pool.h"
+
+/* What the options of a new pool ask for. */
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
+
+/* Recording stacks. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+#endif
