@@ -8,8 +8,6 @@ package slabby
 //
 // #cgo noescape slabby_go_allocate
 // #cgo nocallback slabby_go_allocate
-// #cgo noescape slabby_go_allocate_timeout
-// #cgo nocallback slabby_go_allocate_timeout
 // #cgo noescape slabby_go_allocate_fast
 // #cgo nocallback slabby_go_allocate_fast
 // #cgo noescape slabby_release
@@ -19,20 +17,9 @@ package slabby
 import "C"
 
 import (
-	"context"
 	"runtime"
-	"time"
 	"unsafe"
 )
-
-// errCannotWait is the answer where a slab could only be had by waiting. It matches both
-// ErrNotSupported and ErrOutOfMemory.
-var errCannotWait = &Error{
-	Status: StatusNotSupported,
-	Text: "every slab is in use, and this version cannot wait for one; " +
-		"release a slab, retry, or raise the capacity",
-	cause: ErrOutOfMemory,
-}
 
 // Allocate takes a slab, at once or not at all. It allocates nothing on Go's heap.
 // Errors: ErrOutOfMemory, ErrClosed, ErrNoSystemMemory (heap fallback).
@@ -43,39 +30,6 @@ func (p *Slabby) Allocate() (SlabRef, error) {
 		return SlabRef{}, statusError(made.status)
 	}
 	return SlabRef{pool: p, ref: uint64(made.value)}, nil
-}
-
-// AllocateWithTimeout is Allocate, but waits up to `timeout` for a slab, first come first served. A
-// timeout of 0 or less tries once. Waiting is not available yet: where every slab is in use and the
-// timeout is above 0 the error matches ErrNotSupported and ErrOutOfMemory.
-func (p *Slabby) AllocateWithTimeout(timeout time.Duration) (SlabRef, error) {
-	made := C.slabby_go_allocate_timeout(p.c(), 0)
-	if Status(made.status) == StatusOutOfMemory && timeout > 0 {
-		made = C.slabby_go_allocate_timeout(p.c(), C.uint64_t(timeout))
-		if Status(made.status) == StatusNotSupported {
-			runtime.KeepAlive(p)
-			return SlabRef{}, errCannotWait
-		}
-	}
-	runtime.KeepAlive(p)
-	if made.status != 0 {
-		return SlabRef{}, statusError(made.status)
-	}
-	return SlabRef{pool: p, ref: uint64(made.value)}, nil
-}
-
-// AllocateContext is Allocate for callers with a context: one that is done gets ctx.Err() and no
-// slab. Waiting is not available yet: where every slab is in use and the context could still wait,
-// the error matches ErrNotSupported and ErrOutOfMemory.
-func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
-	if err := ctx.Err(); err != nil {
-		return SlabRef{}, err
-	}
-	ref, err := p.Allocate()
-	if err == ErrOutOfMemory {
-		return SlabRef{}, errCannotWait
-	}
-	return ref, err
 }
 
 // MustAllocate is Allocate for those who cannot go on without a slab: it panics with the error's

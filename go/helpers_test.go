@@ -6,6 +6,7 @@ package slabby_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	slabby "github.com/slabby/slabby/go"
@@ -55,4 +56,14 @@ func wantError(t testing.TB, what string, got, want error) {
 	if !errors.Is(got, want) || (want == nil) != (got == nil) {
 		t.Errorf("%s: %v, want %v", what, got, want)
 	}
+}
+
+// threadCount is the number of this process' threads.
+func threadCount(t testing.TB) int {
+	t.Helper()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Skipf("threads cannot be counted here: %v", err)
+	}
+	return len(threads)
 }

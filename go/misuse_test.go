@@ -9,6 +9,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -123,6 +124,13 @@ func TestNilPool(t *testing.T) {
 	wantError(t, "BatchAllocate", err, slabby.ErrInvalidArgument)
 	wantError(t, "Close", pool.Close(), slabby.ErrInvalidArgument)
 	wantError(t, "DeallocateFast", pool.DeallocateFast(0), slabby.ErrInvalidArgument)
+	_, err = pool.AllocateWithTimeout(time.Hour)
+	wantError(t, "AllocateWithTimeout", err, slabby.ErrInvalidArgument)
+	_, err = pool.AllocateContext(context.Background())
+	wantError(t, "AllocateContext", err, slabby.ErrInvalidArgument)
+	wantError(t, "HealthTick", pool.HealthTick(), slabby.ErrInvalidArgument)
+	wantError(t, "BreakerForce", pool.BreakerForce(slabby.BreakerModeNormal),
+		slabby.ErrInvalidArgument)
 	if pool.Stats() != nil || pool.HealthCheck() != nil {
 		t.Error("a nil pool has statistics")
 	}
@@ -133,9 +141,6 @@ func TestContexts(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ref, err := pool.AllocateContext(ctx)
 	wantError(t, "AllocateContext", err, nil)
-	_, err = pool.AllocateContext(ctx)
-	wantError(t, "AllocateContext of an exhausted pool", err, slabby.ErrNotSupported)
-	wantError(t, "AllocateContext of an exhausted pool", err, slabby.ErrOutOfMemory)
 	mustRelease(t, ref)
 	cancel()
 	_, err = pool.AllocateContext(ctx)

@@ -92,8 +92,9 @@ func WithPreset(name string) AllocatorOption {
 	}
 }
 
-// WithCircuitBreaker opens the breaker after `threshold` failures in a row, for `timeout`. Not
-// available yet: a threshold above 0 makes New answer ErrNotSupported.
+// WithCircuitBreaker opens the breaker after `threshold` failures in a row (0: never), for
+// `timeout`; then it lets probes through (WithCircuitBreakerProbes). Allocations it refuses get
+// ErrCircuitBreakerOpen at once.
 func WithCircuitBreaker(threshold int, timeout time.Duration) AllocatorOption {
 	setThreshold := numberOption(OptionCircuitBreakerThreshold, int64(threshold))
 	setTimeout := numberOption(OptionCircuitBreakerTimeout, int64(timeout))

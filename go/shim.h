@@ -34,6 +34,19 @@ typedef struct {
     slabby_status status;
 } slabby_go_handle;
 
+typedef struct {
+    slabby_listener *listener;
+    int32_t fd;
+    slabby_status status;
+} slabby_go_listener;
+
+typedef struct {
+    uint64_t tickets[8];
+    slabby_ref refs[8];
+    uint64_t count;
+    slabby_status status;
+} slabby_go_taken;
+
 static inline slabby_go_value slabby_go_allocate(slabby_allocator *allocator) {
     slabby_go_value result = {0, 0};
     result.status = slabby_allocate(&result.value, 0, allocator);
@@ -43,6 +56,48 @@ static inline slabby_go_value slabby_go_allocate(slabby_allocator *allocator) {
 static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *allocator, uint64_t timeout_ns) {
     slabby_go_value result = {0, 0};
     result.status = slabby_allocate_timeout(&result.value, 0, allocator, timeout_ns);
+    return result;
+}
+
+/* One try before a wait: Timeout where there is nothing to take. Asking a pool that is full counts a failure, which
+ * a wait is not until it ends, so this looks first. A slab that goes to somebody else in between counts as a Timeout,
+ * which never moves the breaker. */
+static inline slabby_go_value slabby_go_try(slabby_allocator *allocator) {
+    slabby_go_value nothing = {0, SLABBY_TIMEOUT};
+    slabby_stats stats;
+    int64_t heap = 0, limit = 0;
+    stats.struct_size = sizeof stats;
+    if (slabby_get_stats(&stats, allocator) == SLABBY_OK && stats.available_slabs == 0 &&
+        stats.breaker_state == SLABBY_BREAKER_STATE_CLOSED &&
+        slabby_get_option(&heap, allocator, SLABBY_OPTION_HEAP_FALLBACK) == SLABBY_OK &&
+        slabby_get_option(&limit, allocator, SLABBY_OPTION_HEAP_FALLBACK_LIMIT) == SLABBY_OK &&
+        (heap == 0 || stats.heap_slabs >= (uint64_t)limit))
+        return nothing;
+    return slabby_go_allocate_timeout(allocator, 1);
+}
+
+static inline slabby_go_listener slabby_go_listen(slabby_allocator *allocator, slabby_error *error) {
+    slabby_go_listener result = {0, -1, 0};
+    result.status = slabby_listener_create(&result.listener, &result.fd, allocator, error);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_wait_begin(slabby_listener *listener) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_wait_begin(&result.value, listener);
+    return result;
+}
+
+static inline slabby_go_taken slabby_go_wait_take(slabby_listener *listener) {
+    slabby_go_taken result;
+    result.count = 0;
+    result.status = slabby_wait_take(result.tickets, result.refs, &result.count, listener, 8);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_wait_cancel(slabby_listener *listener, uint64_t ticket) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_wait_cancel(&result.value, listener, ticket);
     return result;
 }
 

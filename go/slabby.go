@@ -28,6 +28,7 @@ type Slabby struct {
 	// The most slabs that one batch can ever have: pool and heap together.
 	batchLimit int
 	logger     *slog.Logger
+	room       *waitingRoom
 }
 
 // New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory
@@ -97,18 +98,19 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 
 // own wraps a handle that this package owns from now on.
 func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
-	p := &Slabby{handle: handle, logger: logger}
+	p := &Slabby{handle: handle, logger: logger, room: &waitingRoom{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
 	capacity := p.Stats().TotalSlabs
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
 	p.batchLimit = capacity + int(heap.value)
-	runtime.AddCleanup(p, abandon, abandoned{handle, logger})
+	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.room})
 	return p
 }
 
 type abandoned struct {
 	handle *C.slabby_allocator
 	logger *slog.Logger
+	room   *waitingRoom
 }
 
 // abandon is what the garbage collector calls for a pool that nobody can reach.
@@ -118,14 +120,18 @@ func abandon(a abandoned) {
 			a.logger.Warn("slabby: pool dropped with live slabs", "live", stats.live())
 		}
 	}
+	a.room.close()
 	C.slabby_abandon(a.handle)
 }
 
-// Close ends the pool: no allocation succeeds any more, by whatever language; live slabs stay
-// readable and are released as ever, and with the last one the memory goes back to the system. It
-// returns at once and may be called again.
+// Close ends the pool: no allocation succeeds any more, by whatever language, and those that wait
+// get ErrClosed; live slabs stay readable and are released as ever, and with the last one the memory
+// goes back to the system. It returns at once and may be called again.
 func (p *Slabby) Close() error {
 	status := C.slabby_close(p.c())
+	if p != nil {
+		p.room.close()
+	}
 	if p != nil && p.logger != nil {
 		if live := p.Stats().live(); live > 0 {
 			p.logger.Warn("slabby: pool closed with live slabs", "live", live)

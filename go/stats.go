@@ -67,8 +67,8 @@ func (p *Slabby) HealthCheck() *HealthMetrics {
 	return health
 }
 
-// Health is HealthCheck with the reason where there is none. The health window is not available
-// yet: the error is ErrNotSupported. LastGCDuration is the last pause of Go's garbage collector.
+// Health is HealthCheck with the reason where there is none. It covers the last 30 to 60 seconds.
+// LastGCDuration is the last pause of Go's garbage collector.
 func (p *Slabby) Health() (*HealthMetrics, error) {
 	raw := C.slabby_health{struct_size: C.uint32_t(unsafe.Sizeof(C.slabby_health{}))}
 	status := C.slabby_get_health(&raw, p.c())
@@ -100,14 +100,29 @@ func (p *Slabby) StatsJSON() (string, error) {
 	return text, err
 }
 
-// HealthJSON is Health as the core's own JSON object. Not available yet: the error is
-// ErrNotSupported.
+// HealthJSON is Health as the core's own JSON object, the same in every language: it knows nothing
+// of Go's garbage collector.
 func (p *Slabby) HealthJSON() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_health_json(b, c, l, p.c())
 	})
 	runtime.KeepAlive(p)
 	return text, err
+}
+
+// HealthTick notes the score of this moment for RecentTrend, which looks at the last 32.
+func (p *Slabby) HealthTick() error {
+	status := C.slabby_health_tick(p.c())
+	runtime.KeepAlive(p)
+	return statusError(status)
+}
+
+// BreakerForce is what an operator wants of the circuit breaker: normal, every allocation refused,
+// nothing counted (disabled), or states that refuse nothing (metrics only).
+func (p *Slabby) BreakerForce(mode BreakerMode) error {
+	status := C.slabby_breaker_force(p.c(), C.int32_t(mode))
+	runtime.KeepAlive(p)
+	return statusError(status)
 }
 
 // ErrorCounts counts refused calls by status.

@@ -258,8 +258,6 @@ func TestStatsAsJSON(t *testing.T) {
 			t.Errorf("%s is %v, the core says %v", key, ours[key], value)
 		}
 	}
-	_, err = pool.HealthJSON()
-	wantError(t, "HealthJSON", err, slabby.ErrNotSupported)
 }
 
 // The core prints ratios with fewer digits than Go.

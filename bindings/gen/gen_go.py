@@ -248,12 +248,31 @@ def snapshots_file(contract: Contract) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def readiness_file(contract: Contract) -> str:
+    """What the contract calls ready, for the tests."""
+    lines = [f"// {NOTICE}", f"// {LICENCE}", "", "//go:build cgo", "", "package slabby_test", ""]
+    lines += ['import slabby "github.com/slabby/slabby/go"', ""]
+    lines += ["// waitingOptions answer ErrNotSupported for anything but the default."]
+    lines += ["var waitingOptions = map[slabby.OptionID]string{"]
+    rows = [
+        (f"slabby.Option{go_camel(option.name)}:", f"{go_string(option.name)},")
+        for option in contract.options
+        if not option.ready
+    ]
+    lines += [*(_columns(rows) if rows else []), "}", ""]
+    lines += ["// readyFunctions says which functions of the core work; the others answer"]
+    lines += ["// ErrNotSupported.", "var readyFunctions = map[string]bool{"]
+    rows = [(f"{go_string(f.name)}:", f"{str(f.ready).lower()},") for f in contract.functions]
+    return "\n".join([*lines, *_columns(rows), "}"]) + "\n"
+
+
 def outputs(contract: Contract) -> dict[str, str]:
     """The generated files of the Go module, the core included."""
     texts = {
         "go/zz_contract.go": contract_file(contract),
         "go/zz_options.go": options_file(contract),
         "go/zz_snapshots.go": snapshots_file(contract),
+        "go/zz_readiness_test.go": readiness_file(contract),
     }
     header, source = amalgamate.texts(contract.root)
     texts["go/slabby.h"] = header

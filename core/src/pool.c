@@ -100,9 +100,13 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->cache_bytes = layout->cache_bytes;
 }
 
-/* Enough free slabs to fill every cache twice over, or half of the pool. */
+/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
+ * must open again, nor than half of a small one. */
 static int64_t enough_to_open(const struct slb_layout *layout) {
     uint64_t enough = 2ull * layout->batch * layout->cpus;
+    uint64_t share = layout->capacity / 128 > 16 ? layout->capacity / 128 : 16;
+    if (enough > share)
+        enough = share;
     if (enough > layout->capacity / 2)
         enough = layout->capacity / 2;
     return enough < 1 ? 1 : (int64_t)enough;

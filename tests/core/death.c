@@ -11,8 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void become_plain(int stderr_end)
-{
+static void become_plain(int stderr_end) {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGTRAP};
     const struct rlimit no_core = {0, 0};
 
@@ -22,8 +21,7 @@ static void become_plain(int stderr_end)
     (void)dup2(stderr_end, STDERR_FILENO);
 }
 
-struct death run_in_child(void (*body)(void *context), void *context)
-{
+struct death run_in_child(void (*body)(void *context), void *context) {
     struct death death = {.status = -1};
     size_t length = 0;
     ssize_t got;

@@ -4,8 +4,8 @@
 #define SLABBY_TEST_DEATH_H
 
 struct death {
-    int signal; /* that ended the child, or 0 */
-    int status; /* it exited with, or -1 */
+    int signal;      /* that ended the child, or 0 */
+    int status;      /* it exited with, or -1 */
     char said[8192]; /* on stderr */
 };
 

@@ -9,23 +9,20 @@
 #include <string.h>
 #include <unistd.h>
 
-static slabby_allocator *named_pool(uint64_t slab_size, const struct setting *settings)
-{
+static slabby_allocator *named_pool(uint64_t slab_size, const struct setting *settings) {
     slabby_allocator *pool = NULL;
     slabby_options *options = NULL;
 
     CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
     CHECK_STATUS(slabby_options_set_text(options, "name", "orders", NULL), SLABBY_OK);
     for (; settings && settings->option; settings++)
-        CHECK_STATUS(slabby_options_set(options, settings->option, settings->value, NULL),
-                     SLABBY_OK);
+        CHECK_STATUS(slabby_options_set(options, settings->option, settings->value, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_create(&pool, slab_size, 3, options, NULL), SLABBY_OK);
     slabby_options_destroy(options);
     return pool;
 }
 
-static slabby_fault classify(const volatile char *address)
-{
+static slabby_fault classify(const volatile char *address) {
     slabby_fault fault = {.struct_size = sizeof fault};
 
     CHECK_STATUS(slabby_classify_fault(&fault, (uintptr_t)address), SLABBY_OK);
@@ -33,15 +30,13 @@ static slabby_fault classify(const volatile char *address)
     return fault;
 }
 
-static void assert_says(const char *text, const char *part)
-{
+static void assert_says(const char *text, const char *part) {
     if (!strstr(text, part))
         fail_msg("\"%s\" is missing in: %s", part, text);
 }
 
 /* Guards: the words for an address in, before, behind and between slabs. */
-static void addresses_are_told_in_words(void **state)
-{
+static void addresses_are_told_in_words(void **state) {
     slabby_allocator *pool = named_pool(4096, WITH({SLABBY_OPTION_GUARD_PAGES, 1}));
     slabby_ref refs[3];
     void *datas[3];
@@ -82,8 +77,7 @@ static void addresses_are_told_in_words(void **state)
 }
 
 /* Guards: what no pool has, and bad places for the answer. */
-static void other_addresses_are_outside(void **state)
-{
+static void other_addresses_are_outside(void **state) {
     slabby_fault fault = {.struct_size = sizeof fault};
     int local = 0;
 
@@ -106,8 +100,7 @@ struct deed {
 static slabby_allocator *deed_pool;
 
 /* Slab 0, whichever CPU's share comes first. */
-static void *first_slab(void)
-{
+static void *first_slab(void) {
     slabby_ref ref = 0;
     uint32_t id = 1;
     void *memory = NULL;
@@ -121,8 +114,7 @@ static void *first_slab(void)
 /* Exported, for its name in stacks. */
 __attribute__((visibility("default"))) void do_the_deed(void *context);
 
-void do_the_deed(void *context)
-{
+void do_the_deed(void *context) {
     const struct deed *deed = context;
     volatile char *data;
     void *memory = NULL;
@@ -139,8 +131,7 @@ void do_the_deed(void *context)
 }
 
 /* Guards: one byte too far ends the process by SIGSEGV, with the story on stderr. */
-static void faults_are_reported(void **state)
-{
+static void faults_are_reported(void **state) {
     const struct setting *guarded = WITH({SLABBY_OPTION_GUARD_PAGES, 1}, {SLABBY_OPTION_DEBUG, 1});
     struct death past = run_in_child(do_the_deed, &(struct deed){guarded, 100, 100, 0});
     struct death read = run_in_child(do_the_deed, &(struct deed){guarded, 4096, 4099, 1});
@@ -167,22 +158,19 @@ static void faults_are_reported(void **state)
 static volatile sig_atomic_t seen_by_handler;
 static sigjmp_buf way_out;
 
-static void handler_with_details(int number, siginfo_t *info, void *context)
-{
+static void handler_with_details(int number, siginfo_t *info, void *context) {
     (void)context;
     seen_by_handler = number == SIGSEGV && info->si_addr;
     siglongjmp(way_out, 1);
 }
 
-static void plain_handler(int number)
-{
+static void plain_handler(int number) {
     (void)number;
     siglongjmp(way_out, 1);
 }
 
 /* Faults once; the handler of before jumps out; the violation is counted. */
-static void fault_and_survive(void (*install)(void))
-{
+static void fault_and_survive(void (*install)(void)) {
     slabby_stats stats = {.struct_size = sizeof stats};
     void *memory = NULL;
     volatile char *data;
@@ -201,37 +189,32 @@ static void fault_and_survive(void (*install)(void))
         _exit(96);
 }
 
-static void install_detailed(void)
-{
+static void install_detailed(void) {
     struct sigaction action = {.sa_sigaction = handler_with_details, .sa_flags = SA_SIGINFO};
 
     if (sigaction(SIGSEGV, &action, NULL))
         _exit(95);
 }
 
-static void install_plain(void)
-{
+static void install_plain(void) {
     if (signal(SIGSEGV, plain_handler) == SIG_ERR)
         _exit(95);
 }
 
-static void survive_with_details(void *context)
-{
+static void survive_with_details(void *context) {
     (void)context;
     fault_and_survive(install_detailed);
     if (!seen_by_handler)
         _exit(94);
 }
 
-static void survive_plainly(void *context)
-{
+static void survive_plainly(void *context) {
     (void)context;
     fault_and_survive(install_plain);
 }
 
 /* Guards: the handler of before gets its signal, in both forms, and the violation is counted. */
-static void earlier_handlers_have_their_turn(void **state)
-{
+static void earlier_handlers_have_their_turn(void **state) {
     struct death detailed = run_in_child(survive_with_details, NULL);
     struct death plain = run_in_child(survive_plainly, NULL);
 
@@ -244,8 +227,7 @@ static void earlier_handlers_have_their_turn(void **state)
 
 static void *nowhere = (void *)(uintptr_t)64;
 
-static void fault_elsewhere(void *context)
-{
+static void fault_elsewhere(void *context) {
     (void)context;
     deed_pool = named_pool(64, NULL);
     if (slabby_install_fault_handler(NULL))
@@ -253,8 +235,7 @@ static void fault_elsewhere(void *context)
     *(volatile char *)*(void *volatile *)&nowhere = 1;
 }
 
-static void kill_itself(void *context)
-{
+static void kill_itself(void *context) {
     (void)context;
     if (slabby_install_fault_handler(NULL))
         _exit(98);
@@ -262,8 +243,7 @@ static void kill_itself(void *context)
 }
 
 /* Guards: faults of others and signals that somebody sent keep their effect, in silence. */
-static void other_faults_pass(void **state)
-{
+static void other_faults_pass(void **state) {
     struct death elsewhere = run_in_child(fault_elsewhere, NULL);
     struct death sent = run_in_child(kill_itself, NULL);
 
@@ -274,13 +254,10 @@ static void other_faults_pass(void **state)
     assert_string_equal(sent.said, "");
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses_are_told_in_words),
-        cmocka_unit_test(other_addresses_are_outside),
-        cmocka_unit_test(faults_are_reported),
-        cmocka_unit_test(earlier_handlers_have_their_turn),
+        cmocka_unit_test(addresses_are_told_in_words), cmocka_unit_test(other_addresses_are_outside),
+        cmocka_unit_test(faults_are_reported),         cmocka_unit_test(earlier_handlers_have_their_turn),
         cmocka_unit_test(other_faults_pass),
     };
 

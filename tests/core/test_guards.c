@@ -11,28 +11,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static void assert_says(const char *text, const char *part)
-{
+static void assert_says(const char *text, const char *part) {
     if (!strstr(text, part))
         fail_msg("\"%s\" is missing in: %s", part, text);
 }
 
-static slabby_allocator *guarded_pool(uint64_t slab_size, uint64_t capacity, int64_t rate,
-                                      int64_t slots)
-{
+static slabby_allocator *guarded_pool(uint64_t slab_size, uint64_t capacity, int64_t rate, int64_t slots) {
     return make_pool(slab_size, capacity,
-                     WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, rate},
-                          {SLABBY_OPTION_GUARD_SLOTS, slots}));
+                     WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, rate}, {SLABBY_OPTION_GUARD_SLOTS, slots}));
 }
 
-static uint64_t guard_hits(slabby_allocator *pool)
-{
+static uint64_t guard_hits(slabby_allocator *pool) {
     return stats_of(pool).guard_hits;
 }
 
 /* Whether a slab lies on a guard slot: its address is not among the pool's slabs. */
-static int on_a_slot(slabby_allocator *pool, const void *data)
-{
+static int on_a_slot(slabby_allocator *pool, const void *data) {
     slabby_view_info view = view_of(pool);
     uint64_t at = (uintptr_t)data;
 
@@ -46,8 +40,7 @@ struct plan {
     int skip; /* allocations ahead, released at once */
 };
 
-static void do_harm(void *context)
-{
+static void do_harm(void *context) {
     const struct plan *plan = context;
     slabby_allocator *pool = guarded_pool(4096, 8, 1, 4);
     volatile char *data;
@@ -74,8 +67,7 @@ static void do_harm(void *context)
 }
 
 /* Guards: overflow, underflow and use after release of a guarded slab fault, with both stacks. */
-static void misuse_of_guarded_slabs_faults(void **state)
-{
+static void misuse_of_guarded_slabs_faults(void **state) {
     struct death past = run_in_child(do_harm, &(struct plan){WRITE_PAST, 0});
     struct death before = run_in_child(do_harm, &(struct plan){WRITE_BEFORE, 5});
     struct death after = run_in_child(do_harm, &(struct plan){READ_AFTER_RELEASE, 2});
@@ -97,8 +89,7 @@ static void misuse_of_guarded_slabs_faults(void **state)
 }
 
 /* Guards: odd sizes leave slack that is patterned: a byte written there is found on release. */
-static void slack_is_watched(void **state)
-{
+static void slack_is_watched(void **state) {
     slabby_allocator *pool = guarded_pool(100, 4, 1, 1);
     slabby_ref ref = 0;
     uint64_t count = 0;
@@ -113,8 +104,7 @@ static void slack_is_watched(void **state)
         memset(data, 1, 100);
         ((volatile char *)data)[100] ^= 1;
         CHECK_STATUS(slabby_release(pool, ref), SLABBY_MEMORY_CORRUPTION);
-        CHECK_STATUS(slabby_explain(text, sizeof text, NULL, pool, ref, SLABBY_MEMORY_CORRUPTION),
-                     SLABBY_OK);
+        CHECK_STATUS(slabby_explain(text, sizeof text, NULL, pool, ref, SLABBY_MEMORY_CORRUPTION), SLABBY_OK);
         assert_says(text, "the byte at offset 100");
         assert_says(text, "allocated by thread");
     }
@@ -128,8 +118,7 @@ static void slack_is_watched(void **state)
 }
 
 /* Guards: a guarded allocation takes its ordinary slab too, and is counted once. */
-static void capacity_and_counters_stay_true(void **state)
-{
+static void capacity_and_counters_stay_true(void **state) {
     slabby_allocator *pool = guarded_pool(64, 3, 1, 16);
     slabby_ref refs[4];
     void *datas[3];
@@ -159,8 +148,7 @@ static void capacity_and_counters_stay_true(void **state)
 }
 
 /* Guards: with every slot in use an allocation stays ordinary, and a slot that is free again serves. */
-static void slots_may_run_out(void **state)
-{
+static void slots_may_run_out(void **state) {
     slabby_allocator *pool = guarded_pool(64, 10, 1, 2);
     slabby_ref refs[10];
     void *datas[10];
@@ -180,8 +168,7 @@ static void slots_may_run_out(void **state)
 
 /* Guards: one in N, whatever cache and clock do. Intervals are uniform in 1 .. 2N - 1: over n of them
  * the count strays by 1 / sqrt(3 n); 12 % is more than 6 times that. */
-static void check_rate(int64_t rate, uint64_t times, const struct setting *more)
-{
+static void check_rate(int64_t rate, uint64_t times, const struct setting *more) {
     struct setting settings[4] = {{SLABBY_OPTION_GUARD_SAMPLE_RATE, rate}};
     slabby_allocator *pool;
     uint64_t hits;
@@ -201,8 +188,7 @@ static void check_rate(int64_t rate, uint64_t times, const struct setting *more)
     finish(pool);
 }
 
-static void the_rate_holds(void **state)
-{
+static void the_rate_holds(void **state) {
     const int64_t portable = SLABBY_CPU_CACHE_BACKEND_PORTABLE;
 
     (void)state;
@@ -215,8 +201,7 @@ static void the_rate_holds(void **state)
 }
 
 /* Guards: on and off in a running pool; what lies on a slot then stays good. */
-static void the_rate_is_hot(void **state)
-{
+static void the_rate_is_hot(void **state) {
     slabby_allocator *pool = make_pool(64, 1000, WITH({SLABBY_OPTION_LATENCY_TRACKING, 0}));
     slabby_ref before = take(pool);
     slabby_ref during = 0;
@@ -242,14 +227,12 @@ static void the_rate_is_hot(void **state)
 }
 
 /* Guards: by id, with secure, bit_guard, guard_pages, delay and a locked pool, guards change nothing. */
-static void guards_go_with_other_protections(void **state)
-{
-    slabby_allocator *pool = make_pool(
-        128, 4,
-        WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 2}, {SLABBY_OPTION_SECURE, 1},
-             {SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_REUSE_DELAY, 2},
-             {SLABBY_OPTION_GUARD_PAGES, 1}, {SLABBY_OPTION_NO_DUMP, 1},
-             {SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_BEST_EFFORT}));
+static void guards_go_with_other_protections(void **state) {
+    slabby_allocator *pool = make_pool(128, 4,
+                                       WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 2}, {SLABBY_OPTION_SECURE, 1},
+                                            {SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_REUSE_DELAY, 2},
+                                            {SLABBY_OPTION_GUARD_PAGES, 1}, {SLABBY_OPTION_NO_DUMP, 1},
+                                            {SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_BEST_EFFORT}));
     static const char zeros[128];
 
     (void)state;
@@ -268,8 +251,7 @@ static void guards_go_with_other_protections(void **state)
 }
 
 /* Guards: an operator's environment sets the rate, the program's own option goes first. */
-static void the_environment_sets_the_rate(void **state)
-{
+static void the_environment_sets_the_rate(void **state) {
     slabby_allocator *pool = NULL;
     slabby_error error = fresh_error();
     int64_t rate = -1;
@@ -292,8 +274,7 @@ static void the_environment_sets_the_rate(void **state)
     assert_int_equal(unsetenv("SLABBY_GUARD_SAMPLE_RATE"), 0);
 }
 
-static void use_in_child(void *context)
-{
+static void use_in_child(void *context) {
     slabby_ref *refs = ((void **)context)[1];
     slabby_allocator *pool = ((void **)context)[0];
     uint64_t findings = 0;
@@ -315,8 +296,7 @@ static void use_in_child(void *context)
 }
 
 /* Guards: a child made by fork has its own copy of the slots. */
-static void slots_survive_fork(void **state)
-{
+static void slots_survive_fork(void **state) {
     slabby_allocator *pool = guarded_pool(64, 10, 1, 4);
     slabby_ref refs[1];
     void *data = NULL;
@@ -333,8 +313,7 @@ static void slots_survive_fork(void **state)
     finish(pool);
 }
 
-static void *churn(void *context)
-{
+static void *churn(void *context) {
     slabby_allocator *pool = context;
     uint64_t times = scaled(20000);
 
@@ -354,8 +333,7 @@ static void *churn(void *context)
 }
 
 /* Guards: threads share slots without sharing memory, while the pool is checked. */
-static void threads_share_the_slots(void **state)
-{
+static void threads_share_the_slots(void **state) {
     slabby_allocator *pool = guarded_pool(256, 64, 7, 3);
     pthread_t threads[4];
     uint64_t findings = 1;
@@ -379,8 +357,7 @@ static void threads_share_the_slots(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(misuse_of_guarded_slabs_faults),
         cmocka_unit_test(slack_is_watched),

@@ -13,47 +13,40 @@
 NAMED slabby_ref take_for_orders(slabby_allocator *pool);
 NAMED slabby_status give_back_order(slabby_allocator *pool, slabby_ref ref);
 
-NAMED slabby_ref take_for_orders(slabby_allocator *pool)
-{
+NAMED slabby_ref take_for_orders(slabby_allocator *pool) {
     slabby_ref ref = 0;
 
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
     return ref;
 }
 
-NAMED slabby_status give_back_order(slabby_allocator *pool, slabby_ref ref)
-{
+NAMED slabby_status give_back_order(slabby_allocator *pool, slabby_ref ref) {
     slabby_status status = slabby_release(pool, ref);
 
     __asm__ __volatile__("" : "+r"(status)); /* no tail call: the frame must be there */
     return status;
 }
 
-static slabby_allocator *debug_pool(void)
-{
+static slabby_allocator *debug_pool(void) {
     return make_pool(64, 64, WITH({SLABBY_OPTION_DEBUG, 1}));
 }
 
-static void story(char *text, size_t size, slabby_allocator *pool, slabby_ref ref)
-{
+static void story(char *text, size_t size, slabby_allocator *pool, slabby_ref ref) {
     CHECK_STATUS(slabby_stack(text, size, NULL, pool, ref), SLABBY_OK);
 }
 
-static void assert_says(const char *text, const char *part)
-{
+static void assert_says(const char *text, const char *part) {
     if (!strstr(text, part))
         fail_msg("\"%s\" is missing in: %s", part, text);
 }
 
-static void assert_silent_about(const char *text, const char *part)
-{
+static void assert_silent_about(const char *text, const char *part) {
     if (strstr(text, part))
         fail_msg("\"%s\" should not be in: %s", part, text);
 }
 
 /* Guards: a live slab's stack begins in the function that asked for it. */
-static void live_slabs_tell_their_allocation(void **state)
-{
+static void live_slabs_tell_their_allocation(void **state) {
     slabby_allocator *pool = debug_pool();
     char text[4096];
     char thread[48];
@@ -77,8 +70,7 @@ static void live_slabs_tell_their_allocation(void **state)
 }
 
 /* Guards: a stale reference is told both ends of its life, also after the slab's next allocation. */
-static void stale_references_tell_both_ends(void **state)
-{
+static void stale_references_tell_both_ends(void **state) {
     slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_DEBUG, 1}));
     slabby_ref ref = take_for_orders(pool);
     slabby_ref next;
@@ -90,8 +82,7 @@ static void stale_references_tell_both_ends(void **state)
     assert_says(text, "take_for_orders");
     assert_says(text, "released by thread");
     assert_says(text, "give_back_order");
-    CHECK_STATUS(slabby_explain(text, sizeof text, NULL, pool, ref, SLABBY_USE_AFTER_FREE),
-                 SLABBY_OK);
+    CHECK_STATUS(slabby_explain(text, sizeof text, NULL, pool, ref, SLABBY_USE_AFTER_FREE), SLABBY_OK);
     assert_says(text, "UseAfterFree");
     assert_says(text, "give_back_order");
 
@@ -108,8 +99,7 @@ static void stale_references_tell_both_ends(void **state)
 }
 
 /* Guards: off, nothing is captured; the option works in a running pool, for what comes after. */
-static void the_option_is_hot(void **state)
-{
+static void the_option_is_hot(void **state) {
     slabby_allocator *pool = make_pool(64, 1000, NULL);
     slabby_ref before = take_for_orders(pool);
     slabby_ref during;
@@ -139,10 +129,9 @@ static void the_option_is_hot(void **state)
 }
 
 /* Guards: outstanding slabs carry thread and age, those by id and heap slabs as well. */
-static void live_slabs_carry_thread_and_age(void **state)
-{
-    slabby_allocator *pool = make_pool(
-        64, 2, WITH({SLABBY_OPTION_DEBUG, 1}, {SLABBY_OPTION_HEAP_FALLBACK, 1}));
+static void live_slabs_carry_thread_and_age(void **state) {
+    slabby_allocator *pool =
+        make_pool(64, 2, WITH({SLABBY_OPTION_DEBUG, 1}, {SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_live live = {.struct_size = sizeof live};
     uint64_t cursor = 0;
     uint64_t count = 0;
@@ -164,8 +153,7 @@ static void live_slabs_carry_thread_and_age(void **state)
 }
 
 /* Guards: forged and foreign references get no story, nor do small buffers overflow. */
-static void bad_references_and_small_buffers(void **state)
-{
+static void bad_references_and_small_buffers(void **state) {
     slabby_allocator *pool = debug_pool();
     slabby_allocator *other = debug_pool();
     slabby_ref ref = take(pool);
@@ -192,10 +180,8 @@ static void bad_references_and_small_buffers(void **state)
 }
 
 /* Guards: the story of an overwritten slab says where it was allocated. */
-static void corruption_tells_the_allocation(void **state)
-{
-    slabby_allocator *pool =
-        make_pool(64, 4, WITH({SLABBY_OPTION_DEBUG, 1}, {SLABBY_OPTION_BIT_GUARD, 1}));
+static void corruption_tells_the_allocation(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_DEBUG, 1}, {SLABBY_OPTION_BIT_GUARD, 1}));
     slabby_ref ref = take_for_orders(pool);
     uint64_t count = 0;
     void *data = NULL;
@@ -205,8 +191,7 @@ static void corruption_tells_the_allocation(void **state)
     CHECK_STATUS(slabby_data(&data, pool, ref), SLABBY_OK);
     ((volatile char *)data)[64] ^= 1;
     CHECK_STATUS(give_back_order(pool, ref), SLABBY_MEMORY_CORRUPTION);
-    CHECK_STATUS(slabby_explain(text, sizeof text, NULL, pool, ref, SLABBY_MEMORY_CORRUPTION),
-                 SLABBY_OK);
+    CHECK_STATUS(slabby_explain(text, sizeof text, NULL, pool, ref, SLABBY_MEMORY_CORRUPTION), SLABBY_OK);
     assert_says(text, "the byte at offset 64");
     assert_says(text, "take_for_orders");
     assert_says(text, "give_back_order");
@@ -215,8 +200,7 @@ static void corruption_tells_the_allocation(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_slabs_tell_their_allocation),
         cmocka_unit_test(stale_references_tell_both_ends),

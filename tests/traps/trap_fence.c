@@ -20,23 +20,42 @@ enum { ROUNDS = 40 };
 static atomic_uint inside, go;
 static atomic_uint committed, interrupted;
 
-#if SLB_HAVE_RSEQ && defined(__x86_64__)
+#if SLB_HAVE_RSEQ
 
-/* On the second CPU where there is one, apart from the fencing thread. One try: marks itself inside, waits for go, commits. */
+#if defined(__x86_64__)
+#define AREA [area] "r"(slb_os_rseq_offset)
+#define SCRATCH "rax"
+#define WAIT_AND_COMMIT                                                                                      \
+    SLB_RSEQ_BEGIN "movl $1, (%[inside])\n\t"                                                                \
+                   "5:\n\t"                                                                                  \
+                   "pause\n\t"                                                                               \
+                   "cmpl $0, (%[go])\n\t"                                                                    \
+                   "je 5b\n\t"                                                                               \
+                   "movl $1, (%[committed])\n\t" SLB_RSEQ_END
+#else
+#define AREA [area] "r"(slb_rseq_area())
+#define SCRATCH "x9"
+#define WAIT_AND_COMMIT                                                                                      \
+    SLB_RSEQ_BEGIN "mov w9, #1\n\t"                                                                          \
+                   "str w9, [%[inside]]\n\t"                                                                 \
+                   "5:\n\t"                                                                                  \
+                   "yield\n\t"                                                                               \
+                   "ldr w9, [%[go]]\n\t"                                                                     \
+                   "cbz w9, 5b\n\t"                                                                          \
+                   "mov w9, #1\n\t"                                                                          \
+                   "str w9, [%[committed]]\n\t" SLB_RSEQ_END
+#endif
+
+/* On the second CPU where there is one, apart from the fencing thread. One try: marks itself inside, waits for go,
+ * commits. */
 static void *wait_and_commit(void *unused) {
     (void)unused;
     (void)run_on(1);
-    __asm__ goto(
-        SLB_RSEQ_BEGIN "movl $1, (%[inside])\n\t"
-                       "5:\n\t"
-                       "pause\n\t"
-                       "cmpl $0, (%[go])\n\t"
-                       "je 5b\n\t"
-                       "movl $1, (%[committed])\n\t" SLB_RSEQ_END
-        :
-        : [area] "r"(slb_os_rseq_offset), [inside] "r"(&inside), [go] "r"(&go), [committed] "r"(&committed)
-        : "rax", "memory", "cc"
-        : restarted);
+    __asm__ goto(WAIT_AND_COMMIT
+                 :
+                 : AREA, [inside] "r"(&inside), [go] "r"(&go), [committed] "r"(&committed)
+                 : SCRATCH, "memory", "cc"
+                 : restarted);
     return NULL;
 restarted:
     atomic_fetch_add(&interrupted, 1);
@@ -92,7 +111,7 @@ int main(void) {
 
 int main(void) {
     (void)inside, (void)go, (void)committed, (void)interrupted;
-    skip_all("no sequence of this test is written for this processor");
+    skip_all("this build has no restartable sequences");
 }
 
 #endif

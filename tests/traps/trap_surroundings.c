@@ -80,6 +80,30 @@ static void the_other_owner_is_left_alone(void **state) {
     finish(pool);
 }
 
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+
+/* Guards: the first word of a thread's area is not read: other allocators keep marks of their own there. */
+static void marks_in_the_first_word_do_not_matter(void **state) {
+    (void)state;
+    if (with_one_cpu || !backend_is_here(SLABBY_CPU_CACHE_BACKEND_RSEQ) || &__rseq_size == NULL)
+        skip();
+    volatile uint32_t *word = (volatile uint32_t *)((char *)__builtin_thread_pointer() + __rseq_offset);
+    uint32_t before = *word;
+    slabby_allocator *pool =
+        make_pool(256, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_RSEQ}));
+    uint64_t pairs = scaled(200000);
+
+    for (uint64_t i = 0; i < pairs; i++) {
+        *word = 0x80000000u | (uint32_t)i;
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    }
+    *word = before;
+    assert_true(stats_of(pool).pcpu_cache_hits > pairs / 2);
+    assert_int_equal(stats_of(pool).total_allocations, pairs);
+    finish(pool);
+}
+
 /* Guards: a thread on a CPU that the tables do not know gets its slabs from the other tiers. */
 static void cpus_past_the_table_work(void **state) {
     cpu_set_t before;
@@ -131,6 +155,7 @@ int main(int count, char **arguments) {
         cmocka_unit_test(the_backend_fits_the_process),
         cmocka_unit_test(every_backend_works),
         cmocka_unit_test(the_other_owner_is_left_alone),
+        cmocka_unit_test(marks_in_the_first_word_do_not_matter),
         cmocka_unit_test(cpus_past_the_table_work),
     };
 

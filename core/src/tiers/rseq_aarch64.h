@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Restartable sequences for aarch64; tiers/rseq_x86_64.h is the twin and says what an area and a descriptor are. The
+ * area lies at the thread pointer (tpidr_el0) plus the offset that libc reports. The word before the abort address is
+ * the signature: a brk that nobody executes.
+ *
+ * Order. Loads and stores of one CPU keep their order for everybody who runs on that CPU later, and a switch of
+ * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions do, as on x86-64.
+ * Other CPUs may see the ids of a cache after its header. Two look from there:
+ * - The gate takes the ids. It locks the header, then runs a membarrier, then reads the ids. Every CPU that runs a
+ *   thread of this process executes a full barrier inside the membarrier, and every other CPU did when it switched
+ *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did
+ *   the stores of the ids, which come before the commit in the program. A commit whose store was still under way put
+ *   itself over the lock by the end of the barrier, and the gate begins again.
+ * - The statistics read headers against counters of the stripes: cache_in is raised before a batch enters, so the
+ *   commit of slb_rseq_try_give_batch is a store-release; cache_out and folded are raised after ids or numbers left
+ *   the header, so a release fence follows the commits of slb_rseq_try_take_batch and slb_rseq_try_fold.
+ *
+ * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 for the moment.
+ */
+#ifndef SLB_TIERS_RSEQ_AARCH64_H
+#define SLB_TIERS_RSEQ_AARCH64_H
+
+#define SLB_RSEQ_BEGIN                                                                                       \
+    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
+    ".balign 32\n\t"                                                                                         \
+    "3:\n\t"                                                                                                 \
+    ".long 0, 0\n\t"                                                                                         \
+    ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
+    ".popsection\n\t"                                                                                        \
+    "adrp x9, 3b\n\t"                                                                                        \
+    "add x9, x9, :lo12:3b\n\t"                                                                               \
+    "str x9, [%[area], #8]\n\t"                                                                              \
+    "1:\n\t"
+
+/* The caller's cache into x9; a CPU that the table does not know is refused. */
+#define SLB_RSEQ_FIND                                                                                        \
+    "ldr w9, [%[area], #4]\n\t"                                                                              \
+    "ldr w12, %[cpus]\n\t"                                                                                   \
+    "cmp w9, w12\n\t"                                                                                        \
+    "b.hs %l[refused]\n\t"                                                                                   \
+    "ldr x12, %[caches]\n\t"                                                                                 \
+    "add x9, x12, x9, lsl %[shift]\n\t"
+
+/* Its header into x10, the length of its stack into w11, how long that may be into w12. */
+#define SLB_RSEQ_LOAD                                                                                        \
+    SLB_RSEQ_FIND "ldr x10, [x9]\n\t"                                                                        \
+                  "and w11, w10, #0xffff\n\t"                                                                \
+                  "ldr w12, %[max]\n\t"
+
+#define SLB_RSEQ_END_TO(label)                                                                               \
+    "2:\n\t"                                                                                                 \
+    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
+    ".balign 4\n\t"                                                                                          \
+    ".inst 0xd428bc00\n\t"                                                                                   \
+    "4:\n\t"                                                                                                 \
+    "b %l[" label "]\n\t"                                                                                    \
+    ".popsection\n\t"
+
+#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
+
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+
+/* Fields of the pool are read inside the sequence: whoever changes one and fences knows that no sequence goes on with
+ * the old value. */
+#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
+    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                            \
+        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
+        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+
+#define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
+
+SLB_INLINE char *slb_rseq_area(void) {
+    return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "sub w11, w11, #1\n\t"
+                                                       "cmp w11, w12\n\t" /* empty or locked */
+                                                       "b.hs %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                                                       "mov w13, #0xffff\n\t"
+                                                       "add x10, x10, x13\n\t"
+                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                          : [id] "=&r"(id)
+                          : SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    *out_id = id;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
+ * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
+                                                       "cmp %w[id], w10, lsr #16\n\t"
+                                                       "b.eq %l[refused]\n\t"
+                                                       "sub w11, w11, #1\n\t"
+                                                       "cmp w11, w12\n\t"
+                                                       "b.hs %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                                                       "mov w13, #0xffff\n\t"
+                                                       "add x10, x10, x13\n\t"
+                                                       "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused")
+                          : [id] "=&r"(id)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                            SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused);
+    *out_id = id;
+    return true;
+refused:
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* full or locked */
+                                                       "b.hs %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "str %w[id], [x12, w11, uxtw #2]\n\t"
+                                                       "add x10, x10, #1\n\t"
+                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                          :
+                          : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The counter's store is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[counter]]\n\t"
+                                                       "add x10, x10, #1\n\t"
+                                                       "str x10, [x9, %[counter]]\n\t" SLB_RSEQ_END
+                          :
+                          : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
+                                                        uint32_t count) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "add w13, w11, %w[count]\n\t"
+                                                       "cmp w13, w12\n\t"
+                                                       "b.hi %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "add x12, x12, w11, uxtw #2\n\t"
+                                                       "mov x11, #0\n\t"
+                                                       "5:\n\t"
+                                                       "ldr w13, [%[from], x11, lsl #2]\n\t"
+                                                       "str w13, [x12, x11, lsl #2]\n\t"
+                                                       "add x11, x11, #1\n\t"
+                                                       "cmp x11, %[count]\n\t"
+                                                       "b.lo 5b\n\t"
+                                                       "add x10, x10, %[count]\n\t"
+                                                       "stlr x10, [x9]\n\t" SLB_RSEQ_END
+                          :
+                          : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
+                                                        uint32_t count) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* locked */
+                                                       "b.hi %l[refused]\n\t"
+                                                       "subs w11, w11, %w[count]\n\t"
+                                                       "b.lo %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "add x12, x12, w11, uxtw #2\n\t"
+                                                       "mov x11, #0\n\t"
+                                                       "5:\n\t"
+                                                       "ldr w13, [x12, x11, lsl #2]\n\t"
+                                                       "str w13, [%[to], x11, lsl #2]\n\t"
+                                                       "add x11, x11, #1\n\t"
+                                                       "cmp x11, %[count]\n\t"
+                                                       "b.lo 5b\n\t"
+                                                       "sub x10, x10, %[count]\n\t"
+                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                          :
+                          : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before cache_out */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t"
+                                                       "b.hi %l[refused]\n\t" /* locked */
+                                                       "subs x10, x10, %[amount]\n\t"
+                                                       "b.lo %l[refused]\n\t"
+                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                          :
+                          : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before folded */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+#endif

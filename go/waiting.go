@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+//
+// #cgo noescape slabby_go_allocate_timeout
+// #cgo nocallback slabby_go_allocate_timeout
+// #cgo noescape slabby_go_try
+// #cgo nocallback slabby_go_try
+// #cgo noescape slabby_go_wait_begin
+// #cgo nocallback slabby_go_wait_begin
+// #cgo noescape slabby_go_wait_take
+// #cgo nocallback slabby_go_wait_take
+// #cgo noescape slabby_go_wait_cancel
+// #cgo nocallback slabby_go_wait_cancel
+// #cgo noescape slabby_go_listen
+// #cgo nocallback slabby_go_listen
+import "C"
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// AllocateWithTimeout is Allocate, but waits up to `timeout` for a slab, first come first served
+// with every other thread and language, and without holding a thread. A timeout of 0 or less tries
+// once. Errors: those of Allocate but ErrOutOfMemory, and ErrTimeout; ErrClosed ends a wait too.
+func (p *Slabby) AllocateWithTimeout(timeout time.Duration) (SlabRef, error) {
+	if timeout <= 0 {
+		return p.Allocate()
+	}
+	ref, err := p.try()
+	if err != errWait {
+		return ref, err
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	ref, err = p.wait(timer.C, nil)
+	if err != errWait {
+		return ref, err
+	}
+	return p.tryLast()
+}
+
+// AllocateContext is Allocate, but waits for a slab until the context is done, as
+// AllocateWithTimeout does. A context that is done gets ctx.Err() and no slab; one that was granted
+// at that moment goes back. Errors: those of Allocate but ErrOutOfMemory, and ctx.Err().
+func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
+	if err := ctx.Err(); err != nil {
+		return SlabRef{}, err
+	}
+	ref, err := p.try()
+	if err == errWait {
+		ref, err = p.wait(nil, ctx.Done())
+	}
+	if err == errWait && ctx.Err() == context.DeadlineExceeded {
+		ref, err = p.tryLast()
+	}
+	if done := ctx.Err(); done != nil && (err == nil || err == errWait || err == ErrTimeout) {
+		if err == nil {
+			err = ref.Release()
+		}
+		return SlabRef{}, done
+	}
+	return ref, err
+}
+
+// errWait says that a slab can only be had by waiting, or waiting longer.
+var errWait = &Error{Status: StatusTimeout, Text: "no slab yet"}
+
+// try looks for a slab once. Finding none is no failure of the pool as long as the caller waits.
+func (p *Slabby) try() (SlabRef, error) {
+	made := C.slabby_go_try(p.c())
+	if Status(made.status) == StatusTimeout {
+		return SlabRef{}, errWait
+	}
+	return p.made(made)
+}
+
+// tryLast ends a wait that was in vain: it counts the Timeout.
+func (p *Slabby) tryLast() (SlabRef, error) {
+	return p.made(C.slabby_go_allocate_timeout(p.c(), 1))
+}
+
+// made is what an allocation answered.
+func (p *Slabby) made(made C.slabby_go_value) (SlabRef, error) {
+	runtime.KeepAlive(p)
+	if made.status != 0 {
+		return SlabRef{}, statusError(made.status)
+	}
+	return SlabRef{pool: p, ref: uint64(made.value)}, nil
+}
+
+// wait queues up until there is a slab, or until one of the channels says to leave: errWait.
+func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, error) {
+	ticket, granted, err := p.room.begin(p.handle)
+	if err != nil {
+		return SlabRef{}, err
+	}
+	var ref uint64
+	select {
+	case ref = <-granted:
+	case <-expired:
+		ref = p.room.cancel(ticket, granted)
+	case <-done:
+		ref = p.room.cancel(ticket, granted)
+	}
+	runtime.KeepAlive(p)
+	switch ref {
+	case leftUnserved:
+		return SlabRef{}, errWait
+	case poolClosed:
+		return SlabRef{}, ErrClosed
+	}
+	return SlabRef{pool: p, ref: ref}, nil
+}
+
+// What a ticket may bring instead of a reference; neither number is ever one.
+const (
+	leftUnserved uint64 = 0
+	poolClosed   uint64 = 1<<64 - 1
+)
+
+// waitingRoom is where the goroutines of a pool wait: one listener of the core, and one goroutine
+// that sleeps in Go's poller until the listener's bell rings. Both exist from the first wait to the
+// end of the pool. It does not refer to the pool, so that a dropped pool can be collected.
+type waitingRoom struct {
+	lock     sync.Mutex
+	listener *C.slabby_listener
+	bell     *os.File
+	// Who waits, by ticket; each channel has room for the one answer it gets.
+	tickets map[uint64]chan uint64
+	closed  bool
+	// Closed when the goroutine has ended.
+	ended chan struct{}
+}
+
+// begin draws a ticket and returns the channel of its answer.
+func (w *waitingRoom) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, error) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if w.closed {
+		return 0, nil, ErrClosed
+	}
+	if w.listener == nil {
+		if err := w.open(handle); err != nil {
+			return 0, nil, err
+		}
+	}
+	begun := C.slabby_go_wait_begin(w.listener)
+	if begun.status != 0 {
+		return 0, nil, statusError(begun.status)
+	}
+	granted := make(chan uint64, 1)
+	w.tickets[uint64(begun.value)] = granted
+	return uint64(begun.value), granted, nil
+}
+
+// open needs the lock.
+func (w *waitingRoom) open(handle *C.slabby_allocator) error {
+	raw := newRawError()
+	made := C.slabby_go_listen(handle, &raw)
+	if made.status != 0 {
+		return detailedError(made.status, &raw)
+	}
+	// The file closes its descriptor, the listener its own.
+	syscall.ForkLock.RLock()
+	bell, err := syscall.Dup(int(made.fd))
+	if err == nil {
+		syscall.CloseOnExec(bell)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		C.slabby_listener_destroy(made.listener)
+		return &Error{Status: StatusNoSystemMemory, cause: err,
+			Text: "the system refused a descriptor to wait on (" + err.Error() + "); close some first"}
+	}
+	w.listener = made.listener
+	w.bell = os.NewFile(uintptr(bell), "slabby-bell")
+	w.tickets = map[uint64]chan uint64{}
+	w.ended = make(chan struct{})
+	go w.serve()
+	return nil
+}
+
+// serve hands out what is granted until the pool is closed.
+func (w *waitingRoom) serve() {
+	var rings [8]byte
+	for open := true; open; {
+		// Fails only once the file is closed.
+		_, err := w.bell.Read(rings[:])
+		w.lock.Lock()
+		if open = w.handOut() && err == nil; !open {
+			w.end()
+		}
+		w.lock.Unlock()
+	}
+	close(w.ended)
+}
+
+// handOut answers the tickets that were granted; false once the core says that no more will be.
+// Needs the lock.
+func (w *waitingRoom) handOut() bool {
+	for {
+		taken := C.slabby_go_wait_take(w.listener)
+		for at := range taken.count {
+			ticket := uint64(taken.tickets[at])
+			w.tickets[ticket] <- uint64(taken.refs[at])
+			delete(w.tickets, ticket)
+		}
+		if taken.count == 0 {
+			return Status(taken.status) != StatusClosed
+		}
+	}
+}
+
+// end needs the lock.
+func (w *waitingRoom) end() {
+	w.closed = true
+	for _, granted := range w.tickets {
+		granted <- poolClosed
+	}
+	clear(w.tickets)
+	w.bell.Close()
+	C.slabby_listener_destroy(w.listener)
+	w.listener = nil
+}
+
+// cancel leaves the queue: leftUnserved, or what the ticket had brought before.
+func (w *waitingRoom) cancel(ticket uint64, granted <-chan uint64) uint64 {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if _, waiting := w.tickets[ticket]; !waiting {
+		return <-granted
+	}
+	delete(w.tickets, ticket)
+	return uint64(C.slabby_go_wait_cancel(w.listener, C.uint64_t(ticket)).value)
+}
+
+// close ends the room of a pool that is closed: who waits gets ErrClosed.
+func (w *waitingRoom) close() {
+	w.lock.Lock()
+	w.closed = true
+	bell, ended := w.bell, w.ended
+	w.lock.Unlock()
+	if bell != nil {
+		bell.Close()
+		<-ended
+	}
+}

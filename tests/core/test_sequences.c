@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The restartable sequences one by one, over a CPU cache of this test's own: what each changes, what it
+ * refuses, and that an interruption before its last store leaves everything as it was. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tiers/cpu_cache.h"
+
+#if SLB_HAVE_RSEQ
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum sequence { TAKE, TAKE_UNTIMED, GIVE, COUNT, GIVE_BATCH, TAKE_BATCH, FOLD, SEQUENCES };
+
+enum { MOST = 8, BATCH = 3, GIVEN = 77, NEVER_SAMPLED = 0xFFF0 };
+
+#define FOLDED (1ull << 40)
+
+static const uint32_t batch_in[BATCH] = {101, 102, 103};
+
+static struct slabby_allocator pool;
+static struct slb_cpu_cache *cache; /* of the CPU that the test stays on */
+static uint32_t taken[BATCH];
+
+static uint64_t header_of(uint64_t served, uint32_t length) {
+    return served << 16 | length;
+}
+
+/* The ids below the length are 10, 20, 30, ...; those above it are not 0, so that each write shows. */
+static void lay_out(uint64_t served, uint32_t length) {
+    memset((void *)cache, 0, sizeof *cache);
+    for (uint32_t i = 0; i < SLB_CACHE_IDS; i++)
+        cache->ids[i] = (i + 1) * 10;
+    atomic_store(&cache->sample_at, (uint16_t)NEVER_SAMPLED);
+    atomic_store(&cache->header, header_of(served, length));
+    memset(taken, 0, sizeof taken);
+}
+
+static enum slb_rseq_result run_once(enum sequence sequence) {
+    switch (sequence) {
+    case TAKE:
+        return slb_rseq_try_take(&pool, taken);
+    case TAKE_UNTIMED:
+        return slb_rseq_take_untimed(&pool, taken) ? SLB_RSEQ_DONE : SLB_RSEQ_REFUSED;
+    case GIVE:
+        return slb_rseq_try_give(&pool, GIVEN);
+    case COUNT:
+        return slb_rseq_try_count(&pool, offsetof(struct slb_cpu_cache, fast_given));
+    case GIVE_BATCH:
+        return slb_rseq_try_give_batch(&pool, batch_in, BATCH);
+    case TAKE_BATCH:
+        return slb_rseq_try_take_batch(&pool, taken, BATCH);
+    default:
+        return slb_rseq_try_fold(&pool, FOLDED);
+    }
+}
+
+/* The kernel may interrupt any try; one in a row that it leaves alone is enough. */
+static void expect_done(enum sequence sequence) {
+    for (int tries = 0; tries < 1000; tries++)
+        if (run_once(sequence) == SLB_RSEQ_DONE)
+            return;
+    fail_msg("sequence %d was never done", (int)sequence);
+}
+
+static void expect_refused(enum sequence sequence) {
+    struct slb_cpu_cache before;
+    enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+
+    memcpy((void *)&before, (void *)cache, sizeof before);
+    for (int tries = 0; tries < 1000 && result == SLB_RSEQ_RESTARTED; tries++)
+        result = run_once(sequence);
+    if (result != SLB_RSEQ_REFUSED)
+        fail_msg("sequence %d answered %d", (int)sequence, (int)result);
+    assert_memory_equal((void *)&before, (void *)cache, sizeof before);
+}
+
+static int stay_on_one_cpu(void **state) {
+    uint32_t cpus = slb_os_cpu_count();
+    int cpu = sched_getcpu();
+    cpu_set_t only;
+
+    (void)state;
+    if (!slb_os_has_rseq() || cpu < 0 || (uint32_t)cpu >= cpus || cpu >= CPU_SETSIZE)
+        return 0;
+    CPU_ZERO(&only);
+    CPU_SET((size_t)cpu, &only);
+    if (sched_setaffinity(0, sizeof only, &only) != 0)
+        return 0;
+    pool.caches = aligned_alloc(SLB_CACHE_LINE, cpus * sizeof *pool.caches);
+    if (pool.caches == NULL)
+        return -1;
+    pool.cache_max = MOST;
+    pool.cpus = pool.rseq_cpus = cpus;
+    atomic_store(&pool.hot_cpus, cpus);
+    cache = &pool.caches[cpu].cache;
+    return 0;
+}
+
+static int let_go(void **state) {
+    (void)state;
+    free(pool.caches);
+    return 0;
+}
+
+/* SLABBY_NEED_RSEQ: where sequences are known to run, their absence is a fault. */
+static void need_sequences(void) {
+    if (cache == NULL && getenv("SLABBY_NEED_RSEQ") != NULL)
+        fail_msg("this process has no restartable sequences");
+    if (cache == NULL) {
+        print_message("this process has no restartable sequences\n");
+        skip();
+    }
+}
+
+/* Guards: each sequence commits exactly its own change. */
+static void each_does_its_work(void **state) {
+    (void)state;
+    need_sequences();
+    lay_out(5, 3);
+    expect_done(TAKE);
+    assert_int_equal(taken[0], 30);
+    assert_int_equal(atomic_load(&cache->header), header_of(6, 2));
+    expect_done(TAKE_UNTIMED);
+    assert_int_equal(taken[0], 20);
+    assert_int_equal(atomic_load(&cache->header), header_of(7, 1));
+    expect_done(GIVE);
+    assert_int_equal(cache->ids[1], GIVEN);
+    assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
+    expect_done(GIVE_BATCH);
+    assert_memory_equal(&cache->ids[2], batch_in, sizeof batch_in);
+    assert_int_equal(atomic_load(&cache->header), header_of(7, 5));
+    expect_done(TAKE_BATCH);
+    assert_memory_equal(taken, batch_in, sizeof taken);
+    assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
+    expect_done(COUNT);
+    assert_int_equal(atomic_load(&cache->fast_given), 1);
+    assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
+    assert_int_equal(cache->ids[0], 10);
+    assert_int_equal(cache->ids[5], 60);
+}
+
+/* Guards: a fold takes off served allocations and leaves the length. */
+static void fold_takes_off_what_was_served(void **state) {
+    (void)state;
+    need_sequences();
+    lay_out(FOLDED + 9, 4);
+    expect_done(FOLD);
+    assert_int_equal(atomic_load(&cache->header), header_of(9, 4));
+    expect_refused(FOLD);
+}
+
+/* Guards: empty, full, too short, too full; the bounds themselves are accepted. */
+static void each_refuses_what_does_not_fit(void **state) {
+    static const enum sequence takers[] = {TAKE, TAKE_UNTIMED, TAKE_BATCH};
+    static const enum sequence givers[] = {GIVE, GIVE_BATCH};
+
+    (void)state;
+    need_sequences();
+    lay_out(5, 0);
+    for (size_t i = 0; i < COUNT_OF(takers); i++)
+        expect_refused(takers[i]);
+    lay_out(5, MOST);
+    for (size_t i = 0; i < COUNT_OF(givers); i++)
+        expect_refused(givers[i]);
+    lay_out(5, BATCH - 1);
+    expect_refused(TAKE_BATCH);
+    lay_out(5, BATCH);
+    expect_done(TAKE_BATCH);
+    assert_int_equal(atomic_load(&cache->header), header_of(5, 0));
+    lay_out(5, MOST - BATCH + 1);
+    expect_refused(GIVE_BATCH);
+    lay_out(5, MOST - BATCH);
+    expect_done(GIVE_BATCH);
+    assert_int_equal(atomic_load(&cache->header), header_of(5, MOST));
+    expect_done(TAKE);
+    expect_done(GIVE);
+    assert_int_equal(atomic_load(&cache->header), header_of(6, MOST));
+}
+
+/* Guards: the gate's lock, a CPU beyond the table, an allocation that is due to be timed. */
+static void each_refuses_when_told_to(void **state) {
+    uint32_t cpus = pool.rseq_cpus;
+
+    (void)state;
+    need_sequences();
+    lay_out(2 * FOLDED, SLB_CACHE_LOCKED);
+    for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
+        if (sequence != COUNT)
+            expect_refused(sequence);
+    lay_out(2 * FOLDED, 4);
+    pool.rseq_cpus = 0;
+    atomic_store(&pool.hot_cpus, 0);
+    for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
+        expect_refused(sequence);
+    pool.rseq_cpus = cpus;
+    expect_refused(TAKE_UNTIMED);
+    atomic_store(&pool.hot_cpus, cpus);
+    lay_out(0x98765, 4);
+    atomic_store(&cache->sample_at, 0x8765);
+    expect_refused(TAKE_UNTIMED);
+    expect_done(TAKE);
+    expect_done(TAKE_UNTIMED);
+}
+
+enum stepped { STEPPED_WELL, STEPPED_ANSWER, STEPPED_CHANGE, STEPPED_UNTRACED };
+
+/* Between two stops: the parent makes the kernel interrupt every instruction in between. */
+static enum stepped life_of_stepped(enum sequence sequence) {
+    enum slb_rseq_result expected = sequence == TAKE_UNTIMED ? SLB_RSEQ_REFUSED : SLB_RSEQ_RESTARTED;
+
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        return STEPPED_UNTRACED;
+    raise(SIGSTOP);
+    enum slb_rseq_result result = run_once(sequence);
+    raise(SIGSTOP);
+    if (result != expected)
+        return STEPPED_ANSWER;
+    return atomic_load(&cache->header) == header_of(2 * FOLDED, 4) && atomic_load(&cache->fast_given) == 0
+               ? STEPPED_WELL
+               : STEPPED_CHANGE;
+}
+
+static void step_through(enum sequence sequence) {
+    int status = 0;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit((int)life_of_stepped(sequence));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == STEPPED_UNTRACED) {
+        print_message("this process may not trace its child\n");
+        skip();
+    }
+    do {
+        assert_true(WIFSTOPPED(status));
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+    } while (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP);
+    assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) != STEPPED_WELL)
+        fail_msg("sequence %d: stepping ended with %d", (int)sequence, WEXITSTATUS(status));
+}
+
+/* Guards: the kernel finds every descriptor, signature and abort address; no store but the last counts. */
+static void each_restarts_when_interrupted(void **state) {
+    (void)state;
+    need_sequences();
+    lay_out(2 * FOLDED, 4);
+    for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
+        step_through(sequence);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_does_its_work),
+        cmocka_unit_test(fold_takes_off_what_was_served),
+        cmocka_unit_test(each_refuses_what_does_not_fit),
+        cmocka_unit_test(each_refuses_when_told_to),
+        cmocka_unit_test(each_restarts_when_interrupted),
+    };
+
+    return cmocka_run_group_tests(tests, stay_on_one_cpu, let_go);
+}
+
+#else
+
+int main(void) {
+    puts("skipped: this build has no restartable sequences");
+    return 77;
+}
+
+#endif
