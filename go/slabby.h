@@ -106,7 +106,9 @@ enum slabby_status_code {
     /* this build or this system does not offer it */
     SLABBY_NOT_SUPPORTED = -26,
     /* the other side was built for another core */
-    SLABBY_ABI_MISMATCH = -27
+    SLABBY_ABI_MISMATCH = -27,
+    /* a descriptor refused data */
+    SLABBY_WRITE_FAILED = -28
 };
 
 /* The options by number; docs/contract.md has their units, defaults and limits. */
@@ -151,7 +153,7 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept; 0 means none */
+    /* audit records kept, rounded up to a power of two; 0 means none */
     SLABBY_OPTION_AUDIT = 21,
     /* serve from the heap when every slab is in use */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
@@ -295,6 +297,68 @@ enum slabby_finding_kind {
     SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
 };
 
+/* what a record of the audit trail is about */
+enum slabby_audit_operation {
+    /* audit_operation "create" */
+    SLABBY_AUDIT_OPERATION_CREATE = 1,
+    /* audit_operation "allocate" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE = 2,
+    /* audit_operation "allocate_batch" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH = 3,
+    /* audit_operation "allocate_fast" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE_FAST = 4,
+    /* audit_operation "allocate_wait" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT = 5,
+    /* audit_operation "release" */
+    SLABBY_AUDIT_OPERATION_RELEASE = 6,
+    /* audit_operation "release_deferred" */
+    SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED = 7,
+    /* audit_operation "deallocate_fast" */
+    SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST = 8,
+    /* audit_operation "pin" */
+    SLABBY_AUDIT_OPERATION_PIN = 9,
+    /* audit_operation "unpin" */
+    SLABBY_AUDIT_OPERATION_UNPIN = 10,
+    /* audit_operation "access" */
+    SLABBY_AUDIT_OPERATION_ACCESS = 11,
+    /* audit_operation "reset" */
+    SLABBY_AUDIT_OPERATION_RESET = 12,
+    /* audit_operation "retain" */
+    SLABBY_AUDIT_OPERATION_RETAIN = 13,
+    /* audit_operation "close" */
+    SLABBY_AUDIT_OPERATION_CLOSE = 14,
+    /* audit_operation "destroy" */
+    SLABBY_AUDIT_OPERATION_DESTROY = 15,
+    /* audit_operation "abandon" */
+    SLABBY_AUDIT_OPERATION_ABANDON = 16,
+    /* audit_operation "option_change" */
+    SLABBY_AUDIT_OPERATION_OPTION_CHANGE = 17,
+    /* audit_operation "trim" */
+    SLABBY_AUDIT_OPERATION_TRIM = 18,
+    /* audit_operation "reclaim" */
+    SLABBY_AUDIT_OPERATION_RECLAIM = 19,
+    /* audit_operation "breaker_force" */
+    SLABBY_AUDIT_OPERATION_BREAKER_FORCE = 20
+};
+
+/* what an event is about */
+enum slabby_event_code {
+    /* event_code "opened" */
+    SLABBY_EVENT_CODE_OPENED = 1,
+    /* event_code "closed" */
+    SLABBY_EVENT_CODE_CLOSED = 2,
+    /* event_code "exhausted" */
+    SLABBY_EVENT_CODE_EXHAUSTED = 3,
+    /* event_code "heap_fallback" */
+    SLABBY_EVENT_CODE_HEAP_FALLBACK = 4,
+    /* event_code "corruption" */
+    SLABBY_EVENT_CODE_CORRUPTION = 5,
+    /* event_code "slab_retired" */
+    SLABBY_EVENT_CODE_SLAB_RETIRED = 6,
+    /* event_code "option_changed" */
+    SLABBY_EVENT_CODE_OPTION_CHANGED = 7
+};
+
 /* how urgent an event is */
 enum slabby_event_level {
     /* event_level "debug" */
@@ -426,6 +490,7 @@ typedef struct slabby_memory {
     uint64_t label_bytes;
     uint64_t heap_table_bytes;
     uint64_t heap_bytes;
+    uint64_t trail_bytes;
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
@@ -441,7 +506,12 @@ typedef struct slabby_live {
     uint64_t thread;
 } slabby_live;
 
-/* One record of the audit trail. */
+/* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
+ * Unix epoch, thread is the system's number, face the value of slabby_set_face. ref is the reference concerned; for
+ * operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one slab
+ * stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast, also
+ * the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
+ * refused ones are (access). */
 typedef struct slabby_audit_record {
     uint32_t struct_size;
     int32_t operation;
@@ -453,7 +523,8 @@ typedef struct slabby_audit_record {
     int32_t face;
 } slabby_audit_record;
 
-/* One event: what a logger is told. time_ns counts from the Unix epoch. */
+/* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts from the Unix
+ * epoch. Of one code at most ten are told a second (exhaustion: one); suppressed says how many were not since the last. */
 typedef struct slabby_event {
     uint32_t struct_size;
     int32_t level;
@@ -462,7 +533,7 @@ typedef struct slabby_event {
     slabby_ref ref;
     int64_t value;
     int32_t code;
-    uint32_t reserved;
+    uint32_t suppressed;
     char text[192];
 } slabby_event;
 
@@ -539,6 +610,13 @@ uint32_t slabby_abi_version(void);
 uint64_t slabby_instance_id(void);
 
 /*
+ * slabby_set_face: which language the calling thread's operations come from (face of codes.h; c until set): the audit
+ * trail notes it. Bindings set it for their threads.
+ * Returns OK, InvalidArgument (no such face). Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_set_face(int32_t face);
+
+/*
  * slabby_status_name: the stable name of a status, such as "OutOfMemory"; "Unknown" for anything else.
  * The text is static. Cannot fail. Thread-, signal- and fork-safe.
  */
@@ -599,8 +677,9 @@ slabby_status slabby_options_preset(slabby_options *options, const char *name, s
 
 /*
  * slabby_options_set_logger: who is told of events; null means nobody. context is handed back on each call and
- * must live as long as the pool. NotSupported for now.
- * Returns OK, InvalidArgument, NotSupported.
+ * must live as long as the pool. An event caused inside the logger goes to slabby_events_read alone, as does one of a
+ * signal handler that interrupted the pool. Handlers that use the pool must be able to call the logger.
+ * Returns OK, InvalidArgument (null options).
  */
 slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function, void *context,
                                         slabby_error *out_error);
@@ -915,23 +994,32 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
                                slabby_allocator *allocator);
 
 /*
- * slabby_audit_read: up to `capacity` audit records from *cursor on, which is moved; out_lost counts what was
- * overwritten before it could be read. At the end: OK, out_count = 0. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, Closed, NotSupported.
+ * slabby_audit_read: up to `capacity` audit records from *cursor on, which starts at 0 and is moved on; the ring keeps
+ * the last `audit` records (an option). out_lost, may be null, counts those that were overwritten before they could be
+ * read: records handed out and lost add up to records written. At the end: OK, out_count = 0. Readers never hold up
+ * those who write; a record whose writer was stopped in the middle holds up readers, for a second at most.
+ * Returns OK, InvalidArgument (also a cursor beyond the newest record), AbiMismatch, Closed (destroyed), NotSupported
+ * (the pool keeps no audit trail). Thread-safe, each caller with its own cursor.
  */
 slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count, uint64_t *out_lost,
                                 uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
 
 /*
- * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a digest that
- * covers the line before. NotSupported for now. Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256 digest over
+ * the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check` verifies a file.
+ * What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count, may be null: records
+ * whose lines were written whole. Both are stored after an error too; a call with the same cursor and file then goes on
+ * in the middle of the line that was cut. The descriptor stays the caller's.
+ * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
+ * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe; not to be
+ * cancelled.
  */
 slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator, int32_t fd,
                                  slabby_error *out_error);
 
 /*
- * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, Closed, NotSupported.
+ * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read; the last 256 are kept.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed (destroyed). Thread-safe, each caller with its own cursor.
  */
 slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
                                  uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);

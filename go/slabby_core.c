@@ -73,17 +73,18 @@
 struct slabby_allocator;
 
 enum slb_test_points {
-    SLB_POINT_REFILL = 1,       /* a batch is in private hands on its way into a CPU cache */
-    SLB_POINT_FLUSH = 2,        /* a batch is in private hands on its way out of a CPU cache */
-    SLB_POINT_SPLIT = 3,        /* a depot batch is being split while the gate is closed */
-    SLB_POINT_GATE_CLOSING = 4, /* the reason is set, the headers are not locked yet */
-    SLB_POINT_GATE_DRAIN = 5,   /* headers are locked, ids are on their way to the shards */
-    SLB_POINT_GATE_OPENING = 6, /* the epoch has moved, headers are still locked */
-    SLB_POINT_PROOF = 7,        /* between the two collects of the OutOfMemory proof */
-    SLB_POINT_RELEASED = 8,     /* the word says free, the id is not pushed yet */
-    SLB_POINT_TAKEN = 9,        /* the id is taken, the word does not say live yet */
-    SLB_POINT_STACK = 10,       /* between reading a stack's head and swapping it */
-    SLB_POINT_CACHE_LOCKED = 11 /* a CPU cache's header is locked by the portable backend */
+    SLB_POINT_REFILL = 1,        /* a batch is in private hands on its way into a CPU cache */
+    SLB_POINT_FLUSH = 2,         /* a batch is in private hands on its way out of a CPU cache */
+    SLB_POINT_SPLIT = 3,         /* a depot batch is being split while the gate is closed */
+    SLB_POINT_GATE_CLOSING = 4,  /* the reason is set, the headers are not locked yet */
+    SLB_POINT_GATE_DRAIN = 5,    /* headers are locked, ids are on their way to the shards */
+    SLB_POINT_GATE_OPENING = 6,  /* the epoch has moved, headers are still locked */
+    SLB_POINT_PROOF = 7,         /* between the two collects of the OutOfMemory proof */
+    SLB_POINT_RELEASED = 8,      /* the word says free, the id is not pushed yet */
+    SLB_POINT_TAKEN = 9,         /* the id is taken, the word does not say live yet */
+    SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
+    SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
+    SLB_POINT_RING_WRITE = 12    /* a record's number is taken, its words are not written yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -154,6 +155,7 @@ SLB_PRIVATE uint64_t slb_os_ticks(void);
 SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
+SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
 
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
@@ -174,6 +176,15 @@ SLB_PRIVATE void slb_os_bell_ring(int bell);
 SLB_PRIVATE void slb_os_bell_silence(int bell);
 SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
 SLB_PRIVATE void slb_os_bell_destroy(int bell);
+
+/* The caller's thread by the system's number, as other tools show it. */
+SLB_PRIVATE uint64_t slb_os_thread(void);
+SLB_PRIVATE uint32_t slb_os_process(void);
+
+/* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
+ * no SIGPIPE out. Both answer 0 or an errno. */
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
+SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
@@ -301,7 +312,7 @@ static bool counter_usable;
 static uint64_t loaded_ticks, loaded_ns;
 static uint64_t floor_ticks;
 
-static uint64_t monotonic_ns(clockid_t clock) {
+static uint64_t clock_ns(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -331,11 +342,15 @@ static uint64_t read_counter_register(void) {
 }
 
 SLB_PRIVATE uint64_t slb_os_ticks(void) {
-    return counter_usable ? read_counter_register() : monotonic_ns(CLOCK_MONOTONIC);
+    return counter_usable ? read_counter_register() : clock_ns(CLOCK_MONOTONIC);
 }
 
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
-    return monotonic_ns(CLOCK_MONOTONIC_COARSE);
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
+    return clock_ns(CLOCK_REALTIME);
 }
 
 __attribute__((constructor)) static void start_clock(void) {
@@ -347,20 +362,20 @@ __attribute__((constructor)) static void start_clock(void) {
         floor_ticks = step < floor_ticks ? step : floor_ticks;
     }
     loaded_ticks = slb_os_ticks();
-    loaded_ns = monotonic_ns(CLOCK_MONOTONIC);
+    loaded_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* The rate over the time since the library was loaded; the longer that is, the more exact. */
 SLB_PRIVATE double slb_os_ns_per_tick(void) {
     if (!counter_usable)
         return 1.0;
-    uint64_t elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     if (elapsed < 2000000) {
         struct timespec rest = {.tv_sec = 0, .tv_nsec = 2000000};
         nanosleep(&rest, NULL);
     }
     uint64_t ticks = slb_os_ticks() - loaded_ticks;
-    elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
 }
 
@@ -392,6 +407,86 @@ SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
     (void)context;
     return "access";
 #endif
+}
+
+/* -------------------- os/linux_file.c */
+/* Threads' numbers, and writing to a descriptor that belongs to the caller. */
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
+static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
+
+static void forget_thread(void) {
+    known_thread = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void) {
+    (void)pthread_atfork(NULL, NULL, forget_thread);
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    if (slb_unlikely(known_thread == 0))
+        known_thread = (uint64_t)syscall(SYS_gettid);
+    return known_thread;
+}
+
+SLB_PRIVATE uint32_t slb_os_process(void) {
+    return (uint32_t)getpid();
+}
+
+/* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
+ * waiting there before. */
+static ssize_t write_without_signal(int fd, const void *data, size_t size) {
+    sigset_t broken_pipe, before, waiting;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    sigpending(&waiting);
+    if (sigismember(&waiting, SIGPIPE))
+        return write(fd, data, size);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+    ssize_t written = write(fd, data, size);
+    int failure = errno;
+    if (written < 0 && failure == EPIPE) {
+        static const struct timespec at_once = {0, 0};
+        while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR) {
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failure;
+    return written;
+}
+
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+    for (;;) {
+        ssize_t written = write_without_signal(fd, data, size);
+        if (written >= 0) {
+            *out_written = (size_t)written;
+            return 0;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+            (void)poll(&ready, 1, -1);
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+}
+
+SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return errno;
+    *out_device = (uint64_t)status.st_dev;
+    *out_inode = (uint64_t)status.st_ino;
+    return 0;
 }
 
 /* -------------------- os/linux_protect.c */
@@ -555,15 +650,10 @@ struct slb_os_place {
 };
 SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
 
-/* The calling thread's number as debuggers and ps show it. */
-SLB_PRIVATE uint64_t slb_os_thread(void);
-
 #endif
 
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #if defined(__has_include)
 #if __has_include(<execinfo.h>)
@@ -607,10 +697,6 @@ SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
     place.symbol = info.dli_sname;
     place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
     return place;
-}
-
-SLB_PRIVATE uint64_t slb_os_thread(void) {
-    return (uint64_t)syscall(SYS_gettid);
 }
 
 /* -------------------- os/linux_wait.c */
@@ -754,6 +840,62 @@ struct slb_health_state {
 
 #endif
 
+/* -------------------- observe/ring.h */
+/*
+ * A ring of fixed records that any number of threads write and read without a lock: the audit trail and the events.
+ *
+ *   record s lies in place s mod size:   | check | word 0 (time) | word 1 | ... |
+ *
+ * A writer takes the next sequence number, stores its words and last the check, a mixture of the sequence number and
+ * every word. It never waits and never looks back, so a signal handler may write, and a thread that vanishes in the
+ * middle (fork, cancellation) harms its own record alone.
+ *
+ * A reader believes a record only when the check fits the sequence number it asks for: an older record, a newer one, a
+ * half-written one and one that two writers a whole lap apart mixed up all fail. (A mixture of two or more words passes
+ * with a probability of 2^-64, of one word never.) Whatever a cursor passes without handing it out is counted as lost,
+ * so handed out + lost = written, always.
+ */
+#ifndef SLB_OBSERVE_RING_H
+#define SLB_OBSERVE_RING_H
+
+/* The longest record of any ring, in words. */
+#define SLB_RING_WORDS 30u
+
+struct slb_ring_head {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t next; /* sequence number of the next record */
+    char rest_of_line[SLB_CACHE_LINE - sizeof(uint64_t)];
+};
+
+/* Memory that reads as zeros is an empty ring. size is a power of two; 0 means that there is no ring. */
+struct slb_ring {
+    struct slb_ring_head *head;
+    uint64_t size;
+    uint32_t words;  /* of a record, the time first, the check not counted */
+    uint32_t stride; /* of a place, in words */
+};
+
+enum slb_ring_found {
+    SLB_RING_RECORD,    /* words holds the record at the cursor, which was moved on */
+    SLB_RING_END,       /* nothing more to read now */
+    SLB_RING_BAD_CURSOR /* no record has had this number yet */
+};
+
+SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {
+    return size == 0 ? 0 : sizeof(struct slb_ring_head) + size * stride * sizeof(uint64_t);
+}
+
+/* Async-signal-safe. Answers the sequence number. */
+SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);
+
+/* The first record at or after *cursor; adds to *lost what was passed over. A record whose writer is still busy holds
+ * the reader up, for a second at most once younger records are complete. */
+SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
+                                              uint64_t *words);
+
+SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
+
+#endif
+
 /* -------------------- options.h */
 /* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
 #ifndef SLB_OPTIONS_H
@@ -770,12 +912,12 @@ struct slb_health_state {
 
 #define SLB_VERSION_TEXT "0.1.0"
 #define SLB_ABI_VERSION 1
-#define SLB_STATUS_COUNT 28
+#define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 1
 #define SLB_STATS_FIELD_COUNT 39
 #define SLB_HEALTH_FIELD_COUNT 12
-#define SLB_MEMORY_FIELD_COUNT 10
+#define SLB_MEMORY_FIELD_COUNT 11
 
 /* One word of an enumeration. A list of words ends with a null text. */
 struct slb_word {
@@ -862,6 +1004,8 @@ SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
 SLB_TABLE struct slb_word slb_words_slab_state[8];
+SLB_TABLE struct slb_word slb_words_audit_operation[21];
+SLB_TABLE struct slb_word slb_words_face[5];
 
 #endif
 
@@ -871,6 +1015,8 @@ struct slb_options {
     int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
     uint64_t set;                    /* bit id - 1: asked for, not the default */
     char name[SLB_NAME_BYTES];
+    slabby_log_function logger; /* null: nobody */
+    void *logger_context;
 };
 
 SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {
@@ -1119,12 +1265,13 @@ enum slb_protection {
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
     SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
     SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
-    SLB_PROTECT_SAMPLE =
-        1u << 5 /* some slabs lie on guard slots; set for good by the first guard_sample_rate */
+    SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
+    SLB_PROTECT_SAMPLE = 1u << 6     /* some slabs lie on guard slots; set for good by the first sampling */
 };
 
 /* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
+#define SLB_PROTECT_ON_ALLOCATE                                                                              \
+    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT)
 
 /* resilience/breaker.h */
 struct slb_breaker {
@@ -1209,13 +1356,17 @@ struct slabby_allocator {
     _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
     struct slb_options options;          /* effective values */
+    struct slb_ring audit;               /* size 0: no audit trail */
+    struct slb_audit_book *audit_book;
+    struct slb_ring events;
+    struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;
     size_t slab_mapping_size;
     char *book_mapping;
     size_t book_mapping_size;
-    uint64_t list_bytes, cache_bytes;
+    uint64_t list_bytes, cache_bytes, trail_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
 };
 
@@ -2933,6 +3084,9 @@ SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *ou
 /* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
 SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
 
+/* The same into place `index` of an array of records, whose stride is the struct_size of the first. */
+SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size);
+
 #endif
 
 /* The slab that an address concerns: the one that holds it, or else the nearest. */
@@ -3818,6 +3972,60 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
 
 #endif
 
+/* -------------------- observe/events.h */
+/*
+ * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
+ * that the pool was made with, on the thread that caused it.
+ *
+ * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
+ * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
+ * and second at most slb_event_limit() events are told; the next one says how many were not.
+ */
+#ifndef SLB_OBSERVE_EVENTS_H
+#define SLB_OBSERVE_EVENTS_H
+
+#define SLB_EVENTS_KEPT 256u
+#define SLB_EVENT_CODES 32u
+#define SLB_EVENT_WORDS 30u
+#define SLB_EVENT_STRIDE 32u
+
+/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+struct slb_event_rate {
+    _Atomic uint64_t window;
+    _Atomic uint64_t suppressed;
+};
+
+/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
+struct slb_telling {
+    slabby_log_function function; /* null: nobody to tell */
+    void *context;
+    slabby_event event;
+};
+
+/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
+ * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* The same in two steps: into the ring now, to the logger with slb_event_tell, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling);
+
+/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
+
+/* The pool takes no allocation any more, with `live` slabs still out. */
+SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live);
+
+#endif
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -3870,6 +4078,10 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     slb_count(&pool->corruptions, 1);
     slb_count(&pool->unacknowledged, 1);
     remember(pool, damage);
+    slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_CORRUPTION, damage->ref, damage->offset,
+              "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
+              " is 0x%02x, expected 0x%02x",
+              pool->options.name, id, damage->offset, damage->found, damage->expected);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
         die_of_corruption(pool, id, damage);
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->capacity)
@@ -4527,6 +4739,69 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
 #ifndef SLB_ALLOCATE_H
 #define SLB_ALLOCATE_H
 
+/* -------------------- observe/audit.h */
+/*
+ * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
+ *
+ * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
+ * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
+ * exactly one record `release` or `deallocate_fast`.
+ */
+#ifndef SLB_OBSERVE_AUDIT_H
+#define SLB_OBSERVE_AUDIT_H
+
+/* Words of a record behind the time: thread, reference, {status, face, operation}. */
+#define SLB_AUDIT_WORDS 4u
+#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status);
+
+/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
+ * for option_change, else 0. */
+SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                     slabby_status status) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, ref, status);
+    return status;
+}
+
+/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status);
+
+/*
+ * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
+ * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
+ */
+#define SLB_AUDIT_CHAINS 4u
+#define SLB_AUDIT_LINE 512u
+
+struct slb_audit_chain {
+    uint64_t device, inode;
+    uint64_t cursor;    /* of the first record that is not wholly in the file */
+    uint64_t after;     /* the cursor once `line` is wholly written */
+    uint64_t used_at;   /* turn of the last use; 0: free */
+    uint32_t rest;      /* bytes of `line` still to be written */
+    uint32_t rest_at;   /* where they begin */
+    uint32_t is_record; /* the line is one record, not a beginning or a loss */
+    uint8_t digest[32];
+    char line[SLB_AUDIT_LINE];
+};
+
+struct slb_audit_book {
+    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
+    uint64_t turn;
+    struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
+};
+
+/* Appends everything from *cursor on; see slabby_audit_write. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error);
+
+#endif
+
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                    enum slb_tier *out_tier);
@@ -4536,6 +4811,12 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
 
 SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
                                              void **out_datas, uint64_t count);
+
+/* What the caller will know a free slab by: its next reference, or its id. */
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return state == SLABBY_SLAB_STATE_LIVE_FAST ? id : slb_ref_make(pool, slb_word_generation(word), id);
+}
 
 /*
  * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
@@ -4549,6 +4830,15 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(place, word | state, memory_order_release);
     return word;
+}
+
+/* The same past the inline path: with what protections do before, and the record of the audit trail. */
+SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint32_t state,
+                                     int32_t operation) {
+    slb_protect_issue(pool, id);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+    return slb_issue(pool, id, state);
 }
 
 #endif
@@ -4632,8 +4922,7 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 }
 
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
-    slb_protect_issue(pool, id);
-    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 
@@ -4876,6 +5165,316 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
         return SLABBY_CLOSED;
     *out_id = waiter.id;
     return SLABBY_OK;
+}
+
+/* -------------------- observe/audit.c */
+
+/* The language of this thread's calls. initial-exec as in tiers/in_flight.h: a signal handler may allocate. */
+static __thread int32_t audit_face __attribute__((tls_model("initial-exec")));
+
+SLB_PUBLIC slabby_status slabby_set_face(int32_t face) {
+    if (face < SLABBY_FACE_C || face > SLABBY_FACE_GO)
+        return SLABBY_INVALID_ARGUMENT;
+    audit_face = face;
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status) {
+    if (!slb_pool_exists(pool))
+        return;
+    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
+                                       (uint64_t)(uint32_t)status << 32 | (uint64_t)audit_face << 16 |
+                                           (uint64_t)operation};
+    (void)slb_ring_write(&pool->audit, words);
+}
+
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status) {
+    uint64_t words[SLB_AUDIT_WORDS];
+    enum slb_ring_found found = slb_ring_read(&pool->audit, cursor, lost, words);
+    *out_status = found == SLB_RING_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (found != SLB_RING_RECORD)
+        return false;
+    *out = (slabby_audit_record){.sequence = *cursor - 1,
+                                 .time_ns = words[0],
+                                 .thread = words[1],
+                                 .ref = words[2],
+                                 .operation = (int32_t)(words[3] & 0xffff),
+                                 .face = (int32_t)(words[3] >> 16 & 0xffff),
+                                 .status = (slabby_status)(uint32_t)(words[3] >> 32)};
+    return true;
+}
+
+static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_record *records,
+                                uint64_t *out_count, uint64_t *out_lost, uint64_t *cursor,
+                                uint64_t capacity) {
+    slabby_audit_record record;
+    slabby_status status = SLABBY_OK;
+    uint64_t at = *cursor, count = 0, lost = 0;
+    while (count < capacity && slb_audit_next(pool, &at, &lost, &record, &status))
+        slb_copy_record(records, count++, &record, sizeof record);
+    if (status != SLABBY_OK)
+        return status;
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
+                                           uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
+                                           uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (capacity > 0 && out_records[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    if (pool->audit.size == 0)
+        return SLABBY_NOT_SUPPORTED;
+    return audit_read(pool, out_records, out_count, out_lost, cursor, capacity);
+}
+
+SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
+                                            slabby_allocator *allocator, int32_t fd,
+                                            slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || cursor == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
+                             pool == NULL ? "the handle is none of a pool" : "the cursor is null");
+    if (!slb_pool_exists(pool))
+        return slb_error_set(out_error, slb_pool_absence(pool), 0, 0, 0, 0, "no open pool has this handle");
+    if (pool->audit.size == 0)
+        return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
+                             "pool \"%s\" keeps no audit trail; make it with option audit = the number of "
+                             "records to keep",
+                             pool->options.name);
+    if (fd < 0)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, fd, 0, INT32_MAX,
+                             "descriptor %d cannot be open", (int)fd);
+    uint64_t count = 0;
+    slabby_status status = slb_audit_write(pool, &count, cursor, fd, out_error);
+    if (out_count != NULL)
+        *out_count = count;
+    return status;
+}
+
+/* -------------------- observe/audit_write.c */
+/*
+ * The audit trail as JSON lines, each with a digest over the digest before it and its own text:
+ *
+ *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
+ *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
+ *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
+ *
+ * Changing, removing or inserting a line breaks the next digest. Cutting the end off does not show in the file alone,
+ * nor does a rewriting of everything: whoever must notice these keeps the last digest elsewhere.
+ */
+
+/* -------------------- observe/json.h */
+/* Snapshots as JSON: one writer over the contract's field tables, so that struct and text cannot drift apart. */
+#ifndef SLB_OBSERVE_JSON_H
+#define SLB_OBSERVE_JSON_H
+
+SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
+                                 const void *snapshot);
+
+/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is. */
+SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
+
+/* The word of an enumeration's value; "unknown" for any other. */
+SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value);
+
+#endif
+
+/* -------------------- observe/sha256.h */
+/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of a written audit trail. Not meant for keys:
+ * nothing here runs in constant time by design, and nothing is wiped. */
+#ifndef SLB_OBSERVE_SHA256_H
+#define SLB_OBSERVE_SHA256_H
+
+#define SLB_SHA256_BYTES 32u
+#define SLB_SHA256_BLOCK 64u
+
+struct slb_sha256 {
+    uint32_t state[8];
+    uint64_t length; /* bytes taken in so far */
+    uint8_t block[SLB_SHA256_BLOCK];
+};
+
+SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash);
+SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_t size);
+SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA256_BYTES]);
+
+#endif
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static void hex_digest(char out[65], const uint8_t *digest) {
+    static const char digits[] = "0123456789abcdef";
+    for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[64] = '\0';
+}
+
+/* Ends the line that `text` holds so far and moves the chain's digest on. */
+static void seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
+    struct slb_sha256 hash;
+    char digest[65];
+    slb_sha256_begin(&hash);
+    slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
+    slb_sha256_add(&hash, text->buffer, text->length);
+    slb_sha256_end(&hash, chain->digest);
+    hex_digest(digest, chain->digest);
+    slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
+    SLB_ASSERT(text->length < text->capacity);
+    chain->rest = (uint32_t)text->length;
+    chain->rest_at = 0;
+}
+
+static struct slb_text line_of(struct slb_audit_chain *chain) {
+    return (struct slb_text){.buffer = chain->line, .capacity = sizeof chain->line};
+}
+
+static void compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
+    struct slb_text text = line_of(chain);
+    char previous[65];
+    hex_digest(previous, chain->digest);
+    slb_text_add(&text, "{\"begin\":%" PRIu64 ",\"pool\":", cursor);
+    slb_json_text(&text, pool->options.name);
+    slb_text_add(&text, ",\"tag\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"previous\":\"%s\"",
+                 slb_pool_tag(pool), slb_os_wall_ns(), previous);
+    seal_line(chain, &text);
+}
+
+static void compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
+    struct slb_text text = line_of(chain);
+    slb_text_add(&text, "{\"lost\":%" PRIu64 ",\"sequence\":%" PRIu64, lost, chain->cursor);
+    seal_line(chain, &text);
+}
+
+static void compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
+    struct slb_text text = line_of(chain);
+    slb_text_add(&text,
+                 "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
+                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"face\":\"%s\"",
+                 record->sequence, record->time_ns, record->thread,
+                 slb_json_word(slb_words_audit_operation, record->operation), record->ref,
+                 slabby_status_name(record->status), slb_json_word(slb_words_face, record->face));
+    seal_line(chain, &text);
+}
+
+/* ---------------------------------------------------------------------------------------------- the chains */
+
+/* The chain that this file and cursor go on with; else the place of the one unused for longest, begun afresh. A new
+ * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
+static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
+                                         uint64_t cursor) {
+    struct slb_audit_book *book = pool->audit_book;
+    struct slb_audit_chain *oldest = &book->chains[0];
+    const struct slb_audit_chain *before = NULL;
+    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
+        struct slb_audit_chain *chain = &book->chains[i];
+        oldest = chain->used_at < oldest->used_at ? chain : oldest;
+        if (chain->used_at == 0 || chain->cursor != cursor)
+            continue;
+        if (chain->device == device && chain->inode == inode)
+            return chain;
+        if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
+            before = chain;
+    }
+    uint8_t previous[SLB_SHA256_BYTES] = {0};
+    if (before != NULL)
+        memcpy(previous, before->digest, sizeof previous);
+    memset(oldest, 0, sizeof *oldest);
+    memcpy(oldest->digest, previous, sizeof previous);
+    oldest->device = device;
+    oldest->inode = inode;
+    oldest->cursor = oldest->after = cursor;
+    compose_begin(pool, oldest, cursor);
+    return oldest;
+}
+
+/* Writes the line that is composed, or what an earlier call left of it. The cursor moves only when the whole line is
+ * out. 0, or the system's error number. */
+static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
+    while (chain->rest > 0) {
+        size_t written = 0;
+        int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
+        chain->rest_at += (uint32_t)written;
+        chain->rest -= (uint32_t)written;
+        if (failure != 0)
+            return failure;
+    }
+    *count += chain->cursor != chain->after && chain->is_record;
+    chain->cursor = chain->after;
+    return 0;
+}
+
+/* One line more: a record, or what was lost before it, after which the record is read again. */
+static bool compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
+                         slabby_status *out_status) {
+    slabby_audit_record record;
+    uint64_t lost = 0, at = chain->cursor;
+    bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
+    if (lost != 0)
+        compose_lost(chain, lost);
+    else if (found)
+        compose_record(chain, &record);
+    chain->is_record = lost == 0;
+    chain->after = chain->cursor + (lost != 0 ? lost : found);
+    return found || lost != 0;
+}
+
+static slabby_status report_failure(slabby_error *error, int failure, int32_t fd) {
+    slabby_status status = failure == EBADF ? SLABBY_INVALID_ARGUMENT : SLABBY_WRITE_FAILED;
+    return slb_error_set(error, status, 0, failure, 0, 0,
+                         "descriptor %d refused the audit trail (errno %d, %s); call again with the same "
+                         "cursor once it takes data, and the file goes on where it stopped",
+                         (int)fd, failure, strerror(failure));
+}
+
+static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
+                                 int32_t fd, slabby_error *error) {
+    uint64_t device, inode;
+    slabby_status status = SLABBY_OK;
+    if (*cursor > slb_ring_next(&pool->audit))
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0,
+                             (int64_t)slb_ring_next(&pool->audit),
+                             "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
+    int failure = slb_os_file_identity(fd, &device, &inode);
+    if (failure != 0)
+        return report_failure(error, failure, fd);
+    struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
+    chain->used_at = ++pool->audit_book->turn;
+    failure = flush_line(chain, fd, out_count);
+    while (failure == 0 && compose_next(pool, chain, &status))
+        failure = flush_line(chain, fd, out_count);
+    *cursor = chain->cursor;
+    return failure == 0 ? status : report_failure(error, failure, fd);
+}
+
+/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
+ * does not wait for a thread that stayed in the parent. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error) {
+    _Atomic uint32_t *writer = &pool->audit_book->writer;
+    uint32_t here = slb_os_process();
+    uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
+    if (before == here || !atomic_compare_exchange_strong_explicit(
+                              writer, &before, here, memory_order_acquire, memory_order_relaxed))
+        return slb_error_set(error, SLABBY_BUSY, 0, fd, 0, 0,
+                             "another thread is writing the audit trail of this pool; try again later");
+    slabby_status status = write_chain(pool, out_count, cursor, fd, error);
+    atomic_store_explicit(writer, 0, memory_order_release);
+    return status;
 }
 
 /* -------------------- observe/counters.c */
@@ -5124,9 +5723,203 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
+    out->trail_bytes = pool->trail_bytes;
     out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}
+
+/* -------------------- observe/events.c */
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Words of an event behind the time. */
+enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
+
+_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
+_Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
+
+/* A logger that uses the pool may cause events; those go to the ring alone, so that it does not call itself. */
+static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
+
+/* ---------------------------------------------------------------------------------------------------- rate */
+
+/* Exhaustion comes once per refused call, as often as the caller tries. */
+static uint64_t slb_event_limit(int32_t code) {
+    return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
+}
+
+static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
+    struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
+    uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
+    uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
+    do {
+        bool same = window >> 24 == second;
+        if (same && (window & 0xffffff) >= slb_event_limit(code)) {
+            atomic_fetch_add_explicit(&rate->suppressed, 1, memory_order_relaxed);
+            return false;
+        }
+        wanted = (same ? window : second << 24) + 1;
+    } while (!atomic_compare_exchange_weak_explicit(&rate->window, &window, wanted, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *out_suppressed = atomic_exchange_explicit(&rate->suppressed, 0, memory_order_relaxed);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------- ring */
+
+static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
+    uint64_t words[SLB_EVENT_WORDS] = {
+        event->time_ns,         event->ref,
+        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
+        event->suppressed,      deferred};
+    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
+    event->sequence = slb_ring_write(&pool->events, words);
+}
+
+static enum slb_ring_found event_read(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                      slabby_event *out, uint64_t *out_deferred) {
+    uint64_t words[SLB_EVENT_WORDS];
+    enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
+    if (found != SLB_RING_RECORD)
+        return found;
+    *out = (slabby_event){.struct_size = sizeof *out,
+                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
+                          .sequence = *cursor - 1,
+                          .time_ns = words[0],
+                          .ref = words[EVENT_REF],
+                          .value = (int64_t)words[EVENT_VALUE],
+                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
+                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
+    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
+    *out_deferred = words[EVENT_DEFERRED];
+    return found;
+}
+
+/* ------------------------------------------------------------------------------------------------- raising */
+
+/* False where this second has had enough of the code. */
+static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
+                          va_list arguments) {
+    uint64_t suppressed;
+    if (!event_admitted(pool, event->code, &suppressed))
+        return false;
+    event->struct_size = sizeof *event;
+    event->time_ns = slb_os_wall_ns();
+    event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
+    (void)vsnprintf(event->text, sizeof event->text, format, arguments);
+    return true;
+}
+
+SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling) {
+    if (telling->function == NULL || inside_logger)
+        return;
+    inside_logger = 1;
+    telling->function(telling->context, &telling->event);
+    inside_logger = 0;
+}
+
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) {
+    va_list arguments;
+    memset(out, 0, sizeof *out);
+    out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &out->event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &out->event, 0);
+    out->function = pool->options.logger;
+    out->context = pool->options.logger_context;
+}
+
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) {
+    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    bool inside = slb_in_flight_depth != 0;
+    va_list arguments;
+    telling.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &telling.event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &telling.event, inside && telling.function != NULL ? slb_os_thread() : 0);
+    if (!inside)
+        slb_event_tell(&telling);
+}
+
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
+    return slb_ring_next(&pool->events);
+}
+
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    uint64_t lost = 0, deferred;
+    if (telling.function == NULL || slb_in_flight_depth != 0)
+        return;
+    while (event_read(pool, &mark, &lost, &telling.event, &deferred) == SLB_RING_RECORD)
+        if (deferred == slb_os_thread())
+            slb_event_tell(&telling);
+}
+
+/* ------------------------------------------------------------------------------------- events with a story */
+
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
+    if (refused)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, pool->capacity,
+                  "all %" PRIu32
+                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
+                  pool->capacity, pool->options.name);
+    else
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, pool->capacity,
+                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
+                  pool->capacity, pool->options.name);
+}
+
+SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live) {
+    int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
+    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
+                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
+}
+
+/* ------------------------------------------------------------------------------------------------- reading */
+
+static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
+                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
+    slabby_event event;
+    uint64_t at = *cursor, count = 0, lost = 0, deferred;
+    while (count < capacity) {
+        enum slb_ring_found found = event_read(pool, &at, &lost, &event, &deferred);
+        if (found == SLB_RING_BAD_CURSOR)
+            return SLABBY_INVALID_ARGUMENT;
+        if (found == SLB_RING_END)
+            break;
+        slb_copy_record(events, count++, &event, sizeof event);
+    }
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
+                                            uint64_t *cursor, slabby_allocator *allocator,
+                                            uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (capacity > 0 && out_events[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
 }
 
 /* -------------------- observe/explain.c */
@@ -5212,6 +6005,15 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     uint32_t id;
     if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
         (void)slb_stacks_print(text, pool, id, generation);
+}
+
+SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_explain(&text, slb_pool_of(allocator), ref, status);
+    return slb_text_end(&text, out_length);
 }
 
 /* -------------------- observe/health.c */
@@ -5399,24 +6201,25 @@ SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
 
 /* -------------------- observe/json.c */
 
-/* -------------------- observe/json.h */
-/* Snapshots as JSON: one writer over the contract's field tables, so that struct and text cannot drift apart. */
-#ifndef SLB_OBSERVE_JSON_H
-#define SLB_OBSERVE_JSON_H
-
-SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
-                                 const void *snapshot);
-
-#endif
-
 #include <inttypes.h>
 #include <string.h>
 
-static const char *json_word(const struct slb_word *words, int32_t value) {
+SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value) {
     for (; words->text != NULL; words++)
         if (words->value == value)
             return words->text;
     return "unknown";
+}
+
+SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
+    slb_text_add(text, "\"");
+    for (; *value != '\0'; value++) {
+        if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
+            slb_text_add(text, "\\u%04x", (unsigned)*value);
+        else
+            slb_text_add(text, "%c", *value);
+    }
+    slb_text_add(text, "\"");
 }
 
 /* printf writes the decimal point of the locale; JSON knows the dot alone. Nine digits after it, scaled by hand. */
@@ -5478,7 +6281,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         if (field->type == SLB_FIELD_BOOL32)
             slb_text_add(text, small != 0 ? "true" : "false");
         else
-            slb_text_add(text, "\"%s\"", json_word(field->words, small));
+            slb_text_add(text, "\"%s\"", slb_json_word(field->words, small));
     }
 }
 
@@ -5822,6 +6625,23 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     return false;
 }
 
+SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
+                                          slabby_allocator *allocator) {
+    slabby_live live;
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    slb_fork_look(pool);
+    if (out_live == NULL || out_count == NULL || cursor == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (out_live->struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    *out_count = slb_live_next(pool, cursor, &live);
+    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
+}
+
 /* -------------------- observe/plain_text.c */
 
 SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
@@ -5850,6 +6670,175 @@ SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
 SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
     slb_plain_add(text, "0x");
     plain_digits(text, number, 16);
+}
+
+/* -------------------- observe/ring.c */
+
+#define RING_PATIENCE_NS 1000000000
+
+static _Atomic uint64_t *ring_place(const struct slb_ring *ring, uint64_t sequence) {
+    _Atomic uint64_t *places = (_Atomic uint64_t *)(void *)(ring->head + 1);
+    return places + (sequence & (ring->size - 1)) * ring->stride;
+}
+
+/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
+ * so untouched memory is no record. */
+static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
+    uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
+    for (uint32_t i = 0; i < ring->words; i++) {
+        check = (check ^ words[i]) * 0xd6e8feb86659fd93u;
+        check ^= check >> 32;
+    }
+    return check;
+}
+
+SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
+    return atomic_load_explicit(&ring->head->next, memory_order_acquire);
+}
+
+SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words) {
+    uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
+    _Atomic uint64_t *place = ring_place(ring, sequence);
+    SLB_POINT(SLB_POINT_RING_WRITE);
+    /* release: whoever reads one of our words also sees that the number was taken */
+    for (uint32_t i = 0; i < ring->words; i++)
+        atomic_store_explicit(&place[1 + i], words[i], memory_order_release);
+    atomic_store_explicit(&place[0], ring_check(ring, sequence, words), memory_order_release);
+    return sequence;
+}
+
+/* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
+ * newer than the words that failed it. */
+static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
+    _Atomic uint64_t *place = ring_place(ring, sequence);
+    uint64_t check = atomic_load_explicit(&place[0], memory_order_acquire);
+    for (uint32_t i = 0; i < ring->words; i++)
+        words[i] = atomic_load_explicit(&place[1 + i], memory_order_acquire);
+    return check == ring_check(ring, sequence, words);
+}
+
+/* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
+ * record behind it tells by its age. */
+static bool ring_writer_is_gone(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
+    uint64_t words[SLB_RING_WORDS];
+    while (++sequence < next)
+        if (ring_copy(ring, sequence, words))
+            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_PATIENCE_NS;
+    return false;
+}
+
+SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
+                                              uint64_t *words) {
+    uint64_t next = slb_ring_next(ring);
+    if (*cursor > next)
+        return SLB_RING_BAD_CURSOR;
+    while (*cursor != next) {
+        if (next - *cursor > ring->size) {
+            *lost += next - ring->size - *cursor;
+            *cursor = next - ring->size;
+        }
+        if (ring_copy(ring, *cursor, words)) {
+            ++*cursor;
+            return SLB_RING_RECORD;
+        }
+        next = slb_ring_next(ring);
+        if (next - *cursor > ring->size)
+            continue;
+        if (!ring_writer_is_gone(ring, *cursor, next))
+            break;
+        ++*cursor;
+        ++*lost;
+    }
+    return SLB_RING_END;
+}
+
+/* -------------------- observe/sha256.c */
+
+#include <string.h>
+
+/* The first 32 bits of the fractional parts: cube roots of the first 64 primes; square roots of the first 8. */
+static const uint32_t sha256_round_constants[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+static const uint32_t sha256_first_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+static uint32_t sha256_rotate(uint32_t word, unsigned by) {
+    return word >> by | word << (32 - by);
+}
+
+static uint32_t sha256_load(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* The message schedule: 16 words of the block, then 48 made from them. */
+static void sha256_schedule(uint32_t words[64], const uint8_t *block) {
+    for (unsigned i = 0; i < 16; i++)
+        words[i] = sha256_load(block + 4 * i);
+    for (unsigned i = 16; i < 64; i++) {
+        uint32_t near = words[i - 15], far = words[i - 2];
+        uint32_t small = sha256_rotate(near, 7) ^ sha256_rotate(near, 18) ^ near >> 3;
+        uint32_t large = sha256_rotate(far, 17) ^ sha256_rotate(far, 19) ^ far >> 10;
+        words[i] = words[i - 16] + small + words[i - 7] + large;
+    }
+}
+
+/* v[0] .. v[7] are the standard's a .. h. */
+static void sha256_block(uint32_t state[8], const uint8_t *block) {
+    uint32_t words[64], v[8];
+    sha256_schedule(words, block);
+    memcpy(v, state, sizeof v);
+    for (unsigned i = 0; i < 64; i++) {
+        uint32_t sum1 = sha256_rotate(v[4], 6) ^ sha256_rotate(v[4], 11) ^ sha256_rotate(v[4], 25);
+        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
+        uint32_t first = v[7] + sum1 + choice + sha256_round_constants[i] + words[i];
+        uint32_t sum0 = sha256_rotate(v[0], 2) ^ sha256_rotate(v[0], 13) ^ sha256_rotate(v[0], 22);
+        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
+        memmove(v + 1, v, 7 * sizeof v[0]);
+        v[4] += first;
+        v[0] = first + sum0 + majority;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        state[i] += v[i];
+}
+
+SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash) {
+    memcpy(hash->state, sha256_first_state, sizeof hash->state);
+    hash->length = 0;
+}
+
+SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_t size) {
+    const uint8_t *bytes = data;
+    while (size > 0) {
+        size_t filled = hash->length % SLB_SHA256_BLOCK;
+        size_t taken = SLB_SHA256_BLOCK - filled < size ? SLB_SHA256_BLOCK - filled : size;
+        memcpy(hash->block + filled, bytes, taken);
+        hash->length += taken;
+        if (hash->length % SLB_SHA256_BLOCK == 0)
+            sha256_block(hash->state, hash->block);
+        bytes += taken;
+        size -= taken;
+    }
+}
+
+/* One bit 1, zeros, and the length in bits as the last eight bytes of a block. */
+SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA256_BYTES]) {
+    static const uint8_t padding[SLB_SHA256_BLOCK] = {0x80};
+    uint64_t bits = hash->length * 8;
+    uint8_t length[8];
+    for (unsigned i = 0; i < 8; i++)
+        length[i] = (uint8_t)(bits >> (56 - 8 * i));
+    size_t filled = hash->length % SLB_SHA256_BLOCK;
+    slb_sha256_add(hash, padding, (filled < 56 ? 56 : 120) - filled);
+    slb_sha256_add(hash, length, sizeof length);
+    for (unsigned i = 0; i < SLB_SHA256_BYTES; i++)
+        digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
 /* -------------------- observe/stack_record.c */
@@ -6038,6 +7027,22 @@ SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_
     return status;
 }
 
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_stacks_story(&text, pool, ref);
+    if (status == SLABBY_OK)
+        return slb_text_end(&text, out_length);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+}
+
 /* -------------------- observe/verify.c */
 /* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
  * rest, under maintenance, with a bitmap of its own. */
@@ -6055,12 +7060,8 @@ struct check {
 };
 
 static void store(struct check *check, slabby_finding *finding) {
-    if (check->count++ >= check->capacity)
-        return;
-    uint32_t stride = check->findings[0].struct_size;
-    char *place = (char *)check->findings + (check->count - 1) * stride;
-    memcpy(place, &stride, sizeof stride);
-    (void)slb_copy_out(place, finding, sizeof *finding);
+    if (check->count++ < check->capacity)
+        slb_copy_record(check->findings, check->count - 1, finding, sizeof *finding);
 }
 
 static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
@@ -6224,6 +7225,21 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;
     return exists ? SLABBY_OK : slb_pool_absence(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
+                                       slabby_allocator *allocator, uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (out_count == NULL || (out_findings == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (capacity > 0 && out_findings[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    slabby_status status = slb_verify(pool, out_findings, capacity, out_count);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }
 
 /* -------------------- allocate.c */
@@ -6429,6 +7445,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
     after_leaving(pool);
     if (status == SLABBY_OK)
         note_success(pool);
+    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
+        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     return status;
 }
 
@@ -6498,13 +7516,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
+        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     if (status != SLABBY_OK)
         return status;
     note_success(pool);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
-        slb_protect_issue(pool, id);
-        uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+        uint64_t word =
+            slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
         out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
@@ -6537,7 +7557,8 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
  * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
  * many slabs compete for the same set:
  *
- *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids
+ *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
+ *   event rates | events | written audit trails | audit records
  */
 #ifndef SLB_LAYOUT_H
 #define SLB_LAYOUT_H
@@ -6549,8 +7570,9 @@ struct slb_layout {
     uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
-    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids,
-        delay; /* offsets */
+    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
+        event_rates, events, audit_book, audit; /* offsets */
+    uint64_t audit_records, trail_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t capacity, heap_limit, id_bits;
@@ -6681,6 +7703,18 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
     return delay == 0 ? 0 : cells;
 }
 
+/* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
+static void layout_trails(struct slb_layout *out, uint64_t at) {
+    uint64_t book = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_book);
+    out->event_rates = at;
+    out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
+    out->audit_book = out->events + slb_ring_bytes(SLB_EVENTS_KEPT, SLB_EVENT_STRIDE);
+    out->audit = layout_round_up(out->audit_book + book, SLB_CACHE_LINE);
+    uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
+    out->trail_bytes = end - at;
+    out->book_mapping = layout_round_up(end, slb_os_page_size());
+}
+
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
@@ -6697,8 +7731,8 @@ static void layout_book(struct slb_layout *out) {
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    uint64_t end = out->delay + out->delay_cells * sizeof(struct slb_delay_cell);
-    out->book_mapping = layout_round_up(end, slb_os_page_size());
+    layout_trails(
+        out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
                       out->capacity * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
@@ -6732,6 +7766,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
                              capacity, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
+    out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);
     layout_book(out);
     return SLABBY_OK;
@@ -7178,13 +8213,11 @@ SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const ch
 
 SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
                                                    void *context, slabby_error *out_error) {
-    (void)context;
     if (options == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
-    if (function == NULL)
-        return SLABBY_OK;
-    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                         "this version writes no events to a logger");
+    options->values.logger = function;
+    options->values.logger_context = context;
+    return SLABBY_OK;
 }
 
 /* --------------------------------------------------------------------------------------------- resolving */
@@ -7303,6 +8336,8 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     if (status == SLABBY_OK)
         status = resolve_backend(options, error);
     options->value[SLABBY_OPTION_SHARDS - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_SHARDS));
+    if (slb_option(options, SLABBY_OPTION_AUDIT) != 0)
+        options->value[SLABBY_OPTION_AUDIT - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_AUDIT));
     return status;
 }
 
@@ -7384,6 +8419,20 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->batch = layout->batch;
     pool->list_bytes = layout->list_bytes;
     pool->cache_bytes = layout->cache_bytes;
+    pool->trail_bytes = layout->trail_bytes;
+}
+
+static void place_trails(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
+    pool->event_rates = (struct slb_event_rate *)(void *)(book + layout->event_rates);
+    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->events),
+                                     .size = SLB_EVENTS_KEPT,
+                                     .words = SLB_EVENT_WORDS,
+                                     .stride = SLB_EVENT_STRIDE};
+    pool->audit_book = (struct slb_audit_book *)(void *)(book + layout->audit_book);
+    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->audit),
+                                    .size = layout->audit_records,
+                                    .words = SLB_AUDIT_WORDS,
+                                    .stride = SLB_AUDIT_STRIDE};
 }
 
 /* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
@@ -7454,6 +8503,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
         pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
     protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
+    protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
     atomic_store(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
 }
@@ -7481,6 +8531,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->owners = 1;
     pool->scarce_enough = enough_to_open(layout);
     place_lists(pool, layout, memory->book);
+    place_trails(pool, layout, memory->book);
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
@@ -7526,11 +8577,15 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
     status = slb_switches_begin(pool, error);
-    if (status == SLABBY_OK)
-        *out = pool;
-    else
+    if (status != SLABBY_OK) {
         (void)slb_pool_destroy(pool);
-    return status;
+        return status;
+    }
+    *out = pool;
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
+              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
+              slab_size);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 
 /* --------------------------------------------------------------------------------------------------- ends */
@@ -7601,19 +8656,23 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
-/* Needs the lock. */
-static void stop_allocations(struct slabby_allocator *pool) {
+/* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
+static void stop_allocations(struct slabby_allocator *pool, struct slb_telling *out) {
+    if ((atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
+        slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
     slb_waiters_dismiss(pool);
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
     slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
-        stop_allocations(pool);
+        stop_allocations(pool, &telling);
     slb_gate_unlock(pool);
+    slb_event_tell(&telling);
     if (exists)
         slb_pool_settle(pool);
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
@@ -7621,18 +8680,20 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
 
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
     if (!slb_pool_exists(pool) || pool->owners == 0)
         status = slb_pool_absence(pool);
     else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
-        status = SLABBY_IN_USE;
+        status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
-        slb_gate_close(pool, SLB_GATE_CLOSED);
+        stop_allocations(pool, &telling);
         tear_down(pool);
     }
     slb_maintenance_end(pool);
+    slb_event_tell(&telling);
     return status;
 }
 
@@ -7641,8 +8702,10 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
-    if (shared)
+    if (shared) {
         pool->owners--;
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_OK);
+    }
     slb_gate_unlock(pool);
     if (shared)
         return SLABBY_OK;
@@ -7650,12 +8713,16 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
     slb_fork_look(pool);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        stop_allocations(pool);
+        stop_allocations(pool, &telling);
+    if (status == SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
     slb_gate_unlock(pool);
+    slb_event_tell(&telling);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
         slb_pool_settle(pool);
     return status;
@@ -7718,6 +8785,8 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 }
 
 #endif
+
+#include <inttypes.h>
 
 /* ------------------------------------------------------------------------------------- into the tiers */
 
@@ -7796,6 +8865,15 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     leave_after_release(pool, stripe);
 }
 
+/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
+ * ended yet. */
+static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
+                                 slabby_status status) {
+    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
+                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
+                              status);
+}
+
 /* Into the tiers, unprotected or behind every protection. */
 static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->capacity))
@@ -7812,7 +8890,7 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
     bool kept = false;
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
-        status = slb_protect_return(pool, id, generation, &kept);
+        status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
     else
@@ -7824,7 +8902,11 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     bool kept = false;
-    slabby_status status = slb_protect_return(pool, id, generation, &kept);
+    slabby_status status =
+        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
+    slb_event(
+        pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_SLAB_RETIRED, slb_ref_make(pool, generation, id), id,
+        "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired", id, pool->options.name);
     if (id >= pool->capacity) {
         give_heap(pool, id, fast, false);
     } else {
@@ -7872,7 +8954,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
             if (swap_word(pool, id, &word, released))
                 return finish(pool, id, released, false);
         } else if (swap_word(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
-            return SLABBY_OK;
+            return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
         }
     }
     return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
@@ -7944,27 +9026,6 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
                                        slabby_error *out_error) {
     (void)out_awaited, (void)capacity;
     return not_yet_said(allocator, out_error, "live resizing");
-}
-
-SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
-                                           uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
-                                           uint64_t capacity) {
-    (void)out_records, (void)out_lost, (void)capacity;
-    return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
-                                            slabby_allocator *allocator, int32_t fd,
-                                            slabby_error *out_error) {
-    (void)out_count, (void)cursor, (void)fd;
-    return not_yet_said(allocator, out_error, "audit trail");
-}
-
-SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
-                                            uint64_t *cursor, slabby_allocator *allocator,
-                                            uint64_t capacity) {
-    (void)out_events, (void)out_lost, (void)capacity;
-    return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
 }
 
 SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
@@ -8047,6 +9108,38 @@ SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
     {NULL, 0},
 };
 
+SLB_PRIVATE const struct slb_word slb_words_audit_operation[21] = {
+    {"create", SLABBY_AUDIT_OPERATION_CREATE},
+    {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
+    {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
+    {"allocate_fast", SLABBY_AUDIT_OPERATION_ALLOCATE_FAST},
+    {"allocate_wait", SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT},
+    {"release", SLABBY_AUDIT_OPERATION_RELEASE},
+    {"release_deferred", SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED},
+    {"deallocate_fast", SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST},
+    {"pin", SLABBY_AUDIT_OPERATION_PIN},
+    {"unpin", SLABBY_AUDIT_OPERATION_UNPIN},
+    {"access", SLABBY_AUDIT_OPERATION_ACCESS},
+    {"reset", SLABBY_AUDIT_OPERATION_RESET},
+    {"retain", SLABBY_AUDIT_OPERATION_RETAIN},
+    {"close", SLABBY_AUDIT_OPERATION_CLOSE},
+    {"destroy", SLABBY_AUDIT_OPERATION_DESTROY},
+    {"abandon", SLABBY_AUDIT_OPERATION_ABANDON},
+    {"option_change", SLABBY_AUDIT_OPERATION_OPTION_CHANGE},
+    {"trim", SLABBY_AUDIT_OPERATION_TRIM},
+    {"reclaim", SLABBY_AUDIT_OPERATION_RECLAIM},
+    {"breaker_force", SLABBY_AUDIT_OPERATION_BREAKER_FORCE},
+    {NULL, 0},
+};
+
+SLB_PRIVATE const struct slb_word slb_words_face[5] = {
+    {"c", SLABBY_FACE_C},
+    {"cffi", SLABBY_FACE_CFFI},
+    {"swig", SLABBY_FACE_SWIG},
+    {"go", SLABBY_FACE_GO},
+    {NULL, 0},
+};
+
 SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_OK] = {SLABBY_OK, "OK",
         "success"},
@@ -8105,6 +9198,8 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
         "this build or this system does not offer it"},
     [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
         "the other side was built for another core"},
+    [-SLABBY_WRITE_FAILED] = {SLABBY_WRITE_FAILED, "WriteFailed",
+        "a descriptor refused data"},
 };
 
 SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
@@ -8273,9 +9368,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "audit",
         .default_value = 0, .minimum = 0, .maximum = 16777216,
         .words = NULL,
-        .meaning = "audit records kept; 0 means none",
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HEAP_FALLBACK - 1] = {
         .name = "heap_fallback",
@@ -8450,6 +9545,7 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"label_bytes", NULL, offsetof(slabby_memory, label_bytes), SLB_FIELD_U64},
     {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
+    {"trail_bytes", NULL, offsetof(slabby_memory, trail_bytes), SLB_FIELD_U64},
 };
 
 /* -------------------- status.c */
@@ -8508,6 +9604,14 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
     uint32_t common = theirs < size ? theirs : size;
     memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
     return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size) {
+    uint32_t stride;
+    memcpy(&stride, array, sizeof stride);
+    char *place = (char *)array + index * stride;
+    memcpy(place, &stride, sizeof stride);
+    (void)slb_copy_out(place, source, size);
 }
 
 /* -------------------- test_hooks.c */
@@ -8775,15 +9879,6 @@ SLB_PUBLIC uint64_t slabby_instance_id(void) {
     return id;
 }
 
-SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_explain(&text, slb_pool_of(allocator), ref, status);
-    return slb_text_end(&text, out_length);
-}
-
 /* ------------------------------------------------------------------------------------------ a pool's life */
 
 SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
@@ -8810,9 +9905,27 @@ static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_sta
     return pool;
 }
 
+/* Counts a refusal, records the call. */
+static slabby_status answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                              slabby_status status) {
+    if (slb_unlikely(status != SLABBY_OK))
+        (void)slb_refuse(pool, status);
+    return slb_audited(pool, operation, ref, status);
+}
+
+/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+static slabby_status concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                               slabby_status status) {
+    if (slb_likely(status == SLABBY_OK))
+        return status;
+    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
+                                              : answered(pool, operation, ref, status);
+}
+
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_retain(pool);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, slb_pool_retain(pool));
 }
 
 SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
@@ -8849,7 +9962,8 @@ SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t
 
 SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_close(pool);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
 }
 
 SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
@@ -8885,23 +9999,28 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    slb_protect_issue(pool, *out_id);
-    *out_word = slb_issue(pool, *out_id, state);
+    *out_word = slb_issue_slowly(
+        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
 }
 
 /* What counts as a failure of the pool is told to the breaker. */
-static slabby_status fail_allocation(struct slabby_allocator *pool, slabby_status status) {
+static slabby_status fail_allocation(struct slabby_allocator *pool, int32_t operation, slabby_status status) {
     if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
         slb_breaker_failed(pool, false);
-    return slb_refuse(pool, status);
+    return answered(pool, operation, 0, status);
 }
 
 static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
                                                            uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     slabby_status status = try_slowly(pool, state, out_id, out_word);
-    return slb_likely(status == SLABBY_OK) ? status : fail_allocation(pool, status);
+    return slb_likely(status == SLABBY_OK)
+               ? status
+               : fail_allocation(
+                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
+                     status);
 }
 
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
@@ -8947,15 +10066,12 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
-        if (status == SLABBY_OK) {
-            slb_protect_issue(allocator, id);
-            word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
-        }
+        if (status == SLABBY_OK)
+            word = slb_issue_slowly(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
     }
-    if (status != SLABBY_OK)
-        return slb_refuse(allocator, status);
-    hand_out(allocator, id, word, out_ref, out_data);
-    return SLABBY_OK;
+    if (status == SLABBY_OK)
+        hand_out(allocator, id, word, out_ref, out_data);
+    return concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
@@ -8964,12 +10080,12 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status : fail_allocation(pool, status);
+    return status == SLABBY_OK ? status
+                               : fail_allocation(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
 }
 
 static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    slabby_status status = slb_release_slowly(pool, ref);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
 }
 
 static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, uint32_t id,
@@ -9002,8 +10118,7 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_release_deferred(pool, ref);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
 }
 
 SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
@@ -9048,14 +10163,14 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (slb_unlikely(pool == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_release_fast(pool, id);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
 }
 
 /* ----------------------------------------------------------------------------------- looking at a reference */
 
 static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
-    return slb_refuse(pool, slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
+    return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
+                    slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
 }
 
 SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
@@ -9088,7 +10203,7 @@ SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator
     if (pool == NULL || out_id == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     if (!slb_ref_split(pool, ref, &generation, &id))
-        return slb_refuse(pool, SLABBY_INVALID_REFERENCE);
+        return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
     *out_id = id;
     return SLABBY_OK;
 }
@@ -9110,23 +10225,22 @@ SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     status = slb_ref_text(&text, pool, ref);
-    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length)
+                               : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
 }
 
 SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_pin(pool, ref);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
 }
 
 SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_unpin(pool, ref);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, slb_unpin(pool, ref));
 }
 
 SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
@@ -9134,7 +10248,8 @@ SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_re
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_label_set(pool, ref, label);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
@@ -9142,7 +10257,8 @@ SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator 
     if (pool == NULL || out_label == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_label_get(pool, ref, out_label);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
 }
 
 /* ----------------------------------------------------------------------------------------- the pool as a whole */
@@ -9151,8 +10267,12 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_pool_exists(pool) ? slb_reset(pool) : slb_pool_absence(pool);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    if (!slb_pool_exists(pool))
+        return slb_refuse(pool, slb_pool_absence(pool));
+    uint64_t mark = slb_events_mark(pool);
+    slabby_status status = slb_reset(pool);
+    slb_events_deliver(pool, mark);
+    return answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
@@ -9213,7 +10333,8 @@ SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32
         return status;
     if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
-    return slb_breaker_force(pool, mode);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                       slb_breaker_force(pool, mode));
 }
 
 SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
@@ -9235,8 +10356,13 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL)
         return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
+    int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
     status = slb_option_change(pool, option, value, out_error);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    if (status == SLABBY_OK)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
+                  "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
+                  slb_option_info(option)->name, pool->options.name, value, before);
+    return answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
@@ -9260,7 +10386,7 @@ SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allo
     if (pool == NULL)
         return status;
     status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
@@ -9271,50 +10397,10 @@ SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *a
     uint64_t count = slb_quarantine_reclaim(pool);
     if (out_count != NULL)
         *out_count = count;
-    return SLABBY_OK;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
 }
 
 /* ---------------------------------------------------------------------------------------------- looking inside */
-
-SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
-                                          slabby_allocator *allocator) {
-    slabby_status status;
-    slabby_live live;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    if (out_live == NULL || out_count == NULL || cursor == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (out_live->struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    *out_count = slb_live_next(pool, cursor, &live);
-    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
-}
-
-SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
-                                       slabby_allocator *allocator, uint64_t capacity) {
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    if (out_count == NULL || (out_findings == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (capacity > 0 && out_findings[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    status = slb_verify(pool, out_findings, capacity, out_count);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
-}
-
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL || (buffer == NULL && capacity > 0))
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    status = slb_stacks_story(&text, pool, ref);
-    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
-}
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
     slabby_status status;

@@ -40,6 +40,7 @@ const (
 	StatusBufferTooSmall     Status = -25
 	StatusNotSupported       Status = -26
 	StatusAbiMismatch        Status = -27
+	StatusWriteFailed        Status = -28
 )
 
 // Sentinels for errors.Is, one for each status.
@@ -127,6 +128,9 @@ var (
 
 	// ErrAbiMismatch: the other side was built for another core.
 	ErrAbiMismatch error = &sentinels[-StatusAbiMismatch]
+
+	// ErrWriteFailed: a descriptor refused data.
+	ErrWriteFailed error = &sentinels[-StatusWriteFailed]
 )
 
 var sentinels = [...]Error{
@@ -186,6 +190,8 @@ var sentinels = [...]Error{
 		"this build or this system does not offer it"},
 	-StatusAbiMismatch: {Status: StatusAbiMismatch, Text: "" +
 		"the other side was built for another core"},
+	-StatusWriteFailed: {Status: StatusWriteFailed, Text: "" +
+		"a descriptor refused data"},
 }
 
 var statusNames = [...]string{
@@ -217,6 +223,7 @@ var statusNames = [...]string{
 	-StatusBufferTooSmall:     "BufferTooSmall",
 	-StatusNotSupported:       "NotSupported",
 	-StatusAbiMismatch:        "AbiMismatch",
+	-StatusWriteFailed:        "WriteFailed",
 }
 
 // CPUCacheBackend says who keeps the CPU caches consistent.
@@ -521,6 +528,125 @@ func (f FindingKind) String() string {
 // MarshalText gives JSON the word.
 func (f FindingKind) MarshalText() ([]byte, error) {
 	return []byte(f.String()), nil
+}
+
+// AuditOperation says what a record of the audit trail is about.
+type AuditOperation int32
+
+// The words of AuditOperation.
+const (
+	AuditOperationCreate          AuditOperation = 1
+	AuditOperationAllocate        AuditOperation = 2
+	AuditOperationAllocateBatch   AuditOperation = 3
+	AuditOperationAllocateFast    AuditOperation = 4
+	AuditOperationAllocateWait    AuditOperation = 5
+	AuditOperationRelease         AuditOperation = 6
+	AuditOperationReleaseDeferred AuditOperation = 7
+	AuditOperationDeallocateFast  AuditOperation = 8
+	AuditOperationPin             AuditOperation = 9
+	AuditOperationUnpin           AuditOperation = 10
+	AuditOperationAccess          AuditOperation = 11
+	AuditOperationReset           AuditOperation = 12
+	AuditOperationRetain          AuditOperation = 13
+	AuditOperationClose           AuditOperation = 14
+	AuditOperationDestroy         AuditOperation = 15
+	AuditOperationAbandon         AuditOperation = 16
+	AuditOperationOptionChange    AuditOperation = 17
+	AuditOperationTrim            AuditOperation = 18
+	AuditOperationReclaim         AuditOperation = 19
+	AuditOperationBreakerForce    AuditOperation = 20
+)
+
+// String returns the word as the options spell it, or AuditOperation(n) for an unknown number.
+func (a AuditOperation) String() string {
+	switch a {
+	case AuditOperationCreate:
+		return "create"
+	case AuditOperationAllocate:
+		return "allocate"
+	case AuditOperationAllocateBatch:
+		return "allocate_batch"
+	case AuditOperationAllocateFast:
+		return "allocate_fast"
+	case AuditOperationAllocateWait:
+		return "allocate_wait"
+	case AuditOperationRelease:
+		return "release"
+	case AuditOperationReleaseDeferred:
+		return "release_deferred"
+	case AuditOperationDeallocateFast:
+		return "deallocate_fast"
+	case AuditOperationPin:
+		return "pin"
+	case AuditOperationUnpin:
+		return "unpin"
+	case AuditOperationAccess:
+		return "access"
+	case AuditOperationReset:
+		return "reset"
+	case AuditOperationRetain:
+		return "retain"
+	case AuditOperationClose:
+		return "close"
+	case AuditOperationDestroy:
+		return "destroy"
+	case AuditOperationAbandon:
+		return "abandon"
+	case AuditOperationOptionChange:
+		return "option_change"
+	case AuditOperationTrim:
+		return "trim"
+	case AuditOperationReclaim:
+		return "reclaim"
+	case AuditOperationBreakerForce:
+		return "breaker_force"
+	}
+	return "AuditOperation(" + strconv.Itoa(int(a)) + ")"
+}
+
+// MarshalText gives JSON the word.
+func (a AuditOperation) MarshalText() ([]byte, error) {
+	return []byte(a.String()), nil
+}
+
+// EventCode says what an event is about.
+type EventCode int32
+
+// The words of EventCode.
+const (
+	EventCodeOpened        EventCode = 1
+	EventCodeClosed        EventCode = 2
+	EventCodeExhausted     EventCode = 3
+	EventCodeHeapFallback  EventCode = 4
+	EventCodeCorruption    EventCode = 5
+	EventCodeSlabRetired   EventCode = 6
+	EventCodeOptionChanged EventCode = 7
+)
+
+// String returns the word as the options spell it, or EventCode(n) for an unknown number.
+func (e EventCode) String() string {
+	switch e {
+	case EventCodeOpened:
+		return "opened"
+	case EventCodeClosed:
+		return "closed"
+	case EventCodeExhausted:
+		return "exhausted"
+	case EventCodeHeapFallback:
+		return "heap_fallback"
+	case EventCodeCorruption:
+		return "corruption"
+	case EventCodeSlabRetired:
+		return "slab_retired"
+	case EventCodeOptionChanged:
+		return "option_changed"
+	}
+	return "EventCode(" + strconv.Itoa(int(e)) + ")"
+}
+
+// MarshalText gives JSON the word.
+func (e EventCode) MarshalText() ([]byte, error) {
+	return []byte(e.String()), nil
 }
 
 // EventLevel says how urgent an event is.

@@ -167,8 +167,8 @@ func WithDebug() AllocatorOption {
 	return numberOption(OptionDebug, 1)
 }
 
-// WithAudit sets `audit`: audit records kept; 0 means none. 0 to 16777216; default 0. Not
-// available yet: anything but the default makes New answer ErrNotSupported.
+// WithAudit sets `audit`: audit records kept, rounded up to a power of two; 0 means none. 0 to
+// 16777216; default 0.
 func WithAudit(count int) AllocatorOption {
 	return numberOption(OptionAudit, int64(count))
 }

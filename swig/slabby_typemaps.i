@@ -73,7 +73,7 @@ static PyObject *slabby_health_values(const slabby_health *record)
 
 static PyObject *slabby_memory_values(const slabby_memory *record)
 {
-    PyObject *values = PyList_New(10);
+    PyObject *values = PyList_New(11);
 
     if (values == NULL)
         return NULL;
@@ -87,6 +87,7 @@ static PyObject *slabby_memory_values(const slabby_memory *record)
     PyList_SetItem(values, 7, PyLong_FromUnsignedLongLong(record->label_bytes));
     PyList_SetItem(values, 8, PyLong_FromUnsignedLongLong(record->heap_table_bytes));
     PyList_SetItem(values, 9, PyLong_FromUnsignedLongLong(record->heap_bytes));
+    PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->trail_bytes));
     return complete_values(values);
 }
 
@@ -124,7 +125,7 @@ static PyObject *slabby_audit_record_values(const slabby_audit_record *record)
 
 static PyObject *slabby_event_values(const slabby_event *record)
 {
-    PyObject *values = PyList_New(7);
+    PyObject *values = PyList_New(8);
 
     if (values == NULL)
         return NULL;
@@ -134,7 +135,8 @@ static PyObject *slabby_event_values(const slabby_event *record)
     PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->ref));
     PyList_SetItem(values, 4, PyLong_FromLongLong(record->value));
     PyList_SetItem(values, 5, PyLong_FromLong(record->code));
-    PyList_SetItem(values, 6, decode(record->text));
+    PyList_SetItem(values, 6, PyLong_FromUnsignedLong(record->suppressed));
+    PyList_SetItem(values, 7, decode(record->text));
     return complete_values(values);
 }
 
@@ -645,6 +647,14 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 
 %exception slabby_instance_id {
     $action
+}
+
+%exception slabby_set_face {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
 }
 
 %exception slabby_status_name {

@@ -54,6 +54,7 @@ HINTS = {
     "CircuitBreakerOpen": "wait for circuit_breaker_timeout, or relieve the pool",
     "Timeout": "wait longer, or release slabs sooner",
     "LatencyExceeded": "raise max_alloc_latency, or relieve the pool",
+    "WriteFailed": "see that the descriptor takes data, then call again with the same cursor",
     "Closed": "make a new Allocator",
     "Busy": "try again outside of the signal handler",
     "BufferTooSmall": "pass a larger buffer",

@@ -2,6 +2,7 @@
 #include "allocate.h"
 
 #include "observe/counters.h"
+#include "observe/events.h"
 #include "observe/latency.h"
 #include "os/os.h"
 #include "protect/protect.h"
@@ -216,6 +217,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
     after_leaving(pool);
     if (status == SLABBY_OK)
         note_success(pool);
+    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
+        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     return status;
 }
 
@@ -285,13 +288,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
+        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     if (status != SLABBY_OK)
         return status;
     note_success(pool);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
-        slb_protect_issue(pool, id);
-        uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+        uint64_t word =
+            slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
         out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);

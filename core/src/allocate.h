@@ -3,7 +3,9 @@
 #ifndef SLB_ALLOCATE_H
 #define SLB_ALLOCATE_H
 
+#include "observe/audit.h"
 #include "pool.h"
+#include "protect/protect.h"
 #include "ref.h"
 #include "tiers/cpu_cache.h"
 
@@ -17,6 +19,12 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
 SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
                                              void **out_datas, uint64_t count);
 
+/* What the caller will know a free slab by: its next reference, or its id. */
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return state == SLABBY_SLAB_STATE_LIVE_FAST ? id : slb_ref_make(pool, slb_word_generation(word), id);
+}
+
 /*
  * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
  * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
@@ -29,6 +37,15 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(place, word | state, memory_order_release);
     return word;
+}
+
+/* The same past the inline path: with what protections do before, and the record of the audit trail. */
+SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint32_t state,
+                                     int32_t operation) {
+    slb_protect_issue(pool, id);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+    return slb_issue(pool, id, state);
 }
 
 #endif

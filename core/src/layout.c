@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "layout.h"
 
+#include "observe/audit.h"
+#include "observe/events.h"
 #include "os/os.h"
 #include "pool.h"
 #include "protect/bit_guard.h"
@@ -119,6 +121,18 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
     return delay == 0 ? 0 : cells;
 }
 
+/* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
+static void layout_trails(struct slb_layout *out, uint64_t at) {
+    uint64_t book = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_book);
+    out->event_rates = at;
+    out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
+    out->audit_book = out->events + slb_ring_bytes(SLB_EVENTS_KEPT, SLB_EVENT_STRIDE);
+    out->audit = layout_round_up(out->audit_book + book, SLB_CACHE_LINE);
+    uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
+    out->trail_bytes = end - at;
+    out->book_mapping = layout_round_up(end, slb_os_page_size());
+}
+
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
@@ -135,8 +149,8 @@ static void layout_book(struct slb_layout *out) {
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    uint64_t end = out->delay + out->delay_cells * sizeof(struct slb_delay_cell);
-    out->book_mapping = layout_round_up(end, slb_os_page_size());
+    layout_trails(
+        out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
                       out->capacity * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
@@ -170,6 +184,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
                              capacity, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
+    out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);
     layout_book(out);
     return SLABBY_OK;

@@ -18,7 +18,8 @@
  * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
  * many slabs compete for the same set:
  *
- *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids
+ *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
+ *   event rates | events | written audit trails | audit records
  */
 #ifndef SLB_LAYOUT_H
 #define SLB_LAYOUT_H
@@ -32,8 +33,9 @@ struct slb_layout {
     uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
-    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids,
-        delay; /* offsets */
+    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
+        event_rates, events, audit_book, audit; /* offsets */
+    uint64_t audit_records, trail_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t capacity, heap_limit, id_bits;

@@ -229,13 +229,11 @@ SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const ch
 
 SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
                                                    void *context, slabby_error *out_error) {
-    (void)context;
     if (options == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
-    if (function == NULL)
-        return SLABBY_OK;
-    return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                         "this version writes no events to a logger");
+    options->values.logger = function;
+    options->values.logger_context = context;
+    return SLABBY_OK;
 }
 
 /* --------------------------------------------------------------------------------------------- resolving */
@@ -354,5 +352,7 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     if (status == SLABBY_OK)
         status = resolve_backend(options, error);
     options->value[SLABBY_OPTION_SHARDS - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_SHARDS));
+    if (slb_option(options, SLABBY_OPTION_AUDIT) != 0)
+        options->value[SLABBY_OPTION_AUDIT - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_AUDIT));
     return status;
 }

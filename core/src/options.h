@@ -14,6 +14,8 @@ struct slb_options {
     int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
     uint64_t set;                    /* bit id - 1: asked for, not the default */
     char name[SLB_NAME_BYTES];
+    slabby_log_function logger; /* null: nobody */
+    void *logger_context;
 };
 
 SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {

@@ -4,7 +4,9 @@
 #include "layout.h"
 #include "maintenance.h"
 #include "memory.h"
+#include "observe/audit.h"
 #include "observe/counters.h"
+#include "observe/events.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "observe/stacks.h"
@@ -98,6 +100,20 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->batch = layout->batch;
     pool->list_bytes = layout->list_bytes;
     pool->cache_bytes = layout->cache_bytes;
+    pool->trail_bytes = layout->trail_bytes;
+}
+
+static void place_trails(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
+    pool->event_rates = (struct slb_event_rate *)(void *)(book + layout->event_rates);
+    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->events),
+                                     .size = SLB_EVENTS_KEPT,
+                                     .words = SLB_EVENT_WORDS,
+                                     .stride = SLB_EVENT_STRIDE};
+    pool->audit_book = (struct slb_audit_book *)(void *)(book + layout->audit_book);
+    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->audit),
+                                    .size = layout->audit_records,
+                                    .words = SLB_AUDIT_WORDS,
+                                    .stride = SLB_AUDIT_STRIDE};
 }
 
 /* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
@@ -168,6 +184,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
         pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
     protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
+    protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
     atomic_store(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
 }
@@ -195,6 +212,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->owners = 1;
     pool->scarce_enough = enough_to_open(layout);
     place_lists(pool, layout, memory->book);
+    place_trails(pool, layout, memory->book);
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
@@ -240,11 +258,15 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
     status = slb_switches_begin(pool, error);
-    if (status == SLABBY_OK)
-        *out = pool;
-    else
+    if (status != SLABBY_OK) {
         (void)slb_pool_destroy(pool);
-    return status;
+        return status;
+    }
+    *out = pool;
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
+              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
+              slab_size);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 
 /* --------------------------------------------------------------------------------------------------- ends */
@@ -315,19 +337,23 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
-/* Needs the lock. */
-static void stop_allocations(struct slabby_allocator *pool) {
+/* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
+static void stop_allocations(struct slabby_allocator *pool, struct slb_telling *out) {
+    if ((atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
+        slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
     slb_waiters_dismiss(pool);
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
     slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     if (exists)
-        stop_allocations(pool);
+        stop_allocations(pool, &telling);
     slb_gate_unlock(pool);
+    slb_event_tell(&telling);
     if (exists)
         slb_pool_settle(pool);
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
@@ -335,18 +361,20 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
 
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
     if (!slb_pool_exists(pool) || pool->owners == 0)
         status = slb_pool_absence(pool);
     else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
-        status = SLABBY_IN_USE;
+        status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
-        slb_gate_close(pool, SLB_GATE_CLOSED);
+        stop_allocations(pool, &telling);
         tear_down(pool);
     }
     slb_maintenance_end(pool);
+    slb_event_tell(&telling);
     return status;
 }
 
@@ -355,8 +383,10 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
-    if (shared)
+    if (shared) {
         pool->owners--;
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_OK);
+    }
     slb_gate_unlock(pool);
     if (shared)
         return SLABBY_OK;
@@ -364,12 +394,16 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
     slb_fork_look(pool);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        stop_allocations(pool);
+        stop_allocations(pool, &telling);
+    if (status == SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
     slb_gate_unlock(pool);
+    slb_event_tell(&telling);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
         slb_pool_settle(pool);
     return status;

@@ -20,6 +20,7 @@
 
 #include "base.h"
 #include "observe/latency_types.h"
+#include "observe/ring.h"
 #include "options.h"
 #include "slab_word.h"
 #include "tiers/types.h"
@@ -61,12 +62,13 @@ enum slb_protection {
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
     SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
     SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
-    SLB_PROTECT_SAMPLE =
-        1u << 5 /* some slabs lie on guard slots; set for good by the first guard_sample_rate */
+    SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
+    SLB_PROTECT_SAMPLE = 1u << 6     /* some slabs lie on guard slots; set for good by the first sampling */
 };
 
 /* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS)
+#define SLB_PROTECT_ON_ALLOCATE                                                                              \
+    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT)
 
 /* resilience/breaker.h */
 struct slb_breaker {
@@ -151,13 +153,17 @@ struct slabby_allocator {
     _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
     struct slb_options options;          /* effective values */
+    struct slb_ring audit;               /* size 0: no audit trail */
+    struct slb_audit_book *audit_book;
+    struct slb_ring events;
+    struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;
     size_t slab_mapping_size;
     char *book_mapping;
     size_t book_mapping_size;
-    uint64_t list_bytes, cache_bytes;
+    uint64_t list_bytes, cache_bytes, trail_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
 };
 

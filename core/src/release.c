@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "release.h"
 
+#include "observe/audit.h"
+#include "observe/events.h"
 #include "protect/protect.h"
 #include "protect/reuse_delay.h"
 #include "tiers/depot.h"
@@ -8,6 +10,8 @@
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
+
+#include <inttypes.h>
 
 /* ------------------------------------------------------------------------------------- into the tiers */
 
@@ -86,6 +90,15 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     leave_after_release(pool, stripe);
 }
 
+/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
+ * ended yet. */
+static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
+                                 slabby_status status) {
+    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
+                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
+                              status);
+}
+
 /* Into the tiers, unprotected or behind every protection. */
 static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->capacity))
@@ -102,7 +115,7 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
     bool kept = false;
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
-        status = slb_protect_return(pool, id, generation, &kept);
+        status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
     else
@@ -114,7 +127,11 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     bool kept = false;
-    slabby_status status = slb_protect_return(pool, id, generation, &kept);
+    slabby_status status =
+        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
+    slb_event(
+        pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_SLAB_RETIRED, slb_ref_make(pool, generation, id), id,
+        "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired", id, pool->options.name);
     if (id >= pool->capacity) {
         give_heap(pool, id, fast, false);
     } else {
@@ -162,7 +179,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
             if (swap_word(pool, id, &word, released))
                 return finish(pool, id, released, false);
         } else if (swap_word(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
-            return SLABBY_OK;
+            return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
         }
     }
     return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);

@@ -21,27 +21,6 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
     return not_yet_said(allocator, out_error, "live resizing");
 }
 
-SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
-                                           uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
-                                           uint64_t capacity) {
-    (void)out_records, (void)out_lost, (void)capacity;
-    return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
-SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
-                                            slabby_allocator *allocator, int32_t fd,
-                                            slabby_error *out_error) {
-    (void)out_count, (void)cursor, (void)fd;
-    return not_yet_said(allocator, out_error, "audit trail");
-}
-
-SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
-                                            uint64_t *cursor, slabby_allocator *allocator,
-                                            uint64_t capacity) {
-    (void)out_events, (void)out_lost, (void)capacity;
-    return out_count == NULL || cursor == NULL ? SLABBY_INVALID_ARGUMENT : not_yet(allocator);
-}
-
 SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                                   double rate_per_second, uint64_t alignment) {
     (void)average, (void)maximum, (void)rate_per_second, (void)alignment;

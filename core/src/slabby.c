@@ -3,13 +3,14 @@
 #include <slabby/slabby.h>
 
 #include "allocate.h"
+#include "observe/audit.h"
 #include "observe/counters.h"
+#include "observe/events.h"
 #include "observe/health.h"
 #include "observe/json.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "observe/look.h"
-#include "observe/stacks.h"
 #include "os/os.h"
 #include "pool.h"
 #include "protect/fault.h"
@@ -44,15 +45,6 @@ SLB_PUBLIC uint64_t slabby_instance_id(void) {
     return id;
 }
 
-SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_explain(&text, slb_pool_of(allocator), ref, status);
-    return slb_text_end(&text, out_length);
-}
-
 /* ------------------------------------------------------------------------------------------ a pool's life */
 
 SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
@@ -79,9 +71,27 @@ static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_sta
     return pool;
 }
 
+/* Counts a refusal, records the call. */
+static slabby_status answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                              slabby_status status) {
+    if (slb_unlikely(status != SLABBY_OK))
+        (void)slb_refuse(pool, status);
+    return slb_audited(pool, operation, ref, status);
+}
+
+/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+static slabby_status concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                               slabby_status status) {
+    if (slb_likely(status == SLABBY_OK))
+        return status;
+    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
+                                              : answered(pool, operation, ref, status);
+}
+
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_retain(pool);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, slb_pool_retain(pool));
 }
 
 SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
@@ -118,7 +128,8 @@ SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t
 
 SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_close(pool);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
 }
 
 SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
@@ -154,23 +165,28 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    slb_protect_issue(pool, *out_id);
-    *out_word = slb_issue(pool, *out_id, state);
+    *out_word = slb_issue_slowly(
+        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
 }
 
 /* What counts as a failure of the pool is told to the breaker. */
-static slabby_status fail_allocation(struct slabby_allocator *pool, slabby_status status) {
+static slabby_status fail_allocation(struct slabby_allocator *pool, int32_t operation, slabby_status status) {
     if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
         slb_breaker_failed(pool, false);
-    return slb_refuse(pool, status);
+    return answered(pool, operation, 0, status);
 }
 
 static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
                                                            uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     slabby_status status = try_slowly(pool, state, out_id, out_word);
-    return slb_likely(status == SLABBY_OK) ? status : fail_allocation(pool, status);
+    return slb_likely(status == SLABBY_OK)
+               ? status
+               : fail_allocation(
+                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
+                     status);
 }
 
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
@@ -216,15 +232,12 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
-        if (status == SLABBY_OK) {
-            slb_protect_issue(allocator, id);
-            word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
-        }
+        if (status == SLABBY_OK)
+            word = slb_issue_slowly(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
     }
-    if (status != SLABBY_OK)
-        return slb_refuse(allocator, status);
-    hand_out(allocator, id, word, out_ref, out_data);
-    return SLABBY_OK;
+    if (status == SLABBY_OK)
+        hand_out(allocator, id, word, out_ref, out_data);
+    return concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
@@ -233,12 +246,12 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status : fail_allocation(pool, status);
+    return status == SLABBY_OK ? status
+                               : fail_allocation(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
 }
 
 static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    slabby_status status = slb_release_slowly(pool, ref);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
 }
 
 static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, uint32_t id,
@@ -271,8 +284,7 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_release_deferred(pool, ref);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
 }
 
 SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
@@ -317,14 +329,14 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (slb_unlikely(pool == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_release_fast(pool, id);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
 }
 
 /* ----------------------------------------------------------------------------------- looking at a reference */
 
 static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
-    return slb_refuse(pool, slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
+    return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
+                    slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
 }
 
 SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
@@ -357,7 +369,7 @@ SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator
     if (pool == NULL || out_id == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     if (!slb_ref_split(pool, ref, &generation, &id))
-        return slb_refuse(pool, SLABBY_INVALID_REFERENCE);
+        return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
     *out_id = id;
     return SLABBY_OK;
 }
@@ -379,23 +391,22 @@ SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     status = slb_ref_text(&text, pool, ref);
-    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length)
+                               : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
 }
 
 SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_pin(pool, ref);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
 }
 
 SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_unpin(pool, ref);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, slb_unpin(pool, ref));
 }
 
 SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
@@ -403,7 +414,8 @@ SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_re
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_label_set(pool, ref, label);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
@@ -411,7 +423,8 @@ SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator 
     if (pool == NULL || out_label == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = slb_label_get(pool, ref, out_label);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
 }
 
 /* ----------------------------------------------------------------------------------------- the pool as a whole */
@@ -420,8 +433,12 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_pool_exists(pool) ? slb_reset(pool) : slb_pool_absence(pool);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    if (!slb_pool_exists(pool))
+        return slb_refuse(pool, slb_pool_absence(pool));
+    uint64_t mark = slb_events_mark(pool);
+    slabby_status status = slb_reset(pool);
+    slb_events_deliver(pool, mark);
+    return answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
@@ -482,7 +499,8 @@ SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32
         return status;
     if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
-    return slb_breaker_force(pool, mode);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                       slb_breaker_force(pool, mode));
 }
 
 SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
@@ -504,8 +522,13 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL)
         return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
+    int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
     status = slb_option_change(pool, option, value, out_error);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    if (status == SLABBY_OK)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
+                  "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
+                  slb_option_info(option)->name, pool->options.name, value, before);
+    return answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
@@ -529,7 +552,7 @@ SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allo
     if (pool == NULL)
         return status;
     status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    return answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
@@ -540,50 +563,10 @@ SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *a
     uint64_t count = slb_quarantine_reclaim(pool);
     if (out_count != NULL)
         *out_count = count;
-    return SLABBY_OK;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
 }
 
 /* ---------------------------------------------------------------------------------------------- looking inside */
-
-SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
-                                          slabby_allocator *allocator) {
-    slabby_status status;
-    slabby_live live;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    if (out_live == NULL || out_count == NULL || cursor == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (out_live->struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    *out_count = slb_live_next(pool, cursor, &live);
-    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
-}
-
-SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
-                                       slabby_allocator *allocator, uint64_t capacity) {
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    if (out_count == NULL || (out_findings == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (capacity > 0 && out_findings[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    status = slb_verify(pool, out_findings, capacity, out_count);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
-}
-
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL || (buffer == NULL && capacity > 0))
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    status = slb_stacks_story(&text, pool, ref);
-    return status == SLABBY_OK ? slb_text_end(&text, out_length) : slb_refuse(pool, status);
-}
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
     slabby_status status;

@@ -65,6 +65,38 @@ SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
     {NULL, 0},
 };
 
+SLB_PRIVATE const struct slb_word slb_words_audit_operation[21] = {
+    {"create", SLABBY_AUDIT_OPERATION_CREATE},
+    {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
+    {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
+    {"allocate_fast", SLABBY_AUDIT_OPERATION_ALLOCATE_FAST},
+    {"allocate_wait", SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT},
+    {"release", SLABBY_AUDIT_OPERATION_RELEASE},
+    {"release_deferred", SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED},
+    {"deallocate_fast", SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST},
+    {"pin", SLABBY_AUDIT_OPERATION_PIN},
+    {"unpin", SLABBY_AUDIT_OPERATION_UNPIN},
+    {"access", SLABBY_AUDIT_OPERATION_ACCESS},
+    {"reset", SLABBY_AUDIT_OPERATION_RESET},
+    {"retain", SLABBY_AUDIT_OPERATION_RETAIN},
+    {"close", SLABBY_AUDIT_OPERATION_CLOSE},
+    {"destroy", SLABBY_AUDIT_OPERATION_DESTROY},
+    {"abandon", SLABBY_AUDIT_OPERATION_ABANDON},
+    {"option_change", SLABBY_AUDIT_OPERATION_OPTION_CHANGE},
+    {"trim", SLABBY_AUDIT_OPERATION_TRIM},
+    {"reclaim", SLABBY_AUDIT_OPERATION_RECLAIM},
+    {"breaker_force", SLABBY_AUDIT_OPERATION_BREAKER_FORCE},
+    {NULL, 0},
+};
+
+SLB_PRIVATE const struct slb_word slb_words_face[5] = {
+    {"c", SLABBY_FACE_C},
+    {"cffi", SLABBY_FACE_CFFI},
+    {"swig", SLABBY_FACE_SWIG},
+    {"go", SLABBY_FACE_GO},
+    {NULL, 0},
+};
+
 SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_OK] = {SLABBY_OK, "OK",
         "success"},
@@ -123,6 +155,8 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
         "this build or this system does not offer it"},
     [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
         "the other side was built for another core"},
+    [-SLABBY_WRITE_FAILED] = {SLABBY_WRITE_FAILED, "WriteFailed",
+        "a descriptor refused data"},
 };
 
 SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
@@ -291,9 +325,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "audit",
         .default_value = 0, .minimum = 0, .maximum = 16777216,
         .words = NULL,
-        .meaning = "audit records kept; 0 means none",
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HEAP_FALLBACK - 1] = {
         .name = "heap_fallback",
@@ -468,4 +502,5 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"label_bytes", NULL, offsetof(slabby_memory, label_bytes), SLB_FIELD_U64},
     {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
+    {"trail_bytes", NULL, offsetof(slabby_memory, trail_bytes), SLB_FIELD_U64},
 };

@@ -11,12 +11,12 @@
 
 #define SLB_VERSION_TEXT "0.1.0"
 #define SLB_ABI_VERSION 1
-#define SLB_STATUS_COUNT 28
+#define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 1
 #define SLB_STATS_FIELD_COUNT 39
 #define SLB_HEALTH_FIELD_COUNT 12
-#define SLB_MEMORY_FIELD_COUNT 10
+#define SLB_MEMORY_FIELD_COUNT 11
 
 /* One word of an enumeration. A list of words ends with a null text. */
 struct slb_word {
@@ -103,5 +103,7 @@ SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
 SLB_TABLE struct slb_word slb_words_slab_state[8];
+SLB_TABLE struct slb_word slb_words_audit_operation[21];
+SLB_TABLE struct slb_word slb_words_face[5];
 
 #endif

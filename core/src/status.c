@@ -58,3 +58,11 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
     memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
     return SLABBY_OK;
 }
+
+SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size) {
+    uint32_t stride;
+    memcpy(&stride, array, sizeof stride);
+    char *place = (char *)array + index * stride;
+    memcpy(place, &stride, sizeof stride);
+    (void)slb_copy_out(place, source, size);
+}

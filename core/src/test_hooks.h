@@ -8,17 +8,18 @@
 struct slabby_allocator;
 
 enum slb_test_points {
-    SLB_POINT_REFILL = 1,       /* a batch is in private hands on its way into a CPU cache */
-    SLB_POINT_FLUSH = 2,        /* a batch is in private hands on its way out of a CPU cache */
-    SLB_POINT_SPLIT = 3,        /* a depot batch is being split while the gate is closed */
-    SLB_POINT_GATE_CLOSING = 4, /* the reason is set, the headers are not locked yet */
-    SLB_POINT_GATE_DRAIN = 5,   /* headers are locked, ids are on their way to the shards */
-    SLB_POINT_GATE_OPENING = 6, /* the epoch has moved, headers are still locked */
-    SLB_POINT_PROOF = 7,        /* between the two collects of the OutOfMemory proof */
-    SLB_POINT_RELEASED = 8,     /* the word says free, the id is not pushed yet */
-    SLB_POINT_TAKEN = 9,        /* the id is taken, the word does not say live yet */
-    SLB_POINT_STACK = 10,       /* between reading a stack's head and swapping it */
-    SLB_POINT_CACHE_LOCKED = 11 /* a CPU cache's header is locked by the portable backend */
+    SLB_POINT_REFILL = 1,        /* a batch is in private hands on its way into a CPU cache */
+    SLB_POINT_FLUSH = 2,         /* a batch is in private hands on its way out of a CPU cache */
+    SLB_POINT_SPLIT = 3,         /* a depot batch is being split while the gate is closed */
+    SLB_POINT_GATE_CLOSING = 4,  /* the reason is set, the headers are not locked yet */
+    SLB_POINT_GATE_DRAIN = 5,    /* headers are locked, ids are on their way to the shards */
+    SLB_POINT_GATE_OPENING = 6,  /* the epoch has moved, headers are still locked */
+    SLB_POINT_PROOF = 7,         /* between the two collects of the OutOfMemory proof */
+    SLB_POINT_RELEASED = 8,      /* the word says free, the id is not pushed yet */
+    SLB_POINT_TAKEN = 9,         /* the id is taken, the word does not say live yet */
+    SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
+    SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
+    SLB_POINT_RING_WRITE = 12    /* a record's number is taken, its words are not written yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */

@@ -84,6 +84,7 @@ def _slabby_memory(record: Any) -> Sequence[Any]:
         record.label_bytes,
         record.heap_table_bytes,
         record.heap_bytes,
+        record.trail_bytes,
     )
 
 
@@ -119,6 +120,7 @@ def _slabby_event(record: Any) -> Sequence[Any]:
         record.ref,
         record.value,
         record.code,
+        record.suppressed,
         ffi.string(record.text).decode("utf-8", "replace"),
     )
 
@@ -176,6 +178,12 @@ def slabby_abi_version() -> int:
 
 def slabby_instance_id() -> int:
     return int(lib.slabby_instance_id())
+
+
+def slabby_set_face(face: int) -> None:
+    status = lib.slabby_set_face(face)
+    if status:
+        fail(status, None, 0)
 
 
 def slabby_status_name(status: int) -> str:

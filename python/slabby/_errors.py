@@ -36,6 +36,7 @@ __all__ = [
     "TooManyPinsError",
     "TooManyPoolsError",
     "UseAfterFreeError",
+    "WriteFailedError",
 ]
 
 
@@ -229,6 +230,13 @@ class AbiMismatchError(SlabbyError, builtins.ImportError):
     hint = "load one libslabby.so.0 in the process, from one installation"
 
 
+class WriteFailedError(SlabbyError, builtins.OSError):
+    """A descriptor refused data."""
+
+    status = Status.WRITE_FAILED
+    hint = "see that the descriptor takes data, then call again with the same cursor"
+
+
 ERRORS: dict[int, type[SlabbyError]] = {
     -1: InvalidArgumentError,
     -2: InvalidSlabSizeError,
@@ -257,4 +265,5 @@ ERRORS: dict[int, type[SlabbyError]] = {
     -25: BufferTooSmallError,
     -26: NotSupportedError,
     -27: AbiMismatchError,
+    -28: WriteFailedError,
 }

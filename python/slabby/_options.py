@@ -62,8 +62,7 @@ class Options(TypedDict, total=False):
     # Record the stack of every allocation and release (default off; may change while the pool
     # runs).
     debug: bool | str
-    # Audit records kept; 0 means none (default 0; 0 to 16777216; other values answer
-    # NotSupportedError in this version).
+    # Audit records kept, rounded up to a power of two; 0 means none (default 0; 0 to 16777216).
     audit: int | str
     # Serve from the heap when every slab is in use (default off; may change while the pool runs).
     heap_fallback: bool | str

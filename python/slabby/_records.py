@@ -238,6 +238,8 @@ class Memory:
     heap_table_bytes: int
     # Bytes of live heap slabs, in bytes.
     heap_bytes: int
+    # Events and audit records, in bytes.
+    trail_bytes: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Memory":
@@ -252,6 +254,7 @@ class Memory:
             raw[7],
             raw[8],
             raw[9],
+            raw[10],
         )
 
 
@@ -315,6 +318,7 @@ class Event:
     ref: int
     value: int
     code: int
+    suppressed: int
     text: str
 
     @classmethod
@@ -327,6 +331,7 @@ class Event:
             raw[4],
             raw[5],
             raw[6],
+            raw[7],
         )
 
 

@@ -6,11 +6,13 @@ from enum import IntEnum
 
 
 __all__ = [
+    "AuditOperation",
     "BreakerMode",
     "BreakerState",
     "CorruptionPolicy",
     "CpuCacheBackend",
     "DegradationState",
+    "EventCode",
     "EventLevel",
     "Face",
     "FindingKind",
@@ -53,6 +55,7 @@ class Status(IntEnum):
     BUFFER_TOO_SMALL = -25
     NOT_SUPPORTED = -26
     ABI_MISMATCH = -27
+    WRITE_FAILED = -28
 
 
 class CpuCacheBackend(IntEnum):
@@ -141,6 +144,43 @@ class FindingKind(IntEnum):
     DUPLICATE_SLAB = 3
     BAD_WORD = 4
     COUNTER_MISMATCH = 5
+
+
+class AuditOperation(IntEnum):
+    """What a record of the audit trail is about."""
+
+    CREATE = 1
+    ALLOCATE = 2
+    ALLOCATE_BATCH = 3
+    ALLOCATE_FAST = 4
+    ALLOCATE_WAIT = 5
+    RELEASE = 6
+    RELEASE_DEFERRED = 7
+    DEALLOCATE_FAST = 8
+    PIN = 9
+    UNPIN = 10
+    ACCESS = 11
+    RESET = 12
+    RETAIN = 13
+    CLOSE = 14
+    DESTROY = 15
+    ABANDON = 16
+    OPTION_CHANGE = 17
+    TRIM = 18
+    RECLAIM = 19
+    BREAKER_FORCE = 20
+
+
+class EventCode(IntEnum):
+    """What an event is about."""
+
+    OPENED = 1
+    CLOSED = 2
+    EXHAUSTED = 3
+    HEAP_FALLBACK = 4
+    CORRUPTION = 5
+    SLAB_RETIRED = 6
+    OPTION_CHANGED = 7
 
 
 class EventLevel(IntEnum):

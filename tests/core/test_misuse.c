@@ -123,35 +123,15 @@ static void missing_places_are_refused(void **state)
     finish(pool);
 }
 
-static void ignore_event(void *context, const slabby_event *event)
-{
-    (void)context;
-    (void)event;
-}
-
 /* Guards: what is promised for later says NotSupported, never pretends. */
 static void later_functions_say_so(void **state)
 {
     slabby_allocator *pool = make_pool(64, 4, NULL);
-    slabby_options *options = NULL;
-    slabby_audit_record record = {.struct_size = sizeof record};
-    slabby_event event = {.struct_size = sizeof event};
     uint64_t number = 0;
-    uint64_t cursor = 0;
-    uint64_t lost = 0;
     slabby_ref ref = take(pool);
 
     (void)state;
-    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
-    CHECK_STATUS(slabby_options_set_logger(options, ignore_event, NULL, NULL),
-                 SLABBY_NOT_SUPPORTED);
-    slabby_options_destroy(options);
     CHECK_STATUS(slabby_resize(&number, pool, 2, NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_audit_read(&record, &number, &lost, &cursor, pool, 1),
-                 SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_audit_write(&number, &cursor, pool, 1, NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_events_read(&event, &number, &lost, &cursor, pool, 1),
-                 SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_suggest_slab_size(&number, 100, 200, 1.0, 64), SLABBY_NOT_SUPPORTED);
     CHECK_STATUS(slabby_suggest_capacity(&number, 1.0, 10, 20, 0.01), SLABBY_NOT_SUPPORTED);
     check_sound(pool, 1);

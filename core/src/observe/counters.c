@@ -207,6 +207,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->word_bytes = pool->capacity * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
+    out->trail_bytes = pool->trail_bytes;
     out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;

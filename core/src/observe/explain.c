@@ -71,3 +71,12 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
     if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
         (void)slb_stacks_print(text, pool, id, generation);
 }
+
+SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_explain(&text, slb_pool_of(allocator), ref, status);
+    return slb_text_end(&text, out_length);
+}

@@ -4,11 +4,22 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *json_word(const struct slb_word *words, int32_t value) {
+SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value) {
     for (; words->text != NULL; words++)
         if (words->value == value)
             return words->text;
     return "unknown";
+}
+
+SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
+    slb_text_add(text, "\"");
+    for (; *value != '\0'; value++) {
+        if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
+            slb_text_add(text, "\\u%04x", (unsigned)*value);
+        else
+            slb_text_add(text, "%c", *value);
+    }
+    slb_text_add(text, "\"");
 }
 
 /* printf writes the decimal point of the locale; JSON knows the dot alone. Nine digits after it, scaled by hand. */
@@ -70,7 +81,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         if (field->type == SLB_FIELD_BOOL32)
             slb_text_add(text, small != 0 ? "true" : "false");
         else
-            slb_text_add(text, "\"%s\"", json_word(field->words, small));
+            slb_text_add(text, "\"%s\"", slb_json_word(field->words, small));
     }
 }
 

@@ -7,6 +7,7 @@
 #include "observe/stacks.h"
 #include "os/os.h"
 #include "ref.h"
+#include "resilience/fork.h"
 
 #include <string.h>
 
@@ -41,4 +42,21 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     }
     *cursor = limit;
     return false;
+}
+
+SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
+                                          slabby_allocator *allocator) {
+    slabby_live live;
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    slb_fork_look(pool);
+    if (out_live == NULL || out_count == NULL || cursor == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (out_live->struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    *out_count = slb_live_next(pool, cursor, &live);
+    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
 }

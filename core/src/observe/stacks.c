@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/stacks.h"
 
+#include "observe/audit.h"
+#include "observe/counters.h"
 #include "observe/look.h"
 #include "os/os.h"
 #include "os/stack.h"
@@ -88,4 +90,20 @@ SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_
     slabby_status status = slb_ref_text(text, pool, ref);
     (void)slb_stacks_print(text, pool, id, generation);
     return status;
+}
+
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_stacks_story(&text, pool, ref);
+    if (status == SLABBY_OK)
+        return slb_text_end(&text, out_length);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
 }

@@ -24,12 +24,8 @@ struct check {
 };
 
 static void store(struct check *check, slabby_finding *finding) {
-    if (check->count++ >= check->capacity)
-        return;
-    uint32_t stride = check->findings[0].struct_size;
-    char *place = (char *)check->findings + (check->count - 1) * stride;
-    memcpy(place, &stride, sizeof stride);
-    (void)slb_copy_out(place, finding, sizeof *finding);
+    if (check->count++ < check->capacity)
+        slb_copy_record(check->findings, check->count - 1, finding, sizeof *finding);
 }
 
 static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
@@ -193,4 +189,19 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;
     return exists ? SLABBY_OK : slb_pool_absence(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
+                                       slabby_allocator *allocator, uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (out_count == NULL || (out_findings == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (capacity > 0 && out_findings[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    slabby_status status = slb_verify(pool, out_findings, capacity, out_count);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }

@@ -12,7 +12,7 @@ static bool counter_usable;
 static uint64_t loaded_ticks, loaded_ns;
 static uint64_t floor_ticks;
 
-static uint64_t monotonic_ns(clockid_t clock) {
+static uint64_t clock_ns(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -42,11 +42,15 @@ static uint64_t read_counter_register(void) {
 }
 
 SLB_PRIVATE uint64_t slb_os_ticks(void) {
-    return counter_usable ? read_counter_register() : monotonic_ns(CLOCK_MONOTONIC);
+    return counter_usable ? read_counter_register() : clock_ns(CLOCK_MONOTONIC);
 }
 
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
-    return monotonic_ns(CLOCK_MONOTONIC_COARSE);
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
+    return clock_ns(CLOCK_REALTIME);
 }
 
 __attribute__((constructor)) static void start_clock(void) {
@@ -58,20 +62,20 @@ __attribute__((constructor)) static void start_clock(void) {
         floor_ticks = step < floor_ticks ? step : floor_ticks;
     }
     loaded_ticks = slb_os_ticks();
-    loaded_ns = monotonic_ns(CLOCK_MONOTONIC);
+    loaded_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* The rate over the time since the library was loaded; the longer that is, the more exact. */
 SLB_PRIVATE double slb_os_ns_per_tick(void) {
     if (!counter_usable)
         return 1.0;
-    uint64_t elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     if (elapsed < 2000000) {
         struct timespec rest = {.tv_sec = 0, .tv_nsec = 2000000};
         nanosleep(&rest, NULL);
     }
     uint64_t ticks = slb_os_ticks() - loaded_ticks;
-    elapsed = monotonic_ns(CLOCK_MONOTONIC) - loaded_ns;
+    elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
 }
 

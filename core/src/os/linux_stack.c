@@ -4,8 +4,6 @@
 
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #if defined(__has_include)
 #if __has_include(<execinfo.h>)
@@ -49,8 +47,4 @@ SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
     place.symbol = info.dli_sname;
     place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
     return place;
-}
-
-SLB_PRIVATE uint64_t slb_os_thread(void) {
-    return (uint64_t)syscall(SYS_gettid);
 }

@@ -38,6 +38,7 @@ SLB_PRIVATE uint64_t slb_os_ticks(void);
 SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
+SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
 
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
@@ -58,6 +59,15 @@ SLB_PRIVATE void slb_os_bell_ring(int bell);
 SLB_PRIVATE void slb_os_bell_silence(int bell);
 SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
 SLB_PRIVATE void slb_os_bell_destroy(int bell);
+
+/* The caller's thread by the system's number, as other tools show it. */
+SLB_PRIVATE uint64_t slb_os_thread(void);
+SLB_PRIVATE uint32_t slb_os_process(void);
+
+/* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
+ * no SIGPIPE out. Both answer 0 or an errno. */
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
+SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);

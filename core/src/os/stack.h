@@ -20,7 +20,4 @@ struct slb_os_place {
 };
 SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
 
-/* The calling thread's number as debuggers and ps show it. */
-SLB_PRIVATE uint64_t slb_os_thread(void);
-
 #endif

@@ -2,6 +2,7 @@
 #include "protect/quarantine.h"
 
 #include "maintenance.h"
+#include "observe/events.h"
 #include "observe/plain_text.h"
 #include "observe/stacks.h"
 #include "os/os.h"
@@ -62,6 +63,10 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     slb_count(&pool->corruptions, 1);
     slb_count(&pool->unacknowledged, 1);
     remember(pool, damage);
+    slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_CORRUPTION, damage->ref, damage->offset,
+              "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
+              " is 0x%02x, expected 0x%02x",
+              pool->options.name, id, damage->offset, damage->found, damage->expected);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
         die_of_corruption(pool, id, damage);
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->capacity)

@@ -41,8 +41,7 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 }
 
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
-    slb_protect_issue(pool, id);
-    uint64_t word = slb_issue(pool, id, SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "observe/events.h"
+
+#include "os/os.h"
+#include "status.h"
+#include "tiers/in_flight.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Words of an event behind the time. */
+enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
+
+_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
+_Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
+
+/* A logger that uses the pool may cause events; those go to the ring alone, so that it does not call itself. */
+static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
+
+/* ---------------------------------------------------------------------------------------------------- rate */
+
+/* Exhaustion comes once per refused call, as often as the caller tries. */
+static uint64_t slb_event_limit(int32_t code) {
+    return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
+}
+
+static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
+    struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
+    uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
+    uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
+    do {
+        bool same = window >> 24 == second;
+        if (same && (window & 0xffffff) >= slb_event_limit(code)) {
+            atomic_fetch_add_explicit(&rate->suppressed, 1, memory_order_relaxed);
+            return false;
+        }
+        wanted = (same ? window : second << 24) + 1;
+    } while (!atomic_compare_exchange_weak_explicit(&rate->window, &window, wanted, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *out_suppressed = atomic_exchange_explicit(&rate->suppressed, 0, memory_order_relaxed);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------- ring */
+
+static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
+    uint64_t words[SLB_EVENT_WORDS] = {
+        event->time_ns,         event->ref,
+        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
+        event->suppressed,      deferred};
+    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
+    event->sequence = slb_ring_write(&pool->events, words);
+}
+
+static enum slb_ring_found event_read(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                      slabby_event *out, uint64_t *out_deferred) {
+    uint64_t words[SLB_EVENT_WORDS];
+    enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
+    if (found != SLB_RING_RECORD)
+        return found;
+    *out = (slabby_event){.struct_size = sizeof *out,
+                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
+                          .sequence = *cursor - 1,
+                          .time_ns = words[0],
+                          .ref = words[EVENT_REF],
+                          .value = (int64_t)words[EVENT_VALUE],
+                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
+                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
+    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
+    *out_deferred = words[EVENT_DEFERRED];
+    return found;
+}
+
+/* ------------------------------------------------------------------------------------------------- raising */
+
+/* False where this second has had enough of the code. */
+static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
+                          va_list arguments) {
+    uint64_t suppressed;
+    if (!event_admitted(pool, event->code, &suppressed))
+        return false;
+    event->struct_size = sizeof *event;
+    event->time_ns = slb_os_wall_ns();
+    event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
+    (void)vsnprintf(event->text, sizeof event->text, format, arguments);
+    return true;
+}
+
+SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling) {
+    if (telling->function == NULL || inside_logger)
+        return;
+    inside_logger = 1;
+    telling->function(telling->context, &telling->event);
+    inside_logger = 0;
+}
+
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) {
+    va_list arguments;
+    memset(out, 0, sizeof *out);
+    out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &out->event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &out->event, 0);
+    out->function = pool->options.logger;
+    out->context = pool->options.logger_context;
+}
+
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) {
+    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    bool inside = slb_in_flight_depth != 0;
+    va_list arguments;
+    telling.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &telling.event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &telling.event, inside && telling.function != NULL ? slb_os_thread() : 0);
+    if (!inside)
+        slb_event_tell(&telling);
+}
+
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
+    return slb_ring_next(&pool->events);
+}
+
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    uint64_t lost = 0, deferred;
+    if (telling.function == NULL || slb_in_flight_depth != 0)
+        return;
+    while (event_read(pool, &mark, &lost, &telling.event, &deferred) == SLB_RING_RECORD)
+        if (deferred == slb_os_thread())
+            slb_event_tell(&telling);
+}
+
+/* ------------------------------------------------------------------------------------- events with a story */
+
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
+    if (refused)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, pool->capacity,
+                  "all %" PRIu32
+                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
+                  pool->capacity, pool->options.name);
+    else
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, pool->capacity,
+                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
+                  pool->capacity, pool->options.name);
+}
+
+SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live) {
+    int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
+    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
+                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
+}
+
+/* ------------------------------------------------------------------------------------------------- reading */
+
+static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
+                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
+    slabby_event event;
+    uint64_t at = *cursor, count = 0, lost = 0, deferred;
+    while (count < capacity) {
+        enum slb_ring_found found = event_read(pool, &at, &lost, &event, &deferred);
+        if (found == SLB_RING_BAD_CURSOR)
+            return SLABBY_INVALID_ARGUMENT;
+        if (found == SLB_RING_END)
+            break;
+        slb_copy_record(events, count++, &event, sizeof event);
+    }
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
+                                            uint64_t *cursor, slabby_allocator *allocator,
+                                            uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    if (capacity > 0 && out_events[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
+ * that the pool was made with, on the thread that caused it.
+ *
+ * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
+ * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
+ * and second at most slb_event_limit() events are told; the next one says how many were not.
+ */
+#ifndef SLB_OBSERVE_EVENTS_H
+#define SLB_OBSERVE_EVENTS_H
+
+#include "pool.h"
+
+#define SLB_EVENTS_KEPT 256u
+#define SLB_EVENT_CODES 32u
+#define SLB_EVENT_WORDS 30u
+#define SLB_EVENT_STRIDE 32u
+
+/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+struct slb_event_rate {
+    _Atomic uint64_t window;
+    _Atomic uint64_t suppressed;
+};
+
+/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
+struct slb_telling {
+    slabby_log_function function; /* null: nobody to tell */
+    void *context;
+    slabby_event event;
+};
+
+/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
+ * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* The same in two steps: into the ring now, to the logger with slb_event_tell, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling);
+
+/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
+
+/* The pool takes no allocation any more, with `live` slabs still out. */
+SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live);
+
+#endif

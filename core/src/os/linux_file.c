@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Threads' numbers, and writing to a descriptor that belongs to the caller. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
+static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
+
+static void forget_thread(void) {
+    known_thread = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void) {
+    (void)pthread_atfork(NULL, NULL, forget_thread);
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    if (slb_unlikely(known_thread == 0))
+        known_thread = (uint64_t)syscall(SYS_gettid);
+    return known_thread;
+}
+
+SLB_PRIVATE uint32_t slb_os_process(void) {
+    return (uint32_t)getpid();
+}
+
+/* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
+ * waiting there before. */
+static ssize_t write_without_signal(int fd, const void *data, size_t size) {
+    sigset_t broken_pipe, before, waiting;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    sigpending(&waiting);
+    if (sigismember(&waiting, SIGPIPE))
+        return write(fd, data, size);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+    ssize_t written = write(fd, data, size);
+    int failure = errno;
+    if (written < 0 && failure == EPIPE) {
+        static const struct timespec at_once = {0, 0};
+        while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR) {
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failure;
+    return written;
+}
+
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+    for (;;) {
+        ssize_t written = write_without_signal(fd, data, size);
+        if (written >= 0) {
+            *out_written = (size_t)written;
+            return 0;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+            (void)poll(&ready, 1, -1);
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+}
+
+SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return errno;
+    *out_device = (uint64_t)status.st_dev;
+    *out_inode = (uint64_t)status.st_ino;
+    return 0;
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The audit trail: what is recorded, what cursors see, what is written to a descriptor. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "observe/sha256.h"
+
+#define MANY 64
+
+/* Everything that is there, through one cursor; answers how many. */
+static uint64_t read_all(slabby_allocator *pool, slabby_audit_record *records, uint64_t capacity) {
+    uint64_t count = 0;
+    uint64_t lost = 0;
+    uint64_t cursor = 0;
+
+    records[0].struct_size = sizeof records[0];
+    CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, capacity), SLABBY_OK);
+    assert_int_equal(lost, 0);
+    assert_int_equal(cursor, count);
+    return count;
+}
+
+static void check_record(const slabby_audit_record *record, int32_t operation, uint64_t ref,
+                         slabby_status status) {
+    assert_int_equal(record->operation, operation);
+    assert_int_equal(record->ref, ref);
+    assert_int_equal(record->status, status);
+}
+
+/* Guards: each call leaves its record, refused ones their status; one slab's records stand in the
+ * order of its life. */
+static void every_call_is_recorded(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, MANY}));
+    slabby_audit_record records[MANY];
+    slabby_ref batch[2];
+    slabby_ref first = take(pool);
+    uint64_t at = 0;
+    uint32_t id = 0;
+    void *data = NULL;
+
+    (void)state;
+    CHECK_STATUS(slabby_data(&data, pool, first), SLABBY_OK);
+    CHECK_STATUS(slabby_pin(pool, first), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, first), SLABBY_PINNED);
+    CHECK_STATUS(slabby_release_deferred(pool, first), SLABBY_OK);
+    CHECK_STATUS(slabby_unpin(pool, first), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, first), SLABBY_DOUBLE_DEALLOCATION);
+    CHECK_STATUS(slabby_data(&data, pool, first), SLABBY_USE_AFTER_FREE);
+    CHECK_STATUS(slabby_allocate_fast(&data, &id, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_deallocate_fast(pool, id), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate_batch(batch, NULL, pool, 2), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, batch[0]), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SHARDS, 2, NULL), SLABBY_COLD_OPTION);
+    CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
+    CHECK_STATUS(slabby_trim(NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_reclaim(NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&first, NULL, pool), SLABBY_CLOSED);
+
+    assert_int_equal(read_all(pool, records, MANY), 21);
+    slabby_ref slab = records[1].ref;
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_ALLOCATE, slab, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_PIN, slab, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RELEASE, slab, SLABBY_PINNED);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, slab, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RELEASE, slab, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_UNPIN, slab, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RELEASE, slab, SLABBY_DOUBLE_DEALLOCATION);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_ACCESS, slab, SLABBY_USE_AFTER_FREE);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_ALLOCATE_FAST, id, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, batch[0], SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, batch[1], SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RELEASE, batch[0], SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_OPTION_CHANGE, SLABBY_OPTION_SHARDS,
+                 SLABBY_COLD_OPTION);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RELEASE, batch[1], SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RESET, 0, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_TRIM, 0, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_CLOSE, 0, SLABBY_OK);
+    check_record(&records[at++], SLABBY_AUDIT_OPERATION_ALLOCATE, 0, SLABBY_CLOSED);
+    assert_int_equal(at, 21);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
+static void *allocate_as_go(void *argument) {
+    slabby_allocator *pool = argument;
+    slabby_ref ref = 0;
+
+    CHECK_STATUS(slabby_set_face(SLABBY_FACE_GO), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    return (void *)(uintptr_t)syscall(SYS_gettid);
+}
+
+/* Guards: a record names its thread, the language of that thread alone, and a time between before
+ * and after. */
+static void records_name_thread_face_and_time(void **state) {
+    struct timespec before, after;
+    slabby_audit_record records[8];
+    slabby_allocator *pool;
+    pthread_t thread;
+    void *other = NULL;
+
+    (void)state;
+    clock_gettime(CLOCK_REALTIME, &before);
+    pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 8}));
+    assert_int_equal(pthread_create(&thread, NULL, allocate_as_go, pool), 0);
+    assert_int_equal(pthread_join(thread, &other), 0);
+    clock_gettime(CLOCK_REALTIME, &after);
+    assert_int_equal(read_all(pool, records, 8), 3);
+    assert_int_equal(records[0].thread, (uint64_t)syscall(SYS_gettid));
+    assert_int_equal(records[0].face, SLABBY_FACE_C);
+    for (int i = 1; i < 3; i++) {
+        assert_int_equal(records[i].thread, (uintptr_t)other);
+        assert_int_equal(records[i].face, SLABBY_FACE_GO);
+        assert_true(records[i].time_ns >= (uint64_t)before.tv_sec * 1000000000u);
+        assert_true(records[i].time_ns <= ((uint64_t)after.tv_sec + 1) * 1000000000u);
+    }
+    CHECK_STATUS(slabby_set_face(-1), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_set_face(SLABBY_FACE_GO + 1), SLABBY_INVALID_ARGUMENT);
+    finish(pool);
+}
+
+/* Guards: the ring keeps as many as the option says, rounded up, and counts exactly what was
+ * overwritten. */
+static void overwritten_records_are_counted(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 5}));
+    slabby_audit_record records[16] = {{.struct_size = sizeof records[0]}};
+    uint64_t cursor = 0;
+    uint64_t count = 0;
+    uint64_t lost = 0;
+    int64_t kept = 0;
+
+    (void)state;
+    CHECK_STATUS(slabby_get_option(&kept, pool, SLABBY_OPTION_AUDIT), SLABBY_OK);
+    assert_int_equal(kept, 8);
+    for (int i = 0; i < 10; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 3), SLABBY_OK);
+    assert_int_equal(count, 3);
+    assert_int_equal(lost, 13);
+    assert_int_equal(records[0].sequence, 13);
+    assert_int_equal(cursor, 16);
+    CHECK_STATUS(slabby_audit_read(records, &count, NULL, &cursor, pool, 16), SLABBY_OK);
+    assert_int_equal(count, 5);
+    CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 16), SLABBY_OK);
+    assert_int_equal(count + lost, 0);
+    cursor++;
+    CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 16), SLABBY_INVALID_ARGUMENT);
+    assert_int_equal(cursor, 22);
+    records[0].struct_size = 7;
+    cursor = 0;
+    CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 1), SLABBY_ABI_MISMATCH);
+    finish(pool);
+}
+
+/* Guards: a pool without the option keeps nothing and says so. */
+static void without_the_option_there_is_no_trail(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, NULL);
+    slabby_audit_record record = {.struct_size = sizeof record};
+    slabby_error error = fresh_error();
+    uint64_t cursor = 0;
+    uint64_t count = 7;
+
+    (void)state;
+    CHECK_STATUS(slabby_audit_read(&record, &count, NULL, &cursor, pool, 1), SLABBY_NOT_SUPPORTED);
+    CHECK_STATUS(slabby_audit_write(NULL, &cursor, pool, 1, &error), SLABBY_NOT_SUPPORTED);
+    assert_int_equal(error.option, SLABBY_OPTION_AUDIT);
+    assert_int_equal(count, 7);
+    finish(pool);
+}
+
+/* ------------------------------------------------------------------------------------ writing */
+
+static int temporary_file(char *name, size_t size) {
+    const char *folder = getenv("TMPDIR");
+
+    snprintf(name, size, "%s/slabby-audit-XXXXXX", folder == NULL ? "/tmp" : folder);
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Checks the chain as docs/audit.md describes it, line by line; answers the lines. */
+static uint64_t verify_chain(const char *name) {
+    uint8_t digest[SLB_SHA256_BYTES] = {0};
+    char line[1024];
+    uint64_t lines = 0;
+    FILE *file = fopen(name, "r");
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        struct slb_sha256 hash;
+        char *seal = strstr(line, ",\"digest\":\"");
+        char found[2 * SLB_SHA256_BYTES + 1];
+
+        assert_non_null(seal);
+        slb_sha256_begin(&hash);
+        slb_sha256_add(&hash, digest, sizeof digest);
+        slb_sha256_add(&hash, line, (size_t)(seal - line));
+        slb_sha256_end(&hash, digest);
+        for (size_t i = 0; i < sizeof digest; i++)
+            snprintf(found + 2 * i, 3, "%02x", digest[i]);
+        assert_memory_equal(found, seal + 11, 64);
+        assert_string_equal(seal + 75, "\"}\n");
+        lines++;
+    }
+    fclose(file);
+    return lines;
+}
+
+/* Guards: calls go on with one chain in one file; a loss is a line; records come out once. */
+static void written_lines_are_chained(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 8}));
+    char name[256];
+    int fd = temporary_file(name, sizeof name);
+    uint64_t cursor = 0;
+    uint64_t count = 0;
+
+    (void)state;
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+    assert_int_equal(count, 3);
+    assert_int_equal(verify_chain(name), 4);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+    assert_int_equal(count, 0);
+    for (int i = 0; i < 8; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+    assert_int_equal(count, 8);
+    assert_int_equal(cursor, 19);
+    assert_int_equal(verify_chain(name), 4 + 1 + 8);
+    cursor = 20;
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_INVALID_ARGUMENT);
+    close(fd);
+    unlink(name);
+    finish(pool);
+}
+
+/* Guards: a descriptor that refuses is reported, raises no signal, and the trail goes on in the
+ * middle of the line that was cut. */
+static void refused_writes_lose_nothing(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 64}));
+    slabby_error error = fresh_error();
+    char name[256];
+    int fd = temporary_file(name, sizeof name);
+    int ends[2];
+    uint64_t cursor = 0;
+    uint64_t count = 0;
+
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(pipe(ends), 0);
+    close(ends[0]);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, ends[1], &error), SLABBY_WRITE_FAILED);
+    assert_int_equal(error.value, EPIPE);
+    assert_int_equal(cursor + count, 0);
+    close(ends[1]);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, ends[1], &error), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, -1, &error), SLABBY_INVALID_ARGUMENT);
+
+    uint64_t written = 0;
+    for (rlim_t limit = 100; written < 17; limit += 100) {
+        struct rlimit before;
+        struct rlimit small;
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        small = (struct rlimit){.rlim_cur = limit, .rlim_max = before.rlim_max};
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        slabby_status status = slabby_audit_write(&count, &cursor, pool, fd, &error);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        written += count;
+        assert_int_equal(cursor, written);
+        CHECK_STATUS(status, written == 17 ? SLABBY_OK : SLABBY_WRITE_FAILED);
+        assert_true(written == 17 || error.value == EFBIG);
+    }
+    assert_int_equal(verify_chain(name), 18);
+    close(fd);
+    unlink(name);
+    finish(pool);
+}
+
+struct slow_reader {
+    int fd;
+    uint64_t bytes;
+};
+
+static void *read_slowly(void *argument) {
+    struct slow_reader *reader = argument;
+    char buffer[61];
+    ssize_t got;
+
+    while ((got = read(reader->fd, buffer, sizeof buffer)) > 0)
+        reader->bytes += (uint64_t)got;
+    return NULL;
+}
+
+/* Guards: a full non-blocking pipe is waited for, and everything arrives. */
+static void full_pipes_are_waited_for(void **state) {
+    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 1024}));
+    struct slow_reader reader = {0};
+    pthread_t thread;
+    int ends[2];
+    uint64_t cursor = 0;
+    uint64_t count = 0;
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    assert_int_equal(fcntl(ends[0], F_SETFL, 0), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
+    reader.fd = ends[0];
+    assert_int_equal(pthread_create(&thread, NULL, read_slowly, &reader), 0);
+    CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, ends[1], NULL), SLABBY_OK);
+    close(ends[1]);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    close(ends[0]);
+    assert_int_equal(count, 1001);
+    assert_true(reader.bytes > 1001 * 100);
+    finish(pool);
+}
+
+/* Guards: the digest is the SHA-256 of FIPS 180-4: the standard's vectors, in pieces of any
+ * length. */
+static void digests_are_sha256(void **state) {
+    static const struct {
+        const char *text;
+        unsigned repeated;
+        const char *digest;
+    } vectors[] = {
+        {"", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {"a", 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(vectors); i++) {
+        struct slb_sha256 hash;
+        uint8_t digest[SLB_SHA256_BYTES];
+        char hex[2 * SLB_SHA256_BYTES + 1];
+
+        slb_sha256_begin(&hash);
+        for (unsigned j = 0; j < vectors[i].repeated; j++)
+            slb_sha256_add(&hash, vectors[i].text, strlen(vectors[i].text));
+        slb_sha256_end(&hash, digest);
+        for (size_t j = 0; j < sizeof digest; j++)
+            snprintf(hex + 2 * j, 3, "%02x", digest[j]);
+        assert_string_equal(hex, vectors[i].digest);
+    }
+}
+
+/* A trail with a loss and a strange name, for the checker's own test. */
+static int write_sample(const char *name) {
+    slabby_options *options = NULL;
+    slabby_allocator *pool = NULL;
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    uint64_t cursor = 0;
+    uint64_t count = 0;
+    slabby_ref ref = 0;
+
+    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_AUDIT, 8, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_text(options, "name", "a \"name\"\n\\ \xc3\xa9", NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_create(&pool, 64, 4, options, NULL), SLABBY_OK);
+    for (int i = 0; i < 20; i++) {
+        CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+        if (i == 2 || i == 19)
+            CHECK_STATUS(slabby_audit_write(&count, &cursor, pool, fd, NULL), SLABBY_OK);
+    }
+    slabby_options_destroy(options);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    return close(fd);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_call_is_recorded),
+        cmocka_unit_test(records_name_thread_face_and_time),
+        cmocka_unit_test(overwritten_records_are_counted),
+        cmocka_unit_test(without_the_option_there_is_no_trail),
+        cmocka_unit_test(written_lines_are_chained),
+        cmocka_unit_test(refused_writes_lose_nothing),
+        cmocka_unit_test(full_pipes_are_waited_for),
+        cmocka_unit_test(digests_are_sha256),
+    };
+
+    if (argc == 3 && strcmp(argv[1], "--sample") == 0)
+        return write_sample(argv[2]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
