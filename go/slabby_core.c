@@ -359,8 +359,10 @@ __attribute__((constructor)) static void start_clock(void) {
     for (int i = 0; i < 100; i++) {
         uint64_t before = slb_os_ticks();
         uint64_t step = slb_os_ticks() - before;
-        floor_ticks = step < floor_ticks ? step : floor_ticks;
+        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
     }
+    if (floor_ticks == UINT64_MAX)
+        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
     loaded_ticks = slb_os_ticks();
     loaded_ns = clock_ns(CLOCK_MONOTONIC);
 }
@@ -2026,8 +2028,9 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < pool->cpus ? cpu : 0];
 }
 
+/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
 SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
-    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    atomic_fetch_add_explicit(counter, by, memory_order_release);
 }
 
 /*
@@ -5096,7 +5099,6 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
         from_caches += read_counter(&stripe->folded);
-        undone += read_counter(&stripe->undone);
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
@@ -5107,8 +5109,10 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
+        undone += read_counter(&pool->stripes[i].undone);
+    }
     out->hits[SLB_TIER_CACHE] = from_caches - undone;
     out->releases += from_caches + out->cached - in;
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
@@ -7324,7 +7328,7 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     uint64_t out = 0;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_acquire));
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
     return out;
 }
 
@@ -8423,10 +8427,11 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on. acq_rel: releases the owner's writes to whoever gets the slab next, acquires
- * those of others who held pins. */
+/* One try to move a slab's word on: releases the owner's writes to whoever gets the slab next, acquires those of others
+ * who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
+ * either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_acq_rel,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
 
@@ -9592,13 +9597,13 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
         return release_slowly(allocator, ref);
     uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* acq_rel, as swap_word in release.c; protections are read behind it, see upkeep.c, change_secure */
+    /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
     if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
             &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
-            memory_order_acq_rel, memory_order_relaxed)))
+            memory_order_seq_cst, memory_order_relaxed)))
         return release_slowly(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
+    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_seq_cst) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
         return return_slowly(allocator, id, relative >> allocator->id_bits);
     return SLABBY_OK;

@@ -150,10 +150,11 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on. acq_rel: releases the owner's writes to whoever gets the slab next, acquires
- * those of others who held pins. */
+/* One try to move a slab's word on: releases the owner's writes to whoever gets the slab next, acquires those of others
+ * who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
+ * either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_acq_rel,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
 
