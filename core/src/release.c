@@ -114,7 +114,7 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
     slabby_status status = SLABBY_OK;
     bool kept = false;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
         status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
