@@ -27,15 +27,14 @@ def golib() -> ctypes.CDLL:
     library.golib_instance_id.restype = ctypes.c_uint64
     library.golib_join.argtypes = [ctypes.c_uint64] * 2
     library.golib_allocate.argtypes = [ctypes.c_int32, ctypes.POINTER(ctypes.c_uint64)]
-    text = [ctypes.c_int32, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_int32]
+    text: list[Any] = [ctypes.c_int32, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_int32]
     library.golib_write.argtypes = library.golib_read.argtypes = text
     for name in ("release", "release_deferred", "pin", "unpin"):
         getattr(library, "golib_" + name).argtypes = [ctypes.c_int32, ctypes.c_uint64]
     library.golib_set_label.argtypes = [ctypes.c_int32, ctypes.c_uint64, ctypes.c_uint64]
-    numbers = [ctypes.c_uint64] * 3
-    pointer = ctypes.POINTER(ctypes.c_uint64)
-    library.golib_work.argtypes = [pointer, ctypes.c_int32, pointer, *numbers]
-    library.market_work.argtypes = [pointer, ctypes.c_uint64, pointer, *numbers]
+    number, pointer = ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)
+    library.golib_work.argtypes = [pointer, ctypes.c_int32, pointer, number, number, number]
+    library.market_work.argtypes = [pointer, number, pointer, number, number, number]
     library.market_swap.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
     library.market_swap.restype = ctypes.c_uint64
     return library

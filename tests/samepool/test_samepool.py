@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -169,6 +170,16 @@ def check_quiet(pool: slabby.Allocator, allocations: int) -> None:
     assert (stats.used_slabs, stats.available_slabs) == (0, stats.total_slabs)
     assert stats.total_allocations == stats.total_deallocations == allocations
     assert stats.allocation_errors == 0
+
+
+def test_readme_example() -> None:
+    """The Python program of the README prints what the README says."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    printed = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    assert printed.splitlines() == re.findall(r"# prints: (.*)", text)
 
 
 OWN_CORE = """
