@@ -84,7 +84,8 @@ enum slb_test_points {
     SLB_POINT_TAKEN = 9,         /* the id is taken, the word does not say live yet */
     SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
     SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
-    SLB_POINT_RING_WRITE = 12    /* a record's number is taken, its words are not written yet */
+    SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
+    SLB_POINT_AT_REST = 13       /* trim knows which slabs are free and is about to discard them */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -359,8 +360,10 @@ __attribute__((constructor)) static void start_clock(void) {
     for (int i = 0; i < 100; i++) {
         uint64_t before = slb_os_ticks();
         uint64_t step = slb_os_ticks() - before;
-        floor_ticks = step < floor_ticks ? step : floor_ticks;
+        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
     }
+    if (floor_ticks == UINT64_MAX)
+        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
     loaded_ticks = slb_os_ticks();
     loaded_ns = clock_ns(CLOCK_MONOTONIC);
 }
@@ -2036,8 +2039,9 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < pool->cpus ? cpu : 0];
 }
 
+/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
 SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
-    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    atomic_fetch_add_explicit(counter, by, memory_order_release);
 }
 
 /*
@@ -5562,7 +5566,6 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
         from_caches += read_counter(&stripe->folded);
-        undone += read_counter(&stripe->undone);
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
@@ -5575,8 +5578,10 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
+        undone += read_counter(&pool->stripes[i].undone);
+    }
     out->hits[SLB_TIER_CACHE] = from_caches - undone;
     out->releases += from_caches + out->cached - in;
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
@@ -7805,7 +7810,7 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     uint64_t out = 0;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_acquire));
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
     return out;
 }
 
@@ -8889,7 +8894,7 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
     slabby_status status = SLABBY_OK;
     bool kept = false;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
         status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
@@ -8925,10 +8930,11 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on. acq_rel: releases the owner's writes to whoever gets the slab next, acquires
- * those of others who held pins. */
+/* One try to move a slab's word on: releases the owner's writes to whoever gets the slab next, acquires those of others
+ * who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
+ * either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_acq_rel,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
 
@@ -9662,6 +9668,7 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 #endif
 
 #include <inttypes.h>
+#include <string.h>
 
 /* ------------------------------------------------------------------------------------------------- reset */
 
@@ -9714,35 +9721,78 @@ static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, ui
     return end - start;
 }
 
-static uint64_t trim_range(struct slabby_allocator *pool, uint32_t first, uint32_t end) {
-    uint64_t bytes = 0;
-    uint64_t from = first * pool->stride;
-    for (uint32_t id = first; id < end; id++) {
+/* One step: slabs first .. end-1, and a bit for each that was free while nobody was inside a call. */
+struct trim_step {
+    uint32_t first, end;
+    uint64_t *is_free;
+};
+
+static void note_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
+    memset(step->is_free, 0, ((step->end - step->first + 63) / 64) * sizeof *step->is_free);
+    for (uint32_t id = step->first; id < step->end; id++) {
         uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
         if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
+            step->is_free[(id - step->first) / 64] |= 1ull << ((id - step->first) % 64);
+    }
+}
+
+/* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
+ * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
+static bool find_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
+    while (slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT)) {
+        uint64_t before = slb_count_live(pool);
+        note_free_slabs(pool, step);
+        if (slb_maintenance_is_quiet(pool, 1) && slb_count_live(pool) == before)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t trim_range(struct slabby_allocator *pool, const struct trim_step *step) {
+    uint64_t bytes = 0;
+    uint64_t from = step->first * pool->stride;
+    SLB_POINT(SLB_POINT_AT_REST);
+    for (uint32_t id = step->first; id < step->end; id++) {
+        if (step->is_free[(id - step->first) / 64] >> ((id - step->first) % 64) & 1)
             continue;
         bytes += discard_between(pool, from, id * pool->stride);
         from = (id + 1) * pool->stride;
     }
-    return bytes + discard_between(pool, from, end * pool->stride);
+    return bytes + discard_between(pool, from, step->end * pool->stride);
 }
 
-SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
-    uint32_t step = pool->capacity / 16 > TRIM_STEP ? pool->capacity / 16 : TRIM_STEP;
+static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_step *step,
+                               uint64_t *inout_bytes) {
     slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    if (!slb_pool_exists(pool))
+        status = slb_pool_absence(pool);
+    else if (!find_free_slabs(pool, step))
+        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
+    else
+        *inout_bytes += trim_range(pool, step);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
+    uint64_t few[TRIM_STEP / 64];
+    uint32_t capacity = pool->capacity, length = capacity / 16;
+    uint64_t page = slb_os_page_size();
+    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
+    uint64_t *mapped = length > TRIM_STEP ? slb_os_map(mapping) : NULL;
+    slabby_status status = SLABBY_OK;
+    struct trim_step step = {.is_free = mapped == NULL ? few : mapped};
+    if (mapped == NULL)
+        length = TRIM_STEP;
     *out_bytes = 0;
-    for (uint32_t first = 0; first < pool->capacity && status == SLABBY_OK; first += step) {
-        uint32_t end = pool->capacity - first < step ? pool->capacity : first + step;
-        if (!slb_maintenance_begin(pool))
-            return SLABBY_BUSY;
-        if (!slb_pool_exists(pool))
-            status = slb_pool_absence(pool);
-        else if (!slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT))
-            status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
-        else
-            *out_bytes += trim_range(pool, first, end);
-        slb_maintenance_end(pool);
+    for (; step.first < capacity && status == SLABBY_OK; step.first = step.end) {
+        step.end = capacity - step.first < length ? capacity : step.first + length;
+        status = trim_step(pool, &step, out_bytes);
     }
+    slb_os_unmap(mapped, mapping);
     return status;
 }
 
@@ -10102,13 +10152,13 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
         return release_slowly(allocator, ref);
     uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* acq_rel, as swap_word in release.c; protections are read behind it, see upkeep.c, change_secure */
+    /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
     if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
             &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
-            memory_order_acq_rel, memory_order_relaxed)))
+            memory_order_seq_cst, memory_order_relaxed)))
         return release_slowly(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
+    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_seq_cst) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
         return return_slowly(allocator, id, relative >> allocator->id_bits);
     return SLABBY_OK;

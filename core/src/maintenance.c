@@ -39,7 +39,7 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     uint64_t out = 0;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_acquire));
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
     return out;
 }
 

@@ -114,7 +114,7 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
     slabby_status status = SLABBY_OK;
     bool kept = false;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
         status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
@@ -150,10 +150,11 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on. acq_rel: releases the owner's writes to whoever gets the slab next, acquires
- * those of others who held pins. */
+/* One try to move a slab's word on: releases the owner's writes to whoever gets the slab next, acquires those of others
+ * who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
+ * either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_acq_rel,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
 

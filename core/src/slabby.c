@@ -268,13 +268,13 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
         return release_slowly(allocator, ref);
     uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* acq_rel, as swap_word in release.c; protections are read behind it, see upkeep.c, change_secure */
+    /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
     if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
             &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
-            memory_order_acq_rel, memory_order_relaxed)))
+            memory_order_seq_cst, memory_order_relaxed)))
         return release_slowly(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_relaxed) != 0 ||
+    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_seq_cst) != 0 ||
                      !slb_rseq_give_once(allocator, id)))
         return return_slowly(allocator, id, relative >> allocator->id_bits);
     return SLABBY_OK;

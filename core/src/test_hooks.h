@@ -19,7 +19,8 @@ enum slb_test_points {
     SLB_POINT_TAKEN = 9,         /* the id is taken, the word does not say live yet */
     SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
     SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
-    SLB_POINT_RING_WRITE = 12    /* a record's number is taken, its words are not written yet */
+    SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
+    SLB_POINT_AT_REST = 13       /* trim knows which slabs are free and is about to discard them */
 };
 
 /* Called at each point when not null. Set it before the threads start. */

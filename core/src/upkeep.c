@@ -2,6 +2,7 @@
 #include "upkeep.h"
 
 #include "maintenance.h"
+#include "observe/counters.h"
 #include "observe/latency.h"
 #include "os/os.h"
 #include "protect/secure.h"
@@ -11,6 +12,7 @@
 #include "status.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* ------------------------------------------------------------------------------------------------- reset */
 
@@ -63,35 +65,78 @@ static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, ui
     return end - start;
 }
 
-static uint64_t trim_range(struct slabby_allocator *pool, uint32_t first, uint32_t end) {
-    uint64_t bytes = 0;
-    uint64_t from = first * pool->stride;
-    for (uint32_t id = first; id < end; id++) {
+/* One step: slabs first .. end-1, and a bit for each that was free while nobody was inside a call. */
+struct trim_step {
+    uint32_t first, end;
+    uint64_t *is_free;
+};
+
+static void note_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
+    memset(step->is_free, 0, ((step->end - step->first + 63) / 64) * sizeof *step->is_free);
+    for (uint32_t id = step->first; id < step->end; id++) {
         uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
         if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
+            step->is_free[(id - step->first) / 64] |= 1ull << ((id - step->first) % 64);
+    }
+}
+
+/* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
+ * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
+static bool find_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
+    while (slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT)) {
+        uint64_t before = slb_count_live(pool);
+        note_free_slabs(pool, step);
+        if (slb_maintenance_is_quiet(pool, 1) && slb_count_live(pool) == before)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t trim_range(struct slabby_allocator *pool, const struct trim_step *step) {
+    uint64_t bytes = 0;
+    uint64_t from = step->first * pool->stride;
+    SLB_POINT(SLB_POINT_AT_REST);
+    for (uint32_t id = step->first; id < step->end; id++) {
+        if (step->is_free[(id - step->first) / 64] >> ((id - step->first) % 64) & 1)
             continue;
         bytes += discard_between(pool, from, id * pool->stride);
         from = (id + 1) * pool->stride;
     }
-    return bytes + discard_between(pool, from, end * pool->stride);
+    return bytes + discard_between(pool, from, step->end * pool->stride);
 }
 
-SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
-    uint32_t step = pool->capacity / 16 > TRIM_STEP ? pool->capacity / 16 : TRIM_STEP;
+static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_step *step,
+                               uint64_t *inout_bytes) {
     slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    if (!slb_pool_exists(pool))
+        status = slb_pool_absence(pool);
+    else if (!find_free_slabs(pool, step))
+        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
+    else
+        *inout_bytes += trim_range(pool, step);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
+    uint64_t few[TRIM_STEP / 64];
+    uint32_t capacity = pool->capacity, length = capacity / 16;
+    uint64_t page = slb_os_page_size();
+    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
+    uint64_t *mapped = length > TRIM_STEP ? slb_os_map(mapping) : NULL;
+    slabby_status status = SLABBY_OK;
+    struct trim_step step = {.is_free = mapped == NULL ? few : mapped};
+    if (mapped == NULL)
+        length = TRIM_STEP;
     *out_bytes = 0;
-    for (uint32_t first = 0; first < pool->capacity && status == SLABBY_OK; first += step) {
-        uint32_t end = pool->capacity - first < step ? pool->capacity : first + step;
-        if (!slb_maintenance_begin(pool))
-            return SLABBY_BUSY;
-        if (!slb_pool_exists(pool))
-            status = slb_pool_absence(pool);
-        else if (!slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT))
-            status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
-        else
-            *out_bytes += trim_range(pool, first, end);
-        slb_maintenance_end(pool);
+    for (; step.first < capacity && status == SLABBY_OK; step.first = step.end) {
+        step.end = capacity - step.first < length ? capacity : step.first + length;
+        status = trim_step(pool, &step, out_bytes);
     }
+    slb_os_unmap(mapped, mapping);
     return status;
 }
 

@@ -59,7 +59,8 @@ static void live_slabs_tell_their_allocation(void **state) {
         assert_says(text, "#0 0x");
         assert_says(text, "take_for_orders+0x");
         assert_silent_about(text, "released by");
-        assert_silent_about(text, "slabby_allocate");
+        if (!TEST_UNDER_TSAN) /* which makes no tail calls, so that the entrance stays on the stack */
+            assert_silent_about(text, "slabby_allocate");
         if (i % 2 == 0)
             CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     }

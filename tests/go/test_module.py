@@ -7,6 +7,7 @@ The module comes from a file tree laid out like a module proxy, so no network is
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -136,6 +137,18 @@ def vendored(program: Program) -> Program:
 
 def test_get_and_build(program: Program) -> None:
     assert program.built() == "0.1.0 4096 <nil> <nil>"
+
+
+def test_readme_example(program: Program) -> None:
+    """The Go program of the README prints what the README says."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```go\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    folder = program.folder / "readme"
+    folder.mkdir()
+    (folder / "main.go").write_text(text)
+    assert program.run("gofmt", "-l", "readme") == ""
+    printed = program.run("go", "run", "./readme").splitlines()
+    assert printed == re.findall(r"// prints: (.*)", text)
 
 
 def test_race_build(program: Program) -> None:

@@ -27,15 +27,19 @@ def golib() -> ctypes.CDLL:
     library.golib_instance_id.restype = ctypes.c_uint64
     library.golib_join.argtypes = [ctypes.c_uint64] * 2
     library.golib_allocate.argtypes = [ctypes.c_int32, ctypes.POINTER(ctypes.c_uint64)]
-    text = [ctypes.c_int32, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_int32]
+    library.golib_allocate_timeout.argtypes = [
+        ctypes.c_int32,
+        ctypes.POINTER(ctypes.c_uint64),
+        ctypes.c_uint64,
+    ]
+    text: list[Any] = [ctypes.c_int32, ctypes.c_uint64, ctypes.c_char_p, ctypes.c_int32]
     library.golib_write.argtypes = library.golib_read.argtypes = text
     for name in ("release", "release_deferred", "pin", "unpin"):
         getattr(library, "golib_" + name).argtypes = [ctypes.c_int32, ctypes.c_uint64]
     library.golib_set_label.argtypes = [ctypes.c_int32, ctypes.c_uint64, ctypes.c_uint64]
-    numbers = [ctypes.c_uint64] * 3
-    pointer = ctypes.POINTER(ctypes.c_uint64)
-    library.golib_work.argtypes = [pointer, ctypes.c_int32, pointer, *numbers]
-    library.market_work.argtypes = [pointer, ctypes.c_uint64, pointer, *numbers]
+    number, pointer = ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)
+    library.golib_work.argtypes = [pointer, ctypes.c_int32, pointer, number, number, number]
+    library.market_work.argtypes = [pointer, number, pointer, number, number, number]
     library.market_swap.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
     library.market_swap.restype = ctypes.c_uint64
     return library
@@ -78,6 +82,11 @@ class PythonFace:
     def allocate(self) -> tuple[int, int]:
         made: list[int] = []
         status = self._status(lambda: made.append(self.pool.allocate().detach()))
+        return status, made[0] if made else 0
+
+    def wait(self, seconds: int) -> tuple[int, int]:
+        made: list[int] = []
+        status = self._status(lambda: made.append(self.pool.allocate(timeout=seconds).detach()))
         return status, made[0] if made else 0
 
     def write(self, ref: int, text: bytes) -> int:
@@ -161,6 +170,13 @@ class GoFace:
         status = self.library.golib_allocate(self.index, ctypes.byref(ref))
         return int(status), ref.value
 
+    def wait(self, seconds: int) -> tuple[int, int]:
+        ref = ctypes.c_uint64()
+        status = self.library.golib_allocate_timeout(
+            self.index, ctypes.byref(ref), seconds * 1_000_000_000
+        )
+        return int(status), ref.value
+
     def write(self, ref: int, text: bytes) -> int:
         return int(self.library.golib_write(self.index, ref, text, len(text)))
 
@@ -208,6 +224,13 @@ class CFace:
     def allocate(self) -> tuple[int, int]:
         ref = ctypes.c_uint64()
         status = self.core.slabby_allocate(ctypes.byref(ref), None, self.handle)
+        return int(status), ref.value
+
+    def wait(self, seconds: int) -> tuple[int, int]:
+        ref = ctypes.c_uint64()
+        status = self.core.slabby_allocate_timeout(
+            ctypes.byref(ref), None, self.handle, ctypes.c_uint64(seconds * 1_000_000_000)
+        )
         return int(status), ref.value
 
     def _data(self, ref: int) -> tuple[int, int]:

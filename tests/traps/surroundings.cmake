@@ -12,9 +12,9 @@ set(SURROUNDINGS $<TARGET_FILE:trap_surroundings>)
 
 slabby_run_trap(trap_none ${SURROUNDINGS})
 slabby_run_trap(trap_tunable env ${NO_RSEQ} ${SURROUNDINGS} --backend portable)
-slabby_run_trap(trap_owner env ${NO_RSEQ} LD_PRELOAD=$<TARGET_FILE:preload_owner>
+slabby_run_trap(trap_owner env ${NO_RSEQ} LD_PRELOAD=./$<TARGET_FILE_NAME:preload_owner>
     ${SURROUNDINGS} --backend portable --owner)
-slabby_run_trap(trap_one_cpu env LD_PRELOAD=$<TARGET_FILE:preload_one_cpu>
+slabby_run_trap(trap_one_cpu env LD_PRELOAD=./$<TARGET_FILE_NAME:preload_one_cpu>
     ${SURROUNDINGS} --one-cpu)
 
 find_library(TCMALLOC NAMES tcmalloc_minimal.so.4 libtcmalloc_minimal.so.4 tcmalloc_minimal)

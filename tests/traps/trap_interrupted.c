@@ -94,10 +94,58 @@ static void handlers_do_not_stop_trim(void **state) {
         interrupt_during(trim_meanwhile, points[i % 2], backends[i / 2]);
 }
 
+static atomic_int at_rest, trimmed;
+
+/* The release begins when trim has found its slabs, and checks its patterns when trim is done with them. */
+static void release_during_trim(int point) {
+    if (point == SLB_POINT_AT_REST) {
+        atomic_store(&at_rest, 1);
+        while (!atomic_load(&interrupted))
+            sched_yield();
+    } else if (point == SLB_POINT_RELEASED && !atomic_exchange(&interrupted, 1)) {
+        while (!atomic_load(&trimmed))
+            sched_yield();
+    }
+}
+
+static void *trim_now(void *unused) {
+    maintained = slabby_trim(NULL, pool);
+    atomic_store(&trimmed, 1);
+    return unused;
+}
+
+/* Guards: trim discards no pattern that a release has yet to check. */
+static void trim_spares_what_is_being_released(void **state) {
+    slabby_ref refs[8];
+    pthread_t other;
+
+    (void)state;
+    pool = make_pool(4096, 8, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
+    for (size_t i = 0; i < COUNT_OF(refs); i++)
+        refs[i] = take(pool);
+    for (size_t i = 0; i < COUNT_OF(refs); i++)
+        if (i != 3)
+            CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    atomic_store(&interrupted, 0);
+    atomic_store(&at_rest, 0);
+    atomic_store(&trimmed, 0);
+    __atomic_store_n(&slb_test_point, release_during_trim, __ATOMIC_RELAXED);
+    assert_int_equal(pthread_create(&other, NULL, trim_now, NULL), 0);
+    while (!atomic_load(&at_rest))
+        sched_yield();
+    CHECK_STATUS(slabby_release(pool, refs[3]), SLABBY_OK);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    __atomic_store_n(&slb_test_point, NULL, __ATOMIC_RELAXED);
+    CHECK_STATUS(maintained, SLABBY_OK);
+    assert_int_equal(stats_of(pool).corruptions, 0);
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handlers_do_not_confuse_verify),
         cmocka_unit_test(handlers_do_not_stop_trim),
+        cmocka_unit_test(trim_spares_what_is_being_released),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

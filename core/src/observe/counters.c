@@ -46,7 +46,6 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
         from_caches += read_counter(&stripe->folded);
-        undone += read_counter(&stripe->undone);
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
@@ -59,8 +58,10 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
+        undone += read_counter(&pool->stripes[i].undone);
+    }
     out->hits[SLB_TIER_CACHE] = from_caches - undone;
     out->releases += from_caches + out->cached - in;
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)

@@ -59,8 +59,10 @@ __attribute__((constructor)) static void start_clock(void) {
     for (int i = 0; i < 100; i++) {
         uint64_t before = slb_os_ticks();
         uint64_t step = slb_os_ticks() - before;
-        floor_ticks = step < floor_ticks ? step : floor_ticks;
+        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
     }
+    if (floor_ticks == UINT64_MAX)
+        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
     loaded_ticks = slb_os_ticks();
     loaded_ns = clock_ns(CLOCK_MONOTONIC);
 }

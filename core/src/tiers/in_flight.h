@@ -31,8 +31,9 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < pool->cpus ? cpu : 0];
 }
 
+/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
 SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
-    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    atomic_fetch_add_explicit(counter, by, memory_order_release);
 }
 
 /*

@@ -11,6 +11,7 @@ import "C"
 import (
 	"encoding/binary"
 	"sync"
+	"time"
 	"unsafe"
 
 	slabby "github.com/slabby/slabby/go"
@@ -61,6 +62,13 @@ func golib_join(address, instanceID uint64) int32 {
 //export golib_allocate
 func golib_allocate(index int32, ref *C.uint64_t) int32 {
 	made, err := pool(index).Allocate()
+	*ref = C.uint64_t(made.Ref())
+	return statusOf(err)
+}
+
+//export golib_allocate_timeout
+func golib_allocate_timeout(index int32, ref *C.uint64_t, nanoseconds uint64) int32 {
+	made, err := pool(index).AllocateWithTimeout(time.Duration(nanoseconds))
 	*ref = C.uint64_t(made.Ref())
 	return statusOf(err)
 }
