@@ -227,7 +227,9 @@ SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool,
     struct slb_guards *guards = guards_of(pool);
     uint32_t turn;
     int error_before = errno;
-    if (guards == NULL || !turn_has_come(pool, guards, weight) || id >= pool->capacity)
+    /* acquire: whoever gets this slab sees the end of plain_ids and the protection that came before the rate */
+    if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
+        !turn_has_come(pool, guards, weight) || id >= pool->capacity)
         return;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
     if (slot != NULL && open_slot(pool, guards, slot, turn, id))
