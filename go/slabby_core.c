@@ -136,7 +136,8 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every p
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 
 /* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers across
- * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs mappings. */
+ * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
+ * mappings. */
 enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
 SLB_PRIVATE uint64_t slb_os_guard_limit(void);
@@ -493,8 +494,8 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 }
 
 /* -------------------- os/linux_protect.c */
-/* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping; before, each
- * guard splits a mapping in two, and the kernel limits their number. */
+/* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping;
+ * before, each guard splits a mapping in two, and the kernel limits their number. */
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -634,8 +635,8 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
 /* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
 
 /* -------------------- os/stack.h */
-/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one. Where libc
- * cannot walk a stack, stacks are empty. */
+/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one.
+ * Where libc cannot walk a stack, stacks are empty. */
 #ifndef SLB_OS_STACK_H
 #define SLB_OS_STACK_H
 
@@ -1236,8 +1237,8 @@ struct slb_label {
 #define SLB_POOL_PLACES 4096u
 #define SLB_MAX_CPUS 4096u
 
-/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets. Dividing by
- * an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
+/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
+ * Dividing by an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
 #define SLB_POOL_LINES 43u
 #define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
@@ -2438,7 +2439,8 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
  * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }     with everything empty, started == finished.
+ *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }
+ * with everything empty and started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
  * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
  * batch was in private hands in between either; the epoch was odd all along, so the caches were empty. At that moment
@@ -3058,8 +3060,8 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
 
 /* -------------------- protect/fault.h */
 /*
- * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in what else
- * the system tells. Everything here is async-signal-safe.
+ * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
+ * what else the system tells. Everything here is async-signal-safe.
  */
 #ifndef SLB_PROTECT_FAULT_H
 #define SLB_PROTECT_FAULT_H
@@ -3346,13 +3348,13 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
 }
 
 /* -------------------- protect/fault_handler.c */
-/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled the signal
- * before has it. */
+/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled
+ * the signal before has it. */
 
 /* -------------------- observe/stacks.h */
 /*
- * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is mapped when
- * the option is first switched on:
+ * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is
+ * mapped when the option is first switched on:
  *
  *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
  *
@@ -6031,7 +6033,8 @@ SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_
 
 /* -------------------------------------------------------------------------------------------------- window */
 
-/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good as now. */
+/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
+ * as now. */
 static void turn_window(struct slabby_allocator *pool, uint64_t now) {
     struct slb_health_state *health = &pool->health;
     if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
@@ -7149,7 +7152,8 @@ static void walk_delay(struct check *check) {
         see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
 }
 
-/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages away. The word is read again: a release that came in between has taken the slab away. */
+/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
+ * away. The word is read again: a release that came in between has taken the slab away. */
 static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;

@@ -30,8 +30,8 @@
 #define SLB_POOL_PLACES 4096u
 #define SLB_MAX_CPUS 4096u
 
-/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets. Dividing by
- * an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
+/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
+ * Dividing by an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
 #define SLB_POOL_LINES 43u
 #define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)

@@ -8,9 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-void check_status(slabby_status found, slabby_status expected, const char *call, const char *file,
-                  int line)
-{
+void check_status(slabby_status found, slabby_status expected, const char *call, const char *file, int line) {
     if (found != expected) {
         print_error("%s: expected %s, found %s\n", call, slabby_status_name(expected),
                     slabby_status_name(found));
@@ -18,8 +16,7 @@ void check_status(slabby_status found, slabby_status expected, const char *call,
     }
 }
 
-slabby_error fresh_error(void)
-{
+slabby_error fresh_error(void) {
     slabby_error error;
 
     memset(&error, 0, sizeof error);
@@ -28,8 +25,7 @@ slabby_error fresh_error(void)
 }
 
 slabby_status try_pool(slabby_allocator **out_pool, uint64_t slab_size, uint64_t capacity,
-                       const struct setting *settings, slabby_error *out_error)
-{
+                       const struct setting *settings, slabby_error *out_error) {
     slabby_options *options = NULL;
     slabby_status status;
 
@@ -41,8 +37,7 @@ slabby_status try_pool(slabby_allocator **out_pool, uint64_t slab_size, uint64_t
     return status;
 }
 
-slabby_allocator *make_pool(uint64_t slab_size, uint64_t capacity, const struct setting *settings)
-{
+slabby_allocator *make_pool(uint64_t slab_size, uint64_t capacity, const struct setting *settings) {
     slabby_allocator *pool = NULL;
     slabby_error error = fresh_error();
     slabby_status status = try_pool(&pool, slab_size, capacity, settings, &error);
@@ -54,8 +49,7 @@ slabby_allocator *make_pool(uint64_t slab_size, uint64_t capacity, const struct 
     return pool;
 }
 
-slabby_ref take(slabby_allocator *pool)
-{
+slabby_ref take(slabby_allocator *pool) {
     slabby_ref ref = 0;
 
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
@@ -63,8 +57,7 @@ slabby_ref take(slabby_allocator *pool)
     return ref;
 }
 
-slabby_stats stats_of(slabby_allocator *pool)
-{
+slabby_stats stats_of(slabby_allocator *pool) {
     slabby_stats stats;
 
     memset(&stats, 0, sizeof stats);
@@ -73,8 +66,7 @@ slabby_stats stats_of(slabby_allocator *pool)
     return stats;
 }
 
-slabby_view_info view_of(slabby_allocator *pool)
-{
+slabby_view_info view_of(slabby_allocator *pool) {
     slabby_view_info view;
 
     memset(&view, 0, sizeof view);
@@ -83,8 +75,7 @@ slabby_view_info view_of(slabby_allocator *pool)
     return view;
 }
 
-void check_sound(slabby_allocator *pool, uint64_t used)
-{
+void check_sound(slabby_allocator *pool, uint64_t used) {
     slabby_finding findings[4];
     uint64_t count = 0;
     slabby_stats stats;
@@ -93,23 +84,20 @@ void check_sound(slabby_allocator *pool, uint64_t used)
     findings[0].struct_size = sizeof findings[0];
     CHECK_STATUS(slabby_verify(findings, &count, pool, COUNT_OF(findings)), SLABBY_OK);
     for (uint64_t i = 0; i < count && i < COUNT_OF(findings); i++)
-        print_error("finding %d: slab %u: %s\n", findings[i].kind, findings[i].id,
-                    findings[i].text);
+        print_error("finding %d: slab %u: %s\n", findings[i].kind, findings[i].id, findings[i].text);
     assert_int_equal(count, 0);
     stats = stats_of(pool);
     assert_int_equal(stats.used_slabs, used);
-    assert_int_equal(stats.used_slabs + stats.available_slabs + stats.quarantined_slabs +
-                         stats.retired_slabs,
+    assert_int_equal(stats.used_slabs + stats.available_slabs + stats.quarantined_slabs + stats.retired_slabs,
                      stats.total_slabs);
-    assert_int_equal(stats.pcpu_cache_hits + stats.lock_free_hits + stats.shard_hits +
-                         stats.gate_hits + stats.guard_hits + stats.heap_fallbacks,
+    assert_int_equal(stats.pcpu_cache_hits + stats.lock_free_hits + stats.shard_hits + stats.gate_hits +
+                         stats.guard_hits + stats.heap_fallbacks,
                      stats.total_allocations);
     assert_int_equal(stats.total_allocations - stats.total_deallocations,
                      stats.used_slabs + stats.heap_slabs);
 }
 
-void finish(slabby_allocator *pool)
-{
+void finish(slabby_allocator *pool) {
     slabby_stats stats;
     slabby_ref *refs;
     uint64_t released = 0;
@@ -129,8 +117,7 @@ void finish(slabby_allocator *pool)
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-uint64_t scaled(uint64_t count)
-{
+uint64_t scaled(uint64_t count) {
     const char *text = getenv("SLABBY_TEST_SCALE");
     uint64_t percent = text ? strtoull(text, NULL, 10) : 100;
     uint64_t result = count * percent / 100 / (TEST_UNDER_TSAN ? 10 : 1);
@@ -138,8 +125,7 @@ uint64_t scaled(uint64_t count)
     return result ? result : 1;
 }
 
-uint64_t test_seed(void)
-{
+uint64_t test_seed(void) {
     const char *text = getenv("SLABBY_TEST_SEED");
     struct timespec now;
     uint64_t seed;
@@ -153,8 +139,7 @@ uint64_t test_seed(void)
 }
 
 /* splitmix64: any seed is a good one, 0 included. */
-uint64_t random_next(uint64_t *state)
-{
+uint64_t random_next(uint64_t *state) {
     uint64_t mixed = *state += 0x9E3779B97F4A7C15u;
 
     mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;

@@ -35,8 +35,7 @@ struct setting {
 #define WITH(...) ((const struct setting[]){__VA_ARGS__, {0, 0}})
 #define CHECK_STATUS(call, expected) check_status((call), (expected), #call, __FILE__, __LINE__)
 
-void check_status(slabby_status found, slabby_status expected, const char *call, const char *file,
-                  int line);
+void check_status(slabby_status found, slabby_status expected, const char *call, const char *file, int line);
 
 /* settings may be null. try_pool hands back what slabby_create answered; make_pool insists on
  * OK. */

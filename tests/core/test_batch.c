@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* Guards: a batch that cannot be whole takes nothing, at every fill level. */
-static void batches_are_all_or_nothing(void **state)
-{
+static void batches_are_all_or_nothing(void **state) {
     enum { SLABS = 40 };
     slabby_allocator *pool = make_pool(64, SLABS, NULL);
     slabby_ref held[SLABS];
@@ -30,10 +29,9 @@ static void batches_are_all_or_nothing(void **state)
 }
 
 /* Guards: a batch that falls back to the heap is all or nothing too. */
-static void heap_batches_are_all_or_nothing(void **state)
-{
-    slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
-                                                   {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 3}));
+static void heap_batches_are_all_or_nothing(void **state) {
+    slabby_allocator *pool =
+        make_pool(64, 4, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 3}));
     slabby_ref refs[8];
     slabby_ref one = take(pool);
 
@@ -50,8 +48,7 @@ static void heap_batches_are_all_or_nothing(void **state)
 }
 
 /* Guards: sizes 0 and above capacity are refused by name and counted, capacity itself is served. */
-static void batch_sizes_have_limits(void **state)
-{
+static void batch_sizes_have_limits(void **state) {
     slabby_allocator *pool = make_pool(64, 3, NULL);
     slabby_ref refs[4];
     void *datas[4];
@@ -76,8 +73,7 @@ static void batch_sizes_have_limits(void **state)
 }
 
 /* Guards: law 4: release_batch tries all, counts what succeeded, answers the first error. */
-static void release_batch_tries_all(void **state)
-{
+static void release_batch_tries_all(void **state) {
     slabby_allocator *pool = make_pool(64, 8, NULL);
     slabby_ref good[5];
     slabby_ref mixed[8];
@@ -112,8 +108,7 @@ static void release_batch_tries_all(void **state)
 
 /* Guards: a fast id is refused when free, out of range or a reference's; references never open
  * fast slabs. */
-static void fast_ids_are_checked(void **state)
-{
+static void fast_ids_are_checked(void **state) {
     slabby_allocator *pool = make_pool(64, 3, NULL);
     slabby_view_info view = view_of(pool);
     void *data = NULL;
@@ -141,8 +136,7 @@ static void fast_ids_are_checked(void **state)
 }
 
 /* Guards: a stale reference cannot free the slab that the fast path has handed to somebody else. */
-static void stale_references_spare_fast_owners(void **state)
-{
+static void stale_references_spare_fast_owners(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_view_info view = view_of(pool);
     slabby_ref ref = take(pool);
@@ -163,15 +157,11 @@ static void stale_references_spare_fast_owners(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(batches_are_all_or_nothing),
-        cmocka_unit_test(heap_batches_are_all_or_nothing),
-        cmocka_unit_test(batch_sizes_have_limits),
-        cmocka_unit_test(release_batch_tries_all),
-        cmocka_unit_test(fast_ids_are_checked),
-        cmocka_unit_test(stale_references_spare_fast_owners),
+        cmocka_unit_test(batches_are_all_or_nothing), cmocka_unit_test(heap_batches_are_all_or_nothing),
+        cmocka_unit_test(batch_sizes_have_limits),    cmocka_unit_test(release_batch_tries_all),
+        cmocka_unit_test(fast_ids_are_checked),       cmocka_unit_test(stale_references_spare_fast_owners),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

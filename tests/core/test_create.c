@@ -9,8 +9,7 @@
 #define GIB (UINT64_C(1) << 30)
 
 static void check_refused(uint64_t slab_size, uint64_t capacity, const struct setting *settings,
-                          slabby_status expected)
-{
+                          slabby_status expected) {
     slabby_allocator *const untouched = (slabby_allocator *)(uintptr_t)0x5AB;
     slabby_allocator *pool = untouched;
     slabby_error error = fresh_error();
@@ -23,8 +22,7 @@ static void check_refused(uint64_t slab_size, uint64_t capacity, const struct se
 }
 
 /* Guards: slab sizes from 1 byte to 1 GiB, and the refusal's value and limits beyond. */
-static void slab_size_has_limits(void **state)
-{
+static void slab_size_has_limits(void **state) {
     const uint64_t good[] = {1, 2, 63, 64, 65, 511, 512, 513, 4095, 4096, 65536, GIB - 1, GIB};
     slabby_allocator *pool = NULL;
     slabby_error error = fresh_error();
@@ -50,8 +48,7 @@ static void slab_size_has_limits(void **state)
 }
 
 /* Guards: capacity 0 and above 2^31 - 1 are refused, each with its own status and the limits. */
-static void capacity_has_limits(void **state)
-{
+static void capacity_has_limits(void **state) {
     slabby_allocator *pool = NULL;
     slabby_error error = fresh_error();
 
@@ -59,8 +56,7 @@ static void capacity_has_limits(void **state)
     check_refused(64, 0, NULL, SLABBY_INVALID_CAPACITY);
     check_refused(64, UINT64_C(1) << 31, NULL, SLABBY_CAPACITY_EXCEEDED);
     check_refused(64, UINT64_MAX, NULL, SLABBY_CAPACITY_EXCEEDED);
-    CHECK_STATUS(slabby_create(&pool, 64, UINT64_C(1) << 31, NULL, &error),
-                 SLABBY_CAPACITY_EXCEEDED);
+    CHECK_STATUS(slabby_create(&pool, 64, UINT64_C(1) << 31, NULL, &error), SLABBY_CAPACITY_EXCEEDED);
     assert_true(error.value == INT64_C(1) << 31);
     assert_true(error.minimum == 1);
     assert_true(error.maximum <= INT32_MAX && error.maximum > INT32_MAX - 8192);
@@ -68,8 +64,7 @@ static void capacity_has_limits(void **state)
 
 /* Guards: the largest numbers are worked or refused by the system, never wrapped into a small
  * pool. */
-static void totals_do_not_overflow(void **state)
-{
+static void totals_do_not_overflow(void **state) {
     slabby_allocator *pool = NULL;
     slabby_error error = fresh_error();
     slabby_status status = slabby_create(&pool, 1, INT32_MAX, NULL, &error);
@@ -91,17 +86,15 @@ static void totals_do_not_overflow(void **state)
 }
 
 /* Guards: heap slots count against the 2^31 - 1 numbers of a reference. */
-static void heap_slots_take_numbers(void **state)
-{
+static void heap_slots_take_numbers(void **state) {
     (void)state;
-    check_refused(64, INT32_MAX, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
-                                      {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, INT32_MAX - 1}),
+    check_refused(64, INT32_MAX,
+                  WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, INT32_MAX - 1}),
                   SLABBY_CAPACITY_EXCEEDED);
 }
 
 /* Guards: a refused create leaves no pool, tag or mapping behind, however often it is tried. */
-static void refusals_leak_nothing(void **state)
-{
+static void refusals_leak_nothing(void **state) {
     slabby_allocator *pool = NULL;
 
     (void)state;
@@ -114,8 +107,7 @@ static void refusals_leak_nothing(void **state)
 }
 
 /* Guards: 4,095 pools live at once, the 4,096th is refused by name, and a place frees up again. */
-static void pools_are_numbered(void **state)
-{
+static void pools_are_numbered(void **state) {
     enum { LIMIT = 4095 };
     slabby_allocator **pools = calloc(LIMIT, sizeof *pools);
     slabby_ref *refs = calloc(LIMIT, sizeof *refs);
@@ -145,8 +137,7 @@ static void pools_are_numbered(void **state)
     free(refs);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slab_size_has_limits),   cmocka_unit_test(capacity_has_limits),
         cmocka_unit_test(totals_do_not_overflow), cmocka_unit_test(heap_slots_take_numbers),

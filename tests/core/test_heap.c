@@ -10,10 +10,9 @@
 
 /* Guards: exactly the limit is served from the heap, its slabs are numbered from capacity up and
  * counted apart. */
-static void heap_is_bounded_and_counted(void **state)
-{
-    slabby_allocator *pool = make_pool(200, 2, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
-                                                    {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 3}));
+static void heap_is_bounded_and_counted(void **state) {
+    slabby_allocator *pool =
+        make_pool(200, 2, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 3}));
     slabby_ref refs[5];
     slabby_ref other = 0;
     slabby_stats stats;
@@ -51,8 +50,7 @@ static void heap_is_bounded_and_counted(void **state)
 
 /* Guards: law 2 on the heap: stale, doubly released and pinned heap references meet the same
  * answers. */
-static void heap_references_are_checked(void **state)
-{
+static void heap_references_are_checked(void **state) {
     slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_ref own = take(pool);
     slabby_ref old = 0;
@@ -78,8 +76,7 @@ static void heap_references_are_checked(void **state)
 }
 
 /* Guards: fast ids work on the heap, and a live heap slab keeps its pool. */
-static void heap_serves_the_fast_path(void **state)
-{
+static void heap_serves_the_fast_path(void **state) {
     slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_ref own = take(pool);
     void *data = NULL;
@@ -98,8 +95,7 @@ static void heap_serves_the_fast_path(void **state)
 
 /* Guards: the fallback switches on and off while the pool runs; live heap slabs stay what they
  * are. */
-static void heap_fallback_is_hot(void **state)
-{
+static void heap_fallback_is_hot(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref own = take(pool);
     slabby_ref other = 0;
@@ -119,8 +115,7 @@ static void heap_fallback_is_hot(void **state)
 }
 
 /* Guards: secure zeroes at release; switched on later, it also hides what was freed before. */
-static void secure_hides_old_content(void **state)
-{
+static void secure_hides_old_content(void **state) {
     slabby_allocator *pool = make_pool(500, 2, NULL);
     unsigned char *data = NULL;
     slabby_ref refs[2];
@@ -144,8 +139,7 @@ static void secure_hides_old_content(void **state)
     finish(pool);
 }
 
-static uint64_t resident_pages(slabby_allocator *pool, uint64_t slabs)
-{
+static uint64_t resident_pages(slabby_allocator *pool, uint64_t slabs) {
     slabby_view_info view = view_of(pool);
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t first = view.slabs_address / page;
@@ -163,8 +157,7 @@ static uint64_t resident_pages(slabby_allocator *pool, uint64_t slabs)
 
 /* Guards: trim returns the pages of free slabs and only those; live content stays, trimmed slabs
  * read zero. */
-static void trim_returns_free_pages(void **state)
-{
+static void trim_returns_free_pages(void **state) {
     enum { SLABS = 48, SIZE = 65536 };
     slabby_allocator *pool = make_pool(SIZE, SLABS, NULL);
     slabby_ref refs[SLABS];
@@ -196,8 +189,7 @@ static void trim_returns_free_pages(void **state)
 
 /* Guards: closing gives the pages back with the last slab, and reclaim has nothing to do in a
  * sound pool. */
-static void close_returns_pages(void **state)
-{
+static void close_returns_pages(void **state) {
     slabby_allocator *pool = make_pool(65536, 16, NULL);
     slabby_ref refs[16];
     unsigned char *datas[16];
@@ -216,15 +208,11 @@ static void close_returns_pages(void **state)
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heap_is_bounded_and_counted),
-        cmocka_unit_test(heap_references_are_checked),
-        cmocka_unit_test(heap_serves_the_fast_path),
-        cmocka_unit_test(heap_fallback_is_hot),
-        cmocka_unit_test(secure_hides_old_content),
-        cmocka_unit_test(trim_returns_free_pages),
+        cmocka_unit_test(heap_is_bounded_and_counted), cmocka_unit_test(heap_references_are_checked),
+        cmocka_unit_test(heap_serves_the_fast_path),   cmocka_unit_test(heap_fallback_is_hot),
+        cmocka_unit_test(secure_hides_old_content),    cmocka_unit_test(trim_returns_free_pages),
         cmocka_unit_test(close_returns_pages),
     };
 

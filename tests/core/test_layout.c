@@ -9,8 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static slabby_memory memory_of(slabby_allocator *pool)
-{
+static slabby_memory memory_of(slabby_allocator *pool) {
     slabby_memory memory;
 
     memset(&memory, 0, sizeof memory);
@@ -19,8 +18,7 @@ static slabby_memory memory_of(slabby_allocator *pool)
     return memory;
 }
 
-static uint64_t expected_stride(uint64_t slab_size, uint64_t alignment)
-{
+static uint64_t expected_stride(uint64_t slab_size, uint64_t alignment) {
     uint64_t stride = (slab_size + alignment - 1) / alignment * alignment;
 
     if (stride % 512 == 0 && alignment < 512)
@@ -28,11 +26,9 @@ static uint64_t expected_stride(uint64_t slab_size, uint64_t alignment)
     return stride;
 }
 
-static void check_layout(uint64_t slab_size, uint64_t alignment)
-{
+static void check_layout(uint64_t slab_size, uint64_t alignment) {
     enum { SLABS = 9 };
-    slabby_allocator *pool =
-        make_pool(slab_size, SLABS, WITH({SLABBY_OPTION_ALIGNMENT, (int64_t)alignment}));
+    slabby_allocator *pool = make_pool(slab_size, SLABS, WITH({SLABBY_OPTION_ALIGNMENT, (int64_t)alignment}));
     slabby_view_info view = view_of(pool);
     slabby_memory memory = memory_of(pool);
     slabby_ref refs[SLABS];
@@ -60,8 +56,7 @@ static void check_layout(uint64_t slab_size, uint64_t alignment)
 }
 
 /* Guards: stride follows size and alignment, with the extra line against set aliasing. */
-static void strides_follow_the_rule(void **state)
-{
+static void strides_follow_the_rule(void **state) {
     const uint64_t sizes[] = {1, 7, 64, 100, 448, 449, 500, 511, 512, 513, 1024, 1500, 4096, 65536};
     const uint64_t alignments[] = {1, 2, 8, 64, 128, 256, 512, 4096, 65536, 2097152};
 
@@ -72,8 +67,7 @@ static void strides_follow_the_rule(void **state)
 }
 
 /* Guards: without an option slabs start on a cache line and sizes of 512 x n are spread. */
-static void default_alignment_is_a_line(void **state)
-{
+static void default_alignment_is_a_line(void **state) {
     slabby_allocator *pool = make_pool(4096, 4, NULL);
     int64_t alignment = 0;
 
@@ -84,14 +78,12 @@ static void default_alignment_is_a_line(void **state)
     finish(pool);
 }
 
-static void exit_on_fault(int number)
-{
+static void exit_on_fault(int number) {
     (void)number;
     _exit(77);
 }
 
-static int write_faults(uint64_t address)
-{
+static int write_faults(uint64_t address) {
     int status = 0;
     pid_t child = fork();
 
@@ -111,8 +103,7 @@ static int write_faults(uint64_t address)
 }
 
 /* Guards: law 3: writing off either end of the slab range faults; the slabs themselves do not. */
-static void both_ends_are_guarded(void **state)
-{
+static void both_ends_are_guarded(void **state) {
     const uint64_t sizes[] = {64, 4096, 65536};
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
@@ -133,8 +124,7 @@ static void both_ends_are_guarded(void **state)
 
 /* Guards: the words of the slabs lie outside of the slab range, so no slab content can touch
  * them. */
-static void words_lie_out_of_band(void **state)
-{
+static void words_lie_out_of_band(void **state) {
     enum { SLABS = 64 };
     slabby_allocator *pool = make_pool(128, SLABS, NULL);
     slabby_view_info view = view_of(pool);
@@ -153,8 +143,7 @@ static void words_lie_out_of_band(void **state)
 }
 
 /* Guards: bookkeeping is bounded, labels and the heap table cost nothing until they are used. */
-static void bookkeeping_is_small_and_lazy(void **state)
-{
+static void bookkeeping_is_small_and_lazy(void **state) {
     slabby_allocator *pool = make_pool(4096, 100000, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_memory memory = memory_of(pool);
     slabby_ref ref;
@@ -175,11 +164,10 @@ static void bookkeeping_is_small_and_lazy(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strides_follow_the_rule), cmocka_unit_test(default_alignment_is_a_line),
-        cmocka_unit_test(both_ends_are_guarded),   cmocka_unit_test(words_lie_out_of_band),
+        cmocka_unit_test(strides_follow_the_rule),       cmocka_unit_test(default_alignment_is_a_line),
+        cmocka_unit_test(both_ends_are_guarded),         cmocka_unit_test(words_lie_out_of_band),
         cmocka_unit_test(bookkeeping_is_small_and_lazy),
     };
 

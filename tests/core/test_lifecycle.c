@@ -5,8 +5,7 @@
 #include <string.h>
 
 /* Everything that takes a handle answers Closed once the pool is destroyed. */
-static void check_gone(slabby_allocator *pool, slabby_ref ref)
-{
+static void check_gone(slabby_allocator *pool, slabby_ref ref) {
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_memory memory = {.struct_size = sizeof memory};
     slabby_view_info view = {.struct_size = sizeof view};
@@ -50,8 +49,7 @@ static void check_gone(slabby_allocator *pool, slabby_ref ref)
 }
 
 /* Guards: after destroy every call answers Closed, and touches nothing. */
-static void destroyed_pools_answer_closed(void **state)
-{
+static void destroyed_pools_answer_closed(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
 
@@ -62,8 +60,7 @@ static void destroyed_pools_answer_closed(void **state)
 }
 
 /* Guards: law 9: a live reference keeps its pool; the refused destroy changes nothing. */
-static void destroy_waits_for_references(void **state)
-{
+static void destroy_waits_for_references(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
     uint32_t id = 0;
@@ -86,8 +83,7 @@ static void destroy_waits_for_references(void **state)
 
 /* Guards: a closed pool allocates no more, serves what is live, closes twice, and counts the
  * refusals. */
-static void closed_pools_serve_what_is_live(void **state)
-{
+static void closed_pools_serve_what_is_live(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     unsigned char *data = NULL;
     void *again = NULL;
@@ -122,8 +118,7 @@ static void closed_pools_serve_what_is_live(void **state)
 }
 
 /* Guards: an abandoned pool lives exactly as long as its last reference and pin. */
-static void abandoned_pools_end_with_their_last_slab(void **state)
-{
+static void abandoned_pools_end_with_their_last_slab(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref first = take(pool);
     slabby_ref second = take(pool);
@@ -148,8 +143,7 @@ static void abandoned_pools_end_with_their_last_slab(void **state)
 }
 
 /* Guards: every owner counts once, whether it destroys or abandons. */
-static void owners_are_counted(void **state)
-{
+static void owners_are_counted(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
     slabby_ref other;
@@ -167,8 +161,7 @@ static void owners_are_counted(void **state)
 }
 
 /* Guards: two numbers carry a pool to another language, and wrong numbers carry nothing. */
-static void handles_are_adopted(void **state)
-{
+static void handles_are_adopted(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_allocator *adopted = NULL;
     slabby_error error = fresh_error();
@@ -181,8 +174,7 @@ static void handles_are_adopted(void **state)
     assert_true(instance == slabby_instance_id());
     CHECK_STATUS(slabby_adopt(&adopted, address, instance + 1, &error), SLABBY_ABI_MISMATCH);
     assert_true(strlen(error.text) > 0);
-    CHECK_STATUS(slabby_adopt(&adopted, (uintptr_t)&error, instance, NULL),
-                 SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_adopt(&adopted, (uintptr_t)&error, instance, NULL), SLABBY_INVALID_ARGUMENT);
     CHECK_STATUS(slabby_adopt(&adopted, address + 8, instance, NULL), SLABBY_INVALID_ARGUMENT);
     CHECK_STATUS(slabby_adopt(&adopted, 0, instance, NULL), SLABBY_INVALID_ARGUMENT);
     assert_null(adopted);
@@ -196,8 +188,7 @@ static void handles_are_adopted(void **state)
 }
 
 /* Guards: options may go before their pool, and null is accepted by every destroy. */
-static void null_is_accepted_by_destroy(void **state)
-{
+static void null_is_accepted_by_destroy(void **state) {
     (void)state;
     CHECK_STATUS(slabby_destroy(NULL), SLABBY_OK);
     CHECK_STATUS(slabby_abandon(NULL), SLABBY_OK);
@@ -205,10 +196,9 @@ static void null_is_accepted_by_destroy(void **state)
 }
 
 /* Guards: reset makes every reference and fast id stale, and all capacity comes back at once. */
-static void reset_releases_everything(void **state)
-{
-    slabby_allocator *pool = make_pool(64, 8, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
-                                                   {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 2}));
+static void reset_releases_everything(void **state) {
+    slabby_allocator *pool =
+        make_pool(64, 8, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 2}));
     slabby_ref refs[9];
     void *data = NULL;
     uint32_t id = 0;
@@ -231,8 +221,7 @@ static void reset_releases_everything(void **state)
 }
 
 /* Guards: one pin anywhere refuses the whole reset and nothing was released. */
-static void reset_respects_pins(void **state)
-{
+static void reset_respects_pins(void **state) {
     slabby_allocator *pool = make_pool(64, 8, NULL);
     slabby_ref refs[8];
 
@@ -249,8 +238,7 @@ static void reset_respects_pins(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(destroyed_pools_answer_closed),
         cmocka_unit_test(destroy_waits_for_references),

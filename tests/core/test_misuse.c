@@ -5,8 +5,7 @@
 #include <string.h>
 
 /* Every function that takes a pool, with all other arguments sound, must answer `expected`. */
-static void check_handle(slabby_allocator *pool, slabby_status expected)
-{
+static void check_handle(slabby_allocator *pool, slabby_status expected) {
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_memory memory = {.struct_size = sizeof memory};
     slabby_view_info view = {.struct_size = sizeof view};
@@ -55,8 +54,7 @@ static void check_handle(slabby_allocator *pool, slabby_status expected)
 
 /* Guards: a null handle, a small number, a local's address, a heap address and a shifted handle
  * are refused. */
-static void garbage_handles_are_refused(void **state)
-{
+static void garbage_handles_are_refused(void **state) {
     slabby_allocator *pool = make_pool(64, 2, NULL);
     uint64_t local[512] = {0};
     slabby_allocator *const garbage[] = {
@@ -81,8 +79,7 @@ static void garbage_handles_are_refused(void **state)
 
 /* Guards: each required out-parameter that is null is refused, and the refused call changes
  * nothing. */
-static void missing_places_are_refused(void **state)
-{
+static void missing_places_are_refused(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
     slabby_live live = {.struct_size = sizeof live};
@@ -124,8 +121,7 @@ static void missing_places_are_refused(void **state)
 }
 
 /* Guards: what is promised for later says NotSupported, never pretends. */
-static void later_functions_say_so(void **state)
-{
+static void later_functions_say_so(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     uint64_t number = 0;
     slabby_ref ref = take(pool);
@@ -140,8 +136,7 @@ static void later_functions_say_so(void **state)
 }
 
 /* Guards: allocate_timeout with 0 is allocate: it tries once and never waits. */
-static void zero_timeout_tries_once(void **state)
-{
+static void zero_timeout_tries_once(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref ref = 0;
     slabby_ref other = 0;
@@ -153,8 +148,7 @@ static void zero_timeout_tries_once(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(garbage_handles_are_refused),
         cmocka_unit_test(missing_places_are_refused),

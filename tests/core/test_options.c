@@ -8,8 +8,7 @@
 
 #include "contract_table.h"
 
-static slabby_options *fresh_options(void)
-{
+static slabby_options *fresh_options(void) {
     slabby_options *options = NULL;
 
     CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
@@ -17,8 +16,7 @@ static slabby_options *fresh_options(void)
     return options;
 }
 
-static void check_refused_value(const struct expected_option *option, int64_t value)
-{
+static void check_refused_value(const struct expected_option *option, int64_t value) {
     slabby_options *options = fresh_options();
     slabby_error error = fresh_error();
 
@@ -34,21 +32,17 @@ static void check_refused_value(const struct expected_option *option, int64_t va
 }
 
 /* Guards: both ends of every range are accepted, one step beyond is refused with the range. */
-static void ranges_hold_at_both_ends(void **state)
-{
+static void ranges_hold_at_both_ends(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(expected_options); i++) {
         const struct expected_option *option = &expected_options[i];
         slabby_options *options = fresh_options();
 
         if (option->is_text) {
-            CHECK_STATUS(slabby_options_set(options, option->id, 1, NULL),
-                         SLABBY_INVALID_ARGUMENT);
+            CHECK_STATUS(slabby_options_set(options, option->id, 1, NULL), SLABBY_INVALID_ARGUMENT);
         } else {
-            CHECK_STATUS(slabby_options_set(options, option->id, option->minimum, NULL),
-                         SLABBY_OK);
-            CHECK_STATUS(slabby_options_set(options, option->id, option->maximum, NULL),
-                         SLABBY_OK);
+            CHECK_STATUS(slabby_options_set(options, option->id, option->minimum, NULL), SLABBY_OK);
+            CHECK_STATUS(slabby_options_set(options, option->id, option->maximum, NULL), SLABBY_OK);
             check_refused_value(option, option->minimum - 1);
             check_refused_value(option, option->maximum + 1);
             check_refused_value(option, INT64_MIN);
@@ -61,18 +55,15 @@ static void ranges_hold_at_both_ends(void **state)
 }
 
 /* Guards: a refused value leaves the one that was set before. */
-static void refusal_keeps_the_old_value(void **state)
-{
+static void refusal_keeps_the_old_value(void **state) {
     slabby_options *options = fresh_options();
     slabby_allocator *pool = NULL;
     int64_t value = 0;
 
     (void)state;
     CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_ALIGNMENT, 256, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_ALIGNMENT, 257, NULL),
-                 SLABBY_INVALID_OPTION);
-    CHECK_STATUS(slabby_options_set_text(options, "alignment", "rubbish", NULL),
-                 SLABBY_INVALID_OPTION);
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_ALIGNMENT, 257, NULL), SLABBY_INVALID_OPTION);
+    CHECK_STATUS(slabby_options_set_text(options, "alignment", "rubbish", NULL), SLABBY_INVALID_OPTION);
     CHECK_STATUS(slabby_create(&pool, 64, 4, options, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_get_option(&value, pool, SLABBY_OPTION_ALIGNMENT), SLABBY_OK);
     assert_int_equal(value, 256);
@@ -81,8 +72,7 @@ static void refusal_keeps_the_old_value(void **state)
 }
 
 /* Guards: a pool made without options reports the contract's defaults as effective values. */
-static void defaults_are_the_contracts(void **state)
-{
+static void defaults_are_the_contracts(void **state) {
     slabby_allocator *pool = make_pool(64, 5000, NULL);
     int64_t value;
 
@@ -110,8 +100,7 @@ static void defaults_are_the_contracts(void **state)
 }
 
 /* Guards: shards are rounded up to a power of two and the rounded number is the effective one. */
-static void shards_are_rounded_up(void **state)
-{
+static void shards_are_rounded_up(void **state) {
     const int64_t asked[] = {1, 2, 3, 5, 16, 17, 4095, 4096};
     const int64_t got[] = {1, 2, 4, 8, 16, 32, 4096, 4096};
     int64_t value;
@@ -128,22 +117,19 @@ static void shards_are_rounded_up(void **state)
 
 /* Guards: a feature that is not there yet is refused by create, by its option id, and by the hot
  * setter. */
-static void unready_options_are_never_ignored(void **state)
-{
+static void unready_options_are_never_ignored(void **state) {
     slabby_allocator *pool = make_pool(64, 100, NULL);
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(expected_options); i++) {
         const struct expected_option *option = &expected_options[i];
-        int64_t other = option->default_value == option->maximum ? option->minimum
-                                                                 : option->maximum;
+        int64_t other = option->default_value == option->maximum ? option->minimum : option->maximum;
         slabby_allocator *refused = NULL;
         slabby_error error = fresh_error();
 
         if (option->ready)
             continue;
-        CHECK_STATUS(try_pool(&refused, 64, 100, WITH({option->id, other}), &error),
-                     SLABBY_NOT_SUPPORTED);
+        CHECK_STATUS(try_pool(&refused, 64, 100, WITH({option->id, other}), &error), SLABBY_NOT_SUPPORTED);
         assert_null(refused);
         assert_int_equal(error.option, option->id);
         assert_non_null(strstr(error.text, option->name));
@@ -158,8 +144,7 @@ static void unready_options_are_never_ignored(void **state)
 }
 
 /* Guards: hot options change, cold ones answer ColdOption with the reason, bad values the range. */
-static void hot_and_cold_are_told_apart(void **state)
-{
+static void hot_and_cold_are_told_apart(void **state) {
     slabby_allocator *pool = make_pool(64, 100, NULL);
     slabby_error error = fresh_error();
     int64_t value = 0;
@@ -192,8 +177,7 @@ struct text_case {
     int64_t value;
 };
 
-static void check_text(const struct text_case *given)
-{
+static void check_text(const struct text_case *given) {
     slabby_options *options = fresh_options();
     slabby_allocator *pool = NULL;
     int64_t value = -1;
@@ -209,8 +193,7 @@ static void check_text(const struct text_case *given)
 }
 
 /* Guards: text reaches the pool as the number it means, units included. */
-static void text_is_read_with_units(void **state)
-{
+static void text_is_read_with_units(void **state) {
     static const struct text_case cases[] = {
         {"alignment", "4096", SLABBY_OPTION_ALIGNMENT, 4096},
         {"alignment", "4KiB", SLABBY_OPTION_ALIGNMENT, 4096},
@@ -225,8 +208,7 @@ static void text_is_read_with_units(void **state)
         {"heap_fallback_limit", "77", SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 77},
         {"circuit_breaker_timeout", "30s", SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 30000000000},
         {"circuit_breaker_timeout", "30000ms", SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 30000000000},
-        {"circuit_breaker_timeout", "30000000us", SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT,
-         30000000000},
+        {"circuit_breaker_timeout", "30000000us", SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 30000000000},
         {"health_interval", "1000000000ns", SLABBY_OPTION_HEALTH_INTERVAL, 1000000000},
         {"degrade_at", "0%", SLABBY_OPTION_DEGRADE_AT, 0},
         {"degrade_at", "off", SLABBY_OPTION_DEGRADE_AT, 0},
@@ -238,17 +220,34 @@ static void text_is_read_with_units(void **state)
 }
 
 /* Guards: text that cannot be read, has a foreign unit or leaves the range is refused at once. */
-static void bad_text_is_refused(void **state)
-{
+static void bad_text_is_refused(void **state) {
     static const char *const cases[][2] = {
-        {"alignment", ""}, {"alignment", "big"}, {"alignment", "4KiBx"}, {"alignment", "4s"},
-        {"alignment", "-1"}, {"alignment", "4MiB"}, {"alignment", "3"}, {"shards", "0"},
-        {"shards", "99999999999999999999"}, {"shards", "4KiBs"}, {"shards", "3s"},
-        {"secure", "maybe"}, {"secure", "2"}, {"cpu_cache_backend", "magic"},
-        {"latency_tracking", "3"}, {"health_interval", "4KiB"}, {"health_interval", "0s"},
-        {"degrade_at", "101%"}, {"degrade_at", "%"}, {"circuit_breaker_timeout", "999999999999h"},
-        {"no_such_option", "1"}, {"", "1"}, {"SHARDS2", "1"}, {"shards", "0x"},
-        {"shards", "9223372036854775808"}, {"alignment", "9007199254740992KiB"},
+        {"alignment", ""},
+        {"alignment", "big"},
+        {"alignment", "4KiBx"},
+        {"alignment", "4s"},
+        {"alignment", "-1"},
+        {"alignment", "4MiB"},
+        {"alignment", "3"},
+        {"shards", "0"},
+        {"shards", "99999999999999999999"},
+        {"shards", "4KiBs"},
+        {"shards", "3s"},
+        {"secure", "maybe"},
+        {"secure", "2"},
+        {"cpu_cache_backend", "magic"},
+        {"latency_tracking", "3"},
+        {"health_interval", "4KiB"},
+        {"health_interval", "0s"},
+        {"degrade_at", "101%"},
+        {"degrade_at", "%"},
+        {"circuit_breaker_timeout", "999999999999h"},
+        {"no_such_option", "1"},
+        {"", "1"},
+        {"SHARDS2", "1"},
+        {"shards", "0x"},
+        {"shards", "9223372036854775808"},
+        {"alignment", "9007199254740992KiB"},
     };
     slabby_options *options = fresh_options();
 
@@ -268,8 +267,7 @@ static void bad_text_is_refused(void **state)
 }
 
 /* Guards: a name of 63 bytes is kept whole, one of 64 is refused. */
-static void names_have_a_length(void **state)
-{
+static void names_have_a_length(void **state) {
     slabby_options *options = fresh_options();
     slabby_allocator *pool = NULL;
     slabby_ref ref;
@@ -292,8 +290,7 @@ static void names_have_a_length(void **state)
 }
 
 /* Guards: the default preset exists, the promised ones say so, others are refused by name. */
-static void presets_are_known_or_refused(void **state)
-{
+static void presets_are_known_or_refused(void **state) {
     static const char *const later[] = {"trading", "gateway", "analytics", "packets"};
     slabby_options *options = fresh_options();
     slabby_error error = fresh_error();
@@ -309,8 +306,7 @@ static void presets_are_known_or_refused(void **state)
     slabby_options_destroy(options);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_hold_at_both_ends),
         cmocka_unit_test(refusal_keeps_the_old_value),

@@ -6,8 +6,7 @@
 #include <string.h>
 
 /* Guards: 4,095 pins are held, the 4,096th is refused, and each needs its own unpin. */
-static void pins_are_counted(void **state)
-{
+static void pins_are_counted(void **state) {
     enum { LIMIT = 4095 };
     slabby_allocator *pool = make_pool(64, 2, NULL);
     slabby_ref ref = take(pool);
@@ -27,8 +26,7 @@ static void pins_are_counted(void **state)
 }
 
 /* Guards: a refused release of a pinned slab changes nothing, in a batch neither. */
-static void pinned_slabs_are_not_released(void **state)
-{
+static void pinned_slabs_are_not_released(void **state) {
     slabby_allocator *pool = make_pool(64, 2, NULL);
     unsigned char *data = NULL;
     uint64_t released = 9;
@@ -53,8 +51,7 @@ static void pinned_slabs_are_not_released(void **state)
 }
 
 /* Guards: deferred without pins is a release. */
-static void deferred_without_pins_releases(void **state)
-{
+static void deferred_without_pins_releases(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref ref = take(pool);
 
@@ -66,8 +63,7 @@ static void deferred_without_pins_releases(void **state)
 }
 
 /* Guards: while dying, everything but unpin is refused as stale and the slab is nobody else's. */
-static void dying_slabs_refuse_all_but_unpin(void **state)
-{
+static void dying_slabs_refuse_all_but_unpin(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     void *data = NULL;
     uint64_t label = 0;
@@ -100,8 +96,7 @@ static void dying_slabs_refuse_all_but_unpin(void **state)
 }
 
 /* Guards: a deferred release zeroes the slab in a secure pool, as any release does. */
-static void deferred_release_is_secure(void **state)
-{
+static void deferred_release_is_secure(void **state) {
     slabby_allocator *pool = make_pool(300, 1, WITH({SLABBY_OPTION_SECURE, 1}));
     unsigned char *data = NULL;
     slabby_ref ref = 0;
@@ -119,8 +114,7 @@ static void deferred_release_is_secure(void **state)
 }
 
 /* Guards: a label is 0 at birth, kept while live, forgotten on release, and each slab's own. */
-static void labels_live_with_their_slab(void **state)
-{
+static void labels_live_with_their_slab(void **state) {
     slabby_allocator *pool = make_pool(64, 3, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_ref refs[5];
     uint64_t label = 9;
@@ -147,8 +141,7 @@ static void labels_live_with_their_slab(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pins_are_counted),
         cmocka_unit_test(pinned_slabs_are_not_released),

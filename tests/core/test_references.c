@@ -8,8 +8,7 @@
 /* What the functions that look and the functions that release answer to one kind of bad
  * reference. */
 static void check_bad(slabby_allocator *pool, slabby_ref ref, slabby_status on_access,
-                      slabby_status on_release)
-{
+                      slabby_status on_release) {
     void *data = NULL;
     uint64_t label = 0;
 
@@ -25,19 +24,16 @@ static void check_bad(slabby_allocator *pool, slabby_ref ref, slabby_status on_a
     CHECK_STATUS(slabby_release_batch(NULL, pool, &ref, 1), on_release);
 }
 
-static void check_stale(slabby_allocator *pool, slabby_ref ref)
-{
+static void check_stale(slabby_allocator *pool, slabby_ref ref) {
     check_bad(pool, ref, SLABBY_USE_AFTER_FREE, SLABBY_DOUBLE_DEALLOCATION);
 }
 
-static void check_forged(slabby_allocator *pool, slabby_ref ref)
-{
+static void check_forged(slabby_allocator *pool, slabby_ref ref) {
     check_bad(pool, ref, SLABBY_INVALID_REFERENCE, SLABBY_INVALID_REFERENCE);
 }
 
 /* Guards: a released reference stays stale through every later life of its slab. */
-static void stale_references_stay_stale(void **state)
-{
+static void stale_references_stay_stale(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref old[200];
 
@@ -57,8 +53,7 @@ static void stale_references_stay_stale(void **state)
 }
 
 /* Guards: generations never issued, ids out of range and 0 are forged, whatever the slab does. */
-static void forged_references_are_refused(void **state)
-{
+static void forged_references_are_refused(void **state) {
     slabby_allocator *pool = make_pool(64, 5, NULL);
     slabby_view_info view = view_of(pool);
     slabby_ref ref = take(pool);
@@ -80,8 +75,7 @@ static void forged_references_are_refused(void **state)
 }
 
 /* Guards: a reference of another pool is InvalidReference and harms neither pool. */
-static void foreign_references_are_refused(void **state)
-{
+static void foreign_references_are_refused(void **state) {
     slabby_allocator *mine = make_pool(64, 5, NULL);
     slabby_allocator *other = make_pool(64, 5, NULL);
     slabby_ref ref = take(other);
@@ -96,8 +90,7 @@ static void foreign_references_are_refused(void **state)
 }
 
 /* Guards: the id in a reference stays readable after the release and lies within the pool. */
-static void ids_survive_release(void **state)
-{
+static void ids_survive_release(void **state) {
     slabby_allocator *pool = make_pool(64, 3, NULL);
     slabby_ref refs[3];
     uint32_t seen = 0;
@@ -119,8 +112,7 @@ static void ids_survive_release(void **state)
 }
 
 /* Makes and destroys pools until one carries `tag`; those in between have other tags. */
-static slabby_allocator *pool_with_tag(uint64_t tag, uint64_t capacity, slabby_ref *out_ref)
-{
+static slabby_allocator *pool_with_tag(uint64_t tag, uint64_t capacity, slabby_ref *out_ref) {
     for (int i = 0; i < 3 * 4096; i++) {
         slabby_allocator *pool = make_pool(64, capacity, NULL);
 
@@ -135,8 +127,7 @@ static slabby_allocator *pool_with_tag(uint64_t tag, uint64_t capacity, slabby_r
 
 /* Guards: when a tag comes round again, the new pool's references lie above all that the old one
  * issued, whatever the two capacities, so that no old copy can ever match. */
-static void recycled_tags_refuse_old_references(void **state)
-{
+static void recycled_tags_refuse_old_references(void **state) {
     const uint64_t capacities[][2] = {{4, 4}, {100000, 4}, {4, 100000}};
 
     (void)state;
@@ -165,8 +156,7 @@ static void recycled_tags_refuse_old_references(void **state)
 }
 
 /* Guards: out-parameters keep their value when a call is refused. */
-static void refusals_write_nothing(void **state)
-{
+static void refusals_write_nothing(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref ref = take(pool);
     slabby_ref untouched = 42;
@@ -188,8 +178,7 @@ static void refusals_write_nothing(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stale_references_stay_stale),
         cmocka_unit_test(forged_references_are_refused),

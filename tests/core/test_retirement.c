@@ -9,8 +9,7 @@ enum { GENERATIONS = 64 };
 
 /* Takes and gives back until the pool is exhausted; every reference must be new and stays
  * refused. */
-static uint64_t exhaust(slabby_allocator *pool, uint64_t limit)
-{
+static uint64_t exhaust(slabby_allocator *pool, uint64_t limit) {
     slabby_ref *seen = calloc(limit + 1, sizeof *seen);
     slabby_status status = SLABBY_OK;
     uint64_t count = 0;
@@ -37,16 +36,14 @@ static uint64_t exhaust(slabby_allocator *pool, uint64_t limit)
 
 /* Guards: laws 2 and 5: a spent slab is retired and counted, never reissued; exhaustion stays
  * truthful. */
-static void spent_slabs_retire(void **state)
-{
+static void spent_slabs_retire(void **state) {
     const uint64_t capacities[] = {1, 2, 3, 7};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(capacities); i++)
         for (int cache = 0; cache < 2; cache++) {
             uint64_t capacity = capacities[i];
-            slabby_allocator *pool =
-                make_pool(64, capacity, WITH({SLABBY_OPTION_PER_CPU_CACHE, cache}));
+            slabby_allocator *pool = make_pool(64, capacity, WITH({SLABBY_OPTION_PER_CPU_CACHE, cache}));
             uint64_t count = exhaust(pool, GENERATIONS * capacity);
             slabby_stats stats = stats_of(pool);
 
@@ -62,8 +59,7 @@ static void spent_slabs_retire(void **state)
 }
 
 /* Guards: retirement takes the one spent slab, its neighbours go on. */
-static void one_spent_slab_leaves_the_rest(void **state)
-{
+static void one_spent_slab_leaves_the_rest(void **state) {
     enum { SLABS = 6 };
     slabby_allocator *pool = make_pool(64, SLABS, NULL);
     slabby_ref held[SLABS - 1];
@@ -85,8 +81,7 @@ static void one_spent_slab_leaves_the_rest(void **state)
 }
 
 /* Guards: deferred releases, reset and the fast path count generations like any release. */
-static void every_way_back_spends_a_generation(void **state)
-{
+static void every_way_back_spends_a_generation(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref ref = 0;
     void *data = NULL;
@@ -116,10 +111,9 @@ static void every_way_back_spends_a_generation(void **state)
 }
 
 /* Guards: heap slabs retire too: their places run out instead of coming round. */
-static void heap_places_retire(void **state)
-{
-    slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1},
-                                                   {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
+static void heap_places_retire(void **state) {
+    slabby_allocator *pool =
+        make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
     slabby_ref own = take(pool);
 
     (void)state;
@@ -129,8 +123,7 @@ static void heap_places_retire(void **state)
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spent_slabs_retire),
         cmocka_unit_test(one_spent_slab_leaves_the_rest),

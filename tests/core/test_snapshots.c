@@ -10,10 +10,9 @@
 #include <unistd.h>
 
 /* Guards: what each gauge and counter says after a handful of known calls. */
-static void stats_say_what_happened(void **state)
-{
-    slabby_allocator *pool = make_pool(1000, 10, WITH({SLABBY_OPTION_LATENCY_TRACKING,
-                                                       SLABBY_LATENCY_TRACKING_ALL}));
+static void stats_say_what_happened(void **state) {
+    slabby_allocator *pool =
+        make_pool(1000, 10, WITH({SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL}));
     slabby_ref refs[10];
     slabby_ref other = 0;
     uint32_t id = 0;
@@ -50,8 +49,7 @@ static void stats_say_what_happened(void **state)
     assert_int_equal(stats.errors[-SLABBY_INVALID_SLAB_ID], 1);
     assert_int_equal(stats.peak_used, 10);
     assert_true(fabs(stats.memory_utilization - 0.9) < 1e-12);
-    assert_true(fabs(stats.fragmentation_ratio - (1 - 10000.0 / (double)stats.reserved_bytes)) <
-                1e-12);
+    assert_true(fabs(stats.fragmentation_ratio - (1 - 10000.0 / (double)stats.reserved_bytes)) < 1e-12);
     assert_int_equal(stats.latency_samples, 10);
     assert_true(stats.avg_alloc_time_ns >= (double)stats.latency_floor_ns);
     assert_true((double)stats.max_alloc_time_ns >= stats.avg_alloc_time_ns);
@@ -63,28 +61,25 @@ static void stats_say_what_happened(void **state)
 }
 
 /* Guards: latency tracking switches while the pool runs, and off takes no sample. */
-static void latency_tracking_switches(void **state)
-{
+static void latency_tracking_switches(void **state) {
     slabby_allocator *pool = make_pool(64, 10, WITH({SLABBY_OPTION_LATENCY_TRACKING, 0}));
 
     (void)state;
     for (int i = 0; i < 1000; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
     assert_int_equal(stats_of(pool).latency_samples, 0);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_LATENCY_TRACKING,
-                                   SLABBY_LATENCY_TRACKING_ALL, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_LATENCY_TRACKING, SLABBY_LATENCY_TRACKING_ALL, NULL),
+                 SLABBY_OK);
     for (int i = 0; i < 1000; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
     /* Each CPU learns of the switch with the first allocation that its cache refuses. */
-    assert_in_range(stats_of(pool).latency_samples, 1000 - (uint64_t)sysconf(_SC_NPROCESSORS_CONF),
-                    1000);
+    assert_in_range(stats_of(pool).latency_samples, 1000 - (uint64_t)sysconf(_SC_NPROCESSORS_CONF), 1000);
     finish(pool);
 }
 
 /* Guards: a caller built against fewer or more fields gets what both know, and not a byte
  * beyond. */
-static void struct_sizes_are_respected(void **state)
-{
+static void struct_sizes_are_respected(void **state) {
     slabby_allocator *pool = make_pool(64, 10, NULL);
     struct {
         slabby_stats stats;
@@ -114,8 +109,7 @@ static void struct_sizes_are_respected(void **state)
 }
 
 /* Guards: the same rule for the other structs that cross. */
-static void other_structs_check_their_size(void **state)
-{
+static void other_structs_check_their_size(void **state) {
     slabby_allocator *pool = make_pool(64, 10, NULL);
     slabby_memory memory = {.struct_size = 7};
     slabby_view_info view = {.struct_size = 7};
@@ -134,8 +128,7 @@ static void other_structs_check_their_size(void **state)
 
 /* Guards: the cursor shows each outstanding slab once, with state, pins and label, and then the
  * end. */
-static void live_cursor_shows_each_slab_once(void **state)
-{
+static void live_cursor_shows_each_slab_once(void **state) {
     enum { SLABS = 50 };
     slabby_allocator *pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_ref refs[SLABS + 5];
@@ -184,8 +177,7 @@ static void live_cursor_shows_each_slab_once(void **state)
 
 /* Guards: verify sees a word that somebody damaged from outside, and counts more than it was
  * given room for. */
-static void verify_finds_damaged_words(void **state)
-{
+static void verify_finds_damaged_words(void **state) {
     slabby_allocator *pool = make_pool(64, 8, NULL);
     slabby_view_info view = view_of(pool);
     uint64_t *words = (uint64_t *)(uintptr_t)view.words_address;
@@ -214,8 +206,7 @@ static void verify_finds_damaged_words(void **state)
 }
 
 /* Guards: a slab whose word says free but which lies in no list is reported as lost. */
-static void verify_finds_lost_slabs(void **state)
-{
+static void verify_finds_lost_slabs(void **state) {
     slabby_allocator *pool = make_pool(64, 8, NULL);
     slabby_view_info view = view_of(pool);
     uint64_t *words = (uint64_t *)(uintptr_t)view.words_address;
@@ -241,8 +232,7 @@ static void verify_finds_lost_slabs(void **state)
 
 /* Guards: the JSON fits the promised length, and is printed for the checker that ctest runs on
  * it. */
-static void stats_json_has_its_length(void **state)
-{
+static void stats_json_has_its_length(void **state) {
     slabby_options *options = NULL;
     slabby_allocator *pool = NULL;
     char *text;
@@ -268,17 +258,12 @@ static void stats_json_has_its_length(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stats_say_what_happened),
-        cmocka_unit_test(latency_tracking_switches),
-        cmocka_unit_test(struct_sizes_are_respected),
-        cmocka_unit_test(other_structs_check_their_size),
-        cmocka_unit_test(live_cursor_shows_each_slab_once),
-        cmocka_unit_test(verify_finds_damaged_words),
-        cmocka_unit_test(verify_finds_lost_slabs),
-        cmocka_unit_test(stats_json_has_its_length),
+        cmocka_unit_test(stats_say_what_happened),          cmocka_unit_test(latency_tracking_switches),
+        cmocka_unit_test(struct_sizes_are_respected),       cmocka_unit_test(other_structs_check_their_size),
+        cmocka_unit_test(live_cursor_shows_each_slab_once), cmocka_unit_test(verify_finds_damaged_words),
+        cmocka_unit_test(verify_finds_lost_slabs),          cmocka_unit_test(stats_json_has_its_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

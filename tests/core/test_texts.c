@@ -8,8 +8,7 @@
 #include "contract_table.h"
 
 /* Guards: every status of the contract has its stable name and its sentence. */
-static void status_texts_follow_the_contract(void **state)
-{
+static void status_texts_follow_the_contract(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(expected_statuses); i++) {
         const struct expected_status *expected = &expected_statuses[i];
@@ -19,8 +18,7 @@ static void status_texts_follow_the_contract(void **state)
 }
 
 /* Guards: numbers that are no status answer Unknown instead of reading past a table. */
-static void other_numbers_are_unknown(void **state)
-{
+static void other_numbers_are_unknown(void **state) {
     const slabby_status strange[] = {1, 2, INT32_MAX, INT32_MIN, -29, -63, -64, -65, -1000};
 
     (void)state;
@@ -31,8 +29,7 @@ static void other_numbers_are_unknown(void **state)
 }
 
 /* Guards: version, ABI number and instance id are those of the contract and stay what they are. */
-static void versions_are_the_contracts(void **state)
-{
+static void versions_are_the_contracts(void **state) {
     (void)state;
     assert_string_equal(slabby_version(), expected_version);
     assert_int_equal(slabby_abi_version(), expected_abi);
@@ -41,8 +38,7 @@ static void versions_are_the_contracts(void **state)
 }
 
 /* Guards: explain names the pool and the status, and works with what little is known. */
-static void explain_tells_the_case(void **state)
-{
+static void explain_tells_the_case(void **state) {
     slabby_options *options = NULL;
     slabby_allocator *pool = NULL;
     char text[1024];
@@ -56,12 +52,11 @@ static void explain_tells_the_case(void **state)
     slabby_options_destroy(options);
     ref = take(pool);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
-    CHECK_STATUS(slabby_explain(text, sizeof text, &length, pool, ref,
-                                SLABBY_DOUBLE_DEALLOCATION), SLABBY_OK);
+    CHECK_STATUS(slabby_explain(text, sizeof text, &length, pool, ref, SLABBY_DOUBLE_DEALLOCATION),
+                 SLABBY_OK);
     assert_int_equal(strlen(text), length);
     assert_non_null(strstr(text, "orders"));
-    CHECK_STATUS(slabby_explain(text, sizeof text, &length, NULL, 0, SLABBY_OUT_OF_MEMORY),
-                 SLABBY_OK);
+    CHECK_STATUS(slabby_explain(text, sizeof text, &length, NULL, 0, SLABBY_OUT_OF_MEMORY), SLABBY_OK);
     assert_true(length > 0);
     CHECK_STATUS(slabby_explain(NULL, 8, &length, pool, ref, SLABBY_OK), SLABBY_INVALID_ARGUMENT);
     finish(pool);
@@ -69,8 +64,7 @@ static void explain_tells_the_case(void **state)
 
 /* Guards: a small buffer learns the needed length, keeps its end, and gets the same text cut
  * short. */
-static void small_buffers_are_told_the_length(void **state)
-{
+static void small_buffers_are_told_the_length(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
     char whole[512];
@@ -101,8 +95,7 @@ static void small_buffers_are_told_the_length(void **state)
 }
 
 /* Guards: two allocations of one slab have two texts, so that a log tells them apart. */
-static void reference_texts_differ_by_generation(void **state)
-{
+static void reference_texts_differ_by_generation(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     char first[128];
     char second[128];
@@ -119,8 +112,7 @@ static void reference_texts_differ_by_generation(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status_texts_follow_the_contract),
         cmocka_unit_test(other_numbers_are_unknown),

@@ -20,16 +20,14 @@ static char first_complaint[256];
 static atomic_int complaints;
 static _Thread_local uint64_t disturbance;
 
-uint64_t now_ns(void)
-{
+uint64_t now_ns(void) {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void complain(const char *format, ...)
-{
+void complain(const char *format, ...) {
     va_list arguments;
 
     if (atomic_fetch_add(&complaints, 1) == 0) {
@@ -39,13 +37,11 @@ void complain(const char *format, ...)
     }
 }
 
-int crew_complained(void)
-{
+int crew_complained(void) {
     return atomic_load_explicit(&complaints, memory_order_relaxed) != 0;
 }
 
-void crew_is_content(void)
-{
+void crew_is_content(void) {
     int count = atomic_exchange(&complaints, 0);
 
     if (count)
@@ -53,8 +49,7 @@ void crew_is_content(void)
     assert_int_equal(count, 0);
 }
 
-static void *begin(void *argument)
-{
+static void *begin(void *argument) {
     struct start *start = argument;
 
     disturbance = start->worker.random;
@@ -62,8 +57,7 @@ static void *begin(void *argument)
     return NULL;
 }
 
-void run_crew(unsigned count, void (*job)(struct worker *), void *shared, uint64_t seed)
-{
+void run_crew(unsigned count, void (*job)(struct worker *), void *shared, uint64_t seed) {
     struct start starts[CREW_LIMIT];
 
     assert_true(count <= CREW_LIMIT);
@@ -78,8 +72,7 @@ void run_crew(unsigned count, void (*job)(struct worker *), void *shared, uint64
         assert_int_equal(pthread_join(starts[i].thread, NULL), 0);
 }
 
-static void preempt(int point)
-{
+static void preempt(int point) {
     uint64_t roll = random_next(&disturbance) ^ (uint64_t)point;
 
     if (roll % 8 == 0)
@@ -91,7 +84,6 @@ static void preempt(int point)
     }
 }
 
-void disturb(int enabled)
-{
+void disturb(int enabled) {
     __atomic_store_n(&slb_test_point, enabled ? preempt : NULL, __ATOMIC_RELAXED);
 }

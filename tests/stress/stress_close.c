@@ -16,14 +16,12 @@ struct ending_case {
 };
 
 /* An answer that a pool may give while it is open, closing, or gone. */
-static void expect(slabby_status status, slabby_status other, const char *what)
-{
+static void expect(slabby_status status, slabby_status other, const char *what) {
     if (status != SLABBY_OK && status != SLABBY_CLOSED && status != other)
         complain("%s: %s", what, slabby_status_name(status));
 }
 
-static void observe(slabby_allocator *pool, uint64_t roll)
-{
+static void observe(slabby_allocator *pool, uint64_t roll) {
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_live live = {.struct_size = sizeof live};
     uint64_t cursor = 0;
@@ -47,20 +45,18 @@ static void observe(slabby_allocator *pool, uint64_t roll)
         expect(slabby_stats_json(text, sizeof text, NULL, pool), SLABBY_BUFFER_TOO_SMALL, "json");
         break;
     default:
-        expect(slabby_explain(text, sizeof text, NULL, pool, roll, SLABBY_CLOSED),
-               SLABBY_BUFFER_TOO_SMALL, "explain");
+        expect(slabby_explain(text, sizeof text, NULL, pool, roll, SLABBY_CLOSED), SLABBY_BUFFER_TOO_SMALL,
+               "explain");
     }
 }
 
-static void give_back(struct ending_case *test, slabby_ref *refs, unsigned *count)
-{
+static void give_back(struct ending_case *test, slabby_ref *refs, unsigned *count) {
     while (*count)
         if (slabby_release(test->pool, refs[--*count]) != SLABBY_OK)
             complain("a held reference could not be released");
 }
 
-static void work_until_closed(struct ending_case *test, struct worker *worker)
-{
+static void work_until_closed(struct ending_case *test, struct worker *worker) {
     slabby_ref refs[32];
     unsigned held = 0;
     slabby_status status = SLABBY_OK;
@@ -89,8 +85,7 @@ static void work_until_closed(struct ending_case *test, struct worker *worker)
     give_back(test, refs, &held);
 }
 
-static void work_or_end(struct worker *worker)
-{
+static void work_or_end(struct worker *worker) {
     struct ending_case *test = worker->shared;
     struct timespec pause = {0, (long)(random_next(&worker->random) % 500000)};
 
@@ -107,8 +102,7 @@ static void work_or_end(struct worker *worker)
         expect(slabby_abandon(test->pool), SLABBY_OK, "abandon");
 }
 
-static void end_in_the_middle(enum ending ending, int disturbed)
-{
+static void end_in_the_middle(enum ending ending, int disturbed) {
     uint64_t seed = test_seed();
     uint64_t rounds = scaled(150);
 
@@ -130,23 +124,20 @@ static void end_in_the_middle(enum ending ending, int disturbed)
 }
 
 /* Guards: close stops allocations, and every reference that was out comes back to a sound pool. */
-static void close_in_the_middle(void **state)
-{
+static void close_in_the_middle(void **state) {
     (void)state;
     end_in_the_middle(END_BY_CLOSE, 0);
     end_in_the_middle(END_BY_CLOSE, 1);
 }
 
 /* Guards: law 9: an abandoned pool outlives its last reference, and is gone right after it. */
-static void abandon_in_the_middle(void **state)
-{
+static void abandon_in_the_middle(void **state) {
     (void)state;
     end_in_the_middle(END_BY_ABANDON, 0);
     end_in_the_middle(END_BY_ABANDON, 1);
 }
 
-static void make_and_drop(struct worker *worker)
-{
+static void make_and_drop(struct worker *worker) {
     for (uint64_t i = 0; i < *(uint64_t *)worker->shared && !crew_complained(); i++) {
         uint64_t roll = random_next(&worker->random);
         slabby_allocator *pool = NULL;
@@ -171,8 +162,7 @@ static void make_and_drop(struct worker *worker)
 }
 
 /* Guards: pools made and dropped by eight threads at once neither collide nor run out. */
-static void pools_come_and_go(void **state)
-{
+static void pools_come_and_go(void **state) {
     uint64_t rounds = scaled(1500);
 
     (void)state;
@@ -180,8 +170,7 @@ static void pools_come_and_go(void **state)
     crew_is_content();
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(close_in_the_middle),
         cmocka_unit_test(abandon_in_the_middle),

@@ -26,8 +26,7 @@ struct credit_case {
     uint64_t batch_limit;
 };
 
-static int take_credits(struct credit_case *test, int64_t count)
-{
+static int take_credits(struct credit_case *test, int64_t count) {
     int64_t have = atomic_load(&test->credits);
 
     while (have >= count)
@@ -36,8 +35,7 @@ static int take_credits(struct credit_case *test, int64_t count)
     return 0;
 }
 
-static void work_on_gate(struct credit_case *test)
-{
+static void work_on_gate(struct credit_case *test) {
     slabby_finding finding = {.struct_size = sizeof finding};
     uint64_t findings = 0;
 
@@ -56,28 +54,24 @@ struct bag {
     uint64_t count;
 };
 
-static void fetch(struct credit_case *test, struct bag *bag, uint64_t count)
-{
+static void fetch(struct credit_case *test, struct bag *bag, uint64_t count) {
     slabby_ref *refs = bag->refs + bag->count;
     slabby_status status = count == 1 ? slabby_allocate(refs, NULL, test->pool)
                                       : slabby_allocate_batch(refs, NULL, test->pool, count);
 
     if (status != SLABBY_OK) {
-        complain("%llu slabs with credit: %s", (unsigned long long)count,
-                 slabby_status_name(status));
+        complain("%llu slabs with credit: %s", (unsigned long long)count, slabby_status_name(status));
         return;
     }
     bag->count += count;
     atomic_fetch_add_explicit(&test->served, count, memory_order_relaxed);
 }
 
-static void give(struct credit_case *test, struct bag *bag, uint64_t count)
-{
+static void give(struct credit_case *test, struct bag *bag, uint64_t count) {
     slabby_ref *refs = bag->refs + bag->count - count;
     uint64_t released = 1;
-    slabby_status status = count == 1
-                               ? slabby_release(test->pool, refs[0])
-                               : slabby_release_batch(&released, test->pool, refs, count);
+    slabby_status status = count == 1 ? slabby_release(test->pool, refs[0])
+                                      : slabby_release_batch(&released, test->pool, refs, count);
 
     if (status != SLABBY_OK || released != count)
         complain("release: %s", slabby_status_name(status));
@@ -85,8 +79,7 @@ static void give(struct credit_case *test, struct bag *bag, uint64_t count)
     atomic_fetch_add(&test->credits, (int64_t)count);
 }
 
-static void take_turn(struct credit_case *test, struct bag *bag, uint64_t roll)
-{
+static void take_turn(struct credit_case *test, struct bag *bag, uint64_t roll) {
     uint64_t count = roll % 4 ? 1 : 1 + (roll >> 8) % test->batch_limit;
 
     if (roll >> 40 & 3 && bag->count + count <= BAG_SIZE && take_credits(test, (int64_t)count))
@@ -97,8 +90,7 @@ static void take_turn(struct credit_case *test, struct bag *bag, uint64_t roll)
         sched_yield();
 }
 
-static void spend_credits(struct worker *worker)
-{
+static void spend_credits(struct worker *worker) {
     struct credit_case *test = worker->shared;
     struct bag bag = {.count = 0};
 
@@ -123,8 +115,7 @@ struct arrangement {
     uint64_t duration_ms;
 };
 
-static int backend_is_here(int64_t backend)
-{
+static int backend_is_here(int64_t backend) {
     slabby_allocator *pool = NULL;
 
     if (try_pool(&pool, 64, 64, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backend}), NULL))
@@ -133,13 +124,12 @@ static int backend_is_here(int64_t backend)
     return 1;
 }
 
-static void run_arrangement(const struct arrangement *given, uint64_t seed)
-{
+static void run_arrangement(const struct arrangement *given, uint64_t seed) {
     struct credit_case test = {.gate_worker = 8};
 
-    test.pool = make_pool(64, given->capacity,
-                          WITH({SLABBY_OPTION_PER_CPU_CACHE, given->cache},
-                               {SLABBY_OPTION_CPU_CACHE_BACKEND, given->backend}));
+    test.pool = make_pool(
+        64, given->capacity,
+        WITH({SLABBY_OPTION_PER_CPU_CACHE, given->cache}, {SLABBY_OPTION_CPU_CACHE_BACKEND, given->backend}));
     test.credits = (int64_t)given->capacity;
     test.gate_work = given->gate_work;
     test.batch_limit = given->capacity < 8 ? given->capacity : 8;
@@ -149,20 +139,18 @@ static void run_arrangement(const struct arrangement *given, uint64_t seed)
     disturb(0);
     if (crew_complained())
         print_error("capacity %llu, cache %lld, backend %lld, disturbed %d, gate work %d\n",
-                    (unsigned long long)given->capacity, (long long)given->cache,
-                    (long long)given->backend, given->disturbed, (int)given->gate_work);
+                    (unsigned long long)given->capacity, (long long)given->cache, (long long)given->backend,
+                    given->disturbed, (int)given->gate_work);
     crew_is_content();
     assert_true(atomic_load(&test.served) > 0);
     assert_int_equal(stats_of(test.pool).total_allocations, atomic_load(&test.served));
     finish(test.pool);
 }
 
-static const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_PORTABLE,
-                                   SLABBY_CPU_CACHE_BACKEND_RSEQ};
+static const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_PORTABLE, SLABBY_CPU_CACHE_BACKEND_RSEQ};
 
 /* Guards: law 1 at the capacity where CPU caches and demand fight hardest, plain and disturbed. */
-static void credit_at_capacity_64(void **state)
-{
+static void credit_at_capacity_64(void **state) {
     uint64_t seed = test_seed();
 
     (void)state;
@@ -175,8 +163,7 @@ static void credit_at_capacity_64(void **state)
 }
 
 /* Guards: law 1 with the gate opening and closing throughout. */
-static void credit_with_a_busy_gate(void **state)
-{
+static void credit_with_a_busy_gate(void **state) {
     const uint64_t capacities[] = {1, 2, 3, 64, 1000};
     uint64_t seed = test_seed();
 
@@ -184,8 +171,7 @@ static void credit_with_a_busy_gate(void **state)
     for (size_t i = 0; i < COUNT_OF(backends); i++)
         for (size_t j = 0; j < COUNT_OF(capacities) && backend_is_here(backends[i]); j++)
             for (int disturbed = 0; disturbed < 2; disturbed++) {
-                struct arrangement given = {capacities[j], 1, backends[i], disturbed, GATE_CYCLED,
-                                            250};
+                struct arrangement given = {capacities[j], 1, backends[i], disturbed, GATE_CYCLED, 250};
 
                 run_arrangement(&given, random_next(&seed));
                 given.gate_work = GATE_VERIFIED;
@@ -194,8 +180,7 @@ static void credit_with_a_busy_gate(void **state)
 }
 
 /* Guards: law 1 at the smallest capacities and at a large one, with CPU caches. */
-static void credit_at_other_capacities(void **state)
-{
+static void credit_at_other_capacities(void **state) {
     const uint64_t capacities[] = {1, 2, 3, 1000};
     uint64_t seed = test_seed();
 
@@ -203,31 +188,32 @@ static void credit_at_other_capacities(void **state)
     for (size_t i = 0; i < COUNT_OF(backends); i++)
         for (size_t j = 0; j < COUNT_OF(capacities) && backend_is_here(backends[i]); j++)
             for (int disturbed = 0; disturbed < 2; disturbed++) {
-                struct arrangement given = {capacities[j], 1, backends[i], disturbed,
-                                            GATE_LEFT_ALONE, 250};
+                struct arrangement given = {capacities[j], 1, backends[i], disturbed, GATE_LEFT_ALONE, 250};
 
                 run_arrangement(&given, random_next(&seed));
             }
 }
 
 /* Guards: law 1 without CPU caches, where only shards and depot hold free slabs. */
-static void credit_without_caches(void **state)
-{
+static void credit_without_caches(void **state) {
     const uint64_t capacities[] = {1, 2, 3, 64, 1000};
     uint64_t seed = test_seed();
 
     (void)state;
     for (size_t j = 0; j < COUNT_OF(capacities); j++)
         for (int disturbed = 0; disturbed < 2; disturbed++) {
-            struct arrangement given = {capacities[j], 0, SLABBY_CPU_CACHE_BACKEND_AUTO, disturbed,
-                                        j % 2 ? GATE_CYCLED : GATE_LEFT_ALONE, 250};
+            struct arrangement given = {capacities[j],
+                                        0,
+                                        SLABBY_CPU_CACHE_BACKEND_AUTO,
+                                        disturbed,
+                                        j % 2 ? GATE_CYCLED : GATE_LEFT_ALONE,
+                                        250};
 
             run_arrangement(&given, random_next(&seed));
         }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(credit_at_capacity_64),
         cmocka_unit_test(credit_with_a_busy_gate),

@@ -26,8 +26,7 @@ struct holding {
     unsigned count;
 };
 
-static void stamp(struct ownership *test, struct holding *holding, slabby_ref ref, uint64_t *data)
-{
+static void stamp(struct ownership *test, struct holding *holding, slabby_ref ref, uint64_t *data) {
     uint32_t id = 0;
 
     if (slabby_id(&id, test->pool, ref) != SLABBY_OK || id >= test->capacity)
@@ -41,8 +40,7 @@ static void stamp(struct ownership *test, struct holding *holding, slabby_ref re
     holding->count++;
 }
 
-static void unstamp(struct ownership *test, slabby_ref ref, const uint64_t *data)
-{
+static void unstamp(struct ownership *test, slabby_ref ref, const uint64_t *data) {
     uint32_t id = 0;
 
     if (data[0] != ref || data[SLAB_WORDS - 1] != ~ref)
@@ -53,8 +51,7 @@ static void unstamp(struct ownership *test, slabby_ref ref, const uint64_t *data
         complain("slab %u was not held", id);
 }
 
-static void grab(struct ownership *test, struct holding *holding, uint64_t roll)
-{
+static void grab(struct ownership *test, struct holding *holding, uint64_t roll) {
     uint64_t room = HELD - holding->count;
     uint64_t count = roll % 3 ? 1 : 1 + (roll >> 8) % 40;
     slabby_ref refs[40];
@@ -78,8 +75,7 @@ static void grab(struct ownership *test, struct holding *holding, uint64_t roll)
 
 /* Gives back the newest `count` slabs, so that order of release differs from order of
  * allocation. */
-static void give(struct ownership *test, struct holding *holding, uint64_t roll)
-{
+static void give(struct ownership *test, struct holding *holding, uint64_t roll) {
     uint64_t count = roll % 3 ? 1 : 1 + (roll >> 8) % 40;
     unsigned first;
     uint64_t done = 0;
@@ -111,8 +107,7 @@ struct life {
 
 /* One thread's life: works some turns, gives back what it holds, and ends anywhere outside of a
  * call. */
-static void *live_once(void *argument)
-{
+static void *live_once(void *argument) {
     struct life *life = argument;
     struct holding holding = {.count = 0};
 
@@ -129,8 +124,7 @@ static void *live_once(void *argument)
     pthread_exit(NULL);
 }
 
-static void replace_the_dead(struct worker *worker)
-{
+static void replace_the_dead(struct worker *worker) {
     struct ownership *test = worker->shared;
     pthread_t thread;
 
@@ -146,8 +140,7 @@ static void replace_the_dead(struct worker *worker)
     }
 }
 
-static void own(uint64_t capacity, const struct setting *settings, uint64_t goal, int disturbed)
-{
+static void own(uint64_t capacity, const struct setting *settings, uint64_t goal, int disturbed) {
     struct ownership test = {.capacity = capacity, .goal = goal};
     slabby_stats stats;
 
@@ -169,35 +162,29 @@ static void own(uint64_t capacity, const struct setting *settings, uint64_t goal
 }
 
 /* Guards: exclusive ownership and exact counters with the default CPU caches. */
-static void nothing_twice_with_default_caches(void **state)
-{
+static void nothing_twice_with_default_caches(void **state) {
     (void)state;
     own(4096, NULL, scaled(1000000), 0);
 }
 
 /* Guards: the same where the pool is nearly always exhausted and the gate is closed most of the
  * time. */
-static void nothing_twice_when_scarce(void **state)
-{
+static void nothing_twice_when_scarce(void **state) {
     (void)state;
     own(100, NULL, scaled(400000), 0);
-    own(100, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}),
-        scaled(200000), 1);
+    own(100, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}), scaled(200000), 1);
 }
 
 /* Guards: the portable backend and the pool without caches hold the same law. */
-static void nothing_twice_with_other_tiers(void **state)
-{
+static void nothing_twice_with_other_tiers(void **state) {
     (void)state;
-    own(2000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}),
-        scaled(200000), 0);
+    own(2000, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}), scaled(200000), 0);
     own(2000, WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}, {SLABBY_OPTION_SHARDS, 1}), scaled(100000), 0);
     own(1000, NULL, scaled(100000), 1);
 }
 
 /* Guards: counters stay exact when those of the CPU caches are folded in the middle of the work. */
-static void counters_survive_folding(void **state)
-{
+static void counters_survive_folding(void **state) {
     slabby_allocator *pool = make_pool(64, 4096, NULL);
     slabby_stats before;
     slabby_stats after;
@@ -217,8 +204,7 @@ static void counters_survive_folding(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_twice_with_default_caches),
         cmocka_unit_test(nothing_twice_when_scarce),

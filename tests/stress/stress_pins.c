@@ -17,8 +17,7 @@ struct pinboard {
 
 /* Plain accesses on purpose: the pin and the release must order them, which ThreadSanitizer
  * verifies. */
-static void look(struct pinboard *board, slabby_ref ref)
-{
+static void look(struct pinboard *board, slabby_ref ref) {
     void *address = NULL;
     const uint64_t *data;
 
@@ -28,8 +27,7 @@ static void look(struct pinboard *board, slabby_ref ref)
     }
     data = address;
     if (data[0] != ref)
-        complain("a pinned slab holds %llx, not %llx", (unsigned long long)data[0],
-                 (unsigned long long)ref);
+        complain("a pinned slab holds %llx, not %llx", (unsigned long long)data[0], (unsigned long long)ref);
     if ((ref >> 3) % 64 == 0)
         sched_yield();
     if (data[7] != ref)
@@ -39,8 +37,7 @@ static void look(struct pinboard *board, slabby_ref ref)
     atomic_fetch_add_explicit(&board->looks, 1, memory_order_relaxed);
 }
 
-static void read_places(struct pinboard *board, struct worker *worker)
-{
+static void read_places(struct pinboard *board, struct worker *worker) {
     while (atomic_load(&board->owners_left)) {
         slabby_ref ref = atomic_load(&board->places[random_next(&worker->random) % PLACES]);
         slabby_status status = ref ? slabby_pin(board->pool, ref) : SLABBY_USE_AFTER_FREE;
@@ -52,8 +49,7 @@ static void read_places(struct pinboard *board, struct worker *worker)
     }
 }
 
-static void renew(struct pinboard *board, uint64_t roll, unsigned place)
-{
+static void renew(struct pinboard *board, uint64_t roll, unsigned place) {
     slabby_ref old = atomic_load(&board->places[place]);
     slabby_status status = SLABBY_PINNED;
     uint64_t *data = NULL;
@@ -78,8 +74,7 @@ static void renew(struct pinboard *board, uint64_t roll, unsigned place)
     atomic_store(&board->places[place], ref);
 }
 
-static void own_or_read(struct worker *worker)
-{
+static void own_or_read(struct worker *worker) {
     struct pinboard *board = worker->shared;
 
     if (worker->index >= OWNERS) {
@@ -94,8 +89,7 @@ static void own_or_read(struct worker *worker)
     atomic_fetch_sub(&board->owners_left, 1);
 }
 
-static void pin_against_release(int64_t secure, int disturbed, uint64_t goal)
-{
+static void pin_against_release(int64_t secure, int disturbed, uint64_t goal) {
     struct pinboard board = {.goal = goal, .owners_left = OWNERS};
 
     /* A dying slab is held by at most one reader each, so these extra slabs always suffice. */
@@ -112,8 +106,7 @@ static void pin_against_release(int64_t secure, int disturbed, uint64_t goal)
 
 /* Guards: pin, unpin and both kinds of release race without a reader ever seeing another owner's
  * bytes. */
-static void pins_hold_against_release(void **state)
-{
+static void pins_hold_against_release(void **state) {
     (void)state;
     pin_against_release(0, 0, scaled(200000));
     pin_against_release(1, 0, scaled(100000));
@@ -129,8 +122,7 @@ struct upheaval {
     uint64_t turns;
 };
 
-static void reset_again_and_again(struct upheaval *test)
-{
+static void reset_again_and_again(struct upheaval *test) {
     while (atomic_load(&test->workers_left)) {
         slabby_status status = slabby_reset(test->pool);
 
@@ -142,8 +134,7 @@ static void reset_again_and_again(struct upheaval *test)
     }
 }
 
-static void use_in_spite_of_reset(struct upheaval *test, struct worker *worker)
-{
+static void use_in_spite_of_reset(struct upheaval *test, struct worker *worker) {
     slabby_ref refs[16];
     uint64_t count;
     uint64_t done;
@@ -174,8 +165,7 @@ static void use_in_spite_of_reset(struct upheaval *test, struct worker *worker)
     atomic_fetch_sub(&test->workers_left, 1);
 }
 
-static void reset_or_use(struct worker *worker)
-{
+static void reset_or_use(struct worker *worker) {
     struct upheaval *test = worker->shared;
 
     if (worker->index == 0)
@@ -186,8 +176,7 @@ static void reset_or_use(struct worker *worker)
 
 /* Guards: reset releases each slab exactly once however many others release, pin and allocate
  * meanwhile. */
-static void reset_meets_everything(void **state)
-{
+static void reset_meets_everything(void **state) {
     (void)state;
     for (int disturbed = 0; disturbed < 2; disturbed++) {
         struct upheaval test = {.turns = scaled(disturbed ? 3000 : 20000), .workers_left = 4};
@@ -208,8 +197,7 @@ static void reset_meets_everything(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pins_hold_against_release),
         cmocka_unit_test(reset_meets_everything),

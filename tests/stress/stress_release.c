@@ -19,8 +19,7 @@ struct duel {
     uint64_t rounds;
 };
 
-static void release_all(struct duel *test, struct worker *worker)
-{
+static void release_all(struct duel *test, struct worker *worker) {
     uint64_t offset = random_next(&worker->random) % 4;
     int deferred = (int)(offset & 1);
 
@@ -36,8 +35,7 @@ static void release_all(struct duel *test, struct worker *worker)
     }
 }
 
-static void release_together(struct worker *worker)
-{
+static void release_together(struct worker *worker) {
     struct duel *test = worker->shared;
 
     for (uint64_t round = 0; round < test->rounds; round++) {
@@ -53,16 +51,14 @@ static void release_together(struct worker *worker)
         if (worker->index == 0)
             for (int i = 0; i < ROUND; i++)
                 if (atomic_load(&test->successes[i]) != 1)
-                    complain("%d of %d releases succeeded", atomic_load(&test->successes[i]),
-                             RELEASERS);
+                    complain("%d of %d releases succeeded", atomic_load(&test->successes[i]), RELEASERS);
     }
     atomic_store(&test->stop, 1);
 }
 
 /* A bystander who uses the freed slabs at once: what it holds must never be released by a stale
  * copy. */
-static void use_what_was_freed(struct worker *worker)
-{
+static void use_what_was_freed(struct worker *worker) {
     struct duel *test = worker->shared;
     slabby_ref ref = 0;
 
@@ -74,8 +70,7 @@ static void use_what_was_freed(struct worker *worker)
     }
 }
 
-static void duel_or_watch(struct worker *worker)
-{
+static void duel_or_watch(struct worker *worker) {
     if (worker->index < RELEASERS)
         release_together(worker);
     else
@@ -84,8 +79,7 @@ static void duel_or_watch(struct worker *worker)
 
 /* Guards: a million references, each released by three threads at the same time: one success
  * each. */
-static void one_release_wins(void **state)
-{
+static void one_release_wins(void **state) {
     struct duel test = {.rounds = scaled(1000000) / ROUND + 1};
 
     (void)state;
@@ -100,8 +94,7 @@ static void one_release_wins(void **state)
 }
 
 /* True where any function takes the reference for good. */
-static int accepted(slabby_allocator *pool, slabby_ref ref, uint64_t way)
-{
+static int accepted(slabby_allocator *pool, slabby_ref ref, uint64_t way) {
     void *data = NULL;
     uint64_t label = 0;
 
@@ -126,16 +119,14 @@ static int accepted(slabby_allocator *pool, slabby_ref ref, uint64_t way)
 
 enum { LIVE = 64 };
 
-static int is_one_of(const slabby_ref *refs, slabby_ref ref)
-{
+static int is_one_of(const slabby_ref *refs, slabby_ref ref) {
     for (int i = 0; i < LIVE; i++)
         if (refs[i] == ref)
             return 1;
     return 0;
 }
 
-static slabby_ref forge(uint64_t *random, const slabby_ref *live)
-{
+static slabby_ref forge(uint64_t *random, const slabby_ref *live) {
     uint64_t roll = random_next(random);
     slabby_ref model = live[roll % LIVE];
 
@@ -162,8 +153,7 @@ struct forgery {
     uint64_t tries;
 };
 
-static void try_forgeries(struct worker *worker)
-{
+static void try_forgeries(struct worker *worker) {
     struct forgery *test = worker->shared;
 
     for (uint64_t i = 0; i < test->tries && !crew_complained(); i++) {
@@ -175,8 +165,7 @@ static void try_forgeries(struct worker *worker)
     }
 }
 
-static void forge_against(slabby_allocator *pool, const slabby_ref *live, uint64_t tries)
-{
+static void forge_against(slabby_allocator *pool, const slabby_ref *live, uint64_t tries) {
     struct forgery test = {pool, live, tries};
 
     run_crew(4, try_forgeries, &test, test_seed());
@@ -186,8 +175,7 @@ static void forge_against(slabby_allocator *pool, const slabby_ref *live, uint64
 }
 
 /* Guards: a million random and near-miss references, by four threads, accepted by no function. */
-static void forgeries_are_refused(void **state)
-{
+static void forgeries_are_refused(void **state) {
     slabby_allocator *pool = make_pool(64, 2 * LIVE, NULL);
     slabby_ref live[LIVE];
     slabby_stats before;
@@ -210,8 +198,7 @@ static void forgeries_are_refused(void **state)
 
 /* Guards: references of other pools with the same layout are refused a million times, live or
  * stale. */
-static void foreigners_are_refused(void **state)
-{
+static void foreigners_are_refused(void **state) {
     slabby_allocator *pool = make_pool(64, LIVE, NULL);
     slabby_ref live[LIVE];
     uint64_t tries = 0;
@@ -237,8 +224,7 @@ static void foreigners_are_refused(void **state)
     finish(pool);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_release_wins),
         cmocka_unit_test(forgeries_are_refused),

@@ -19,8 +19,7 @@ static _Atomic uint64_t handler_refused;
 static _Atomic int64_t handler_trouble;
 
 /* A release that answers Busy would lose the slab, so only OK is good for it. */
-static void allocate_in_handler(int number)
-{
+static void allocate_in_handler(int number) {
     int kept = errno;
     unsigned char *data = NULL;
     slabby_ref ref = 0;
@@ -51,8 +50,7 @@ struct storm {
     uint64_t limit;
 };
 
-static void work_under_fire(struct storm *storm, struct worker *worker)
-{
+static void work_under_fire(struct storm *storm, struct worker *worker) {
     slabby_ref refs[CAPACITY];
     uint64_t done = 0;
 
@@ -79,8 +77,7 @@ static void work_under_fire(struct storm *storm, struct worker *worker)
         sched_yield();
 }
 
-static void fire_or_work(struct worker *worker)
-{
+static void fire_or_work(struct worker *worker) {
     struct storm *storm = worker->shared;
 
     if (worker->index < WORKERS) {
@@ -98,8 +95,7 @@ static void fire_or_work(struct worker *worker)
     atomic_fetch_add(&storm->finished, 1);
 }
 
-static void storm_over(const struct setting *settings, int disturbed, uint64_t turns)
-{
+static void storm_over(const struct setting *settings, int disturbed, uint64_t turns) {
     /* Each worker's share leaves one slab for each handler that can run at the same time. */
     struct storm storm = {.turns = turns, .limit = (CAPACITY - WORKERS) / WORKERS};
 
@@ -119,8 +115,7 @@ static void storm_over(const struct setting *settings, int disturbed, uint64_t t
 
 /* Guards: handlers get OK, OutOfMemory or Busy, their slabs come back, workers in their share
  * always succeed. */
-static void handlers_allocate_and_release(void **state)
-{
+static void handlers_allocate_and_release(void **state) {
     struct sigaction action;
     struct sigaction before;
 
@@ -130,14 +125,12 @@ static void handlers_allocate_and_release(void **state)
     action.sa_flags = SA_RESTART;
     assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
     storm_over(NULL, 0, scaled(60000));
-    storm_over(WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}), 1,
-               scaled(15000));
+    storm_over(WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}), 1, scaled(15000));
     storm_over(WITH({SLABBY_OPTION_PER_CPU_CACHE, 0}), 1, scaled(15000));
     assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handlers_allocate_and_release),
     };

@@ -181,8 +181,9 @@ typedef struct slabby_audit_record {
     int32_t face;
 } slabby_audit_record;
 
-/* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts from the Unix
- * epoch. Of one code at most ten are told a second (exhaustion: one); suppressed says how many were not since the last. */
+/* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts
+ * from the Unix epoch. Of one code at most ten are told a second (exhaustion: one); suppressed says how many
+ * were not since the last. */
 typedef struct slabby_event {
     uint32_t struct_size;
     int32_t level;
@@ -449,8 +450,8 @@ slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref re
  * all. out_released: how many succeeded, stored always when not null. count may be 0.
  * Returns OK, or the first error met. Thread-, signal- and fork-safe.
  */
-slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator, const slabby_ref *refs,
-                                   uint64_t count);
+slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                   const slabby_ref *refs, uint64_t count);
 
 /*
  * slabby_allocate_fast: one slab known by its bare id, for those who need no reference. An id carries no
@@ -663,17 +664,17 @@ slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_
                                 uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
 
 /*
- * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256 digest over
- * the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check` verifies a file.
- * What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count, may be null: records
- * whose lines were written whole. Both are stored after an error too; a call with the same cursor and file then goes on
- * in the middle of the line that was cut. The descriptor stays the caller's.
+ * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256
+ * digest over the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check`
+ * verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count,
+ * may be null: records whose lines were written whole. Both are stored after an error too; a call with the same
+ * cursor and file then goes on in the middle of the line that was cut. The descriptor stays the caller's.
  * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
  * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe; not to be
  * cancelled.
  */
-slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator, int32_t fd,
-                                 slabby_error *out_error);
+slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator,
+                                 int32_t fd, slabby_error *out_error);
 
 /*
  * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read; the last 256 are kept.
@@ -685,8 +686,9 @@ slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, 
 /*
  * slabby_verify: checks the pool against itself: every slab in exactly one state and every free slab in exactly
  * one place. Never aborts, never pins; it closes the gate while it works, so that allocations wait. A thread that is
- * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost. out_findings: `capacity` places, may be null with 0.
- * out_count: how many were found, which may be more than fitted. Finding something is still OK.
+ * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost.
+ * out_findings: `capacity` places, may be null with 0. out_count: how many were found, which may be more than
+ * fitted. Finding something is still OK.
  * Returns OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler).
  */
 slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, slabby_allocator *allocator,
@@ -694,8 +696,8 @@ slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, s
 
 /*
  * slabby_stack: where the slab of a reference was allocated and, where it was, released, as text: a line for who and
- * when, then a line a frame. Stale references are told until their slab's next allocation is released. The text is empty
- * where no stack was recorded, as without `debug`.
+ * when, then a line a frame. Stale references are told until their slab's next allocation is released. The text is
+ * empty where no stack was recorded, as without `debug`.
  * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed). Thread-safe.
  */
 slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,
@@ -709,17 +711,18 @@ slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocato
 
 /*
  * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
- * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks where they
- * are known, and a fault on a guard is counted; then the handler that was there before has it, or the default. For the
- * whole process, for good; a second call changes nothing. A handler that is installed later must call this one.
+ * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks
+ * where they are known, and a fault on a guard is counted; then the handler that was there before has it, or the
+ * default. For the whole process, for good; a second call changes nothing. A handler that is installed later must
+ * call this one.
  * Returns OK, NotSupported (the system has no such signals). Thread-safe.
  */
 slabby_status slabby_install_fault_handler(slabby_error *out_error);
 
 /*
- * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's first byte,
- * and the same in words. inside = 0: no pool has this address. ref names the slab's present or last allocation, 0 where
- * there was none or it was by id.
+ * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's
+ * first byte, and the same in words. inside = 0: no pool has this address. ref names the slab's present or last
+ * allocation, 0 where there was none or it was by id.
  * Returns OK, InvalidArgument, AbiMismatch. Thread- and signal-safe.
  */
 slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);

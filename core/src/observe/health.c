@@ -11,7 +11,8 @@
 
 /* -------------------------------------------------------------------------------------------------- window */
 
-/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good as now. */
+/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
+ * as now. */
 static void turn_window(struct slabby_allocator *pool, uint64_t now) {
     struct slb_health_state *health = &pool->health;
     if (now - health->bases[1].since_ns < HALF_WINDOW_NS)

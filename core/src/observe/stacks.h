@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is mapped when
- * the option is first switched on:
+ * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is
+ * mapped when the option is first switched on:
  *
  *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
  *

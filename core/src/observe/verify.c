@@ -106,7 +106,8 @@ static void walk_delay(struct check *check) {
         see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
 }
 
-/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages away. The word is read again: a release that came in between has taken the slab away. */
+/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
+ * away. The word is read again: a release that came in between has taken the slab away. */
 static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping; before, each
- * guard splits a mapping in two, and the kernel limits their number. */
+/* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping;
+ * before, each guard splits a mapping in two, and the kernel limits their number. */
 #include "os/os.h"
 
 #include <fcntl.h>

@@ -18,7 +18,8 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every p
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 
 /* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers across
- * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs mappings. */
+ * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
+ * mappings. */
 enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
 SLB_PRIVATE uint64_t slb_os_guard_limit(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one. Where libc
- * cannot walk a stack, stacks are empty. */
+/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one.
+ * Where libc cannot walk a stack, stacks are empty. */
 #ifndef SLB_OS_STACK_H
 #define SLB_OS_STACK_H
 

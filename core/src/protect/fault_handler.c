@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled the signal
- * before has it. */
+/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled
+ * the signal before has it. */
 #include "protect/fault.h"
 
 #include "observe/plain_text.h"

@@ -10,7 +10,8 @@
  * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }     with everything empty, started == finished.
+ *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }
+ * with everything empty and started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
  * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
  * batch was in private hands in between either; the epoch was odd all along, so the caches were empty. At that moment

@@ -39,10 +39,8 @@ struct model {
 };
 
 /* Each returns 0 when core and model agree, else notes the difference and returns 1. */
-int model_differs(struct model *model, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-int model_expect(struct model *model, const char *call, slabby_status found,
-                 slabby_status expected);
+int model_differs(struct model *model, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int model_expect(struct model *model, const char *call, slabby_status found, slabby_status expected);
 
 /* model_look.c: the calls that only look at the whole pool. */
 int model_check_stats(struct model *model);

@@ -6,33 +6,28 @@
 
 static struct model model_of_run;
 
-static uint64_t room_of(const struct model *model)
-{
+static uint64_t room_of(const struct model *model) {
     uint64_t heap = model->heap_enabled ? model->heap_limit - model->heap_used : 0;
 
     return model->program->capacity - model->used + heap;
 }
 
-static slabby_status allocation_answer(const struct model *model, uint64_t count)
-{
+static slabby_status allocation_answer(const struct model *model, uint64_t count) {
     if (model->closed)
         return SLABBY_CLOSED;
     return count <= room_of(model) ? SLABBY_OK : SLABBY_OUT_OF_MEMORY;
 }
 
-static int check_content(struct model *model, const struct entry *entry)
-{
+static int check_content(struct model *model, const struct entry *entry) {
     for (uint64_t i = 0; i < model->program->slab_size; i++)
         if (entry->data[i] != entry->stamp)
-            return model_differs(model, "byte %llu of slab %u is %02x, not %02x",
-                                 (unsigned long long)i, entry->id, entry->data[i], entry->stamp);
+            return model_differs(model, "byte %llu of slab %u is %02x, not %02x", (unsigned long long)i,
+                                 entry->id, entry->data[i], entry->stamp);
     return 0;
 }
 
 /* A new slab: nobody else's, where its id says, zero when secure; a reference never seen before. */
-static int admit(struct model *model, enum entry_state state, slabby_ref ref, uint32_t id,
-                 void *data)
-{
+static int admit(struct model *model, enum entry_state state, slabby_ref ref, uint32_t id, void *data) {
     struct entry *entry = &model->entries[model->count];
 
     for (uint32_t i = 0; i < model->count; i++) {
@@ -62,8 +57,7 @@ static int admit(struct model *model, enum entry_state state, slabby_ref ref, ui
     return 0;
 }
 
-static int admit_reference(struct model *model, slabby_ref ref, void *data)
-{
+static int admit_reference(struct model *model, slabby_ref ref, void *data) {
     uint32_t id = 0;
 
     if (model_expect(model, "id", slabby_id(&id, model->pool, ref), SLABBY_OK))
@@ -71,8 +65,7 @@ static int admit_reference(struct model *model, slabby_ref ref, void *data)
     return admit(model, ENTRY_LIVE, ref, id, data);
 }
 
-static void dismiss(struct model *model, struct entry *entry)
-{
+static void dismiss(struct model *model, struct entry *entry) {
     model->deallocations++;
     model->fast_deallocations += entry->state == ENTRY_FAST;
     if (entry->id >= model->program->capacity)
@@ -83,8 +76,7 @@ static void dismiss(struct model *model, struct entry *entry)
     entry->pins = 0;
 }
 
-static int run_allocate(struct model *model, const struct op *op)
-{
+static int run_allocate(struct model *model, const struct op *op) {
     slabby_status expected = allocation_answer(model, 1);
     slabby_ref ref = 0;
     uint32_t id = 0;
@@ -93,8 +85,7 @@ static int run_allocate(struct model *model, const struct op *op)
     if (model->count == ENTRY_LIMIT)
         return 0;
     if (op->kind == OP_ALLOCATE_FAST) {
-        if (model_expect(model, "allocate_fast", slabby_allocate_fast(&data, &id, model->pool),
-                         expected))
+        if (model_expect(model, "allocate_fast", slabby_allocate_fast(&data, &id, model->pool), expected))
             return 1;
         return expected ? 0 : admit(model, ENTRY_FAST, 0, id, data);
     }
@@ -103,8 +94,7 @@ static int run_allocate(struct model *model, const struct op *op)
     return expected ? 0 : admit_reference(model, ref, data);
 }
 
-static int run_allocate_batch(struct model *model, const struct op *op)
-{
+static int run_allocate_batch(struct model *model, const struct op *op) {
     enum { LIMIT = 80 };
     slabby_ref refs[LIMIT];
     void *datas[LIMIT];
@@ -116,11 +106,10 @@ static int run_allocate_batch(struct model *model, const struct op *op)
     if (model->count + count > ENTRY_LIMIT)
         return 0;
     if (refused && !model->closed)
-        return model_expect(model, "allocate_batch of 0",
-                            slabby_allocate_batch(refs, datas, model->pool, 0),
+        return model_expect(model, "allocate_batch of 0", slabby_allocate_batch(refs, datas, model->pool, 0),
                             SLABBY_INVALID_BATCH_SIZE);
-    if (model_expect(model, "allocate_batch",
-                     slabby_allocate_batch(refs, datas, model->pool, count), expected))
+    if (model_expect(model, "allocate_batch", slabby_allocate_batch(refs, datas, model->pool, count),
+                     expected))
         return 1;
     for (uint64_t i = 0; i < count && !expected; i++)
         if (admit_reference(model, refs[i], datas[i]))
@@ -130,8 +119,7 @@ static int run_allocate_batch(struct model *model, const struct op *op)
 
 /* Mostly something that still lives, sometimes anything ever handed out; fast slabs have no
  * reference. */
-static struct entry *pick(struct model *model, const struct op *op, int fast)
-{
+static struct entry *pick(struct model *model, const struct op *op, int fast) {
     for (uint32_t tries = 0; tries < 64 && model->count; tries++) {
         uint32_t place = (op->first + tries * (op->second | 1)) % model->count;
         struct entry *entry = &model->entries[place];
@@ -142,15 +130,13 @@ static struct entry *pick(struct model *model, const struct op *op, int fast)
     return NULL;
 }
 
-static slabby_status release_answer(const struct entry *entry)
-{
+static slabby_status release_answer(const struct entry *entry) {
     if (entry->state != ENTRY_LIVE)
         return SLABBY_DOUBLE_DEALLOCATION;
     return entry->pins ? SLABBY_PINNED : SLABBY_OK;
 }
 
-static int run_release(struct model *model, const struct op *op)
-{
+static int run_release(struct model *model, const struct op *op) {
     struct entry *entry = pick(model, op, 0);
     slabby_status expected;
 
@@ -161,8 +147,8 @@ static int run_release(struct model *model, const struct op *op)
         return 1;
     if (op->kind == OP_RELEASE_DEFERRED && expected == SLABBY_PINNED) {
         entry->state = ENTRY_DYING;
-        return model_expect(model, "release_deferred",
-                            slabby_release_deferred(model->pool, entry->ref), SLABBY_OK);
+        return model_expect(model, "release_deferred", slabby_release_deferred(model->pool, entry->ref),
+                            SLABBY_OK);
     }
     if (model_expect(model, op->kind == OP_RELEASE ? "release" : "release_deferred",
                      op->kind == OP_RELEASE ? slabby_release(model->pool, entry->ref)
@@ -175,8 +161,7 @@ static int run_release(struct model *model, const struct op *op)
 }
 
 /* As many releases in order: each refusal is counted, the first is the answer. */
-static int run_release_batch(struct model *model, const struct op *op)
-{
+static int run_release_batch(struct model *model, const struct op *op) {
     slabby_ref refs[40];
     uint64_t count = 0;
     uint64_t expected_done = 0;
@@ -203,13 +188,12 @@ static int run_release_batch(struct model *model, const struct op *op)
     found = slabby_release_batch(&done, model->pool, refs, count);
     if (found != first || done != expected_done)
         return model_differs(model, "release_batch: %s and %llu released, not %s and %llu",
-                             slabby_status_name(found), (unsigned long long)done,
-                             slabby_status_name(first), (unsigned long long)expected_done);
+                             slabby_status_name(found), (unsigned long long)done, slabby_status_name(first),
+                             (unsigned long long)expected_done);
     return 0;
 }
 
-static int id_is_taken_by_reference(const struct model *model, uint32_t id)
-{
+static int id_is_taken_by_reference(const struct model *model, uint32_t id) {
     for (uint32_t i = 0; i < model->count; i++)
         if (model->entries[i].id == id &&
             (model->entries[i].state == ENTRY_LIVE || model->entries[i].state == ENTRY_DYING))
@@ -217,16 +201,14 @@ static int id_is_taken_by_reference(const struct model *model, uint32_t id)
     return 0;
 }
 
-static struct entry *fast_owner(struct model *model, uint32_t id)
-{
+static struct entry *fast_owner(struct model *model, uint32_t id) {
     for (uint32_t i = 0; i < model->count; i++)
         if (model->entries[i].id == id && model->entries[i].state == ENTRY_FAST)
             return &model->entries[i];
     return NULL;
 }
 
-static int run_deallocate_fast(struct model *model, const struct op *op)
-{
+static int run_deallocate_fast(struct model *model, const struct op *op) {
     struct entry *entry = pick(model, op, 1);
     uint32_t id = entry ? entry->id : (uint32_t)(op->first % model->program->capacity);
     slabby_status expected = SLABBY_DOUBLE_DEALLOCATION;
@@ -245,8 +227,7 @@ static int run_deallocate_fast(struct model *model, const struct op *op)
     return 0;
 }
 
-static int run_data(struct model *model, struct entry *entry)
-{
+static int run_data(struct model *model, struct entry *entry) {
     slabby_status expected = entry->state == ENTRY_LIVE ? SLABBY_OK : SLABBY_USE_AFTER_FREE;
     void *data = NULL;
 
@@ -259,8 +240,7 @@ static int run_data(struct model *model, struct entry *entry)
     return expected == SLABBY_OK && check_content(model, entry);
 }
 
-static int run_unpin(struct model *model, struct entry *entry)
-{
+static int run_unpin(struct model *model, struct entry *entry) {
     slabby_status expected = SLABBY_OK;
 
     if (entry->state == ENTRY_STALE)
@@ -279,8 +259,7 @@ static int run_unpin(struct model *model, struct entry *entry)
     return 0;
 }
 
-static int run_on_reference(struct model *model, const struct op *op)
-{
+static int run_on_reference(struct model *model, const struct op *op) {
     struct entry *entry = pick(model, op, 0);
     slabby_status expected;
     uint64_t label = 0;
@@ -297,11 +276,10 @@ static int run_on_reference(struct model *model, const struct op *op)
     case OP_SET_LABEL:
         if (expected == SLABBY_OK)
             entry->label = op->second;
-        return model_expect(model, "set_label",
-                            slabby_set_label(model->pool, entry->ref, op->second), expected);
+        return model_expect(model, "set_label", slabby_set_label(model->pool, entry->ref, op->second),
+                            expected);
     case OP_GET_LABEL:
-        if (model_expect(model, "get_label", slabby_get_label(&label, model->pool, entry->ref),
-                         expected))
+        if (model_expect(model, "get_label", slabby_get_label(&label, model->pool, entry->ref), expected))
             return 1;
         if (expected == SLABBY_OK && label != entry->label)
             return model_differs(model, "label of slab %u is %llu, not %llu", entry->id,
@@ -313,8 +291,7 @@ static int run_on_reference(struct model *model, const struct op *op)
 }
 
 /* A generation above anything issued, or another tag: no function may take it. */
-static int run_forge(struct model *model, const struct op *op)
-{
+static int run_forge(struct model *model, const struct op *op) {
     struct entry *entry = pick(model, op, 0);
     slabby_ref forged = op->second;
 
@@ -325,14 +302,13 @@ static int run_forge(struct model *model, const struct op *op)
     if (slabby_is_valid(model->pool, forged))
         return model_differs(model, "forged %llx is valid", (unsigned long long)forged);
     if (op->second % 2)
-        return model_expect(model, "release of a forged reference",
-                            slabby_release(model->pool, forged), SLABBY_INVALID_REFERENCE);
+        return model_expect(model, "release of a forged reference", slabby_release(model->pool, forged),
+                            SLABBY_INVALID_REFERENCE);
     return model_expect(model, "pin of a forged reference", slabby_pin(model->pool, forged),
                         SLABBY_INVALID_REFERENCE);
 }
 
-static int run_reset(struct model *model)
-{
+static int run_reset(struct model *model) {
     slabby_status expected = SLABBY_OK;
 
     for (uint32_t i = 0; i < model->count; i++)
@@ -346,21 +322,19 @@ static int run_reset(struct model *model)
     return 0;
 }
 
-static int run_switch(struct model *model, const struct op *op)
-{
+static int run_switch(struct model *model, const struct op *op) {
     int heap = op->kind == OP_SWITCH_HEAP;
     int value = (int)(op->first % 2);
 
     *(heap ? &model->heap_enabled : &model->secure) = value;
     return model_expect(model, "set_option",
                         slabby_set_option(model->pool,
-                                          heap ? SLABBY_OPTION_HEAP_FALLBACK : SLABBY_OPTION_SECURE,
-                                          value, NULL),
+                                          heap ? SLABBY_OPTION_HEAP_FALLBACK : SLABBY_OPTION_SECURE, value,
+                                          NULL),
                         SLABBY_OK);
 }
 
-static int run_op(struct model *model, const struct op *op)
-{
+static int run_op(struct model *model, const struct op *op) {
     uint64_t count = 9;
 
     switch (op->kind) {
@@ -403,8 +377,7 @@ static int run_op(struct model *model, const struct op *op)
     }
 }
 
-static int make_pool_of(struct model *model)
-{
+static int make_pool_of(struct model *model) {
     const struct program *program = model->program;
     struct setting settings[8] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
                                   {SLABBY_OPTION_CPU_CACHE_BACKEND, program->backend},
@@ -415,20 +388,17 @@ static int make_pool_of(struct model *model)
     if (program->shards)
         settings[count++] = (struct setting){SLABBY_OPTION_SHARDS, program->shards};
     if (program->heap_limit)
-        settings[count++] = (struct setting){SLABBY_OPTION_HEAP_FALLBACK_LIMIT,
-                                             program->heap_limit};
+        settings[count++] = (struct setting){SLABBY_OPTION_HEAP_FALLBACK_LIMIT, program->heap_limit};
     model->heap_limit = program->heap_limit ? (uint64_t)program->heap_limit : program->capacity;
     model->heap_enabled = (int)program->heap_fallback;
     model->secure = (int)program->secure;
     return model_expect(model, "create",
-                        try_pool(&model->pool, program->slab_size, program->capacity, settings,
-                                 NULL),
+                        try_pool(&model->pool, program->slab_size, program->capacity, settings, NULL),
                         SLABBY_OK);
 }
 
 /* Whatever the program left behind goes back, and the pool must end sound and empty. */
-static int wind_up(struct model *model)
-{
+static int wind_up(struct model *model) {
     for (uint32_t i = 0; i < model->count; i++) {
         struct entry *entry = &model->entries[i];
 
@@ -443,8 +413,7 @@ static int wind_up(struct model *model)
     return model_expect(model, "destroy", slabby_destroy(model->pool), SLABBY_OK);
 }
 
-const char *program_run(const struct program *program)
-{
+const char *program_run(const struct program *program) {
     struct model *model = &model_of_run;
 
     memset(model, 0, sizeof *model);

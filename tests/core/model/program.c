@@ -38,8 +38,7 @@ static const struct op_info infos[OP_KINDS] = {
     [OP_CLOSE] = {"close", 0},
 };
 
-static uint8_t pick_kind(uint64_t roll)
-{
+static uint8_t pick_kind(uint64_t roll) {
     unsigned total = 0;
     unsigned place;
 
@@ -54,8 +53,7 @@ static uint8_t pick_kind(uint64_t roll)
     return OP_ALLOCATE;
 }
 
-void program_make(struct program *program, uint64_t seed)
-{
+void program_make(struct program *program, uint64_t seed) {
     static const uint64_t capacities[] = {1, 2, 3, 7, 64, 1000};
     static const uint64_t sizes[] = {8, 17, 64, 100, 512, 4096};
     uint64_t random = seed;
@@ -66,8 +64,7 @@ void program_make(struct program *program, uint64_t seed)
     program->capacity = capacities[roll % COUNT_OF(capacities)];
     program->slab_size = sizes[(roll >> 8) % COUNT_OF(sizes)];
     program->per_cpu_cache = (roll >> 16) % 4 != 0;
-    program->backend = (roll >> 20) % 2 ? SLABBY_CPU_CACHE_BACKEND_PORTABLE
-                                        : SLABBY_CPU_CACHE_BACKEND_AUTO;
+    program->backend = (roll >> 20) % 2 ? SLABBY_CPU_CACHE_BACKEND_PORTABLE : SLABBY_CPU_CACHE_BACKEND_AUTO;
     program->shards = (int64_t)((roll >> 24) % 5);
     program->heap_fallback = (roll >> 32) % 3 == 0;
     program->heap_limit = (int64_t)((roll >> 36) % 9);
@@ -84,23 +81,20 @@ void program_make(struct program *program, uint64_t seed)
         program->ops[program->count * 3 / 4].kind = OP_CLOSE;
 }
 
-void program_print(const struct program *program, FILE *output)
-{
+void program_print(const struct program *program, FILE *output) {
     fprintf(output,
             "seed %llu: slab_size %llu, capacity %llu, per_cpu_cache %lld, backend %lld,"
             " shards %lld, heap_fallback %lld, heap_fallback_limit %lld, secure %lld\n",
             (unsigned long long)program->seed, (unsigned long long)program->slab_size,
             (unsigned long long)program->capacity, (long long)program->per_cpu_cache,
-            (long long)program->backend, (long long)program->shards,
-            (long long)program->heap_fallback, (long long)program->heap_limit,
-            (long long)program->secure);
+            (long long)program->backend, (long long)program->shards, (long long)program->heap_fallback,
+            (long long)program->heap_limit, (long long)program->secure);
     for (uint32_t i = 0; i < program->count; i++)
-        fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name,
-                program->ops[i].first, program->ops[i].second);
+        fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name, program->ops[i].first,
+                program->ops[i].second);
 }
 
-int program_fails(const struct program *program, int print_reason)
-{
+int program_fails(const struct program *program, int print_reason) {
     int status = 0;
     pid_t child;
 
@@ -122,18 +116,14 @@ int program_fails(const struct program *program, int print_reason)
     return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void without(struct program *out, const struct program *program, uint32_t start,
-                    uint32_t count)
-{
+static void without(struct program *out, const struct program *program, uint32_t start, uint32_t count) {
     *out = *program;
-    memmove(out->ops + start, out->ops + start + count,
-            (program->count - start - count) * sizeof *out->ops);
+    memmove(out->ops + start, out->ops + start + count, (program->count - start - count) * sizeof *out->ops);
     out->count -= count;
 }
 
 /* Ever smaller pieces are taken out; a piece whose absence keeps the failure stays out. */
-void program_shrink(struct program *program)
-{
+void program_shrink(struct program *program) {
     static struct program shorter;
 
     for (uint32_t piece = program->count / 2; piece > 0; piece /= 2) {

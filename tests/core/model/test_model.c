@@ -13,22 +13,19 @@
 #include "../support.h"
 #include "program.h"
 
-static int report(struct program *program)
-{
-    fprintf(stderr, "the program of seed %llu fails; shrinking %u calls\n",
-            (unsigned long long)program->seed, program->count);
+static int report(struct program *program) {
+    fprintf(stderr, "the program of seed %llu fails; shrinking %u calls\n", (unsigned long long)program->seed,
+            program->count);
     program_shrink(program);
     program_fails(program, 1);
     program_print(program, stderr);
-    fprintf(stderr, "again: test_model --seed %llu --programs 1\n",
-            (unsigned long long)program->seed);
+    fprintf(stderr, "again: test_model --seed %llu --programs 1\n", (unsigned long long)program->seed);
     return 1;
 }
 
 /* Guards: every call's status, every counter and every byte, over all options and small
  * capacities. */
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     static struct program program;
     uint64_t programs = scaled(1500);
     uint64_t seed = 0;
