@@ -583,7 +583,7 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .ref_bias = pool->ref_bias,
                              .ref_limit = pool->ref_limit,
                              .id_bits = pool->id_bits,
-                             .mode_address = (uint64_t)(uintptr_t)&pool->gate};
+                             .mode_address = (uint64_t)(uintptr_t)&pool->protect};
     return slb_copy_out(out_view, &view, sizeof view);
 }
 
