@@ -611,8 +611,9 @@ uint32_t slabby_abi_version(void);
 uint64_t slabby_instance_id(void);
 
 /*
- * slabby_set_face: which language the calling thread's operations come from (face of codes.h; c until set): the audit
- * trail notes it. Bindings set it for their threads.
+ * slabby_set_face: which language the calling thread's operations come from: a face of codes.h, which the audit trail
+ * notes. -1 takes it back: a thread that says nothing has the face of the thread that made the pool, c where that said
+ * nothing either. Bindings say it while they make a pool.
  * Returns OK, InvalidArgument (no such face). Thread-, signal- and fork-safe.
  */
 slabby_status slabby_set_face(int32_t face);
@@ -1009,8 +1010,9 @@ slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_
  * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256
  * digest over the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check`
  * verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count,
- * may be null: records whose lines were written whole. Both are stored after an error too; a call with the same
- * cursor and file then goes on in the middle of the line that was cut. The descriptor stays the caller's.
+ * may be null: records whose lines were written whole. Both are stored after an error too; a call for the
+ * same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
+ * descriptor stays the caller's.
  * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
  * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe; not to be
  * cancelled.

@@ -1362,6 +1362,7 @@ struct slabby_allocator {
     struct slb_options options;          /* effective values */
     struct slb_ring audit;               /* size 0: no audit trail */
     struct slb_audit_book *audit_book;
+    int32_t face; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
@@ -4763,6 +4764,9 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
 #define SLB_AUDIT_WORDS 4u
 #define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
 
+/* The face of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise);
+
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
 
@@ -4789,6 +4793,7 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
 struct slb_audit_chain {
     uint64_t device, inode;
     uint64_t cursor;    /* of the first record that is not wholly in the file */
+    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
     uint64_t after;     /* the cursor once `line` is wholly written */
     uint64_t used_at;   /* turn of the last use; 0: free */
     uint32_t rest;      /* bytes of `line` still to be written */
@@ -5177,14 +5182,19 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 
 /* -------------------- observe/audit.c */
 
-/* The language of this thread's calls. initial-exec as in tiers/in_flight.h: a signal handler may allocate. */
-static __thread int32_t audit_face __attribute__((tls_model("initial-exec")));
+/* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
+ * may allocate. */
+static __thread int32_t face_said __attribute__((tls_model("initial-exec")));
 
 SLB_PUBLIC slabby_status slabby_set_face(int32_t face) {
-    if (face < SLABBY_FACE_C || face > SLABBY_FACE_GO)
+    if (face < -1 || face > SLABBY_FACE_GO)
         return SLABBY_INVALID_ARGUMENT;
-    audit_face = face;
+    face_said = face + 1;
     return SLABBY_OK;
+}
+
+SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise) {
+    return face_said == 0 ? otherwise : face_said - 1;
 }
 
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
@@ -5192,8 +5202,8 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
     if (!slb_pool_exists(pool))
         return;
     uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
-                                       (uint64_t)(uint32_t)status << 32 | (uint64_t)audit_face << 16 |
-                                           (uint64_t)operation};
+                                       (uint64_t)(uint32_t)status << 32 |
+                                           (uint64_t)slb_audit_face(pool->face) << 16 | (uint64_t)operation};
     (void)slb_ring_write(&pool->audit, words);
 }
 
@@ -5391,10 +5401,12 @@ static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t
     for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
         struct slb_audit_chain *chain = &book->chains[i];
         oldest = chain->used_at < oldest->used_at ? chain : oldest;
-        if (chain->used_at == 0 || chain->cursor != cursor)
+        if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
             continue;
         if (chain->device == device && chain->inode == inode)
             return chain;
+        if (chain->cursor != cursor)
+            continue;
         if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
             before = chain;
     }
@@ -5405,7 +5417,7 @@ static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t
     memcpy(oldest->digest, previous, sizeof previous);
     oldest->device = device;
     oldest->inode = inode;
-    oldest->cursor = oldest->after = cursor;
+    oldest->cursor = oldest->asked = oldest->after = cursor;
     compose_begin(pool, oldest, cursor);
     return oldest;
 }
@@ -5465,6 +5477,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     failure = flush_line(chain, fd, out_count);
     while (failure == 0 && compose_next(pool, chain, &status))
         failure = flush_line(chain, fd, out_count);
+    chain->asked = failure == 0 ? chain->cursor : *cursor;
     *cursor = chain->cursor;
     return failure == 0 ? status : report_failure(error, failure, fd);
 }
@@ -8543,6 +8556,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->scarce_enough = enough_to_open(layout);
     place_lists(pool, layout, memory->book);
     place_trails(pool, layout, memory->book);
+    pool->face = slb_audit_face(SLABBY_FACE_C);
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);

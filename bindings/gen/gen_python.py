@@ -27,6 +27,8 @@ WORDS = {
     ("slabby_fault", "state"): "slab_state",
     ("slabby_finding", "kind"): "finding_kind",
     ("slabby_event", "level"): "event_level",
+    ("slabby_event", "code"): "event_code",
+    ("slabby_audit_record", "operation"): "audit_operation",
     ("slabby_audit_record", "face"): "face",
 }
 

@@ -213,6 +213,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->scarce_enough = enough_to_open(layout);
     place_lists(pool, layout, memory->book);
     place_trails(pool, layout, memory->book);
+    pool->face = slb_audit_face(SLABBY_FACE_C);
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);

@@ -155,6 +155,7 @@ struct slabby_allocator {
     struct slb_options options;          /* effective values */
     struct slb_ring audit;               /* size 0: no audit trail */
     struct slb_audit_book *audit_book;
+    int32_t face; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */

@@ -2,6 +2,7 @@
 """Allocator: a pool of equally sized slabs. The hot methods are inherited from Pool, in C."""
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
@@ -13,12 +14,13 @@ from slabby._collector import clock
 from slabby._core import Core
 from slabby._errors import InvalidBatchSizeError
 from slabby._listener import Listener
+from slabby._logging import hand_over
 from slabby._options import OPTIONS, Options
 from slabby._raise import make_error
 from slabby._records import AuditRecord, Event, Finding, Health, Live, Memory, Stats, ViewInfo
 from slabby._settings import fill, nanoseconds, number, option_info, typed, whole
 from slabby._types import Pool, SlabRef
-from slabby._words import BreakerMode, Status
+from slabby._words import BreakerMode, Face, Status
 
 # Records asked for in one crossing.
 CHUNK = 256
@@ -38,6 +40,8 @@ class Allocator(Pool):
     """
 
     _backend: Backend
+    _audit_written: int
+    _events_logged: int
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -46,14 +50,18 @@ class Allocator(Pool):
         settings = core.slabby_options_create()
         try:
             fill(core, settings, dict(options))
+            core.slabby_set_face(Face[backend.name.upper()])
             handle = core.slabby_create(*sizes, settings)
         finally:
+            core.slabby_set_face(-1)
             core.slabby_options_destroy(settings)
         self._hold(backend, handle)
 
     def _hold(self, backend: Backend, handle: int) -> None:
         backend.attach(self, handle)
         self._backend = backend
+        self._audit_written = 0
+        self._events_logged = 0
 
     # ------------------------------------------------------------------ one pool in several languages
 
@@ -192,23 +200,43 @@ class Allocator(Pool):
         return [Finding._of(finding) for finding in findings]
 
     def audit(self) -> Iterator[AuditRecord]:
-        """The records of the audit trail that are still kept."""
+        """The records of the audit trail that are still kept (option `audit`)."""
         cursor, count = 0, 1
         while count:
             records, count, _, cursor = self._core.slabby_audit_read(cursor, self, CHUNK)
             yield from (AuditRecord._of(record) for record in records)
 
     def audit_write(self, fd: int) -> int:
-        """Appends the audit trail to a descriptor as JSON lines; returns how many."""
-        count, _ = self._core.slabby_audit_write(0, self, fd)
+        """Appends what the audit trail recorded since the last call to a descriptor, as JSON lines with chained
+        digests (docs/audit.md); returns how many records. After an error the next call goes on where this one
+        stopped."""
+        count, self._audit_written = self._core.slabby_audit_write(self._audit_written, self, fd)
         return count
 
     def events(self) -> Iterator[Event]:
-        """The events that are still kept: what a logger would be told."""
+        """The events that are still kept."""
         cursor, count = 0, 1
         while count:
             records, count, _, cursor = self._core.slabby_events_read(cursor, self, CHUNK)
             yield from (Event._of(record) for record in records)
+
+    def log_events(self, logger: logging.Logger | None = None) -> int:
+        """Hands the events since the last call to a logger, by default the one named "slabby"; returns how many.
+
+        Call it where it suits the program: each record has the event's time, its level, and the Event itself as
+        the attribute `slabby_event`."""
+        target = logging.getLogger("slabby") if logger is None else logger
+        logged, count = 0, 1
+        while count:
+            records, count, lost, self._events_logged = self._core.slabby_events_read(
+                self._events_logged, self, CHUNK
+            )
+            if lost:
+                target.warning("%d events were overwritten before they were logged", lost)
+            for record in records:
+                hand_over(target, Event._of(record))
+            logged += count
+        return logged
 
     def stack(self, ref: SlabRef) -> str:
         """Where a slab was allocated, with the option `debug` on."""

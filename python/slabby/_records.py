@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from slabby._words import (
+    AuditOperation,
     BreakerState,
     DegradationState,
+    EventCode,
     EventLevel,
     Face,
     FindingKind,
@@ -287,7 +289,7 @@ class Live:
 class AuditRecord:
     """One record of the audit trail."""
 
-    operation: int
+    operation: AuditOperation
     sequence: int
     time_ns: int
     thread: int
@@ -298,7 +300,7 @@ class AuditRecord:
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "AuditRecord":
         return cls(
-            raw[0],
+            AuditOperation(raw[0]),
             raw[1],
             raw[2],
             raw[3],
@@ -317,7 +319,7 @@ class Event:
     time_ns: int
     ref: int
     value: int
-    code: int
+    code: EventCode
     suppressed: int
     text: str
 
@@ -329,7 +331,7 @@ class Event:
             raw[2],
             raw[3],
             raw[4],
-            raw[5],
+            EventCode(raw[5]),
             raw[6],
             raw[7],
         )

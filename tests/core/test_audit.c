@@ -97,6 +97,35 @@ static void every_call_is_recorded(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+static void *allocate_silently(void *argument)
+{
+    slabby_allocator *pool = argument;
+
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    return NULL;
+}
+
+/* Guards: a thread that says nothing has the face of the one that made the pool. */
+static void silent_threads_have_the_makers_face(void **state)
+{
+    slabby_audit_record records[8];
+    slabby_allocator *pool;
+    pthread_t thread;
+
+    (void)state;
+    CHECK_STATUS(slabby_set_face(SLABBY_FACE_SWIG), SLABBY_OK);
+    pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 8}));
+    CHECK_STATUS(slabby_set_face(SLABBY_FACE_C), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    CHECK_STATUS(slabby_set_face(-1), SLABBY_OK);
+    assert_int_equal(pthread_create(&thread, NULL, allocate_silently, pool), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(read_all(pool, records, 8), 5);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(records[i].face, i == 1 || i == 2 ? SLABBY_FACE_C : SLABBY_FACE_SWIG);
+    finish(pool);
+}
+
 static void *allocate_as_go(void *argument) {
     slabby_allocator *pool = argument;
     slabby_ref ref = 0;
@@ -131,7 +160,7 @@ static void records_name_thread_face_and_time(void **state) {
         assert_true(records[i].time_ns >= (uint64_t)before.tv_sec * 1000000000u);
         assert_true(records[i].time_ns <= ((uint64_t)after.tv_sec + 1) * 1000000000u);
     }
-    CHECK_STATUS(slabby_set_face(-1), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_set_face(-2), SLABBY_INVALID_ARGUMENT);
     CHECK_STATUS(slabby_set_face(SLABBY_FACE_GO + 1), SLABBY_INVALID_ARGUMENT);
     finish(pool);
 }
@@ -283,12 +312,15 @@ static void refused_writes_lose_nothing(void **state) {
         small = (struct rlimit){.rlim_cur = limit, .rlim_max = before.rlim_max};
         signal(SIGXFSZ, SIG_IGN);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        uint64_t given = cursor;
         slabby_status status = slabby_audit_write(&count, &cursor, pool, fd, &error);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         written += count;
         assert_int_equal(cursor, written);
         CHECK_STATUS(status, written == 17 ? SLABBY_OK : SLABBY_WRITE_FAILED);
         assert_true(written == 17 || error.value == EFBIG);
+        if (limit % 200 == 0 && status != SLABBY_OK)
+            cursor = given; /* a caller whose language loses results when there is an error */
     }
     assert_int_equal(verify_chain(name), 18);
     close(fd);
@@ -396,6 +428,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_is_recorded),
         cmocka_unit_test(records_name_thread_face_and_time),
+        cmocka_unit_test(silent_threads_have_the_makers_face),
         cmocka_unit_test(overwritten_records_are_counted),
         cmocka_unit_test(without_the_option_there_is_no_trail),
         cmocka_unit_test(written_lines_are_chained),

@@ -4,6 +4,7 @@
 import gc
 import json
 import math
+import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -221,14 +222,21 @@ def test_the_collectors_clock():
 CONTRACT = tomllib.loads(
     (Path(__file__).parents[2] / "bindings" / "contract.toml").read_text(encoding="utf-8")
 )
+
+
+def write_to_nothing(pool):
+    with open(os.devnull, "wb", buffering=0) as nothing:
+        pool.audit_write(nothing.fileno())
+
+
 READY = {function["name"]: function["ready"] for function in CONTRACT["function"]}
 CALLS = {
     "slabby_get_health": lambda pool: pool.health_check(),
     "slabby_health_json": lambda pool: pool.health_json(),
     "slabby_health_tick": lambda pool: pool.health_tick(),
     "slabby_listener_create": lambda pool: pool.listener().close(),
-    "slabby_audit_read": lambda pool: list(pool.audit()),
-    "slabby_audit_write": lambda pool: pool.audit_write(2),
+    "slabby_audit_read": lambda pool: list(slabby.Allocator(64, 1, audit=8).audit()),
+    "slabby_audit_write": lambda pool: write_to_nothing(slabby.Allocator(64, 1, audit=8)),
     "slabby_events_read": lambda pool: list(pool.events()),
     "slabby_resize": lambda pool: pool.resize(50),
     "slabby_breaker_force": lambda pool: pool.breaker_force(slabby.BreakerMode.NORMAL),

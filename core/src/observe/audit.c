@@ -3,14 +3,19 @@
 
 #include "os/os.h"
 
-/* The language of this thread's calls. initial-exec as in tiers/in_flight.h: a signal handler may allocate. */
-static __thread int32_t audit_face __attribute__((tls_model("initial-exec")));
+/* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
+ * may allocate. */
+static __thread int32_t face_said __attribute__((tls_model("initial-exec")));
 
 SLB_PUBLIC slabby_status slabby_set_face(int32_t face) {
-    if (face < SLABBY_FACE_C || face > SLABBY_FACE_GO)
+    if (face < -1 || face > SLABBY_FACE_GO)
         return SLABBY_INVALID_ARGUMENT;
-    audit_face = face;
+    face_said = face + 1;
     return SLABBY_OK;
+}
+
+SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise) {
+    return face_said == 0 ? otherwise : face_said - 1;
 }
 
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
@@ -18,8 +23,8 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
     if (!slb_pool_exists(pool))
         return;
     uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
-                                       (uint64_t)(uint32_t)status << 32 | (uint64_t)audit_face << 16 |
-                                           (uint64_t)operation};
+                                       (uint64_t)(uint32_t)status << 32 |
+                                           (uint64_t)slb_audit_face(pool->face) << 16 | (uint64_t)operation};
     (void)slb_ring_write(&pool->audit, words);
 }
 

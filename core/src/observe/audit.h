@@ -17,6 +17,9 @@
 #define SLB_AUDIT_WORDS 4u
 #define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
 
+/* The face of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise);
+
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
 
@@ -43,6 +46,7 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
 struct slb_audit_chain {
     uint64_t device, inode;
     uint64_t cursor;    /* of the first record that is not wholly in the file */
+    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
     uint64_t after;     /* the cursor once `line` is wholly written */
     uint64_t used_at;   /* turn of the last use; 0: free */
     uint32_t rest;      /* bytes of `line` still to be written */

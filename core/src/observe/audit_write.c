@@ -86,10 +86,12 @@ static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t
     for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
         struct slb_audit_chain *chain = &book->chains[i];
         oldest = chain->used_at < oldest->used_at ? chain : oldest;
-        if (chain->used_at == 0 || chain->cursor != cursor)
+        if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
             continue;
         if (chain->device == device && chain->inode == inode)
             return chain;
+        if (chain->cursor != cursor)
+            continue;
         if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
             before = chain;
     }
@@ -100,7 +102,7 @@ static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t
     memcpy(oldest->digest, previous, sizeof previous);
     oldest->device = device;
     oldest->inode = inode;
-    oldest->cursor = oldest->after = cursor;
+    oldest->cursor = oldest->asked = oldest->after = cursor;
     compose_begin(pool, oldest, cursor);
     return oldest;
 }
@@ -160,6 +162,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     failure = flush_line(chain, fd, out_count);
     while (failure == 0 && compose_next(pool, chain, &status))
         failure = flush_line(chain, fd, out_count);
+    chain->asked = failure == 0 ? chain->cursor : *cursor;
     *cursor = chain->cursor;
     return failure == 0 ? status : report_failure(error, failure, fd);
 }
