@@ -106,7 +106,8 @@ func WithCircuitBreaker(threshold int, timeout time.Duration) AllocatorOption {
 
 // WithLogger tells the logger what this package sees of the pool: its making (debug), a refused
 // making and a close or a loss with live slabs (warning), and every memory corruption found by a
-// release (error). nil tells nobody. What other languages do to the same pool is not told.
+// release (error). nil tells nobody. LogEvents hands it what the core reports, whatever language
+// caused it.
 func WithLogger(logger *slog.Logger) AllocatorOption {
 	return func(c *config) { c.logger = logger }
 }

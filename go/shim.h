@@ -161,7 +161,9 @@ static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocato
 static inline slabby_go_pool slabby_go_create(uint64_t slab_size, uint64_t capacity,
                                               const slabby_options *options, slabby_error *error) {
     slabby_go_pool result = {0, 0};
+    (void)slabby_set_face(SLABBY_FACE_GO); /* of every goroutine, whatever thread it runs on */
     result.status = slabby_create(&result.allocator, slab_size, capacity, options, error);
+    (void)slabby_set_face(-1);
     return result;
 }
 

@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -29,6 +30,9 @@ type Slabby struct {
 	batchLimit int
 	logger     *slog.Logger
 	room       *waitingRoom
+	// LogEvents: one at a time, and the cursor behind what was logged.
+	logging sync.Mutex
+	logged  uint64
 }
 
 // New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory

@@ -97,8 +97,7 @@ static void every_call_is_recorded(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-static void *allocate_silently(void *argument)
-{
+static void *allocate_silently(void *argument) {
     slabby_allocator *pool = argument;
 
     CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
@@ -106,8 +105,7 @@ static void *allocate_silently(void *argument)
 }
 
 /* Guards: a thread that says nothing has the face of the one that made the pool. */
-static void silent_threads_have_the_makers_face(void **state)
-{
+static void silent_threads_have_the_makers_face(void **state) {
     slabby_audit_record records[8];
     slabby_allocator *pool;
     pthread_t thread;

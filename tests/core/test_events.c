@@ -25,8 +25,7 @@ struct log {
     int uses_pool;
 };
 
-static void note(void *context, const slabby_event *event)
-{
+static void note(void *context, const slabby_event *event) {
     struct log *log = context;
     slabby_ref ref = 0;
 
@@ -42,9 +41,7 @@ static void note(void *context, const slabby_event *event)
     }
 }
 
-static slabby_allocator *logged_pool(struct log *log, uint64_t capacity,
-                                     const struct setting *settings)
-{
+static slabby_allocator *logged_pool(struct log *log, uint64_t capacity, const struct setting *settings) {
     slabby_options *options = NULL;
     slabby_allocator *pool = NULL;
 
@@ -60,8 +57,7 @@ static slabby_allocator *logged_pool(struct log *log, uint64_t capacity,
     return pool;
 }
 
-static uint64_t read_events(slabby_allocator *pool, slabby_event *events, uint64_t capacity)
-{
+static uint64_t read_events(slabby_allocator *pool, slabby_event *events, uint64_t capacity) {
     uint64_t count = 0;
     uint64_t lost = 0;
     uint64_t cursor = 0;
@@ -76,8 +72,7 @@ static uint64_t read_events(slabby_allocator *pool, slabby_event *events, uint64
 
 /* Guards: each cause raises its event with level, value and a text that names the pool; cursor and
  * logger are told the same. */
-static void causes_are_told(void **state)
-{
+static void causes_are_told(void **state) {
     struct log log = {0};
     slabby_allocator *pool = logged_pool(&log, 1, NULL);
     slabby_event events[16];
@@ -112,8 +107,7 @@ static void causes_are_told(void **state)
 }
 
 /* Guards: the heap's serving is told, and the end of a pool that was never closed. */
-static void heap_and_destroy_are_told(void **state)
-{
+static void heap_and_destroy_are_told(void **state) {
     struct log log = {0};
     slabby_allocator *pool = logged_pool(&log, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_ref refs[2];
@@ -130,8 +124,7 @@ static void heap_and_destroy_are_told(void **state)
 
 /* Guards: corruption is told with reference, offset and bytes, also when a reset finds it under the
  * pool's lock; the logger then hears of it on the same thread, outside the lock. */
-static void corruption_is_told_outside_locks(void **state)
-{
+static void corruption_is_told_outside_locks(void **state) {
     struct log log = {.uses_pool = 1};
     slabby_allocator *pool = logged_pool(&log, 8, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
     slabby_event events[16];
@@ -168,8 +161,7 @@ static void corruption_is_told_outside_locks(void **state)
 
 /* Guards: at most ten of a code a second; what was not told is counted in the next one. A second
  * may end in between, so the sum is checked, not the moment. */
-static void floods_are_thinned(void **state)
-{
+static void floods_are_thinned(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_event events[256];
     uint64_t raised = 0;
@@ -206,15 +198,13 @@ struct writer {
 };
 
 /* A record of which every word follows from the first two: a mixture is recognised. */
-static void compose(uint64_t *words, uint32_t count, uint64_t number, uint64_t turn)
-{
+static void compose(uint64_t *words, uint32_t count, uint64_t number, uint64_t turn) {
     words[0] = number << 32 | turn;
     for (uint32_t i = 1; i < count; i++)
         words[i] = (words[i - 1] ^ i) * 0x2545f4914f6cdd1du;
 }
 
-static void *write_records(void *argument)
-{
+static void *write_records(void *argument) {
     struct writer *writer = argument;
     struct hammer *hammer = writer->hammer;
     uint64_t words[SLB_RING_WORDS];
@@ -228,8 +218,7 @@ static void *write_records(void *argument)
 }
 
 /* Reads until every writer is done and nothing is left; answers what it saw and lost. */
-static uint64_t read_records(struct hammer *hammer, uint64_t pause, uint64_t *out_lost)
-{
+static uint64_t read_records(struct hammer *hammer, uint64_t pause, uint64_t *out_lost) {
     uint64_t words[SLB_RING_WORDS];
     uint64_t expected[SLB_RING_WORDS];
     uint64_t next[WRITERS] = {0};
@@ -264,16 +253,14 @@ struct reader {
     uint64_t pause, seen, lost;
 };
 
-static void *read_in_thread(void *argument)
-{
+static void *read_in_thread(void *argument) {
     struct reader *reader = argument;
 
     reader->seen = read_records(reader->hammer, reader->pause, &reader->lost);
     return NULL;
 }
 
-static void hammer_ring(uint64_t size, uint32_t words, uint32_t stride)
-{
+static void hammer_ring(uint64_t size, uint32_t words, uint32_t stride) {
     struct hammer hammer = {
         .ring = {.size = size, .words = words, .stride = stride},
         .each = scaled(100000),
@@ -305,8 +292,7 @@ static void hammer_ring(uint64_t size, uint32_t words, uint32_t stride)
 
 /* Guards: eight writers, a fast and a slow reader: no record is torn, none comes twice or out of a
  * writer's order, read and lost add up to written. Rings as the audit trail and the events have. */
-static void rings_survive_the_crowd(void **state)
-{
+static void rings_survive_the_crowd(void **state) {
     (void)state;
     hammer_ring(1024, 4, 8);
     hammer_ring(256, 30, 32);
@@ -317,8 +303,7 @@ static void rings_survive_the_crowd(void **state)
 static _Thread_local int parks_here;
 static _Atomic int parked;
 
-static void park(int point)
-{
+static void park(int point) {
     if (point != SLB_POINT_RING_WRITE || !parks_here)
         return;
     atomic_store(&parked, 1);
@@ -326,8 +311,7 @@ static void park(int point)
         sched_yield();
 }
 
-static void *change_and_park(void *pool)
-{
+static void *change_and_park(void *pool) {
     parks_here = 1;
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
     return NULL;
@@ -335,8 +319,7 @@ static void *change_and_park(void *pool)
 
 /* Guards: a writer that is stopped in the middle holds nobody up for good: younger records come
  * once it has been away for a while, and its own counts as lost. */
-static void stopped_writers_are_passed_over(void **state)
-{
+static void stopped_writers_are_passed_over(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_event event = {.struct_size = sizeof event};
     pthread_t thread;
@@ -361,8 +344,7 @@ static void stopped_writers_are_passed_over(void **state)
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(causes_are_told),
         cmocka_unit_test(heap_and_destroy_are_told),
