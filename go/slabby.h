@@ -885,8 +885,9 @@ slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *ou
 slabby_status slabby_listener_destroy(slabby_listener *listener);
 
 /*
- * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab is granted at
- * once. Returns OK, InvalidArgument, Closed, NoSystemMemory.
+ * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab, or one of the
+ * heap where that serves, is granted at once. A wait is no failure to the breaker.
+ * Returns OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
  */
 slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
 

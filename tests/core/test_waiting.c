@@ -203,6 +203,46 @@ static void a_listener_hears_the_end(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+/* Guards: a ticket asks the breaker first, and gets a slab of the heap where that serves. */
+static void tickets_are_allocations(void **state) {
+    slabby_listener *listener;
+    uint64_t ticket, count;
+    slabby_ref held, ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
+    held = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(stats_of(pool).heap_slabs, 1);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: the descriptor rings for the end also where no ticket is out. */
+static void an_idle_listener_hears_the_end(void **state) {
+    slabby_listener *listener;
+    uint64_t ticket, count;
+    slabby_ref ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_close(pool), SLABBY_OK);
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 0), 1);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 struct crowd {
     slabby_allocator *pool;
     uint64_t rounds;
@@ -249,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_thousand_wait_for_one_slab), cmocka_unit_test(close_ends_every_wait),
         cmocka_unit_test(first_come_first_served),      cmocka_unit_test(cancelling_loses_nothing),
         cmocka_unit_test(a_listener_hears_the_end),     cmocka_unit_test(impatient_crowds_lose_nothing),
+        cmocka_unit_test(tickets_are_allocations),      cmocka_unit_test(an_idle_listener_hears_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
  * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
 #include "allocate.h"
+#include "observe/counters.h"
 #include "os/os.h"
 #include "protect/protect.h"
 #include "resilience/fork.h"
@@ -18,21 +19,33 @@ struct slabby_listener {
     uint64_t last_ticket;
     struct slb_waiter *granted, *last_granted; /* oldest first */
     uint64_t waiting;                          /* tickets still in the pool's queue */
-    bool closed;                               /* some of them were told of the end */
+    bool closed;                               /* the pool was closed */
 };
+
+/* Behind those who were granted before. Needs the lock. */
+static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    waiter->next = NULL;
+    waiter->previous = listener->last_granted;
+    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
+    listener->last_granted = waiter;
+    slb_os_bell_ring(listener->bell);
+}
 
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
     struct slabby_listener *listener = waiter->listener;
     listener->waiting--;
-    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED) {
+    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
+        free(waiter); /* slb_listeners_close has told the listener */
+    else
+        append_granted(listener, waiter);
+}
+
+/* Every listener hears of the end, whether it has tickets out or not. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         listener->closed = true;
-        free(waiter);
-    } else {
-        waiter->previous = listener->last_granted;
-        *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
-        listener->last_granted = waiter;
+        slb_os_bell_ring(listener->bell);
     }
-    slb_os_bell_ring(listener->bell);
 }
 
 static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
@@ -86,25 +99,46 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
-    if (out_ticket == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
-    if (waiter == NULL)
-        return SLABBY_NO_SYSTEM_MEMORY;
+static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
     slb_gate_lock(listener->pool);
     waiter->listener = listener;
     uint64_t ticket = waiter->ticket =
         ++listener->last_ticket; /* once it waits, another thread may take and free it */
     listener->waiting++;
     slb_gate_unlock(listener->pool);
-    slabby_status status = slb_waiters_join(listener->pool, waiter);
+    return ticket;
+}
+
+/* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
+static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    enum slb_tier tier;
+    slabby_status status = slb_find(listener->pool, &waiter->id, false, &tier);
+    if (status != SLABBY_OK)
+        return status;
+    slb_gate_lock(listener->pool);
+    listener->waiting--;
+    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
+    append_granted(listener, waiter);
+    slb_gate_unlock(listener->pool);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+    if (out_ticket == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    uint64_t ticket = draw_ticket(listener, waiter);
+    slabby_status status = try_at_once(listener, waiter);
+    if (status == SLABBY_OUT_OF_MEMORY)
+        status = slb_waiters_join(listener->pool, waiter);
     if (status != SLABBY_OK) {
         slb_gate_lock(listener->pool);
         listener->waiting--;
         slb_gate_unlock(listener->pool);
         free(waiter);
-        return status;
+        return slb_refuse(listener->pool, status);
     }
     *out_ticket = ticket;
     return SLABBY_OK;

@@ -46,6 +46,7 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
         unlink_waiter(pool, oldest);
         settle_waiter(oldest, SLB_WAITER_CLOSED);
     }
+    slb_listeners_close(pool);
     slb_gate_open(pool, SLB_GATE_WAITERS);
 }
 

@@ -45,4 +45,7 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 /* A waiter of a listener changed its state. Needs the lock. */
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
 
+/* Tells every listener that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
+
 #endif
