@@ -148,7 +148,7 @@ static slabby_status report_failure(slabby_error *error, int failure, int32_t fd
 
 static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
                                  int32_t fd, slabby_error *error) {
-    uint64_t device, inode;
+    uint64_t device = 0, inode = 0;
     slabby_status status = SLABBY_OK;
     if (*cursor > slb_ring_next(&pool->audit))
         return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0,
