@@ -8,12 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Tree
+from conftest import LAST_STATUS, LISTED, NEXT_CODE, Tree, first_to_answer, status_entry
 
 CONTRACT = "bindings/contract.toml"
 HEADER = "core/include/slabby/slabby.h"
 CODES = "core/include/slabby/codes.h"
 MAP = "core/slabby.map"
+# The end of struct slabby_memory.
+LAST_MEMBER = f"uint64_t {LISTED['snapshots']['memory']['field'][-1]['name']}"
 
 
 def entry(function: str) -> str:
@@ -69,33 +71,30 @@ BREAKAGES = [
     (
         "the header has a field more",
         HEADER,
-        "    uint64_t heap_bytes;\n} slabby_memory;",
-        "    uint64_t heap_bytes;\n    uint64_t spare;\n} slabby_memory;",
+        f"    {LAST_MEMBER};\n}} slabby_memory;",
+        f"    {LAST_MEMBER};\n    uint64_t spare;\n}} slabby_memory;",
         "slabby_memory ends with 'uint64_t spare', which bindings/contract.toml lacks",
     ),
     (
         "the header has a field less",
         HEADER,
-        "    uint64_t heap_bytes;\n} slabby_memory;",
+        f"    {LAST_MEMBER};\n}} slabby_memory;",
         "} slabby_memory;",
-        "slabby_memory lacks 'uint64_t heap_bytes' of bindings/contract.toml",
+        f"slabby_memory lacks '{LAST_MEMBER}' of bindings/contract.toml",
     ),
     (
         "a status is removed from the end",
         CONTRACT,
-        (
-            '[[status]]\nname = "AbiMismatch"\ncode = -27\npython = "ImportError"\n'
-            'message = "the other side was built for another core"\n'
-        ),
+        status_entry(LAST_STATUS),
         "",
-        "function 'slabby_adopt': status 'AbiMismatch' does not exist",
+        f"'{first_to_answer(LAST_STATUS)}': status '{LAST_STATUS['name']}' does not exist",
     ),
     (
         "a status is renumbered",
         CONTRACT,
         "code = -24\n",
-        "code = -40\n",
-        "status 'Busy': code -40 where -24 is due",
+        f"code = {NEXT_CODE}\n",
+        f"status 'Busy': code {NEXT_CODE} where -24 is due",
     ),
     (
         "two statuses share a code",
@@ -290,7 +289,9 @@ def test_unreadable_prototype_is_an_error(tree: Tree) -> None:
     )
     outcome = tree.check()
     assert outcome.status == 1
-    assert f"{HEADER}: 65 lines look like prototypes, 64 could be read" in outcome.text
+    declared = len(LISTED["function"])
+    problem = f"{declared} lines look like prototypes, {declared - 1} could be read"
+    assert f"{HEADER}: {problem}" in outcome.text
 
 
 def build_library(tree: Tree, path: Path, names: list[str]) -> None:

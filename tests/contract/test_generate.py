@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conftest import Tree
+from conftest import LAST_STATUS, LISTED, NEXT_CODE, Tree, status_entry
 
 CODES = "core/include/slabby/codes.h"
 CONTRACT = "bindings/contract.toml"
@@ -45,11 +45,12 @@ def test_check_sees_a_missing_final_newline(tree: Tree) -> None:
 
 # What the contract says reaches C and the documentation.
 def test_new_status_reaches_the_outputs(tree: Tree) -> None:
-    last = 'message = "the other side was built for another core"\n'
-    added = '\n[[status]]\nname = "TooWarm"\ncode = -28\npython = "OSError"\nmessage = "cool it"\n'
-    tree.replace(CONTRACT, last, last + added)
+    added = {"name": "TooWarm", "code": NEXT_CODE, "python": "OSError", "message": "cool it"}
+    last = status_entry(LAST_STATUS)
+    tree.replace(CONTRACT, last, f"{last}\n{status_entry(added)}")
     assert tree.run("generate.py", "c", "docs").status == 0
-    assert "    SLABBY_TOO_WARM = -28\n" in (tree.root / CODES).read_text(encoding="utf-8")
+    codes = (tree.root / CODES).read_text(encoding="utf-8")
+    assert f"    SLABBY_TOO_WARM = {NEXT_CODE}\n" in codes
     source = (tree.root / "core/src/slabby_contract.c").read_text(encoding="utf-8")
     assert '{SLABBY_TOO_WARM, "TooWarm",' in source
     page = (tree.root / "docs/contract.md").read_text(encoding="utf-8")
@@ -59,10 +60,11 @@ def test_new_status_reaches_the_outputs(tree: Tree) -> None:
 # A broken contract is refused before anything is written.
 def test_broken_contract_writes_nothing(tree: Tree) -> None:
     before = (tree.root / CODES).read_bytes()
-    tree.replace(CONTRACT, 'name = "prefault"\nid = 33\n', 'name = "prefault"\nid = 35\n')
+    free = LISTED["option"][-1]["id"] + 1
+    tree.replace(CONTRACT, 'name = "prefault"\nid = 33\n', f'name = "prefault"\nid = {free}\n')
     outcome = tree.run("generate.py")
     assert outcome.status == 1
-    assert "option 'prefault': id 35 where 33 is due" in outcome.text
+    assert f"option 'prefault': id {free} where 33 is due" in outcome.text
     assert (tree.root / CODES).read_bytes() == before
 
 
