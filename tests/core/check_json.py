@@ -3,6 +3,7 @@
 
 Usage: check_json.py CONTRACT PROGRAM
 """
+
 import json
 import subprocess
 import sys
@@ -27,10 +28,19 @@ def problems(document: dict, contract: dict) -> list[str]:
             found.append(f"{field['name']} should be a number, is {value!r}")
         if field["type"].startswith("text") and not isinstance(value, str):
             found.append(f"{field['name']} should be text, is {value!r}")
-    expected = {"total_slabs": 10, "slab_size": 64, "used_slabs": 0, "total_allocations": 1,
-                "total_deallocations": 1, "version": contract["library"]["version"]}
-    found += [f"{name} should be {value}, is {document.get(name)!r}"
-              for name, value in expected.items() if document.get(name) != value]
+    expected = {
+        "total_slabs": 10,
+        "slab_size": 64,
+        "used_slabs": 0,
+        "total_allocations": 1,
+        "total_deallocations": 1,
+        "version": contract["library"]["version"],
+    }
+    found += [
+        f"{name} should be {value}, is {document.get(name)!r}"
+        for name, value in expected.items()
+        if document.get(name) != value
+    ]
     return found
 
 

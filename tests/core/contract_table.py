@@ -4,6 +4,7 @@
 The tables come straight from bindings/contract.toml, not from the core's own generated tables,
 so that a mistake of the core's generator shows.  Usage: contract_table.py CONTRACT OUTPUT
 """
+
 import sys
 import tomllib
 
@@ -25,8 +26,12 @@ def option_line(option: dict, enums: dict) -> str:
     low, high = limits(option, enums)
     default = option["default"]
     number = default if isinstance(default, int) else -1
-    flags = [int(option.get("hot", False)), int(option.get("ready", True)),
-             int(option.get("power_of_two", False)), int(option["kind"] == "text")]
+    flags = [
+        int(option.get("hot", False)),
+        int(option.get("ready", True)),
+        int(option.get("power_of_two", False)),
+        int(option["kind"] == "text"),
+    ]
     numbers = ", ".join(str(value) for value in [number, low, high, *flags])
     return f"    {{{quoted(option['name'])}, {option['id']}, {numbers}}},"
 
@@ -38,11 +43,14 @@ def main() -> None:
     lines.append("static const struct expected_option expected_options[] = {")
     lines += [option_line(option, contract["enums"]) for option in contract["option"]]
     lines += ["};", "static const struct expected_status expected_statuses[] = {"]
-    lines += [f"    {{{status['code']}, {quoted(status['name'])}, {quoted(status['message'])}}},"
-              for status in contract["status"]]
+    lines += [
+        f"    {{{status['code']}, {quoted(status['name'])}, {quoted(status['message'])}}},"
+        for status in contract["status"]
+    ]
     lines.append("};")
-    lines.append(f"static const char *const expected_version = "
-                 f"{quoted(contract['library']['version'])};")
+    lines.append(
+        f"static const char *const expected_version = {quoted(contract['library']['version'])};"
+    )
     lines.append(f"static const uint32_t expected_abi = {contract['library']['abi_version']};")
     with open(sys.argv[2], "w", encoding="utf-8") as output:
         output.write("\n".join(lines) + "\n")

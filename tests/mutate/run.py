@@ -10,6 +10,7 @@ under build/mutate, built there and run; a test that still passes is a test that
 Exit status: 0 when every mutation was noticed, 1 when one survived, 2 when a mutation does not
 apply, does not compile, or its test fails before anything was broken.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -26,8 +27,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "mutate"
 TREE = SCRATCH / "tree"
 BUILD = SCRATCH / "build"
-COPIED = ["CMakeLists.txt", "cmake", "core", "bindings/contract.toml", "tests/core", "tests/stress",
-          "tests/traps"]
+COPIED = [
+    "CMakeLists.txt",
+    "cmake",
+    "core",
+    "bindings/contract.toml",
+    "tests/core",
+    "tests/stress",
+    "tests/traps",
+]
 TEST_TIMEOUT_S = 240
 
 
@@ -67,8 +75,17 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def configure() -> None:
-    result = run(["cmake", "-S", str(TREE), "-B", str(BUILD), "-DCMAKE_BUILD_TYPE=Release",
-                  "-DSLABBY_BUILD_TESTS=ON"])
+    result = run(
+        [
+            "cmake",
+            "-S",
+            str(TREE),
+            "-B",
+            str(BUILD),
+            "-DCMAKE_BUILD_TYPE=Release",
+            "-DSLABBY_BUILD_TESTS=ON",
+        ]
+    )
     if result.returncode:
         raise Broken(f"cmake refused the copy:\n{result.stdout}{result.stderr}")
 
@@ -89,17 +106,26 @@ def program_of(test: str) -> Path:
 def verdict(test: str) -> str:
     """'passed', or how the test noticed."""
     try:
-        result = subprocess.run([str(program_of(test))], capture_output=True, text=True,
-                                errors="replace", check=False, timeout=TEST_TIMEOUT_S,
-                                cwd=SCRATCH)
+        result = subprocess.run(
+            [str(program_of(test))],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=TEST_TIMEOUT_S,
+            cwd=SCRATCH,
+        )
     except subprocess.TimeoutExpired:
         return f"hung for {TEST_TIMEOUT_S} s"
     if result.returncode == 0:
         return "passed"
     if result.returncode < 0:
         return f"died of signal {-result.returncode}"
-    failed = [line for line in result.stderr.splitlines() + result.stdout.splitlines()
-              if "FAILED" in line or "differs:" in line]
+    failed = [
+        line
+        for line in result.stderr.splitlines() + result.stdout.splitlines()
+        if "FAILED" in line or "differs:" in line
+    ]
     return failed[0].strip() if failed else f"exit status {result.returncode}"
 
 
@@ -116,8 +142,10 @@ def try_mutation(mutation: Mutation) -> bool:
     path = TREE / mutation.file
     sound = path.read_text(encoding="utf-8")
     if sound.count(mutation.old) != 1:
-        raise Broken(f"{mutation.name}: {mutation.file} holds the old text "
-                     f"{sound.count(mutation.old)} times, not once:\n{mutation.old}")
+        raise Broken(
+            f"{mutation.name}: {mutation.file} holds the old text "
+            f"{sound.count(mutation.old)} times, not once:\n{mutation.old}"
+        )
     path.write_text(sound.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
         started = time.monotonic()
@@ -127,8 +155,11 @@ def try_mutation(mutation: Mutation) -> bool:
     finally:
         path.write_text(sound, encoding="utf-8")
     noticed = found != "passed"
-    print(f"{'noticed ' if noticed else 'SURVIVED'}  {mutation.name} ({seconds:.0f} s): "
-          f"{mutation.test}: {found}", flush=True)
+    print(
+        f"{'noticed ' if noticed else 'SURVIVED'}  {mutation.name} ({seconds:.0f} s): "
+        f"{mutation.test}: {found}",
+        flush=True,
+    )
     return noticed
 
 
@@ -140,7 +171,9 @@ def choose(mutations: list[Mutation], names: list[str]) -> list[Mutation]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Break the core on purpose; the tests must notice.")
+    parser = argparse.ArgumentParser(
+        description="Break the core on purpose; the tests must notice."
+    )
     parser.add_argument("names", nargs="*", help="mutations to try; all when none is named")
     parser.add_argument("--list", action="store_true", help="name the mutations and stop")
     arguments = parser.parse_args()
