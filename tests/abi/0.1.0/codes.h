@@ -61,7 +61,9 @@ enum slabby_status_code {
     /* this build or this system does not offer it */
     SLABBY_NOT_SUPPORTED = -26,
     /* the other side was built for another core */
-    SLABBY_ABI_MISMATCH = -27
+    SLABBY_ABI_MISMATCH = -27,
+    /* a descriptor refused data */
+    SLABBY_WRITE_FAILED = -28
 };
 
 /* The options by number; docs/contract.md has their units, defaults and limits. */
@@ -106,7 +108,7 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept; 0 means none */
+    /* audit records kept, rounded up to a power of two; 0 means none */
     SLABBY_OPTION_AUDIT = 21,
     /* serve from the heap when every slab is in use */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
@@ -248,6 +250,68 @@ enum slabby_finding_kind {
     SLABBY_FINDING_KIND_BAD_WORD = 4,
     /* finding_kind "counter_mismatch" */
     SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
+};
+
+/* what a record of the audit trail is about */
+enum slabby_audit_operation {
+    /* audit_operation "create" */
+    SLABBY_AUDIT_OPERATION_CREATE = 1,
+    /* audit_operation "allocate" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE = 2,
+    /* audit_operation "allocate_batch" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH = 3,
+    /* audit_operation "allocate_fast" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE_FAST = 4,
+    /* audit_operation "allocate_wait" */
+    SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT = 5,
+    /* audit_operation "release" */
+    SLABBY_AUDIT_OPERATION_RELEASE = 6,
+    /* audit_operation "release_deferred" */
+    SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED = 7,
+    /* audit_operation "deallocate_fast" */
+    SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST = 8,
+    /* audit_operation "pin" */
+    SLABBY_AUDIT_OPERATION_PIN = 9,
+    /* audit_operation "unpin" */
+    SLABBY_AUDIT_OPERATION_UNPIN = 10,
+    /* audit_operation "access" */
+    SLABBY_AUDIT_OPERATION_ACCESS = 11,
+    /* audit_operation "reset" */
+    SLABBY_AUDIT_OPERATION_RESET = 12,
+    /* audit_operation "retain" */
+    SLABBY_AUDIT_OPERATION_RETAIN = 13,
+    /* audit_operation "close" */
+    SLABBY_AUDIT_OPERATION_CLOSE = 14,
+    /* audit_operation "destroy" */
+    SLABBY_AUDIT_OPERATION_DESTROY = 15,
+    /* audit_operation "abandon" */
+    SLABBY_AUDIT_OPERATION_ABANDON = 16,
+    /* audit_operation "option_change" */
+    SLABBY_AUDIT_OPERATION_OPTION_CHANGE = 17,
+    /* audit_operation "trim" */
+    SLABBY_AUDIT_OPERATION_TRIM = 18,
+    /* audit_operation "reclaim" */
+    SLABBY_AUDIT_OPERATION_RECLAIM = 19,
+    /* audit_operation "breaker_force" */
+    SLABBY_AUDIT_OPERATION_BREAKER_FORCE = 20
+};
+
+/* what an event is about */
+enum slabby_event_code {
+    /* event_code "opened" */
+    SLABBY_EVENT_CODE_OPENED = 1,
+    /* event_code "closed" */
+    SLABBY_EVENT_CODE_CLOSED = 2,
+    /* event_code "exhausted" */
+    SLABBY_EVENT_CODE_EXHAUSTED = 3,
+    /* event_code "heap_fallback" */
+    SLABBY_EVENT_CODE_HEAP_FALLBACK = 4,
+    /* event_code "corruption" */
+    SLABBY_EVENT_CODE_CORRUPTION = 5,
+    /* event_code "slab_retired" */
+    SLABBY_EVENT_CODE_SLAB_RETIRED = 6,
+    /* event_code "option_changed" */
+    SLABBY_EVENT_CODE_OPTION_CHANGED = 7
 };
 
 /* how urgent an event is */

@@ -148,6 +148,7 @@ typedef struct slabby_memory {
     uint64_t label_bytes;
     uint64_t heap_table_bytes;
     uint64_t heap_bytes;
+    uint64_t trail_bytes;
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
@@ -163,7 +164,12 @@ typedef struct slabby_live {
     uint64_t thread;
 } slabby_live;
 
-/* One record of the audit trail. */
+/* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
+ * Unix epoch, thread is the system's number, face the value of slabby_set_face. ref is the reference concerned; for
+ * operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one slab
+ * stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast, also
+ * the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
+ * refused ones are (access). */
 typedef struct slabby_audit_record {
     uint32_t struct_size;
     int32_t operation;
@@ -175,7 +181,9 @@ typedef struct slabby_audit_record {
     int32_t face;
 } slabby_audit_record;
 
-/* One event: what a logger is told. time_ns counts from the Unix epoch. */
+/* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts
+ * from the Unix epoch. Of one code at most ten are told a second (exhaustion: one); suppressed says how many
+ * were not since the last. */
 typedef struct slabby_event {
     uint32_t struct_size;
     int32_t level;
@@ -184,7 +192,7 @@ typedef struct slabby_event {
     slabby_ref ref;
     int64_t value;
     int32_t code;
-    uint32_t reserved;
+    uint32_t suppressed;
     char text[192];
 } slabby_event;
 
@@ -261,6 +269,14 @@ uint32_t slabby_abi_version(void);
 uint64_t slabby_instance_id(void);
 
 /*
+ * slabby_set_face: which language the calling thread's operations come from: a face of codes.h, which the audit trail
+ * notes. -1 takes it back: a thread that says nothing has the face of the thread that made the pool, c where that said
+ * nothing either. Bindings say it while they make a pool.
+ * Returns OK, InvalidArgument (no such face). Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_set_face(int32_t face);
+
+/*
  * slabby_status_name: the stable name of a status, such as "OutOfMemory"; "Unknown" for anything else.
  * The text is static. Cannot fail. Thread-, signal- and fork-safe.
  */
@@ -321,8 +337,9 @@ slabby_status slabby_options_preset(slabby_options *options, const char *name, s
 
 /*
  * slabby_options_set_logger: who is told of events; null means nobody. context is handed back on each call and
- * must live as long as the pool. NotSupported for now.
- * Returns OK, InvalidArgument, NotSupported.
+ * must live as long as the pool. An event caused inside the logger goes to slabby_events_read alone, as does one of a
+ * signal handler that interrupted the pool. Handlers that use the pool must be able to call the logger.
+ * Returns OK, InvalidArgument (null options).
  */
 slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function, void *context,
                                         slabby_error *out_error);
@@ -397,8 +414,8 @@ slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_alloc
 
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
- * timeout_ns = 0 tries once. Above 0: NotSupported for now.
- * Returns as slabby_allocate, and Timeout, NotSupported. Thread-safe; not to be called from a signal handler.
+ * timeout_ns = 0 tries once. A plain slabby_allocate never overtakes somebody who waits.
+ * Returns as slabby_allocate, and Timeout. Thread-safe; not to be called from a signal handler.
  */
 slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
                                       uint64_t timeout_ns);
@@ -434,8 +451,8 @@ slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref re
  * all. out_released: how many succeeded, stored always when not null. count may be 0.
  * Returns OK, or the first error met. Thread-, signal- and fork-safe.
  */
-slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator, const slabby_ref *refs,
-                                   uint64_t count);
+slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                   const slabby_ref *refs, uint64_t count);
 
 /*
  * slabby_allocate_fast: one slab known by its bare id, for those who need no reference. An id carries no
@@ -511,35 +528,37 @@ slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator,
 /* --------------------------------------------------------------------------- waiting without a thread */
 
 /*
- * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted;
- * it belongs to the listener. NotSupported for now.
- * Returns OK, InvalidArgument, Closed, NoSystemMemory, NotSupported.
+ * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
+ * pool was closed, and stays so until everything was taken; it belongs to the listener. The listener owns its pool
+ * with others until it is destroyed.
+ * Returns OK, InvalidArgument, Closed, NoSystemMemory.
  */
 slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                      slabby_allocator *allocator, slabby_error *out_error);
 
 /*
  * slabby_listener_destroy: cancels its tickets, releases what was granted and not taken, frees it; null is
- * accepted. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ * accepted. No other thread may be using it. Returns OK.
  */
 slabby_status slabby_listener_destroy(slabby_listener *listener);
 
 /*
- * slabby_wait_begin: joins the queue: first come first served across languages. NotSupported for now.
- * Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab, or one of the
+ * heap where that serves, is granted at once. A wait is no failure to the breaker.
+ * Returns OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
  */
 slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
 
 /*
  * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK.
- * NotSupported for now. Returns OK, InvalidArgument, Closed, NotSupported.
+ * Returns OK, InvalidArgument, Closed (nothing was granted and nothing will be).
  */
 slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
                                slabby_listener *listener, uint64_t capacity);
 
 /*
  * slabby_wait_cancel: leaves the queue. out_ref is 0, or the reference that had been granted meanwhile, which now
- * belongs to the caller. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ * belongs to the caller. Returns OK, InvalidArgument.
  */
 slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
 
@@ -561,14 +580,14 @@ slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *alloca
 slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator);
 
 /*
- * slabby_get_health: a snapshot of the window. NotSupported for now.
- * Returns as slabby_get_stats, and NotSupported.
+ * slabby_get_health: a snapshot of the last 30 to 60 seconds. docs/contract.md defines the fields.
+ * Returns as slabby_get_stats.
  */
 slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator);
 
 /*
  * slabby_stats_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
- * Returns OK, BufferTooSmall, InvalidArgument, Closed, NotSupported (health, for now).
+ * Returns OK, BufferTooSmall, InvalidArgument, Closed.
  */
 slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                 slabby_allocator *allocator);
@@ -578,8 +597,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
 /*
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
- * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), Busy (secure, when a thread is stopped
- * inside a call), Closed.
+ * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug,
+ * guard_sample_rate: no room for their tables), Busy (secure, when a thread is stopped inside a call), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
@@ -613,14 +632,15 @@ slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
 /*
- * slabby_health_tick: closes one step of the health window, for those who want no thread. NotSupported for now.
- * Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_health_tick: notes the score of this moment for the trend, which looks at the last 32; for those who want no
+ * thread. Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_health_tick(slabby_allocator *allocator);
 
 /*
- * slabby_breaker_force: what an operator wants of the circuit breaker: a breaker_mode of codes.h. NotSupported for
- * now. Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_breaker_force: what an operator wants of the circuit breaker, a breaker_mode of codes.h: normal; forced_open
+ * refuses every allocation; disabled counts nothing; metrics_only moves through its states and refuses nothing.
+ * Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
 
@@ -635,23 +655,33 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
                                slabby_allocator *allocator);
 
 /*
- * slabby_audit_read: up to `capacity` audit records from *cursor on, which is moved; out_lost counts what was
- * overwritten before it could be read. At the end: OK, out_count = 0. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, Closed, NotSupported.
+ * slabby_audit_read: up to `capacity` audit records from *cursor on, which starts at 0 and is moved on; the ring keeps
+ * the last `audit` records (an option). out_lost, may be null, counts those that were overwritten before they could be
+ * read: records handed out and lost add up to records written. At the end: OK, out_count = 0. Readers never hold up
+ * those who write; a record whose writer was stopped in the middle holds up readers, for a second at most.
+ * Returns OK, InvalidArgument (also a cursor beyond the newest record), AbiMismatch, Closed (destroyed), NotSupported
+ * (the pool keeps no audit trail). Thread-safe, each caller with its own cursor.
  */
 slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count, uint64_t *out_lost,
                                 uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
 
 /*
- * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a digest that
- * covers the line before. NotSupported for now. Returns OK, InvalidArgument, Closed, NotSupported.
+ * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256
+ * digest over the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check`
+ * verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count,
+ * may be null: records whose lines were written whole. Both are stored after an error too; a call for the
+ * same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
+ * descriptor stays the caller's.
+ * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
+ * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe; not to be
+ * cancelled.
  */
-slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator, int32_t fd,
-                                 slabby_error *out_error);
+slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator,
+                                 int32_t fd, slabby_error *out_error);
 
 /*
- * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, Closed, NotSupported.
+ * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read; the last 256 are kept.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed (destroyed). Thread-safe, each caller with its own cursor.
  */
 slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
                                  uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
@@ -659,16 +689,19 @@ slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, 
 /*
  * slabby_verify: checks the pool against itself: every slab in exactly one state and every free slab in exactly
  * one place. Never aborts, never pins; it closes the gate while it works, so that allocations wait. A thread that is
- * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost. out_findings: `capacity` places, may be null with 0.
- * out_count: how many were found, which may be more than fitted. Finding something is still OK.
+ * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost.
+ * out_findings: `capacity` places, may be null with 0. out_count: how many were found, which may be more than
+ * fitted. Finding something is still OK.
  * Returns OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler).
  */
 slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, slabby_allocator *allocator,
                             uint64_t capacity);
 
 /*
- * slabby_stack: where a slab was allocated, as text, with `debug` on. NotSupported for now.
- * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference, NotSupported.
+ * slabby_stack: where the slab of a reference was allocated and, where it was, released, as text: a line for who and
+ * when, then a line a frame. Stale references are told until their slab's next allocation is released. The text is
+ * empty where no stack was recorded, as without `debug`.
+ * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed). Thread-safe.
  */
 slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,
                            slabby_ref ref);
@@ -680,14 +713,20 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
 
 /*
- * slabby_install_fault_handler: reports a fault on a guard in words, then lets the previous handler have it.
- * NotSupported for now. Returns OK, NotSupported.
+ * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
+ * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks
+ * where they are known, and a fault on a guard is counted; then the handler that was there before has it, or the
+ * default. For the whole process, for good; a second call changes nothing. A handler that is installed later must
+ * call this one.
+ * Returns OK, NotSupported (the system has no such signals). Thread-safe.
  */
 slabby_status slabby_install_fault_handler(slabby_error *out_error);
 
 /*
- * slabby_classify_fault: what lies at an address. NotSupported for now.
- * Returns OK, InvalidArgument, AbiMismatch, NotSupported. Signal-safe.
+ * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's
+ * first byte, and the same in words. inside = 0: no pool has this address. ref names the slab's present or last
+ * allocation, 0 where there was none or it was by id.
+ * Returns OK, InvalidArgument, AbiMismatch. Thread- and signal-safe.
  */
 slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 
