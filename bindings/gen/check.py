@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import check_conformance
 import check_header
 import check_tools
 import generate
@@ -56,6 +57,10 @@ def checks(library: Path | None) -> list[Check]:
         Check("other facts of each function", partial(check_header.facts, contract, header)),
         Check("names in the header's comments", partial(check_header.names, contract, header)),
         Check("structs of the snapshots", partial(check_header.structs, contract, header)),
+        Check(
+            "each function has a conformance instruction",
+            partial(check_conformance.operations, ROOT, contract),
+        ),
         Check("exported symbols in slabby.map", partial(check_tools.symbol_map, ROOT, header)),
     ]
     for compiler in check_tools.COMPILERS:
