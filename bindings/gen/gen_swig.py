@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The typemaps of the SWIG backend: how each parameter of slabby.h becomes an argument or a result."""
+"""What SWIG is told of slabby.h's parameters: the typemaps of the Python backend, and the list of results
+for the languages of the flat face (swig/slabby_flat.i)."""
 
 from __future__ import annotations
 
@@ -349,5 +350,37 @@ def typemaps(contract: Contract) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def results(contract: Contract) -> str:
+    """Which parameters are results, in words that slabby_flat.i defines for every language."""
+    calls, structs = calls_of(contract)
+    parameters = {(p.target, p.name, p.role) for call in calls for p in call.parameters}
+    parameters |= {(p.target, p.name, "out_scalar") for p in paired(calls)}
+    numbers = sorted((name, t) for t, name, role in parameters if role == "out_scalar")
+    lines = [f"/* {NOTICE}\n * {LICENCE} */", "/* Numbers that a function stores. */"]
+    for name, c_type in numbers:
+        append = "APPEND_SIGNED" if c_type.startswith("int") else "APPEND_UNSIGNED"
+        lines.append(f"NUMBER_RESULT({c_type}, {name}, {append})")
+    arrays = {(name, t) for t, name, role in parameters if role in ("out_numbers", "out_refs")}
+    clashes = {name for name, _ in arrays} & {name for name, _ in numbers}
+    if clashes:
+        raise ValueError(f"slabby.h: {', '.join(clashes)} is one number here and many there")
+    lines += ["", "/* Texts. */"]
+    lines += [f"TEXT_RESULT({call.name})" for call in calls if call.by_role("out_text")]
+    lines += ["", "/* Structs, and arrays of those that a cursor fills. */"]
+    lines += [f"RECORD({struct.name})" for struct in structs] + ["RECORD(slabby_error)"]
+    records = sorted({(t, name) for t, name, role in parameters if role == "out_records"})
+    lines += [f"RECORDS({t}, {name.removeprefix('out_')})" for t, name in records]
+    lines += [""] + [f"%ignore {name};" for name in NOT_IN_PYTHON]
+    return "\n".join(lines) + "\n"
+
+
+def paired(calls: list[Call]) -> list[Parameter]:
+    """The number beside a pointer: one result where Python makes an object of both."""
+    return [p for call in calls for p in call.parameters if p.role in ("out_ref", "out_fast")]
+
+
 def outputs(contract: Contract) -> dict[str, str]:
-    return {"swig/slabby_typemaps.i": typemaps(contract)}
+    return {
+        "swig/slabby_typemaps.i": typemaps(contract),
+        "swig/slabby_results.i": results(contract),
+    }
