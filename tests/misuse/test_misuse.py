@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each mistake of mistakes.toml, made by a process of its own in each language: the exact status, signal and text.
+
+`./dev test misuse` builds the programs and says where they are: MISUSE_C, MISUSE_GO; the Python package is the one of
+the interpreter that runs this.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TIMEOUT_S = 600
+
+
+def read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+MISTAKES = {mistake["name"]: mistake for mistake in read(HERE / "mistakes.toml")["mistake"]}
+MESSAGES = {
+    status["name"]: status["message"]
+    for status in read(ROOT / "bindings" / "contract.toml")["status"]
+}
+NUMBERS = {"byte": "[0-9a-f]{2}", "expected_byte": "[0-9a-f]{2}", "age": r"[0-9]+ (ns|us|ms|s) ago"}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A language, and how its programs are started."""
+
+    name: str
+    command: tuple[str, ...]
+    backend: str = ""
+
+    def run(self, argument: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "SLABBY_BACKEND": self.backend}
+        environment.pop("SLABBY_GUARD_SAMPLE_RATE", None)
+        return subprocess.run(
+            [*self.command, argument],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+            env=environment,
+        )
+
+    def expectation(self, mistake: dict[str, Any]) -> dict[str, Any]:
+        language = "python" if self.backend else self.name
+        chosen: dict[str, Any] = mistake.get(language, mistake)
+        return chosen
+
+
+def faces() -> Iterator[Face]:
+    script = str(HERE / "python" / "misuse.py")
+    yield Face("c", (os.environ.get("MISUSE_C", ""),))
+    yield Face("cffi", (sys.executable, script), "cffi")
+    yield Face("swig", (sys.executable, script), "swig")
+    yield Face("go", (os.environ.get("MISUSE_GO", ""),))
+
+
+FACES = list(faces())
+
+
+@pytest.fixture(params=FACES, ids=lambda face: face.name)
+def face(request: pytest.FixtureRequest) -> Face:
+    chosen: Face = request.param
+    if not chosen.command[0]:
+        pytest.skip(f"MISUSE_{chosen.name.upper()} is not set; run ./dev test misuse")
+    return chosen
+
+
+def matched(template: str, text: str, known: dict[str, str], beginning: bool = False) -> None:
+    """Insists that the text is what the template says; see the head of mistakes.toml."""
+    pattern, names = "", set()
+    for literal, name in re.findall(r"([^{}]*)(?:\{(\w+)\})?", template):
+        pattern += re.escape(literal)
+        if name in known:
+            pattern += re.escape(known[name])
+        elif name in names:
+            pattern += f"(?P={name})"
+        elif name:
+            names.add(name)
+            pattern += f"(?P<{name}>{NUMBERS.get(name, '[0-9]+')})"
+    found = re.match(pattern + ("" if beginning else r"\Z"), text)
+    assert found, f"expected: {template}\nfound:    {text}"
+    numbers = found.groupdict()
+    if "next" in numbers:
+        assert int(numbers["next"]) == int(numbers["allocation"]) + 1, text
+    for one, other in (("byte", "expected_byte"), ("tag", "own_tag")):
+        assert one not in numbers or numbers[one] != numbers[other], text
+    if "forged_allocation" in numbers:
+        assert int(numbers["forged_allocation"]) > int(numbers["allocation"]), text
+
+
+def check_answers(expected: list[dict[str, str]], lines: list[list[str]]) -> None:
+    assert [line[1] for line in lines] == [answer["status"] for answer in expected]
+    for answer, (_, status, slab, ref, text) in zip(expected, lines, strict=True):
+        known = {
+            "message": MESSAGES.get(status, ""),
+            "pool": "pool misuse (4 slabs of 64 bytes)",
+            "slab": slab,
+            "ref": ref,
+        }
+        matched(answer["text"], text, known)
+
+
+def check_counts(expected: dict[str, Any], lines: list[list[str]]) -> None:
+    found = {name: int(number) for _, name, number in lines}
+    tried = {name: found.get(name, 0) for name in ("races", "forged")}
+    for name, number in expected.items():
+        assert found[name] == (tried[number] if isinstance(number, str) else number), found
+        assert not isinstance(number, str) or tried[number] >= 20_000, found
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake(face: Face, name: str) -> None:
+    expected = face.expectation(MISTAKES[name])
+    ended = face.run(name)
+    signal_number = getattr(signal, expected["signal"]) if "signal" in expected else 0
+    assert ended.returncode == -signal_number, ended.stdout + ended.stderr
+    lines = [line.split("\t") for line in ended.stdout.splitlines()]
+    check_answers(expected.get("answers", []), [line for line in lines if line[0] == "answer"])
+    check_counts(expected.get("counts", {}), [line for line in lines if line[0] == "count"])
+    if "says" in expected:
+        matched(expected["says"], ended.stderr, {}, beginning=True)
+
+
+def test_every_language_has_every_mistake(face: Face) -> None:
+    listed = face.run("--list").stdout.split()
+    assert sorted(listed) == sorted(MISTAKES)
