@@ -356,7 +356,11 @@ enum slabby_event_code {
     /* event_code "slab_retired" */
     SLABBY_EVENT_CODE_SLAB_RETIRED = 6,
     /* event_code "option_changed" */
-    SLABBY_EVENT_CODE_OPTION_CHANGED = 7
+    SLABBY_EVENT_CODE_OPTION_CHANGED = 7,
+    /* event_code "leak" */
+    SLABBY_EVENT_CODE_LEAK = 10,
+    /* event_code "outstanding" */
+    SLABBY_EVENT_CODE_OUTSTANDING = 11
 };
 
 /* how urgent an event is */
@@ -995,6 +999,18 @@ slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
  */
 slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                slabby_allocator *allocator);
+
+/*
+ * slabby_report_leak: what a binding calls when it finds a reference that nobody can release any more. Counted once a
+ * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
+ * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
+ * slabby_release_deferred does; 0 leaves it out, for memory that somebody may still look at.
+ * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak), MemoryCorruption
+ * (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without reclaim: no room to note
+ * what was reported), Closed (destroyed). Thread-safe.
+ */
+slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
+                                 int32_t reclaim);
 
 /*
  * slabby_audit_read: up to `capacity` audit records from *cursor on, which starts at 0 and is moved on; the ring keeps

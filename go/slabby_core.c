@@ -1356,6 +1356,7 @@ struct slabby_allocator {
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
+    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leak_report.h */
     _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
@@ -3185,6 +3186,10 @@ SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t gene
 
 /* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
 SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
+
+/* "allocated by thread 17, 4 ms ago, at 0x5581 load+0x1c (orders)": the innermost frame of the caller alone. */
+SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
+                                       const struct slb_trace *trace);
 
 /* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
@@ -6647,6 +6652,223 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
     }
 }
 
+/* -------------------- observe/leak_report.c */
+
+/* -------------------- observe/leak_report.h */
+/*
+ * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool ends.
+ *
+ *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
+ *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with
+ *   close, destroy       event `outstanding`          their owners may still release them
+ *
+ * What was reported and left out is marked with its generation, in a table that the first such report maps, so that no
+ * reference counts twice.
+ */
+#ifndef SLB_OBSERVE_LEAK_REPORT_H
+#define SLB_OBSERVE_LEAK_REPORT_H
+
+enum slb_ending {
+    SLB_ENDING_CLOSED,   /* allocations ended, releases go on */
+    SLB_ENDING_REFUSED,  /* destroy answered InUse */
+    SLB_ENDING_ABANDONED /* the last owner is about to leave */
+};
+
+/* Tells of the slabs that are out, the first few by name. The caller owns the pool and holds no lock. */
+SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
+
+/* Unmaps the marks when a place gets a new pool. */
+SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
+
+#endif
+
+/* -------------------- release.h */
+/* The journey back: the word decides, then protections, then the tiers. */
+#ifndef SLB_RELEASE_H
+#define SLB_RELEASE_H
+
+/* The word of the slab already says free under the generation after `generation`, and this thread alone knows it: does
+ * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
+ * too. OK, or MemoryCorruption. */
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast);
+
+/* Everything that the hot path of slabby_release does not settle by itself. */
+SLB_PRIVATE slabby_status slb_release_slowly(struct slabby_allocator *pool, slabby_ref ref);
+
+SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
+SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
+SLB_PRIVATE slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref);
+SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref);
+
+/* The word of a slab after this release: free under the next generation, or retired when there is none. */
+SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
+    if (slb_unlikely(generation + 1 >= pool->generations))
+        return slb_word_make(generation, SLABBY_SLAB_STATE_RETIRED);
+    return slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE);
+}
+
+#endif
+
+#include <inttypes.h>
+
+/* Slabs that the end of a pool names one by one: below the events that one code may have in a second. */
+#define NAMED_AT_END 8u
+
+/* --------------------------------------------------------------------------------------------------- marks */
+
+static uint64_t marks_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(uint64_t);
+    return (size + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool) {
+    slb_os_unmap((void *)atomic_load(&pool->leak_marks), marks_size(pool));
+    atomic_store(&pool->leak_marks, NULL);
+}
+
+/* Threads may race to map the table: the first publishes it (release, paired with the acquire here and in is_marked),
+ * the others unmap theirs. */
+static _Atomic uint64_t *marks_table(struct slabby_allocator *pool) {
+    _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
+    if (table != NULL)
+        return table;
+    _Atomic uint64_t *mine = slb_os_map(marks_size(pool));
+    if (mine == NULL || atomic_compare_exchange_strong_explicit(&pool->leak_marks, &table, mine,
+                                                                memory_order_acq_rel, memory_order_acquire))
+        return mine;
+    slb_os_unmap((void *)mine, marks_size(pool));
+    return table;
+}
+
+static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
+    return table != NULL && atomic_load_explicit(&table[id], memory_order_relaxed) == generation + 1;
+}
+
+/* --------------------------------------------------------------------------------------------------- telling */
+
+/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
+static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                       const char *origin) {
+    struct slb_trace trace;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, id);
+    slb_plain_add(text, " of pool \"");
+    slb_plain_add(text, pool->options.name);
+    slb_plain_add(text, "\"");
+    if (origin != NULL && origin[0] != 0) {
+        slb_plain_add(text, ", allocated at ");
+        slb_plain_add(text, origin);
+        slb_plain_add(text, ",");
+    } else if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        slb_plain_add(text, ", ");
+        slb_trace_print_short(text, "allocated", &trace);
+        slb_plain_add(text, ",");
+    }
+}
+
+/* ------------------------------------------------------------------------------------------ what bindings report */
+
+/* Whether this report is the reference's first. False in out_known where there is no room to note it. */
+static bool first_report(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool reclaim,
+                         bool *out_known) {
+    *out_known = true;
+    if (reclaim)
+        return !is_marked(pool, id, generation);
+    _Atomic uint64_t *table = marks_table(pool);
+    *out_known = table != NULL;
+    return table != NULL &&
+           atomic_exchange_explicit(&table[id], generation + 1, memory_order_relaxed) != generation + 1;
+}
+
+/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
+static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *origin,
+                                   bool reclaim, struct slb_telling *out_telling) {
+    char slab[160];
+    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
+    uint64_t word;
+    uint32_t id;
+    bool known;
+    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
+        return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+    print_dropped(&text, pool, id, slb_word_generation(word), origin); /* before the slab is somebody else's */
+    bool first = first_report(pool, id, slb_word_generation(word), reclaim, &known);
+    if (!known)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
+    if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
+        slb_count(&pool->leaks, 1);
+        slb_event_prepare(out_telling, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
+    }
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
+                                            int32_t reclaim) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    struct slb_telling telling = {.function = NULL};
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    slb_fork_look(pool);
+    struct slb_stripe *stripe = slb_enter(pool);
+    slabby_status status = report_inside(pool, ref, origin, reclaim != 0, &telling);
+    if (status != SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+    slb_leave(stripe);
+    slb_event_tell(&telling);
+    /* seq_cst: behind the release, see resilience/waiters.h */
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
+        slb_pool_settle(pool);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------ the end of a pool */
+
+static const struct {
+    int32_t code;
+    const char *end;
+} at_end[] = {
+    [SLB_ENDING_CLOSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "is still out after the close"},
+    [SLB_ENDING_REFUSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "keeps the pool from being destroyed"},
+    [SLB_ENDING_ABANDONED] = {SLABBY_EVENT_CODE_LEAK, "was dropped with its pool"},
+};
+
+static void name_slab(struct slabby_allocator *pool, const slabby_live *live, uint64_t generation,
+                      enum slb_ending ending) {
+    char slab[160];
+    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
+    print_dropped(&text, pool, live->id, generation, NULL);
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, live->ref, live->id, "%s %s", slab,
+              at_end[ending].end);
+}
+
+/* A dying slab was released: only a pin keeps it. */
+SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending) {
+    uint64_t cursor = 0, seen = 0, lost = 0;
+    slabby_live live;
+    if (!slb_option(&pool->options, SLABBY_OPTION_FINALIZERS))
+        return;
+    while (slb_live_next(pool, &cursor, &live)) {
+        uint64_t generation =
+            slb_word_generation(atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
+        if (live.state == SLABBY_SLAB_STATE_DYING || is_marked(pool, live.id, generation))
+            continue;
+        if (seen++ < NAMED_AT_END)
+            name_slab(pool, &live, generation, ending);
+        lost += ending == SLB_ENDING_ABANDONED;
+    }
+    slb_count(&pool->leaks, lost);
+    if (seen > NAMED_AT_END)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, 0, (int64_t)seen,
+                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
+                  at_end[ending].end);
+}
+
 /* -------------------- observe/leaks.c */
 /* The cursor over outstanding slabs. */
 
@@ -6952,11 +7174,8 @@ static const char *file_name(const char *path) {
     return slash == NULL ? path : slash + 1;
 }
 
-static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+static void print_address(struct slb_text *text, uintptr_t address) {
     struct slb_os_place place = slb_os_place_of(address);
-    slb_plain_add(text, "\n    #");
-    slb_plain_number(text, number);
-    slb_plain_add(text, " ");
     slb_plain_hex(text, address);
     if (place.symbol != NULL) {
         slb_plain_add(text, " ");
@@ -6975,27 +7194,63 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
     }
 }
 
+static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+    slb_plain_add(text, "\n    #");
+    slb_plain_number(text, number);
+    slb_plain_add(text, " ");
+    print_address(text, address);
+}
+
+static bool is_entrance(struct slb_os_place place) {
+    return place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+}
+
+static bool is_named_caller(struct slb_os_place place) {
+    return place.symbol != NULL && !is_entrance(place);
+}
+
 /* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
  * function, as far as it left a frame and its name is known. */
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
     for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
         struct slb_os_place place = slb_os_place_of(trace->frames[i]);
-        bool ours = place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
-        if (ours || (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+        if (is_entrance(place) ||
+            (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
             first = i + 1;
     }
     return first;
 }
 
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+/* "allocated by thread 17, 4 ms" */
+static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
     uint64_t now = slb_os_now_ns();
-    slb_plain_add(text, "\n  ");
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");
     slb_plain_number(text, trace->thread);
     slb_plain_add(text, ", ");
     print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+}
+
+/* The first frame of the caller that has a name; frames of a core without names may come before it. */
+SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
+                                       const struct slb_trace *trace) {
+    uint32_t first = first_frame_of_caller(trace), named = first;
+    while (named < trace->depth && !is_named_caller(slb_os_place_of(trace->frames[named])))
+        named++;
+    if (named < trace->depth)
+        first = named;
+    print_who(text, verb, trace);
+    slb_plain_add(text, " ago");
+    if (first < trace->depth) {
+        slb_plain_add(text, ", at ");
+        print_address(text, trace->frames[first]);
+    }
+}
+
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+    slb_plain_add(text, "\n  ");
+    print_who(text, verb, trace);
     slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
     uint32_t first = first_frame_of_caller(trace);
     for (uint32_t i = first; i < trace->depth; i++)
@@ -8524,6 +8779,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
+    slb_leaks_forget(pool);
     slb_stacks_forget(pool);
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
@@ -8731,10 +8987,13 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
+    bool first = exists && (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
     if (exists)
         stop_allocations(pool, &telling);
     slb_gate_unlock(pool);
     slb_event_tell(&telling);
+    if (first)
+        slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
     if (exists)
         slb_pool_settle(pool);
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
@@ -8756,6 +9015,8 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
     }
     slb_maintenance_end(pool);
     slb_event_tell(&telling);
+    if (status == SLABBY_IN_USE)
+        slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
     return status;
 }
 
@@ -8774,9 +9035,19 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     return exists ? destroy_last(pool) : slb_pool_absence(pool);
 }
 
+/* Whether the caller, who owns a share, has the only one. */
+static bool is_last_owner(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    bool last = slb_pool_exists(pool) && pool->owners == 1;
+    slb_gate_unlock(pool);
+    return last;
+}
+
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     struct slb_telling telling = {.function = NULL};
     slb_fork_look(pool);
+    if (is_last_owner(pool))
+        slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
@@ -8819,34 +9090,6 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
 }
 
 /* -------------------- release.c */
-
-/* -------------------- release.h */
-/* The journey back: the word decides, then protections, then the tiers. */
-#ifndef SLB_RELEASE_H
-#define SLB_RELEASE_H
-
-/* The word of the slab already says free under the generation after `generation`, and this thread alone knows it: does
- * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
- * too. OK, or MemoryCorruption. */
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                          bool fast);
-
-/* Everything that the hot path of slabby_release does not settle by itself. */
-SLB_PRIVATE slabby_status slb_release_slowly(struct slabby_allocator *pool, slabby_ref ref);
-
-SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
-SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
-SLB_PRIVATE slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref);
-SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref);
-
-/* The word of a slab after this release: free under the next generation, or retired when there is none. */
-SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
-    if (slb_unlikely(generation + 1 >= pool->generations))
-        return slb_word_make(generation, SLABBY_SLAB_STATE_RETIRED);
-    return slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE);
-}
-
-#endif
 
 #include <inttypes.h>
 
@@ -9417,7 +9660,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "report references dropped without release, with their stacks",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_DEBUG - 1] = {
         .name = "debug",

@@ -621,6 +621,8 @@ const (
 	EventCodeCorruption    EventCode = 5
 	EventCodeSlabRetired   EventCode = 6
 	EventCodeOptionChanged EventCode = 7
+	EventCodeLeak          EventCode = 10
+	EventCodeOutstanding   EventCode = 11
 )
 
 // String returns the word as the options spell it, or EventCode(n) for an unknown number.
@@ -640,6 +642,10 @@ func (e EventCode) String() string {
 		return "slab_retired"
 	case EventCodeOptionChanged:
 		return "option_changed"
+	case EventCodeLeak:
+		return "leak"
+	case EventCodeOutstanding:
+		return "outstanding"
 	}
 	return "EventCode(" + strconv.Itoa(int(e)) + ")"
 }

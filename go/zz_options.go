@@ -156,7 +156,7 @@ func WithShuffle() AllocatorOption {
 }
 
 // WithFinalizers sets `finalizers`: report references dropped without release, with their
-// stacks. Not available yet: anything but the default makes New answer ErrNotSupported.
+// stacks.
 func WithFinalizers() AllocatorOption {
 	return numberOption(OptionFinalizers, 1)
 }

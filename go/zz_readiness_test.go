@@ -9,7 +9,6 @@ import slabby "github.com/slabby/slabby/go"
 
 // waitingOptions answer ErrNotSupported for anything but the default.
 var waitingOptions = map[slabby.OptionID]string{
-	slabby.OptionFinalizers:     "finalizers",
 	slabby.OptionHealthChecks:   "health_checks",
 	slabby.OptionHealthInterval: "health_interval",
 	slabby.OptionDegradeAt:      "degrade_at",
@@ -76,6 +75,7 @@ var readyFunctions = map[string]bool{
 	"slabby_health_tick":           true,
 	"slabby_breaker_force":         true,
 	"slabby_live_next":             true,
+	"slabby_report_leak":           true,
 	"slabby_audit_read":            true,
 	"slabby_audit_write":           true,
 	"slabby_events_read":           true,

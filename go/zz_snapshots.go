@@ -84,7 +84,8 @@ type AllocatorStats struct {
 	// Corruptions: slabs found with overwritten guard bytes (count).
 	Corruptions uint64 `json:"corruptions"`
 
-	// Leaks: references dropped without release, as the bindings reported them (count).
+	// Leaks: references dropped without release, as the bindings reported them; with finalizers
+	// also the slabs still out when the last owner abandons the pool (count).
 	Leaks uint64 `json:"leaks"`
 
 	// DegradationState: how far the pool has degraded.

@@ -1109,6 +1109,14 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     }
 }
 
+%exception slabby_report_leak {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], arg2, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_audit_read {
     arg1 = make_room(arg6, sizeof *arg1);
     if (arg1 == NULL)

@@ -9,6 +9,7 @@
 #include "observe/events.h"
 #include "observe/labels.h"
 #include "observe/latency.h"
+#include "observe/leak_report.h"
 #include "observe/stacks.h"
 #include "os/os.h"
 #include "protect/guard_slots.h"
@@ -144,6 +145,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 static void clear_place(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
+    slb_leaks_forget(pool);
     slb_stacks_forget(pool);
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
@@ -351,10 +353,13 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     slb_fork_look(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
+    bool first = exists && (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
     if (exists)
         stop_allocations(pool, &telling);
     slb_gate_unlock(pool);
     slb_event_tell(&telling);
+    if (first)
+        slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
     if (exists)
         slb_pool_settle(pool);
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
@@ -376,6 +381,8 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
     }
     slb_maintenance_end(pool);
     slb_event_tell(&telling);
+    if (status == SLABBY_IN_USE)
+        slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
     return status;
 }
 
@@ -394,9 +401,19 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     return exists ? destroy_last(pool) : slb_pool_absence(pool);
 }
 
+/* Whether the caller, who owns a share, has the only one. */
+static bool is_last_owner(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    bool last = slb_pool_exists(pool) && pool->owners == 1;
+    slb_gate_unlock(pool);
+    return last;
+}
+
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     struct slb_telling telling = {.function = NULL};
     slb_fork_look(pool);
+    if (is_last_owner(pool))
+        slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
     slb_gate_lock(pool);
     slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
     if (status == SLABBY_OK && --pool->owners == 0)

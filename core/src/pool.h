@@ -149,6 +149,7 @@ struct slabby_allocator {
     _Atomic uint64_t published_allocations, published_releases;
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
+    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leak_report.h */
     _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */

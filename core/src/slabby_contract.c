@@ -311,7 +311,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "report references dropped without release, with their stacks",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_DEBUG - 1] = {
         .name = "debug",

@@ -599,6 +599,12 @@ def slabby_live_next(cursor: int, allocator: Pool) -> tuple[Sequence[Any], int, 
     return _slabby_live(out_live), int(out_count[0]), int(cursor_cell[0])
 
 
+def slabby_report_leak(allocator: Pool, ref: int, origin: str, reclaim: int) -> None:
+    status = lib.slabby_report_leak(_pool(allocator), ref, origin.encode(), reclaim)
+    if status:
+        fail(status, allocator, ref)
+
+
 def slabby_audit_read(
     cursor: int,
     allocator: Pool,

@@ -56,8 +56,7 @@ class Options(TypedDict, total=False):
     reuse_delay: int | str
     # Hand slabs out in random order (default off).
     shuffle: bool | str
-    # Report references dropped without release, with their stacks (default off; other values answer
-    # NotSupportedError in this version).
+    # Report references dropped without release, with their stacks (default off).
     finalizers: bool | str
     # Record the stack of every allocation and release (default off; may change while the pool
     # runs).

@@ -89,8 +89,8 @@ class Stats:
     guard_hits: int
     # Slabs found with overwritten guard bytes.
     corruptions: int
-    # References dropped without release, as the bindings reported them (zero until the feature
-    # works).
+    # References dropped without release, as the bindings reported them; with finalizers also the
+    # slabs still out when the last owner abandons the pool.
     leaks: int
     # How far the pool has degraded (zero until the feature works).
     degradation_state: DegradationState

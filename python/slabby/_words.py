@@ -181,6 +181,8 @@ class EventCode(IntEnum):
     CORRUPTION = 5
     SLAB_RETIRED = 6
     OPTION_CHANGED = 7
+    LEAK = 10
+    OUTSTANDING = 11
 
 
 class EventLevel(IntEnum):

@@ -311,7 +311,11 @@ enum slabby_event_code {
     /* event_code "slab_retired" */
     SLABBY_EVENT_CODE_SLAB_RETIRED = 6,
     /* event_code "option_changed" */
-    SLABBY_EVENT_CODE_OPTION_CHANGED = 7
+    SLABBY_EVENT_CODE_OPTION_CHANGED = 7,
+    /* event_code "leak" */
+    SLABBY_EVENT_CODE_LEAK = 10,
+    /* event_code "outstanding" */
+    SLABBY_EVENT_CODE_OUTSTANDING = 11
 };
 
 /* how urgent an event is */

@@ -655,6 +655,18 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
                                slabby_allocator *allocator);
 
 /*
+ * slabby_report_leak: what a binding calls when it finds a reference that nobody can release any more. Counted once a
+ * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
+ * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
+ * slabby_release_deferred does; 0 leaves it out, for memory that somebody may still look at.
+ * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak), MemoryCorruption
+ * (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without reclaim: no room to note
+ * what was reported), Closed (destroyed). Thread-safe.
+ */
+slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
+                                 int32_t reclaim);
+
+/*
  * slabby_audit_read: up to `capacity` audit records from *cursor on, which starts at 0 and is moved on; the ring keeps
  * the last `audit` records (an option). out_lost, may be null, counts those that were overwritten before they could be
  * read: records handed out and lost add up to records written. At the end: OK, out_count = 0. Readers never hold up

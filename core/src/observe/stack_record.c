@@ -54,11 +54,8 @@ static const char *file_name(const char *path) {
     return slash == NULL ? path : slash + 1;
 }
 
-static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+static void print_address(struct slb_text *text, uintptr_t address) {
     struct slb_os_place place = slb_os_place_of(address);
-    slb_plain_add(text, "\n    #");
-    slb_plain_number(text, number);
-    slb_plain_add(text, " ");
     slb_plain_hex(text, address);
     if (place.symbol != NULL) {
         slb_plain_add(text, " ");
@@ -77,27 +74,63 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
     }
 }
 
+static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+    slb_plain_add(text, "\n    #");
+    slb_plain_number(text, number);
+    slb_plain_add(text, " ");
+    print_address(text, address);
+}
+
+static bool is_entrance(struct slb_os_place place) {
+    return place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+}
+
+static bool is_named_caller(struct slb_os_place place) {
+    return place.symbol != NULL && !is_entrance(place);
+}
+
 /* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
  * function, as far as it left a frame and its name is known. */
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
     for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
         struct slb_os_place place = slb_os_place_of(trace->frames[i]);
-        bool ours = place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
-        if (ours || (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+        if (is_entrance(place) ||
+            (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
             first = i + 1;
     }
     return first;
 }
 
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+/* "allocated by thread 17, 4 ms" */
+static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
     uint64_t now = slb_os_now_ns();
-    slb_plain_add(text, "\n  ");
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");
     slb_plain_number(text, trace->thread);
     slb_plain_add(text, ", ");
     print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+}
+
+/* The first frame of the caller that has a name; frames of a core without names may come before it. */
+SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
+                                       const struct slb_trace *trace) {
+    uint32_t first = first_frame_of_caller(trace), named = first;
+    while (named < trace->depth && !is_named_caller(slb_os_place_of(trace->frames[named])))
+        named++;
+    if (named < trace->depth)
+        first = named;
+    print_who(text, verb, trace);
+    slb_plain_add(text, " ago");
+    if (first < trace->depth) {
+        slb_plain_add(text, ", at ");
+        print_address(text, trace->frames[first]);
+    }
+}
+
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+    slb_plain_add(text, "\n  ");
+    print_who(text, verb, trace);
     slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
     uint32_t first = first_frame_of_caller(trace);
     for (uint32_t i = first; i < trace->depth; i++)

@@ -33,6 +33,10 @@ SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t gene
 /* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
 SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
 
+/* "allocated by thread 17, 4 ms ago, at 0x5581 load+0x1c (orders)": the innermost frame of the caller alone. */
+SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
+                                       const struct slb_trace *trace);
+
 /* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
 
