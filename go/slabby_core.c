@@ -162,6 +162,7 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
  * orders memory with all of its threads. */
+#define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
@@ -266,7 +267,12 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
+/* From the thread's rseq area where there is one: the number that libc would look up, without the call. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
+    const char *area = (const char *)__builtin_thread_pointer() + slb_os_rseq_offset;
+    uint32_t known = *(const volatile uint32_t *)(area + SLB_OS_RSEQ_CPU);
+    if (slb_likely(known < SLB_OS_MOST_CPUS))
+        return known;
     int cpu = sched_getcpu();
     return cpu < 0 ? 0u : (uint32_t)cpu;
 }
@@ -824,6 +830,7 @@ struct slb_latency {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* allocations that were timed */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
+    _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
     struct slb_latency_window windows[2];
 };
 
@@ -4296,6 +4303,9 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
+/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
+
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
@@ -6458,6 +6468,13 @@ static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
     3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
 };
 
+/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
+static const uint8_t first_bucket[64] = {
+    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
+    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
+    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
+};
+
 /* ------------------------------------------------------------------------------------------------- buckets */
 
 static uint32_t bucket_of(uint64_t ticks) {
@@ -6467,14 +6484,8 @@ static uint32_t bucket_of(uint64_t ticks) {
     if (exponent >= SLB_LATENCY_OCTAVES)
         return SLB_LATENCY_BUCKETS - 1;
     uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
-    uint32_t low = 0, high = SLB_LATENCY_PER_OCTAVE;
-    while (high - low > 1) {
-        uint32_t middle = (low + high) / 2;
-        if (mantissa >= octave[middle])
-            low = middle;
-        else
-            high = middle;
-    }
+    uint32_t low = first_bucket[mantissa >> 25 & 63];
+    low += mantissa >= octave[low + 1];
     return exponent * SLB_LATENCY_PER_OCTAVE + low;
 }
 
@@ -6530,6 +6541,18 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     return timing;
 }
 
+/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
+        return;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    if ((uint16_t)(at - served) > 2 * SAMPLE_MEAN)
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+}
+
 /* With the caches locked no number is used up while the next sample is set to it. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_lock(pool);
@@ -6553,9 +6576,25 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     timing->weight = 1;
 }
 
+/* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
+ * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
+ * reads numbers that were right a moment ago. */
+#define TICKS_BETWEEN_LOOKS (1u << 21)
+
+static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
+    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
+    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_LOOKS))
+        return period;
+    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
+    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
+    return period;
+}
+
 /* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
-static struct slb_latency_window *window_now(struct slb_latency *latency) {
-    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+static struct slb_latency_window *window_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = period_now(latency, now);
     struct slb_latency_window *window = &latency->windows[period & 1];
     uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
     if (before != period && atomic_compare_exchange_strong_explicit(
@@ -6572,7 +6611,7 @@ SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
     struct slb_latency *latency = latency_here(pool);
-    slb_count(&window_now(latency)->buckets[bucket_of(ticks)], timing->weight);
+    slb_count(&window_now(latency, now)->buckets[bucket_of(ticks)], timing->weight);
     slb_count(&latency->samples, 1);
     slb_count(&latency->weight, timing->weight);
     slb_count(&latency->weighted_ticks, ticks * timing->weight);
@@ -7848,6 +7887,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     /* what the CPU caches served is in their samples' weight already */
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
+    slb_timing_catch_up(pool);
     return SLABBY_OK;
 }
 

@@ -304,5 +304,6 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     /* what the CPU caches served is in their samples' weight already */
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
+    slb_timing_catch_up(pool);
     return SLABBY_OK;
 }

@@ -77,6 +77,24 @@ static void latency_tracking_switches(void **state) {
     finish(pool);
 }
 
+/* Guards: batches, which do not look whose turn it is, step over no sample for long: those that follow are sampled
+ * as often as ever, at least one in 128. */
+static void batches_lose_no_samples(void **state) {
+    slabby_allocator *pool = make_pool(64, 10000, NULL);
+    slabby_ref refs[200];
+
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, 200), SLABBY_OK);
+        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 200), SLABBY_OK);
+        uint64_t before = stats_of(pool).latency_samples;
+        for (int i = 0; i < 1000; i++)
+            CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+        assert_in_range(stats_of(pool).latency_samples - before, 2, 1000);
+    }
+    finish(pool);
+}
+
 /* Guards: a caller built against fewer or more fields gets what both know, and not a byte
  * beyond. */
 static void struct_sizes_are_respected(void **state) {
@@ -264,6 +282,7 @@ int main(void) {
         cmocka_unit_test(struct_sizes_are_respected),       cmocka_unit_test(other_structs_check_their_size),
         cmocka_unit_test(live_cursor_shows_each_slab_once), cmocka_unit_test(verify_finds_damaged_words),
         cmocka_unit_test(verify_finds_lost_slabs),          cmocka_unit_test(stats_json_has_its_length),
+        cmocka_unit_test(batches_lose_no_samples),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,9 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
+/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
+
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 

@@ -25,6 +25,7 @@ struct slb_latency {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* allocations that were timed */
     _Atomic uint64_t weight;                           /* allocations that they stand for */
     _Atomic uint64_t weighted_ticks;
+    _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
     struct slb_latency_window windows[2];
 };
 
