@@ -14,6 +14,7 @@ import "C"
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"unsafe"
@@ -71,6 +72,13 @@ func (p *Slabby) checkBatch(count int) error {
 	}
 	if count >= 1 && count <= p.batchLimit {
 		return nil
+	}
+	// The core counts the refusal too; no pool has so many slabs, and nothing is stored.
+	var none C.slabby_ref
+	status := C.slabby_allocate_batch(&none, nil, p.c(), math.MaxUint64)
+	runtime.KeepAlive(p)
+	if Status(status) != StatusInvalidBatchSize {
+		return statusError(status)
 	}
 	return &Error{
 		Status: StatusInvalidBatchSize, Value: int64(count), Minimum: 1, Maximum: int64(p.batchLimit),

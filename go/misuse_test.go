@@ -167,3 +167,15 @@ func TestMustAllocatePanicsWithTheStory(t *testing.T) {
 	pool.MustAllocate()
 	t.Error("MustAllocate of an exhausted pool returned")
 }
+
+// Guards: a batch that Go itself could refuse is still told to the core, whose counters every
+// language reads.
+func TestRefusedBatchIsCounted(t *testing.T) {
+	pool := newPool(t, 64, 2)
+	if _, err := pool.BatchAllocate(3); !errors.Is(err, slabby.ErrInvalidBatchSize) {
+		t.Fatalf("a batch of 3 from 2: %v", err)
+	}
+	if counted := pool.Stats().Errors[slabby.StatusInvalidBatchSize]; counted != 1 {
+		t.Fatalf("InvalidBatchSize was counted %d times, not once", counted)
+	}
+}
