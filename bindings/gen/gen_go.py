@@ -266,6 +266,18 @@ def readiness_file(contract: Contract) -> str:
     return "\n".join([*lines, *_columns(rows), "}"]) + "\n"
 
 
+def conformance_words(contract: Contract) -> str:
+    """Options by name, for the Go runner of the conformance programs."""
+    lines = [f"// {NOTICE}", f"// {LICENCE}", "", "package main", ""]
+    lines += ['import slabby "github.com/slabby/slabby/go"', ""]
+    lines += ["var optionIDs = map[string]slabby.OptionID{"]
+    width = max(len(option.name) for option in contract.options) + 3
+    for option in contract.options:
+        name = f"{go_string(option.name)}:"
+        lines.append(f"\t{name:{width}} slabby.Option{go_camel(option.name)},")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
 def outputs(contract: Contract) -> dict[str, str]:
     """The generated files of the Go module, the core included."""
     texts = {
@@ -273,6 +285,7 @@ def outputs(contract: Contract) -> dict[str, str]:
         "go/zz_options.go": options_file(contract),
         "go/zz_snapshots.go": snapshots_file(contract),
         "go/zz_readiness_test.go": readiness_file(contract),
+        "tests/conformance/go/zz_words.go": conformance_words(contract),
     }
     header, source = amalgamate.texts(contract.root)
     texts["go/slabby.h"] = header
