@@ -182,6 +182,7 @@ SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* The caller's thread by the system's number, as other tools show it. */
 SLB_PRIVATE uint64_t slb_os_thread(void);
+SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
 
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
@@ -192,6 +193,9 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
 
+/* A variable of the environment, or NULL; also NULL where the program has more rights than who started it. */
+SLB_PRIVATE const char *slb_os_environment(const char *name);
+
 /* A value that no other process or loaded copy has; falls back to clock and address without a random source. */
 SLB_PRIVATE uint64_t slb_os_unique(void);
 
@@ -199,6 +203,7 @@ SLB_PRIVATE uint64_t slb_os_unique(void);
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -294,6 +299,10 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
         struct timespec nap = {.tv_sec = 0, .tv_nsec = 50000};
         nanosleep(&nap, NULL);
     }
+}
+
+SLB_PRIVATE const char *slb_os_environment(const char *name) {
+    return secure_getenv(name);
 }
 
 SLB_PRIVATE uint64_t slb_os_unique(void) {
@@ -434,12 +443,8 @@ SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
 /* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
 static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
 
-static void forget_thread(void) {
+SLB_PRIVATE void slb_os_forget_thread(void) {
     known_thread = 0;
-}
-
-__attribute__((constructor)) static void watch_forks(void) {
-    (void)pthread_atfork(NULL, NULL, forget_thread);
 }
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {
@@ -3211,7 +3216,7 @@ SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 
 /* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
-SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
@@ -3811,7 +3816,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
 }
 
 /* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
-SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool) {
+SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
@@ -3826,8 +3831,7 @@ SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool) {
         if (slb_os_guard(body_of(guards, slot), guards->body, &way))
             atomic_store(&slot->state, GUARD_FREE);
     }
-    if (guards != NULL)
-        (void)dress_slots(pool, guards);
+    return guards == NULL || dress_slots(pool, guards);
 }
 
 /* ------------------------------------------------------------------------------------------------- telling */
@@ -4604,8 +4608,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 #ifndef SLB_RESILIENCE_FORK_H
 #define SLB_RESILIENCE_FORK_H
 
-/* Once per process, before the first pool. */
-SLB_PRIVATE void slb_fork_prepare_process(void);
+/* Before the pool of each create; false where the system has no memory for the handlers of fork. */
+SLB_PRIVATE bool slb_fork_prepare_process(void);
 
 SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
@@ -4640,19 +4644,32 @@ static void mark_pool(struct slabby_allocator *pool) {
 
 static void in_child(void) {
     slb_in_flight_depth = 0;
+    slb_os_forget_thread();
     for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
         if (slb_pool_exists(&slb_places[place].pool))
             mark_pool(&slb_places[place].pool);
     slb_places_unlock();
 }
 
+static _Atomic bool handlers_registered;
+
 static void register_handlers(void) {
-    (void)pthread_atfork(slb_places_lock, slb_places_unlock, in_child);
+    atomic_store(&handlers_registered, pthread_atfork(slb_places_lock, slb_places_unlock, in_child) == 0);
 }
 
-SLB_PRIVATE void slb_fork_prepare_process(void) {
+/* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
+ * again: without handlers a child would find its pools locked by threads that are gone. */
+SLB_PRIVATE bool slb_fork_prepare_process(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
     pthread_once(&once, register_handlers);
+    if (!atomic_load(&handlers_registered)) {
+        pthread_mutex_lock(&retry);
+        if (!atomic_load(&handlers_registered))
+            register_handlers();
+        pthread_mutex_unlock(&retry);
+    }
+    return atomic_load(&handlers_registered);
 }
 
 /* ------------------------------------------------------------------------------------------- rebuilding */
@@ -4740,12 +4757,13 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
         slb_listeners_renew(pool);
-        slb_guards_renew(pool);
+        bool dressed = slb_guards_renew(pool);
         uint64_t out = regain_free_slabs(pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range) &&
-            lock == SLABBY_LOCK_MEMORY_REQUIRED)
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
+            dressed = false;
+        if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
         reopen(pool);
     }
@@ -8664,7 +8682,7 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
 
 /* An operator may sample guards in a program that knows nothing of it. */
 static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
-    const char *text = secure_getenv("SLABBY_GUARD_SAMPLE_RATE");
+    const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
     const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
     int64_t rate;
     if (text == NULL || was_set(options, id))
@@ -8915,6 +8933,9 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_layout layout;
     struct slb_memory memory;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
+    if (status == SLABBY_OK && !slb_fork_prepare_process())
+        status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                               "the system refused memory for the handlers of fork; free some and try again");
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
@@ -8923,7 +8944,6 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    slb_fork_prepare_process();
     slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)

@@ -324,7 +324,7 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
 
 /* An operator may sample guards in a program that knows nothing of it. */
 static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
-    const char *text = secure_getenv("SLABBY_GUARD_SAMPLE_RATE");
+    const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
     const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
     int64_t rate;
     if (text == NULL || was_set(options, id))

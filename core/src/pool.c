@@ -241,6 +241,9 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_layout layout;
     struct slb_memory memory;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
+    if (status == SLABBY_OK && !slb_fork_prepare_process())
+        status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                               "the system refused memory for the handlers of fork; free some and try again");
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
@@ -249,7 +252,6 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    slb_fork_prepare_process();
     slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -99,6 +100,10 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
         struct timespec nap = {.tv_sec = 0, .tv_nsec = 50000};
         nanosleep(&nap, NULL);
     }
+}
+
+SLB_PRIVATE const char *slb_os_environment(const char *name) {
+    return secure_getenv(name);
 }
 
 SLB_PRIVATE uint64_t slb_os_unique(void) {

@@ -14,12 +14,8 @@
 /* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
 static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
 
-static void forget_thread(void) {
+SLB_PRIVATE void slb_os_forget_thread(void) {
     known_thread = 0;
-}
-
-__attribute__((constructor)) static void watch_forks(void) {
-    (void)pthread_atfork(NULL, NULL, forget_thread);
 }
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {

@@ -64,6 +64,7 @@ SLB_PRIVATE void slb_os_bell_destroy(int bell);
 
 /* The caller's thread by the system's number, as other tools show it. */
 SLB_PRIVATE uint64_t slb_os_thread(void);
+SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
 
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
@@ -73,6 +74,9 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
+
+/* A variable of the environment, or NULL; also NULL where the program has more rights than who started it. */
+SLB_PRIVATE const char *slb_os_environment(const char *name);
 
 /* A value that no other process or loaded copy has; falls back to clock and address without a random source. */
 SLB_PRIVATE uint64_t slb_os_unique(void);

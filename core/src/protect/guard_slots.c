@@ -284,7 +284,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
 }
 
 /* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
-SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool) {
+SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
@@ -299,8 +299,7 @@ SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool) {
         if (slb_os_guard(body_of(guards, slot), guards->body, &way))
             atomic_store(&slot->state, GUARD_FREE);
     }
-    if (guards != NULL)
-        (void)dress_slots(pool, guards);
+    return guards == NULL || dress_slots(pool, guards);
 }
 
 /* ------------------------------------------------------------------------------------------------- telling */

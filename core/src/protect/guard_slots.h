@@ -30,7 +30,7 @@ SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 
 /* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
-SLB_PRIVATE void slb_guards_renew(struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 

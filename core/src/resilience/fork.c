@@ -29,19 +29,32 @@ static void mark_pool(struct slabby_allocator *pool) {
 
 static void in_child(void) {
     slb_in_flight_depth = 0;
+    slb_os_forget_thread();
     for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
         if (slb_pool_exists(&slb_places[place].pool))
             mark_pool(&slb_places[place].pool);
     slb_places_unlock();
 }
 
+static _Atomic bool handlers_registered;
+
 static void register_handlers(void) {
-    (void)pthread_atfork(slb_places_lock, slb_places_unlock, in_child);
+    atomic_store(&handlers_registered, pthread_atfork(slb_places_lock, slb_places_unlock, in_child) == 0);
 }
 
-SLB_PRIVATE void slb_fork_prepare_process(void) {
+/* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
+ * again: without handlers a child would find its pools locked by threads that are gone. */
+SLB_PRIVATE bool slb_fork_prepare_process(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
     pthread_once(&once, register_handlers);
+    if (!atomic_load(&handlers_registered)) {
+        pthread_mutex_lock(&retry);
+        if (!atomic_load(&handlers_registered))
+            register_handlers();
+        pthread_mutex_unlock(&retry);
+    }
+    return atomic_load(&handlers_registered);
 }
 
 /* ------------------------------------------------------------------------------------------- rebuilding */
@@ -129,12 +142,13 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
         slb_listeners_renew(pool);
-        slb_guards_renew(pool);
+        bool dressed = slb_guards_renew(pool);
         uint64_t out = regain_free_slabs(pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range) &&
-            lock == SLABBY_LOCK_MEMORY_REQUIRED)
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
+            dressed = false;
+        if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
         reopen(pool);
     }

@@ -15,8 +15,8 @@
 
 #include "pool.h"
 
-/* Once per process, before the first pool. */
-SLB_PRIVATE void slb_fork_prepare_process(void);
+/* Before the pool of each create; false where the system has no memory for the handlers of fork. */
+SLB_PRIVATE bool slb_fork_prepare_process(void);
 
 SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
