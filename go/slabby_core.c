@@ -120,7 +120,8 @@ void slb_test_age_counters(struct slabby_allocator *pool);
 
 /* -------------------- os/os.h */
 /* What the core asks of the operating system: memory, CPUs, clock, waiting. One file an operating system; nothing
- * else knows which one it is. Functions answer false where the system refuses. */
+ * else knows which one it is. Functions answer false where the system refuses. None is a cancellation point: a thread
+ * that was cancelled goes on until it is out of the core. */
 #ifndef SLB_OS_H
 #define SLB_OS_H
 
@@ -190,6 +191,12 @@ SLB_PRIVATE uint32_t slb_os_process(void);
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
 
+/* From one to the other, also what user code does is no cancellation point. */
+SLB_PRIVATE int slb_os_hold_cancellation(void);
+SLB_PRIVATE void slb_os_allow_cancellation(int held);
+
+SLB_PRIVATE void slb_os_nap(uint64_t ns); /* under a second; a signal may end it early */
+
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
 
@@ -202,10 +209,12 @@ SLB_PRIVATE uint64_t slb_os_unique(void);
 #endif
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -286,6 +295,23 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
     return SLB_CACHE_LINE;
 }
 
+/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation points.
+ */
+SLB_PRIVATE void slb_os_nap(uint64_t ns) {
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)ns};
+    (void)syscall(SYS_nanosleep, &nap, NULL);
+}
+
+SLB_PRIVATE int slb_os_hold_cancellation(void) {
+    int held = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &held);
+    return held;
+}
+
+SLB_PRIVATE void slb_os_allow_cancellation(int held) {
+    (void)pthread_setcancelstate(held, NULL);
+}
+
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
     if (attempt < 32) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -296,8 +322,7 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
     } else if (attempt < 4096) {
         sched_yield();
     } else { /* a thread of higher priority must not starve the one it waits for */
-        struct timespec nap = {.tv_sec = 0, .tv_nsec = 50000};
-        nanosleep(&nap, NULL);
+        slb_os_nap(50000);
     }
 }
 
@@ -307,7 +332,7 @@ SLB_PRIVATE const char *slb_os_environment(const char *name) {
 
 SLB_PRIVATE uint64_t slb_os_unique(void) {
     uint64_t value = 0;
-    if (getrandom(&value, sizeof value, GRND_NONBLOCK) != (ssize_t)sizeof value) {
+    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK) != (long)sizeof value) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         value = (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec << 20 ^
@@ -389,10 +414,8 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
     if (!counter_usable)
         return 1.0;
     uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
-    if (elapsed < 2000000) {
-        struct timespec rest = {.tv_sec = 0, .tv_nsec = 2000000};
-        nanosleep(&rest, NULL);
-    }
+    if (elapsed < 2000000)
+        slb_os_nap(2000000);
     uint64_t ticks = slb_os_ticks() - loaded_ticks;
     elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
@@ -479,7 +502,7 @@ static ssize_t write_without_signal(int fd, const void *data, size_t size) {
     return written;
 }
 
-SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+static int write_waiting(int fd, const void *data, size_t size, size_t *out_written) {
     for (;;) {
         ssize_t written = write_without_signal(fd, data, size);
         if (written >= 0) {
@@ -493,6 +516,13 @@ SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_
             return errno;
         }
     }
+}
+
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+    int held = slb_os_hold_cancellation();
+    int failure = write_waiting(fd, data, size, out_written);
+    slb_os_allow_cancellation(held);
+    return failure;
 }
 
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
@@ -536,12 +566,14 @@ SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *pr
 /* Half of what the kernel allows, less a thousand for the rest of the process. */
 SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
     char text[32] = {0};
+    int held = slb_os_hold_cancellation();
     int file = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     if (file >= 0) {
         ssize_t length = read(file, text, sizeof text - 1);
         (void)length;
         close(file);
     }
+    slb_os_allow_cancellation(held);
     uint64_t most = strtoull(text, NULL, 10);
     if (most == 0)
         most = 65530;
@@ -564,7 +596,6 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* glibc 2.35 and newer register every thread and say where; a size of 0 means that it did not. */
@@ -637,9 +668,9 @@ static bool visit_every_cpu(void) {
 SLB_PRIVATE void slb_os_fence_rseq(void) {
     if (slb_likely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0) || visit_every_cpu())
         return;
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = 10000000};
-    while (nanosleep(&nap, &nap) != 0)
-        ;
+    uint64_t until = slb_os_now_ns() + 10000000;
+    while (slb_os_now_ns() < until)
+        slb_os_nap(10000000);
 }
 
 /* -------------------- os/linux_stack.c */
@@ -751,14 +782,12 @@ SLB_PRIVATE int slb_os_bell_create(void) {
 
 SLB_PRIVATE void slb_os_bell_ring(int bell) {
     uint64_t one = 1;
-    ssize_t written = write(bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
-    (void)written;
+    (void)syscall(SYS_write, bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
 }
 
 SLB_PRIVATE void slb_os_bell_silence(int bell) {
     uint64_t rings;
-    ssize_t taken = read(bell, &rings, sizeof rings);
-    (void)taken;
+    (void)syscall(SYS_read, bell, &rings, sizeof rings);
 }
 
 /* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
@@ -767,11 +796,11 @@ SLB_PRIVATE void slb_os_bell_renew(int bell) {
     if (fresh < 0)
         return;
     (void)dup3(fresh, bell, O_CLOEXEC);
-    (void)close(fresh);
+    (void)syscall(SYS_close, fresh);
 }
 
 SLB_PRIVATE void slb_os_bell_destroy(int bell) {
-    (void)close(bell);
+    (void)syscall(SYS_close, bell);
 }
 
 /* -------------------- tiers/cpu_cache.c */
@@ -5909,9 +5938,11 @@ static bool event_compose(struct slabby_allocator *pool, slabby_event *event, co
 SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling) {
     if (telling->function == NULL || inside_logger)
         return;
+    int held = slb_os_hold_cancellation();
     inside_logger = 1;
     telling->function(telling->context, &telling->event);
     inside_logger = 0;
+    slb_os_allow_cancellation(held);
 }
 
 SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,

@@ -176,8 +176,6 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
                           void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *argument);
-ssize_t __real_getrandom(void *buffer, size_t size, unsigned flags);
-ssize_t __wrap_getrandom(void *buffer, size_t size, unsigned flags);
 int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 long __real_syscall(long number, ...);
@@ -196,10 +194,6 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
     return refuse(INJECT_THREAD, EAGAIN) ? EAGAIN : __real_pthread_create(thread, attributes, run, argument);
 }
 
-ssize_t __wrap_getrandom(void *buffer, size_t size, unsigned flags) {
-    return refuse(INJECT_RANDOM, EAGAIN) ? -1 : __real_getrandom(buffer, size, flags);
-}
-
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
     return refuse(INJECT_ATFORK, ENOMEM) ? ENOMEM : __real_pthread_atfork(prepare, parent, child);
 }
@@ -214,6 +208,7 @@ __attribute__((no_sanitize_address)) long __wrap_syscall(long number, ...) {
         words[i] = va_arg(arguments, long);
     va_end(arguments);
     if ((number == SYS_mlock2 && refuse(INJECT_MLOCK, ENOMEM)) ||
+        (number == SYS_getrandom && refuse(INJECT_RANDOM, EAGAIN)) ||
         (number == SYS_membarrier && refuse(INJECT_MEMBARRIER, EPERM)))
         return -1;
     return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);

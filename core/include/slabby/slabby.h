@@ -34,6 +34,10 @@
  *   Signals     slabby_allocate, slabby_data, slabby_release and their kin are async-signal-safe; where a comment
  *               says nothing about signals, the function is not to be called from a handler.
  *   Fork        See slabby_create. A child made by fork works on its own copy of every pool.
+ *   Ends        A thread may end anywhere outside a call; slabs that it held stay live. No function is a cancellation
+ *               point, nor is the logger that one calls: pthread_cancel (deferred, the default) lets a call that is
+ *               under way come to its end, one that waits too, and acts at the thread's next cancellation point. A
+ *               thread whose cancellation is asynchronous must not call anything of this header.
  *
  * Since 0.1.0 unless a comment says otherwise. "NotSupported for now" marks what docs/roadmap.md still lists.
  */
@@ -244,7 +248,7 @@ typedef struct slabby_view_info {
 } slabby_view_info;
 
 /* Receives events on the thread that caused them, with no lock of the pool held; it may use the pool. The event
- * lives until the function returns. It must not unwind through its caller. */
+ * lives until the function returns. It must not unwind through its caller, nor end the thread. */
 typedef void (*slabby_log_function)(void *context, const slabby_event *event);
 
 /* ------------------------------------------------------------------------------------------- the library */
@@ -685,8 +689,7 @@ slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_
  * same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
  * descriptor stays the caller's.
  * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
- * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe; not to be
- * cancelled.
+ * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe.
  */
 slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator,
                                  int32_t fd, slabby_error *out_error);

@@ -91,9 +91,11 @@ static bool event_compose(struct slabby_allocator *pool, slabby_event *event, co
 SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling) {
     if (telling->function == NULL || inside_logger)
         return;
+    int held = slb_os_hold_cancellation();
     inside_logger = 1;
     telling->function(telling->context, &telling->event);
     inside_logger = 0;
+    slb_os_allow_cancellation(held);
 }
 
 SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,

@@ -3,10 +3,12 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +89,23 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
     return SLB_CACHE_LINE;
 }
 
+/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation points.
+ */
+SLB_PRIVATE void slb_os_nap(uint64_t ns) {
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)ns};
+    (void)syscall(SYS_nanosleep, &nap, NULL);
+}
+
+SLB_PRIVATE int slb_os_hold_cancellation(void) {
+    int held = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &held);
+    return held;
+}
+
+SLB_PRIVATE void slb_os_allow_cancellation(int held) {
+    (void)pthread_setcancelstate(held, NULL);
+}
+
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
     if (attempt < 32) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -97,8 +116,7 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
     } else if (attempt < 4096) {
         sched_yield();
     } else { /* a thread of higher priority must not starve the one it waits for */
-        struct timespec nap = {.tv_sec = 0, .tv_nsec = 50000};
-        nanosleep(&nap, NULL);
+        slb_os_nap(50000);
     }
 }
 
@@ -108,7 +126,7 @@ SLB_PRIVATE const char *slb_os_environment(const char *name) {
 
 SLB_PRIVATE uint64_t slb_os_unique(void) {
     uint64_t value = 0;
-    if (getrandom(&value, sizeof value, GRND_NONBLOCK) != (ssize_t)sizeof value) {
+    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK) != (long)sizeof value) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         value = (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec << 20 ^

@@ -50,7 +50,7 @@ static ssize_t write_without_signal(int fd, const void *data, size_t size) {
     return written;
 }
 
-SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+static int write_waiting(int fd, const void *data, size_t size, size_t *out_written) {
     for (;;) {
         ssize_t written = write_without_signal(fd, data, size);
         if (written >= 0) {
@@ -64,6 +64,13 @@ SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_
             return errno;
         }
     }
+}
+
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+    int held = slb_os_hold_cancellation();
+    int failure = write_waiting(fd, data, size, out_written);
+    slb_os_allow_cancellation(held);
+    return failure;
 }
 
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {

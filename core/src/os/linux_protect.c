@@ -31,12 +31,14 @@ SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *pr
 /* Half of what the kernel allows, less a thousand for the rest of the process. */
 SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
     char text[32] = {0};
+    int held = slb_os_hold_cancellation();
     int file = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     if (file >= 0) {
         ssize_t length = read(file, text, sizeof text - 1);
         (void)length;
         close(file);
     }
+    slb_os_allow_cancellation(held);
     uint64_t most = strtoull(text, NULL, 10);
     if (most == 0)
         most = 65530;

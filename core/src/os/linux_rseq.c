@@ -6,7 +6,6 @@
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* glibc 2.35 and newer register every thread and say where; a size of 0 means that it did not. */
@@ -79,7 +78,7 @@ static bool visit_every_cpu(void) {
 SLB_PRIVATE void slb_os_fence_rseq(void) {
     if (slb_likely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0) || visit_every_cpu())
         return;
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = 10000000};
-    while (nanosleep(&nap, &nap) != 0)
-        ;
+    uint64_t until = slb_os_now_ns() + 10000000;
+    while (slb_os_now_ns() < until)
+        slb_os_nap(10000000);
 }

@@ -36,14 +36,12 @@ SLB_PRIVATE int slb_os_bell_create(void) {
 
 SLB_PRIVATE void slb_os_bell_ring(int bell) {
     uint64_t one = 1;
-    ssize_t written = write(bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
-    (void)written;
+    (void)syscall(SYS_write, bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
 }
 
 SLB_PRIVATE void slb_os_bell_silence(int bell) {
     uint64_t rings;
-    ssize_t taken = read(bell, &rings, sizeof rings);
-    (void)taken;
+    (void)syscall(SYS_read, bell, &rings, sizeof rings);
 }
 
 /* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
@@ -52,9 +50,9 @@ SLB_PRIVATE void slb_os_bell_renew(int bell) {
     if (fresh < 0)
         return;
     (void)dup3(fresh, bell, O_CLOEXEC);
-    (void)close(fresh);
+    (void)syscall(SYS_close, fresh);
 }
 
 SLB_PRIVATE void slb_os_bell_destroy(int bell) {
-    (void)close(bell);
+    (void)syscall(SYS_close, bell);
 }

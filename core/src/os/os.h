@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the core asks of the operating system: memory, CPUs, clock, waiting. One file an operating system; nothing
- * else knows which one it is. Functions answer false where the system refuses. */
+ * else knows which one it is. Functions answer false where the system refuses. None is a cancellation point: a thread
+ * that was cancelled goes on until it is out of the core. */
 #ifndef SLB_OS_H
 #define SLB_OS_H
 
@@ -71,6 +72,12 @@ SLB_PRIVATE uint32_t slb_os_process(void);
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode);
+
+/* From one to the other, also what user code does is no cancellation point. */
+SLB_PRIVATE int slb_os_hold_cancellation(void);
+SLB_PRIVATE void slb_os_allow_cancellation(int held);
+
+SLB_PRIVATE void slb_os_nap(uint64_t ns); /* under a second; a signal may end it early */
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
