@@ -959,7 +959,7 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 #define SLB_ABI_VERSION 1
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
-#define SLB_CONFLICT_COUNT 1
+#define SLB_CONFLICT_COUNT 2
 #define SLB_STATS_FIELD_COUNT 39
 #define SLB_HEALTH_FIELD_COUNT 12
 #define SLB_MEMORY_FIELD_COUNT 11
@@ -1010,10 +1010,13 @@ struct slb_option_info {
     uint8_t power_of_two;
 };
 
-/* Two options that cannot both be on, by number. */
+/* Two options that cannot both be on, or at a value where that is not 0. */
 struct slb_conflict {
-    int32_t first;
-    int32_t second;
+    struct {
+        int32_t option;
+        int64_t value;
+        const char *text;
+    } sides[2];
     const char *reason;
 };
 
@@ -8668,12 +8671,17 @@ static slabby_status check_ready(const struct slb_options *options, uint64_t cap
 static slabby_status check_conflicts(const struct slb_options *options, slabby_error *error) {
     for (size_t i = 0; i < SLB_CONFLICT_COUNT; i++) {
         const struct slb_conflict *conflict = &slb_conflicts[i];
-        int64_t first = slb_option(options, conflict->first), second = slb_option(options, conflict->second);
-        if (first != 0 && second != 0)
-            return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->first, first, 0, 0,
-                                 "options %s and %s cannot be had together: %s",
-                                 slb_option_info(conflict->first)->name,
-                                 slb_option_info(conflict->second)->name, conflict->reason);
+        int64_t values[2];
+        bool both = true;
+        for (int side = 0; side < 2; side++) {
+            int64_t excluded = conflict->sides[side].value;
+            values[side] = slb_option(options, conflict->sides[side].option);
+            both = both && values[side] != 0 && (excluded == 0 || values[side] == excluded);
+        }
+        if (both)
+            return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->sides[0].option, values[0], 0, 0,
+                                 "options %s and %s cannot be had together: %s", conflict->sides[0].text,
+                                 conflict->sides[1].text, conflict->reason);
     }
     return SLABBY_OK;
 }
@@ -8700,11 +8708,6 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
     bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
-    if (shuffle && *backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
-        return slb_error_set(
-            error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_SHUFFLE, 1, 0, 1,
-            "options shuffle and cpu_cache_backend = rseq cannot be had together: a restartable "
-            "sequence hands out the slab that came last; choose auto or portable");
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
         *backend = slb_rseq_available() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ
                                                     : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
@@ -9868,8 +9871,12 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
 };
 
 SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
-    {SLABBY_OPTION_GUARD_PAGES, SLABBY_OPTION_HUGE_PAGES,
+    {{{SLABBY_OPTION_GUARD_PAGES, 0, "guard_pages"},
+      {SLABBY_OPTION_HUGE_PAGES, 0, "huge_pages"}},
         "a guard page inside a huge page splits it"},
+    {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
+      {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
+        "a restartable sequence hands out the slab that came last; choose auto or portable"},
 };
 
 SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {

@@ -113,9 +113,23 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Side:
+    """One side of a conflict: an option at any value but 0, or at one of its words."""
+
+    option: str
+    word: Word | None
+
+    @property
+    def text(self) -> str:
+        return f"{self.option} = {self.word.name}" if self.word else self.option
+
+
+@dataclass(frozen=True)
 class Conflict:
-    options: tuple[str, str]
+    sides: tuple[Side, Side]
     reason: str
+    # When the two exclude each other, where that depends on more than their values: the core has code for it.
+    where: str | None
 
 
 @dataclass(frozen=True)
@@ -168,6 +182,11 @@ class Contract:
 
     def snapshot(self, name: str) -> Snapshot:
         return next(snapshot for snapshot in self.snapshots if snapshot.name == name)
+
+    @property
+    def plain_conflicts(self) -> tuple[Conflict, ...]:
+        """Those that values alone decide."""
+        return tuple(conflict for conflict in self.conflicts if conflict.where is None)
 
     def option(self, name: str) -> Option:
         return next(option for option in self.options if option.name == name)
@@ -393,14 +412,25 @@ def _options(entries: list[Entry], enums: dict[str, EnumType]) -> tuple[Option, 
     return options
 
 
-def _conflict(entry: Entry, names: set[str]) -> Conflict:
-    options = entry.texts("options")
-    if len(options) != 2 or options[0] == options[1]:
-        raise entry.error(f"`options` is {options!r} and must name two different options")
-    for name in options:
-        if name not in names:
-            raise entry.error(f"option {name!r} does not exist")
-    conflict = Conflict((options[0], options[1]), entry.text("reason"))
+def _side(entry: Entry, text: str, options: dict[str, Option]) -> Side:
+    name, _, word = text.partition("=")
+    if name not in options:
+        raise entry.error(f"option {name!r} does not exist")
+    if not word:
+        return Side(name, None)
+    enum = options[name].enum
+    for known in enum.words if enum is not None else ():
+        if known.name == word and known.value != 0:
+            return Side(name, known)
+    raise entry.error(f"{word!r} is no word of option '{name}' other than its 0")
+
+
+def _conflict(entry: Entry, options: dict[str, Option]) -> Conflict:
+    texts = entry.texts("options")
+    if len(texts) != 2 or texts[0] == texts[1]:
+        raise entry.error(f"`options` is {texts!r} and must name two different options")
+    sides = _side(entry, texts[0], options), _side(entry, texts[1], options)
+    conflict = Conflict(sides, entry.text("reason"), entry.text_or_none("where"))
     entry.close()
     return conflict
 
@@ -504,7 +534,7 @@ def load(root: Path) -> Contract:
     enums = _enums(top.table("enums", "enums"))
     enum_map = {enum.name: enum for enum in enums}
     options = _options(top.tables("option", "option"), enum_map)
-    option_names = {option.name for option in options}
+    option_map = {option.name: option for option in options}
     snapshots = _snapshots(top.table("snapshots", "snapshots"), enum_map, len(statuses))
     status_names = {status.name for status in statuses}
     contract = Contract(
@@ -513,7 +543,7 @@ def load(root: Path) -> Contract:
         statuses=statuses,
         enums=enums,
         options=options,
-        conflicts=tuple(_conflict(e, option_names) for e in top.tables("conflict", "conflict")),
+        conflicts=tuple(_conflict(e, option_map) for e in top.tables("conflict", "conflict")),
         snapshots=snapshots,
         functions=_functions(top.tables("function", "function"), status_names, snapshots),
     )

@@ -127,10 +127,13 @@ struct slb_option_info {
     uint8_t power_of_two;
 };
 
-/* Two options that cannot both be on, by number. */
+/* Two options that cannot both be on, or at a value where that is not 0. */
 struct slb_conflict {
-    int32_t first;
-    int32_t second;
+    struct {
+        int32_t option;
+        int64_t value;
+        const char *text;
+    } sides[2];
     const char *reason;
 };
 
@@ -177,7 +180,7 @@ def contract_header(contract: Contract) -> str:
     counts = {
         "SLB_STATUS_COUNT": len(contract.statuses),
         "SLB_OPTION_COUNT": len(contract.options),
-        "SLB_CONFLICT_COUNT": len(contract.conflicts),
+        "SLB_CONFLICT_COUNT": len(contract.plain_conflicts),
     }
     for snapshot in contract.snapshots:
         counts[f"SLB_{snapshot.name.upper()}_FIELD_COUNT"] = len(snapshot.fields)
@@ -259,9 +262,14 @@ def contract_source(contract: Contract) -> str:
         lines += _option_row(option)
     lines += ["};", ""]
     lines.append("SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {")
-    for conflict in contract.conflicts:
-        first, second = (contract.option(name).c_name for name in conflict.options)
-        lines.append(f"    {{{first}, {second},")
+    for conflict in contract.plain_conflicts:
+        sides = [
+            f"{{{contract.option(side.option).c_name}, {side.word.value if side.word else 0}, "
+            f"{c_string(side.text)}}}"
+            for side in conflict.sides
+        ]
+        lines.append(f"    {{{{{sides[0]},")
+        lines.append(f"      {sides[1]}}},")
         lines.append(f"        {c_strings(conflict.reason, ' ' * 8)}}},")
     lines.append("};")
     for snapshot in contract.snapshots:

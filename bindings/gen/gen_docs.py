@@ -96,10 +96,10 @@ def _options(contract: Contract) -> list[str]:
     lines = text + table(titles, rows)
     lines += ["", "Options that cannot be had together (OptionConflict):", ""]
     conflicts = [
-        [code(conflict.options[0]), code(conflict.options[1]), conflict.reason]
+        [*(code(side.text) for side in conflict.sides), conflict.where or "always", conflict.reason]
         for conflict in contract.conflicts
     ]
-    return lines + table(["option", "with", "because"], conflicts)
+    return lines + table(["option", "with", "where", "because"], conflicts)
 
 
 def _words(contract: Contract) -> list[str]:

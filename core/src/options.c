@@ -279,12 +279,17 @@ static slabby_status check_ready(const struct slb_options *options, uint64_t cap
 static slabby_status check_conflicts(const struct slb_options *options, slabby_error *error) {
     for (size_t i = 0; i < SLB_CONFLICT_COUNT; i++) {
         const struct slb_conflict *conflict = &slb_conflicts[i];
-        int64_t first = slb_option(options, conflict->first), second = slb_option(options, conflict->second);
-        if (first != 0 && second != 0)
-            return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->first, first, 0, 0,
-                                 "options %s and %s cannot be had together: %s",
-                                 slb_option_info(conflict->first)->name,
-                                 slb_option_info(conflict->second)->name, conflict->reason);
+        int64_t values[2];
+        bool both = true;
+        for (int side = 0; side < 2; side++) {
+            int64_t excluded = conflict->sides[side].value;
+            values[side] = slb_option(options, conflict->sides[side].option);
+            both = both && values[side] != 0 && (excluded == 0 || values[side] == excluded);
+        }
+        if (both)
+            return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->sides[0].option, values[0], 0, 0,
+                                 "options %s and %s cannot be had together: %s", conflict->sides[0].text,
+                                 conflict->sides[1].text, conflict->reason);
     }
     return SLABBY_OK;
 }
@@ -311,11 +316,6 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
     bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
-    if (shuffle && *backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
-        return slb_error_set(
-            error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_SHUFFLE, 1, 0, 1,
-            "options shuffle and cpu_cache_backend = rseq cannot be had together: a restartable "
-            "sequence hands out the slab that came last; choose auto or portable");
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
         *backend = slb_rseq_available() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ
                                                     : SLABBY_CPU_CACHE_BACKEND_PORTABLE;

@@ -428,8 +428,12 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
 };
 
 SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
-    {SLABBY_OPTION_GUARD_PAGES, SLABBY_OPTION_HUGE_PAGES,
+    {{{SLABBY_OPTION_GUARD_PAGES, 0, "guard_pages"},
+      {SLABBY_OPTION_HUGE_PAGES, 0, "huge_pages"}},
         "a guard page inside a huge page splits it"},
+    {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
+      {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
+        "a restartable sequence hands out the slab that came last; choose auto or portable"},
 };
 
 SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {

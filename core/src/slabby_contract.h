@@ -13,7 +13,7 @@
 #define SLB_ABI_VERSION 1
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
-#define SLB_CONFLICT_COUNT 1
+#define SLB_CONFLICT_COUNT 2
 #define SLB_STATS_FIELD_COUNT 39
 #define SLB_HEALTH_FIELD_COUNT 12
 #define SLB_MEMORY_FIELD_COUNT 11
@@ -64,10 +64,13 @@ struct slb_option_info {
     uint8_t power_of_two;
 };
 
-/* Two options that cannot both be on, by number. */
+/* Two options that cannot both be on, or at a value where that is not 0. */
 struct slb_conflict {
-    int32_t first;
-    int32_t second;
+    struct {
+        int32_t option;
+        int64_t value;
+        const char *text;
+    } sides[2];
     const char *reason;
 };
 

@@ -153,6 +153,13 @@ BREAKAGES = [
         "option 'big_pages' does not exist",
     ),
     (
+        "a conflict names a word that does not exist",
+        CONTRACT,
+        'options = ["shuffle", "cpu_cache_backend=rseq"]',
+        'options = ["shuffle", "cpu_cache_backend=magic"]',
+        "'magic' is no word of option 'cpu_cache_backend' other than its 0",
+    ),
+    (
         "a prototype loses its entry",
         CONTRACT,
         entry("slabby_trim"),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the contract's statuses and options as C tables for test_options.c and test_texts.c.
+"""Writes the contract's statuses, options and conflicts as C tables for the tests that compare.
 
 The tables come straight from bindings/contract.toml, not from the core's own generated tables,
-so that a mistake of the core's generator shows.  Usage: contract_table.py CONTRACT OUTPUT
+so that a mistake of the core's generator shows.  Usage: contract_table.py CONTRACT ROWS PAIRS
 """
 
 import sys
@@ -36,6 +36,43 @@ def option_line(option: dict, enums: dict) -> str:
     return f"    {{{quoted(option['name'])}, {option['id']}, {numbers}}},"
 
 
+def values_that_matter(option: dict, enums: dict) -> list[int]:
+    """Both ends of the range, kept to what a test can afford, something small between, every word; no default."""
+    low, high = limits(option, enums)
+    chosen = {low, high}
+    if option["kind"] == "enum":
+        chosen = set(enums[option["enum"]]["values"].values())
+    elif option["kind"] == "count":
+        chosen = {low, 1, 3, min(high, 4096)}
+    elif option["kind"] == "bytes":
+        chosen = {low, 512, 65536}
+    elif option["kind"] == "percent":
+        chosen = {50, high}
+    elif option["kind"] == "text":
+        chosen = set()
+    return sorted(value for value in chosen if low <= value <= high and value != option["default"])
+
+
+def conflict_line(conflict: dict, options: dict, enums: dict) -> str:
+    numbers = []
+    for side in conflict["options"]:
+        name, _, word = side.partition("=")
+        option = options[name]
+        numbers += [option["id"], enums[option["enum"]]["values"][word] if word else 0]
+    return f"    {{{', '.join(map(str, numbers))}, {int('where' in conflict)}}},"
+
+
+def pair_tables(contract: dict) -> list[str]:
+    options = {option["name"]: option for option in contract["option"]}
+    lines = ["static const struct option_value values_that_matter[] = {"]
+    for option in contract["option"]:
+        for value in values_that_matter(option, contract["enums"]):
+            lines.append(f"    {{{option['id']}, {value}}},")
+    lines += ["};", "static const struct expected_conflict expected_conflicts[] = {"]
+    lines += [conflict_line(c, options, contract["enums"]) for c in contract["conflict"]]
+    return [*lines, "};"]
+
+
 def main() -> None:
     with open(sys.argv[1], "rb") as source:
         contract = tomllib.load(source)
@@ -54,6 +91,8 @@ def main() -> None:
     lines.append(f"static const uint32_t expected_abi = {contract['library']['abi_version']};")
     with open(sys.argv[2], "w", encoding="utf-8") as output:
         output.write("\n".join(lines) + "\n")
+    with open(sys.argv[3], "w", encoding="utf-8") as output:
+        output.write("\n".join([lines[0], *pair_tables(contract)]) + "\n")
 
 
 if __name__ == "__main__":
