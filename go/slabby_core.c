@@ -8090,11 +8090,13 @@ static uint32_t layout_id_bits(uint64_t ids) {
     return bits;
 }
 
-/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. */
+/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. A
+ * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
+ * the fewer batches change CPUs, the fewer lines do. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
     uint64_t share = (uint64_t)out->capacity / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
-    uint64_t batch = share / 8 > 32 ? 32 : share / 8;
+    uint64_t batch = cache_max / 2;
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
         cache_max = 0;
     out->cache_max = (uint32_t)cache_max;
