@@ -21,6 +21,7 @@ from slabby._library import suggest_slab_size as suggest_slab_size
 from slabby._listener import Listener as Listener
 from slabby._options import Options as Options
 from slabby._records import *  # noqa: F403
+from slabby._types import TRACEMALLOC_DOMAIN as TRACEMALLOC_DOMAIN
 from slabby._types import FastSlab as FastSlab
 from slabby._types import SlabRef as SlabRef
 from slabby._version import __version__ as __version__

@@ -3,8 +3,9 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from traceback import StackSummary
 from types import TracebackType
-from typing import Any, NoReturn, final
+from typing import Any, Final, NoReturn, final
 
 class Pool:
     """The holder of one pool, and the hot half of Allocator."""
@@ -66,6 +67,9 @@ class SlabRef:
     @property
     def is_valid(self) -> bool:
         """Whether the reference names a live slab."""
+    @property
+    def allocation_stack(self) -> StackSummary | None:
+        """Where the slab was allocated, oldest call first; None unless `debug` or `finalizers` was on."""
     def release(self) -> None:
         """Give the slab back. Refused with PinnedError (a BufferError) while a view lives."""
     def release_deferred(self) -> None:
@@ -96,5 +100,8 @@ class FastSlab:
         """Usable bytes of the slab."""
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+TRACEMALLOC_DOMAIN: Final[int]
+"""The domain of slabs in tracemalloc."""
 
 def _set_error_factory(factory: Callable[..., BaseException], /) -> None: ...

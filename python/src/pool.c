@@ -19,6 +19,17 @@ static PyObject *new_reference_or_null(PyObject *object) {
     return object;
 }
 
+/* What says whether origins are wanted. */
+static void look_around(Pool *pool) {
+    slabby_view_info view = {.struct_size = sizeof view};
+    int64_t finalizers = 0;
+
+    if (pool->core->view(&view, pool->cell.allocator) == SLABBY_OK)
+        pool->mode = (const volatile uint32_t *)(uintptr_t)view.mode_address;
+    (void)pool->core->get_option(&finalizers, pool->cell.allocator, SLABBY_OPTION_FINALIZERS);
+    pool->finalizers = finalizers != 0;
+}
+
 /* _attach(table, handle, allocate, allocate_fast, argument, native): takes over one owner's share of the
  * handle, also when it fails. */
 static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
@@ -44,6 +55,7 @@ static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
     pool->native = new_reference_or_null(native);
     /* A handle that was just made has a size. */
     (void)core->size(&pool->slab_size, pool->cell.allocator);
+    look_around(pool);
     Py_RETURN_NONE;
 }
 
@@ -72,6 +84,7 @@ static void pool_dealloc(PyObject *self) {
     Py_CLEAR(pool->allocate_fast);
     Py_CLEAR(pool->argument);
     Py_CLEAR(pool->native);
+    Py_CLEAR(pool->origins);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }

@@ -6,6 +6,7 @@
  * release is refused in whichever language it is tried. The object owns the slab unless it was borrowed; an owned
  * slab that nobody released goes back when the object dies.
  */
+#include "origin.h"
 #include "types.h"
 
 #include <string.h>
@@ -16,8 +17,9 @@ typedef struct SlabRef {
     PyObject_HEAD Pool *pool;
     slabby_ref ref;
     void *data;
-    char owned; /* release it when the object dies */
-    char done;  /* this object gave it back */
+    char owned;  /* release it when the object dies */
+    char done;   /* this object gave it back */
+    char traced; /* tracemalloc counts it */
 } SlabRef;
 
 PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owned) {
@@ -33,7 +35,12 @@ PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owned) {
     self->data = data;
     self->owned = (char)owned;
     self->done = 0;
+    self->traced = 0;
     PyObject_GC_Track(self);
+    if (owned) {
+        self->traced = (char)origin_track(pool, ref);
+        origin_note(pool, ref);
+    }
     return (PyObject *)self;
 }
 
@@ -41,10 +48,18 @@ static PyObject *fail(const SlabRef *self, slabby_status status) {
     return raise_status(self->pool, self->ref, status);
 }
 
+/* The slab is no longer this object's. */
+static void forget(SlabRef *self) {
+    self->done = 1;
+    if (self->traced)
+        origin_untrack(self->ref);
+    self->traced = 0;
+}
+
 /* MemoryCorruption consumes the reference: there is nothing left to release. */
 static int settle(SlabRef *self, slabby_status status) {
     if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
-        self->done = 1;
+        forget(self);
     return status == SLABBY_OK;
 }
 
@@ -99,7 +114,7 @@ static PyObject *slab_ref_settle(PyObject *object, PyObject *unused) {
 
     (void)unused;
     if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
-        self->done = 1;
+        forget(self);
     Py_RETURN_NONE;
 }
 
@@ -166,44 +181,82 @@ static PyObject *name_of(const SlabRef *self) {
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
-static void warn_dropped(SlabRef *self) {
-    PyObject *name = name_of(self);
+/* "; allocated at (most recent call last):" and the frames, or nothing. */
+static PyObject *origin_lines(const SlabRef *self) {
+    PyObject *summary = origin_summary(self->pool, self->ref), *lines, *blank, *text = NULL;
 
-    if (name == NULL ||
-        PyErr_WarnFormat(PyExc_ResourceWarning, 1,
-                         "SlabRef %U was dropped without release(); its slab went back", name) < 0)
+    if (summary == NULL || summary == Py_None) {
+        Py_XDECREF(summary);
+        return PyUnicode_FromString("");
+    }
+    lines = PyObject_CallMethod(summary, "format", NULL);
+    blank = PyUnicode_FromString("");
+    if (lines != NULL && blank != NULL)
+        text = PyUnicode_Join(blank, lines);
+    Py_XDECREF(lines);
+    Py_XDECREF(blank);
+    Py_DECREF(summary);
+    if (text == NULL)
+        return NULL;
+    lines = PyUnicode_FromFormat("; allocated at (most recent call last):\n%U", text);
+    Py_DECREF(text);
+    return lines;
+}
+
+/* The object is the warning's source: where tracemalloc traces, the warning tells where it was made. */
+static void warn_dropped(SlabRef *self) {
+    PyObject *name = name_of(self), *lines = origin_lines(self);
+
+    if (name == NULL || lines == NULL ||
+        PyErr_ResourceWarning((PyObject *)self, 1,
+                              "SlabRef %U was dropped without release(); its slab went back%U", name,
+                              lines) < 0)
         report_unraisable((PyObject *)self->pool);
+    Py_XDECREF(lines);
     Py_XDECREF(name);
 }
 
-/* No buffer of this object is left, or it would be alive; pins may be held by others, hence deferred. A slab that
- * somebody else released, or whose pool is gone, is no news. */
+/* No buffer of this object is left, or it would be alive; pins may be held by others, and then the slab goes back with
+ * the last of them. A slab that somebody else released, or whose pool is gone, is no news. */
 static void give_back(SlabRef *self) {
     PyObject *type, *value, *traceback;
     slabby_status status;
+    char origin[128];
 
     if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
         return;
-    status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
-    if (status != SLABBY_OK && status != SLABBY_MEMORY_CORRUPTION)
-        return;
     PyErr_Fetch(&type, &value, &traceback);
-    if (status == SLABBY_OK) {
+    origin_text(self->pool, self->ref, origin, sizeof origin);
+    status = self->pool->core->report_leak(self->pool->cell.allocator, self->ref, origin, 1);
+    if (settle(self, status)) {
         warn_dropped(self);
-    } else {
+    } else if (status == SLABBY_MEMORY_CORRUPTION) {
         fail(self, status);
         report_unraisable((PyObject *)self->pool);
     }
     PyErr_Restore(type, value, traceback);
 }
 
+/* A warning may keep the dying object as its source: it lives for the call, and on where it was kept. Not tp_finalize:
+ * the collector calls that before the __del__ of others in the same cycle, who may be about to release. */
+static int outlives_its_end(SlabRef *self) {
+    PyObject *object = (PyObject *)self;
+
+    Py_SET_REFCNT(object, 1);
+    give_back(self);
+    self->owned = 0;
+    Py_SET_REFCNT(object, Py_REFCNT(object) - 1);
+    return Py_REFCNT(object) > 0;
+}
+
 static void slab_ref_dealloc(PyObject *object) {
     SlabRef *self = (SlabRef *)object;
     PyTypeObject *type = Py_TYPE(object);
 
+    if (self->owned && !self->done && outlives_its_end(self))
+        return;
     PyObject_GC_UnTrack(object);
-    if (self->owned && !self->done)
-        give_back(self);
+    forget(self);
     Py_DECREF(self->pool);
     PyObject_GC_Del(self);
     Py_DECREF(type);
@@ -283,6 +336,13 @@ static PyObject *get_label(PyObject *object, void *unused) {
     return status == SLABBY_OK ? PyLong_FromUnsignedLongLong(label) : fail(self, status);
 }
 
+static PyObject *get_allocation_stack(PyObject *object, void *unused) {
+    SlabRef *self = (SlabRef *)object;
+
+    (void)unused;
+    return origin_summary(self->pool, self->ref);
+}
+
 static int set_label(PyObject *object, PyObject *value, void *unused) {
     SlabRef *self = (SlabRef *)object;
     unsigned long long label;
@@ -327,6 +387,9 @@ static PyGetSetDef slab_ref_properties[] = {
     {"id", get_id, NULL, "The number of the slab in its pool.", NULL},
     {"address", get_address, NULL, "Where the slab begins. Nothing pins it: prefer memoryview(ref).", NULL},
     {"label", get_label, set_label, "A 64-bit value of your own, 0 until set, forgotten on release.", NULL},
+    {"allocation_stack", get_allocation_stack, NULL,
+     "Where the slab was allocated, a traceback.StackSummary; None unless `debug` or `finalizers` was on.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -32,6 +32,8 @@ struct slabby_core_table {
     slabby_status (*view)(slabby_view_info *, slabby_allocator *);
     slabby_status (*explain)(char *, uint64_t, uint64_t *, slabby_allocator *, slabby_ref, slabby_status);
     slabby_status (*abandon)(slabby_allocator *);
+    slabby_status (*get_option)(int64_t *, slabby_allocator *, int32_t);
+    slabby_status (*report_leak)(slabby_allocator *, slabby_ref, const char *, int32_t);
 };
 
 /* Defined once per backend module, after this header. */
@@ -39,7 +41,8 @@ struct slabby_core_table {
     {                                                                                                        \
         0, slabby_release, slabby_release_deferred, slabby_pin, slabby_unpin, slabby_data, slabby_is_valid,  \
             slabby_size, slabby_id, slabby_ref_text, slabby_set_label, slabby_get_label,                     \
-            slabby_deallocate_fast, slabby_view, slabby_explain, slabby_abandon,                             \
+            slabby_deallocate_fast, slabby_view, slabby_explain, slabby_abandon, slabby_get_option,          \
+            slabby_report_leak,                                                                              \
     }
 
 #endif

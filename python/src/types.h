@@ -26,9 +26,12 @@ typedef struct Pool {
     uint64_t slab_size;
     PyObject *allocate; /* the backend's functions, called with `argument` */
     PyObject *allocate_fast;
-    PyObject *argument;      /* what they take; null: the pool itself, and they return objects */
-    PyObject *native;        /* the handle as the backend knows it */
-    struct fast_table *fast; /* null until the first fast slab */
+    PyObject *argument;            /* what they take; null: the pool itself, and they return objects */
+    PyObject *native;              /* the handle as the backend knows it */
+    struct fast_table *fast;       /* null until the first fast slab */
+    PyObject *origins;             /* origin.h; null until the first is noted */
+    const volatile uint32_t *mode; /* of the core: zero while a pool has nothing switched on */
+    char finalizers;               /* the option */
 } Pool;
 
 extern PyTypeObject *pool_type;
