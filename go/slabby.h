@@ -301,6 +301,22 @@ enum slabby_finding_kind {
     SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
 };
 
+/* what an address is to a slab */
+enum slabby_fault_kind {
+    /* fault_kind "none" */
+    SLABBY_FAULT_KIND_NONE = 0,
+    /* fault_kind "inside" */
+    SLABBY_FAULT_KIND_INSIDE = 1,
+    /* fault_kind "past_end" */
+    SLABBY_FAULT_KIND_PAST_END = 2,
+    /* fault_kind "before_start" */
+    SLABBY_FAULT_KIND_BEFORE_START = 3,
+    /* fault_kind "after_release" */
+    SLABBY_FAULT_KIND_AFTER_RELEASE = 4,
+    /* fault_kind "never_allocated" */
+    SLABBY_FAULT_KIND_NEVER_ALLOCATED = 5
+};
+
 /* what a record of the audit trail is about */
 enum slabby_audit_operation {
     /* audit_operation "create" */
@@ -561,7 +577,7 @@ typedef struct slabby_finding {
 } slabby_finding;
 
 /* What lies at an address: the pool, slab and distance a fault concerns. `inside` is 1 when the address belongs
- * to a pool at all. */
+ * to a pool at all. kind: a fault_kind of codes.h. allocator_address: the pool's handle as a number. */
 typedef struct slabby_fault {
     uint32_t struct_size;
     int32_t inside;
@@ -573,6 +589,9 @@ typedef struct slabby_fault {
     uint64_t slab_size;
     char pool_name[64];
     char text[256];
+    int32_t kind;
+    uint32_t reserved;
+    uint64_t allocator_address;
 } slabby_fault;
 
 /* Where words, slabs and caches lie, for a binding that reads them without crossing into C. Valid while the

@@ -530,6 +530,43 @@ func (f FindingKind) MarshalText() ([]byte, error) {
 	return []byte(f.String()), nil
 }
 
+// FaultKind says what an address is to a slab.
+type FaultKind int32
+
+// The words of FaultKind.
+const (
+	FaultKindNone           FaultKind = 0
+	FaultKindInside         FaultKind = 1
+	FaultKindPastEnd        FaultKind = 2
+	FaultKindBeforeStart    FaultKind = 3
+	FaultKindAfterRelease   FaultKind = 4
+	FaultKindNeverAllocated FaultKind = 5
+)
+
+// String returns the word as the options spell it, or FaultKind(n) for an unknown number.
+func (f FaultKind) String() string {
+	switch f {
+	case FaultKindNone:
+		return "none"
+	case FaultKindInside:
+		return "inside"
+	case FaultKindPastEnd:
+		return "past_end"
+	case FaultKindBeforeStart:
+		return "before_start"
+	case FaultKindAfterRelease:
+		return "after_release"
+	case FaultKindNeverAllocated:
+		return "never_allocated"
+	}
+	return "FaultKind(" + strconv.Itoa(int(f)) + ")"
+}
+
+// MarshalText gives JSON the word.
+func (f FaultKind) MarshalText() ([]byte, error) {
+	return []byte(f.String()), nil
+}
+
 // AuditOperation says what a record of the audit trail is about.
 type AuditOperation int32
 

@@ -159,7 +159,7 @@ static PyObject *slabby_finding_values(const slabby_finding *record)
 
 static PyObject *slabby_fault_values(const slabby_fault *record)
 {
-    PyObject *values = PyList_New(9);
+    PyObject *values = PyList_New(11);
 
     if (values == NULL)
         return NULL;
@@ -172,6 +172,8 @@ static PyObject *slabby_fault_values(const slabby_fault *record)
     PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->slab_size));
     PyList_SetItem(values, 7, decode(record->pool_name));
     PyList_SetItem(values, 8, decode(record->text));
+    PyList_SetItem(values, 9, PyLong_FromLong(record->kind));
+    PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->allocator_address));
     return complete_values(values);
 }
 

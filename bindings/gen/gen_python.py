@@ -25,6 +25,7 @@ WORDS = {
     ("slabby_live", "state"): "slab_state",
     ("slabby_finding", "state"): "slab_state",
     ("slabby_fault", "state"): "slab_state",
+    ("slabby_fault", "kind"): "fault_kind",
     ("slabby_finding", "kind"): "finding_kind",
     ("slabby_event", "level"): "event_level",
     ("slabby_event", "code"): "event_code",

@@ -149,6 +149,8 @@ def _slabby_fault(record: Any) -> Sequence[Any]:
         record.slab_size,
         ffi.string(record.pool_name).decode("utf-8", "replace"),
         ffi.string(record.text).decode("utf-8", "replace"),
+        record.kind,
+        record.allocator_address,
     )
 
 

@@ -13,6 +13,7 @@ from slabby._words import (
     EventCode,
     EventLevel,
     Face,
+    FaultKind,
     FindingKind,
     SlabState,
     Status,
@@ -377,6 +378,8 @@ class Fault:
     slab_size: int
     pool_name: str
     text: str
+    kind: FaultKind
+    allocator_address: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Fault":
@@ -390,6 +393,8 @@ class Fault:
             raw[6],
             raw[7],
             raw[8],
+            FaultKind(raw[9]),
+            raw[10],
         )
 
 

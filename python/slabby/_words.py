@@ -15,6 +15,7 @@ __all__ = [
     "EventCode",
     "EventLevel",
     "Face",
+    "FaultKind",
     "FindingKind",
     "LatencyTracking",
     "LockMemory",
@@ -144,6 +145,17 @@ class FindingKind(IntEnum):
     DUPLICATE_SLAB = 3
     BAD_WORD = 4
     COUNTER_MISMATCH = 5
+
+
+class FaultKind(IntEnum):
+    """What an address is to a slab."""
+
+    NONE = 0
+    INSIDE = 1
+    PAST_END = 2
+    BEFORE_START = 3
+    AFTER_RELEASE = 4
+    NEVER_ALLOCATED = 5
 
 
 class AuditOperation(IntEnum):

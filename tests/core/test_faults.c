@@ -60,16 +60,20 @@ static void addresses_are_told_in_words(void **state) {
         fault = classify(data + 4096);
         assert_true(fault.offset == 4096 && fault.id == id);
         assert_says(fault.text, "access 1 byte past the end of slab");
+        assert_int_equal(fault.kind, SLABBY_FAULT_KIND_PAST_END);
+        assert_true(fault.allocator_address == (uintptr_t)pool);
         fault = classify(data + 4100);
         assert_says(fault.text, "access 5 bytes past the end of slab");
         fault = classify(data - 1);
         assert_true(fault.offset == -1 && fault.id == id);
         assert_says(fault.text, "access 1 byte before the start of slab");
+        assert_int_equal(fault.kind, SLABBY_FAULT_KIND_BEFORE_START);
     }
     CHECK_STATUS(slabby_release(pool, refs[1]), SLABBY_OK);
     fault = classify((char *)datas[1] + 5);
     assert_true(fault.ref == refs[1] && fault.state == SLABBY_SLAB_STATE_FREE);
     assert_says(fault.text, ", after its release");
+    assert_int_equal(fault.kind, SLABBY_FAULT_KIND_AFTER_RELEASE);
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     finish(pool);
     fault = classify(datas[0]);
@@ -85,6 +89,7 @@ static void other_addresses_are_outside(void **state) {
     CHECK_STATUS(slabby_classify_fault(NULL, 0), SLABBY_INVALID_ARGUMENT);
     CHECK_STATUS(slabby_classify_fault(&fault, (uintptr_t)&local), SLABBY_OK);
     assert_int_equal(fault.inside, 0);
+    assert_int_equal(fault.kind, SLABBY_FAULT_KIND_NONE);
     assert_says(fault.text, "belongs to no pool");
     fault.struct_size = 4;
     CHECK_STATUS(slabby_classify_fault(&fault, 0), SLABBY_ABI_MISMATCH);

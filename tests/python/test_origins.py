@@ -90,7 +90,7 @@ def test_nothing_is_noted_while_the_option_is_off(pool):
 def test_a_leak_counts_in_the_core_with_or_without_the_option():
     for options in ({}, {"finalizers": True}):
         pool = slabby.Allocator(64, 8, name="orders", **options)
-        with pytest.warns(ResourceWarning, match="orders:0#"):
+        with pytest.warns(ResourceWarning, match=r"orders:\d#"):
             load_order(pool)
         stats = pool.stats()
         assert (stats.leaks, stats.used_slabs) == (1, 0)
@@ -107,8 +107,10 @@ def test_the_warning_tells_where_with_finalizers():
     assert "allocated at (most recent call last):\n" in text
     line = load_order.__code__.co_firstlineno + 1
     assert f'File "{__file__}", line {line}, in load_order\n' in text
-    assert leak_events(pool)[0].text == (
-        f'slab 0 of pool "", allocated at test_origins.py:{line} in load_order, '
+    slab, told = leak_events(pool)[0].text.split(" of ", 1)
+    assert slab.startswith("slab ")
+    assert told == (
+        f'pool "", allocated at test_origins.py:{line} in load_order, '
         "was dropped without release; it went back"
     )
 

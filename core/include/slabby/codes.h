@@ -252,6 +252,22 @@ enum slabby_finding_kind {
     SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
 };
 
+/* what an address is to a slab */
+enum slabby_fault_kind {
+    /* fault_kind "none" */
+    SLABBY_FAULT_KIND_NONE = 0,
+    /* fault_kind "inside" */
+    SLABBY_FAULT_KIND_INSIDE = 1,
+    /* fault_kind "past_end" */
+    SLABBY_FAULT_KIND_PAST_END = 2,
+    /* fault_kind "before_start" */
+    SLABBY_FAULT_KIND_BEFORE_START = 3,
+    /* fault_kind "after_release" */
+    SLABBY_FAULT_KIND_AFTER_RELEASE = 4,
+    /* fault_kind "never_allocated" */
+    SLABBY_FAULT_KIND_NEVER_ALLOCATED = 5
+};
+
 /* what a record of the audit trail is about */
 enum slabby_audit_operation {
     /* audit_operation "create" */

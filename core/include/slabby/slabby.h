@@ -215,7 +215,7 @@ typedef struct slabby_finding {
 } slabby_finding;
 
 /* What lies at an address: the pool, slab and distance a fault concerns. `inside` is 1 when the address belongs
- * to a pool at all. */
+ * to a pool at all. kind: a fault_kind of codes.h. allocator_address: the pool's handle as a number. */
 typedef struct slabby_fault {
     uint32_t struct_size;
     int32_t inside;
@@ -227,6 +227,9 @@ typedef struct slabby_fault {
     uint64_t slab_size;
     char pool_name[64];
     char text[256];
+    int32_t kind;
+    uint32_t reserved;
+    uint64_t allocator_address;
 } slabby_fault;
 
 /* Where words, slabs and caches lie, for a binding that reads them without crossing into C. Valid while the

@@ -96,6 +96,17 @@ SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
         slb_plain_add(text, ", after its release");
 }
 
+static int32_t kind_of(const struct slb_fault_place *place) {
+    if (!place->used)
+        return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
+    if (place->released)
+        return SLABBY_FAULT_KIND_AFTER_RELEASE;
+    if (place->offset < 0)
+        return SLABBY_FAULT_KIND_BEFORE_START;
+    return place->offset < (int64_t)place->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
+                                                           : SLABBY_FAULT_KIND_PAST_END;
+}
+
 SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
     struct slb_fault_place place;
     struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
@@ -109,6 +120,8 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
     struct slabby_allocator *pool = place.pool;
     uint64_t word = atomic_load_explicit(&pool->words[place.id], memory_order_relaxed);
     out->inside = 1;
+    out->kind = kind_of(&place);
+    out->allocator_address = (uint64_t)(uintptr_t)pool;
     out->id = place.id;
     out->state = (int32_t)slb_word_state(word);
     if (place.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
