@@ -84,6 +84,6 @@ var readyFunctions = map[string]bool{
 	"slabby_view":                  true,
 	"slabby_install_fault_handler": true,
 	"slabby_classify_fault":        true,
-	"slabby_suggest_slab_size":     false,
-	"slabby_suggest_capacity":      false,
+	"slabby_suggest_slab_size":     true,
+	"slabby_suggest_capacity":      true,
 }

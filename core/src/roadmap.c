@@ -20,16 +20,3 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
     (void)out_awaited, (void)capacity;
     return not_yet_said(allocator, out_error, "live resizing");
 }
-
-SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
-                                                  double rate_per_second, uint64_t alignment) {
-    (void)average, (void)maximum, (void)rate_per_second, (void)alignment;
-    return out_size == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}
-
-SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
-                                                 uint64_t mean_hold_ns, uint64_t p99_hold_ns,
-                                                 double exhaustion_probability) {
-    (void)rate_per_second, (void)mean_hold_ns, (void)p99_hold_ns, (void)exhaustion_probability;
-    return out_capacity == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_NOT_SUPPORTED;
-}

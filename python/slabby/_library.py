@@ -4,6 +4,7 @@
 from datetime import timedelta
 
 from slabby import _backend
+from slabby._errors import InvalidArgumentError
 from slabby._records import Fault
 from slabby._settings import nanoseconds, whole
 
@@ -41,10 +42,19 @@ def classify_fault(address: int) -> Fault:
 def suggest_slab_size(
     average: int, maximum: int, *, rate_per_second: float, alignment: int = 64
 ) -> int:
-    """A slab size for objects of an average and a maximum size at a rate."""
+    """A slab size that holds every object of at most `maximum` bytes, rounded up to `alignment`, and to whole
+    cache lines where neighbours had better not share one: at a million allocations a second, or where the
+    average object fills half a line."""
     sizes = whole("average", average), whole("maximum", maximum)
     core = _backend.chosen().core
-    return core.slabby_suggest_slab_size(*sizes, rate_per_second, whole("alignment", alignment))
+    try:
+        return core.slabby_suggest_slab_size(*sizes, rate_per_second, whole("alignment", alignment))
+    except InvalidArgumentError:
+        raise InvalidArgumentError(
+            f"average {average}, maximum {maximum}, rate_per_second {rate_per_second!r}, "
+            f"alignment {alignment}: 1 <= average <= maximum <= 1 GiB, a rate above 0 up to 1e12 and an "
+            "alignment that is a power of two up to 2 MiB make sense together"
+        ) from None
 
 
 def suggest_capacity(
@@ -54,7 +64,17 @@ def suggest_capacity(
     p99_hold: float | timedelta,
     exhaustion_probability: float,
 ) -> int:
-    """How many slabs keep the chance of exhaustion below a probability; times in seconds."""
+    """The least number of slabs with which an allocation finds none no more often than a probability; times
+    in seconds. By Little's law and Erlang's loss formula, with one percent of the time spent in stalls during
+    which slabs are held for `p99_hold`: docs/sizing.md."""
     holds = nanoseconds("mean_hold", mean_hold), nanoseconds("p99_hold", p99_hold)
     core = _backend.chosen().core
-    return core.slabby_suggest_capacity(rate_per_second, *holds, exhaustion_probability)
+    try:
+        return core.slabby_suggest_capacity(rate_per_second, *holds, exhaustion_probability)
+    except InvalidArgumentError:
+        raise InvalidArgumentError(
+            f"rate_per_second {rate_per_second!r}, mean_hold {mean_hold!r}, p99_hold {p99_hold!r}, "
+            f"exhaustion_probability {exhaustion_probability!r}: a rate above 0 up to 1e12, holds from 1 ns "
+            "to a day with a p99 of at most 100 times the mean, and a probability from 1e-15 to below 1 make "
+            "sense together"
+        ) from None

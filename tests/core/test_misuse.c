@@ -128,8 +128,6 @@ static void later_functions_say_so(void **state) {
 
     (void)state;
     CHECK_STATUS(slabby_resize(&number, pool, 2, NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_suggest_slab_size(&number, 100, 200, 1.0, 64), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_suggest_capacity(&number, 1.0, 10, 20, 0.01), SLABBY_NOT_SUPPORTED);
     check_sound(pool, 1);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     finish(pool);

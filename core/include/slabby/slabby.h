@@ -751,15 +751,24 @@ slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 /* -------------------------------------------------------------------------------------------------- sizing */
 
 /*
- * slabby_suggest_slab_size: a slab size for objects of an average and a maximum size at a rate, rounded to an
- * alignment. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ * slabby_suggest_slab_size: a slab size that holds every object, rounded up to an alignment. It is rounded up to
+ * whole cache lines where neighbours had better not share one: from a million allocations a second on, and where an
+ * average object fills half a line, so that packing gains little. For sizes below a line make the pool with the same
+ * `alignment`.
+ * average, maximum: bytes, 1 <= average <= maximum <= 1 GiB. rate_per_second: above 0, at most 1e12. alignment: a power
+ * of two up to 2 MiB.
+ * Returns OK, InvalidArgument.
  */
 slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                        double rate_per_second, uint64_t alignment);
 
 /*
- * slabby_suggest_capacity: how many slabs keep the chance of exhaustion below a probability. NotSupported for now.
- * Returns OK, InvalidArgument, NotSupported.
+ * slabby_suggest_capacity: how many slabs keep the chance that an allocation finds none within a probability. The
+ * least number that does, by Little's law and Erlang's loss formula; holds of p99 length are taken to come together,
+ * one percent of the time. docs/sizing.md shows the formula.
+ * rate_per_second: allocations, above 0, at most 1e12. mean_hold_ns, p99_hold_ns: 1 ns to a day, and p99 at most 100
+ * times the mean, as in any one measurement. exhaustion_probability: at least 1e-15, below 1.
+ * Returns OK, InvalidArgument, CapacityExceeded (not even 2^31 - 1 slabs would do).
  */
 slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second, uint64_t mean_hold_ns,
                                       uint64_t p99_hold_ns, double exhaustion_probability);
