@@ -35,6 +35,7 @@ COPIED = [
     "tests/core",
     "tests/stress",
     "tests/traps",
+    "tests/schedule",
 ]
 TEST_TIMEOUT_S = 240
 

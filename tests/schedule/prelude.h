@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Put before every file of the core. Restartable sequences are there although the code is instrumented, and the
+ * functions of tiers/rseq_x86_64.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of memory are accessed by
+ * functions of runtime.c, because the compiler instruments single accesses only.
+ */
+#ifndef SLABBY_SCHEDULE_PRELUDE_H
+#define SLABBY_SCHEDULE_PRELUDE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#undef __SANITIZE_THREAD__
+#define SLB_TIERS_RSEQ_X86_64_H
+#define SLB_TIERS_RSEQ_AARCH64_H
+
+struct slabby_allocator;
+
+/* enum slb_rseq_result, which is not known yet */
+int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id);
+int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id);
+int slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset);
+int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
+int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id);
+
+void *schedule_copy(void *to, const void *from, size_t size);
+void *schedule_fill(void *to, int byte, size_t size);
+
+#define memcpy schedule_copy
+#define memmove schedule_copy
+#define memset schedule_fill
+#define explicit_bzero(to, size) ((void)schedule_fill(to, 0, size))
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The races that matter, a list per room of the core; each list ends with a scenario without a name. */
+#ifndef SLABBY_SCHEDULE_SCENARIOS_H
+#define SLABBY_SCHEDULE_SCENARIOS_H
+
+#include "scheduler.h"
+
+extern const struct scenario word_scenarios[];    /* releases, pins: the compare-and-swap of a slab's word */
+extern const struct scenario tier_scenarios[];    /* ids on their way between tiers, the gate, the proof */
+extern const struct scenario waiting_scenarios[]; /* waiters and who wakes them */
+extern const struct scenario ending_scenarios[];  /* close, abandon, destroy, reset, trim, secure */
+
+#endif

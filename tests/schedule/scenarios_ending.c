@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Work on the whole pool against those who are in the middle of something: close, abandon, destroy, reset, trim, and
+ * switching secure on. */
+#include "scenarios.h"
+
+#include "world.h"
+
+#include <string.h>
+
+static void close_pool(void) {
+    EXPECT(slabby_close(world.pool) == SLABBY_OK, "close failed");
+    world_set_flag();
+}
+
+static void abandon_pool(void) {
+    EXPECT(slabby_abandon(world.pool) == SLABBY_OK, "abandon failed");
+}
+
+static void destroy_pool(void) {
+    slabby_status status = slabby_destroy(world.pool);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_IN_USE, "destroy answered %s", world_text(status));
+    world.status[schedule_task()] = status;
+}
+
+static void release_first(void) {
+    world_release(world.held[0]);
+}
+
+/* After close has returned, nothing is handed out any more; before, OK or Closed. */
+static void allocate_against_close(void) {
+    bool over = world_flag(1);
+    slabby_status status;
+    slabby_ref ref = world_allocate(&status);
+
+    EXPECT(ref != 0 || status == SLABBY_CLOSED, "allocate answered %s", world_text(status));
+    EXPECT(ref == 0 || !over, "a closed pool handed out a slab");
+    if (ref != 0)
+        world_release(ref);
+}
+
+static void one_is_free(void) {
+    world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+}
+
+static void one_is_out(void) {
+    one_is_free();
+    world_take(1);
+}
+
+/* Two are free, in a cache. */
+static void some_in_a_cache(int32_t backend) {
+    world_make(64, 16, backend, NULL);
+    world_take(2);
+    world_release(world.held[0]);
+    world_release(world.held[1]);
+}
+
+static void some_in_a_cache_portable(void) {
+    some_in_a_cache(SLABBY_CPU_CACHE_BACKEND_PORTABLE);
+}
+
+static void some_in_a_cache_rseq(void) {
+    some_in_a_cache(SLABBY_CPU_CACHE_BACKEND_RSEQ);
+}
+
+static void one_out_of_a_cache_rseq(void) {
+    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    world_take(1);
+}
+
+static void pages_are_gone(void) {
+    slabby_ref ref;
+
+    EXPECT(world.pool->phase == SLB_PHASE_DRAINED, "the last slab came back, and the pages did not go");
+    EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_CLOSED, "a closed pool handed out a slab");
+}
+
+static void pool_is_gone(void) {
+    EXPECT(world.pool->phase == SLB_PHASE_NONE, "the last reference went, and the pool did not");
+}
+
+static void gone_or_in_use(void) {
+    if (world.status[1] == SLABBY_OK)
+        pool_is_gone();
+    else
+        world_check();
+}
+
+/* -------------------------------------------------------------------------------------------------- reset */
+
+static void reset_pool(void) {
+    EXPECT(slabby_reset(world.pool) == SLABBY_OK, "reset failed");
+}
+
+/* Reset may have been first; then the slab may be another's already. */
+static void release_or_lose(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
+           world_text(status));
+}
+
+static void allocate_and_lose(void) {
+    slabby_ref ref;
+    slabby_status status = slabby_allocate(&ref, NULL, world.pool);
+
+    EXPECT(status == SLABBY_OK, "allocate answered %s although a slab is free", world_text(status));
+    world.ref[2] = ref;
+}
+
+static void reset_left_order(void) {
+    memset(world.owned, 0, sizeof world.owned);
+    if (slabby_is_valid(world.pool, world.ref[2]))
+        world.owned[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
+    world_check();
+}
+
+static void one_of_two_is_out(void) {
+    world_make(64, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(1);
+}
+
+/* --------------------------------------------------------------------------------------- trim, secure */
+
+/* A slab is a page, so that trim has something to give back; it was used before. */
+static void one_page(void) {
+    world_make(4096, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(2);
+    world_release(world.held[0]);
+}
+
+static void trim_pool(void) {
+    slabby_status status = slabby_trim(NULL, world.pool);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_BUSY, "trim answered %s", world_text(status));
+}
+
+static void allocate_and_release(void) {
+    slabby_status status;
+    slabby_ref ref = world_allocate(&status);
+
+    EXPECT(ref != 0, "allocate answered %s although a slab is free", world_text(status));
+    world_release(ref);
+}
+
+static void swap_slabs(void) {
+    world_release(world.held[1]);
+    allocate_and_release();
+}
+
+static void switch_secure_on(void) {
+    slabby_status status = slabby_set_option(world.pool, SLABBY_OPTION_SECURE, 1, NULL);
+
+    EXPECT(status == SLABBY_OK, "secure answered %s", world_text(status));
+    world_set_flag();
+}
+
+/* What is had once secure is on holds nothing of anybody. */
+static void expect_zeros(void) {
+    bool secure = world_flag(1);
+    slabby_ref ref;
+    void *data;
+    slabby_status status = slabby_allocate(&ref, &data, world.pool);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
+    if (status != SLABBY_OK)
+        return;
+    EXPECT(!secure || world_look(data) == 0, "a slab came with its last owner's bytes");
+    world_own(ref, data);
+}
+
+static void switch_and_expect_zeros(void) {
+    switch_secure_on();
+    expect_zeros();
+}
+
+static void secure_and_one_out(void) {
+    world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, WITH({SLABBY_OPTION_SECURE, 1}));
+    world_take(1);
+    world.flag[1] = true;
+}
+
+const struct scenario ending_scenarios[] = {
+    {.name = "close_against_allocate",
+     .says = "what is allocated at the last moment is released, and then the pages go",
+     .prepare = one_is_free,
+     .task = {allocate_against_close, close_pool},
+     .cpu = {0, 1},
+     .check = pages_are_gone,
+     .preemptions = 3},
+    {.name = "close_against_cache",
+     .says = "the same through a CPU cache, by two",
+     .prepare = some_in_a_cache_portable,
+     .task = {allocate_against_close, close_pool, allocate_against_close},
+     .cpu = {0, 1, 0},
+     .check = pages_are_gone,
+     .preemptions = 1},
+    {.name = "close_against_cache_rseq",
+     .says = "the same with restartable sequences",
+     .prepare = some_in_a_cache_rseq,
+     .task = {allocate_against_close, close_pool, allocate_against_close},
+     .cpu = {0, 1, 0},
+     .check = pages_are_gone,
+     .preemptions = 2},
+    {.name = "abandon_against_release",
+     .says = "an abandoned pool goes with its last reference, whoever is last",
+     .prepare = one_is_out,
+     .task = {release_first, abandon_pool},
+     .cpu = {0, 1},
+     .check = pool_is_gone,
+     .preemptions = 3},
+    {.name = "abandon_against_cache_rseq",
+     .says = "the same where the release goes into a CPU cache",
+     .prepare = one_out_of_a_cache_rseq,
+     .task = {release_first, abandon_pool},
+     .cpu = {0, 1},
+     .check = pool_is_gone,
+     .preemptions = 3},
+    {.name = "destroy_against_release",
+     .says = "destroy succeeds or answers InUse, and then nothing has changed",
+     .prepare = one_is_out,
+     .task = {release_first, destroy_pool},
+     .cpu = {0, 1},
+     .check = gone_or_in_use,
+     .preemptions = 3},
+    {.name = "reset_against_others",
+     .says = "reset beside a release and an allocate: each slab comes back once",
+     .prepare = one_of_two_is_out,
+     .task = {release_or_lose, reset_pool, allocate_and_lose},
+     .cpu = {0, 1, 0},
+     .check = reset_left_order,
+     .preemptions = 2},
+    {.name = "trim_against_owner",
+     .says = "trim takes no page from under a slab that goes out or comes back",
+     .prepare = one_page,
+     .task = {allocate_and_release, trim_pool, swap_slabs},
+     .cpu = {0, 1, 0},
+     .check = world_check,
+     .preemptions = 1},
+    {.name = "secure_against_release",
+     .says = "once secure is on, no slab comes with its last owner's bytes",
+     .prepare = one_is_out,
+     .task = {release_first, switch_and_expect_zeros},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "zero_before_reissue",
+     .says = "a secured slab is zeroed before its next owner can have it",
+     .prepare = secure_and_one_out,
+     .task = {release_first, expect_zeros},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = NULL},
+};

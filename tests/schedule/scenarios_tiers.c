@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Ids on their way between caches, depot and shards, while somebody closes the gate and asks whether there are none:
+ * every slab is in one place, and none is denied (law 1). */
+#include "scenarios.h"
+
+#include "world.h"
+
+static void allocate_and_keep(void) {
+    slabby_status status;
+
+    EXPECT(world_allocate(&status) != 0, "allocate answered %s although a slab is free", world_text(status));
+}
+
+static void allocate_and_release(void) {
+    slabby_status status;
+    slabby_ref ref = world_allocate(&status);
+
+    EXPECT(ref != 0, "allocate answered %s although a slab is free", world_text(status));
+    world_release(ref);
+}
+
+static void allocate_and_release_twice(void) {
+    allocate_and_release();
+    allocate_and_release();
+}
+
+/* -------------------------------------------------------------------------------- refill against drain */
+
+/* Batches of two: 16 slabs a CPU, four in a cache. Two are left, in a shard. */
+static void two_in_a_shard(int32_t backend) {
+    world_make(64, 32, backend, NULL);
+    world_take(30);
+    world_flush();
+}
+
+static void two_in_a_shard_portable(void) {
+    two_in_a_shard(SLABBY_CPU_CACHE_BACKEND_PORTABLE);
+}
+
+static void two_in_a_shard_rseq(void) {
+    two_in_a_shard(SLABBY_CPU_CACHE_BACKEND_RSEQ);
+}
+
+/* Five come back to a cache for four: one batch of two goes to the depot. The rest is taken again. */
+static void two_in_the_depot(void) {
+    world_make(64, 32, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(32);
+    for (int i = 0; i < 5; i++)
+        world_release(world.held[i]);
+    world_take(3);
+    EXPECT((uint32_t)world.pool->depot.heads->full != 0, "prepare left no batch in the depot");
+}
+
+/* --------------------------------------------------------------------------------- flush against drain */
+
+/* The cache of CPU 0 holds four and is full; one more is out and comes back. */
+static void full_cache(void) {
+    world_make(64, 32, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(32);
+    for (int i = 0; i < 4; i++)
+        world_release(world.held[i]);
+}
+
+static void release_a_fifth(void) {
+    world_release(world.held[4]);
+}
+
+static void allocate_four(void) {
+    slabby_ref refs[4];
+    void *datas[4];
+    slabby_status status = slabby_allocate_batch(refs, datas, world.pool, 4);
+
+    EXPECT(status == SLABBY_OK, "a batch of four answered %s although four are free", world_text(status));
+    for (int i = 0; i < 4; i++)
+        world_own(refs[i], datas[i]);
+}
+
+/* -------------------------------------------------------------------------------- commit against lock */
+
+/* One slab is free, in the cache of CPU 0, which holds one at most. */
+static void one_in_a_cache(int32_t backend) {
+    world_make(64, 8, backend, NULL);
+    world_take(8);
+    world_release(world.held[0]);
+}
+
+static void one_in_a_cache_portable(void) {
+    one_in_a_cache(SLABBY_CPU_CACHE_BACKEND_PORTABLE);
+}
+
+static void one_in_a_cache_rseq(void) {
+    one_in_a_cache(SLABBY_CPU_CACHE_BACKEND_RSEQ);
+}
+
+static void two_in_a_cache(int32_t backend) {
+    world_make(64, 16, backend, NULL);
+    world_take(16);
+    world_release(world.held[0]);
+    world_release(world.held[1]);
+}
+
+static void two_in_a_cache_portable(void) {
+    two_in_a_cache(SLABBY_CPU_CACHE_BACKEND_PORTABLE);
+}
+
+static void two_in_a_cache_rseq(void) {
+    two_in_a_cache(SLABBY_CPU_CACHE_BACKEND_RSEQ);
+}
+
+static void release_the_second(void) {
+    world_release(world.held[1]);
+}
+
+static void close_and_open(void) {
+    slb_test_gate_cycle(world.pool);
+}
+
+/* Ids by the gate through the shards, while others take and give. */
+static void two_free_and_scarce(void) {
+    slabby_status status;
+
+    world_make(64, 8, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(8);
+    EXPECT(world_allocate(&status) == 0, "prepare took one slab more than there are");
+    world_release(world.held[0]);
+    world_release(world.held[2]);
+}
+
+static void three_in_a_shard(void) {
+    world_make(64, 3, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(3);
+    for (int i = 0; i < 3; i++)
+        world_release(world.held[i]);
+}
+
+/* Two out of three: the stack's head comes back to where it was. */
+static void take_two_give_one(void) {
+    slabby_ref first = world_allocate(NULL), second = world_allocate(NULL);
+
+    if (first != 0)
+        world_release(first);
+    (void)second;
+}
+
+static void try_to_allocate(void) {
+    slabby_status status;
+
+    if (world_allocate(&status) == 0)
+        EXPECT(status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
+}
+
+const struct scenario tier_scenarios[] = {
+    {.name = "refill_against_drain",
+     .says = "two ask for the last two slabs while a refill carries both",
+     .prepare = two_in_a_shard_portable,
+     .task = {allocate_and_keep, allocate_and_keep},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "refill_against_drain_rseq",
+     .says = "the same with restartable sequences",
+     .prepare = two_in_a_shard_rseq,
+     .task = {allocate_and_keep, allocate_and_keep},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "depot_against_drain",
+     .says = "two ask for the last two slabs, which are one batch in the depot",
+     .prepare = two_in_the_depot,
+     .task = {allocate_and_keep, allocate_and_keep},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "flush_against_drain",
+     .says = "a release carries a batch out of a full cache while another asks for all",
+     .prepare = full_cache,
+     .task = {release_a_fifth, allocate_four},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "commit_against_lock",
+     .says = "two of one CPU take and give through its cache while the gate closes and opens",
+     .prepare = two_in_a_cache_portable,
+     .task = {allocate_and_release, allocate_and_release, close_and_open},
+     .cpu = {0, 0, 1},
+     .check = world_check,
+     .preemptions = 1},
+    {.name = "commit_against_lock_rseq",
+     .says = "the same with restartable sequences and the fence",
+     .prepare = two_in_a_cache_rseq,
+     .task = {allocate_and_release, allocate_and_release, close_and_open},
+     .cpu = {0, 0, 1},
+     .check = world_check,
+     .preemptions = 1},
+    {.name = "give_against_lock_rseq",
+     .says = "a sequence that gives may commit over the lock, and the gate notices",
+     .prepare = one_in_a_cache_rseq,
+     .task = {allocate_and_release_twice, close_and_open},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "last_slab_elsewhere",
+     .says = "the only free slab waits in another CPU's cache, and is found",
+     .prepare = one_in_a_cache_portable,
+     .task = {allocate_and_keep, release_the_second},
+     .cpu = {1, 0},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "last_slab_elsewhere_rseq",
+     .says = "the same with restartable sequences",
+     .prepare = one_in_a_cache_rseq,
+     .task = {allocate_and_keep, release_the_second},
+     .cpu = {1, 0},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "opening_against_allocate",
+     .says = "the gate opens behind a release while another takes the slab",
+     .prepare = two_free_and_scarce,
+     .task = {allocate_and_release, release_the_second, allocate_and_keep},
+     .cpu = {0, 1, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "stack_against_stack",
+     .says = "a shard's head that comes back is not taken for one that never left",
+     .prepare = three_in_a_shard,
+     .task = {try_to_allocate, take_two_give_one},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = NULL},
+};

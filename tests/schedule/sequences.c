@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Restartable sequences, simulated: what the assembly does, access by access. Before each access the scheduler may let
+ * others go on; if one of them ran on this CPU, or a fence restarted the sequence, the access does not happen and the
+ * sequence has been restarted. The last access is the commit.
+ */
+#include "prelude.h"
+
+#include "scheduler.h"
+
+#include "tiers/cpu_cache.h"
+
+/* A sequence up to its first look at the header. */
+struct sequence {
+    struct slb_cpu_cache *cache;
+    uint64_t header;
+    uint32_t length; /* SLB_CACHE_LOCKED where it is locked */
+};
+
+static bool reach(const volatile void *place, enum access access) {
+    schedule_access(place, access, __builtin_return_address(0));
+    return schedule_sequence_goes_on();
+}
+
+static int end(enum slb_rseq_result result) {
+    schedule_sequence_end();
+    return (int)result;
+}
+
+static enum slb_rseq_result begin(struct slabby_allocator *pool, uint32_t cpus, struct sequence *out) {
+    schedule_sequence_begin();
+    uint32_t cpu = schedule_cpu();
+    if (cpu >= cpus)
+        return SLB_RSEQ_REFUSED;
+    out->cache = &pool->caches[cpu].cache;
+    if (!reach(&out->cache->header, ACCESS_READ))
+        return SLB_RSEQ_RESTARTED;
+    out->header = out->cache->header;
+    out->length = (uint32_t)(out->header & SLB_CACHE_LOCKED);
+    return SLB_RSEQ_DONE;
+}
+
+static int commit(const struct sequence *sequence, uint64_t header) {
+    if (!reach(&sequence->cache->header, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    sequence->cache->header = header;
+    schedule_changed(&sequence->cache->header);
+    return end(SLB_RSEQ_DONE);
+}
+
+static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint32_t *out_id) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    if (untimed && (uint16_t)slb_header_served(it.header) == it.cache->sample_at)
+        return end(SLB_RSEQ_REFUSED);
+    if (it.length - 1 >= pool->cache_max)
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(&it.cache->ids[it.length - 1], ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    *out_id = it.cache->ids[it.length - 1];
+    return commit(&it, it.header + SLB_CACHE_TAKE);
+}
+
+int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    return take(pool, pool->rseq_cpus, false, out_id);
+}
+
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+    return take(pool, pool->hot_cpus, true, out_id) == SLB_RSEQ_DONE;
+}
+
+int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+    return slb_rseq_try_give_batch(pool, &id, 1);
+}
+
+int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    if (it.length + count > pool->cache_max)
+        return end(SLB_RSEQ_REFUSED);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!reach(&it.cache->ids[it.length + i], ACCESS_WRITE))
+            return end(SLB_RSEQ_RESTARTED);
+        it.cache->ids[it.length + i] = ids[i];
+    }
+    return commit(&it, it.header + count);
+}
+
+int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    if (it.length > pool->cache_max || it.length < count)
+        return end(SLB_RSEQ_REFUSED);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t *place = &it.cache->ids[it.length - count + i];
+        if (!reach(place, ACCESS_READ))
+            return end(SLB_RSEQ_RESTARTED);
+        ids[i] = *place;
+    }
+    return commit(&it, it.header - count);
+}
+
+int slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    uint64_t *counter = (uint64_t *)(void *)((char *)it.cache + counter_offset);
+    if (!reach(counter, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    ++*counter;
+    return end(SLB_RSEQ_DONE);
+}
+
+int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    if (it.length > pool->cache_max || it.header < amount << 16)
+        return end(SLB_RSEQ_REFUSED);
+    return commit(&it, it.header - (amount << 16));
+}

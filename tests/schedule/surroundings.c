@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the core asks of the operating system, as the scheduler answers it. The linker puts __wrap_NAME in the place of
+ * NAME; what is not here is Linux's as ever. */
+#include "scheduler.h"
+
+#include "os/os.h"
+
+#include <string.h>
+
+uint32_t __wrap_slb_os_cpu(void);
+uint32_t __wrap_slb_os_cpu(void) {
+    return schedule_cpu();
+}
+
+uint32_t __wrap_slb_os_cpu_count(void);
+uint32_t __wrap_slb_os_cpu_count(void) {
+    return 2;
+}
+
+void __wrap_slb_os_wait_a_little(uint32_t attempt);
+void __wrap_slb_os_wait_a_little(uint32_t attempt) {
+    (void)attempt;
+    schedule_rest();
+}
+
+/* ------------------------------------------------------------------------------------------------- time */
+
+/* The clock stands still: what a run does must not depend on how long it takes. */
+uint64_t __wrap_slb_os_ticks(void);
+uint64_t __wrap_slb_os_ticks(void) {
+    return 1000000;
+}
+
+uint64_t __wrap_slb_os_coarse_ns(void);
+uint64_t __wrap_slb_os_coarse_ns(void) {
+    return 1000000;
+}
+
+uint64_t __wrap_slb_os_now_ns(void);
+uint64_t __wrap_slb_os_now_ns(void) {
+    return 1000000;
+}
+
+uint64_t __wrap_slb_os_wall_ns(void);
+uint64_t __wrap_slb_os_wall_ns(void) {
+    return 1000000;
+}
+
+bool __wrap_slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+bool __wrap_slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    schedule_access(word, ACCESS_READ, __builtin_return_address(0));
+    if (*(volatile uint32_t *)word != expected)
+        return true;
+    return schedule_sleep((volatile void *)word, deadline_ns < INT64_MAX);
+}
+
+void __wrap_slb_os_wake_one(_Atomic uint32_t *word);
+void __wrap_slb_os_wake_one(_Atomic uint32_t *word) {
+    schedule_access(word, ACCESS_ALWAYS, __builtin_return_address(0));
+    schedule_wake((volatile void *)word);
+}
+
+/* ----------------------------------------------------------------------------------------------- memory */
+
+/* The next run needs the mappings again. */
+void __real_slb_os_unmap(void *address, size_t size);
+void __wrap_slb_os_unmap(void *address, size_t size);
+void __wrap_slb_os_unmap(void *address, size_t size) {
+    if (!schedule_is_running())
+        __real_slb_os_unmap(address, size);
+}
+
+bool __real_slb_os_discard(void *address, size_t size);
+bool __wrap_slb_os_discard(void *address, size_t size);
+bool __wrap_slb_os_discard(void *address, size_t size) {
+    if (!schedule_is_running())
+        return __real_slb_os_discard(address, size);
+    schedule_access(address, ACCESS_ALWAYS, __builtin_return_address(0));
+    memset(address, 0, size);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------- sequences */
+
+bool __wrap_slb_os_has_rseq(void);
+bool __wrap_slb_os_has_rseq(void) {
+    return true;
+}
+
+void __wrap_slb_os_fence_rseq(void);
+void __wrap_slb_os_fence_rseq(void) {
+    schedule_fence();
+}
