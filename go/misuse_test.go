@@ -172,8 +172,8 @@ func TestMustAllocatePanicsWithTheStory(t *testing.T) {
 // language reads.
 func TestRefusedBatchIsCounted(t *testing.T) {
 	pool := newPool(t, 64, 2)
-	if _, err := pool.BatchAllocate(3); !errors.Is(err, slabby.ErrInvalidBatchSize) {
-		t.Fatalf("a batch of 3 from 2: %v", err)
+	if _, err := pool.BatchAllocate(1000); !errors.Is(err, slabby.ErrInvalidBatchSize) {
+		t.Fatalf("a batch of 1000 from 2: %v", err)
 	}
 	if counted := pool.Stats().Errors[slabby.StatusInvalidBatchSize]; counted != 1 {
 		t.Fatalf("InvalidBatchSize was counted %d times, not once", counted)
