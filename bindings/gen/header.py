@@ -123,7 +123,7 @@ def _prototypes(text: str, spans: list[tuple[int, int, Comment]]) -> list[Protot
     return found
 
 
-def _structs(text: str) -> list[Struct]:
+def structs_of(text: str) -> list[Struct]:
     found = []
     for match in STRUCT.finditer(text):
         rows = [(name, kind, int(size or 0)) for kind, name, size in MEMBER.findall(match[2])]
@@ -142,7 +142,7 @@ def read(root: Path) -> Header:
         comment = Comment(_comment_text(match[0]), _line(text, match.start()))
         spans.append((match.start(), match.end(), comment))
     comments = tuple(comment for _, _, comment in spans)
-    return Header(text, comments, tuple(_prototypes(text, spans)), tuple(_structs(text)))
+    return Header(text, comments, tuple(_prototypes(text, spans)), tuple(structs_of(text)))
 
 
 def cdef(root: Path) -> str:

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# The library as its interface is described: without optimisation, so that the description does not depend on the
+# optimiser's taste. Source it after lib.sh.
+
+# abi_build: sets abi_library.
+# shellcheck disable=SC2034 # whoever sources this uses it
+abi_build() {
+    need_c
+    abi_tree=$SLABBY_BUILD/abi
+    quietly "$abi_tree.log" cmake -G Ninja -S . -B "$abi_tree" -DCMAKE_BUILD_TYPE=Debug \
+        -DSLABBY_BUILD_TESTS=OFF "-DCMAKE_C_FLAGS='-ffile-prefix-map=$SLABBY_ROOT/='"
+    quietly "$abi_tree.log" cmake --build "$abi_tree" -j "$SLABBY_JOBS"
+    abi_library=$abi_tree/libslabby.so.0
+}

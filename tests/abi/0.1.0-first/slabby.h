@@ -1,0 +1,714 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Slabby: a pool of equally sized memory blocks ("slabs") with checked references.
+ *
+ *   slabby_allocator *pool;
+ *   slabby_ref ref;
+ *   void *data;
+ *
+ *   slabby_create(&pool, 4096, 10000, NULL, NULL);
+ *   slabby_allocate(&ref, &data, pool);
+ *   ... 4096 bytes at data are yours ...
+ *   slabby_release(pool, ref);
+ *   slabby_destroy(pool);
+ *
+ * Conventions of this header
+ *   Status      Calls return slabby_status: 0 is success, below 0 an error of codes.h. A call that returns an
+ *               error has changed nothing; the few exceptions say so.
+ *   Results     come back through out-parameters, which stand first. They are written on success only, unless
+ *               the comment says otherwise. Text goes to (buffer, capacity, out_length): out_length is the length
+ *               without the final NUL and may be null; too small a buffer gives BufferTooSmall, with the needed
+ *               length stored and as much text as fits, always NUL-terminated when capacity is above 0.
+ *   Handles     A slabby_allocator is opaque. Its memory is never unmapped: a destroyed handle answers Closed
+ *               until the process makes enough pools for its place to be taken by a new one. A null handle, or
+ *               a pointer that never was a handle, answers InvalidArgument.
+ *   References  A slabby_ref is a value that names one allocation of one slab. 0 is never valid. Copies are free;
+ *               after the release every copy is stale and is recognised as such.
+ *   Units       Sizes are bytes, durations nanoseconds.
+ *   Structs     that cross the boundary begin with struct_size, which the caller sets to sizeof; the core fills
+ *               min(its own size, the caller's). A struct_size below 8 answers AbiMismatch. Arrays of records take
+ *               their stride from the struct_size of the first record.
+ *   Errors      Cold functions take a nullable slabby_error last and say there what was wrong, with the value and
+ *               its limits. Hot functions return the status alone; slabby_explain tells the rest afterwards.
+ *   Threads     Every function may be called from any thread at any time, unless its comment says otherwise.
+ *   Signals     slabby_allocate, slabby_data, slabby_release and their kin are async-signal-safe; where a comment
+ *               says nothing about signals, the function is not to be called from a handler.
+ *   Fork        See slabby_create. A child made by fork works on its own copy of every pool.
+ *
+ * Since 0.1.0 unless a comment says otherwise. "NotSupported for now" marks what docs/roadmap.md still lists.
+ */
+#ifndef SLABBY_H
+#define SLABBY_H
+
+#include <stdint.h>
+#include "codes.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct slabby_allocator slabby_allocator;
+typedef struct slabby_options slabby_options;
+typedef struct slabby_listener slabby_listener;
+
+/* One allocation of one slab: tag of the pool (12 bits), generation, slab id. Compare with == only. */
+typedef uint64_t slabby_ref;
+
+/* 0 or one of the negative values of codes.h. */
+typedef int32_t slabby_status;
+
+/* What was wrong with a cold call. `option` is 0 where no option is concerned; minimum and maximum are both 0
+ * where no range applies. `text` is one English sentence that names the value, the limit and what to do. */
+typedef struct slabby_error {
+    uint32_t struct_size;
+    int32_t status;
+    int32_t option;
+    uint32_t reserved;
+    int64_t value;
+    int64_t minimum;
+    int64_t maximum;
+    char text[256];
+} slabby_error;
+
+/* Counters and gauges of one pool; every field is defined in docs/contract.md. Counters never go backwards, are
+ * exact when no call is under way, and within the overlapping calls otherwise. */
+typedef struct slabby_stats {
+    uint32_t struct_size;
+    uint32_t reserved;
+    char version[16];
+    uint64_t total_slabs;
+    uint64_t slab_size;
+    uint64_t used_slabs;
+    uint64_t available_slabs;
+    uint64_t total_allocations;
+    uint64_t total_deallocations;
+    uint64_t fast_allocations;
+    uint64_t fast_deallocations;
+    uint64_t ref_pool_hits;
+    double avg_alloc_time_ns;
+    int64_t max_alloc_time_ns;
+    uint64_t pcpu_cache_hits;
+    uint64_t lock_free_hits;
+    double memory_utilization;
+    double fragmentation_ratio;
+    uint64_t allocation_errors;
+    uint64_t guard_page_violations;
+    uint64_t heap_fallbacks;
+    uint64_t shard_hits;
+    uint64_t gate_hits;
+    uint64_t guard_hits;
+    uint64_t corruptions;
+    uint64_t leaks;
+    int32_t degradation_state;
+    int32_t breaker_state;
+    uint64_t cached_slabs;
+    uint64_t quarantined_slabs;
+    uint64_t retired_slabs;
+    uint64_t heap_slabs;
+    uint64_t peak_used;
+    uint64_t latency_samples;
+    uint64_t latency_floor_ns;
+    uint64_t latency_violations;
+    uint64_t waiters;
+    uint64_t reserved_bytes;
+    uint64_t bookkeeping_bytes;
+    uint64_t heap_bytes;
+    uint64_t errors[64];
+} slabby_stats;
+
+/* The state of a pool as an operator asks for it; every field is defined in docs/contract.md. */
+typedef struct slabby_health {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t alloc_latency_p50;
+    int64_t alloc_latency_p95;
+    int64_t alloc_latency_p99;
+    double health_score;
+    double fragmentation_score;
+    double memory_pressure;
+    double error_rate;
+    double cache_efficiency;
+    int32_t circuit_breaker_open;
+    int32_t recent_trend;
+    int64_t last_gc_duration;
+    int64_t last_drain_duration;
+} slabby_health;
+
+/* Where the bytes of a pool went; every field is defined in docs/contract.md. */
+typedef struct slabby_memory {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t slab_bytes;
+    uint64_t stride;
+    uint64_t reserved_bytes;
+    uint64_t guard_bytes;
+    uint64_t word_bytes;
+    uint64_t list_bytes;
+    uint64_t cache_bytes;
+    uint64_t label_bytes;
+    uint64_t heap_table_bytes;
+    uint64_t heap_bytes;
+} slabby_memory;
+
+/* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
+ * the pool records stacks. */
+typedef struct slabby_live {
+    uint32_t struct_size;
+    int32_t state;
+    slabby_ref ref;
+    uint32_t id;
+    uint32_t pins;
+    uint64_t label;
+    uint64_t age_ns;
+    uint64_t thread;
+} slabby_live;
+
+/* One record of the audit trail. */
+typedef struct slabby_audit_record {
+    uint32_t struct_size;
+    int32_t operation;
+    uint64_t sequence;
+    uint64_t time_ns;
+    uint64_t thread;
+    slabby_ref ref;
+    int32_t status;
+    int32_t face;
+} slabby_audit_record;
+
+/* One event: what a logger is told. time_ns counts from the Unix epoch. */
+typedef struct slabby_event {
+    uint32_t struct_size;
+    int32_t level;
+    uint64_t sequence;
+    uint64_t time_ns;
+    slabby_ref ref;
+    int64_t value;
+    int32_t code;
+    uint32_t reserved;
+    char text[192];
+} slabby_event;
+
+/* One thing that slabby_verify found wrong. offset, expected and found describe the first bad byte where bytes
+ * are concerned. */
+typedef struct slabby_finding {
+    uint32_t struct_size;
+    int32_t kind;
+    slabby_ref ref;
+    uint32_t id;
+    int32_t state;
+    int64_t offset;
+    uint64_t expected;
+    uint64_t found;
+    char text[192];
+} slabby_finding;
+
+/* What lies at an address: the pool, slab and distance a fault concerns. `inside` is 1 when the address belongs
+ * to a pool at all. */
+typedef struct slabby_fault {
+    uint32_t struct_size;
+    int32_t inside;
+    uint64_t address;
+    slabby_ref ref;
+    uint32_t id;
+    int32_t state;
+    int64_t offset;
+    uint64_t slab_size;
+    char pool_name[64];
+    char text[256];
+} slabby_fault;
+
+/* Where words, slabs and caches lie, for a binding that reads them without crossing into C. Valid while the
+ * caller keeps the pool. `mode` is at the address mode_address: non-zero means that every call must cross. */
+typedef struct slabby_view_info {
+    uint32_t struct_size;
+    uint32_t version;
+    uint64_t words_address;
+    uint64_t slabs_address;
+    uint64_t stride;
+    uint64_t slab_size;
+    uint64_t capacity;
+    uint64_t id_limit;
+    uint64_t ref_bias;
+    uint64_t ref_limit;
+    uint32_t id_bits;
+    uint32_t reserved;
+    uint64_t mode_address;
+} slabby_view_info;
+
+/* Receives events on the thread that caused them, with no lock of the pool held; it may use the pool. The event
+ * lives until the function returns. It must not unwind through its caller. */
+typedef void (*slabby_log_function)(void *context, const slabby_event *event);
+
+/* ------------------------------------------------------------------------------------------- the library */
+
+/*
+ * slabby_version: the version of the core as text, such as "0.1.0".
+ * The text is static: never free it. Cannot fail. Thread-, signal- and fork-safe.
+ */
+const char *slabby_version(void);
+
+/*
+ * slabby_abi_version: the number of the binary interface. It rises when something incompatible changes.
+ * Cannot fail. Thread-, signal- and fork-safe.
+ */
+uint32_t slabby_abi_version(void);
+
+/*
+ * slabby_instance_id: a value unique to this loaded copy of the core, never 0.
+ * Two bindings that get the same value share one core and may exchange handles and references; a second copy
+ * (a static link, another soname) has another value. Survives fork. Cannot fail. Thread-, signal- and fork-safe.
+ */
+uint64_t slabby_instance_id(void);
+
+/*
+ * slabby_status_name: the stable name of a status, such as "OutOfMemory"; "Unknown" for anything else.
+ * The text is static. Cannot fail. Thread-, signal- and fork-safe.
+ */
+const char *slabby_status_name(slabby_status status);
+
+/*
+ * slabby_status_message: one English sentence about a status.
+ * The text is static. Cannot fail. Thread-, signal- and fork-safe.
+ */
+const char *slabby_status_message(slabby_status status);
+
+/*
+ * slabby_explain: the story of one case: which pool, which slab, what the reference says and what the slab is.
+ * buffer, capacity, out_length: as all text. allocator may be null and ref 0 where unknown; status is what the
+ * call answered. Built from the state of now, which may have moved on since.
+ * Returns OK, BufferTooSmall, InvalidArgument (buffer null with capacity above 0). Thread-safe.
+ */
+slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
+                             slabby_allocator *allocator, slabby_ref ref, slabby_status status);
+
+/* ----------------------------------------------------------------------------------------------- options */
+
+/*
+ * slabby_options_create: a set of options, all at their defaults (docs/contract.md lists them).
+ * The caller owns it and gives it to slabby_options_destroy. One thread at a time may change it.
+ * Returns OK, InvalidArgument, NoSystemMemory.
+ */
+slabby_status slabby_options_create(slabby_options **out_options);
+
+/*
+ * slabby_options_destroy: frees the set; null is accepted. Pools made from it are not concerned.
+ */
+void slabby_options_destroy(slabby_options *options);
+
+/*
+ * slabby_options_set: sets one option by number (codes.h) and value, in the unit of the option: flags 0 or 1,
+ * counts, bytes, nanoseconds, percent, or an enum's number. 0 means off or none where the range allows it.
+ * Returns OK, InvalidArgument (null, or a text option), InvalidOption (unknown, or out of range: out_error
+ * carries the range).
+ */
+slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
+                                 slabby_error *out_error);
+
+/*
+ * slabby_options_set_text: sets one option by name and text: "on", "off", "4096", "4KiB", "2MiB", "250us",
+ * "30s", "80%", an enum's word, or the text itself for `name`. Both strings are copied.
+ * Returns OK, InvalidArgument (null), InvalidOption (unknown, unreadable or out of range).
+ */
+slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
+                                      slabby_error *out_error);
+
+/*
+ * slabby_options_preset: sets the options of a use case; later calls may override them.
+ * name: "default", or "trading", "gateway", "analytics", "packets" (NotSupported for now).
+ * Returns OK, InvalidArgument, InvalidOption (no such preset), NotSupported.
+ */
+slabby_status slabby_options_preset(slabby_options *options, const char *name, slabby_error *out_error);
+
+/*
+ * slabby_options_set_logger: who is told of events; null means nobody. context is handed back on each call and
+ * must live as long as the pool. NotSupported for now.
+ * Returns OK, InvalidArgument, NotSupported.
+ */
+slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function, void *context,
+                                        slabby_error *out_error);
+
+/* ----------------------------------------------------------------------------------------- making a pool */
+
+/*
+ * slabby_create: makes a pool of `capacity` slabs of `slab_size` bytes. Costs the same for any size: memory is
+ * reserved, not touched, unless `prefault` asks for it.
+ * slab_size: 1 byte to 1 GiB. capacity: 1 to 2^31 - 1, less heap and guard slots. options: null means defaults;
+ * read during the call only. out_allocator: owned by the caller, who gives it to slabby_destroy.
+ * Returns OK, InvalidArgument, InvalidSlabSize, InvalidCapacity, CapacityExceeded, InvalidOption, OptionConflict,
+ * NotSupported (an option whose effect this build does not have), TooManyPools, NoSystemMemory.
+ * Fork: the child gets its own copy of the pool; references live on in both, apart from each other.
+ */
+slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size, uint64_t capacity,
+                            const slabby_options *options, slabby_error *out_error);
+
+/*
+ * slabby_retain: one more owner; each owner calls slabby_destroy or slabby_abandon once.
+ * Returns OK, InvalidArgument, Closed (destroyed, or abandoned by its last owner).
+ */
+slabby_status slabby_retain(slabby_allocator *allocator);
+
+/*
+ * slabby_handle: the pool as two numbers, to hand it to another language in this process. Does not retain.
+ * Returns OK, InvalidArgument, Closed.
+ */
+slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id, slabby_allocator *allocator);
+
+/*
+ * slabby_adopt: the pool behind two numbers of slabby_handle, retained for the caller, who destroys it.
+ * Returns OK, InvalidArgument (no such handle), AbiMismatch (the handle is of another loaded core: compare
+ * slabby_instance_id), Closed.
+ */
+slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, uint64_t instance_id,
+                           slabby_error *out_error);
+
+/*
+ * slabby_close: no allocation succeeds any more; those that wait get Closed. Returns at once. Live slabs stay
+ * readable and are released as ever; with the last one the pages go back to the system. Idempotent.
+ * Returns OK, InvalidArgument.
+ */
+slabby_status slabby_close(slabby_allocator *allocator);
+
+/*
+ * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool.
+ * No other thread may still be using the handle for the last owner's call to make sense to it; whoever does gets
+ * Closed. Returns OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed
+ * before), Busy (from a signal handler).
+ */
+slabby_status slabby_destroy(slabby_allocator *allocator);
+
+/*
+ * slabby_abandon: drops one owner without looking back, as a finalizer must; null is accepted. The last owner's
+ * call closes the pool; its memory goes with the last reference and pin.
+ * Returns OK, InvalidArgument, Closed.
+ */
+slabby_status slabby_abandon(slabby_allocator *allocator);
+
+/* ---------------------------------------------------------------------------------- allocate and release */
+
+/*
+ * slabby_allocate: one slab, at once or not at all.
+ * out_ref: required. out_data: may be null; its slab_size bytes belong to the caller until release. Content is
+ * undefined (zero with `secure` or on first use).
+ * Returns OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded,
+ * NoSystemMemory (heap tier). Thread-, signal- and fork-safe, the heap tier aside; never blocks.
+ */
+slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
+
+/*
+ * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
+ * timeout_ns = 0 tries once. Above 0: NotSupported for now.
+ * Returns as slabby_allocate, and Timeout, NotSupported. Thread-safe; not to be called from a signal handler.
+ */
+slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
+                                      uint64_t timeout_ns);
+
+/*
+ * slabby_allocate_batch: count slabs, all or none.
+ * out_refs: count places. out_datas: count places, or null. count: 1 to capacity, with heap_fallback on plus its
+ * limit.
+ * Returns as slabby_allocate, and InvalidBatchSize. The arrays' content is undefined after an error.
+ * Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas, slabby_allocator *allocator,
+                                    uint64_t count);
+
+/*
+ * slabby_release: gives a slab back. Every copy of the reference is stale from then on. Of several threads that
+ * release the same reference exactly one succeeds.
+ * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale), Pinned (somebody
+ * looks at it: nothing changed), MemoryCorruption (guard bytes were overwritten: the reference is consumed), Closed
+ * (the pool was destroyed). Thread-, signal- and fork-safe, heap slabs aside; never blocks.
+ */
+slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_release_deferred: as slabby_release, but where pins are held the slab goes back with the last of them;
+ * until then every use of the reference but slabby_unpin is refused as stale.
+ * Returns as slabby_release, never Pinned. Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_release_batch: releases refs[0] to refs[count - 1] as that many calls of slabby_release would, and tries
+ * all. out_released: how many succeeded, stored always when not null. count may be 0.
+ * Returns OK, or the first error met. Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator, const slabby_ref *refs,
+                                   uint64_t count);
+
+/*
+ * slabby_allocate_fast: one slab known by its bare id, for those who need no reference. An id carries no
+ * generation: after a release the same id may be another owner's, and a stale id cannot be told from a fresh one.
+ * Returns as slabby_allocate. Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator);
+
+/*
+ * slabby_deallocate_fast: gives a slab of slabby_allocate_fast back.
+ * Returns OK, InvalidArgument, InvalidSlabID (out of range, or the slab is owned by a reference),
+ * DoubleDeallocation (the slab is free), MemoryCorruption, Closed. Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
+
+/* --------------------------------------------------------------------------------- looking at a reference */
+
+/*
+ * slabby_data: the first of slab_size bytes. Nothing keeps another thread from releasing the slab meanwhile: pin
+ * it where that can happen.
+ * Returns OK, InvalidArgument, InvalidReference, UseAfterFree. Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_is_valid: 1 while the reference names a live slab of this pool, else 0. Never fails.
+ * Thread-, signal- and fork-safe.
+ */
+int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_id: the number of the slab in its pool, stale references included; heap slabs count from capacity up.
+ * Returns OK, InvalidArgument, InvalidReference (not of this pool). Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_size: the usable bytes of each slab.
+ * Returns OK, InvalidArgument, Closed (destroyed). Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator);
+
+/*
+ * slabby_ref_text: a reference for people, such as "orders:17#4" (pool, slab, generation).
+ * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference. Thread-safe.
+ */
+slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                              slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_pin: forbids release while somebody looks at the memory. Each pin needs one slabby_unpin.
+ * Returns OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held).
+ * Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_unpin: takes one pin back. The last one completes a deferred release.
+ * Returns OK, InvalidArgument (no pin is held), InvalidReference, UseAfterFree, MemoryCorruption (found while
+ * completing a deferred release). Thread-, signal- and fork-safe.
+ */
+slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_set_label, slabby_get_label: a user's 64-bit value per live slab: a request number, a pointer. 0 until
+ * set; forgotten on release.
+ * Returns OK, InvalidArgument, InvalidReference, UseAfterFree, NoSystemMemory (set: the table could not be
+ * mapped). Thread-safe.
+ */
+slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label);
+slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref);
+
+/* --------------------------------------------------------------------------- waiting without a thread */
+
+/*
+ * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted;
+ * it belongs to the listener. NotSupported for now.
+ * Returns OK, InvalidArgument, Closed, NoSystemMemory, NotSupported.
+ */
+slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                     slabby_allocator *allocator, slabby_error *out_error);
+
+/*
+ * slabby_listener_destroy: cancels its tickets, releases what was granted and not taken, frees it; null is
+ * accepted. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ */
+slabby_status slabby_listener_destroy(slabby_listener *listener);
+
+/*
+ * slabby_wait_begin: joins the queue: first come first served across languages. NotSupported for now.
+ * Returns OK, InvalidArgument, Closed, NotSupported.
+ */
+slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
+
+/*
+ * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK.
+ * NotSupported for now. Returns OK, InvalidArgument, Closed, NotSupported.
+ */
+slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                               slabby_listener *listener, uint64_t capacity);
+
+/*
+ * slabby_wait_cancel: leaves the queue. out_ref is 0, or the reference that had been granted meanwhile, which now
+ * belongs to the caller. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ */
+slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
+
+/* ------------------------------------------------------------------------------------- the pool as a whole */
+
+/*
+ * slabby_reset: releases every live slab; all references become stale. Refused while anything is pinned; a pin
+ * that arrives meanwhile turns its slab's release into a deferred one. Allocations of other threads wait for the
+ * end, releases go on. Development and tests: in production somebody still holds those slabs.
+ * Returns OK, InvalidArgument, Pinned, Closed (destroyed), Busy (from a signal handler).
+ */
+slabby_status slabby_reset(slabby_allocator *allocator);
+
+/*
+ * slabby_get_stats, slabby_get_memory: a snapshot. Set struct_size first.
+ * Returns OK, InvalidArgument, AbiMismatch (struct_size below 8), Closed (destroyed).
+ */
+slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator);
+slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator);
+
+/*
+ * slabby_get_health: a snapshot of the window. NotSupported for now.
+ * Returns as slabby_get_stats, and NotSupported.
+ */
+slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator);
+
+/*
+ * slabby_stats_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
+ * Returns OK, BufferTooSmall, InvalidArgument, Closed, NotSupported (health, for now).
+ */
+slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                slabby_allocator *allocator);
+slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                 slabby_allocator *allocator);
+
+/*
+ * slabby_set_option: changes a hot option of a running pool.
+ * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
+ * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), Busy (secure, when a thread is stopped
+ * inside a call), Closed.
+ */
+slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
+                                slabby_error *out_error);
+
+/*
+ * slabby_get_option: the effective value: what the pool uses after rounding and defaults.
+ * Returns OK, InvalidArgument (null, or a text option), InvalidOption, Closed.
+ */
+slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option);
+
+/*
+ * slabby_resize: a new capacity, up to `max_capacity`. Shrinking takes free slabs first; out_awaited says how many
+ * are still in use and will leave on release. NotSupported for now.
+ * Returns OK, InvalidArgument, InvalidCapacity, CapacityExceeded, Closed, NotSupported.
+ */
+slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
+                            slabby_error *out_error);
+
+/*
+ * slabby_trim: gives the pages of free slabs back to the system; they come back as zeros on demand. Works in steps of
+ * a sixteenth of the pool (at least 16,384 slabs); allocations of other threads wait for one step.
+ * out_bytes: what went back, may be null; stored also with Busy, when some steps were done before.
+ * Returns OK, InvalidArgument, Closed, Busy (from a signal handler, or a thread is stopped inside a call).
+ */
+slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
+
+/*
+ * slabby_reclaim: puts quarantined slabs back into service and acknowledges corruption. Slabs whose generation is
+ * spent stay retired. out_count: how many came back; may be null. Returns OK, InvalidArgument, Closed.
+ */
+slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
+
+/*
+ * slabby_health_tick: closes one step of the health window, for those who want no thread. NotSupported for now.
+ * Returns OK, InvalidArgument, Closed, NotSupported.
+ */
+slabby_status slabby_health_tick(slabby_allocator *allocator);
+
+/*
+ * slabby_breaker_force: what an operator wants of the circuit breaker: a breaker_mode of codes.h. NotSupported for
+ * now. Returns OK, InvalidArgument, Closed, NotSupported.
+ */
+slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
+
+/* ------------------------------------------------------------------------------------------- looking inside */
+
+/*
+ * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on. out_count is
+ * 1, or 0 at the end. Slabs that come and go meanwhile may or may not be seen.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed. Thread-safe, each caller with its own cursor.
+ */
+slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
+                               slabby_allocator *allocator);
+
+/*
+ * slabby_audit_read: up to `capacity` audit records from *cursor on, which is moved; out_lost counts what was
+ * overwritten before it could be read. At the end: OK, out_count = 0. NotSupported for now.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed, NotSupported.
+ */
+slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count, uint64_t *out_lost,
+                                uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
+
+/*
+ * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a digest that
+ * covers the line before. NotSupported for now. Returns OK, InvalidArgument, Closed, NotSupported.
+ */
+slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator, int32_t fd,
+                                 slabby_error *out_error);
+
+/*
+ * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read. NotSupported for now.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed, NotSupported.
+ */
+slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
+                                 uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
+
+/*
+ * slabby_verify: checks the pool against itself: every slab in exactly one state and every free slab in exactly
+ * one place. Never aborts, never pins; it closes the gate while it works, so that allocations wait. A thread that is
+ * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost. out_findings: `capacity` places, may be null with 0.
+ * out_count: how many were found, which may be more than fitted. Finding something is still OK.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler).
+ */
+slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, slabby_allocator *allocator,
+                            uint64_t capacity);
+
+/*
+ * slabby_stack: where a slab was allocated, as text, with `debug` on. NotSupported for now.
+ * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference, NotSupported.
+ */
+slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,
+                           slabby_ref ref);
+
+/*
+ * slabby_view: where words and slabs lie, for a binding's own hot path.
+ * Returns OK, InvalidArgument, AbiMismatch, Closed. Thread-safe.
+ */
+slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
+
+/*
+ * slabby_install_fault_handler: reports a fault on a guard in words, then lets the previous handler have it.
+ * NotSupported for now. Returns OK, NotSupported.
+ */
+slabby_status slabby_install_fault_handler(slabby_error *out_error);
+
+/*
+ * slabby_classify_fault: what lies at an address. NotSupported for now.
+ * Returns OK, InvalidArgument, AbiMismatch, NotSupported. Signal-safe.
+ */
+slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
+
+/* -------------------------------------------------------------------------------------------------- sizing */
+
+/*
+ * slabby_suggest_slab_size: a slab size for objects of an average and a maximum size at a rate, rounded to an
+ * alignment. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ */
+slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
+                                       double rate_per_second, uint64_t alignment);
+
+/*
+ * slabby_suggest_capacity: how many slabs keep the chance of exhaustion below a probability. NotSupported for now.
+ * Returns OK, InvalidArgument, NotSupported.
+ */
+slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second, uint64_t mean_hold_ns,
+                                      uint64_t p99_hold_ns, double exhaustion_probability);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
