@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package slabby hands out equally sized blocks of memory ("slabs") from a pool whose size is
-// fixed when it is made. References are checked: a stale, forged or foreign one is refused by
-// every call.
+// Package slabby hands out equally sized blocks of memory ("slabs") from a pool that never grows by
+// itself. References are checked: a stale, forged or foreign one is refused by every call.
 //
 //	pool, err := slabby.New(4096, 10_000, slabby.WithSecure())
 //	if err != nil {

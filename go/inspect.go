@@ -130,6 +130,21 @@ func (p *Slabby) Reclaim() (slabs uint64, err error) {
 	return uint64(result.value), statusError(result.status)
 }
 
+// Resize gives the pool a new capacity, up to WithMaxCapacity, while others allocate and release. It
+// counts the slabs that are in use still and will be given up when they are released; until then no
+// allocation succeeds. Stats.AwaitedSlabs has that number later on.
+func (p *Slabby) Resize(capacity int) (awaited uint64, err error) {
+	if capacity < 0 {
+		return 0, &Error{Status: StatusInvalidCapacity, Value: int64(capacity), Minimum: 1,
+			Text: "the capacity is negative; choose at least 1"}
+	}
+	raw := newRawError()
+	var count C.uint64_t
+	status := C.slabby_resize(&count, p.c(), C.uint64_t(capacity), &raw)
+	runtime.KeepAlive(p)
+	return uint64(count), detailedError(status, &raw)
+}
+
 // SetOption changes a hot option of the running pool; a cold one is refused with ErrColdOption.
 func (p *Slabby) SetOption(option OptionID, value int64) error {
 	raw := newRawError()

@@ -18,8 +18,6 @@ func TestWaitingOptionsAreRefused(t *testing.T) {
 		switch option {
 		case slabby.OptionHealthInterval:
 			value = 5_000_000_000
-		case slabby.OptionMaxCapacity:
-			value = 8
 		}
 		_, err := slabby.New(64, 4, slabby.WithOption(option, value))
 		var detail *slabby.Error
@@ -41,6 +39,7 @@ func TestFunctionsAreAsReadyAsTheContractSays(t *testing.T) {
 		"slabby_health_tick":    pool.HealthTick,
 		"slabby_breaker_force":  func() error { return pool.BreakerForce(slabby.BreakerModeNormal) },
 		"slabby_reclaim":        func() error { _, err := pool.Reclaim(); return err },
+		"slabby_resize":         func() error { _, err := pool.Resize(2); return err },
 		"slabby_stack":          func() error { _, err := ref.Stack(); return err },
 		"slabby_options_preset": presetDefault,
 	} {

@@ -85,7 +85,8 @@ enum slb_test_points {
     SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
     SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
-    SLB_POINT_AT_REST = 13       /* trim knows which slabs are free and is about to discard them */
+    SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
+    SLB_POINT_CLAIMED = 14       /* resize has given a slab up and has not counted it yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -834,7 +835,8 @@ SLB_PRIVATE void slb_os_bell_destroy(int bell) {
  *   bookkeeping (another)    | CPU caches | counters | shards | depot | words | next | depot ids |
  *                            all indices and offsets, all valid when zero: making a pool writes none of it
  *
- * Ids 0 .. capacity-1 are slabs of the pool; capacity .. id_limit-1 are places for heap slabs.
+ * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are places for heap slabs. How many of the reserved
+ * ones are in service is room.capacity, which slabby_resize changes.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
@@ -960,7 +962,7 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
-#define SLB_STATS_FIELD_COUNT 39
+#define SLB_STATS_FIELD_COUNT 41
 #define SLB_HEALTH_FIELD_COUNT 12
 #define SLB_MEMORY_FIELD_COUNT 11
 
@@ -1052,7 +1054,7 @@ SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
 SLB_TABLE struct slb_word slb_words_slab_state[8];
-SLB_TABLE struct slb_word slb_words_audit_operation[21];
+SLB_TABLE struct slb_word slb_words_audit_operation[22];
 SLB_TABLE struct slb_word slb_words_face[5];
 
 #endif
@@ -1212,11 +1214,15 @@ struct slb_stripe {
 /* A tagged stack: {tag:32, index + 1:32}; every swap raises the tag, so an old head never matches again. */
 typedef _Atomic uint64_t slb_stack;
 
-/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used. */
+/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used.
+ * fresh = {withheld:32, used:32}: how many have been handed out at least once, from the range's start on, and how many
+ * at its end are beyond the pool's capacity. One word, so that nobody takes a slab that is being withheld. */
 struct slb_shard {
     _Alignas(SLB_CACHE_LINE) slb_stack head;
-    _Atomic uint64_t used; /* slabs of the range that have been handed out at least once */
+    _Atomic uint64_t fresh;
 };
+
+#define SLB_FRESH_WITHHELD 32 /* shift */
 
 /* The depot: full batches waiting, as nodes of `batch` ids each. */
 struct slb_depot {
@@ -1297,8 +1303,12 @@ enum slb_gate_reason {
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
     SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
     SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
-    SLB_GATE_FORKED = 1u << 6     /* a child of fork has not rebuilt its lists yet */
+    SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
+    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
 };
+
+/* Reasons for which slabs that came back are wanted before any allocation may have them. */
+#define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
 
 enum slb_phase {
     SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
@@ -1330,6 +1340,14 @@ struct slb_breaker {
     _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
 };
 
+/* resilience/resize.h */
+struct slb_room {
+    _Atomic uint32_t capacity; /* slabs that may be in service; under the gate lock */
+    _Atomic uint32_t given_up; /* of the reserved ones: withheld and claimed; under the gate lock */
+    slb_stack claimed;         /* ids, linked through pool->next */
+    bool changing;             /* a resize was announced and not reported done; under the gate lock */
+};
+
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
@@ -1339,10 +1357,10 @@ struct slabby_allocator {
     char *slabs;
     uint64_t stride;
     uint64_t slab_size;
-    _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
-    uint32_t capacity;
+    _Atomic uint32_t id_limit; /* reserved, or with the heap tier's ids once it was used */
+    uint32_t reserved;         /* slabs there is room for: max_capacity */
     _Atomic uint32_t
-        plain_ids; /* ids below lie at their own place: capacity, or 0 once guards were sampled */
+        plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
     uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
@@ -1358,8 +1376,8 @@ struct slabby_allocator {
     _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
     _Atomic uint32_t gate_lock;
     _Atomic uint32_t settle_wanted;
-    _Atomic int64_t scarce_free; /* slabs freed since the gate closed, less those taken */
-    int64_t scarce_enough;       /* the gate opens at this many */
+    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
+    _Atomic int64_t scarce_enough; /* the gate opens at this many */
 
     /* Tiers. */
     struct slb_stripe *stripes;
@@ -1375,6 +1393,7 @@ struct slabby_allocator {
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
+    struct slb_room room;
 
     /* Cold. */
     uint64_t
@@ -1447,6 +1466,11 @@ SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle)
     return slb_is_place(handle) ? handle : NULL;
 }
 
+/* How many slabs the pool may have in service at this moment. relaxed: nothing else is read by it. */
+SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->room.capacity, memory_order_relaxed);
+}
+
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_place_of(pool);
 }
@@ -1471,9 +1495,10 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 
-/* Does what is due once slabs came back while the gate was closed: serves who waits, finishes what close or abandon
+/* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
+ * waits, finishes what close or abandon
  * began. Called whenever a slow operation ends under SLB_GATE_ATTEND; never blocks. */
-#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_WAITERS)
+#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_SERVE)
 SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
@@ -2485,7 +2510,7 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
  * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }
+ *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
  * with everything empty and started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
  * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
@@ -2514,6 +2539,9 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
+
+/* At how many free slabs a gate that was closed for scarcity opens again. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity);
 
 SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
@@ -2567,6 +2595,19 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
 
+/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at its
+ * end; and those in between, which were never used. */
+SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard);
+
+/* Whether a slab that was never used is withheld. */
+SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
+
+/* Out of service with up to `wanted` unused slabs, and back; answer how many. See resilience/resize.h. */
+SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
+SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
+
 #endif
 
 /* ---------------------------------------------------------------------------------------------- the lock */
@@ -2598,7 +2639,7 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
     if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0 ||
-                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_WAITERS) != 0))
+                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
         slb_pool_settle(pool);
 }
 
@@ -2681,14 +2722,27 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     }
 }
 
+/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
+ * must open again, nor than half of a small one. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
+    uint64_t enough = 2ull * pool->batch * pool->cpus;
+    uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
+    if (enough > share)
+        enough = share;
+    if (enough > capacity / 2)
+        enough = capacity / 2;
+    atomic_store_explicit(&pool->scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
+}
+
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
     int64_t free_now = atomic_fetch_add_explicit(&pool->scarce_free, change, memory_order_relaxed) + change;
-    if (free_now < pool->scarce_enough ||
+    if (free_now < atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed) ||
         (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
         return;
     if (!slb_gate_try_lock(pool))
         return; /* the next slow operation tries again */
-    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >= pool->scarce_enough)
+    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >=
+        atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed))
         slb_gate_open(pool, SLB_GATE_SCARCE);
     slb_gate_unlock(pool);
 }
@@ -2713,9 +2767,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
         out->empty &= slb_delay_length(pool, &out->delayed) == 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
         uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
-        uint64_t used = atomic_load_explicit(&pool->shards[shard].used, memory_order_seq_cst);
-        uint64_t range = slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
-        out->empty &= slb_stack_is_empty(head) && used >= range;
+        out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
         out->shards += head >> 32;
     }
     for (uint32_t i = 0; i < pool->cpus; i++)
@@ -2812,7 +2864,7 @@ static bool heap_map_table(struct slabby_allocator *pool) {
             slb_os_unmap((void *)mine, heap_table_size(pool));
     }
     /* from now on references to heap slabs are in range */
-    atomic_store_explicit(&pool->id_limit, pool->capacity + pool->heap.limit, memory_order_release);
+    atomic_store_explicit(&pool->id_limit, pool->reserved + pool->heap.limit, memory_order_release);
     return true;
 }
 
@@ -2822,7 +2874,7 @@ static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
     uint64_t first;
     if (slb_bump(&pool->heap.used, pool->heap.limit, 1, &first) == 0)
         return false;
-    *out_id = pool->capacity + (uint32_t)first;
+    *out_id = pool->reserved + (uint32_t)first;
     return true;
 }
 
@@ -2861,7 +2913,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
         return SLABBY_NO_SYSTEM_MEMORY;
     }
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_relaxed);
-    atomic_store_explicit(&table[id - pool->capacity], memory, memory_order_release);
+    atomic_store_explicit(&table[id - pool->reserved], memory, memory_order_release);
     slb_count(&pool->heap.live, 1);
     *out_id = id;
     return SLABBY_OK;
@@ -2870,7 +2922,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 /* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
-    char *data = atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel);
+    char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
     free(data - heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
@@ -2880,11 +2932,80 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
 /* -------------------- tiers/shards.c */
 
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)((uint64_t)pool->capacity * shard / (pool->shard_mask + 1u));
+    return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
 }
 
 static uint32_t shard_range(const struct slabby_allocator *pool, uint32_t shard) {
     return slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
+}
+
+static uint64_t load_fresh(const struct slabby_allocator *pool, uint32_t shard) {
+    return atomic_load_explicit(&pool->shards[shard].fresh, memory_order_seq_cst);
+}
+
+SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)load_fresh(pool, shard);
+}
+
+SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)(load_fresh(pool, shard) >> SLB_FRESH_WITHHELD);
+}
+
+static uint32_t fresh_left(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
+    return shard_range(pool, shard) - (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - (uint32_t)fresh;
+}
+
+SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard) {
+    return fresh_left(pool, shard, load_fresh(pool, shard));
+}
+
+/* Up to `wanted` slabs that were never used, lowest first; answers how many. */
+static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted,
+                           uint32_t *out_first) {
+    uint64_t fresh = atomic_load_explicit(&pool->shards[shard].fresh, memory_order_relaxed);
+    for (;;) {
+        uint32_t left = fresh_left(pool, shard, fresh);
+        uint32_t count = left < wanted ? left : wanted;
+        if (count == 0)
+            return 0;
+        if (atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh, fresh + count,
+                                                  memory_order_acq_rel, memory_order_relaxed)) {
+            *out_first = (uint32_t)fresh;
+            return count;
+        }
+    }
+}
+
+/* Moves the line between withheld and unused slabs; answers by how much. */
+static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
+    uint64_t fresh = load_fresh(pool, shard), moved;
+    uint32_t count;
+    do {
+        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
+        count = most < wanted ? most : wanted;
+        moved = (uint64_t)count << SLB_FRESH_WITHHELD;
+    } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,
+                                                    withhold ? fresh + moved : fresh - moved,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    return count;
+}
+
+/* An even share from each shard first, then from whichever has any. */
+static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
+    uint32_t shards = pool->shard_mask + 1, left = wanted;
+    for (uint32_t i = 0; i < shards; i++)
+        left -= shift_fresh(pool, i, (left + shards - i - 1) / (shards - i), withhold);
+    for (uint32_t i = 0; i < shards && left != 0; i++)
+        left -= shift_fresh(pool, i, left, withhold);
+    return wanted - left;
+}
+
+SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted) {
+    return shift_all(pool, wanted, true);
+}
+
+SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted) {
+    return shift_all(pool, wanted, false);
 }
 
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id) {
@@ -2902,11 +3023,10 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
     }
     for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
         uint32_t shard = (hint + i) & pool->shard_mask;
-        uint64_t first;
-        uint32_t fresh =
-            slb_bump(&pool->shards[shard].used, shard_range(pool, shard), wanted - count, &first);
-        for (uint32_t k = 0; k < fresh; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + (uint32_t)first + k;
+        uint32_t first;
+        uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
+        for (uint32_t k = 0; k < taken; k++)
+            out_ids[count++] = slb_shard_start(pool, shard) + first + k;
     }
     return count;
 }
@@ -2917,18 +3037,22 @@ SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, ui
 
 /* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
 static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
-    uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->capacity);
+    uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->reserved);
     while (shard < pool->shard_mask && slb_shard_start(pool, shard + 1) <= id)
         shard++;
     return shard;
 }
 
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
-    if (id >= pool->capacity)
-        return id - pool->capacity < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
+    if (id >= pool->reserved)
+        return id - pool->reserved < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
     uint32_t shard = shard_of(pool, id);
-    return id - slb_shard_start(pool, shard) <
-           atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire);
+    return id - slb_shard_start(pool, shard) < slb_shard_used(pool, shard);
+}
+
+SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id) {
+    uint32_t shard = shard_of(pool, id);
+    return slb_shard_start(pool, shard + 1) - id <= slb_shard_withheld(pool, shard);
 }
 
 /* -------------------- protect/bit_guard.c */
@@ -3071,8 +3195,8 @@ SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size,
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
 static void *own_place(struct slabby_allocator *pool, uint32_t id) {
-    return id < pool->capacity ? pool->slabs + (uint64_t)id * pool->stride
-                               : slb_heap_data(&pool->heap, id - pool->capacity);
+    return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
+                               : slb_heap_data(&pool->heap, id - pool->reserved);
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
@@ -3302,7 +3426,7 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)
         return false;
-    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->capacity - 1;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->reserved - 1;
     int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
     int64_t id = from_first < 0 ? 0 : from_first / stride;
     if (id > last)
@@ -3647,7 +3771,7 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     uint64_t unit = alignment > page ? alignment : page;
     uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
-    uint64_t book = guard_round_up(table + pool->capacity * sizeof(uint32_t), page);
+    uint64_t book = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
     struct slb_guards *guards = slb_os_map(book);
     if (guards == NULL)
         return NULL;
@@ -3715,7 +3839,7 @@ SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool) {
 
 static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32_t id) {
     struct slb_guards *guards = guards_of(pool);
-    if (guards == NULL || id >= pool->capacity)
+    if (guards == NULL || id >= pool->reserved)
         return NULL;
     /* acquire: whoever finds the slot finds its address */
     uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
@@ -3727,8 +3851,8 @@ SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id) {
 }
 
 SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id) {
-    if (id >= pool->capacity)
-        return slb_heap_data(&pool->heap, id - pool->capacity);
+    if (id >= pool->reserved)
+        return slb_heap_data(&pool->heap, id - pool->reserved);
     struct slb_guard_slot *slot = slot_holding(pool, id);
     return slot == NULL ? pool->slabs + (uint64_t)id * pool->stride
                         : atomic_load_explicit(&slot->data, memory_order_relaxed);
@@ -3806,7 +3930,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool,
     int error_before = errno;
     /* acquire: whoever gets this slab sees the end of plain_ids and the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
-        !turn_has_come(pool, guards, weight) || id >= pool->capacity)
+        !turn_has_come(pool, guards, weight) || id >= pool->reserved)
         return;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
     if (slot != NULL && open_slot(pool, guards, slot, turn, id))
@@ -4154,7 +4278,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
               pool->options.name, id, damage->offset, damage->found, damage->expected);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
         die_of_corruption(pool, id, damage);
-    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->capacity)
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     slb_count(&pool->quarantined, 1);
@@ -4167,7 +4291,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     uint64_t reclaimed = 0;
     struct slb_stripe *stripe = slb_enter(pool);
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->capacity; id = slb_next_used(pool, id + 1)) {
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
             !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
@@ -4275,12 +4399,13 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
  * still on its way was freed by a thread that may have read the flag before it was set, and is zeroed here as well:
  * zeroing twice is harmless. Slabs that were never used are zero already. */
 SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool) {
-    for (uint32_t id = 0; id < pool->capacity; id++) {
+    for (uint32_t id = 0; id < pool->reserved; id++) {
         if (!slb_slab_was_used(pool, id))
             continue;
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         uint32_t state = slb_word_state(word);
-        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
+        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED ||
+            state == SLABBY_SLAB_STATE_CLAIMED)
             slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
     }
 }
@@ -4387,7 +4512,7 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
                              "option debug: the system refused address space for the stacks of %" PRIu32
                              " slabs; lower the capacity or leave it off",
-                             pool->capacity);
+                             pool->reserved);
     set_protection(pool, SLB_PROTECT_STACKS, on);
     return SLABBY_OK;
 }
@@ -4673,6 +4798,53 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
 
 #endif
 
+/* -------------------- resilience/resize.h */
+/*
+ * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in service;
+ * the others are given up:
+ *
+ *   withheld   never used, at the end of a shard's range: costs nothing to give up and to take back
+ *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
+ *
+ * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
+ * given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody goes on
+ * allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings the CPU caches'
+ * in; what is over even then is in users' hands, and the reason stays. From then on no allocation takes anything, and
+ * each release pays: it pushes its id, then looks at the gate, sees the reason and takes a step (or leaves that to
+ * whoever holds the lock). A resize sets the reason first, then looks into the tiers: of the two, {push, look at the
+ * gate} and {set the reason, look into the tiers}, at least one sees the other, as with waiters.
+ *
+ * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and there
+ * are at least as many as the new capacity, which is stored before the first slab is given up.
+ *
+ * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no tag, so
+ * this counts as a move of several ids, and no proof of emptiness spans it.
+ */
+#ifndef SLB_RESILIENCE_RESIZE_H
+#define SLB_RESILIENCE_RESIZE_H
+
+/* out_awaited: slabs in users' hands that will be given up when they are released. */
+SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
+                                     slabby_error *error);
+
+/* As far as it goes at once. Needs the gate lock. */
+SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool);
+
+/* The capacity that a pool begins with. */
+SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
+
+/* In a child of fork: forgets the list of claimed slabs, counts one that a word tells of, and goes on. Need the lock. */
+SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
+
+/* The pages of claimed slabs back to the system, after somebody wrote there. Needs the lock. */
+SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
+
+/* Slabs that are still to be given up. */
+SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool);
+
+#endif
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -4735,6 +4907,7 @@ static void clear_lists(struct slabby_allocator *pool) {
         atomic_store(&stripe->left, atomic_load(&stripe->entered));
         atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
     }
+    slb_resize_forget(pool);
     pool->first_waiter = pool->last_waiter = NULL;
     atomic_store(&pool->waiters, 0);
 }
@@ -4750,9 +4923,9 @@ static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
 }
 
 static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
-    if (id >= pool->capacity) {
+    if (id >= pool->reserved) {
         void *_Atomic *table = atomic_load(&pool->heap.table);
-        if (table != NULL && atomic_load(&table[id - pool->capacity]) != NULL)
+        if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
             slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
         else
             slb_stack_push(&pool->heap.head, pool->next, id);
@@ -4774,6 +4947,8 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
         out += slb_word_is_out(word);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
             regain(pool, id, secure);
+        else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
+            slb_resize_regain(pool, id);
     }
     return out;
 }
@@ -4792,12 +4967,13 @@ static void reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate_epoch);
     atomic_store(&pool->gate_epoch, epoch | 1);
     atomic_store(&pool->scarce_free, 0);
-    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_WAITERS;
+    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_SERVE;
     atomic_fetch_and(&pool->gate, ~stale);
     slb_gate_open(pool, SLB_GATE_FORKED);
 }
 
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
@@ -4811,8 +4987,10 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
         reopen(pool);
+        slb_resize_settle(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
     if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
         slb_pool_settle(pool);
 }
@@ -5203,6 +5381,237 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
     return SLABBY_OK;
 }
 
+/* -------------------- resilience/resize.c */
+
+#include <inttypes.h>
+
+/* Slabs that change sides while the lock is held once. */
+#define RESIZE_STEP 256u
+
+/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
+static int64_t surplus(struct slabby_allocator *pool) {
+    return (int64_t)pool->reserved - atomic_load_explicit(&pool->room.given_up, memory_order_relaxed) -
+           slb_capacity(pool);
+}
+
+SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
+    int64_t over = surplus(pool);
+    return over > 0 ? (uint64_t)over : 0;
+}
+
+/* Only holders of the lock count; the others read. */
+static void count_given_up(struct slabby_allocator *pool, int64_t change) {
+    uint32_t before = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->room.given_up, (uint32_t)(before + change), memory_order_relaxed);
+}
+
+/* -------------------------------------------------------------------------------------------------- pages */
+
+static bool is_given_up(struct slabby_allocator *pool, uint32_t id) {
+    if (!slb_slab_was_used(pool, id))
+        return slb_slab_is_withheld(pool, id);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED;
+}
+
+/* The pages that this slab lies on go back, those at its ends only where the neighbours on them are given up too. */
+static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
+    uint64_t start = id * pool->stride / page * page;
+    uint64_t end = ((id + 1ull) * pool->stride + page - 1) / page * page;
+    while (first > 0 && first * pool->stride > start && is_given_up(pool, (uint32_t)first - 1))
+        first--;
+    while (last < pool->reserved && last * pool->stride < end && is_given_up(pool, (uint32_t)last))
+        last++;
+    if (first * pool->stride > start)
+        start += page;
+    if (last < pool->reserved && last * pool->stride < end)
+        end -= page;
+    if (start < end)
+        (void)slb_os_discard(pool->slab_base + start, end - start); /* locked pages stay */
+}
+
+SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
+        if (is_given_up(pool, id))
+            discard_pages(pool, id);
+}
+
+/* ----------------------------------------------------------------------------------------- giving up, coming back */
+
+/* The slab is ours: its word says free, and it waits in no tier. */
+static void claim(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
+    SLB_POINT(SLB_POINT_CLAIMED);
+    slb_stack_push(&pool->room.claimed, pool->next, id);
+    count_given_up(pool, 1);
+    discard_pages(pool, id);
+}
+
+static void unclaim(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED);
+    atomic_store_explicit(&pool->words[id], word - SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
+    count_given_up(pool, -1);
+    slb_shards_push(pool, id, id);
+    slb_gate_note_free(pool, 1);
+}
+
+/* Answers whether another step is worth taking at once. */
+static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t withheld = slb_shards_withhold(pool, over), taken = 0, id;
+    count_given_up(pool, withheld);
+    over -= withheld;
+    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id)) {
+        claim(pool, id);
+        taken++;
+    }
+    if (taken == over || taken == RESIZE_STEP)
+        return taken != over;
+    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING)
+        return false;
+    slb_gate_close(pool, SLB_GATE_SHRINKING);
+    return true;
+}
+
+static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t done = 0, id;
+    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->room.claimed, pool->next, &id)) {
+        unclaim(pool, id);
+        done++;
+    }
+    if (done == missing || done == RESIZE_STEP)
+        return done != missing;
+    slb_move_begin(stripe);
+    uint32_t conceded = slb_shards_concede(pool, missing - done);
+    count_given_up(pool, -(int64_t)conceded);
+    slb_move_end(stripe);
+    slb_gate_note_free(pool, conceded);
+    return false;
+}
+
+static bool resize_step(struct slabby_allocator *pool) {
+    int64_t over = surplus(pool);
+    bool more = over > 0 ? shrink_step(pool, (uint32_t)over) : grow_step(pool, (uint32_t)-over);
+    if (surplus(pool) != 0)
+        return more;
+    slb_gate_open(pool, SLB_GATE_SHRINKING);
+    if (pool->room.changing)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
+                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
+                  slb_capacity(pool));
+    pool->room.changing = false;
+    return false;
+}
+
+SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool) {
+    while (resize_step(pool))
+        continue;
+}
+
+/* ------------------------------------------------------------------------------------------------- resize */
+
+static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
+    atomic_store_explicit(&pool->room.capacity, capacity, memory_order_seq_cst);
+    slb_gate_size(pool, capacity);
+}
+
+SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
+    set_capacity(pool, capacity);
+    count_given_up(pool, slb_shards_withhold(pool, pool->reserved - capacity));
+}
+
+SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
+    uint32_t withheld = 0;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        withheld += slb_shard_withheld(pool, shard);
+    atomic_store(&pool->room.claimed, 0);
+    atomic_store(&pool->room.given_up, withheld);
+}
+
+SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
+    slb_stack_push(&pool->room.claimed, pool->next, id);
+    count_given_up(pool, 1);
+}
+
+static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
+    int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
+    if (capacity < 1)
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
+                             "capacity 0 is out of range; choose 1 to %" PRIu32 " slabs, or close the pool",
+                             pool->reserved);
+    if (capacity > pool->reserved)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_MAX_CAPACITY, value, 1,
+                             pool->reserved,
+                             "capacity %" PRIu64 " is above the max_capacity %" PRIu32
+                             " of this pool; make the pool with a larger max_capacity",
+                             capacity, pool->reserved);
+    return SLABBY_OK;
+}
+
+static bool is_open(struct slabby_allocator *pool) {
+    return slb_pool_exists(pool) &&
+           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+}
+
+/* Under the gate lock. */
+static void announce(struct slabby_allocator *pool, uint32_t capacity) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
+              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
+              slb_capacity(pool), capacity);
+    pool->room.changing = true;
+}
+
+SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
+                                     slabby_error *error) {
+    slabby_status status = check_capacity(pool, capacity, error);
+    if (status != SLABBY_OK)
+        return status;
+    if (slb_in_flight_depth != 0)
+        return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
+                             "a signal handler interrupted its own thread inside the pool; try again later");
+    uint64_t mark = slb_events_mark(pool);
+    bool begun = false;
+    for (bool more = true; more;) {
+        slb_gate_lock(pool);
+        more = is_open(pool);
+        if (more && !begun) {
+            announce(pool, (uint32_t)capacity);
+            set_capacity(pool, (uint32_t)capacity);
+            begun = true;
+        }
+        more = more && resize_step(pool);
+        *out_awaited = slb_resize_awaited(pool);
+        slb_gate_unlock(pool);
+    }
+    if (!begun)
+        return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
+                             "the pool is closed; its capacity is of no use any more");
+    slb_gate_note_free(pool, 0); /* what came back may be enough to open */
+    slb_events_deliver(pool, mark);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
+                                       slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t awaited = 0;
+    if (pool == NULL || !slb_pool_exists(pool))
+        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_absence(pool), 0, 0,
+                             0, 0, "no open pool has this handle");
+    slb_fork_look(pool);
+    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
+    if (status != SLABBY_OK)
+        (void)slb_refuse(pool, status);
+    else if (out_awaited != NULL)
+        *out_awaited = awaited;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
+}
+
 /* -------------------- resilience/waiters.c */
 
 static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
@@ -5227,7 +5636,9 @@ static void settle_waiter(struct slb_waiter *waiter, uint32_t state) {
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id;
-    while (pool->first_waiter != NULL && slb_take_free(pool, stripe, &id)) {
+    while (pool->first_waiter != NULL &&
+           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
+           slb_take_free(pool, stripe, &id)) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         oldest->id = id;
@@ -5767,13 +6178,13 @@ static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out)
     out->bookkeeping_bytes = pool->book_mapping_size;
     out->heap_bytes = out->heap_slabs * pool->slab_size;
     out->fragmentation_ratio =
-        1.0 - (double)pool->capacity * (double)pool->slab_size / (double)pool->slab_mapping_size;
+        1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
 }
 
 static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
-    return used > pool->capacity ? pool->capacity : used;
+    return used > pool->reserved ? pool->reserved : used;
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
@@ -5812,9 +6223,9 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
-    out->available_slabs = out_of_service < pool->capacity ? pool->capacity - out_of_service : 0;
+    out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
     out->peak_used = publish(&pool->peak_used, out->used_slabs);
-    out->memory_utilization = (double)out->used_slabs / (double)pool->capacity;
+    out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
@@ -5822,7 +6233,9 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
-    out->total_slabs = pool->capacity;
+    out->total_slabs = slb_capacity(pool);
+    out->reserved_slabs = pool->reserved;
+    out->awaited_slabs = slb_resize_awaited(pool);
     out->slab_size = pool->slab_size;
     out->total_allocations = publish(&pool->published_allocations, now.allocations);
     out->total_deallocations = publish(&pool->published_releases, now.releases);
@@ -5852,12 +6265,12 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
     memset(out, 0, sizeof *out);
-    out->slab_bytes = pool->capacity * pool->slab_size;
+    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
     out->stride = pool->stride;
     out->reserved_bytes = pool->slab_mapping_size;
     out->guard_bytes =
         pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->capacity * sizeof(uint64_t);
+    out->word_bytes = pool->reserved * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
     out->trail_bytes = pool->trail_bytes;
@@ -6011,14 +6424,14 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
     if (refused)
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, pool->capacity,
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
                   "all %" PRIu32
                   " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
-                  pool->capacity, pool->options.name);
+                  slb_capacity(pool), pool->options.name);
     else
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, pool->capacity,
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
                   "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
-                  pool->capacity, pool->options.name);
+                  slb_capacity(pool), pool->options.name);
 }
 
 SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live) {
@@ -6133,7 +6546,7 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
         slb_text_add(text, " was destroyed");
         return;
     }
-    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", pool->capacity, pool->slab_size);
+    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
     if (ref != 0)
         explain_slab(text, pool, ref);
     struct slb_damage damage;
@@ -6233,6 +6646,7 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
     out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
     out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
     out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
+    out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
 static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
@@ -6440,7 +6854,7 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
 
 static uint64_t labels_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_label);
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_label);
     return (size + page - 1) / page * page;
 }
 
@@ -6823,7 +7237,7 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 
 static uint64_t marks_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(uint64_t);
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(uint64_t);
     return (size + page - 1) / page * page;
 }
 
@@ -7367,7 +7781,7 @@ SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const 
 
 static uint64_t stacks_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_stacks);
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_stacks);
     return (size + page - 1) / page * page;
 }
 
@@ -7516,7 +7930,8 @@ static void report_damage(struct check *check, uint32_t id, const struct slb_dam
     store(check, &finding);
 }
 
-static void see_free(struct check *check, uint32_t id) {
+/* An id in a place where slabs of one state wait. */
+static void see(struct check *check, uint32_t id, uint32_t expected) {
     if (id >= check->limit) {
         report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
                "an id out of range waits in a list");
@@ -7527,16 +7942,21 @@ static void see_free(struct check *check, uint32_t id) {
     if (check->seen[id / 64] & bit)
         report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
     check->seen[id / 64] |= bit;
-    if (state != SLABBY_SLAB_STATE_FREE)
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_FREE, state,
-               "waits in a list, not free");
+    if (state != expected)
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, expected, state,
+               expected == SLABBY_SLAB_STATE_FREE ? "waits in a list, not free"
+                                                  : "was given up, not claimed");
+}
+
+static void see_free(struct check *check, uint32_t id) {
+    see(check, id, SLABBY_SLAB_STATE_FREE);
 }
 
 /* A damaged list might be a ring: no list is longer than there are ids. */
-static void walk_stack(struct check *check, slb_stack *stack) {
+static void walk_stack(struct check *check, slb_stack *stack, uint32_t expected) {
     uint32_t at = (uint32_t)atomic_load_explicit(stack, memory_order_acquire);
     for (uint32_t steps = 0; at != 0 && steps <= check->limit; steps++) {
-        see_free(check, at - 1);
+        see(check, at - 1, expected);
         if (at - 1 >= check->limit)
             break;
         at = atomic_load_explicit(&check->pool->next[at - 1], memory_order_relaxed);
@@ -7576,6 +7996,7 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
 
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
+    uint64_t claimed = 0;
     for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
@@ -7589,14 +8010,24 @@ static void check_words(struct check *check) {
             check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
             report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
+        if (state == SLABBY_SLAB_STATE_CLAIMED && !seen)
+            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "was given up and waits nowhere");
+        claimed += state == SLABBY_SLAB_STATE_CLAIMED;
     }
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        claimed += slb_shard_withheld(pool, shard);
+    uint64_t counted = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
+    if (counted != claimed)
+        report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
+               "as many slabs were counted as given up");
 }
 
 static void run_checks(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        walk_stack(check, &pool->shards[shard].head);
-    walk_stack(check, &pool->heap.head);
+        walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
+    walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
+    walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
     if (pool->cache_max != 0)
         walk_depot(check);
@@ -7629,7 +8060,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
                                      uint64_t capacity, uint64_t *out_count) {
     struct check check = {.pool = pool, .findings = out_findings, .capacity = capacity};
     uint64_t page = slb_os_page_size();
-    uint64_t most = (uint64_t)pool->capacity + pool->heap.limit;
+    uint64_t most = (uint64_t)pool->reserved + pool->heap.limit;
     uint64_t bytes = ((most + 63) / 64 * 8 + page - 1) / page * page;
     check.seen = slb_os_map(bytes);
     if (check.seen == NULL)
@@ -7769,10 +8200,11 @@ static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, 
 struct search {
     bool nested;      /* in a signal handler that interrupted its own thread inside the core */
     uint64_t started; /* ticks, for max_alloc_latency */
+    uint64_t mark;    /* events from here on that this thread raised are told when it has left */
 };
 
 static struct search search_begin(struct slabby_allocator *pool) {
-    struct search search = {.nested = slb_in_flight_depth != 0};
+    struct search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
     if (slb_unlikely(atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed) != 0))
         search.started = slb_os_ticks();
     return search;
@@ -7793,7 +8225,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
             return nested ? SLABBY_BUSY : SLB_AGAIN;
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
-        if (slb_unlikely(gate & SLB_GATE_WAITERS)) {
+        if (slb_unlikely(gate & SLB_GATE_SERVE)) {
             slb_pool_settle(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         }
@@ -7863,6 +8295,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    slb_events_deliver(pool, search.mark);
     if (status == SLABBY_OK)
         note_success(pool);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
@@ -7882,7 +8315,7 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
                        uint64_t count, const struct batch_hits *hits) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
-        if (id >= pool->capacity) {
+        if (id >= pool->reserved) {
             slb_heap_give(pool, id, true);
             continue;
         }
@@ -7920,7 +8353,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
-    if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
+    if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     struct search search = search_begin(pool);
     struct batch_hits hits;
@@ -7936,6 +8369,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    slb_events_deliver(pool, search.mark);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
         slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     if (status != SLABBY_OK)
@@ -7988,7 +8422,7 @@ struct slb_layout {
     uint64_t slab_size, stride, first_byte;
     uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
     uint32_t guard_front, guard_back;
-    uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
+    uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
@@ -7996,14 +8430,14 @@ struct slb_layout {
     uint64_t audit_records, trail_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
-    uint32_t capacity, heap_limit, id_bits;
+    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
     uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
 /* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
-SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error);
 
 /* The limits alone, before options that depend on the capacity are resolved. */
@@ -8107,7 +8541,7 @@ static uint32_t layout_id_bits(uint64_t ids) {
  * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
  * the fewer batches change CPUs, the fewer lines do. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
-    uint64_t share = (uint64_t)out->capacity / out->cpus;
+    uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
@@ -8115,7 +8549,7 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     out->cache_max = (uint32_t)cache_max;
     out->batch = batch < 1 ? 1 : (uint32_t)batch;
     out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
-    out->depot_nodes = cache_max == 0 ? 0 : out->capacity / out->batch;
+    out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
 }
 
 /* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
@@ -8140,7 +8574,7 @@ static void layout_trails(struct slb_layout *out, uint64_t at) {
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
-    uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
+    uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
     uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_place);
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
@@ -8158,11 +8592,11 @@ static void layout_book(struct slb_layout *out) {
         out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
-                      out->capacity * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
+                      out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
                       (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
 }
 
-SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
     slabby_status status = layout_alignment(options, slab_size, error);
@@ -8173,20 +8607,20 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
         return status;
     memset(out, 0, sizeof *out);
     out->slab_size = slab_size;
-    out->capacity = (uint32_t)capacity;
+    out->reserved = (uint32_t)reserved;
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
-    out->id_bits = layout_id_bits(capacity + out->heap_limit);
+    out->id_bits = layout_id_bits(reserved + out->heap_limit);
     out->cpus = slb_os_cpu_count();
     if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
         layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
         layout_packed(out, alignment, bit_guard);
-    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), capacity);
-    if (__builtin_mul_overflow(out->stride, capacity, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
-        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)capacity, 1, INT32_MAX,
+    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
+    if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64
                              " bytes exceed the address space; lower one of them",
-                             capacity, slab_size);
+                             reserved, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
@@ -8272,16 +8706,16 @@ SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t
 }
 
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
-    if (id < pool->capacity && slb_slab_was_used(pool, id))
+    if (id < pool->reserved && slb_slab_was_used(pool, id))
         return id;
-    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->capacity; shard++) {
+    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->reserved; shard++) {
         uint32_t start = slb_shard_start(pool, shard);
-        bool used = atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire) != 0;
+        bool used = slb_shard_used(pool, shard) != 0;
         if (start >= id && used && start < slb_shard_start(pool, shard + 1))
             return start;
     }
-    if (id < pool->capacity)
-        id = pool->capacity;
+    if (id < pool->reserved)
+        id = pool->reserved;
     return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
 }
 
@@ -8317,18 +8751,18 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 static slabby_status place_guards(const struct slb_memory *memory, const struct slb_layout *layout,
                                   slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
-    for (uint64_t i = 0; i < layout->capacity; i++) {
+    for (uint64_t i = 0; i < layout->reserved; i++) {
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
             return refused_memory(error, size, "a guard page");
-        if (way == SLB_GUARD_PROTECT && layout->capacity > slb_os_guard_limit())
-            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->capacity,
+        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
+            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
                                  1, (int64_t)slb_os_guard_limit(),
                                  "guard_pages for %" PRIu32
                                  " slabs would exceed the system's mappings; choose at most "
                                  "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
-                                 layout->capacity, slb_os_guard_limit());
+                                 layout->reserved, slb_os_guard_limit());
     }
     return SLABBY_OK;
 }
@@ -8350,7 +8784,7 @@ static slabby_status lock_slabs(const struct slb_memory *memory, const struct sl
 static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
     if (layout->guard_at == 0)
         return slb_os_populate(memory->slab_base, layout->slab_bytes);
-    for (uint64_t i = 0; i < layout->capacity; i++)
+    for (uint64_t i = 0; i < layout->reserved; i++)
         if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
             return false;
     return true;
@@ -8701,17 +9135,27 @@ static slabby_status check_conflicts(const struct slb_options *options, slabby_e
     return SLABBY_OK;
 }
 
+static slabby_status check_room(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
+    const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
+    int64_t most = slb_option(options, id);
+    if (most >= (int64_t)capacity)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, most, (int64_t)capacity, INT32_MAX,
+                         "option max_capacity = %" PRId64 " is below the capacity %" PRIu64
+                         " that the pool begins with; raise it or leave it out",
+                         most, capacity);
+}
+
 static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t limit_id = SLABBY_OPTION_HEAP_FALLBACK_LIMIT;
     int64_t *limit = &options->value[limit_id - 1];
-    int64_t left = INT32_MAX - (int64_t)capacity;
+    int64_t reserved = slb_option(options, SLABBY_OPTION_MAX_CAPACITY), left = INT32_MAX - reserved;
     if (!was_set(options, limit_id))
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, (int64_t)capacity + *limit, 1,
-                             INT32_MAX,
-                             "capacity %" PRIu64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
-                             capacity, *limit, INT32_MAX);
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
+                             "capacity %" PRId64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
+                             reserved, *limit, INT32_MAX);
     return SLABBY_OK;
 }
 
@@ -8754,6 +9198,8 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
         status = check_conflicts(options, error);
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
+    if (status == SLABBY_OK)
+        status = check_room(options, capacity, error);
     if (status == SLABBY_OK)
         status = resolve_heap(options, capacity, error);
     if (status == SLABBY_OK)
@@ -8858,18 +9304,6 @@ static void place_trails(struct slabby_allocator *pool, const struct slb_layout 
                                     .stride = SLB_AUDIT_STRIDE};
 }
 
-/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
- * must open again, nor than half of a small one. */
-static int64_t enough_to_open(const struct slb_layout *layout) {
-    uint64_t enough = 2ull * layout->batch * layout->cpus;
-    uint64_t share = layout->capacity / 128 > 16 ? layout->capacity / 128 : 16;
-    if (enough > share)
-        enough = share;
-    if (enough > layout->capacity / 2)
-        enough = layout->capacity / 2;
-    return enough < 1 ? 1 : (int64_t)enough;
-}
-
 static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
     uint64_t first;
     uint64_t left = generations_left(pool, layout->id_bits, &first);
@@ -8879,7 +9313,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     pool->generations = left < most ? left : most;
     pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
     pool->ref_limit = (pool->generations - 1) << layout->id_bits;
-    atomic_store(&pool->id_limit, layout->capacity);
+    atomic_store(&pool->id_limit, layout->reserved);
 }
 
 /* The fields of a place but its tag_spent and its locks, which outlive the pool. */
@@ -8914,6 +9348,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
+    memset(&pool->room, 0, sizeof pool->room);
     pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
@@ -8932,7 +9367,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
 }
 
-static void furnish_place(struct slabby_allocator *pool, const struct slb_layout *layout,
+static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                           const struct slb_memory *memory, const struct slb_options *options) {
     clear_place(pool);
     pool->options = *options;
@@ -8940,7 +9375,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->slab_range = layout->slab_bytes;
     pool->slabs = memory->slab_base + layout->first_byte;
     pool->guard_front = layout->guard_front;
-    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->capacity * (layout->stride - layout->guard_at);
+    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
     pool->guard_back = layout->guard_back;
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
@@ -8949,12 +9384,12 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->book_mapping_size = layout->book_mapping;
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
-    pool->capacity = layout->capacity;
-    atomic_store(&pool->plain_ids, layout->capacity);
+    pool->reserved = layout->reserved;
+    atomic_store(&pool->plain_ids, layout->reserved);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    pool->scarce_enough = enough_to_open(layout);
     place_lists(pool, layout, memory->book);
+    slb_resize_begin(pool, capacity);
     place_trails(pool, layout, memory->book);
     pool->face = slb_audit_face(SLABBY_FACE_C);
     number_references(pool, layout);
@@ -8988,7 +9423,8 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = slb_layout_compute(&layout, slab_size, capacity, &options, error);
+        status = slb_layout_compute(
+            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
     if (status == SLABBY_OK)
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
@@ -8996,7 +9432,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)
-        furnish_place(pool, &layout, &memory, &options);
+        furnish_place(pool, (uint32_t)capacity, &layout, &memory, &options);
     slb_places_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
@@ -9054,7 +9490,7 @@ static bool nobody_holds_anything(struct slabby_allocator *pool) {
 }
 
 /* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
-SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+static void settle_all(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->settle_wanted, 1, memory_order_seq_cst);
     while (atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0) {
         if (!slb_gate_try_lock(pool))
@@ -9063,6 +9499,8 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         uint32_t gate = atomic_load(&pool->gate);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
+            slb_resize_settle(pool);
         if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
@@ -9072,6 +9510,12 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         }
         slb_gate_release_lock(pool);
     }
+}
+
+SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
+    settle_all(pool);
+    slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
@@ -9290,7 +9734,7 @@ static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uin
 
 /* Into the tiers, unprotected or behind every protection. */
 static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    if (slb_unlikely(id >= pool->capacity))
+    if (slb_unlikely(id >= pool->reserved))
         give_heap(pool, id, fast, true);
     else if (slb_unlikely(pool->delay.limit != 0))
         give_delayed(pool, id, fast);
@@ -9321,7 +9765,7 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
     slb_event(
         pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_SLAB_RETIRED, slb_ref_make(pool, generation, id), id,
         "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired", id, pool->options.name);
-    if (id >= pool->capacity) {
+    if (id >= pool->reserved) {
         give_heap(pool, id, fast, false);
     } else {
         slb_count(&pool->retired, !kept);
@@ -9420,27 +9864,6 @@ SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref re
             return last ? finish(pool, id, released, false) : SLABBY_OK;
     }
     return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-}
-
-/* -------------------- roadmap.c */
-/* Functions whose turn has not come: they are in the ABI from the first day and answer NotSupported, after the same
- * checks of their handle as any other. docs/roadmap.md lists them. */
-
-static slabby_status not_yet(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_pool_exists(pool) ? SLABBY_NOT_SUPPORTED : slb_pool_absence(pool);
-}
-
-static slabby_status not_yet_said(slabby_allocator *allocator, slabby_error *error, const char *what) {
-    return slb_error_set(error, not_yet(allocator), 0, 0, 0, 0, "this version has no %s", what);
-}
-
-SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
-                                       slabby_error *out_error) {
-    (void)out_awaited, (void)capacity;
-    return not_yet_said(allocator, out_error, "live resizing");
 }
 
 /* -------------------- sizing.c */
@@ -9605,7 +10028,7 @@ SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_audit_operation[21] = {
+SLB_PRIVATE const struct slb_word slb_words_audit_operation[22] = {
     {"create", SLABBY_AUDIT_OPERATION_CREATE},
     {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
     {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
@@ -9626,6 +10049,7 @@ SLB_PRIVATE const struct slb_word slb_words_audit_operation[21] = {
     {"trim", SLABBY_AUDIT_OPERATION_TRIM},
     {"reclaim", SLABBY_AUDIT_OPERATION_RECLAIM},
     {"breaker_force", SLABBY_AUDIT_OPERATION_BREAKER_FORCE},
+    {"resize", SLABBY_AUDIT_OPERATION_RESIZE},
     {NULL, 0},
 };
 
@@ -9945,9 +10369,10 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "max_capacity",
         .default_value = 0, .minimum = 1, .maximum = 2147483647,
         .words = NULL,
-        .meaning = "slabs reserved for slabby_resize",
+        .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
+                   "for so many slabs",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HUGE_PAGES - 1] = {
         .name = "huge_pages",
@@ -10018,6 +10443,8 @@ SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"bookkeeping_bytes", NULL, offsetof(slabby_stats, bookkeeping_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_stats, heap_bytes), SLB_FIELD_U64},
     {"errors", NULL, offsetof(slabby_stats, errors), SLB_FIELD_COUNTS},
+    {"reserved_slabs", NULL, offsetof(slabby_stats, reserved_slabs), SLB_FIELD_U64},
+    {"awaited_slabs", NULL, offsetof(slabby_stats, awaited_slabs), SLB_FIELD_U64},
 };
 
 SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
@@ -10226,7 +10653,8 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct trim_ste
     memset(step->is_free, 0, ((step->end - step->first + 63) / 64) * sizeof *step->is_free);
     for (uint32_t id = step->first; id < step->end; id++) {
         uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
-        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
+        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED ||
+            state == SLABBY_SLAB_STATE_CLAIMED)
             step->is_free[(id - step->first) / 64] |= 1ull << ((id - step->first) % 64);
     }
 }
@@ -10274,7 +10702,7 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_
 /* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
 SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
     uint64_t few[TRIM_STEP / 64];
-    uint32_t capacity = pool->capacity, length = capacity / 16;
+    uint32_t slabs = pool->reserved, length = slabs / 16;
     uint64_t page = slb_os_page_size();
     uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
     uint64_t *mapped = length > TRIM_STEP ? slb_os_map(mapping) : NULL;
@@ -10283,8 +10711,8 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
     if (mapped == NULL)
         length = TRIM_STEP;
     *out_bytes = 0;
-    for (; step.first < capacity && status == SLABBY_OK; step.first = step.end) {
-        step.end = capacity - step.first < length ? capacity : step.first + length;
+    for (; step.first < slabs && status == SLABBY_OK; step.first = step.end) {
+        step.end = slabs - step.first < length ? slabs : step.first + length;
         status = trim_step(pool, &step, out_bytes);
     }
     slb_os_unmap(mapped, mapping);
@@ -10306,6 +10734,8 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
         slb_secure_zero_free_slabs(pool);
     else
         atomic_store(&pool->protect, before);
+    if (quiet)
+        slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
@@ -10316,8 +10746,8 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
 static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (on && pool->heap.limit == 0)
         return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
-                             "option heap_fallback: capacity %" PRIu32 " leaves no ids for heap slabs",
-                             pool->capacity);
+                             "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
+                             pool->reserved);
     atomic_store(&pool->heap.enabled, on);
     return SLABBY_OK;
 }
@@ -10644,7 +11074,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint32_t id = (uint32_t)(relative & allocator->id_mask);
-    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
     uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
     /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
@@ -10957,8 +11387,8 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
                              .stride = pool->stride,
                              .slab_size = pool->slab_size,
-                             .capacity = pool->capacity,
-                             .id_limit = (uint64_t)pool->capacity + pool->heap.limit,
+                             .capacity = pool->reserved,
+                             .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
                              .ref_bias = pool->ref_bias,
                              .ref_limit = pool->ref_limit,
                              .id_bits = pool->id_bits,

@@ -592,6 +592,7 @@ const (
 	AuditOperationTrim            AuditOperation = 18
 	AuditOperationReclaim         AuditOperation = 19
 	AuditOperationBreakerForce    AuditOperation = 20
+	AuditOperationResize          AuditOperation = 21
 )
 
 // String returns the word as the options spell it, or AuditOperation(n) for an unknown number.
@@ -637,6 +638,8 @@ func (a AuditOperation) String() string {
 		return "reclaim"
 	case AuditOperationBreakerForce:
 		return "breaker_force"
+	case AuditOperationResize:
+		return "resize"
 	}
 	return "AuditOperation(" + strconv.Itoa(int(a)) + ")"
 }
@@ -658,6 +661,8 @@ const (
 	EventCodeCorruption    EventCode = 5
 	EventCodeSlabRetired   EventCode = 6
 	EventCodeOptionChanged EventCode = 7
+	EventCodeResizing      EventCode = 8
+	EventCodeResized       EventCode = 9
 	EventCodeLeak          EventCode = 10
 	EventCodeOutstanding   EventCode = 11
 )
@@ -679,6 +684,10 @@ func (e EventCode) String() string {
 		return "slab_retired"
 	case EventCodeOptionChanged:
 		return "option_changed"
+	case EventCodeResizing:
+		return "resizing"
+	case EventCodeResized:
+		return "resized"
 	case EventCodeLeak:
 		return "leak"
 	case EventCodeOutstanding:

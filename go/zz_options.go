@@ -218,9 +218,8 @@ func WithSurviveAt(percent int) AllocatorOption {
 	return numberOption(OptionSurviveAt, int64(percent))
 }
 
-// WithMaxCapacity sets `max_capacity`: slabs reserved for slabby_resize. 1 to 2147483647;
-// default capacity. Not available yet: anything but the default makes New answer
-// ErrNotSupported.
+// WithMaxCapacity sets `max_capacity`: how far slabby_resize can go: address space and
+// bookkeeping are reserved for so many slabs. 1 to 2147483647; default capacity.
 func WithMaxCapacity(count int) AllocatorOption {
 	return numberOption(OptionMaxCapacity, int64(count))
 }

@@ -13,7 +13,6 @@ var waitingOptions = map[slabby.OptionID]string{
 	slabby.OptionHealthInterval: "health_interval",
 	slabby.OptionDegradeAt:      "degrade_at",
 	slabby.OptionSurviveAt:      "survive_at",
-	slabby.OptionMaxCapacity:    "max_capacity",
 }
 
 // readyFunctions says which functions of the core work; the others answer
@@ -69,7 +68,7 @@ var readyFunctions = map[string]bool{
 	"slabby_health_json":           true,
 	"slabby_set_option":            true,
 	"slabby_get_option":            true,
-	"slabby_resize":                false,
+	"slabby_resize":                true,
 	"slabby_trim":                  true,
 	"slabby_reclaim":               true,
 	"slabby_health_tick":           true,

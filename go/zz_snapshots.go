@@ -15,7 +15,7 @@ type AllocatorStats struct {
 	// Version: version of the core.
 	Version string `json:"version"`
 
-	// TotalSlabs: capacity of the pool (slabs).
+	// TotalSlabs: capacity of the pool at this moment (slabs).
 	TotalSlabs int `json:"total_slabs"`
 
 	// SlabSize: usable bytes of one slab (bytes).
@@ -56,7 +56,8 @@ type AllocatorStats struct {
 	// LockFreeHits: allocations served by the depot (count).
 	LockFreeHits uint64 `json:"lock_free_hits"`
 
-	// MemoryUtilization: used_slabs / total_slabs (ratio).
+	// MemoryUtilization: used_slabs / total_slabs; above 1 while slabs of a smaller capacity are
+	// awaited (ratio).
 	MemoryUtilization float64 `json:"memory_utilization"`
 
 	// FragmentationRatio: 1 - total_slabs x slab_size / reserved_bytes (ratio).
@@ -100,7 +101,7 @@ type AllocatorStats struct {
 	// QuarantinedSlabs: slabs taken out of service after corruption, until reclaimed (slabs).
 	QuarantinedSlabs uint64 `json:"quarantined_slabs"`
 
-	// RetiredSlabs: slabs whose generation is spent or whose capacity was given up (slabs).
+	// RetiredSlabs: slabs whose generation is spent: out of service for good (slabs).
 	RetiredSlabs uint64 `json:"retired_slabs"`
 
 	// HeapSlabs: live slabs that came from the heap (slabs).
@@ -134,6 +135,12 @@ type AllocatorStats struct {
 
 	// Errors: refused calls by status (count).
 	Errors ErrorCounts `json:"errors"`
+
+	// ReservedSlabs: slabs there is room for: max_capacity (slabs).
+	ReservedSlabs uint64 `json:"reserved_slabs"`
+
+	// AwaitedSlabs: slabs in use that slabby_resize will give up when they are released (slabs).
+	AwaitedSlabs uint64 `json:"awaited_slabs"`
 }
 
 func (s *AllocatorStats) load(raw *C.slabby_stats) {
@@ -176,6 +183,8 @@ func (s *AllocatorStats) load(raw *C.slabby_stats) {
 	s.BookkeepingBytes = uint64(raw.bookkeeping_bytes)
 	s.HeapBytes = uint64(raw.heap_bytes)
 	s.Errors = errorCounts(raw.errors[:])
+	s.ReservedSlabs = uint64(raw.reserved_slabs)
+	s.AwaitedSlabs = uint64(raw.awaited_slabs)
 }
 
 // HealthMetrics is the snapshot that slabby_get_health takes.
@@ -195,7 +204,7 @@ type HealthMetrics struct {
 	// FragmentationScore: free slabs parked in CPU caches / free slabs; 0 is good (ratio).
 	FragmentationScore float64 `json:"fragmentation_score"`
 
-	// MemoryPressure: the window's peak of used slabs / capacity (ratio).
+	// MemoryPressure: the window's peak of used slabs / capacity, at most 1 (ratio).
 	MemoryPressure float64 `json:"memory_pressure"`
 
 	// ErrorRate: failed allocations / attempts in the window (ratio).

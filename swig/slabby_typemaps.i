@@ -4,7 +4,7 @@
 %{
 static PyObject *slabby_stats_values(const slabby_stats *record)
 {
-    PyObject *values = PyList_New(39);
+    PyObject *values = PyList_New(41);
 
     if (values == NULL)
         return NULL;
@@ -47,6 +47,8 @@ static PyObject *slabby_stats_values(const slabby_stats *record)
     PyList_SetItem(values, 36, PyLong_FromUnsignedLongLong(record->bookkeeping_bytes));
     PyList_SetItem(values, 37, PyLong_FromUnsignedLongLong(record->heap_bytes));
     PyList_SetItem(values, 38, counts_tuple(record->errors, 64));
+    PyList_SetItem(values, 39, PyLong_FromUnsignedLongLong(record->reserved_slabs));
+    PyList_SetItem(values, 40, PyLong_FromUnsignedLongLong(record->awaited_slabs));
     return complete_values(values);
 }
 

@@ -121,10 +121,11 @@ static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, 
 struct search {
     bool nested;      /* in a signal handler that interrupted its own thread inside the core */
     uint64_t started; /* ticks, for max_alloc_latency */
+    uint64_t mark;    /* events from here on that this thread raised are told when it has left */
 };
 
 static struct search search_begin(struct slabby_allocator *pool) {
-    struct search search = {.nested = slb_in_flight_depth != 0};
+    struct search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
     if (slb_unlikely(atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed) != 0))
         search.started = slb_os_ticks();
     return search;
@@ -145,7 +146,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
             return nested ? SLABBY_BUSY : SLB_AGAIN;
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
-        if (slb_unlikely(gate & SLB_GATE_WAITERS)) {
+        if (slb_unlikely(gate & SLB_GATE_SERVE)) {
             slb_pool_settle(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         }
@@ -215,6 +216,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    slb_events_deliver(pool, search.mark);
     if (status == SLABBY_OK)
         note_success(pool);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
@@ -234,7 +236,7 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
                        uint64_t count, const struct batch_hits *hits) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
-        if (id >= pool->capacity) {
+        if (id >= pool->reserved) {
             slb_heap_give(pool, id, true);
             continue;
         }
@@ -272,7 +274,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
-    if (count == 0 || count > (uint64_t)pool->capacity + (heap ? pool->heap.limit : 0))
+    if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     struct search search = search_begin(pool);
     struct batch_hits hits;
@@ -288,6 +290,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
+    slb_events_deliver(pool, search.mark);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
         slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     if (status != SLABBY_OK)

@@ -104,7 +104,7 @@ static uint32_t layout_id_bits(uint64_t ids) {
  * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
  * the fewer batches change CPUs, the fewer lines do. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
-    uint64_t share = (uint64_t)out->capacity / out->cpus;
+    uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
@@ -112,7 +112,7 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     out->cache_max = (uint32_t)cache_max;
     out->batch = batch < 1 ? 1 : (uint32_t)batch;
     out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
-    out->depot_nodes = cache_max == 0 ? 0 : out->capacity / out->batch;
+    out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
 }
 
 /* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
@@ -137,7 +137,7 @@ static void layout_trails(struct slb_layout *out, uint64_t at) {
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_book(struct slb_layout *out) {
-    uint64_t ids = (uint64_t)out->capacity + out->heap_limit;
+    uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
     uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_place);
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
@@ -155,11 +155,11 @@ static void layout_book(struct slb_layout *out) {
         out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
-                      out->capacity * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
+                      out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
                       (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
 }
 
-SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
     slabby_status status = layout_alignment(options, slab_size, error);
@@ -170,20 +170,20 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
         return status;
     memset(out, 0, sizeof *out);
     out->slab_size = slab_size;
-    out->capacity = (uint32_t)capacity;
+    out->reserved = (uint32_t)reserved;
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
-    out->id_bits = layout_id_bits(capacity + out->heap_limit);
+    out->id_bits = layout_id_bits(reserved + out->heap_limit);
     out->cpus = slb_os_cpu_count();
     if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
         layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
         layout_packed(out, alignment, bit_guard);
-    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), capacity);
-    if (__builtin_mul_overflow(out->stride, capacity, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
-        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)capacity, 1, INT32_MAX,
+    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
+    if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64
                              " bytes exceed the address space; lower one of them",
-                             capacity, slab_size);
+                             reserved, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);

@@ -30,7 +30,7 @@ struct slb_layout {
     uint64_t slab_size, stride, first_byte;
     uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
     uint32_t guard_front, guard_back;
-    uint64_t slab_bytes;   /* usable range: capacity x stride, rounded up to pages */
+    uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
     uint64_t book_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
@@ -38,14 +38,14 @@ struct slb_layout {
     uint64_t audit_records, trail_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
-    uint32_t capacity, heap_limit, id_bits;
+    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
     uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
 /* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
-SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t capacity,
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error);
 
 /* The limits alone, before options that depend on the capacity are resolved. */

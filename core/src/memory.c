@@ -18,18 +18,18 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 static slabby_status place_guards(const struct slb_memory *memory, const struct slb_layout *layout,
                                   slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
-    for (uint64_t i = 0; i < layout->capacity; i++) {
+    for (uint64_t i = 0; i < layout->reserved; i++) {
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
             return refused_memory(error, size, "a guard page");
-        if (way == SLB_GUARD_PROTECT && layout->capacity > slb_os_guard_limit())
-            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->capacity,
+        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
+            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
                                  1, (int64_t)slb_os_guard_limit(),
                                  "guard_pages for %" PRIu32
                                  " slabs would exceed the system's mappings; choose at most "
                                  "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
-                                 layout->capacity, slb_os_guard_limit());
+                                 layout->reserved, slb_os_guard_limit());
     }
     return SLABBY_OK;
 }
@@ -51,7 +51,7 @@ static slabby_status lock_slabs(const struct slb_memory *memory, const struct sl
 static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
     if (layout->guard_at == 0)
         return slb_os_populate(memory->slab_base, layout->slab_bytes);
-    for (uint64_t i = 0; i < layout->capacity; i++)
+    for (uint64_t i = 0; i < layout->reserved; i++)
         if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
             return false;
     return true;

@@ -294,17 +294,27 @@ static slabby_status check_conflicts(const struct slb_options *options, slabby_e
     return SLABBY_OK;
 }
 
+static slabby_status check_room(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
+    const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
+    int64_t most = slb_option(options, id);
+    if (most >= (int64_t)capacity)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, most, (int64_t)capacity, INT32_MAX,
+                         "option max_capacity = %" PRId64 " is below the capacity %" PRIu64
+                         " that the pool begins with; raise it or leave it out",
+                         most, capacity);
+}
+
 static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t limit_id = SLABBY_OPTION_HEAP_FALLBACK_LIMIT;
     int64_t *limit = &options->value[limit_id - 1];
-    int64_t left = INT32_MAX - (int64_t)capacity;
+    int64_t reserved = slb_option(options, SLABBY_OPTION_MAX_CAPACITY), left = INT32_MAX - reserved;
     if (!was_set(options, limit_id))
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, (int64_t)capacity + *limit, 1,
-                             INT32_MAX,
-                             "capacity %" PRIu64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
-                             capacity, *limit, INT32_MAX);
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
+                             "capacity %" PRId64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
+                             reserved, *limit, INT32_MAX);
     return SLABBY_OK;
 }
 
@@ -347,6 +357,8 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
         status = check_conflicts(options, error);
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
+    if (status == SLABBY_OK)
+        status = check_room(options, capacity, error);
     if (status == SLABBY_OK)
         status = resolve_heap(options, capacity, error);
     if (status == SLABBY_OK)

@@ -19,6 +19,7 @@
 #include "resilience/breaker.h"
 #include "resilience/clock.h"
 #include "resilience/fork.h"
+#include "resilience/resize.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -117,18 +118,6 @@ static void place_trails(struct slabby_allocator *pool, const struct slb_layout 
                                     .stride = SLB_AUDIT_STRIDE};
 }
 
-/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
- * must open again, nor than half of a small one. */
-static int64_t enough_to_open(const struct slb_layout *layout) {
-    uint64_t enough = 2ull * layout->batch * layout->cpus;
-    uint64_t share = layout->capacity / 128 > 16 ? layout->capacity / 128 : 16;
-    if (enough > share)
-        enough = share;
-    if (enough > layout->capacity / 2)
-        enough = layout->capacity / 2;
-    return enough < 1 ? 1 : (int64_t)enough;
-}
-
 static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
     uint64_t first;
     uint64_t left = generations_left(pool, layout->id_bits, &first);
@@ -138,7 +127,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     pool->generations = left < most ? left : most;
     pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
     pool->ref_limit = (pool->generations - 1) << layout->id_bits;
-    atomic_store(&pool->id_limit, layout->capacity);
+    atomic_store(&pool->id_limit, layout->reserved);
 }
 
 /* The fields of a place but its tag_spent and its locks, which outlive the pool. */
@@ -173,6 +162,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
     pool->first_waiter = pool->last_waiter = NULL;
+    memset(&pool->room, 0, sizeof pool->room);
     pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
@@ -191,7 +181,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
 }
 
-static void furnish_place(struct slabby_allocator *pool, const struct slb_layout *layout,
+static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                           const struct slb_memory *memory, const struct slb_options *options) {
     clear_place(pool);
     pool->options = *options;
@@ -199,7 +189,7 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->slab_range = layout->slab_bytes;
     pool->slabs = memory->slab_base + layout->first_byte;
     pool->guard_front = layout->guard_front;
-    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->capacity * (layout->stride - layout->guard_at);
+    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
     pool->guard_back = layout->guard_back;
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
@@ -208,12 +198,12 @@ static void furnish_place(struct slabby_allocator *pool, const struct slb_layout
     pool->book_mapping_size = layout->book_mapping;
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
-    pool->capacity = layout->capacity;
-    atomic_store(&pool->plain_ids, layout->capacity);
+    pool->reserved = layout->reserved;
+    atomic_store(&pool->plain_ids, layout->reserved);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    pool->scarce_enough = enough_to_open(layout);
     place_lists(pool, layout, memory->book);
+    slb_resize_begin(pool, capacity);
     place_trails(pool, layout, memory->book);
     pool->face = slb_audit_face(SLABBY_FACE_C);
     number_references(pool, layout);
@@ -247,7 +237,8 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = slb_layout_compute(&layout, slab_size, capacity, &options, error);
+        status = slb_layout_compute(
+            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
     if (status == SLABBY_OK)
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
@@ -255,7 +246,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     slb_places_lock();
     struct slabby_allocator *pool = take_place(layout.id_bits);
     if (pool != NULL)
-        furnish_place(pool, &layout, &memory, &options);
+        furnish_place(pool, (uint32_t)capacity, &layout, &memory, &options);
     slb_places_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
@@ -313,7 +304,7 @@ static bool nobody_holds_anything(struct slabby_allocator *pool) {
 }
 
 /* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
-SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+static void settle_all(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->settle_wanted, 1, memory_order_seq_cst);
     while (atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0) {
         if (!slb_gate_try_lock(pool))
@@ -322,6 +313,8 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         uint32_t gate = atomic_load(&pool->gate);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
+            slb_resize_settle(pool);
         if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
         if (closed && nobody_holds_anything(pool)) {
@@ -331,6 +324,12 @@ SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
         }
         slb_gate_release_lock(pool);
     }
+}
+
+SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
+    settle_all(pool);
+    slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {

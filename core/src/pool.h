@@ -13,7 +13,8 @@
  *   bookkeeping (another)    | CPU caches | counters | shards | depot | words | next | depot ids |
  *                            all indices and offsets, all valid when zero: making a pool writes none of it
  *
- * Ids 0 .. capacity-1 are slabs of the pool; capacity .. id_limit-1 are places for heap slabs.
+ * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are places for heap slabs. How many of the reserved
+ * ones are in service is room.capacity, which slabby_resize changes.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
@@ -46,8 +47,12 @@ enum slb_gate_reason {
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
     SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
     SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
-    SLB_GATE_FORKED = 1u << 6     /* a child of fork has not rebuilt its lists yet */
+    SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
+    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
 };
+
+/* Reasons for which slabs that came back are wanted before any allocation may have them. */
+#define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
 
 enum slb_phase {
     SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
@@ -79,6 +84,14 @@ struct slb_breaker {
     _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
 };
 
+/* resilience/resize.h */
+struct slb_room {
+    _Atomic uint32_t capacity; /* slabs that may be in service; under the gate lock */
+    _Atomic uint32_t given_up; /* of the reserved ones: withheld and claimed; under the gate lock */
+    slb_stack claimed;         /* ids, linked through pool->next */
+    bool changing;             /* a resize was announced and not reported done; under the gate lock */
+};
+
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
@@ -88,10 +101,10 @@ struct slabby_allocator {
     char *slabs;
     uint64_t stride;
     uint64_t slab_size;
-    _Atomic uint32_t id_limit; /* capacity, or with the heap tier's ids once it was used */
-    uint32_t capacity;
+    _Atomic uint32_t id_limit; /* reserved, or with the heap tier's ids once it was used */
+    uint32_t reserved;         /* slabs there is room for: max_capacity */
     _Atomic uint32_t
-        plain_ids; /* ids below lie at their own place: capacity, or 0 once guards were sampled */
+        plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
     uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
@@ -107,8 +120,8 @@ struct slabby_allocator {
     _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
     _Atomic uint32_t gate_lock;
     _Atomic uint32_t settle_wanted;
-    _Atomic int64_t scarce_free; /* slabs freed since the gate closed, less those taken */
-    int64_t scarce_enough;       /* the gate opens at this many */
+    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
+    _Atomic int64_t scarce_enough; /* the gate opens at this many */
 
     /* Tiers. */
     struct slb_stripe *stripes;
@@ -124,6 +137,7 @@ struct slabby_allocator {
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
+    struct slb_room room;
 
     /* Cold. */
     uint64_t
@@ -196,6 +210,11 @@ SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle)
     return slb_is_place(handle) ? handle : NULL;
 }
 
+/* How many slabs the pool may have in service at this moment. relaxed: nothing else is read by it. */
+SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->room.capacity, memory_order_relaxed);
+}
+
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_place_of(pool);
 }
@@ -220,9 +239,10 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 
-/* Does what is due once slabs came back while the gate was closed: serves who waits, finishes what close or abandon
+/* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
+ * waits, finishes what close or abandon
  * began. Called whenever a slow operation ends under SLB_GATE_ATTEND; never blocks. */
-#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_WAITERS)
+#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_SERVE)
 SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */

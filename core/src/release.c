@@ -101,7 +101,7 @@ static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uin
 
 /* Into the tiers, unprotected or behind every protection. */
 static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    if (slb_unlikely(id >= pool->capacity))
+    if (slb_unlikely(id >= pool->reserved))
         give_heap(pool, id, fast, true);
     else if (slb_unlikely(pool->delay.limit != 0))
         give_delayed(pool, id, fast);
@@ -132,7 +132,7 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
     slb_event(
         pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_SLAB_RETIRED, slb_ref_make(pool, generation, id), id,
         "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired", id, pool->options.name);
-    if (id >= pool->capacity) {
+    if (id >= pool->reserved) {
         give_heap(pool, id, fast, false);
     } else {
         slb_count(&pool->retired, !kept);

@@ -265,7 +265,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint32_t id = (uint32_t)(relative & allocator->id_mask);
-    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->capacity))
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
     uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
     /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
@@ -578,8 +578,8 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
                              .stride = pool->stride,
                              .slab_size = pool->slab_size,
-                             .capacity = pool->capacity,
-                             .id_limit = (uint64_t)pool->capacity + pool->heap.limit,
+                             .capacity = pool->reserved,
+                             .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
                              .ref_bias = pool->ref_bias,
                              .ref_limit = pool->ref_limit,
                              .id_bits = pool->id_bits,

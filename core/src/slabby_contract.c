@@ -65,7 +65,7 @@ SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_audit_operation[21] = {
+SLB_PRIVATE const struct slb_word slb_words_audit_operation[22] = {
     {"create", SLABBY_AUDIT_OPERATION_CREATE},
     {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
     {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
@@ -86,6 +86,7 @@ SLB_PRIVATE const struct slb_word slb_words_audit_operation[21] = {
     {"trim", SLABBY_AUDIT_OPERATION_TRIM},
     {"reclaim", SLABBY_AUDIT_OPERATION_RECLAIM},
     {"breaker_force", SLABBY_AUDIT_OPERATION_BREAKER_FORCE},
+    {"resize", SLABBY_AUDIT_OPERATION_RESIZE},
     {NULL, 0},
 };
 
@@ -405,9 +406,10 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "max_capacity",
         .default_value = 0, .minimum = 1, .maximum = 2147483647,
         .words = NULL,
-        .meaning = "slabs reserved for slabby_resize",
+        .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
+                   "for so many slabs",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 0, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HUGE_PAGES - 1] = {
         .name = "huge_pages",
@@ -478,6 +480,8 @@ SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"bookkeeping_bytes", NULL, offsetof(slabby_stats, bookkeeping_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_stats, heap_bytes), SLB_FIELD_U64},
     {"errors", NULL, offsetof(slabby_stats, errors), SLB_FIELD_COUNTS},
+    {"reserved_slabs", NULL, offsetof(slabby_stats, reserved_slabs), SLB_FIELD_U64},
+    {"awaited_slabs", NULL, offsetof(slabby_stats, awaited_slabs), SLB_FIELD_U64},
 };
 
 SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {

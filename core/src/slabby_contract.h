@@ -14,7 +14,7 @@
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
-#define SLB_STATS_FIELD_COUNT 39
+#define SLB_STATS_FIELD_COUNT 41
 #define SLB_HEALTH_FIELD_COUNT 12
 #define SLB_MEMORY_FIELD_COUNT 11
 
@@ -106,7 +106,7 @@ SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
 SLB_TABLE struct slb_word slb_words_slab_state[8];
-SLB_TABLE struct slb_word slb_words_audit_operation[21];
+SLB_TABLE struct slb_word slb_words_audit_operation[22];
 SLB_TABLE struct slb_word slb_words_face[5];
 
 #endif

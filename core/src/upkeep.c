@@ -9,6 +9,7 @@
 #include "protect/switches.h"
 #include "release.h"
 #include "resilience/breaker.h"
+#include "resilience/resize.h"
 #include "status.h"
 
 #include <inttypes.h>
@@ -75,7 +76,8 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct trim_ste
     memset(step->is_free, 0, ((step->end - step->first + 63) / 64) * sizeof *step->is_free);
     for (uint32_t id = step->first; id < step->end; id++) {
         uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
-        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED)
+        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED ||
+            state == SLABBY_SLAB_STATE_CLAIMED)
             step->is_free[(id - step->first) / 64] |= 1ull << ((id - step->first) % 64);
     }
 }
@@ -123,7 +125,7 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_
 /* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
 SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
     uint64_t few[TRIM_STEP / 64];
-    uint32_t capacity = pool->capacity, length = capacity / 16;
+    uint32_t slabs = pool->reserved, length = slabs / 16;
     uint64_t page = slb_os_page_size();
     uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
     uint64_t *mapped = length > TRIM_STEP ? slb_os_map(mapping) : NULL;
@@ -132,8 +134,8 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
     if (mapped == NULL)
         length = TRIM_STEP;
     *out_bytes = 0;
-    for (; step.first < capacity && status == SLABBY_OK; step.first = step.end) {
-        step.end = capacity - step.first < length ? capacity : step.first + length;
+    for (; step.first < slabs && status == SLABBY_OK; step.first = step.end) {
+        step.end = slabs - step.first < length ? slabs : step.first + length;
         status = trim_step(pool, &step, out_bytes);
     }
     slb_os_unmap(mapped, mapping);
@@ -155,6 +157,8 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
         slb_secure_zero_free_slabs(pool);
     else
         atomic_store(&pool->protect, before);
+    if (quiet)
+        slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
@@ -165,8 +169,8 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
 static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (on && pool->heap.limit == 0)
         return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
-                             "option heap_fallback: capacity %" PRIu32 " leaves no ids for heap slabs",
-                             pool->capacity);
+                             "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
+                             pool->reserved);
     atomic_store(&pool->heap.enabled, on);
     return SLABBY_OK;
 }

@@ -258,7 +258,11 @@ class Allocator(Pool):
         return self._core.slabby_reclaim(self)
 
     def resize(self, capacity: int) -> int:
-        """A new capacity; returns how many slabs are still in use and will leave on release."""
+        """A new capacity, up to `max_capacity`, while others go on.
+
+        Returns how many slabs are in use still and will be given up when they are released; until
+        then no allocation succeeds. `stats().awaited_slabs` has that number later on.
+        """
         return self._core.slabby_resize(self, whole("capacity", capacity))
 
     def breaker_force(self, mode: BreakerMode) -> None:

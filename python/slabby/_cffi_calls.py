@@ -52,6 +52,8 @@ def _slabby_stats(record: Any) -> Sequence[Any]:
         record.bookkeeping_bytes,
         record.heap_bytes,
         tuple(record.errors),
+        record.reserved_slabs,
+        record.awaited_slabs,
     )
 
 

@@ -87,8 +87,8 @@ class Options(TypedDict, total=False):
     # Utilisation above which caches are emptied; 0 means never (default 0; 0 to 100 %; may change
     # while the pool runs; other values answer NotSupportedError in this version).
     survive_at: int | str
-    # Slabs reserved for slabby_resize (default 'capacity'; 1 to 2147483647; other values answer
-    # NotSupportedError in this version).
+    # How far slabby_resize can go: address space and bookkeeping are reserved for so many slabs
+    # (default 'capacity'; 1 to 2147483647).
     max_capacity: int | str
     # Ask the system for huge pages behind the slabs (default off).
     huge_pages: bool | str

@@ -45,7 +45,7 @@ class Stats:
 
     # Version of the core.
     version: str
-    # Capacity of the pool.
+    # Capacity of the pool at this moment.
     total_slabs: int
     # Usable bytes of one slab, in bytes.
     slab_size: int
@@ -71,7 +71,7 @@ class Stats:
     pcpu_cache_hits: int
     # Allocations served by the depot.
     lock_free_hits: int
-    # Used_slabs / total_slabs.
+    # Used_slabs / total_slabs; above 1 while slabs of a smaller capacity are awaited.
     memory_utilization: float
     # 1 - total_slabs x slab_size / reserved_bytes.
     fragmentation_ratio: float
@@ -101,7 +101,7 @@ class Stats:
     cached_slabs: int
     # Slabs taken out of service after corruption, until reclaimed.
     quarantined_slabs: int
-    # Slabs whose generation is spent or whose capacity was given up.
+    # Slabs whose generation is spent: out of service for good.
     retired_slabs: int
     # Live slabs that came from the heap.
     heap_slabs: int
@@ -124,6 +124,10 @@ class Stats:
     heap_bytes: int
     # Refused calls by status.
     errors: dict[Status, int]
+    # Slabs there is room for: max_capacity.
+    reserved_slabs: int
+    # Slabs in use that slabby_resize will give up when they are released.
+    awaited_slabs: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Stats":
@@ -167,6 +171,8 @@ class Stats:
             raw[36],
             raw[37],
             by_status(raw[38]),
+            raw[39],
+            raw[40],
         )
 
 
@@ -184,7 +190,7 @@ class Health:
     health_score: float
     # Free slabs parked in CPU caches / free slabs; 0 is good.
     fragmentation_score: float
-    # The window's peak of used slabs / capacity.
+    # The window's peak of used slabs / capacity, at most 1.
     memory_pressure: float
     # Failed allocations / attempts in the window.
     error_rate: float

@@ -181,6 +181,7 @@ class AuditOperation(IntEnum):
     TRIM = 18
     RECLAIM = 19
     BREAKER_FORCE = 20
+    RESIZE = 21
 
 
 class EventCode(IntEnum):
@@ -193,6 +194,8 @@ class EventCode(IntEnum):
     CORRUPTION = 5
     SLAB_RETIRED = 6
     OPTION_CHANGED = 7
+    RESIZING = 8
+    RESIZED = 9
     LEAK = 10
     OUTSTANDING = 11
 

@@ -120,19 +120,6 @@ static void missing_places_are_refused(void **state) {
     finish(pool);
 }
 
-/* Guards: what is promised for later says NotSupported, never pretends. */
-static void later_functions_say_so(void **state) {
-    slabby_allocator *pool = make_pool(64, 4, NULL);
-    uint64_t number = 0;
-    slabby_ref ref = take(pool);
-
-    (void)state;
-    CHECK_STATUS(slabby_resize(&number, pool, 2, NULL), SLABBY_NOT_SUPPORTED);
-    check_sound(pool, 1);
-    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
-    finish(pool);
-}
-
 /* Guards: allocate_timeout with 0 is allocate: it tries once and never waits. */
 static void zero_timeout_tries_once(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
@@ -150,7 +137,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(garbage_handles_are_refused),
         cmocka_unit_test(missing_places_are_refused),
-        cmocka_unit_test(later_functions_say_so),
         cmocka_unit_test(zero_timeout_tries_once),
     };
 

@@ -83,7 +83,7 @@ void world_write(void *data, slabby_ref value) {
 void world_own(slabby_ref ref, void *data) {
     uint32_t id = (uint32_t)((ref - world.pool->ref_bias) & world.pool->id_mask);
 
-    EXPECT(id < MOST_HELD && id < world.pool->capacity, "slab %u is none of the pool's", id);
+    EXPECT(id < MOST_HELD && id < world.pool->reserved, "slab %u is none of the pool's", id);
     EXPECT(world.owned[id] == 0, "slab %u is in two hands", id);
     world.owned[id] = ref;
     world_write(data, ref);
@@ -129,7 +129,7 @@ static uint64_t count_owned(void) {
 
 void world_check(void) {
     slabby_finding findings[4];
-    uint64_t found = 0, left = world.pool->capacity - count_owned();
+    uint64_t found = 0, left = world.pool->reserved - count_owned();
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_status status;
 
@@ -198,9 +198,9 @@ void world_name(char *text, size_t size, const volatile void *place) {
             snprintf(text, size, "%s", name);
         else
             snprintf(text, size, "pool + %zu", offset);
-    } else if ((i = element(pool->words, sizeof(uint64_t), pool->capacity, at)) >= 0) {
+    } else if ((i = element(pool->words, sizeof(uint64_t), pool->reserved, at)) >= 0) {
         snprintf(text, size, "words[%d]", (int)i);
-    } else if ((i = element(pool->next, sizeof(uint32_t), pool->capacity, at)) >= 0) {
+    } else if ((i = element(pool->next, sizeof(uint32_t), pool->reserved, at)) >= 0) {
         snprintf(text, size, "next[%d]", (int)i);
     } else if ((i = element(pool->shards, sizeof(struct slb_shard), pool->shard_mask + 1u, at)) >= 0) {
         snprintf(text, size, "shards[%d] + %d", (int)i, (int)(at - (uintptr_t)&pool->shards[i]));

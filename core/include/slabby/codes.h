@@ -128,7 +128,7 @@ enum slabby_option_id {
     SLABBY_OPTION_DEGRADE_AT = 29,
     /* utilisation above which caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* slabs reserved for slabby_resize */
+    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,
@@ -309,7 +309,9 @@ enum slabby_audit_operation {
     /* audit_operation "reclaim" */
     SLABBY_AUDIT_OPERATION_RECLAIM = 19,
     /* audit_operation "breaker_force" */
-    SLABBY_AUDIT_OPERATION_BREAKER_FORCE = 20
+    SLABBY_AUDIT_OPERATION_BREAKER_FORCE = 20,
+    /* audit_operation "resize" */
+    SLABBY_AUDIT_OPERATION_RESIZE = 21
 };
 
 /* what an event is about */
@@ -328,6 +330,10 @@ enum slabby_event_code {
     SLABBY_EVENT_CODE_SLAB_RETIRED = 6,
     /* event_code "option_changed" */
     SLABBY_EVENT_CODE_OPTION_CHANGED = 7,
+    /* event_code "resizing" */
+    SLABBY_EVENT_CODE_RESIZING = 8,
+    /* event_code "resized" */
+    SLABBY_EVENT_CODE_RESIZED = 9,
     /* event_code "leak" */
     SLABBY_EVENT_CODE_LEAK = 10,
     /* event_code "outstanding" */

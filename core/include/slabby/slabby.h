@@ -118,6 +118,8 @@ typedef struct slabby_stats {
     uint64_t bookkeeping_bytes;
     uint64_t heap_bytes;
     uint64_t errors[64];
+    uint64_t reserved_slabs;
+    uint64_t awaited_slabs;
 } slabby_stats;
 
 /* The state of a pool as an operator asks for it; every field is defined in docs/contract.md. */
@@ -617,9 +619,13 @@ slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int
 slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option);
 
 /*
- * slabby_resize: a new capacity, up to `max_capacity`. Shrinking takes free slabs first; out_awaited says how many
- * are still in use and will leave on release. NotSupported for now.
- * Returns OK, InvalidArgument, InvalidCapacity, CapacityExceeded, Closed, NotSupported.
+ * slabby_resize: a new capacity, 1 to `max_capacity`, while others allocate and release. Shrinking gives up slabs that
+ * were never used, then free ones, whose pages go back to the system; what is still in use then is given up when it is
+ * released, and until the last of it has been, no allocation succeeds. Growing calls off what is still awaited, then
+ * brings slabs back that were given up. Slabs in quarantine and retired ones count as part of the capacity.
+ * out_awaited: how many slabs are still to be released, may be null; stats.awaited_slabs has it later on.
+ * Returns OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), Closed, Busy (from a signal
+ * handler that interrupted its own thread inside the pool). Thread- and fork-safe.
  */
 slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                             slabby_error *out_error);
@@ -634,7 +640,7 @@ slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 
 /*
  * slabby_reclaim: puts quarantined slabs back into service and acknowledges corruption. Slabs whose generation is
- * spent stay retired. out_count: how many came back; may be null. Returns OK, InvalidArgument, Closed.
+ * spent stay retired, and those that slabby_resize gave up come back by slabby_resize alone. out_count: how many came back; may be null. Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
@@ -725,7 +731,8 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
                            slabby_ref ref);
 
 /*
- * slabby_view: where words and slabs lie, for a binding's own hot path.
+ * slabby_view: where words and slabs lie, for a binding's own hot path. `capacity` there counts the slabs there is room
+ * for, `max_capacity`: their ids are below it, whatever slabby_resize has made of the pool.
  * Returns OK, InvalidArgument, AbiMismatch, Closed. Thread-safe.
  */
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);

@@ -5,6 +5,7 @@
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "protect/guard_slots.h"
+#include "resilience/resize.h"
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/heap.h"
@@ -115,13 +116,13 @@ static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out)
     out->bookkeeping_bytes = pool->book_mapping_size;
     out->heap_bytes = out->heap_slabs * pool->slab_size;
     out->fragmentation_ratio =
-        1.0 - (double)pool->capacity * (double)pool->slab_size / (double)pool->slab_mapping_size;
+        1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
 }
 
 static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
-    return used > pool->capacity ? pool->capacity : used;
+    return used > pool->reserved ? pool->reserved : used;
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
@@ -160,9 +161,9 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
-    out->available_slabs = out_of_service < pool->capacity ? pool->capacity - out_of_service : 0;
+    out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
     out->peak_used = publish(&pool->peak_used, out->used_slabs);
-    out->memory_utilization = (double)out->used_slabs / (double)pool->capacity;
+    out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
@@ -170,7 +171,9 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
-    out->total_slabs = pool->capacity;
+    out->total_slabs = slb_capacity(pool);
+    out->reserved_slabs = pool->reserved;
+    out->awaited_slabs = slb_resize_awaited(pool);
     out->slab_size = pool->slab_size;
     out->total_allocations = publish(&pool->published_allocations, now.allocations);
     out->total_deallocations = publish(&pool->published_releases, now.releases);
@@ -200,12 +203,12 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
     memset(out, 0, sizeof *out);
-    out->slab_bytes = pool->capacity * pool->slab_size;
+    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
     out->stride = pool->stride;
     out->reserved_bytes = pool->slab_mapping_size;
     out->guard_bytes =
         pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->capacity * sizeof(uint64_t);
+    out->word_bytes = pool->reserved * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
     out->trail_bytes = pool->trail_bytes;

@@ -148,14 +148,14 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
     if (refused)
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, pool->capacity,
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
                   "all %" PRIu32
                   " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
-                  pool->capacity, pool->options.name);
+                  slb_capacity(pool), pool->options.name);
     else
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, pool->capacity,
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
                   "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
-                  pool->capacity, pool->options.name);
+                  slb_capacity(pool), pool->options.name);
 }
 
 SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live) {

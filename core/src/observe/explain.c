@@ -59,7 +59,7 @@ SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *poo
         slb_text_add(text, " was destroyed");
         return;
     }
-    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", pool->capacity, pool->slab_size);
+    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
     if (ref != 0)
         explain_slab(text, pool, ref);
     struct slb_damage damage;

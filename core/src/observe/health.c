@@ -81,6 +81,7 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
     out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
     out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
     out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
+    out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
 static void fill_score(struct slabby_allocator *pool, slabby_health *out) {

@@ -8,7 +8,7 @@
 
 static uint64_t labels_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(struct slb_label);
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_label);
     return (size + page - 1) / page * page;
 }
 

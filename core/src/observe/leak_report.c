@@ -23,7 +23,7 @@
 
 static uint64_t marks_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->capacity + pool->heap.limit) * sizeof(uint64_t);
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(uint64_t);
     return (size + page - 1) / page * page;
 }
 

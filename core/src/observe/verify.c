@@ -9,6 +9,7 @@
 #include "protect/bit_guard.h"
 #include "protect/guard_slots.h"
 #include "ref.h"
+#include "tiers/shards.h"
 #include "tiers/stack.h"
 
 #include <inttypes.h>
@@ -61,7 +62,8 @@ static void report_damage(struct check *check, uint32_t id, const struct slb_dam
     store(check, &finding);
 }
 
-static void see_free(struct check *check, uint32_t id) {
+/* An id in a place where slabs of one state wait. */
+static void see(struct check *check, uint32_t id, uint32_t expected) {
     if (id >= check->limit) {
         report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
                "an id out of range waits in a list");
@@ -72,16 +74,21 @@ static void see_free(struct check *check, uint32_t id) {
     if (check->seen[id / 64] & bit)
         report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
     check->seen[id / 64] |= bit;
-    if (state != SLABBY_SLAB_STATE_FREE)
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_FREE, state,
-               "waits in a list, not free");
+    if (state != expected)
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, expected, state,
+               expected == SLABBY_SLAB_STATE_FREE ? "waits in a list, not free"
+                                                  : "was given up, not claimed");
+}
+
+static void see_free(struct check *check, uint32_t id) {
+    see(check, id, SLABBY_SLAB_STATE_FREE);
 }
 
 /* A damaged list might be a ring: no list is longer than there are ids. */
-static void walk_stack(struct check *check, slb_stack *stack) {
+static void walk_stack(struct check *check, slb_stack *stack, uint32_t expected) {
     uint32_t at = (uint32_t)atomic_load_explicit(stack, memory_order_acquire);
     for (uint32_t steps = 0; at != 0 && steps <= check->limit; steps++) {
-        see_free(check, at - 1);
+        see(check, at - 1, expected);
         if (at - 1 >= check->limit)
             break;
         at = atomic_load_explicit(&check->pool->next[at - 1], memory_order_relaxed);
@@ -121,6 +128,7 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
 
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
+    uint64_t claimed = 0;
     for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
@@ -134,14 +142,24 @@ static void check_words(struct check *check) {
             check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
             report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
+        if (state == SLABBY_SLAB_STATE_CLAIMED && !seen)
+            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "was given up and waits nowhere");
+        claimed += state == SLABBY_SLAB_STATE_CLAIMED;
     }
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        claimed += slb_shard_withheld(pool, shard);
+    uint64_t counted = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
+    if (counted != claimed)
+        report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
+               "as many slabs were counted as given up");
 }
 
 static void run_checks(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        walk_stack(check, &pool->shards[shard].head);
-    walk_stack(check, &pool->heap.head);
+        walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
+    walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
+    walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
     if (pool->cache_max != 0)
         walk_depot(check);
@@ -174,7 +192,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
                                      uint64_t capacity, uint64_t *out_count) {
     struct check check = {.pool = pool, .findings = out_findings, .capacity = capacity};
     uint64_t page = slb_os_page_size();
-    uint64_t most = (uint64_t)pool->capacity + pool->heap.limit;
+    uint64_t most = (uint64_t)pool->reserved + pool->heap.limit;
     uint64_t bytes = ((most + 63) / 64 * 8 + page - 1) / page * page;
     check.seen = slb_os_map(bytes);
     if (check.seen == NULL)

@@ -48,8 +48,8 @@ SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size,
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
 static void *own_place(struct slabby_allocator *pool, uint32_t id) {
-    return id < pool->capacity ? pool->slabs + (uint64_t)id * pool->stride
-                               : slb_heap_data(&pool->heap, id - pool->capacity);
+    return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
+                               : slb_heap_data(&pool->heap, id - pool->reserved);
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {

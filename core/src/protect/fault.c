@@ -24,7 +24,7 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)
         return false;
-    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->capacity - 1;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->reserved - 1;
     int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
     int64_t id = from_first < 0 ? 0 : from_first / stride;
     if (id > last)

@@ -70,7 +70,7 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     uint64_t unit = alignment > page ? alignment : page;
     uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
-    uint64_t book = guard_round_up(table + pool->capacity * sizeof(uint32_t), page);
+    uint64_t book = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
     struct slb_guards *guards = slb_os_map(book);
     if (guards == NULL)
         return NULL;
@@ -138,7 +138,7 @@ SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool) {
 
 static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32_t id) {
     struct slb_guards *guards = guards_of(pool);
-    if (guards == NULL || id >= pool->capacity)
+    if (guards == NULL || id >= pool->reserved)
         return NULL;
     /* acquire: whoever finds the slot finds its address */
     uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
@@ -150,8 +150,8 @@ SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id) {
 }
 
 SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id) {
-    if (id >= pool->capacity)
-        return slb_heap_data(&pool->heap, id - pool->capacity);
+    if (id >= pool->reserved)
+        return slb_heap_data(&pool->heap, id - pool->reserved);
     struct slb_guard_slot *slot = slot_holding(pool, id);
     return slot == NULL ? pool->slabs + (uint64_t)id * pool->stride
                         : atomic_load_explicit(&slot->data, memory_order_relaxed);
@@ -229,7 +229,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool,
     int error_before = errno;
     /* acquire: whoever gets this slab sees the end of plain_ids and the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
-        !turn_has_come(pool, guards, weight) || id >= pool->capacity)
+        !turn_has_come(pool, guards, weight) || id >= pool->reserved)
         return;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
     if (slot != NULL && open_slot(pool, guards, slot, turn, id))

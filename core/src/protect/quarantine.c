@@ -69,7 +69,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
               pool->options.name, id, damage->offset, damage->found, damage->expected);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
         die_of_corruption(pool, id, damage);
-    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->capacity)
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     slb_count(&pool->quarantined, 1);
@@ -82,7 +82,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     uint64_t reclaimed = 0;
     struct slb_stripe *stripe = slb_enter(pool);
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->capacity; id = slb_next_used(pool, id + 1)) {
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
             !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,

@@ -24,7 +24,7 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
                              "option debug: the system refused address space for the stacks of %" PRIu32
                              " slabs; lower the capacity or leave it off",
-                             pool->capacity);
+                             pool->reserved);
     set_protection(pool, SLB_PROTECT_STACKS, on);
     return SLABBY_OK;
 }

@@ -3,9 +3,11 @@
 
 #include "maintenance.h"
 #include "observe/counters.h"
+#include "observe/events.h"
 #include "os/os.h"
 #include "protect/guard_slots.h"
 #include "protect/secure.h"
+#include "resilience/resize.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -75,6 +77,7 @@ static void clear_lists(struct slabby_allocator *pool) {
         atomic_store(&stripe->left, atomic_load(&stripe->entered));
         atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
     }
+    slb_resize_forget(pool);
     pool->first_waiter = pool->last_waiter = NULL;
     atomic_store(&pool->waiters, 0);
 }
@@ -90,9 +93,9 @@ static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
 }
 
 static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
-    if (id >= pool->capacity) {
+    if (id >= pool->reserved) {
         void *_Atomic *table = atomic_load(&pool->heap.table);
-        if (table != NULL && atomic_load(&table[id - pool->capacity]) != NULL)
+        if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
             slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
         else
             slb_stack_push(&pool->heap.head, pool->next, id);
@@ -114,6 +117,8 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
         out += slb_word_is_out(word);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
             regain(pool, id, secure);
+        else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
+            slb_resize_regain(pool, id);
     }
     return out;
 }
@@ -132,12 +137,13 @@ static void reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate_epoch);
     atomic_store(&pool->gate_epoch, epoch | 1);
     atomic_store(&pool->scarce_free, 0);
-    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_WAITERS;
+    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_SERVE;
     atomic_fetch_and(&pool->gate, ~stale);
     slb_gate_open(pool, SLB_GATE_FORKED);
 }
 
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
@@ -151,8 +157,10 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
         reopen(pool);
+        slb_resize_settle(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
     if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
         slb_pool_settle(pool);
 }

@@ -29,7 +29,9 @@ static void settle_waiter(struct slb_waiter *waiter, uint32_t state) {
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id;
-    while (pool->first_waiter != NULL && slb_take_free(pool, stripe, &id)) {
+    while (pool->first_waiter != NULL &&
+           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
+           slb_take_free(pool, stripe, &id)) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         oldest->id = id;

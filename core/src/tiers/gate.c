@@ -37,7 +37,7 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
     if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0 ||
-                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_WAITERS) != 0))
+                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
         slb_pool_settle(pool);
 }
 
@@ -120,14 +120,27 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     }
 }
 
+/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
+ * must open again, nor than half of a small one. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
+    uint64_t enough = 2ull * pool->batch * pool->cpus;
+    uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
+    if (enough > share)
+        enough = share;
+    if (enough > capacity / 2)
+        enough = capacity / 2;
+    atomic_store_explicit(&pool->scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
+}
+
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
     int64_t free_now = atomic_fetch_add_explicit(&pool->scarce_free, change, memory_order_relaxed) + change;
-    if (free_now < pool->scarce_enough ||
+    if (free_now < atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed) ||
         (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
         return;
     if (!slb_gate_try_lock(pool))
         return; /* the next slow operation tries again */
-    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >= pool->scarce_enough)
+    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >=
+        atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed))
         slb_gate_open(pool, SLB_GATE_SCARCE);
     slb_gate_unlock(pool);
 }
@@ -152,9 +165,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
         out->empty &= slb_delay_length(pool, &out->delayed) == 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
         uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
-        uint64_t used = atomic_load_explicit(&pool->shards[shard].used, memory_order_seq_cst);
-        uint64_t range = slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
-        out->empty &= slb_stack_is_empty(head) && used >= range;
+        out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
         out->shards += head >> 32;
     }
     for (uint32_t i = 0; i < pool->cpus; i++)

@@ -10,7 +10,7 @@
  * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
- *   { finished, epoch, depot head, reuse queue, every shard head and bump, started }
+ *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
  * with everything empty and started == finished.
  * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
  * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
@@ -41,6 +41,9 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
+
+/* At how many free slabs a gate that was closed for scarcity opens again. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity);
 
 SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);

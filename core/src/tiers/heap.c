@@ -35,7 +35,7 @@ static bool heap_map_table(struct slabby_allocator *pool) {
             slb_os_unmap((void *)mine, heap_table_size(pool));
     }
     /* from now on references to heap slabs are in range */
-    atomic_store_explicit(&pool->id_limit, pool->capacity + pool->heap.limit, memory_order_release);
+    atomic_store_explicit(&pool->id_limit, pool->reserved + pool->heap.limit, memory_order_release);
     return true;
 }
 
@@ -45,7 +45,7 @@ static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
     uint64_t first;
     if (slb_bump(&pool->heap.used, pool->heap.limit, 1, &first) == 0)
         return false;
-    *out_id = pool->capacity + (uint32_t)first;
+    *out_id = pool->reserved + (uint32_t)first;
     return true;
 }
 
@@ -84,7 +84,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
         return SLABBY_NO_SYSTEM_MEMORY;
     }
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_relaxed);
-    atomic_store_explicit(&table[id - pool->capacity], memory, memory_order_release);
+    atomic_store_explicit(&table[id - pool->reserved], memory, memory_order_release);
     slb_count(&pool->heap.live, 1);
     *out_id = id;
     return SLABBY_OK;
@@ -93,7 +93,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 /* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
-    char *data = atomic_exchange_explicit(&table[id - pool->capacity], NULL, memory_order_acq_rel);
+    char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
     free(data - heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)

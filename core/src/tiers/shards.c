@@ -4,11 +4,80 @@
 #include "tiers/stack.h"
 
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)((uint64_t)pool->capacity * shard / (pool->shard_mask + 1u));
+    return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
 }
 
 static uint32_t shard_range(const struct slabby_allocator *pool, uint32_t shard) {
     return slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
+}
+
+static uint64_t load_fresh(const struct slabby_allocator *pool, uint32_t shard) {
+    return atomic_load_explicit(&pool->shards[shard].fresh, memory_order_seq_cst);
+}
+
+SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)load_fresh(pool, shard);
+}
+
+SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)(load_fresh(pool, shard) >> SLB_FRESH_WITHHELD);
+}
+
+static uint32_t fresh_left(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
+    return shard_range(pool, shard) - (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - (uint32_t)fresh;
+}
+
+SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard) {
+    return fresh_left(pool, shard, load_fresh(pool, shard));
+}
+
+/* Up to `wanted` slabs that were never used, lowest first; answers how many. */
+static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted,
+                           uint32_t *out_first) {
+    uint64_t fresh = atomic_load_explicit(&pool->shards[shard].fresh, memory_order_relaxed);
+    for (;;) {
+        uint32_t left = fresh_left(pool, shard, fresh);
+        uint32_t count = left < wanted ? left : wanted;
+        if (count == 0)
+            return 0;
+        if (atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh, fresh + count,
+                                                  memory_order_acq_rel, memory_order_relaxed)) {
+            *out_first = (uint32_t)fresh;
+            return count;
+        }
+    }
+}
+
+/* Moves the line between withheld and unused slabs; answers by how much. */
+static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
+    uint64_t fresh = load_fresh(pool, shard), moved;
+    uint32_t count;
+    do {
+        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
+        count = most < wanted ? most : wanted;
+        moved = (uint64_t)count << SLB_FRESH_WITHHELD;
+    } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,
+                                                    withhold ? fresh + moved : fresh - moved,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    return count;
+}
+
+/* An even share from each shard first, then from whichever has any. */
+static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
+    uint32_t shards = pool->shard_mask + 1, left = wanted;
+    for (uint32_t i = 0; i < shards; i++)
+        left -= shift_fresh(pool, i, (left + shards - i - 1) / (shards - i), withhold);
+    for (uint32_t i = 0; i < shards && left != 0; i++)
+        left -= shift_fresh(pool, i, left, withhold);
+    return wanted - left;
+}
+
+SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted) {
+    return shift_all(pool, wanted, true);
+}
+
+SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted) {
+    return shift_all(pool, wanted, false);
 }
 
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id) {
@@ -26,11 +95,10 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
     }
     for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
         uint32_t shard = (hint + i) & pool->shard_mask;
-        uint64_t first;
-        uint32_t fresh =
-            slb_bump(&pool->shards[shard].used, shard_range(pool, shard), wanted - count, &first);
-        for (uint32_t k = 0; k < fresh; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + (uint32_t)first + k;
+        uint32_t first;
+        uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
+        for (uint32_t k = 0; k < taken; k++)
+            out_ids[count++] = slb_shard_start(pool, shard) + first + k;
     }
     return count;
 }
@@ -41,16 +109,20 @@ SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, ui
 
 /* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
 static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
-    uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->capacity);
+    uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->reserved);
     while (shard < pool->shard_mask && slb_shard_start(pool, shard + 1) <= id)
         shard++;
     return shard;
 }
 
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
-    if (id >= pool->capacity)
-        return id - pool->capacity < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
+    if (id >= pool->reserved)
+        return id - pool->reserved < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
     uint32_t shard = shard_of(pool, id);
-    return id - slb_shard_start(pool, shard) <
-           atomic_load_explicit(&pool->shards[shard].used, memory_order_acquire);
+    return id - slb_shard_start(pool, shard) < slb_shard_used(pool, shard);
+}
+
+SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id) {
+    uint32_t shard = shard_of(pool, id);
+    return slb_shard_start(pool, shard + 1) - id <= slb_shard_withheld(pool, shard);
 }

@@ -18,4 +18,17 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
 
+/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at its
+ * end; and those in between, which were never used. */
+SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard);
+
+/* Whether a slab that was never used is withheld. */
+SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
+
+/* Out of service with up to `wanted` unused slabs, and back; answer how many. See resilience/resize.h. */
+SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
+SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
+
 #endif

@@ -74,11 +74,15 @@ struct slb_stripe {
 /* A tagged stack: {tag:32, index + 1:32}; every swap raises the tag, so an old head never matches again. */
 typedef _Atomic uint64_t slb_stack;
 
-/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used. */
+/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used.
+ * fresh = {withheld:32, used:32}: how many have been handed out at least once, from the range's start on, and how many
+ * at its end are beyond the pool's capacity. One word, so that nobody takes a slab that is being withheld. */
 struct slb_shard {
     _Alignas(SLB_CACHE_LINE) slb_stack head;
-    _Atomic uint64_t used; /* slabs of the range that have been handed out at least once */
+    _Atomic uint64_t fresh;
 };
+
+#define SLB_FRESH_WITHHELD 32 /* shift */
 
 /* The depot: full batches waiting, as nodes of `batch` ids each. */
 struct slb_depot {

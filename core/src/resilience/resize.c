@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "resilience/resize.h"
+
+#include "allocate.h"
+#include "maintenance.h"
+#include "observe/audit.h"
+#include "observe/counters.h"
+#include "observe/events.h"
+#include "os/os.h"
+#include "resilience/fork.h"
+#include "status.h"
+#include "tiers/gate.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+#include "tiers/stack.h"
+
+#include <inttypes.h>
+
+/* Slabs that change sides while the lock is held once. */
+#define RESIZE_STEP 256u
+
+/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
+static int64_t surplus(struct slabby_allocator *pool) {
+    return (int64_t)pool->reserved - atomic_load_explicit(&pool->room.given_up, memory_order_relaxed) -
+           slb_capacity(pool);
+}
+
+SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
+    int64_t over = surplus(pool);
+    return over > 0 ? (uint64_t)over : 0;
+}
+
+/* Only holders of the lock count; the others read. */
+static void count_given_up(struct slabby_allocator *pool, int64_t change) {
+    uint32_t before = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->room.given_up, (uint32_t)(before + change), memory_order_relaxed);
+}
+
+/* -------------------------------------------------------------------------------------------------- pages */
+
+static bool is_given_up(struct slabby_allocator *pool, uint32_t id) {
+    if (!slb_slab_was_used(pool, id))
+        return slb_slab_is_withheld(pool, id);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED;
+}
+
+/* The pages that this slab lies on go back, those at its ends only where the neighbours on them are given up too. */
+static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
+    uint64_t start = id * pool->stride / page * page;
+    uint64_t end = ((id + 1ull) * pool->stride + page - 1) / page * page;
+    while (first > 0 && first * pool->stride > start && is_given_up(pool, (uint32_t)first - 1))
+        first--;
+    while (last < pool->reserved && last * pool->stride < end && is_given_up(pool, (uint32_t)last))
+        last++;
+    if (first * pool->stride > start)
+        start += page;
+    if (last < pool->reserved && last * pool->stride < end)
+        end -= page;
+    if (start < end)
+        (void)slb_os_discard(pool->slab_base + start, end - start); /* locked pages stay */
+}
+
+SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
+        if (is_given_up(pool, id))
+            discard_pages(pool, id);
+}
+
+/* ----------------------------------------------------------------------------------------- giving up, coming back */
+
+/* The slab is ours: its word says free, and it waits in no tier. */
+static void claim(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
+    SLB_POINT(SLB_POINT_CLAIMED);
+    slb_stack_push(&pool->room.claimed, pool->next, id);
+    count_given_up(pool, 1);
+    discard_pages(pool, id);
+}
+
+static void unclaim(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED);
+    atomic_store_explicit(&pool->words[id], word - SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
+    count_given_up(pool, -1);
+    slb_shards_push(pool, id, id);
+    slb_gate_note_free(pool, 1);
+}
+
+/* Answers whether another step is worth taking at once. */
+static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t withheld = slb_shards_withhold(pool, over), taken = 0, id;
+    count_given_up(pool, withheld);
+    over -= withheld;
+    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id)) {
+        claim(pool, id);
+        taken++;
+    }
+    if (taken == over || taken == RESIZE_STEP)
+        return taken != over;
+    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING)
+        return false;
+    slb_gate_close(pool, SLB_GATE_SHRINKING);
+    return true;
+}
+
+static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t done = 0, id;
+    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->room.claimed, pool->next, &id)) {
+        unclaim(pool, id);
+        done++;
+    }
+    if (done == missing || done == RESIZE_STEP)
+        return done != missing;
+    slb_move_begin(stripe);
+    uint32_t conceded = slb_shards_concede(pool, missing - done);
+    count_given_up(pool, -(int64_t)conceded);
+    slb_move_end(stripe);
+    slb_gate_note_free(pool, conceded);
+    return false;
+}
+
+static bool resize_step(struct slabby_allocator *pool) {
+    int64_t over = surplus(pool);
+    bool more = over > 0 ? shrink_step(pool, (uint32_t)over) : grow_step(pool, (uint32_t)-over);
+    if (surplus(pool) != 0)
+        return more;
+    slb_gate_open(pool, SLB_GATE_SHRINKING);
+    if (pool->room.changing)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
+                  "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
+                  slb_capacity(pool));
+    pool->room.changing = false;
+    return false;
+}
+
+SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool) {
+    while (resize_step(pool))
+        continue;
+}
+
+/* ------------------------------------------------------------------------------------------------- resize */
+
+static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
+    atomic_store_explicit(&pool->room.capacity, capacity, memory_order_seq_cst);
+    slb_gate_size(pool, capacity);
+}
+
+SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
+    set_capacity(pool, capacity);
+    count_given_up(pool, slb_shards_withhold(pool, pool->reserved - capacity));
+}
+
+SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
+    uint32_t withheld = 0;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        withheld += slb_shard_withheld(pool, shard);
+    atomic_store(&pool->room.claimed, 0);
+    atomic_store(&pool->room.given_up, withheld);
+}
+
+SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
+    slb_stack_push(&pool->room.claimed, pool->next, id);
+    count_given_up(pool, 1);
+}
+
+static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
+    int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
+    if (capacity < 1)
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
+                             "capacity 0 is out of range; choose 1 to %" PRIu32 " slabs, or close the pool",
+                             pool->reserved);
+    if (capacity > pool->reserved)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_MAX_CAPACITY, value, 1,
+                             pool->reserved,
+                             "capacity %" PRIu64 " is above the max_capacity %" PRIu32
+                             " of this pool; make the pool with a larger max_capacity",
+                             capacity, pool->reserved);
+    return SLABBY_OK;
+}
+
+static bool is_open(struct slabby_allocator *pool) {
+    return slb_pool_exists(pool) &&
+           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+}
+
+/* Under the gate lock. */
+static void announce(struct slabby_allocator *pool, uint32_t capacity) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
+              "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
+              slb_capacity(pool), capacity);
+    pool->room.changing = true;
+}
+
+SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
+                                     slabby_error *error) {
+    slabby_status status = check_capacity(pool, capacity, error);
+    if (status != SLABBY_OK)
+        return status;
+    if (slb_in_flight_depth != 0)
+        return slb_error_set(error, SLABBY_BUSY, 0, (int64_t)capacity, 0, 0,
+                             "a signal handler interrupted its own thread inside the pool; try again later");
+    uint64_t mark = slb_events_mark(pool);
+    bool begun = false;
+    for (bool more = true; more;) {
+        slb_gate_lock(pool);
+        more = is_open(pool);
+        if (more && !begun) {
+            announce(pool, (uint32_t)capacity);
+            set_capacity(pool, (uint32_t)capacity);
+            begun = true;
+        }
+        more = more && resize_step(pool);
+        *out_awaited = slb_resize_awaited(pool);
+        slb_gate_unlock(pool);
+    }
+    if (!begun)
+        return slb_error_set(error, SLABBY_CLOSED, 0, (int64_t)capacity, 0, 0,
+                             "the pool is closed; its capacity is of no use any more");
+    slb_gate_note_free(pool, 0); /* what came back may be enough to open */
+    slb_events_deliver(pool, mark);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
+                                       slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t awaited = 0;
+    if (pool == NULL || !slb_pool_exists(pool))
+        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_absence(pool), 0, 0,
+                             0, 0, "no open pool has this handle");
+    slb_fork_look(pool);
+    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
+    if (status != SLABBY_OK)
+        (void)slb_refuse(pool, status);
+    else if (out_awaited != NULL)
+        *out_awaited = awaited;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
+}
