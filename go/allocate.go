@@ -29,7 +29,7 @@ func (p *Slabby) Allocate() (SlabRef, error) {
 	if made.status != 0 {
 		return SlabRef{}, statusError(made.status)
 	}
-	return SlabRef{pool: p, ref: uint64(made.value)}, nil
+	return p.newRef(uint64(made.value)), nil
 }
 
 // MustAllocate is Allocate for those who cannot go on without a slab: it panics with the error's
@@ -48,7 +48,7 @@ func (p *Slabby) MustAllocate() SlabRef {
 func (p *Slabby) Deallocate(ref SlabRef) error {
 	status := C.slabby_release(p.c(), C.slabby_ref(ref.ref))
 	runtime.KeepAlive(p)
-	if status != 0 {
+	if status != 0 || ref.token != nil || p.origins.Load() != nil {
 		return p.released(status, ref)
 	}
 	return nil
@@ -57,10 +57,19 @@ func (p *Slabby) Deallocate(ref SlabRef) error {
 // released is the uncommon end of a release.
 func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 	err := statusError(status)
-	if err == ErrMemoryCorruption && p != nil && p.logger != nil {
-		p.logger.Error("slabby: memory corruption", "ref", ref.String(), "error", p.Explain(err, ref))
+	if p != nil && (err == nil || err == ErrMemoryCorruption) {
+		p.gone(ref)
+	}
+	if err == ErrMemoryCorruption {
+		p.logCorruption(ref, err)
 	}
 	return err
+}
+
+func (p *Slabby) logCorruption(ref SlabRef, err error) {
+	if p != nil && p.logger != nil {
+		p.logger.Error("slabby: memory corruption", "ref", ref.String(), "error", p.Explain(err, ref))
+	}
 }
 
 // AllocateFast takes a slab known by its bare id, for those who need no reference. An id carries

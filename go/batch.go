@@ -60,7 +60,7 @@ func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 		return statusError(status)
 	}
 	for at, ref := range *raw {
-		dst[at] = SlabRef{pool: p, ref: uint64(ref)}
+		dst[at] = p.newRef(uint64(ref))
 	}
 	return nil
 }
@@ -102,5 +102,12 @@ func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
 	}
 	result := C.slabby_go_release_batch(p.c(), unsafe.SliceData(*raw), C.uint64_t(len(refs)))
 	runtime.KeepAlive(p)
-	return int(result.value), p.released(result.status, SlabRef{})
+	if p != nil && (p.finalizers || p.origins.Load() != nil) {
+		p.goneOf(refs)
+	}
+	err = statusError(result.status)
+	if err == ErrMemoryCorruption {
+		p.logCorruption(SlabRef{}, err)
+	}
+	return int(result.value), err
 }

@@ -113,6 +113,9 @@ func (p *Slabby) findings(raw []C.slabby_finding) []Finding {
 func (p *Slabby) Reset() error {
 	status := C.slabby_reset(p.c())
 	runtime.KeepAlive(p)
+	if status == 0 {
+		p.origins.Load().allGone()
+	}
 	return statusError(status)
 }
 

@@ -119,6 +119,29 @@ static inline slabby_go_slab slabby_go_id(slabby_allocator *allocator, slabby_re
     return result;
 }
 
+typedef struct {
+    const uint32_t *mode;
+    uint64_t id_limit;
+} slabby_go_look;
+
+static inline slabby_go_look slabby_go_view(slabby_allocator *allocator) {
+    slabby_go_look look = {0, 0};
+    slabby_view_info view;
+    view.struct_size = sizeof view;
+    if (slabby_view(&view, allocator) == SLABBY_OK) {
+        look.mode = (const uint32_t *)(uintptr_t)view.mode_address;
+        look.id_limit = view.id_limit;
+    }
+    return look;
+}
+
+static inline slabby_fault slabby_go_classify(uint64_t address) {
+    slabby_fault fault;
+    fault.struct_size = sizeof fault;
+    (void)slabby_classify_fault(&fault, address);
+    return fault;
+}
+
 static inline slabby_go_value slabby_go_label(slabby_allocator *allocator, slabby_ref ref) {
     slabby_go_value result = {0, 0};
     result.status = slabby_get_label(&result.value, allocator, ref);

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,12 @@ type Slabby struct {
 	batchLimit int
 	logger     *slog.Logger
 	room       *waitingRoom
+	// What newRef goes by: WithFinalizers, and a word of the core's that is zero in a pool with
+	// nothing switched on.
+	finalizers bool
+	mode       *uint32
+	idLimit    int
+	origins    atomic.Pointer[origins]
 	// LogEvents: one at a time, and the cursor behind what was logged.
 	logging sync.Mutex
 	logged  uint64
@@ -107,6 +114,8 @@ func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
 	capacity := p.Stats().TotalSlabs
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
 	p.batchLimit = capacity + int(heap.value)
+	p.lookAround()
+	p.register()
 	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.room})
 	return p
 }
@@ -125,6 +134,7 @@ func abandon(a abandoned) {
 		}
 	}
 	a.room.close()
+	unregister(a.handle)
 	C.slabby_abandon(a.handle)
 }
 

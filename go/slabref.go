@@ -30,6 +30,8 @@ import (
 type SlabRef struct {
 	pool *Slabby
 	ref  uint64
+	// With WithFinalizers: shared by all copies. RefOf makes references without.
+	token *token
 }
 
 // RefOf is the reference behind a number of SlabRef.Ref, as another language hands it over.
@@ -60,6 +62,7 @@ func (r SlabRef) GetBytes() []byte {
 	if found.status != 0 {
 		return nil
 	}
+	r.token.look()
 	return unsafe.Slice((*byte)(found.data), r.pool.slabSize)
 }
 
@@ -73,6 +76,7 @@ func (r SlabRef) Bytes() ([]byte, error) {
 	if found.status != 0 {
 		return nil, statusError(found.status)
 	}
+	r.token.look()
 	return unsafe.Slice((*byte)(found.data), r.pool.slabSize), nil
 }
 
@@ -124,10 +128,7 @@ func (r SlabRef) ReleaseDeferred() error {
 	}
 	status := C.slabby_release_deferred(r.pool.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(r.pool)
-	if status != 0 {
-		return r.pool.released(status, r)
-	}
-	return nil
+	return r.pool.released(status, r)
 }
 
 // Pin forbids the release, in every language, until Unpin. Errors: ErrUseAfterFree,
@@ -149,8 +150,9 @@ func (r SlabRef) Unpin() error {
 	}
 	status := C.slabby_unpin(r.pool.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(r.pool)
-	if status != 0 {
-		return r.pool.released(status, r)
+	err := statusError(status)
+	if err == ErrMemoryCorruption {
+		r.pool.logCorruption(r, err)
 	}
-	return nil
+	return err
 }

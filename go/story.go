@@ -58,9 +58,18 @@ func (r SlabRef) String() string {
 	return text
 }
 
-// AllocationStack is where the slab was allocated and, where it was, released: the C frames of the
-// thread. "" where nothing was recorded, as without WithDebug.
+// AllocationStack is where the slab was allocated: functions, files and lines of Go, as a traceback
+// prints them, at most 16. What another language allocated is told as by Stack. "" where nothing was
+// recorded, as without WithDebug.
 func (r SlabRef) AllocationStack() string {
+	if r.token != nil {
+		return r.token.stack.String()
+	}
+	if r.pool != nil {
+		if known := r.pool.originOf(r.ref); known != nil {
+			return known.String()
+		}
+	}
 	text, err := r.Stack()
 	if err != nil {
 		return ""
@@ -68,7 +77,8 @@ func (r SlabRef) AllocationStack() string {
 	return text
 }
 
-// Stack is AllocationStack with the error of a reference that names no slab of its pool.
+// Stack is where the slab was allocated and, where it was, released, as the core saw it: thread, age
+// and the C frames, down to the runtime's. "" without WithDebug. Errors: ErrInvalidReference.
 func (r SlabRef) Stack() (string, error) {
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
 		return C.slabby_stack(b, c, l, r.pool.c(), C.slabby_ref(r.ref))

@@ -95,7 +95,7 @@ func (p *Slabby) made(made C.slabby_go_value) (SlabRef, error) {
 	if made.status != 0 {
 		return SlabRef{}, statusError(made.status)
 	}
-	return SlabRef{pool: p, ref: uint64(made.value)}, nil
+	return p.newRef(uint64(made.value)), nil
 }
 
 // wait queues up until there is a slab, or until one of the channels says to leave: errWait.
@@ -119,7 +119,7 @@ func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, 
 	case poolClosed:
 		return SlabRef{}, ErrClosed
 	}
-	return SlabRef{pool: p, ref: ref}, nil
+	return p.newRef(ref), nil
 }
 
 // What a ticket may bring instead of a reference; neither number is ever one.

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+import "C"
+
+import (
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"unsafe"
+	"weak"
+)
+
+// FaultError is a fault in the memory of a pool: on a guard page, or in a slab that is no longer
+// there. Guard pages (WithGuardPages) and sampled guards (WithGuardSampleRate) make faults of
+// mistakes.
+type FaultError struct {
+	// Address was accessed.
+	Address uintptr
+	// Pool is the pool's name.
+	Pool string
+	// Ref is the slab's present or last allocation, the zero SlabRef where there was none, it was by
+	// id, or the pool is not one of this package.
+	Ref SlabRef
+	// ID and State are the slab's.
+	ID    int32
+	State SlabState
+	// Kind is the mistake.
+	Kind FaultKind
+	// Offset counts from the slab's first byte; SlabSize is where its bytes end.
+	Offset   int64
+	SlabSize int
+	// Text is the same in words: "access 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'".
+	Text string
+	// Allocated is where the slab was allocated in Go, Stacks where it was allocated and released as
+	// the core saw it. Both are empty unless WithDebug is on; a sampled guard has Stacks always.
+	Allocated, Stacks string
+
+	cause error
+}
+
+// Error is the text.
+func (e *FaultError) Error() string {
+	return "slabby: " + e.Text
+}
+
+// Unwrap is the error of the runtime.
+func (e *FaultError) Unwrap() error {
+	return e.cause
+}
+
+// CatchFaults runs work on this goroutine and turns a fault in the memory of a pool into a
+// *FaultError. Other panics, and faults elsewhere, go on as they were. What work's callees started
+// in goroutines of their own is not covered: debug.SetPanicOnFault is a goroutine's own.
+func CatchFaults(work func()) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		recovered := recover()
+		if recovered == nil {
+			return
+		}
+		fault := FaultOf(recovered)
+		if fault == nil {
+			panic(recovered)
+		}
+		err = fault
+	}()
+	work()
+	return nil
+}
+
+// FaultOf is the fault behind what recover returned in a goroutine with debug.SetPanicOnFault, or
+// nil where it is none, or none in the memory of a pool.
+func FaultOf(recovered any) *FaultError {
+	cause, ok := recovered.(runtime.Error)
+	if !ok {
+		return nil
+	}
+	var addressed interface{ Addr() uintptr }
+	if !errors.As(cause, &addressed) {
+		return nil
+	}
+	return classify(addressed.Addr(), cause)
+}
+
+func classify(address uintptr, cause error) *FaultError {
+	raw := C.slabby_go_classify(C.uint64_t(address))
+	if raw.inside == 0 {
+		return nil
+	}
+	fault := &FaultError{
+		Address:  address,
+		Pool:     C.GoString(&raw.pool_name[0]),
+		ID:       int32(raw.id),
+		State:    SlabState(raw.state),
+		Kind:     FaultKind(raw.kind),
+		Offset:   int64(raw.offset),
+		SlabSize: int(raw.slab_size),
+		Text:     C.GoString(&raw.text[0]),
+		cause:    cause,
+	}
+	if p := poolAt(uint64(raw.allocator_address)); p != nil && raw.ref != 0 {
+		fault.Ref = SlabRef{pool: p, ref: uint64(raw.ref)}
+		fault.Stacks, _ = fault.Ref.Stack()
+		if known := p.originOf(uint64(raw.ref)); known != nil {
+			fault.Allocated = known.String()
+		}
+	}
+	return fault
+}
+
+// InstallFaultHandler has the core report faults in the memory of pools on standard error, in
+// words and with stacks, before Go's own handler sees them: a program that ends by a fault has said
+// why. With debug.SetPanicOnFault both happen: the report, and the panic. For the whole process,
+// for good.
+func InstallFaultHandler() error {
+	raw := newRawError()
+	return detailedError(C.slabby_install_fault_handler(&raw), &raw)
+}
+
+// pools finds the pool of a handle. Weak: it keeps no pool.
+var pools sync.Map // of uint64 to weak.Pointer[Slabby]
+
+func poolAt(handle uint64) *Slabby {
+	if known, ok := pools.Load(handle); ok {
+		return known.(weak.Pointer[Slabby]).Value()
+	}
+	return nil
+}
+
+func (p *Slabby) register() {
+	pools.Store(handleNumber(p.handle), weak.Make(p))
+}
+
+// unregister forgets a pool that is gone, unless another one of this package has the handle.
+func unregister(handle *C.slabby_allocator) {
+	number := handleNumber(handle)
+	if known, ok := pools.Load(number); ok && known.(weak.Pointer[Slabby]).Value() == nil {
+		pools.CompareAndDelete(number, known)
+	}
+}
+
+func handleNumber(handle *C.slabby_allocator) uint64 {
+	return uint64(uintptr(unsafe.Pointer(handle)))
+}

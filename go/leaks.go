@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include <stdlib.h>
+// #include "shim.h"
+import "C"
+
+import (
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+)
+
+// token is what every copy of a reference shares with WithFinalizers: when the collector finds it
+// unreachable, nobody in Go can release the slab any more.
+type token struct {
+	*leak
+	cleanup runtime.Cleanup
+}
+
+// leak is what is left to say then. It keeps the pool: a token dies before its pool does.
+type leak struct {
+	stack
+	pool *Slabby
+	ref  uint64
+	// GetBytes was called: somebody may hold a slice of the slab, which the token knows nothing of.
+	seen atomic.Bool
+}
+
+func newToken(p *Slabby, ref uint64) *token {
+	t := &token{leak: &leak{stack: callerStack(), pool: p, ref: ref}}
+	t.cleanup = runtime.AddCleanup(t, (*leak).report, t.leak)
+	return t
+}
+
+// look notes that the slab's memory went to the caller.
+func (t *token) look() {
+	if t != nil {
+		t.seen.Store(true)
+	}
+}
+
+// report runs on the collector's goroutine. The core answers with an error where the slab was
+// released all the same, by its number or by another language.
+func (l *leak) report() {
+	origin := C.CString(l.place())
+	defer C.free(unsafe.Pointer(origin))
+	reclaimed := !l.seen.Load()
+	ref := SlabRef{pool: l.pool, ref: l.ref}
+	name := ref.String()
+	status := C.slabby_report_leak(l.pool.handle, C.slabby_ref(l.ref), origin, C.int32_t(flagValue(reclaimed)))
+	if status != 0 {
+		return
+	}
+	if reclaimed {
+		l.pool.gone(ref)
+	}
+	if l.pool.logger != nil {
+		l.pool.logger.Warn("slabby: reference dropped without Release", "ref", name, "reclaimed", reclaimed,
+			"stack", l.stack.String())
+	}
+}
