@@ -173,9 +173,9 @@ enum slabby_option_id {
     SLABBY_OPTION_HEALTH_CHECKS = 27,
     /* time between two ticks */
     SLABBY_OPTION_HEALTH_INTERVAL = 28,
-    /* utilisation above which the pool degrades; 0 means never */
+    /* utilisation from which on the pool degrades; 0 means never */
     SLABBY_OPTION_DEGRADE_AT = 29,
-    /* utilisation above which caches are emptied; 0 means never */
+    /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
     /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
     SLABBY_OPTION_MAX_CAPACITY = 31,
@@ -386,7 +386,17 @@ enum slabby_event_code {
     /* event_code "leak" */
     SLABBY_EVENT_CODE_LEAK = 10,
     /* event_code "outstanding" */
-    SLABBY_EVENT_CODE_OUTSTANDING = 11
+    SLABBY_EVENT_CODE_OUTSTANDING = 11,
+    /* event_code "breaker_opened" */
+    SLABBY_EVENT_CODE_BREAKER_OPENED = 12,
+    /* event_code "breaker_half_open" */
+    SLABBY_EVENT_CODE_BREAKER_HALF_OPEN = 13,
+    /* event_code "breaker_closed" */
+    SLABBY_EVENT_CODE_BREAKER_CLOSED = 14,
+    /* event_code "breaker_forced" */
+    SLABBY_EVENT_CODE_BREAKER_FORCED = 15,
+    /* event_code "degradation" */
+    SLABBY_EVENT_CODE_DEGRADATION = 16
 };
 
 /* how urgent an event is */
@@ -506,6 +516,8 @@ typedef struct slabby_health {
     int32_t recent_trend;
     int64_t last_gc_duration;
     int64_t last_drain_duration;
+    int32_t degradation_state;
+    int32_t breaker_state;
 } slabby_health;
 
 /* Where the bytes of a pool went; every field is defined in docs/contract.md. */
@@ -975,7 +987,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
  * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug,
- * guard_sample_rate: no room for their tables), Busy (secure, when a thread is stopped inside a call), Closed.
+ * guard_sample_rate: no room for their tables; health_checks: no thread), Busy (secure, when a thread is stopped inside
+ * a call), OptionConflict (degrade_at not below survive_at), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);

@@ -963,7 +963,7 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
 #define SLB_STATS_FIELD_COUNT 41
-#define SLB_HEALTH_FIELD_COUNT 12
+#define SLB_HEALTH_FIELD_COUNT 14
 #define SLB_MEMORY_FIELD_COUNT 11
 
 /* One word of an enumeration. A list of words ends with a null text. */
@@ -1348,6 +1348,16 @@ struct slb_room {
     bool changing;             /* a resize was announced and not reported done; under the gate lock */
 };
 
+/* resilience/degrade.h */
+struct slb_degrade {
+    _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
+    _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
+    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
+    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
+    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
+    _Atomic uint64_t left_out; /* audit records since the last step */
+};
+
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
@@ -1410,6 +1420,7 @@ struct slabby_allocator {
     struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
     _Atomic uint64_t peak_used;
     struct slb_breaker breaker;
+    struct slb_degrade degrade;
     struct slb_health_state health;
     _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t latency_violations;
@@ -1420,11 +1431,11 @@ struct slabby_allocator {
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
     _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leak_report.h */
-    _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
-    _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
-    _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
-    struct slb_options options;          /* effective values */
-    struct slb_ring audit;               /* size 0: no audit trail */
+    _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
+    _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
+    _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
+    struct slb_options options;             /* effective values */
+    struct slb_ring audit;                  /* size 0: no audit trail */
     struct slb_audit_book *audit_book;
     int32_t face; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
@@ -4483,6 +4494,9 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
+/* The same under the gate lock. */
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
+
 /* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
@@ -4561,12 +4575,13 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
  * timeout is spread by a tenth either way, so that pools which opened together do not probe together. Half open admits
  * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
  *
- * Open and half open are a gate reason: a closed breaker costs nothing.
+ * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
 
-/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. */
+/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. For callers inside
+ * slb_enter, who deliver events once they have left. */
 SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
@@ -4595,6 +4610,9 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 
 /* Allocations less releases, heap slabs included: exact when nothing is under way. */
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
+
+/* Slabs in use, heap slabs excepted. */
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
@@ -4627,6 +4645,8 @@ SLB_INLINE uint64_t slb_now_ns(void) {
 
 #endif
 
+#include <inttypes.h>
+
 /* The rate rule: in a window of ten seconds with at least this many calls, and at least twice the threshold. */
 #define BREAKER_WINDOW_NS 10000000000ull
 #define BREAKER_FEWEST_CALLS 20u
@@ -4642,22 +4662,53 @@ static bool mode_refuses(const struct slb_breaker *breaker) {
     return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
 }
 
+/* ------------------------------------------------------------------------------------------------- changes */
+
+/* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
+static void tell_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
+              "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
+              pool->options.name, wait_ns / 1000);
+}
+
+static void tell_half_open(struct slabby_allocator *pool, uint64_t probes) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
+              "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
+              pool->options.name, probes);
+}
+
+static void tell_closed(struct slabby_allocator *pool) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
+              "the breaker of pool \"%s\" closed", pool->options.name);
+}
+
+static void tell_forced(struct slabby_allocator *pool, int32_t mode) {
+    static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
+              "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
+}
+
 /* Needs the gate lock. */
 static void breaker_open(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
     uint64_t timeout = atomic_load_explicit(&breaker->timeout_ns, memory_order_relaxed);
-    atomic_store(&breaker->until_ns, slb_now_ns() + spread(pool, timeout));
+    uint64_t wait = spread(pool, timeout);
+    atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
     atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
     if (mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
+    if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
+        tell_opened(pool, wait);
 }
 
 /* Needs the gate lock. */
 static void breaker_close(struct slabby_allocator *pool) {
     atomic_store(&pool->breaker.failures, 0);
-    atomic_store(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
+    uint32_t before = atomic_exchange(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
     slb_gate_open(pool, SLB_GATE_BREAKER);
+    if (before != SLABBY_BREAKER_STATE_CLOSED)
+        tell_closed(pool);
 }
 
 /* ------------------------------------------------------------------------------------------------ failures */
@@ -4699,19 +4750,23 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
         trips = too_many_in_a_row(pool, allocations, threshold, slow);
         trips |= rate_is_too_high(pool, allocations, threshold);
     }
+    uint64_t mark = slb_events_mark(pool);
     if (!trips || !slb_gate_try_lock(pool))
         return; /* somebody else is changing the gate: the next failure tries again */
     if (atomic_load(&breaker->state) == state)
         breaker_open(pool);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_HALF_OPEN &&
         atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_close(pool);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
 }
 
 /* -------------------------------------------------------------------------------------------------- probes */
@@ -4729,7 +4784,8 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         uint64_t next = now + atomic_load(&breaker->timeout_ns);
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);
-            atomic_store(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN);
+            if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
+                tell_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
@@ -4741,6 +4797,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     atomic_store(&pool->breaker.threshold, (uint64_t)threshold);
     atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
@@ -4748,17 +4805,296 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
     if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_close(pool);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     uint32_t before = atomic_exchange(&pool->breaker.mode, (uint32_t)mode);
     if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
+    if ((uint32_t)mode != before)
+        tell_forced(pool, mode);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
     return SLABBY_OK;
+}
+
+/* -------------------- resilience/degrade.c */
+
+/* -------------------- resilience/degrade.h */
+/*
+ * Degradation: a pool that runs short saves on what it can do without, step by step, and says so.
+ *
+ *                from degrade_at on          from survive_at on         the heap serves
+ *     healthy ----------------------> degraded ----------> survival ----------------------> fallback
+ *        ^                               |  ^                 |  ^                              |
+ *        +-------------------------------+  +-----------------+  +------------------------------+
+ *            10 points below the threshold, for a second (of fallback: no heap slab left, and 90 % used)
+ *
+ *     degraded    no latencies are measured; of the audit trail and the stacks those of one slab in 16 are kept
+ *     survival    reuse_delay waits for nothing, and what waited goes to the shards; the CPU caches are emptied once
+ *     fallback    as survival
+ *
+ * A step may skip states either way. Use is looked at on slow paths alone, every `every` of them per CPU, on every
+ * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_look.
+ *
+ * `state` changes under the gate lock. Others read it relaxed: who reads the state before a change does once more what
+ * he did before it.
+ */
+#ifndef SLB_RESILIENCE_DEGRADE_H
+#define SLB_RESILIENCE_DEGRADE_H
+
+/* How far the thresholds lie below for the way back, and for how long the use must. */
+#define SLB_DEGRADE_POINTS 10u
+#define SLB_DEGRADE_CALM_NS 1000000000u
+
+/* While degraded, slabs whose number is a multiple keep their records. */
+#define SLB_DEGRADE_THINNING 16u
+
+/* At the making of a pool. */
+SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at);
+
+/* Both thresholds on, in the wrong order. */
+SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                            slabby_error *error);
+
+/* One of the two thresholds changes; at once healthy where both are off. */
+SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
+                                             slabby_error *error);
+
+/* latency_tracking as somebody asks for it; in effect when the pool is healthy. */
+SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t tracking);
+
+/* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does it.
+ * For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
+SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out);
+
+/* The same for callers outside. */
+SLB_PRIVATE SLB_COLD void slb_degrade_attend(struct slabby_allocator *pool);
+
+SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);
+}
+
+/* Whether this slow operation is one of those that look. */
+SLB_INLINE bool slb_degrade_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t every = atomic_load_explicit(&pool->degrade.every, memory_order_relaxed);
+    return slb_unlikely(every != 0) &&
+           atomic_load_explicit(&stripe->entered, memory_order_relaxed) % every == 0;
+}
+
+SLB_INLINE uint32_t slb_degrade_state(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->degrade.state, memory_order_relaxed);
+}
+
+/* How many released slabs wait before the oldest goes on. */
+SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
+    return slb_degrade_state(pool) >= SLABBY_DEGRADATION_STATE_SURVIVAL ? 0 : pool->delay.limit;
+}
+
+/* Whether records about a slab are left out at the moment. */
+SLB_INLINE bool slb_degrade_thins(struct slabby_allocator *pool, uint64_t id) {
+    return slb_unlikely(slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY) &&
+           id % SLB_DEGRADE_THINNING != 0;
+}
+
+#endif
+
+#include <inttypes.h>
+
+/* Slabs that wait for reuse and are moved in one look: the thread that looks is an allocation or a release. */
+#define DEGRADE_DRAIN_AT_ONCE 1024u
+
+/* Looks are rarer in large pools, where one costs more and says less. */
+#define DEGRADE_RAREST_LOOK 16u
+
+static const char *state_name(uint32_t state) {
+    static const char *const names[] = {"healthy", "degraded", "survival", "fallback"};
+    return names[state];
+}
+
+/* ------------------------------------------------------------------------------------------------- judging */
+
+/* Whether the use reaches a threshold, or, for a state that has been reached, has not left it yet. */
+static bool reaches(struct slabby_allocator *pool, uint64_t used, uint32_t threshold, bool reached) {
+    uint64_t low = threshold > SLB_DEGRADE_POINTS ? threshold - SLB_DEGRADE_POINTS : 0;
+    if (threshold == 0)
+        return false;
+    return reached ? used * 100 > low * slb_capacity(pool)
+                   : used * 100 >= (uint64_t)threshold * slb_capacity(pool);
+}
+
+static uint32_t warranted_state(struct slabby_allocator *pool, uint64_t used, uint32_t state) {
+    struct slb_degrade *degrade = &pool->degrade;
+    bool heap_serves = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) != 0;
+    uint32_t degrade_at = atomic_load_explicit(&degrade->degrade_at, memory_order_relaxed);
+    uint32_t survive_at = atomic_load_explicit(&degrade->survive_at, memory_order_relaxed);
+    if (heap_serves || (state == SLABBY_DEGRADATION_STATE_FALLBACK && reaches(pool, used, 100, true)))
+        return SLABBY_DEGRADATION_STATE_FALLBACK;
+    if (reaches(pool, used, survive_at, state >= SLABBY_DEGRADATION_STATE_SURVIVAL))
+        return SLABBY_DEGRADATION_STATE_SURVIVAL;
+    if (reaches(pool, used, degrade_at, state >= SLABBY_DEGRADATION_STATE_DEGRADED))
+        return SLABBY_DEGRADATION_STATE_DEGRADED;
+    return SLABBY_DEGRADATION_STATE_HEALTHY;
+}
+
+/* Up at once, down after a second. relaxed: looks that race move the beginning of the second by what they race for. */
+static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
+    uint64_t calm = atomic_load_explicit(&degrade->calm_ns, memory_order_relaxed), now;
+    if (to >= from) {
+        atomic_store_explicit(&degrade->calm_ns, 0, memory_order_relaxed);
+        return to > from;
+    }
+    now = slb_now_ns();
+    if (calm == 0)
+        atomic_store_explicit(&degrade->calm_ns, now, memory_order_relaxed);
+    return calm != 0 && now - calm >= SLB_DEGRADE_CALM_NS;
+}
+
+/* -------------------------------------------------------------------------------------------- consequences */
+
+/* Needs the gate lock. Bracketed as a move, so that nobody concludes meanwhile that there is no slab. */
+static void hurry_delayed(struct slabby_allocator *pool) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    uint32_t id, count = 0;
+    slb_move_begin(stripe);
+    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id); count++)
+        slb_shards_push(pool, slb_os_cpu(), id);
+    slb_move_end(stripe);
+    if (count != 0)
+        slb_gate_note_free(pool, count);
+}
+
+/* Needs the gate lock. */
+static void empty_caches(struct slabby_allocator *pool) {
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+}
+
+static void tell_of_step(struct slabby_allocator *pool, struct slb_telling *out, uint32_t from, uint32_t to,
+                         uint64_t used, uint64_t left_out) {
+    int32_t level = to > from ? SLABBY_EVENT_LEVEL_WARNING : SLABBY_EVENT_LEVEL_INFO;
+    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_DEGRADATION, 0, (int64_t)to,
+                      "pool \"%s\" went from %s to %s with %" PRIu64 " of %" PRIu32 " slabs in use; %" PRIu64
+                      " audit records left out",
+                      pool->options.name, state_name(from), state_name(to), used, slb_capacity(pool),
+                      left_out);
+}
+
+/* Needs the gate lock. */
+static void take_step(struct slabby_allocator *pool, struct slb_telling *out, uint32_t to, uint64_t used) {
+    struct slb_degrade *degrade = &pool->degrade;
+    uint32_t from = atomic_exchange_explicit(&degrade->state, to, memory_order_relaxed);
+    uint64_t left_out = atomic_exchange_explicit(&degrade->left_out, 0, memory_order_relaxed);
+    atomic_store_explicit(&degrade->calm_ns, 0, memory_order_relaxed);
+    if (from == SLABBY_DEGRADATION_STATE_HEALTHY)
+        slb_latency_track_locked(pool, SLABBY_LATENCY_TRACKING_OFF);
+    else if (to == SLABBY_DEGRADATION_STATE_HEALTHY)
+        slb_latency_track_locked(pool, degrade->tracking);
+    if (from < SLABBY_DEGRADATION_STATE_SURVIVAL && to >= SLABBY_DEGRADATION_STATE_SURVIVAL)
+        empty_caches(pool);
+    tell_of_step(pool, out, from, to, used, left_out);
+}
+
+/* ------------------------------------------------------------------------------------------------- looking */
+
+static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
+    uint64_t moves;
+    return state >= SLABBY_DEGRADATION_STATE_SURVIVAL && pool->delay.limit != 0 &&
+           slb_delay_length(pool, &moves) != 0;
+}
+
+SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out) {
+    struct slb_degrade *degrade = &pool->degrade;
+    uint32_t state = slb_degrade_state(pool);
+    uint64_t used = slb_count_used(pool);
+    bool step = is_time(degrade, state, warranted_state(pool, used, state));
+    if (!step && !slabs_wait(pool, state))
+        return;
+    if (!slb_gate_try_lock(pool))
+        return;
+    /* The state as it is now: another look may have been faster. */
+    state = slb_degrade_state(pool);
+    bool forked = (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
+    if (slb_pool_exists(pool) && !forked && slb_degrade_is_on(pool)) {
+        uint32_t to = warranted_state(pool, used, state);
+        if (step && to != state)
+            take_step(pool, out, to, used);
+        if (slabs_wait(pool, slb_degrade_state(pool)))
+            hurry_delayed(pool);
+    }
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE SLB_COLD void slb_degrade_attend(struct slabby_allocator *pool) {
+    struct slb_telling telling = {.function = NULL};
+    if (slb_in_flight_depth != 0)
+        return;
+    slb_degrade_look(pool, &telling);
+    slb_event_tell(&telling);
+}
+
+/* ------------------------------------------------------------------------------------------------- options */
+
+SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                            slabby_error *error) {
+    if (degrade_at == 0 || survive_at == 0 || degrade_at < survive_at)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_OPTION_CONFLICT, option,
+                         option == SLABBY_OPTION_DEGRADE_AT ? degrade_at : survive_at, 0, 100,
+                         "options degrade_at = %" PRId64 " %% and survive_at = %" PRId64
+                         " %%: a pool degrades before it survives; lower degrade_at or raise survive_at",
+                         degrade_at, survive_at);
+}
+
+/* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
+static uint32_t distance_of_looks(struct slabby_allocator *pool) {
+    uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
+    uint64_t every = slb_capacity(pool) / (32 * batch * pool->cpus);
+    return every < 1 ? 1 : every > DEGRADE_RAREST_LOOK ? DEGRADE_RAREST_LOOK : (uint32_t)every;
+}
+
+static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
+    bool on = degrade_at != 0 || survive_at != 0;
+    atomic_store(&pool->degrade.degrade_at, (uint32_t)degrade_at);
+    atomic_store(&pool->degrade.survive_at, (uint32_t)survive_at);
+    atomic_store(&pool->degrade.every, on ? distance_of_looks(pool) : 0);
+}
+
+SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
+    pool->degrade.tracking = atomic_load(&pool->latency_tracking);
+    set_thresholds(pool, degrade_at, survive_at);
+}
+
+SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
+                                             slabby_error *error) {
+    struct slb_telling telling = {.function = NULL};
+    slb_gate_lock(pool);
+    int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
+    int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
+    slabby_status status = slb_degrade_check(option, degrade_at, survive_at, error);
+    if (status == SLABBY_OK) {
+        set_thresholds(pool, degrade_at, survive_at);
+        if (!slb_degrade_is_on(pool) && slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY)
+            take_step(pool, &telling, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
+    }
+    slb_gate_unlock(pool);
+    slb_event_tell(&telling);
+    if (status == SLABBY_OK && slb_degrade_is_on(pool))
+        slb_degrade_attend(pool);
+    return status;
+}
+
+SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    pool->degrade.tracking = tracking;
+    if (slb_degrade_state(pool) == SLABBY_DEGRADATION_STATE_HEALTHY)
+        slb_latency_track_locked(pool, tracking);
+    slb_gate_unlock(pool);
 }
 
 /* -------------------- resilience/fork.c */
@@ -5723,10 +6059,19 @@ SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise) {
     return face_said == 0 ? otherwise : face_said - 1;
 }
 
+/* What a degraded pool may leave out. */
+static bool is_about_a_slab(int32_t operation) {
+    return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
+}
+
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status) {
     if (!slb_pool_exists(pool))
         return;
+    if (slb_degrade_thins(pool, ref & pool->id_mask) && status == SLABBY_OK && is_about_a_slab(operation)) {
+        slb_count(&pool->degrade.left_out, 1);
+        return;
+    }
     uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
                                        (uint64_t)(uint32_t)status << 32 |
                                            (uint64_t)slb_audit_face(pool->face) << 16 | (uint64_t)operation};
@@ -6187,8 +6532,12 @@ static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     return used > pool->reserved ? pool->reserved : used;
 }
 
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
+    return used_of(pool, slb_count_live(pool));
+}
+
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = used_of(pool, slb_count_live(pool));
+    uint64_t used = slb_count_used(pool);
     (void)publish(&pool->peak_used, used);
     slb_health_note(pool, used);
 }
@@ -6257,6 +6606,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
         out->errors[i] = read_counter(&pool->errors[i]);
     out->allocation_errors = allocation_errors(pool);
     out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
+    out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
     out->latency_violations = read_counter(&pool->latency_violations);
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
@@ -6662,6 +7012,8 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->alloc_latency_p99 = percentiles[2];
     out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
+    out->degradation_state = stats.degradation_state;
+    out->breaker_state = stats.breaker_state;
     out->circuit_breaker_open = stats.breaker_state == SLABBY_BREAKER_STATE_OPEN;
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *
@@ -7033,8 +7385,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
 }
 
 /* With the caches locked no number is used up while the next sample is set to it. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_lock(pool);
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->latency_tracking, tracking, memory_order_relaxed);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
@@ -7044,6 +7395,11 @@ SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t track
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
     }
     slb_gate_open(pool, SLB_GATE_PAUSE);
+}
+
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    slb_latency_track_locked(pool, tracking);
     slb_gate_unlock(pool);
 }
 
@@ -7813,14 +8169,14 @@ static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) 
 
 SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
                                                uint64_t generation) {
-    struct slb_stacks *stacks = stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->allocated, generation);
 }
 
 SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
                                               uint64_t generation) {
-    struct slb_stacks *stacks = stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->released, generation);
 }
@@ -8279,6 +8635,7 @@ static void note_success(struct slabby_allocator *pool) {
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                             enum slb_tier *out_tier) {
     slabby_status status;
+    bool due;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
@@ -8289,6 +8646,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
             slb_count(&stripe->hits[*out_tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
+        due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
@@ -8298,6 +8656,9 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
     slb_events_deliver(pool, search.mark);
     if (status == SLABBY_OK)
         note_success(pool);
+    bool exhausted = status == SLABBY_OUT_OF_MEMORY || (status == SLABBY_OK && *out_tier == SLB_TIER_HEAP);
+    if (slb_unlikely(due || (exhausted && slb_degrade_is_on(pool))))
+        slb_degrade_attend(pool);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
         slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     return status;
@@ -8370,6 +8731,8 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     }
     after_leaving(pool);
     slb_events_deliver(pool, search.mark);
+    if (slb_degrade_is_on(pool))
+        slb_degrade_attend(pool);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
         slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     if (status != SLABBY_OK)
@@ -9197,6 +9560,9 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     if (status == SLABBY_OK)
         status = check_conflicts(options, error);
     if (status == SLABBY_OK)
+        status = slb_degrade_check(SLABBY_OPTION_DEGRADE_AT, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                                   slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
+    if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)
         status = check_room(options, capacity, error);
@@ -9344,6 +9710,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->latency_violations, 0);
     atomic_store(&pool->last_drain_ticks, 0);
     memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->degrade, 0, sizeof pool->degrade);
     memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
@@ -9403,6 +9770,8 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     arm_protections(pool, options);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                      slb_option(options, SLABBY_OPTION_SURVIVE_AT));
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
@@ -9670,9 +10039,20 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->fast_given, fast);
 }
 
+/* Before leaving: the pool may be gone afterwards. */
+static SLB_COLD void look_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_telling telling = {.function = NULL};
+    slb_degrade_look(pool, &telling);
+    slb_leave(stripe);
+    slb_event_tell(&telling);
+}
+
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    slb_leave(stripe);
+    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+        look_and_leave(pool, stripe);
+    else
+        slb_leave(stripe);
     if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
         slb_pool_settle(pool);
 }
@@ -9714,7 +10094,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     struct slb_stripe *stripe = slb_enter(pool);
     bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, pool->delay.limit, &oldest)) {
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest)) {
         slb_shards_push(pool, slb_os_cpu(), oldest);
         if (closed)
             slb_gate_note_free(pool, 1);
@@ -10353,17 +10733,18 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "degrade_at",
         .default_value = 0, .minimum = 0, .maximum = 100,
         .words = NULL,
-        .meaning = "utilisation above which the pool degrades; 0 means never",
+        .meaning = "utilisation from which on the pool degrades; 0 means never",
         .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_SURVIVE_AT - 1] = {
         .name = "survive_at",
         .default_value = 0, .minimum = 0, .maximum = 100,
         .words = NULL,
-        .meaning = "utilisation above which caches are emptied; 0 means never",
+        .meaning = "utilisation from which on reuse_delay and CPU caches are emptied; 0 means "
+                   "never",
         .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_MAX_CAPACITY - 1] = {
         .name = "max_capacity",
@@ -10460,6 +10841,10 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
     {"recent_trend", slb_words_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
     {"last_gc_duration", NULL, offsetof(slabby_health, last_gc_duration), SLB_FIELD_I64},
     {"last_drain_duration", NULL, offsetof(slabby_health, last_drain_duration), SLB_FIELD_I64},
+    {"degradation_state", slb_words_degradation_state,
+        offsetof(slabby_health, degradation_state), SLB_FIELD_WORD},
+    {"breaker_state", slb_words_breaker_state,
+        offsetof(slabby_health, breaker_state), SLB_FIELD_WORD},
 };
 
 SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
@@ -10788,7 +11173,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_LATENCY_TRACKING:
-        slb_latency_track(pool, (uint32_t)value);
+        slb_degrade_track(pool, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
@@ -10796,6 +11181,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
         return slb_switch_debug(pool, value != 0, error);
+    case SLABBY_OPTION_DEGRADE_AT:
+    case SLABBY_OPTION_SURVIVE_AT:
+        return slb_degrade_change(pool, id, value, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return change_heap(pool, value != 0, error);
     default:
@@ -10823,6 +11211,10 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->guard_rate);
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
+    case SLABBY_OPTION_DEGRADE_AT:
+        return atomic_load(&pool->degrade.degrade_at);
+    case SLABBY_OPTION_SURVIVE_AT:
+        return atomic_load(&pool->degrade.survive_at);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return atomic_load(&pool->heap.enabled);
     default:
@@ -11250,12 +11642,19 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     return answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
 }
 
+/* Who asks is told of the degradation as it is now. */
+static void look_at_use(struct slabby_allocator *pool) {
+    if (slb_degrade_is_on(pool))
+        slb_degrade_attend(pool);
+}
+
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
     slabby_status status;
     slabby_stats stats;
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_stats_fill(pool, &stats);
     return slb_copy_out(out_stats, &stats, sizeof stats);
 }
@@ -11276,6 +11675,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_health_fill(pool, &health);
     return slb_copy_out(out_health, &health, sizeof health);
 }
@@ -11285,6 +11685,8 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool != NULL)
         slb_health_tick(pool);
+    if (pool != NULL)
+        look_at_use(pool);
     return status;
 }
 
@@ -11296,6 +11698,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_health_fill(pool, &health);
     slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
     return slb_text_end(&text, out_length);
@@ -11320,6 +11723,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_stats_fill(pool, &stats);
     slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
     return slb_text_end(&text, out_length);

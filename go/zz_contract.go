@@ -654,17 +654,22 @@ type EventCode int32
 
 // The words of EventCode.
 const (
-	EventCodeOpened        EventCode = 1
-	EventCodeClosed        EventCode = 2
-	EventCodeExhausted     EventCode = 3
-	EventCodeHeapFallback  EventCode = 4
-	EventCodeCorruption    EventCode = 5
-	EventCodeSlabRetired   EventCode = 6
-	EventCodeOptionChanged EventCode = 7
-	EventCodeResizing      EventCode = 8
-	EventCodeResized       EventCode = 9
-	EventCodeLeak          EventCode = 10
-	EventCodeOutstanding   EventCode = 11
+	EventCodeOpened          EventCode = 1
+	EventCodeClosed          EventCode = 2
+	EventCodeExhausted       EventCode = 3
+	EventCodeHeapFallback    EventCode = 4
+	EventCodeCorruption      EventCode = 5
+	EventCodeSlabRetired     EventCode = 6
+	EventCodeOptionChanged   EventCode = 7
+	EventCodeResizing        EventCode = 8
+	EventCodeResized         EventCode = 9
+	EventCodeLeak            EventCode = 10
+	EventCodeOutstanding     EventCode = 11
+	EventCodeBreakerOpened   EventCode = 12
+	EventCodeBreakerHalfOpen EventCode = 13
+	EventCodeBreakerClosed   EventCode = 14
+	EventCodeBreakerForced   EventCode = 15
+	EventCodeDegradation     EventCode = 16
 )
 
 // String returns the word as the options spell it, or EventCode(n) for an unknown number.
@@ -692,6 +697,16 @@ func (e EventCode) String() string {
 		return "leak"
 	case EventCodeOutstanding:
 		return "outstanding"
+	case EventCodeBreakerOpened:
+		return "breaker_opened"
+	case EventCodeBreakerHalfOpen:
+		return "breaker_half_open"
+	case EventCodeBreakerClosed:
+		return "breaker_closed"
+	case EventCodeBreakerForced:
+		return "breaker_forced"
+	case EventCodeDegradation:
+		return "degradation"
 	}
 	return "EventCode(" + strconv.Itoa(int(e)) + ")"
 }

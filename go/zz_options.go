@@ -204,16 +204,14 @@ func WithHealthInterval(duration time.Duration) AllocatorOption {
 	return numberOption(OptionHealthInterval, int64(duration))
 }
 
-// WithDegradeAt sets `degrade_at`: utilisation above which the pool degrades; 0 means never. 0
-// to 100 %; default 0. Hot: SetOption changes it in a running pool. Not available yet: anything
-// but the default makes New answer ErrNotSupported.
+// WithDegradeAt sets `degrade_at`: utilisation from which on the pool degrades; 0 means never.
+// 0 to 100 %; default 0. Hot: SetOption changes it in a running pool.
 func WithDegradeAt(percent int) AllocatorOption {
 	return numberOption(OptionDegradeAt, int64(percent))
 }
 
-// WithSurviveAt sets `survive_at`: utilisation above which caches are emptied; 0 means never. 0
-// to 100 %; default 0. Hot: SetOption changes it in a running pool. Not available yet: anything
-// but the default makes New answer ErrNotSupported.
+// WithSurviveAt sets `survive_at`: utilisation from which on reuse_delay and CPU caches are
+// emptied; 0 means never. 0 to 100 %; default 0. Hot: SetOption changes it in a running pool.
 func WithSurviveAt(percent int) AllocatorOption {
 	return numberOption(OptionSurviveAt, int64(percent))
 }

@@ -11,8 +11,6 @@ import slabby "github.com/slabby/slabby/go"
 var waitingOptions = map[slabby.OptionID]string{
 	slabby.OptionHealthChecks:   "health_checks",
 	slabby.OptionHealthInterval: "health_interval",
-	slabby.OptionDegradeAt:      "degrade_at",
-	slabby.OptionSurviveAt:      "survive_at",
 }
 
 // readyFunctions says which functions of the core work; the others answer

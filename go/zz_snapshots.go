@@ -225,6 +225,12 @@ type HealthMetrics struct {
 
 	// LastDrainDuration: how long the last drain of the CPU caches took (ns).
 	LastDrainDuration time.Duration `json:"last_drain_duration"`
+
+	// DegradationState: how far the pool has degraded.
+	DegradationState DegradationState `json:"degradation_state"`
+
+	// BreakerState: where the circuit breaker stands.
+	BreakerState BreakerState `json:"breaker_state"`
 }
 
 func (s *HealthMetrics) load(raw *C.slabby_health) {
@@ -240,6 +246,8 @@ func (s *HealthMetrics) load(raw *C.slabby_health) {
 	s.RecentTrend = Trend(raw.recent_trend).String()
 	s.LastGCDuration = time.Duration(raw.last_gc_duration)
 	s.LastDrainDuration = time.Duration(raw.last_drain_duration)
+	s.DegradationState = DegradationState(raw.degradation_state)
+	s.BreakerState = BreakerState(raw.breaker_state)
 }
 
 // MemoryUsage is the snapshot that slabby_get_memory takes.

@@ -54,7 +54,7 @@ static PyObject *slabby_stats_values(const slabby_stats *record)
 
 static PyObject *slabby_health_values(const slabby_health *record)
 {
-    PyObject *values = PyList_New(12);
+    PyObject *values = PyList_New(14);
 
     if (values == NULL)
         return NULL;
@@ -70,6 +70,8 @@ static PyObject *slabby_health_values(const slabby_health *record)
     PyList_SetItem(values, 9, PyLong_FromLong(record->recent_trend));
     PyList_SetItem(values, 10, PyLong_FromLongLong(record->last_gc_duration));
     PyList_SetItem(values, 11, PyLong_FromLongLong(record->last_drain_duration));
+    PyList_SetItem(values, 12, PyLong_FromLong(record->degradation_state));
+    PyList_SetItem(values, 13, PyLong_FromLong(record->breaker_state));
     return complete_values(values);
 }
 

@@ -9,6 +9,7 @@
 #include "protect/reuse_delay.h"
 #include "protect/shuffle.h"
 #include "resilience/breaker.h"
+#include "resilience/degrade.h"
 #include "resilience/fork.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
@@ -200,6 +201,7 @@ static void note_success(struct slabby_allocator *pool) {
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                             enum slb_tier *out_tier) {
     slabby_status status;
+    bool due;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
@@ -210,6 +212,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
             slb_count(&stripe->hits[*out_tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
+        due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
@@ -219,6 +222,9 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
     slb_events_deliver(pool, search.mark);
     if (status == SLABBY_OK)
         note_success(pool);
+    bool exhausted = status == SLABBY_OUT_OF_MEMORY || (status == SLABBY_OK && *out_tier == SLB_TIER_HEAP);
+    if (slb_unlikely(due || (exhausted && slb_degrade_is_on(pool))))
+        slb_degrade_attend(pool);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
         slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     return status;
@@ -291,6 +297,8 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     }
     after_leaving(pool);
     slb_events_deliver(pool, search.mark);
+    if (slb_degrade_is_on(pool))
+        slb_degrade_attend(pool);
     if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
         slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
     if (status != SLABBY_OK)

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "os/os.h"
+#include "resilience/degrade.h"
 #include "status.h"
 #include "tiers/cpu_cache_rseq.h"
 
@@ -355,6 +356,9 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     slabby_status status = read_environment(options, error);
     if (status == SLABBY_OK)
         status = check_conflicts(options, error);
+    if (status == SLABBY_OK)
+        status = slb_degrade_check(SLABBY_OPTION_DEGRADE_AT, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                                   slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)

@@ -18,6 +18,7 @@
 #include "ref.h"
 #include "resilience/breaker.h"
 #include "resilience/clock.h"
+#include "resilience/degrade.h"
 #include "resilience/fork.h"
 #include "resilience/resize.h"
 #include "resilience/waiters.h"
@@ -158,6 +159,7 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->latency_violations, 0);
     atomic_store(&pool->last_drain_ticks, 0);
     memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->degrade, 0, sizeof pool->degrade);
     memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
@@ -217,6 +219,8 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     arm_protections(pool, options);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                      slb_option(options, SLABBY_OPTION_SURVIVE_AT));
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));

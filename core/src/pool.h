@@ -92,6 +92,16 @@ struct slb_room {
     bool changing;             /* a resize was announced and not reported done; under the gate lock */
 };
 
+/* resilience/degrade.h */
+struct slb_degrade {
+    _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
+    _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
+    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
+    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
+    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
+    _Atomic uint64_t left_out; /* audit records since the last step */
+};
+
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
@@ -154,6 +164,7 @@ struct slabby_allocator {
     struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
     _Atomic uint64_t peak_used;
     struct slb_breaker breaker;
+    struct slb_degrade degrade;
     struct slb_health_state health;
     _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t latency_violations;
@@ -164,11 +175,11 @@ struct slabby_allocator {
     _Atomic uint64_t errors[64];
     _Atomic(struct slb_label *) labels;
     _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leak_report.h */
-    _Atomic(struct slb_stacks *) stacks; /* observe/stacks.h */
-    _Atomic(struct slb_guards *) guards; /* protect/guard_slots.h */
-    _Atomic uint32_t guard_rate;         /* one allocation in so many; 0: none */
-    struct slb_options options;          /* effective values */
-    struct slb_ring audit;               /* size 0: no audit trail */
+    _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
+    _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
+    _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
+    struct slb_options options;             /* effective values */
+    struct slb_ring audit;                  /* size 0: no audit trail */
     struct slb_audit_book *audit_book;
     int32_t face; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;

@@ -5,6 +5,7 @@
 #include "observe/events.h"
 #include "protect/protect.h"
 #include "protect/reuse_delay.h"
+#include "resilience/degrade.h"
 #include "tiers/depot.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -37,9 +38,20 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->fast_given, fast);
 }
 
+/* Before leaving: the pool may be gone afterwards. */
+static SLB_COLD void look_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_telling telling = {.function = NULL};
+    slb_degrade_look(pool, &telling);
+    slb_leave(stripe);
+    slb_event_tell(&telling);
+}
+
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    slb_leave(stripe);
+    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+        look_and_leave(pool, stripe);
+    else
+        slb_leave(stripe);
     if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
         slb_pool_settle(pool);
 }
@@ -81,7 +93,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     struct slb_stripe *stripe = slb_enter(pool);
     bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, pool->delay.limit, &oldest)) {
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest)) {
         slb_shards_push(pool, slb_os_cpu(), oldest);
         if (closed)
             slb_gate_note_free(pool, 1);

@@ -19,6 +19,7 @@
 #include "protect/quarantine.h"
 #include "release.h"
 #include "resilience/breaker.h"
+#include "resilience/degrade.h"
 #include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
@@ -441,12 +442,19 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     return answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
 }
 
+/* Who asks is told of the degradation as it is now. */
+static void look_at_use(struct slabby_allocator *pool) {
+    if (slb_degrade_is_on(pool))
+        slb_degrade_attend(pool);
+}
+
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
     slabby_status status;
     slabby_stats stats;
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_stats_fill(pool, &stats);
     return slb_copy_out(out_stats, &stats, sizeof stats);
 }
@@ -467,6 +475,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_health_fill(pool, &health);
     return slb_copy_out(out_health, &health, sizeof health);
 }
@@ -476,6 +485,8 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool != NULL)
         slb_health_tick(pool);
+    if (pool != NULL)
+        look_at_use(pool);
     return status;
 }
 
@@ -487,6 +498,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_health_fill(pool, &health);
     slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
     return slb_text_end(&text, out_length);
@@ -511,6 +523,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    look_at_use(pool);
     slb_stats_fill(pool, &stats);
     slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
     return slb_text_end(&text, out_length);

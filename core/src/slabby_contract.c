@@ -390,17 +390,18 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "degrade_at",
         .default_value = 0, .minimum = 0, .maximum = 100,
         .words = NULL,
-        .meaning = "utilisation above which the pool degrades; 0 means never",
+        .meaning = "utilisation from which on the pool degrades; 0 means never",
         .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_SURVIVE_AT - 1] = {
         .name = "survive_at",
         .default_value = 0, .minimum = 0, .maximum = 100,
         .words = NULL,
-        .meaning = "utilisation above which caches are emptied; 0 means never",
+        .meaning = "utilisation from which on reuse_delay and CPU caches are emptied; 0 means "
+                   "never",
         .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_MAX_CAPACITY - 1] = {
         .name = "max_capacity",
@@ -497,6 +498,10 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
     {"recent_trend", slb_words_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
     {"last_gc_duration", NULL, offsetof(slabby_health, last_gc_duration), SLB_FIELD_I64},
     {"last_drain_duration", NULL, offsetof(slabby_health, last_drain_duration), SLB_FIELD_I64},
+    {"degradation_state", slb_words_degradation_state,
+        offsetof(slabby_health, degradation_state), SLB_FIELD_WORD},
+    {"breaker_state", slb_words_breaker_state,
+        offsetof(slabby_health, breaker_state), SLB_FIELD_WORD},
 };
 
 SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {

@@ -15,7 +15,7 @@
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
 #define SLB_STATS_FIELD_COUNT 41
-#define SLB_HEALTH_FIELD_COUNT 12
+#define SLB_HEALTH_FIELD_COUNT 14
 #define SLB_MEMORY_FIELD_COUNT 11
 
 /* One word of an enumeration. A list of words ends with a null text. */

@@ -9,6 +9,7 @@
 #include "protect/switches.h"
 #include "release.h"
 #include "resilience/breaker.h"
+#include "resilience/degrade.h"
 #include "resilience/resize.h"
 #include "status.h"
 
@@ -211,7 +212,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         atomic_store(&pool->corruption_policy, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_LATENCY_TRACKING:
-        slb_latency_track(pool, (uint32_t)value);
+        slb_degrade_track(pool, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
         return change_secure(pool, value != 0, error);
@@ -219,6 +220,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
         return slb_switch_debug(pool, value != 0, error);
+    case SLABBY_OPTION_DEGRADE_AT:
+    case SLABBY_OPTION_SURVIVE_AT:
+        return slb_degrade_change(pool, id, value, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return change_heap(pool, value != 0, error);
     default:
@@ -246,6 +250,10 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->guard_rate);
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
+    case SLABBY_OPTION_DEGRADE_AT:
+        return atomic_load(&pool->degrade.degrade_at);
+    case SLABBY_OPTION_SURVIVE_AT:
+        return atomic_load(&pool->degrade.survive_at);
     case SLABBY_OPTION_HEAP_FALLBACK:
         return atomic_load(&pool->heap.enabled);
     default:

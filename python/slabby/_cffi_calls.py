@@ -71,6 +71,8 @@ def _slabby_health(record: Any) -> Sequence[Any]:
         record.recent_trend,
         record.last_gc_duration,
         record.last_drain_duration,
+        record.degradation_state,
+        record.breaker_state,
     )
 
 

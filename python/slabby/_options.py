@@ -81,11 +81,11 @@ class Options(TypedDict, total=False):
     # Time between two ticks (default 1000000000; 1000000 to 3600000000000 ns; may change while the
     # pool runs; other values answer NotSupportedError in this version).
     health_interval: float | timedelta | str
-    # Utilisation above which the pool degrades; 0 means never (default 0; 0 to 100 %; may change
-    # while the pool runs; other values answer NotSupportedError in this version).
+    # Utilisation from which on the pool degrades; 0 means never (default 0; 0 to 100 %; may change
+    # while the pool runs).
     degrade_at: int | str
-    # Utilisation above which caches are emptied; 0 means never (default 0; 0 to 100 %; may change
-    # while the pool runs; other values answer NotSupportedError in this version).
+    # Utilisation from which on reuse_delay and CPU caches are emptied; 0 means never (default 0; 0
+    # to 100 %; may change while the pool runs).
     survive_at: int | str
     # How far slabby_resize can go: address space and bookkeeping are reserved for so many slabs
     # (default 'capacity'; 1 to 2147483647).

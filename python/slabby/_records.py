@@ -93,7 +93,7 @@ class Stats:
     # References dropped without release, as the bindings reported them; with finalizers also the
     # slabs still out when the last owner abandons the pool.
     leaks: int
-    # How far the pool has degraded (zero until the feature works).
+    # How far the pool has degraded.
     degradation_state: DegradationState
     # Where the circuit breaker stands.
     breaker_state: BreakerState
@@ -204,6 +204,10 @@ class Health:
     last_gc_duration: int
     # How long the last drain of the CPU caches took, in ns.
     last_drain_duration: int
+    # How far the pool has degraded.
+    degradation_state: DegradationState
+    # Where the circuit breaker stands.
+    breaker_state: BreakerState
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Health":
@@ -220,6 +224,8 @@ class Health:
             Trend(raw[9]),
             raw[10],
             raw[11],
+            DegradationState(raw[12]),
+            BreakerState(raw[13]),
         )
 
 

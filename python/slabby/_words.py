@@ -198,6 +198,11 @@ class EventCode(IntEnum):
     RESIZED = 9
     LEAK = 10
     OUTSTANDING = 11
+    BREAKER_OPENED = 12
+    BREAKER_HALF_OPEN = 13
+    BREAKER_CLOSED = 14
+    BREAKER_FORCED = 15
+    DEGRADATION = 16
 
 
 class EventLevel(IntEnum):

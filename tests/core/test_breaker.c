@@ -276,12 +276,71 @@ static void a_latency_limit_is_enforced(void **state) {
 
 #define BREAKER_TEST(name) cmocka_unit_test_setup_teardown(name, set_clock, reset_clock)
 
+/* Codes of the breaker's events since *cursor, each a digit. */
+static int events_of(slabby_allocator *pool, uint64_t *cursor) {
+    slabby_event event = {.struct_size = sizeof event};
+    uint64_t count = 1;
+    int codes = 0;
+    while (count != 0) {
+        CHECK_STATUS(slabby_events_read(&event, &count, NULL, cursor, pool, 1), SLABBY_OK);
+        int from_first = event.code - SLABBY_EVENT_CODE_BREAKER_OPENED;
+        if (count != 0 && from_first >= 0 && event.code <= SLABBY_EVENT_CODE_BREAKER_FORCED)
+            codes = 10 * codes + from_first + 1;
+    }
+    return codes;
+}
+
+static void count_breaker_events(void *context, const slabby_event *event) {
+    int *codes = context;
+    if (event->code >= SLABBY_EVENT_CODE_BREAKER_OPENED && event->code <= SLABBY_EVENT_CODE_BREAKER_FORCED)
+        *codes = 10 * *codes + event->code - SLABBY_EVENT_CODE_BREAKER_OPENED + 1;
+}
+
+/* Guards: each change of state is told once, in order, to the cursor and to the logger. */
+static void changes_are_told(void **state) {
+    enum { OPENED = 1, HALF_OPEN, CLOSED, FORCED };
+    slabby_options *options;
+    slabby_allocator *pool;
+    uint64_t cursor = 0;
+    int logged = 0;
+    slabby_ref other;
+    (void)state;
+    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_text(options, "circuit_breaker_timeout", "10s", NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_logger(options, count_breaker_events, &logged, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_create(&pool, 64, 1, options, NULL), SLABBY_OK);
+    slabby_options_destroy(options);
+    slabby_ref ref = take(pool);
+    fail_times(pool, 1);
+    CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
+    assert_int_equal(events_of(pool, &cursor), OPENED);
+    clock_ns += 12 * SECOND;
+    fail_times(pool, 1); /* the probe */
+    assert_int_equal(events_of(pool, &cursor), 10 * HALF_OPEN + OPENED);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    clock_ns += 12 * SECOND;
+    CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    assert_int_equal(events_of(pool, &cursor), 10 * HALF_OPEN + CLOSED);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
+    CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
+    assert_int_equal(events_of(pool, &cursor), 100 * FORCED + 10 * CLOSED + FORCED);
+    assert_int_equal(logged, 12123434);
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BREAKER_TEST(failures_in_a_row_open),         BREAKER_TEST(a_probe_closes),
-        BREAKER_TEST(a_failed_probe_opens_again),     BREAKER_TEST(a_high_rate_opens),
-        BREAKER_TEST(operators_have_the_last_word),   BREAKER_TEST(waiting_never_trips),
-        BREAKER_TEST(random_events_follow_the_model), BREAKER_TEST(a_latency_limit_is_enforced),
+        BREAKER_TEST(failures_in_a_row_open),
+        BREAKER_TEST(a_probe_closes),
+        BREAKER_TEST(a_failed_probe_opens_again),
+        BREAKER_TEST(a_high_rate_opens),
+        BREAKER_TEST(operators_have_the_last_word),
+        BREAKER_TEST(waiting_never_trips),
+        BREAKER_TEST(random_events_follow_the_model),
+        BREAKER_TEST(a_latency_limit_is_enforced),
+        BREAKER_TEST(changes_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,9 +124,9 @@ enum slabby_option_id {
     SLABBY_OPTION_HEALTH_CHECKS = 27,
     /* time between two ticks */
     SLABBY_OPTION_HEALTH_INTERVAL = 28,
-    /* utilisation above which the pool degrades; 0 means never */
+    /* utilisation from which on the pool degrades; 0 means never */
     SLABBY_OPTION_DEGRADE_AT = 29,
-    /* utilisation above which caches are emptied; 0 means never */
+    /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
     /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
     SLABBY_OPTION_MAX_CAPACITY = 31,
@@ -337,7 +337,17 @@ enum slabby_event_code {
     /* event_code "leak" */
     SLABBY_EVENT_CODE_LEAK = 10,
     /* event_code "outstanding" */
-    SLABBY_EVENT_CODE_OUTSTANDING = 11
+    SLABBY_EVENT_CODE_OUTSTANDING = 11,
+    /* event_code "breaker_opened" */
+    SLABBY_EVENT_CODE_BREAKER_OPENED = 12,
+    /* event_code "breaker_half_open" */
+    SLABBY_EVENT_CODE_BREAKER_HALF_OPEN = 13,
+    /* event_code "breaker_closed" */
+    SLABBY_EVENT_CODE_BREAKER_CLOSED = 14,
+    /* event_code "breaker_forced" */
+    SLABBY_EVENT_CODE_BREAKER_FORCED = 15,
+    /* event_code "degradation" */
+    SLABBY_EVENT_CODE_DEGRADATION = 16
 };
 
 /* how urgent an event is */

@@ -138,6 +138,8 @@ typedef struct slabby_health {
     int32_t recent_trend;
     int64_t last_gc_duration;
     int64_t last_drain_duration;
+    int32_t degradation_state;
+    int32_t breaker_state;
 } slabby_health;
 
 /* Where the bytes of a pool went; every field is defined in docs/contract.md. */
@@ -607,7 +609,8 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
  * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug,
- * guard_sample_rate: no room for their tables), Busy (secure, when a thread is stopped inside a call), Closed.
+ * guard_sample_rate: no room for their tables; health_checks: no thread), Busy (secure, when a thread is stopped inside
+ * a call), OptionConflict (degrade_at not below survive_at), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);

@@ -2,6 +2,8 @@
 #include "observe/audit.h"
 
 #include "os/os.h"
+#include "resilience/degrade.h"
+#include "tiers/in_flight.h"
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
@@ -18,10 +20,19 @@ SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise) {
     return face_said == 0 ? otherwise : face_said - 1;
 }
 
+/* What a degraded pool may leave out. */
+static bool is_about_a_slab(int32_t operation) {
+    return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
+}
+
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status) {
     if (!slb_pool_exists(pool))
         return;
+    if (slb_degrade_thins(pool, ref & pool->id_mask) && status == SLABBY_OK && is_about_a_slab(operation)) {
+        slb_count(&pool->degrade.left_out, 1);
+        return;
+    }
     uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
                                        (uint64_t)(uint32_t)status << 32 |
                                            (uint64_t)slb_audit_face(pool->face) << 16 | (uint64_t)operation};

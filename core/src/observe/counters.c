@@ -125,8 +125,12 @@ static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
     return used > pool->reserved ? pool->reserved : used;
 }
 
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
+    return used_of(pool, slb_count_live(pool));
+}
+
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = used_of(pool, slb_count_live(pool));
+    uint64_t used = slb_count_used(pool);
     (void)publish(&pool->peak_used, used);
     slb_health_note(pool, used);
 }
@@ -195,6 +199,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
         out->errors[i] = read_counter(&pool->errors[i]);
     out->allocation_errors = allocation_errors(pool);
     out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
+    out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
     out->latency_violations = read_counter(&pool->latency_violations);
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);

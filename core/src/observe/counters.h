@@ -17,6 +17,9 @@
 /* Allocations less releases, heap slabs included: exact when nothing is under way. */
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 
+/* Slabs in use, heap slabs excepted. */
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
+
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
 /* What the health window compares: counters of this moment. */

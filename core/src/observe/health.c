@@ -97,6 +97,8 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->alloc_latency_p99 = percentiles[2];
     out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
+    out->degradation_state = stats.degradation_state;
+    out->breaker_state = stats.breaker_state;
     out->circuit_breaker_open = stats.breaker_state == SLABBY_BREAKER_STATE_OPEN;
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *

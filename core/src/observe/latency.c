@@ -104,8 +104,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
 }
 
 /* With the caches locked no number is used up while the next sample is set to it. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_lock(pool);
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->latency_tracking, tracking, memory_order_relaxed);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
@@ -115,6 +114,11 @@ SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t track
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
     }
     slb_gate_open(pool, SLB_GATE_PAUSE);
+}
+
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    slb_latency_track_locked(pool, tracking);
     slb_gate_unlock(pool);
 }
 

@@ -32,6 +32,9 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
+/* The same under the gate lock. */
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
+
 /* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);

@@ -8,6 +8,7 @@
 #include "os/stack.h"
 #include "protect/guard_slots.h"
 #include "ref.h"
+#include "resilience/degrade.h"
 
 #include <string.h>
 
@@ -45,14 +46,14 @@ static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) 
 
 SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
                                                uint64_t generation) {
-    struct slb_stacks *stacks = stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->allocated, generation);
 }
 
 SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
                                               uint64_t generation) {
-    struct slb_stacks *stacks = stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->released, generation);
 }

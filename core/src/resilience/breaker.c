@@ -2,9 +2,12 @@
 #include "resilience/breaker.h"
 
 #include "observe/counters.h"
+#include "observe/events.h"
 #include "protect/shuffle.h"
 #include "resilience/clock.h"
 #include "tiers/gate.h"
+
+#include <inttypes.h>
 
 /* The rate rule: in a window of ten seconds with at least this many calls, and at least twice the threshold. */
 #define BREAKER_WINDOW_NS 10000000000ull
@@ -21,22 +24,53 @@ static bool mode_refuses(const struct slb_breaker *breaker) {
     return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
 }
 
+/* ------------------------------------------------------------------------------------------------- changes */
+
+/* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
+static void tell_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
+              "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
+              pool->options.name, wait_ns / 1000);
+}
+
+static void tell_half_open(struct slabby_allocator *pool, uint64_t probes) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
+              "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
+              pool->options.name, probes);
+}
+
+static void tell_closed(struct slabby_allocator *pool) {
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
+              "the breaker of pool \"%s\" closed", pool->options.name);
+}
+
+static void tell_forced(struct slabby_allocator *pool, int32_t mode) {
+    static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
+              "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
+}
+
 /* Needs the gate lock. */
 static void breaker_open(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
     uint64_t timeout = atomic_load_explicit(&breaker->timeout_ns, memory_order_relaxed);
-    atomic_store(&breaker->until_ns, slb_now_ns() + spread(pool, timeout));
+    uint64_t wait = spread(pool, timeout);
+    atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
     atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
     if (mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
+    if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
+        tell_opened(pool, wait);
 }
 
 /* Needs the gate lock. */
 static void breaker_close(struct slabby_allocator *pool) {
     atomic_store(&pool->breaker.failures, 0);
-    atomic_store(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
+    uint32_t before = atomic_exchange(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
     slb_gate_open(pool, SLB_GATE_BREAKER);
+    if (before != SLABBY_BREAKER_STATE_CLOSED)
+        tell_closed(pool);
 }
 
 /* ------------------------------------------------------------------------------------------------ failures */
@@ -78,19 +112,23 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
         trips = too_many_in_a_row(pool, allocations, threshold, slow);
         trips |= rate_is_too_high(pool, allocations, threshold);
     }
+    uint64_t mark = slb_events_mark(pool);
     if (!trips || !slb_gate_try_lock(pool))
         return; /* somebody else is changing the gate: the next failure tries again */
     if (atomic_load(&breaker->state) == state)
         breaker_open(pool);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_HALF_OPEN &&
         atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_close(pool);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
 }
 
 /* -------------------------------------------------------------------------------------------------- probes */
@@ -108,7 +146,8 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         uint64_t next = now + atomic_load(&breaker->timeout_ns);
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);
-            atomic_store(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN);
+            if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
+                tell_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
@@ -120,6 +159,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     atomic_store(&pool->breaker.threshold, (uint64_t)threshold);
     atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
@@ -127,15 +167,20 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
     if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_close(pool);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     uint32_t before = atomic_exchange(&pool->breaker.mode, (uint32_t)mode);
     if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN)
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
+    if ((uint32_t)mode != before)
+        tell_forced(pool, mode);
     slb_gate_unlock(pool);
+    slb_events_deliver(pool, mark);
     return SLABBY_OK;
 }

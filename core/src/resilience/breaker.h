@@ -14,14 +14,15 @@
  * timeout is spread by a tenth either way, so that pools which opened together do not probe together. Half open admits
  * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
  *
- * Open and half open are a gate reason: a closed breaker costs nothing.
+ * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
 
 #include "pool.h"
 
-/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. */
+/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. For callers inside
+ * slb_enter, who deliver events once they have left. */
 SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
