@@ -52,6 +52,10 @@ struct place *places_note(const volatile void *address, enum access access, uint
     return place;
 }
 
+bool places_is_shared(const volatile void *address) {
+    return find(address)->shared;
+}
+
 uint32_t places_shared(void) {
     return shared_count;
 }

@@ -17,6 +17,9 @@ void places_forget(void);
 /* The entry of a location, with this access noted. */
 struct place *places_note(const volatile void *address, enum access access, uint32_t task);
 
+/* Whether two tasks share a location. */
+bool places_is_shared(const volatile void *address);
+
 /* How many locations are known to be shared. */
 uint32_t places_shared(void);
 

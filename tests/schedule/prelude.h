@@ -2,7 +2,8 @@
 /*
  * Put before every file of the core. Restartable sequences are there although the code is instrumented, and the
  * functions of tiers/rseq_x86_64.h or tiers/rseq_aarch64.h are those of sequences.c. Blocks of memory are accessed by
- * functions of runtime.c, because the compiler instruments single accesses only.
+ * functions of runtime.c, because the compiler instruments single accesses only; what a run allocates lies at the same
+ * place in every run.
  */
 #ifndef SLABBY_SCHEDULE_PRELUDE_H
 #define SLABBY_SCHEDULE_PRELUDE_H
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #undef __SANITIZE_THREAD__
@@ -32,10 +34,14 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);
+void *schedule_calloc(size_t count, size_t size);
+void schedule_free(void *memory);
 
 #define memcpy schedule_copy
 #define memmove schedule_copy
 #define memset schedule_fill
 #define explicit_bzero(to, size) ((void)schedule_fill(to, 0, size))
+#define calloc schedule_calloc
+#define free schedule_free
 
 #endif

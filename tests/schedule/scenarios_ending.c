@@ -181,6 +181,45 @@ static void secure_and_one_out(void) {
     world.flag[1] = true;
 }
 
+/* The patterns beside each slab lie on the pages that trim might take. */
+static void one_page_with_patterns(void) {
+    world_make(4096, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
+    world_take(2);
+    world_release(world.held[0]);
+}
+
+static void release_second(void) {
+    world_release(world.held[1]);
+}
+
+/* Seven are out for good; the eighth goes through a CPU cache. */
+static void secret_in_a_cache_rseq(void) {
+    world_make(64, 8, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    world_take(8);
+}
+
+/* Destroy either comes first, or finds the slab in use. */
+static void allocate_or_learn(void) {
+    slabby_ref ref;
+
+    world.status[0] = slabby_allocate(&ref, NULL, world.pool);
+    EXPECT(world.status[0] == SLABBY_OK || world.status[0] == SLABBY_CLOSED, "allocate answered %s",
+           world_text(world.status[0]));
+    if (world.status[0] == SLABBY_OK)
+        world_own(ref, world.pool->slabs);
+}
+
+static void in_use_or_gone(void) {
+    EXPECT(world.status[0] == SLABBY_OK || world.status[1] == SLABBY_OK,
+           "a pool without slabs was not destroyed: %s", world_text(world.status[1]));
+    EXPECT(world.status[0] != SLABBY_OK || world.status[1] == SLABBY_IN_USE,
+           "the pool was destroyed with a slab out");
+    if (world.status[0] != SLABBY_OK)
+        pool_is_gone();
+    else
+        world_check();
+}
+
 const struct scenario ending_scenarios[] = {
     {.name = "close_against_allocate",
      .says = "what is allocated at the last moment is released, and then the pages go",
@@ -251,6 +290,27 @@ const struct scenario ending_scenarios[] = {
      .task = {release_first, expect_zeros},
      .cpu = {0, 1},
      .check = world_check,
+     .preemptions = 3},
+    {.name = "trim_against_patterns",
+     .says = "trim takes no patterns that a release is still checking",
+     .prepare = one_page_with_patterns,
+     .task = {release_second, trim_pool},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "secure_against_cache_rseq",
+     .says = "once secure is on, no slab out of a CPU cache holds its last owner's bytes",
+     .prepare = secret_in_a_cache_rseq,
+     .task = {release_first, switch_and_expect_zeros},
+     .cpu = {0, 0},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "destroy_against_allocate",
+     .says = "a pool is destroyed or allocated from, not both",
+     .prepare = one_is_free,
+     .task = {allocate_or_learn, destroy_pool},
+     .cpu = {0, 1},
+     .check = in_use_or_gone,
      .preemptions = 3},
     {.name = NULL},
 };

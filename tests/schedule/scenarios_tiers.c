@@ -149,6 +149,73 @@ static void try_to_allocate(void) {
         EXPECT(status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
 }
 
+/* --------------------------------------------------------------------------------------- queue and batches */
+
+/* One waits in the queue of reuse_delay, which keeps two; another is out. */
+static void one_is_delayed(void) {
+    world_make(64, 2, SLABBY_CPU_CACHE_BACKEND_PORTABLE, WITH({SLABBY_OPTION_REUSE_DELAY, 2}));
+    world_take(2);
+    world_release(world.held[0]);
+}
+
+static void four_in_a_shard(void) {
+    world_make(64, 4, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_take(4);
+    for (int i = 0; i < 4; i++)
+        world_release(world.held[i]);
+}
+
+static void three_of_four(void) {
+    four_in_a_shard();
+    world_take(1);
+}
+
+static slabby_status allocate_two(void) {
+    slabby_ref refs[2];
+    void *datas[2];
+    slabby_status status = slabby_allocate_batch(refs, datas, world.pool, 2);
+
+    for (int i = 0; i < 2 && status == SLABBY_OK; i++)
+        world_own(refs[i], datas[i]);
+    return status;
+}
+
+static void allocate_two_and_keep(void) {
+    slabby_status status = allocate_two();
+
+    EXPECT(status == SLABBY_OK, "a batch of two answered %s although four are free", world_text(status));
+}
+
+static void try_to_allocate_two(void) {
+    slabby_status status = allocate_two();
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "a batch answered %s", world_text(status));
+}
+
+/* ---------------------------------------------------------------------------------------------- observers */
+
+static void look_twice(void) {
+    slabby_stats first = {.struct_size = sizeof first}, second = {.struct_size = sizeof second};
+
+    EXPECT(slabby_get_stats(&first, world.pool) == SLABBY_OK, "get_stats failed");
+    EXPECT(slabby_get_stats(&second, world.pool) == SLABBY_OK, "get_stats failed");
+    EXPECT(second.total_allocations >= first.total_allocations, "allocations went from %llu to %llu",
+           (unsigned long long)first.total_allocations, (unsigned long long)second.total_allocations);
+    EXPECT(second.total_deallocations >= first.total_deallocations, "releases went from %llu to %llu",
+           (unsigned long long)first.total_deallocations, (unsigned long long)second.total_deallocations);
+    EXPECT(first.used_slabs <= first.total_slabs, "%llu of %llu slabs are used",
+           (unsigned long long)first.used_slabs, (unsigned long long)first.total_slabs);
+}
+
+static void verify_pool(void) {
+    slabby_finding finding = {.struct_size = sizeof finding};
+    uint64_t count = 0;
+    slabby_status status = slabby_verify(&finding, &count, world.pool, 1);
+
+    EXPECT(status == SLABBY_OK && count == 0, "verify of a sound pool: %s %s", world_text(status),
+           finding.text);
+}
+
 const struct scenario tier_scenarios[] = {
     {.name = "refill_against_drain",
      .says = "two ask for the last two slabs while a refill carries both",
@@ -224,6 +291,48 @@ const struct scenario tier_scenarios[] = {
      .says = "a shard's head that comes back is not taken for one that never left",
      .prepare = three_in_a_shard,
      .task = {try_to_allocate, take_two_give_one},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "delay_against_drain",
+     .says = "a slab that waits before reuse, and one that begins to, are found before OutOfMemory",
+     .prepare = one_is_delayed,
+     .task = {allocate_and_release, release_the_second},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "batch_against_batch",
+     .says = "two ask for two of four",
+     .prepare = four_in_a_shard,
+     .task = {allocate_two_and_keep, allocate_two_and_keep},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "batch_is_undone",
+     .says = "two ask for two of three: what a refused batch had taken is free again",
+     .prepare = three_of_four,
+     .task = {try_to_allocate_two, try_to_allocate_two},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "look_against_drain",
+     .says = "counters do not go back while slabs move between tiers",
+     .prepare = two_in_a_cache_portable,
+     .task = {allocate_and_release, look_twice, close_and_open},
+     .cpu = {0, 1, 1},
+     .check = world_check,
+     .preemptions = 1},
+    {.name = "look_against_refill_rseq",
+     .says = "the same while a refill carries a batch, with restartable sequences",
+     .prepare = two_in_a_shard_rseq,
+     .task = {allocate_and_release, look_twice},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "verify_against_others_rseq",
+     .says = "verify finds nothing wrong with a sound pool that is in use",
+     .prepare = two_in_a_cache_rseq,
+     .task = {allocate_and_release_twice, verify_pool},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 2},

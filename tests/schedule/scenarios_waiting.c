@@ -102,6 +102,66 @@ static void all_is_over(void) {
     EXPECT(world.pool->phase == SLB_PHASE_DRAINED, "the last slab came back, and the pages did not go");
 }
 
+/* -------------------------------------------------------------------------------------------------- listeners */
+
+static void one_is_out_and_heard(void) {
+    one_is_out();
+    world_listen();
+}
+
+/* The first ticket that was granted; 0 where none was. */
+static slabby_ref take_granted(void) {
+    uint64_t tickets[2], count = 0;
+    slabby_ref refs[2];
+    slabby_status status = slabby_wait_take(tickets, refs, &count, world.listener, 2);
+
+    EXPECT(status == SLABBY_OK && count <= 1, "wait_take answered %s", world_text(status));
+    if (count == 0)
+        return 0;
+    world_own(refs[0], world.pool->slabs);
+    return refs[0];
+}
+
+static uint64_t draw(void) {
+    uint64_t ticket = 0;
+    slabby_status status = slabby_wait_begin(&ticket, world.listener);
+
+    EXPECT(status == SLABBY_OK, "wait_begin answered %s", world_text(status));
+    return ticket;
+}
+
+/* As an event loop does: what is there already, then asleep until the bell rings. */
+static slabby_ref take_when_it_rings(void) {
+    slabby_ref ref = take_granted();
+
+    while (ref == 0) {
+        schedule_access(&schedule_bell_rings, ACCESS_READ, __builtin_return_address(0));
+        if (schedule_bell_rings == 0)
+            (void)schedule_sleep(&schedule_bell_rings, false);
+        ref = take_granted();
+    }
+    return ref;
+}
+
+static void draw_and_take(void) {
+    (void)draw();
+    world_release(take_when_it_rings());
+}
+
+static void draw_and_cancel(void) {
+    slabby_ref ref = 0;
+    slabby_status status = slabby_wait_cancel(&ref, world.listener, draw());
+
+    EXPECT(status == SLABBY_OK, "wait_cancel answered %s", world_text(status));
+    if (ref != 0)
+        world_own(ref, world.pool->slabs);
+}
+
+static void nobody_is_left(void) {
+    EXPECT(take_granted() == 0, "a cancelled ticket was granted");
+    nobody_waits();
+}
+
 const struct scenario waiting_scenarios[] = {
     {.name = "open_against_wait",
      .says = "a slab comes back while somebody begins to wait: it is served",
@@ -160,5 +220,26 @@ const struct scenario waiting_scenarios[] = {
      .cpu = {0, 1, 1},
      .check = all_is_over,
      .preemptions = 1},
+    {.name = "bell_against_release",
+     .says = "a slab comes back while a ticket is drawn: the bell rings, and the loop has it",
+     .prepare = one_is_out_and_heard,
+     .task = {draw_and_take, release_first},
+     .cpu = {0, 1},
+     .check = nobody_waits,
+     .preemptions = 2},
+    {.name = "bell_against_wait",
+     .says = "a ticket and a thread wait for one slab, and both have it in turn",
+     .prepare = one_is_out_and_heard,
+     .task = {draw_and_take, wait_and_pass_on, release_first},
+     .cpu = {0, 1, 1},
+     .check = nobody_waits,
+     .preemptions = 1},
+    {.name = "cancel_against_release",
+     .says = "a ticket cancelled as the slab comes: its reference or a free slab, never lost",
+     .prepare = one_is_out_and_heard,
+     .task = {draw_and_cancel, release_first},
+     .cpu = {0, 1},
+     .check = nobody_is_left,
+     .preemptions = 3},
     {.name = NULL},
 };

@@ -438,6 +438,7 @@ static uint32_t first_task(void) {
 
 static void run_once(void) {
     restore_memory();
+    schedule_forget_allocations();
     for (uint32_t i = 0; i < it.tasks; i++)
         begin_task(i);
     it.steps = it.preemptions = it.idle_looks = it.decided = 0;

@@ -61,6 +61,12 @@ void schedule_rest(void);
 bool schedule_sleep(volatile void *word, bool has_deadline); /* false: the deadline has passed */
 void schedule_wake(volatile void *word);
 
+/* From the scheduler: a run begins, with no memory allocated. */
+void schedule_forget_allocations(void);
+
+/* The bell of the scenario's listener, restored with it. */
+extern volatile uint32_t schedule_bell_rings;
+
 /* Simulated sequences: whoever else runs on the same CPU restarts them, and a fence all of them. */
 void schedule_sequence_begin(void);
 bool schedule_sequence_goes_on(void);

@@ -5,6 +5,7 @@
 
 #include "os/os.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 uint32_t __wrap_slb_os_cpu(void);
@@ -60,7 +61,59 @@ void __wrap_slb_os_wake_one(_Atomic uint32_t *word) {
     schedule_wake((volatile void *)word);
 }
 
+/* One bell is enough: it rings or not, and a task may sleep till it does. */
+volatile uint32_t schedule_bell_rings;
+
+int __wrap_slb_os_bell_create(void);
+int __wrap_slb_os_bell_create(void) {
+    return 0;
+}
+
+void __wrap_slb_os_bell_ring(int bell);
+void __wrap_slb_os_bell_ring(int bell) {
+    (void)bell;
+    schedule_access(&schedule_bell_rings, ACCESS_WRITE, __builtin_return_address(0));
+    schedule_bell_rings = 1;
+    schedule_wake(&schedule_bell_rings);
+}
+
+void __wrap_slb_os_bell_silence(int bell);
+void __wrap_slb_os_bell_silence(int bell) {
+    (void)bell;
+    schedule_access(&schedule_bell_rings, ACCESS_WRITE, __builtin_return_address(0));
+    schedule_bell_rings = 0;
+}
+
 /* ----------------------------------------------------------------------------------------------- memory */
+
+/* What a run allocates. */
+static struct {
+    _Alignas(64) char bytes[16 * 1024];
+    size_t used;
+} arena;
+
+void schedule_forget_allocations(void) {
+    memset(arena.bytes, 0, arena.used);
+    arena.used = 0;
+}
+
+void *schedule_calloc(size_t count, size_t size);
+void *schedule_calloc(size_t count, size_t size) {
+    size_t wanted = (count * size + 63) / 64 * 64;
+
+    if (!schedule_is_running())
+        return calloc(count, size);
+    if (arena.used + wanted > sizeof arena.bytes)
+        return NULL;
+    arena.used += wanted;
+    return arena.bytes + arena.used - wanted;
+}
+
+void schedule_free(void *memory);
+void schedule_free(void *memory) {
+    if ((char *)memory < arena.bytes || (char *)memory >= arena.bytes + sizeof arena.bytes)
+        free(memory);
+}
 
 /* The next run needs the mappings again. */
 void __real_slb_os_unmap(void *address, size_t size);

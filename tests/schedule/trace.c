@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "trace.h"
 
+#include "places.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,10 +75,10 @@ void trace_end(void) {
     for (uint32_t i = 0; recording && i < count; i++) {
         if (lines != NULL && fgets(line, sizeof line, lines) != NULL)
             line[strcspn(line, "\n")] = '\0';
-        if (records[i].place == NULL) {
+        if (records[i].place == NULL)
             printf("task %u\n", records[i].task);
+        if (records[i].place == NULL || !places_is_shared(records[i].place))
             continue;
-        }
         world_name(name, sizeof name, records[i].place);
         printf("%7u  %u %-8s %-28s %s\n", records[i].step, records[i].task, words[records[i].access], name,
                line);

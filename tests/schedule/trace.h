@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a replayed run does, step by step, with the lines of the core. Silent until trace_begin. */
+/* What a replayed run does to shared locations, step by step, with the lines of the core. Silent until trace_begin. */
 #ifndef SLABBY_SCHEDULE_TRACE_H
 #define SLABBY_SCHEDULE_TRACE_H
 

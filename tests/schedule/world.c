@@ -3,6 +3,7 @@
 
 #include "trace.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,6 +50,17 @@ void world_take(uint32_t count) {
         EXPECT(ref != 0 && world.holds < MOST_HELD, "prepare cannot take slab %u", world.holds);
         world.held[world.holds++] = ref;
     }
+}
+
+/* Its memory is the C library's, which tells the size. */
+void world_listen(void) {
+    slabby_error error = {.struct_size = sizeof error};
+    int32_t bell;
+
+    if (slabby_listener_create(&world.listener, &bell, world.pool, &error) != SLABBY_OK)
+        schedule_broken("slabby_listener_create: %s", error.text);
+    schedule_restores(world.listener, malloc_usable_size(world.listener));
+    schedule_restores((void *)(uintptr_t)&schedule_bell_rings, sizeof schedule_bell_rings);
 }
 
 void world_flush(void) {

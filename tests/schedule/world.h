@@ -21,6 +21,7 @@ struct world {
     slabby_status status[MOST_TASKS]; /* what a task wants to tell check */
     slabby_ref ref[MOST_TASKS];
     bool flag[MOST_TASKS];
+    slabby_listener *listener;
 };
 
 extern struct world world;
@@ -42,6 +43,9 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend, const st
 
 /* Prepare: takes so many slabs, as the CPU given by schedule_cpu does. */
 void world_take(uint32_t count);
+
+/* A listener for the pool. */
+void world_listen(void);
 
 /* Puts the free slabs of the CPU caches into the shards. */
 void world_flush(void);
