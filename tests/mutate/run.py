@@ -32,10 +32,7 @@ COPIED = [
     "cmake",
     "core",
     "bindings/contract.toml",
-    "tests/core",
-    "tests/stress",
-    "tests/traps",
-    "tests/schedule",
+    *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 240
 
