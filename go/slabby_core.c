@@ -3569,7 +3569,8 @@ struct slb_stacks {
 /* Maps the table and readies the walker; false where the system refuses the memory. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
 
-/* Unmaps the table when a place gets a new pool. */
+/* The pages go with the pool, the table when its place gets the next one. */
+SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
 
 /* The slab is in the calling thread's hands. */
@@ -6414,6 +6415,8 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
 SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
+/* The pages go with the pool, the table when its place gets the next one. */
+SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
 
 #endif
@@ -7217,6 +7220,12 @@ SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool) {
     slb_os_unmap(atomic_load(&pool->labels), labels_size(pool));
     atomic_store(&pool->labels, NULL);
+}
+
+SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool) {
+    struct slb_label *table = atomic_load(&pool->labels);
+    if (table != NULL)
+        (void)slb_os_discard(table, labels_size(pool));
 }
 
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
@@ -8144,6 +8153,12 @@ static uint64_t stacks_size(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
     slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
     atomic_store(&pool->stacks, NULL);
+}
+
+SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool) {
+    struct slb_stacks *table = atomic_load(&pool->stacks);
+    if (table != NULL)
+        (void)slb_os_discard(table, stacks_size(pool));
 }
 
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
@@ -9838,13 +9853,15 @@ static void remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* The slabs go; the bookkeeping stays mapped as zero pages, which say "free, never used" to a late caller, until the
- * place gets its next pool. Needs the gate lock and no live slab. */
+/* The slabs go; the bookkeeping and its tables stay mapped as zero pages, which say "free, never used" to a late
+ * caller, until the place gets its next pool. Needs the gate lock and no live slab. */
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_guards_end(pool);
+    slb_labels_end(pool);
+    slb_stacks_end(pool);
     (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
 }
 

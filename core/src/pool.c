@@ -287,13 +287,15 @@ static void remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* The slabs go; the bookkeeping stays mapped as zero pages, which say "free, never used" to a late caller, until the
- * place gets its next pool. Needs the gate lock and no live slab. */
+/* The slabs go; the bookkeeping and its tables stay mapped as zero pages, which say "free, never used" to a late
+ * caller, until the place gets its next pool. Needs the gate lock and no live slab. */
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_guards_end(pool);
+    slb_labels_end(pool);
+    slb_stacks_end(pool);
     (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
 }
 

@@ -2,7 +2,9 @@
 /* Close, destroy, abandon, retain, handle, adopt and reset: who owns a pool and when it ends. */
 #include "support.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Everything that takes a handle answers Closed once the pool is destroyed. */
 static void check_gone(slabby_allocator *pool, slabby_ref ref) {
@@ -238,6 +240,44 @@ static void reset_respects_pins(void **state) {
     finish(pool);
 }
 
+static double resident_mib(void) {
+    long all = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    if (file == NULL || fscanf(file, "%ld %ld", &all, &resident) != 2)
+        skip(); /* no Linux, or a sandbox without /proc */
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1048576;
+}
+
+/* Guards: with a pool its memory goes, the tables of debug and labels too; what stays is address
+ * space. */
+static void a_destroyed_pool_keeps_no_memory(void **state) {
+    enum { CAPACITY = 100000 };
+    static slabby_ref refs[CAPACITY];
+    slabby_allocator *pool;
+    double before, filled, after;
+    uint64_t released;
+
+    (void)state;
+    if (TEST_UNDER_TSAN)
+        skip(); /* it keeps notes on every word that was ever touched */
+    memset(refs, 1, sizeof refs);
+    pool = make_pool(64, CAPACITY, WITH({SLABBY_OPTION_DEBUG, 1}));
+    before = resident_mib();
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, CAPACITY), SLABBY_OK);
+    for (int i = 0; i < CAPACITY; i++)
+        CHECK_STATUS(slabby_set_label(pool, refs[i], 1), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(&released, pool, refs, CAPACITY), SLABBY_OK);
+    filled = resident_mib();
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    after = resident_mib();
+    if (after - before > 1)
+        print_error("%.1f MiB before, %.1f with every slab used, %.1f after\n", before, filled, after);
+    assert_true(filled - before > 10);
+    assert_true(after - before <= 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(destroyed_pools_answer_closed),
@@ -249,6 +289,7 @@ int main(void) {
         cmocka_unit_test(null_is_accepted_by_destroy),
         cmocka_unit_test(reset_releases_everything),
         cmocka_unit_test(reset_respects_pins),
+        cmocka_unit_test(a_destroyed_pool_keeps_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ struct slb_stacks {
 /* Maps the table and readies the walker; false where the system refuses the memory. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
 
-/* Unmaps the table when a place gets a new pool. */
+/* The pages go with the pool, the table when its place gets the next one. */
+SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
 
 /* The slab is in the calling thread's hands. */
