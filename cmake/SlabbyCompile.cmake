@@ -15,6 +15,10 @@ if(SLABBY_SANITIZE_FLAGS)
     list(APPEND SLABBY_SANITIZE_FLAGS -fno-sanitize-recover=all -fno-omit-frame-pointer)
 endif()
 
+if(SLABBY_FUZZ)
+    list(APPEND SLABBY_SANITIZE_FLAGS -fsanitize=fuzzer-no-link)
+endif()
+
 function(slabby_compile target)
     set_target_properties(${target} PROPERTIES
         C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF

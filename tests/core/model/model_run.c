@@ -379,14 +379,24 @@ static int run_op(struct model *model, const struct op *op) {
 
 static int make_pool_of(struct model *model) {
     const struct program *program = model->program;
-    struct setting settings[8] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
-                                  {SLABBY_OPTION_CPU_CACHE_BACKEND, program->backend},
-                                  {SLABBY_OPTION_HEAP_FALLBACK, program->heap_fallback},
-                                  {SLABBY_OPTION_SECURE, program->secure}};
-    size_t count = 4;
+    struct setting settings[20] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
+                                   {SLABBY_OPTION_CPU_CACHE_BACKEND, program->backend},
+                                   {SLABBY_OPTION_HEAP_FALLBACK, program->heap_fallback},
+                                   {SLABBY_OPTION_SECURE, program->secure},
+                                   {SLABBY_OPTION_BIT_GUARD, program->bit_guard},
+                                   {SLABBY_OPTION_GUARD_PAGES, program->guard_pages},
+                                   {SLABBY_OPTION_REUSE_DELAY, program->reuse_delay},
+                                   {SLABBY_OPTION_SHUFFLE, program->shuffle},
+                                   {SLABBY_OPTION_AUDIT, program->audit},
+                                   {SLABBY_OPTION_DEBUG, program->debug},
+                                   {SLABBY_OPTION_LATENCY_TRACKING, program->tracking},
+                                   {SLABBY_OPTION_GUARD_SLACK, 1}};
+    size_t count = 12;
 
     if (program->shards)
         settings[count++] = (struct setting){SLABBY_OPTION_SHARDS, program->shards};
+    if (program->alignment)
+        settings[count++] = (struct setting){SLABBY_OPTION_ALIGNMENT, program->alignment};
     if (program->heap_limit)
         settings[count++] = (struct setting){SLABBY_OPTION_HEAP_FALLBACK_LIMIT, program->heap_limit};
     model->heap_limit = program->heap_limit ? (uint64_t)program->heap_limit : program->capacity;

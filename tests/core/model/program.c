@@ -53,6 +53,20 @@ static uint8_t pick_kind(uint64_t roll) {
     return OP_ALLOCATE;
 }
 
+/* Each of them seldom, so that most programs have one or none. */
+static void roll_protections(struct program *program, uint64_t random) {
+    uint64_t roll = random_next(&random);
+
+    program->bit_guard = roll % 6 == 0;
+    program->guard_pages = (roll >> 8) % 16 == 0;
+    program->reuse_delay = (roll >> 16) % 6 == 0 ? (int64_t)(1 + (roll >> 20) % 12) : 0;
+    program->shuffle = (roll >> 24) % 6 == 0;
+    program->audit = (roll >> 32) % 8 == 0 ? 32 : 0;
+    program->debug = (roll >> 40) % 10 == 0;
+    program->tracking = (int64_t)(roll >> 48) % 3;
+    program->alignment = (roll >> 56) % 4 == 0 ? INT64_C(8) << (roll >> 58) % 10 : 0;
+}
+
 void program_make(struct program *program, uint64_t seed) {
     static const uint64_t capacities[] = {1, 2, 3, 7, 64, 1000};
     static const uint64_t sizes[] = {8, 17, 64, 100, 512, 4096};
@@ -69,6 +83,7 @@ void program_make(struct program *program, uint64_t seed) {
     program->heap_fallback = (roll >> 32) % 3 == 0;
     program->heap_limit = (int64_t)((roll >> 36) % 9);
     program->secure = (roll >> 40) % 3 == 0;
+    roll_protections(program, seed ^ UINT64_C(0x5AB));
     program->count = 20 + (uint32_t)((roll >> 44) % (PROGRAM_LIMIT - 20));
     for (uint32_t i = 0; i < program->count; i++) {
         uint64_t arguments = random_next(&random);
@@ -84,11 +99,16 @@ void program_make(struct program *program, uint64_t seed) {
 void program_print(const struct program *program, FILE *output) {
     fprintf(output,
             "seed %llu: slab_size %llu, capacity %llu, per_cpu_cache %lld, backend %lld,"
-            " shards %lld, heap_fallback %lld, heap_fallback_limit %lld, secure %lld\n",
+            " shards %lld, heap_fallback %lld, heap_fallback_limit %lld, secure %lld, bit_guard %lld,"
+            " guard_pages %lld, reuse_delay %lld, shuffle %lld, audit %lld, debug %lld,"
+            " latency_tracking %lld, alignment %lld\n",
             (unsigned long long)program->seed, (unsigned long long)program->slab_size,
             (unsigned long long)program->capacity, (long long)program->per_cpu_cache,
             (long long)program->backend, (long long)program->shards, (long long)program->heap_fallback,
-            (long long)program->heap_limit, (long long)program->secure);
+            (long long)program->heap_limit, (long long)program->secure, (long long)program->bit_guard,
+            (long long)program->guard_pages, (long long)program->reuse_delay, (long long)program->shuffle,
+            (long long)program->audit, (long long)program->debug, (long long)program->tracking,
+            (long long)program->alignment);
     for (uint32_t i = 0; i < program->count; i++)
         fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name, program->ops[i].first,
                 program->ops[i].second);

@@ -52,6 +52,14 @@ struct program {
     int64_t heap_fallback;
     int64_t heap_limit;
     int64_t secure;
+    int64_t bit_guard;
+    int64_t guard_pages;
+    int64_t reuse_delay;
+    int64_t shuffle;
+    int64_t audit;
+    int64_t debug;
+    int64_t tracking;
+    int64_t alignment; /* 0: as it is by default */
     uint32_t count;
     struct op ops[PROGRAM_LIMIT];
 };
