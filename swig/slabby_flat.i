@@ -161,14 +161,14 @@ TYPE *NAME##_at(TYPE *records, uint64_t index);
 }
 %inline %{
 /* The bytes from `offset` on of what lies at an address. */
-static void read_bytes(char **out_bytes, uint64_t *out_size, void *data, uint64_t offset,
+static void read_bytes(char **out_bytes, uint64_t *out_size, void *data, int64_t offset,
                        uint64_t length)
 {
     *out_bytes = (char *)data + offset;
     *out_size = length;
 }
 
-static void write_bytes(void *data, uint64_t offset, const char *bytes, uint64_t size)
+static void write_bytes(void *data, int64_t offset, const char *bytes, uint64_t size)
 {
     memcpy((char *)data + offset, bytes, size);
 }

@@ -22,6 +22,12 @@ void flush_output(void) {
     output_used = 0;
 }
 
+const char *take_output(void) {
+    output[output_used > 0 ? output_used - 1 : 0] = 0;
+    output_used = 0;
+    return output;
+}
+
 void put(const char *format, ...) {
     va_list arguments;
     if (output_used > sizeof output - 4096)
@@ -159,7 +165,7 @@ static void clean_up(void) {
     memset(&machine, 0, sizeof machine);
 }
 
-static void run_line(char *line) {
+void run_line(char *line) {
     struct instruction in;
     if (!parse(line, &in))
         return;

@@ -59,6 +59,8 @@ void put(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void begin_line(const char *status);
 void finish_line(void);
 void flush_output(void);
+/* What was put since the last time, without the newline at its end. */
+const char *take_output(void);
 
 /* Prints a whole line that has nothing but a status. */
 void print_status(slabby_status status);
@@ -70,6 +72,9 @@ uint64_t number(const char *text);
 unsigned place(const char *text, char kind, unsigned limit);
 slabby_allocator *pool_at(const struct instruction *in, unsigned word);
 slabby_ref ref_at(const struct instruction *in, unsigned word);
+
+/* Carries out a line, which is cut into words in place. */
+void run_line(char *line);
 
 /* Carry out one instruction if it is theirs; false otherwise. */
 bool run_slab_instruction(const struct instruction *in);

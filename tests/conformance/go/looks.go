@@ -223,11 +223,15 @@ func audit(m *machine, pool *slabby.Slabby, _ instruction) string {
 			break
 		}
 		for _, record := range some {
-			if record.Face != slabby.FaceGo && !m.shared {
+			if record.Face != slabby.FaceGo {
 				foreign++
 			}
-			if !slices.Contains(unprinted, record.Operation) {
-				records[record.Operation.String()+" "+record.Status.String()]++
+			operation := record.Operation
+			if operation == slabby.AuditOperationAllocateWait {
+				operation = slabby.AuditOperationAllocate
+			}
+			if !slices.Contains(unprinted, operation) {
+				records[operation.String()+" "+record.Status.String()]++
 			}
 		}
 	}

@@ -31,8 +31,6 @@ type machine struct {
 	// The ids that the program saw in each pool, in the order in which it saw them, by the pool's
 	// address: handles of one pool count together.
 	seen map[uint64]map[int32]int
-	// Whether records of other faces belong to the program.
-	shared bool
 }
 
 func newMachine() *machine {
@@ -171,10 +169,7 @@ func (m *machine) cleanUp() {
 			panic(malformed("a pool could not be closed: " + err.Error()))
 		}
 	}
-	*m = machine{
-		pools: map[string]*slabby.Slabby{}, refs: map[string]uint64{}, fasts: map[string]*fast{},
-		views: map[string]*view{}, seen: map[uint64]map[int32]int{}, shared: m.shared,
-	}
+	*m = *newMachine()
 }
 
 func releaseEverything(pool *slabby.Slabby) {

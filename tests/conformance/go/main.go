@@ -54,15 +54,11 @@ func run() (err error) {
 	return input.Err()
 }
 
-// split gives the words of a line without its comment and without the name of a face. An option by
-// its number, such as #99, is no comment.
+// split gives the words of a line, none for a comment, without the name of a face.
 func split(line string) []string {
 	words := strings.Fields(line)
-	for at, word := range words {
-		if word[0] == '#' && (len(word) == 1 || word[1] < '0' || word[1] > '9') {
-			words = words[:at]
-			break
-		}
+	if len(words) > 0 && words[0][0] == '#' {
+		return nil
 	}
 	if len(words) > 0 && words[0][0] == '@' {
 		return words[1:]
