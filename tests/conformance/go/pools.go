@@ -96,8 +96,10 @@ func reclaim(_ *machine, pool *slabby.Slabby, _ instruction) string {
 	return counted(err, "count", slabs)
 }
 
-// resize waits for the core: the package has no such method until it works.
-func resize(*machine, *slabby.Slabby, instruction) string { return only(slabby.ErrNotSupported) }
+func resize(_ *machine, pool *slabby.Slabby, in instruction) string {
+	awaited, err := pool.Resize(int(min(in.number(2), math.MaxInt64)))
+	return counted(err, "awaited", awaited)
+}
 
 func size(_ *machine, pool *slabby.Slabby, _ instruction) string {
 	return counted(nil, "size", uint64(pool.Stats().SlabSize))
