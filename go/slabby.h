@@ -169,7 +169,7 @@ enum slabby_option_id {
     SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT = 25,
     /* allocations admitted while half open */
     SLABBY_OPTION_CIRCUIT_BREAKER_PROBES = 26,
-    /* run a thread that ticks the health window */
+    /* let the thread slabby-health tick this pool every health_interval */
     SLABBY_OPTION_HEALTH_CHECKS = 27,
     /* time between two ticks */
     SLABBY_OPTION_HEALTH_INTERVAL = 28,
@@ -396,7 +396,9 @@ enum slabby_event_code {
     /* event_code "breaker_forced" */
     SLABBY_EVENT_CODE_BREAKER_FORCED = 15,
     /* event_code "degradation" */
-    SLABBY_EVENT_CODE_DEGRADATION = 16
+    SLABBY_EVENT_CODE_DEGRADATION = 16,
+    /* event_code "health_thread" */
+    SLABBY_EVENT_CODE_HEALTH_THREAD = 17
 };
 
 /* how urgent an event is */
@@ -769,7 +771,9 @@ slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, u
 
 /*
  * slabby_close: no allocation succeeds any more; those that wait get Closed. Returns at once. Live slabs stay
- * readable and are released as ever; with the last one the pages go back to the system. Idempotent.
+ * readable and are released as ever; with the last one the pages go back to the system. Idempotent. With
+ * `health_checks` it waits until the health thread is done with this pool, a logger call included; so do
+ * slabby_destroy and slabby_abandon of the last owner, and switching the option off.
  * Returns OK, InvalidArgument.
  */
 slabby_status slabby_close(slabby_allocator *allocator);

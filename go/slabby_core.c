@@ -187,6 +187,10 @@ SLB_PRIVATE uint64_t slb_os_thread(void);
 SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
 
+/* A detached thread with all signals blocked; false where the system refuses one. A name has at most 15 bytes. */
+SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *));
+SLB_PRIVATE void slb_os_name_thread(const char *name);
+
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);
@@ -744,6 +748,36 @@ SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
     place.symbol = info.dli_sname;
     place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
     return place;
+}
+
+/* -------------------- os/linux_thread.c */
+/* A thread of the library's own. */
+
+#include <pthread.h>
+#include <signal.h>
+
+/* Enough for a caller's logger. */
+#define OWN_STACK (1u << 20)
+
+/* Signals are blocked before it exists, so that it takes none of the program's. */
+SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes, OWN_STACK);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread, &attributes, body, NULL) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return started;
+}
+
+SLB_PRIVATE void slb_os_name_thread(const char *name) {
+    (void)pthread_setname_np(pthread_self(), name);
 }
 
 /* -------------------- os/linux_wait.c */
@@ -1358,6 +1392,12 @@ struct slb_degrade {
     _Atomic uint64_t left_out; /* audit records since the last step */
 };
 
+/* resilience/ticker.h */
+struct slb_ticking {
+    _Atomic uint32_t on;
+    _Atomic uint64_t interval_ns, next_ns;
+};
+
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
@@ -1421,6 +1461,7 @@ struct slabby_allocator {
     _Atomic uint64_t peak_used;
     struct slb_breaker breaker;
     struct slb_degrade degrade;
+    struct slb_ticking ticking;
     struct slb_health_state health;
     _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t latency_violations;
@@ -5108,6 +5149,7 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
  * allocates from it or looks inside:
  *
  *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
+ *   the health thread starts again, if the pool has one;
  *   waiters are dropped;                                       listeners get descriptors of their own.
  *
  * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
@@ -5132,6 +5174,38 @@ SLB_PRIVATE void slb_places_unlock(void);
 
 /* A pool's listeners get bells of their own in the child. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
+
+#endif
+
+/* -------------------- resilience/ticker.h */
+/*
+ * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`. One thread for all
+ * pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
+ *
+ * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
+ * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
+ * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
+ * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
+ */
+#ifndef SLB_RESILIENCE_TICKER_H
+#define SLB_RESILIENCE_TICKER_H
+
+/* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
+SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+/* How long from tick to tick, from now on. */
+SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
+
+/* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
+
+/* Whether the thread may be looking at what this place holds. */
+SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
+
+/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
+SLB_PRIVATE void slb_ticker_before_fork(void);
+SLB_PRIVATE void slb_ticker_after_fork(bool child);
+SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
 
 #endif
 
@@ -5202,13 +5276,24 @@ static void in_child(void) {
     for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
         if (slb_pool_exists(&slb_places[place].pool))
             mark_pool(&slb_places[place].pool);
+    slb_ticker_after_fork(true);
+    slb_places_unlock();
+}
+
+static void before_fork(void) {
+    slb_places_lock();
+    slb_ticker_before_fork();
+}
+
+static void in_parent(void) {
+    slb_ticker_after_fork(false);
     slb_places_unlock();
 }
 
 static _Atomic bool handlers_registered;
 
 static void register_handlers(void) {
-    atomic_store(&handlers_registered, pthread_atfork(slb_places_lock, slb_places_unlock, in_child) == 0);
+    atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
 }
 
 /* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
@@ -5327,6 +5412,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         slb_resize_settle(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
+    slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
     if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
         slb_pool_settle(pool);
@@ -5949,6 +6035,206 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
 }
 
+/* -------------------- resilience/ticker.c */
+
+/* -------------------- observe/health.h */
+/*
+ * Health: score = H x E x L x B x I.
+ *
+ *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
+ *   E   1 - failed allocations / attempts in the window
+ *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
+ *   B   breaker closed 1, half open 0.5, open 0
+ *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
+ *
+ * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
+ * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
+ * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
+ */
+#ifndef SLB_OBSERVE_HEALTH_H
+#define SLB_OBSERVE_HEALTH_H
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
+
+/* One more score for the trend. */
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
+
+/* Starts the next half of the window where it is due, and notes what is in use. */
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
+
+/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
+
+#endif
+
+#include <pthread.h>
+
+/* Held to start the thread and by the thread to end, never while it ticks. */
+static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool ticker_runs;               /* under the mutex */
+static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
+static _Atomic uint32_t ticking_pools; /* how many want ticks */
+static _Atomic uint64_t ticking_place; /* the tag of the pool that is being ticked; 0: none */
+static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
+
+/* ----------------------------------------------------------------------------------------------- the thread */
+
+static void set_ticking(struct slabby_allocator *pool, uint32_t on) {
+    uint32_t before = atomic_exchange(&pool->ticking.on, on);
+    if (on > before)
+        atomic_fetch_add(&ticking_pools, 1);
+    else if (on < before)
+        atomic_fetch_sub(&ticking_pools, 1);
+}
+
+static void tick(struct slabby_allocator *pool) {
+    slb_fork_look(pool);
+    slb_health_tick(pool);
+    if (slb_degrade_is_on(pool))
+        slb_degrade_attend(pool);
+}
+
+static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
+    struct slb_ticking *ticking = &pool->ticking;
+    if (now < atomic_load_explicit(&ticking->next_ns, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&ticking->next_ns,
+                          now + atomic_load_explicit(&ticking->interval_ns, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&ticking_place, slb_pool_tag(pool), memory_order_seq_cst);
+    bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
+    if (!exists)
+        set_ticking(pool, 0); /* ended without close, in a child that could not lock its memory */
+    else if (atomic_load_explicit(&ticking->on, memory_order_seq_cst) != 0)
+        tick(pool);
+    atomic_store_explicit(&ticking_place, 0, memory_order_seq_cst);
+}
+
+/* Ticks what is due and answers when the next one is. */
+static uint64_t tick_round(void) {
+    uint64_t now = slb_os_now_ns(), earliest = UINT64_MAX;
+    uint32_t left = atomic_load(&ticking_pools);
+    for (uint32_t place = 1; place < SLB_POOL_PLACES && left > 0; place++) {
+        struct slabby_allocator *pool = &slb_places[place].pool;
+        if (atomic_load_explicit(&pool->ticking.on, memory_order_relaxed) == 0)
+            continue;
+        tick_if_due(pool, now);
+        uint64_t next = atomic_load_explicit(&pool->ticking.next_ns, memory_order_relaxed);
+        earliest = next < earliest ? next : earliest;
+        left--;
+    }
+    return earliest;
+}
+
+static bool ticker_ends(void) {
+    pthread_mutex_lock(&ticker_mutex);
+    bool ends = atomic_load(&ticking_pools) == 0;
+    if (ends)
+        ticker_runs = false;
+    pthread_mutex_unlock(&ticker_mutex);
+    return ends;
+}
+
+/* The turn is read before the round, so that a change during it is not slept over. */
+static void *ticker_body(void *unused) {
+    (void)unused;
+    inside_ticker = true;
+    slb_os_name_thread("slabby-health");
+    while (!ticker_ends()) {
+        uint32_t turn = atomic_load(&ticker_turn);
+        uint64_t next = tick_round();
+        if (next != UINT64_MAX)
+            (void)slb_os_sleep_on(&ticker_turn, turn, next);
+    }
+    return NULL;
+}
+
+static void wake_ticker(void) {
+    atomic_fetch_add(&ticker_turn, 1);
+    slb_os_wake_one(&ticker_turn);
+}
+
+/* Needs the mutex. */
+static bool ticker_is_running(void) {
+    if (!ticker_runs)
+        ticker_runs = slb_os_start_thread(ticker_body);
+    return ticker_runs;
+}
+
+/* ------------------------------------------------------------------------------------------------ switching */
+
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
+    if (atomic_load(&pool->ticking.on) != 0) {
+        set_ticking(pool, 0);
+        wake_ticker();
+    }
+    for (uint32_t attempt = 0; slb_ticker_is_at(pool) && !inside_ticker; attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (!on) {
+        slb_ticker_forget(pool);
+        return SLABBY_OK;
+    }
+    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+        return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
+                             "option health_checks: the pool is closed, and its health is of no concern");
+    slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
+    pthread_mutex_lock(&ticker_mutex);
+    bool running = ticker_is_running();
+    if (running)
+        set_ticking(pool, 1);
+    pthread_mutex_unlock(&ticker_mutex);
+    if (!running)
+        return slb_error_set(
+            error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
+            "option health_checks: the system refused a thread; raise the limit of threads, or "
+            "leave it off and call slabby_health_tick");
+    wake_ticker();
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns) {
+    atomic_store(&pool->ticking.interval_ns, interval_ns);
+    atomic_store(&pool->ticking.next_ns, slb_os_now_ns() + interval_ns);
+    if (atomic_load(&pool->ticking.on) != 0)
+        wake_ticker();
+}
+
+SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&ticking_place, memory_order_seq_cst) == slb_pool_tag(pool);
+}
+
+/* ---------------------------------------------------------------------------------------------------- fork */
+
+SLB_PRIVATE void slb_ticker_before_fork(void) {
+    pthread_mutex_lock(&ticker_mutex);
+}
+
+SLB_PRIVATE void slb_ticker_after_fork(bool child) {
+    if (child) {
+        ticker_runs = false;
+        inside_ticker = false;
+        atomic_store(&ticking_place, 0);
+    }
+    pthread_mutex_unlock(&ticker_mutex);
+}
+
+SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
+    if (atomic_load(&pool->ticking.on) == 0)
+        return;
+    pthread_mutex_lock(&ticker_mutex);
+    bool running = ticker_is_running();
+    pthread_mutex_unlock(&ticker_mutex);
+    if (running)
+        return;
+    set_ticking(pool, 0);
+    slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_HEALTH_THREAD, 0, 0,
+              "after fork the system refused a thread: the health of pool \"%s\" is not looked at any more",
+              pool->options.name);
+}
+
 /* -------------------- resilience/waiters.c */
 
 static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
@@ -6371,36 +6657,6 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 }
 
 /* -------------------- observe/counters.c */
-
-/* -------------------- observe/health.h */
-/*
- * Health: score = H x E x L x B x I.
- *
- *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
- *   E   1 - failed allocations / attempts in the window
- *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5, open 0
- *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
- *
- * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
- * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
- * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
- */
-#ifndef SLB_OBSERVE_HEALTH_H
-#define SLB_OBSERVE_HEALTH_H
-
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
-
-/* One more score for the trend. */
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
-
-/* Starts the next half of the window where it is due, and notes what is in use. */
-SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
-
-/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
-SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
-
-#endif
 
 /* -------------------- observe/labels.h */
 /* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
@@ -9636,7 +9892,7 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
         uint32_t place = 1 + (places_cursor + i) % (SLB_POOL_PLACES - 1);
         struct slabby_allocator *pool = &slb_places[place].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
-        if (slb_pool_exists(pool) || left <= best_left)
+        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
         best_left = left;
@@ -9703,6 +9959,7 @@ static void clear_place(struct slabby_allocator *pool) {
     slb_labels_forget(pool);
     slb_leaks_forget(pool);
     slb_stacks_forget(pool);
+    slb_ticker_forget(pool);
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
@@ -9785,6 +10042,7 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     arm_protections(pool, options);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
     slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
                       slb_option(options, SLABBY_OPTION_SURVIVE_AT));
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
@@ -9824,6 +10082,8 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
     status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
+        status = slb_ticker_switch(pool, true, error);
     if (status != SLABBY_OK) {
         (void)slb_pool_destroy(pool);
         return status;
@@ -9930,6 +10190,8 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     if (exists)
         stop_allocations(pool, &telling);
     slb_gate_unlock(pool);
+    if (first)
+        slb_ticker_forget(pool);
     slb_event_tell(&telling);
     if (first)
         slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
@@ -9953,6 +10215,8 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
         tear_down(pool);
     }
     slb_maintenance_end(pool);
+    if (status == SLABBY_OK)
+        slb_ticker_forget(pool);
     slb_event_tell(&telling);
     if (status == SLABBY_IN_USE)
         slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
@@ -9993,7 +10257,10 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
         stop_allocations(pool, &telling);
     if (status == SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
+    bool last = status == SLABBY_OK && pool->owners == 0;
     slb_gate_unlock(pool);
+    if (last)
+        slb_ticker_forget(pool);
     slb_event_tell(&telling);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
         slb_pool_settle(pool);
@@ -10734,9 +11001,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "health_checks",
         .default_value = 0, .minimum = 0, .maximum = 1,
         .words = NULL,
-        .meaning = "run a thread that ticks the health window",
+        .meaning = "let the thread slabby-health tick this pool every health_interval",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HEALTH_INTERVAL - 1] = {
         .name = "health_interval",
@@ -10744,7 +11011,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "time between two ticks",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_DEGRADE_AT - 1] = {
         .name = "degrade_at",
@@ -11198,6 +11465,11 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
         return slb_switch_debug(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return slb_ticker_switch(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        slb_ticker_pace(pool, (uint64_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_DEGRADE_AT:
     case SLABBY_OPTION_SURVIVE_AT:
         return slb_degrade_change(pool, id, value, error);
@@ -11228,6 +11500,10 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->guard_rate);
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return atomic_load(&pool->ticking.on) != 0;
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        return (int64_t)atomic_load(&pool->ticking.interval_ns);
     case SLABBY_OPTION_DEGRADE_AT:
         return atomic_load(&pool->degrade.degrade_at);
     case SLABBY_OPTION_SURVIVE_AT:

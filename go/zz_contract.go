@@ -670,6 +670,7 @@ const (
 	EventCodeBreakerClosed   EventCode = 14
 	EventCodeBreakerForced   EventCode = 15
 	EventCodeDegradation     EventCode = 16
+	EventCodeHealthThread    EventCode = 17
 )
 
 // String returns the word as the options spell it, or EventCode(n) for an unknown number.
@@ -707,6 +708,8 @@ func (e EventCode) String() string {
 		return "breaker_forced"
 	case EventCodeDegradation:
 		return "degradation"
+	case EventCodeHealthThread:
+		return "health_thread"
 	}
 	return "EventCode(" + strconv.Itoa(int(e)) + ")"
 }

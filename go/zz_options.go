@@ -191,15 +191,14 @@ func WithCircuitBreakerProbes(count int) AllocatorOption {
 	return numberOption(OptionCircuitBreakerProbes, int64(count))
 }
 
-// WithHealthChecks sets `health_checks`: run a thread that ticks the health window. Not
-// available yet: anything but the default makes New answer ErrNotSupported.
+// WithHealthChecks sets `health_checks`: let the thread slabby-health tick this pool every
+// health_interval. Hot: SetOption changes it in a running pool.
 func WithHealthChecks(enabled bool) AllocatorOption {
 	return numberOption(OptionHealthChecks, flagValue(enabled))
 }
 
 // WithHealthInterval sets `health_interval`: time between two ticks. 1000000 to 3600000000000
-// ns; default 1000000000. Hot: SetOption changes it in a running pool. Not available yet:
-// anything but the default makes New answer ErrNotSupported.
+// ns; default 1000000000. Hot: SetOption changes it in a running pool.
 func WithHealthInterval(duration time.Duration) AllocatorOption {
 	return numberOption(OptionHealthInterval, int64(duration))
 }

@@ -9,8 +9,6 @@ import slabby "github.com/slabby/slabby/go"
 
 // waitingOptions answer ErrNotSupported for anything but the default.
 var waitingOptions = map[slabby.OptionID]string{
-	slabby.OptionHealthChecks:   "health_checks",
-	slabby.OptionHealthInterval: "health_interval",
 }
 
 // readyFunctions says which functions of the core work; the others answer

@@ -21,6 +21,7 @@
 #include "resilience/degrade.h"
 #include "resilience/fork.h"
 #include "resilience/resize.h"
+#include "resilience/ticker.h"
 #include "resilience/waiters.h"
 #include "status.h"
 #include "tiers/gate.h"
@@ -70,7 +71,7 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
         uint32_t place = 1 + (places_cursor + i) % (SLB_POOL_PLACES - 1);
         struct slabby_allocator *pool = &slb_places[place].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
-        if (slb_pool_exists(pool) || left <= best_left)
+        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
         best_left = left;
@@ -137,6 +138,7 @@ static void clear_place(struct slabby_allocator *pool) {
     slb_labels_forget(pool);
     slb_leaks_forget(pool);
     slb_stacks_forget(pool);
+    slb_ticker_forget(pool);
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
@@ -219,6 +221,7 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     arm_protections(pool, options);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
     slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
                       slb_option(options, SLABBY_OPTION_SURVIVE_AT));
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
@@ -258,6 +261,8 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
                              "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
     }
     status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
+        status = slb_ticker_switch(pool, true, error);
     if (status != SLABBY_OK) {
         (void)slb_pool_destroy(pool);
         return status;
@@ -364,6 +369,8 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     if (exists)
         stop_allocations(pool, &telling);
     slb_gate_unlock(pool);
+    if (first)
+        slb_ticker_forget(pool);
     slb_event_tell(&telling);
     if (first)
         slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
@@ -387,6 +394,8 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
         tear_down(pool);
     }
     slb_maintenance_end(pool);
+    if (status == SLABBY_OK)
+        slb_ticker_forget(pool);
     slb_event_tell(&telling);
     if (status == SLABBY_IN_USE)
         slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
@@ -427,7 +436,10 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
         stop_allocations(pool, &telling);
     if (status == SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
+    bool last = status == SLABBY_OK && pool->owners == 0;
     slb_gate_unlock(pool);
+    if (last)
+        slb_ticker_forget(pool);
     slb_event_tell(&telling);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
         slb_pool_settle(pool);

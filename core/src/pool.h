@@ -102,6 +102,12 @@ struct slb_degrade {
     _Atomic uint64_t left_out; /* audit records since the last step */
 };
 
+/* resilience/ticker.h */
+struct slb_ticking {
+    _Atomic uint32_t on;
+    _Atomic uint64_t interval_ns, next_ns;
+};
+
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
@@ -165,6 +171,7 @@ struct slabby_allocator {
     _Atomic uint64_t peak_used;
     struct slb_breaker breaker;
     struct slb_degrade degrade;
+    struct slb_ticking ticking;
     struct slb_health_state health;
     _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t latency_violations;

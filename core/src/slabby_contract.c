@@ -374,9 +374,9 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "health_checks",
         .default_value = 0, .minimum = 0, .maximum = 1,
         .words = NULL,
-        .meaning = "run a thread that ticks the health window",
+        .meaning = "let the thread slabby-health tick this pool every health_interval",
         .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_HEALTH_INTERVAL - 1] = {
         .name = "health_interval",
@@ -384,7 +384,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .words = NULL,
         .meaning = "time between two ticks",
         .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 0, .power_of_two = 0,
+        .hot = 1, .ready = 1, .power_of_two = 0,
     },
     [SLABBY_OPTION_DEGRADE_AT - 1] = {
         .name = "degrade_at",

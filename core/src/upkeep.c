@@ -11,6 +11,7 @@
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
 #include "resilience/resize.h"
+#include "resilience/ticker.h"
 #include "status.h"
 
 #include <inttypes.h>
@@ -220,6 +221,11 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
         return slb_switch_debug(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return slb_ticker_switch(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        slb_ticker_pace(pool, (uint64_t)value);
+        return SLABBY_OK;
     case SLABBY_OPTION_DEGRADE_AT:
     case SLABBY_OPTION_SURVIVE_AT:
         return slb_degrade_change(pool, id, value, error);
@@ -250,6 +256,10 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
         return atomic_load(&pool->guard_rate);
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return atomic_load(&pool->ticking.on) != 0;
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        return (int64_t)atomic_load(&pool->ticking.interval_ns);
     case SLABBY_OPTION_DEGRADE_AT:
         return atomic_load(&pool->degrade.degrade_at);
     case SLABBY_OPTION_SURVIVE_AT:

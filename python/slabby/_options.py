@@ -75,11 +75,11 @@ class Options(TypedDict, total=False):
     circuit_breaker_timeout: float | timedelta | str
     # Allocations admitted while half open (default 1; 1 to 1000; may change while the pool runs).
     circuit_breaker_probes: int | str
-    # Run a thread that ticks the health window (default off; other values answer NotSupportedError
-    # in this version).
+    # Let the thread slabby-health tick this pool every health_interval (default off; may change
+    # while the pool runs).
     health_checks: bool | str
     # Time between two ticks (default 1000000000; 1000000 to 3600000000000 ns; may change while the
-    # pool runs; other values answer NotSupportedError in this version).
+    # pool runs).
     health_interval: float | timedelta | str
     # Utilisation from which on the pool degrades; 0 means never (default 0; 0 to 100 %; may change
     # while the pool runs).

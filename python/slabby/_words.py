@@ -203,6 +203,7 @@ class EventCode(IntEnum):
     BREAKER_CLOSED = 14
     BREAKER_FORCED = 15
     DEGRADATION = 16
+    HEALTH_THREAD = 17
 
 
 class EventLevel(IntEnum):

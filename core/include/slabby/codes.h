@@ -120,7 +120,7 @@ enum slabby_option_id {
     SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT = 25,
     /* allocations admitted while half open */
     SLABBY_OPTION_CIRCUIT_BREAKER_PROBES = 26,
-    /* run a thread that ticks the health window */
+    /* let the thread slabby-health tick this pool every health_interval */
     SLABBY_OPTION_HEALTH_CHECKS = 27,
     /* time between two ticks */
     SLABBY_OPTION_HEALTH_INTERVAL = 28,
@@ -347,7 +347,9 @@ enum slabby_event_code {
     /* event_code "breaker_forced" */
     SLABBY_EVENT_CODE_BREAKER_FORCED = 15,
     /* event_code "degradation" */
-    SLABBY_EVENT_CODE_DEGRADATION = 16
+    SLABBY_EVENT_CODE_DEGRADATION = 16,
+    /* event_code "health_thread" */
+    SLABBY_EVENT_CODE_HEALTH_THREAD = 17
 };
 
 /* how urgent an event is */

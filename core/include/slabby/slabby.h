@@ -391,7 +391,9 @@ slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, u
 
 /*
  * slabby_close: no allocation succeeds any more; those that wait get Closed. Returns at once. Live slabs stay
- * readable and are released as ever; with the last one the pages go back to the system. Idempotent.
+ * readable and are released as ever; with the last one the pages go back to the system. Idempotent. With
+ * `health_checks` it waits until the health thread is done with this pool, a logger call included; so do
+ * slabby_destroy and slabby_abandon of the last owner, and switching the option off.
  * Returns OK, InvalidArgument.
  */
 slabby_status slabby_close(slabby_allocator *allocator);

@@ -68,6 +68,10 @@ SLB_PRIVATE uint64_t slb_os_thread(void);
 SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
 
+/* A detached thread with all signals blocked; false where the system refuses one. A name has at most 15 bytes. */
+SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *));
+SLB_PRIVATE void slb_os_name_thread(const char *name);
+
 /* Files. slb_os_write writes some of the bytes, waits where the descriptor does not take any at the moment, and lets
  * no SIGPIPE out. Both answer 0 or an errno. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written);

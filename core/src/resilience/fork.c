@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "protect/guard_slots.h"
 #include "protect/secure.h"
+#include "resilience/ticker.h"
 #include "resilience/resize.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
@@ -35,13 +36,24 @@ static void in_child(void) {
     for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
         if (slb_pool_exists(&slb_places[place].pool))
             mark_pool(&slb_places[place].pool);
+    slb_ticker_after_fork(true);
+    slb_places_unlock();
+}
+
+static void before_fork(void) {
+    slb_places_lock();
+    slb_ticker_before_fork();
+}
+
+static void in_parent(void) {
+    slb_ticker_after_fork(false);
     slb_places_unlock();
 }
 
 static _Atomic bool handlers_registered;
 
 static void register_handlers(void) {
-    atomic_store(&handlers_registered, pthread_atfork(slb_places_lock, slb_places_unlock, in_child) == 0);
+    atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
 }
 
 /* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
@@ -160,6 +172,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         slb_resize_settle(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
+    slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
     if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
         slb_pool_settle(pool);

@@ -6,6 +6,7 @@
  * allocates from it or looks inside:
  *
  *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
+ *   the health thread starts again, if the pool has one;
  *   waiters are dropped;                                       listeners get descriptors of their own.
  *
  * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.

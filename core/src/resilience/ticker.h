@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`. One thread for all
+ * pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
+ *
+ * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
+ * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
+ * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
+ * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
+ */
+#ifndef SLB_RESILIENCE_TICKER_H
+#define SLB_RESILIENCE_TICKER_H
+
+#include "pool.h"
+
+/* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
+SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+/* How long from tick to tick, from now on. */
+SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
+
+/* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
+
+/* Whether the thread may be looking at what this place holds. */
+SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
+
+/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
+SLB_PRIVATE void slb_ticker_before_fork(void);
+SLB_PRIVATE void slb_ticker_after_fork(bool child);
+SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
+
+#endif
