@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Breaks the core on purpose, one mutation at a time, and expects the named test to notice.
 
-mutations.toml lists file, old text, new text and the test.  Each is applied to a copy of the tree
-under build/mutate, built there and run; a test that still passes is a test that guards nothing.
+The *.toml beside it list file, old text, new text and the test, a program or a test of ctest.  Each is applied
+to a copy of the tree under build/mutate, built there and run; a test that still passes guards nothing.
 
-    run.py [--list] [NAME ...]
+    run.py [--list | --check] [NAME ...]
 
 Exit status: 0 when every mutation was noticed, 1 when one survived, 2 when a mutation does not
 apply, does not compile, or its test fails before anything was broken.
@@ -32,6 +32,7 @@ COPIED = [
     "cmake",
     "core",
     "bindings/contract.toml",
+    "dev.d/audit-check",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 240
@@ -49,11 +50,18 @@ class Mutation:
     new: str
     test: str
     breaks: str
+    target: str = ""
+
+    @property
+    def built(self) -> str:
+        """What the test runs."""
+        return self.target or self.test
 
 
 def load() -> list[Mutation]:
-    with open(Path(__file__).with_name("mutations.toml"), "rb") as source:
-        return [Mutation(**entry) for entry in tomllib.load(source)["mutation"]]
+    files = sorted(Path(__file__).parent.glob("*.toml"))
+    entries = [entry for file in files for entry in tomllib.loads(file.read_text())["mutation"]]
+    return [Mutation(**entry) for entry in entries]
 
 
 def copy_tree() -> None:
@@ -76,6 +84,7 @@ def configure() -> None:
     result = run(
         [
             "cmake",
+            *(["-G", "Ninja"] if shutil.which("ninja") else []),
             "-S",
             str(TREE),
             "-B",
@@ -88,24 +97,28 @@ def configure() -> None:
         raise Broken(f"cmake refused the copy:\n{result.stdout}{result.stderr}")
 
 
-def build(test: str) -> None:
-    result = run(["cmake", "--build", str(BUILD), "--parallel", "2", "--target", test])
+def build(target: str) -> None:
+    result = run(["cmake", "--build", str(BUILD), "--parallel", "2", "--target", target])
     if result.returncode:
-        raise Broken(f"the build of {test} failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+        raise Broken(
+            f"the build of {target} failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
+        )
 
 
-def program_of(test: str) -> Path:
+def command_of(test: str) -> list[str]:
+    """The program of that name, or else the test that ctest knows by it."""
     found = [path for path in BUILD.rglob(test) if path.is_file() and os.access(path, os.X_OK)]
-    if len(found) != 1:
+    if len(found) > 1:
         raise Broken(f"{len(found)} programs are called {test}")
-    return found[0]
+    by_name = ["--tests-regex", f"^{test}$", "--no-tests=error", "--output-on-failure"]
+    return [str(found[0])] if found else ["ctest", "--test-dir", str(BUILD), *by_name]
 
 
 def verdict(test: str) -> str:
     """'passed', or how the test noticed."""
     try:
         result = subprocess.run(
-            [str(program_of(test))],
+            command_of(test),
             capture_output=True,
             text=True,
             errors="replace",
@@ -127,9 +140,9 @@ def verdict(test: str) -> str:
     return failed[0].strip() if failed else f"exit status {result.returncode}"
 
 
-def check_baseline(tests: list[str]) -> None:
-    for test in tests:
-        build(test)
+def check_baseline(tests: list[tuple[str, str]]) -> None:
+    for test, target in tests:
+        build(target)
         found = verdict(test)
         if found != "passed":
             raise Broken(f"{test} fails on the sound core: {found}")
@@ -147,7 +160,7 @@ def try_mutation(mutation: Mutation) -> bool:
     path.write_text(sound.replace(mutation.old, mutation.new), encoding="utf-8")
     try:
         started = time.monotonic()
-        build(mutation.test)
+        build(mutation.built)
         found = verdict(mutation.test)
         seconds = time.monotonic() - started
     finally:
@@ -159,6 +172,17 @@ def try_mutation(mutation: Mutation) -> bool:
         flush=True,
     )
     return noticed
+
+
+def check_all_apply(mutations: list[Mutation]) -> None:
+    """Each old text stands once in the checkout: code that moved on takes its mutation along."""
+    for mutation in mutations:
+        found = (ROOT / mutation.file).read_text(encoding="utf-8").count(mutation.old)
+        if found != 1:
+            raise Broken(
+                f"{mutation.name}: {mutation.file} holds the old text {found} times, not once; "
+                f"let tests/mutate follow the code:\n{mutation.old}"
+            )
 
 
 def choose(mutations: list[Mutation], names: list[str]) -> list[Mutation]:
@@ -174,16 +198,20 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", help="mutations to try; all when none is named")
     parser.add_argument("--list", action="store_true", help="name the mutations and stop")
+    parser.add_argument("--check", action="store_true", help="see that all apply, and stop")
     arguments = parser.parse_args()
     try:
         chosen = choose(load(), arguments.names)
+        if arguments.check:
+            check_all_apply(chosen)
+            return 0
         if arguments.list:
             for mutation in chosen:
                 print(f"{mutation.name:28} {mutation.test:18} {mutation.breaks}")
             return 0
         copy_tree()
         configure()
-        check_baseline(sorted({mutation.test for mutation in chosen}))
+        check_baseline(sorted({(mutation.test, mutation.built) for mutation in chosen}))
         survivors = [mutation.name for mutation in chosen if not try_mutation(mutation)]
     except Broken as problem:
         print(f"error: {problem}", file=sys.stderr)
