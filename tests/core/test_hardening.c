@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SIZE 128
@@ -49,6 +50,16 @@ static void take_all(slabby_allocator *pool, enum way_back way, slabby_ref *refs
     }
 }
 
+/* Looks at memory that has no owner, where a sanitizer would object. */
+__attribute__((no_sanitize_address)) static void check_zeros(const void *data) {
+    const volatile unsigned char *bytes = data;
+    unsigned any = 0;
+
+    for (size_t i = 0; i < SIZE; i++)
+        any |= bytes[i];
+    assert_int_equal(any, 0);
+}
+
 static void check_way(enum way_back way, const struct setting *settings, int readable) {
     static const char zeros[SIZE];
     slabby_allocator *pool = make_pool(SIZE, SLABS, settings);
@@ -64,7 +75,7 @@ static void check_way(enum way_back way, const struct setting *settings, int rea
         }
         give_back(pool, way, refs, ids);
         for (size_t i = 0; readable && i < SLABS; i++)
-            assert_memory_equal(datas[i], zeros, SIZE);
+            check_zeros(datas[i]);
     }
     finish(pool);
 }
@@ -83,7 +94,6 @@ static void secure_zeroes_on_every_way_back(void **state) {
 
 /* Guards: switched on in a running pool, secure also covers what was freed before. */
 static void secure_covers_what_was_freed_before(void **state) {
-    static const char zeros[SIZE];
     slabby_allocator *pool = make_pool(SIZE, SLABS, NULL);
     slabby_ref refs[SLABS];
     void *datas[SLABS];
@@ -96,7 +106,7 @@ static void secure_covers_what_was_freed_before(void **state) {
     CHECK_STATUS(slabby_release_batch(&released, pool, refs, SLABS), SLABBY_OK);
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
     for (size_t i = 0; i < SLABS; i++)
-        assert_memory_equal(datas[i], zeros, SIZE);
+        check_zeros(datas[i]);
     finish(pool);
 }
 
@@ -116,7 +126,7 @@ static void close_leaves_nothing(void **state) {
     assert_int_equal(*(unsigned char *)data, 0xA5);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     assert_int_equal(pipe(ends), 0);
-    if (write(ends[1], data, SIZE) == SIZE) {
+    if (syscall(SYS_write, ends[1], data, (size_t)SIZE) == SIZE) {
         assert_int_equal(read(ends[0], seen, SIZE), SIZE);
         assert_memory_equal(seen, zeros, SIZE);
     } else {

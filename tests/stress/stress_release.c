@@ -5,6 +5,7 @@
 #include "crew.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,18 @@ struct duel {
     slabby_ref refs[ROUND];
     atomic_uchar successes[ROUND];
     atomic_int stop;
+    _Atomic uint64_t arrived;
     uint64_t rounds;
 };
+
+/* A barrier wakes its threads one after the other, and each may be done before the next one runs: only threads that
+ * wait awake begin together. */
+static void begin_together(struct duel *test, uint64_t round) {
+    atomic_fetch_add(&test->arrived, 1);
+    for (unsigned tries = 1; atomic_load(&test->arrived) < (round + 1) * RELEASERS; tries++)
+        if (tries % 1000 == 0)
+            (void)sched_yield();
+}
 
 static void release_all(struct duel *test, struct worker *worker) {
     uint64_t offset = random_next(&worker->random) % 4;
@@ -46,6 +57,7 @@ static void release_together(struct worker *worker) {
                 atomic_store(&test->successes[i], 0);
         }
         pthread_barrier_wait(&test->barrier);
+        begin_together(test, round);
         release_all(test, worker);
         pthread_barrier_wait(&test->barrier);
         if (worker->index == 0)
