@@ -176,13 +176,13 @@ def try_mutation(mutation: Mutation) -> bool:
 
 def check_all_apply(mutations: list[Mutation]) -> None:
     """Each old text stands once in the checkout: code that moved on takes its mutation along."""
-    for mutation in mutations:
-        found = (ROOT / mutation.file).read_text(encoding="utf-8").count(mutation.old)
-        if found != 1:
-            raise Broken(
-                f"{mutation.name}: {mutation.file} holds the old text {found} times, not once; "
-                f"let tests/mutate follow the code:\n{mutation.old}"
-            )
+    lost = [
+        f"{mutation.name}: {mutation.file} holds the old text {found} times, not once:\n{mutation.old}"
+        for mutation in mutations
+        if (found := (ROOT / mutation.file).read_text(encoding="utf-8").count(mutation.old)) != 1
+    ]
+    if lost:
+        raise Broken("let tests/mutate follow the code:\n" + "\n".join(lost))
 
 
 def choose(mutations: list[Mutation], names: list[str]) -> list[Mutation]:
