@@ -4,6 +4,7 @@
 
 package slabby
 
+// #include <stdlib.h>
 // #include "shim.h"
 import "C"
 
@@ -152,6 +153,17 @@ func (p *Slabby) Resize(capacity int) (awaited uint64, err error) {
 func (p *Slabby) SetOption(option OptionID, value int64) error {
 	raw := newRawError()
 	status := C.slabby_set_option(p.c(), C.int32_t(option), C.int64_t(value), &raw)
+	runtime.KeepAlive(p)
+	return detailedError(status, &raw)
+}
+
+// SetOptionText does the same by name, from text with its unit: "30s", "250us", "on", "off".
+func (p *Slabby) SetOptionText(name, text string) error {
+	cName, cText := C.CString(name), C.CString(text)
+	defer C.free(unsafe.Pointer(cName))
+	defer C.free(unsafe.Pointer(cText))
+	raw := newRawError()
+	status := C.slabby_set_option_text(p.c(), cName, cText, &raw)
 	runtime.KeepAlive(p)
 	return detailedError(status, &raw)
 }

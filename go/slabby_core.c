@@ -9664,25 +9664,51 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
                          forms[info->kind]);
 }
 
+/* What a text means for an option that is no text itself; the range is for others to check. */
+static slabby_status parse_value(int32_t id, const char *text, int64_t *out_value, slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
+    if (parse_word(text, info->kind == SLB_KIND_FLAG ? flag_words : info->words, out_value) ||
+        parse_quantity(text, units_of(info->kind), out_value))
+        return SLABBY_OK;
+    if (!none || info->minimum != 0)
+        return unreadable(info, id, text, error);
+    *out_value = 0;
+    return SLABBY_OK;
+}
+
+static slabby_status find_option(const char *name, int32_t *out_id, slabby_error *error) {
+    *out_id = option_named(name);
+    if (*out_id != 0)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
+                         "there is no option named \"%.40s\"; docs/contract.md lists them", name);
+}
+
 SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
                                                  slabby_error *out_error) {
     if (options == NULL || name == NULL || text == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options, name or text is null");
-    int32_t id = option_named(name);
+    int32_t id;
     int64_t value;
-    if (id == 0)
-        return slb_error_set(out_error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
-                             "there is no option named \"%.40s\"; docs/contract.md lists them", name);
-    const struct slb_option_info *info = slb_option_info(id);
-    if (info->kind == SLB_KIND_TEXT)
+    slabby_status status = find_option(name, &id, out_error);
+    if (status == SLABBY_OK && slb_option_info(id)->kind == SLB_KIND_TEXT)
         return set_name(&options->values, id, text, out_error);
-    bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
-    if (parse_word(text, info->kind == SLB_KIND_FLAG ? flag_words : info->words, &value) ||
-        parse_quantity(text, units_of(info->kind), &value))
-        return set_number(&options->values, id, value, out_error);
-    if (none && info->minimum == 0)
-        return set_number(&options->values, id, 0, out_error);
-    return unreadable(info, id, text, out_error);
+    if (status == SLABBY_OK)
+        status = parse_value(id, text, &value, out_error);
+    return status == SLABBY_OK ? set_number(&options->values, id, value, out_error) : status;
+}
+
+SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,
+                                                const char *text, slabby_error *out_error) {
+    if (allocator == NULL || name == NULL || text == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "pool, name or text is null");
+    int32_t id;
+    int64_t value = 0;
+    slabby_status status = find_option(name, &id, out_error);
+    if (status == SLABBY_OK && slb_option_info(id)->hot)
+        status = parse_value(id, text, &value, out_error);
+    return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
 }
 
 SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,

@@ -11,6 +11,42 @@ import slabby "github.com/slabby/slabby/go"
 var waitingOptions = map[slabby.OptionID]string{
 }
 
+// hotOptions says of each option with a number that works whether a running pool takes a change.
+var hotOptions = map[slabby.OptionID]bool{
+	slabby.OptionShards:                  false,
+	slabby.OptionAlignment:               false,
+	slabby.OptionPerCPUCache:             false,
+	slabby.OptionCPUCacheBackend:         false,
+	slabby.OptionMaxAllocLatency:         true,
+	slabby.OptionLatencyTracking:         true,
+	slabby.OptionSecure:                  true,
+	slabby.OptionLockMemory:              false,
+	slabby.OptionNoDump:                  false,
+	slabby.OptionBitGuard:                false,
+	slabby.OptionGuardPages:              false,
+	slabby.OptionGuardSlack:              false,
+	slabby.OptionGuardSampleRate:         true,
+	slabby.OptionGuardSlots:              false,
+	slabby.OptionCorruptionPolicy:        true,
+	slabby.OptionReuseDelay:              false,
+	slabby.OptionShuffle:                 false,
+	slabby.OptionFinalizers:              false,
+	slabby.OptionDebug:                   true,
+	slabby.OptionAudit:                   false,
+	slabby.OptionHeapFallback:            true,
+	slabby.OptionHeapFallbackLimit:       false,
+	slabby.OptionCircuitBreakerThreshold: true,
+	slabby.OptionCircuitBreakerTimeout:   true,
+	slabby.OptionCircuitBreakerProbes:    true,
+	slabby.OptionHealthChecks:            true,
+	slabby.OptionHealthInterval:          true,
+	slabby.OptionDegradeAt:               true,
+	slabby.OptionSurviveAt:               true,
+	slabby.OptionMaxCapacity:             false,
+	slabby.OptionHugePages:               false,
+	slabby.OptionPrefault:                false,
+}
+
 // readyFunctions says which functions of the core work; the others answer
 // ErrNotSupported.
 var readyFunctions = map[string]bool{
@@ -63,6 +99,7 @@ var readyFunctions = map[string]bool{
 	"slabby_stats_json":            true,
 	"slabby_health_json":           true,
 	"slabby_set_option":            true,
+	"slabby_set_option_text":       true,
 	"slabby_get_option":            true,
 	"slabby_resize":                true,
 	"slabby_trim":                  true,

@@ -1055,6 +1055,16 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     }
 }
 
+%exception slabby_set_option_text {
+    Py_BEGIN_ALLOW_THREADS
+    $action
+    Py_END_ALLOW_THREADS
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, arg4);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_get_option {
     $action
     if (result != SLABBY_OK) {

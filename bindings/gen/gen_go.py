@@ -260,6 +260,14 @@ def readiness_file(contract: Contract) -> str:
         if not option.ready
     ]
     lines += [*(_columns(rows) if rows else []), "}", ""]
+    lines += ["// hotOptions says of each option with a number that works whether a running pool takes a change."]
+    lines += ["var hotOptions = map[slabby.OptionID]bool{"]
+    rows = [
+        (f"slabby.Option{go_camel(option.name)}:", f"{str(option.hot).lower()},")
+        for option in contract.options
+        if option.ready and option.kind != "text"
+    ]
+    lines += [*_columns(rows), "}", ""]
     lines += ["// readyFunctions says which functions of the core work; the others answer"]
     lines += ["// ErrNotSupported.", "var readyFunctions = map[string]bool{"]
     rows = [(f"{go_string(f.name)}:", f"{str(f.ready).lower()},") for f in contract.functions]

@@ -92,6 +92,19 @@ static int32_t slabby_unlocked_set_option(
     return status;
 }
 
+static int32_t slabby_unlocked_set_option_text(
+    slabby_allocator *allocator,
+    const char *name,
+    const char *text,
+    slabby_error *out_error)
+{
+    PyThreadState *state = PyEval_SaveThread();
+    int32_t status = slabby_set_option_text(allocator, name, text, out_error);
+
+    PyEval_RestoreThread(state);
+    return status;
+}
+
 static int32_t slabby_unlocked_resize(
     uint64_t *out_awaited,
     slabby_allocator *allocator,

@@ -270,11 +270,15 @@ class Allocator(Pool):
         self._core.slabby_breaker_force(self, mode)
 
     def set_option(self, name: str, value: object) -> None:
-        """Changes a hot option: True or False, a number, seconds for a duration, or a word."""
+        """Changes a hot option: True or False, a number, seconds for a duration, a word, or text
+        with its unit, such as "250us" or "off"."""
         info = option_info(name)
         if info.kind == "text":
             raise TypeError(f"{name} is fixed when the pool is made")
-        self._core.slabby_set_option(self, info.id, number(name, info, value))
+        if isinstance(value, str) and info.enum is None:
+            self._core.slabby_set_option_text(self, name, value)
+        else:
+            self._core.slabby_set_option(self, info.id, number(name, info, value))
 
     def get_option(self, name: str) -> Any:
         """The value in effect, after rounding and defaults."""

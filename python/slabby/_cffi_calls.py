@@ -550,6 +550,18 @@ def slabby_set_option(allocator: Pool, option: int, value: int) -> None:
         fail(status, allocator, 0, out_error)
 
 
+def slabby_set_option_text(allocator: Pool, name: str, text: str) -> None:
+    out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
+    status = lib.slabby_unlocked_set_option_text(
+        _pool(allocator),
+        name.encode(),
+        text.encode(),
+        out_error,
+    )
+    if status:
+        fail(status, allocator, 0, out_error)
+
+
 def slabby_get_option(allocator: Pool, option: int) -> int:
     out_value = ffi.new("int64_t *")
     status = lib.slabby_get_option(out_value, _pool(allocator), option)
