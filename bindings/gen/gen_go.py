@@ -260,7 +260,9 @@ def readiness_file(contract: Contract) -> str:
         if not option.ready
     ]
     lines += [*(_columns(rows) if rows else []), "}", ""]
-    lines += ["// hotOptions says of each option with a number that works whether a running pool takes a change."]
+    lines += [
+        "// hotOptions says of each option with a number that works whether a running pool takes a change."
+    ]
     lines += ["var hotOptions = map[slabby.OptionID]bool{"]
     rows = [
         (f"slabby.Option{go_camel(option.name)}:", f"{str(option.hot).lower()},")

@@ -91,7 +91,11 @@ def keep_busy(pool, done, failures):
 
 
 def read_back(value):
-    return value.name.lower() if isinstance(value, slabby.LatencyTracking | slabby.CorruptionPolicy) else value
+    return (
+        value.name.lower()
+        if isinstance(value, slabby.LatencyTracking | slabby.CorruptionPolicy)
+        else value
+    )
 
 
 @pytest.mark.parametrize("name", [n for n, o in OPTIONS.items() if o.get("hot")])
@@ -100,7 +104,9 @@ def test_a_hot_option_changes_while_others_allocate(name):
     first, second = VALUES[name]
     done, failures = threading.Event(), []
     with slabby.Allocator(64, 256) as pool:
-        threads = [threading.Thread(target=keep_busy, args=(pool, done, failures)) for _ in range(8)]
+        threads = [
+            threading.Thread(target=keep_busy, args=(pool, done, failures)) for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
         for value in (second, first, second):
