@@ -621,7 +621,7 @@ slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int
  * slabby_set_option_text: the same by name, from text as slabby_options_set_text reads it: "30s", "250us", "on", "off",
  * a word of an enumeration. Both texts are read during the call only.
  * Returns OK, InvalidArgument, InvalidOption (unknown, unreadable, out of range), ColdOption, NotSupported,
- * CapacityExceeded, NoSystemMemory, Busy, Closed, as slabby_set_option.
+ * CapacityExceeded, NoSystemMemory, Busy, OptionConflict, Closed, as slabby_set_option.
  */
 slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name, const char *text,
                                      slabby_error *out_error);
