@@ -88,6 +88,7 @@ var hotValues = map[slabby.OptionID][2]int64{
 	slabby.OptionCircuitBreakerThreshold: {0, 1000},
 	slabby.OptionCircuitBreakerTimeout:   {int64(time.Second), int64(30 * time.Second)},
 	slabby.OptionCircuitBreakerProbes:    {1, 3},
+	slabby.OptionHealthChecks:            {0, 1},
 	slabby.OptionHealthInterval:          {int64(time.Second), int64(2 * time.Second)},
 	slabby.OptionDegradeAt:               {0, 80},
 	slabby.OptionSurviveAt:               {0, 95},

@@ -188,6 +188,7 @@ static const struct hot_case cases[] = {
      2,
      {{SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1}, {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 1000000}},
      see_probes},
+    {SLABBY_OPTION_HEALTH_CHECKS, 0, 1, {{0, 0}}, NULL},                     /* test_health_thread */
     {SLABBY_OPTION_HEALTH_INTERVAL, 1000000000, 2000000000, {{0, 0}}, NULL}, /* test_health_thread */
     {SLABBY_OPTION_DEGRADE_AT, 0, 80, {{0, 0}}, NULL},                       /* test_degrade */
     {SLABBY_OPTION_SURVIVE_AT, 0, 95, {{0, 0}}, NULL},                       /* test_degrade */

@@ -26,6 +26,7 @@ VALUES = {
     "circuit_breaker_threshold": (0, 1000),
     "circuit_breaker_timeout": (1.0, 30.0),
     "circuit_breaker_probes": (1, 3),
+    "health_checks": (False, True),
     "health_interval": (1.0, 2.0),
     "degrade_at": (0, 80),
     "survive_at": (0, 95),
