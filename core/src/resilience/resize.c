@@ -27,6 +27,8 @@ static int64_t surplus(struct slabby_allocator *pool) {
 
 SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
     int64_t over = surplus(pool);
+    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED)
+        return 0; /* closing ends a resize */
     return over > 0 ? (uint64_t)over : 0;
 }
 

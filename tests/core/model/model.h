@@ -29,7 +29,8 @@ struct model {
     int secure;
     int closed;
     uint64_t heap_limit;
-    uint64_t used; /* slabs of the pool in use */
+    uint64_t capacity; /* of the moment; used slabs beyond it are awaited */
+    uint64_t used;     /* slabs of the pool in use */
     uint64_t heap_used;
     uint64_t allocations, deallocations, fast_allocations, fast_deallocations, heap_fallbacks;
     uint64_t errors[64];
@@ -41,6 +42,9 @@ struct model {
 /* Each returns 0 when core and model agree, else notes the difference and returns 1. */
 int model_differs(struct model *model, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int model_expect(struct model *model, const char *call, slabby_status found, slabby_status expected);
+
+/* Slabs of the pool that can still be had. */
+uint64_t model_free(const struct model *model);
 
 /* model_look.c: the calls that only look at the whole pool. */
 int model_check_stats(struct model *model);

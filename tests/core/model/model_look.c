@@ -37,20 +37,27 @@ static int check_pairs(struct model *model, const struct pair *pairs, size_t cou
     return 0;
 }
 
+uint64_t model_free(const struct model *model) {
+    return model->used < model->capacity ? model->capacity - model->used : 0;
+}
+
 int model_check_stats(struct model *model) {
     slabby_stats stats;
     const struct program *program = model->program;
-    double total = (double)program->capacity;
+    double total = (double)model->capacity;
+    uint64_t awaited = model->used > model->capacity && !model->closed ? model->used - model->capacity : 0;
 
     memset(&stats, 0, sizeof stats);
     stats.struct_size = sizeof stats;
     if (model_expect(model, "get_stats", slabby_get_stats(&stats, model->pool), SLABBY_OK))
         return 1;
     const struct pair pairs[] = {
-        {"total_slabs", stats.total_slabs, program->capacity},
+        {"total_slabs", stats.total_slabs, model->capacity},
+        {"reserved_slabs", stats.reserved_slabs, model->view.capacity},
+        {"awaited_slabs", stats.awaited_slabs, awaited},
         {"slab_size", stats.slab_size, program->slab_size},
         {"used_slabs", stats.used_slabs, model->used},
-        {"available_slabs", stats.available_slabs, program->capacity - model->used},
+        {"available_slabs", stats.available_slabs, model_free(model)},
         {"total_allocations", stats.total_allocations, model->allocations},
         {"total_deallocations", stats.total_deallocations, model->deallocations},
         {"fast_allocations", stats.fast_allocations, model->fast_allocations},
@@ -66,9 +73,9 @@ int model_check_stats(struct model *model) {
          stats.pcpu_cache_hits + stats.lock_free_hits + stats.shard_hits + stats.gate_hits +
              stats.guard_hits + stats.heap_fallbacks,
          model->allocations},
-        {"cached_slabs within the free ones", stats.cached_slabs <= program->capacity - model->used, 1},
+        {"cached_slabs within the free ones", stats.cached_slabs <= model_free(model), 1},
         {"peak_used at least used_slabs", stats.peak_used >= stats.used_slabs, 1},
-        {"peak_used at most total_slabs", stats.peak_used <= stats.total_slabs, 1},
+        {"peak_used at most reserved_slabs", stats.peak_used <= stats.reserved_slabs, 1},
         {"memory_utilization", stats.memory_utilization == (double)model->used / total, 1},
         {"struct_size", stats.struct_size, sizeof stats},
     };

@@ -9,7 +9,7 @@ static struct model model_of_run;
 static uint64_t room_of(const struct model *model) {
     uint64_t heap = model->heap_enabled ? model->heap_limit - model->heap_used : 0;
 
-    return model->program->capacity - model->used + heap;
+    return model_free(model) + heap;
 }
 
 static slabby_status allocation_answer(const struct model *model, uint64_t count) {
@@ -36,8 +36,8 @@ static int admit(struct model *model, enum entry_state state, slabby_ref ref, ui
         if (model->entries[i].id == id && model->entries[i].state != ENTRY_STALE)
             return model_differs(model, "slab %u was handed out twice", id);
     }
-    if (id >= model->program->capacity) {
-        if (model->used < model->program->capacity)
+    if (id >= model->view.capacity) {
+        if (model_free(model) != 0)
             return model_differs(model, "heap slab %u while the pool has free ones", id);
         model->heap_used++;
         model->heap_fallbacks++;
@@ -68,7 +68,7 @@ static int admit_reference(struct model *model, slabby_ref ref, void *data) {
 static void dismiss(struct model *model, struct entry *entry) {
     model->deallocations++;
     model->fast_deallocations += entry->state == ENTRY_FAST;
-    if (entry->id >= model->program->capacity)
+    if (entry->id >= model->view.capacity)
         model->heap_used--;
     else
         model->used--;
@@ -98,7 +98,7 @@ static int run_allocate_batch(struct model *model, const struct op *op) {
     enum { LIMIT = 80 };
     slabby_ref refs[LIMIT];
     void *datas[LIMIT];
-    uint64_t most = model->program->capacity < LIMIT ? model->program->capacity : LIMIT;
+    uint64_t most = model->capacity < LIMIT ? model->capacity : LIMIT;
     uint64_t count = 1 + op->first % most;
     slabby_status expected = allocation_answer(model, count);
     uint64_t refused = op->second % 16 ? 0 : 1;
@@ -210,7 +210,7 @@ static struct entry *fast_owner(struct model *model, uint32_t id) {
 
 static int run_deallocate_fast(struct model *model, const struct op *op) {
     struct entry *entry = pick(model, op, 1);
-    uint32_t id = entry ? entry->id : (uint32_t)(op->first % model->program->capacity);
+    uint32_t id = entry ? entry->id : (uint32_t)(op->first % model->view.capacity);
     slabby_status expected = SLABBY_DOUBLE_DEALLOCATION;
 
     entry = fast_owner(model, id);
@@ -334,6 +334,25 @@ static int run_switch(struct model *model, const struct op *op) {
                         SLABBY_OK);
 }
 
+/* One in 16 asks for more than there is room for. */
+static int run_resize(struct model *model, const struct op *op) {
+    uint64_t most = model->view.capacity, capacity = 1 + op->first % most, awaited = 0;
+    slabby_status expected = model->closed ? SLABBY_CLOSED : SLABBY_OK;
+
+    if (op->second % 16 == 0) {
+        capacity = most + 1 + op->first % 9;
+        expected = SLABBY_CAPACITY_EXCEEDED;
+    }
+    if (model_expect(model, "resize", slabby_resize(&awaited, model->pool, capacity, NULL), expected))
+        return 1;
+    if (expected != SLABBY_OK)
+        return 0;
+    model->capacity = capacity;
+    if (awaited != (model->used > capacity ? model->used - capacity : 0))
+        return model_differs(model, "resize awaits %llu slabs", (unsigned long long)awaited);
+    return 0;
+}
+
 static int run_op(struct model *model, const struct op *op) {
     uint64_t count = 9;
 
@@ -369,6 +388,8 @@ static int run_op(struct model *model, const struct op *op) {
     case OP_SWITCH_HEAP:
     case OP_SWITCH_SECURE:
         return run_switch(model, op);
+    case OP_RESIZE:
+        return run_resize(model, op);
     case OP_CLOSE:
         model->closed = 1;
         return model_expect(model, "close", slabby_close(model->pool), SLABBY_OK);
@@ -379,7 +400,7 @@ static int run_op(struct model *model, const struct op *op) {
 
 static int make_pool_of(struct model *model) {
     const struct program *program = model->program;
-    struct setting settings[20] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
+    struct setting settings[24] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
                                    {SLABBY_OPTION_CPU_CACHE_BACKEND, program->backend},
                                    {SLABBY_OPTION_HEAP_FALLBACK, program->heap_fallback},
                                    {SLABBY_OPTION_SECURE, program->secure},
@@ -393,6 +414,9 @@ static int make_pool_of(struct model *model) {
                                    {SLABBY_OPTION_GUARD_SLACK, 1}};
     size_t count = 12;
 
+    if (program->spare)
+        settings[count++] =
+            (struct setting){SLABBY_OPTION_MAX_CAPACITY, (int64_t)(program->capacity + program->spare)};
     if (program->shards)
         settings[count++] = (struct setting){SLABBY_OPTION_SHARDS, program->shards};
     if (program->alignment)
@@ -400,6 +424,7 @@ static int make_pool_of(struct model *model) {
     if (program->heap_limit)
         settings[count++] = (struct setting){SLABBY_OPTION_HEAP_FALLBACK_LIMIT, program->heap_limit};
     model->heap_limit = program->heap_limit ? (uint64_t)program->heap_limit : program->capacity;
+    model->capacity = program->capacity;
     model->heap_enabled = (int)program->heap_fallback;
     model->secure = (int)program->secure;
     return model_expect(model, "create",

@@ -35,6 +35,7 @@ static const struct op_info infos[OP_KINDS] = {
     [OP_LIVE] = {"live", 2},
     [OP_SWITCH_HEAP] = {"switch_heap", 1},
     [OP_SWITCH_SECURE] = {"switch_secure", 1},
+    [OP_RESIZE] = {"resize", 2},
     [OP_CLOSE] = {"close", 0},
 };
 
@@ -76,6 +77,7 @@ void program_make(struct program *program, uint64_t seed) {
     memset(program, 0, sizeof *program);
     program->seed = seed;
     program->capacity = capacities[roll % COUNT_OF(capacities)];
+    program->spare = (roll >> 58) % 4 ? 0 : (roll >> 60) * 17;
     program->slab_size = sizes[(roll >> 8) % COUNT_OF(sizes)];
     program->per_cpu_cache = (roll >> 16) % 4 != 0;
     program->backend = (roll >> 20) % 2 ? SLABBY_CPU_CACHE_BACKEND_PORTABLE : SLABBY_CPU_CACHE_BACKEND_AUTO;
@@ -98,17 +100,17 @@ void program_make(struct program *program, uint64_t seed) {
 
 void program_print(const struct program *program, FILE *output) {
     fprintf(output,
-            "seed %llu: slab_size %llu, capacity %llu, per_cpu_cache %lld, backend %lld,"
+            "seed %llu: slab_size %llu, capacity %llu, spare %llu, per_cpu_cache %lld, backend %lld,"
             " shards %lld, heap_fallback %lld, heap_fallback_limit %lld, secure %lld, bit_guard %lld,"
             " guard_pages %lld, reuse_delay %lld, shuffle %lld, audit %lld, debug %lld,"
             " latency_tracking %lld, alignment %lld\n",
             (unsigned long long)program->seed, (unsigned long long)program->slab_size,
-            (unsigned long long)program->capacity, (long long)program->per_cpu_cache,
-            (long long)program->backend, (long long)program->shards, (long long)program->heap_fallback,
-            (long long)program->heap_limit, (long long)program->secure, (long long)program->bit_guard,
-            (long long)program->guard_pages, (long long)program->reuse_delay, (long long)program->shuffle,
-            (long long)program->audit, (long long)program->debug, (long long)program->tracking,
-            (long long)program->alignment);
+            (unsigned long long)program->capacity, (unsigned long long)program->spare,
+            (long long)program->per_cpu_cache, (long long)program->backend, (long long)program->shards,
+            (long long)program->heap_fallback, (long long)program->heap_limit, (long long)program->secure,
+            (long long)program->bit_guard, (long long)program->guard_pages, (long long)program->reuse_delay,
+            (long long)program->shuffle, (long long)program->audit, (long long)program->debug,
+            (long long)program->tracking, (long long)program->alignment);
     for (uint32_t i = 0; i < program->count; i++)
         fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name, program->ops[i].first,
                 program->ops[i].second);

@@ -30,6 +30,7 @@ enum op_kind {
     OP_LIVE,
     OP_SWITCH_HEAP,
     OP_SWITCH_SECURE,
+    OP_RESIZE,
     OP_CLOSE,
     OP_KINDS
 };
@@ -46,6 +47,7 @@ struct program {
     uint64_t seed;
     uint64_t slab_size;
     uint64_t capacity;
+    uint64_t spare; /* slabs that the pool reserves beyond its capacity */
     int64_t per_cpu_cache;
     int64_t backend;
     int64_t shards;
