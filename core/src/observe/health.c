@@ -3,6 +3,7 @@
 
 #include "observe/counters.h"
 #include "observe/latency.h"
+#include "resilience/breaker.h"
 #include "resilience/clock.h"
 
 #include <string.h>
@@ -99,7 +100,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats.degradation_state;
     out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = stats.breaker_state == SLABBY_BREAKER_STATE_OPEN;
+    out->circuit_breaker_open = slb_breaker_refuses(pool);
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());

@@ -170,6 +170,11 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
     slb_events_deliver(pool, mark);
 }
 
+SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
+    return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
+}
+
+/* From metrics_only to normal: a breaker that opened meanwhile begins to refuse. */
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
@@ -178,6 +183,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
+    else if (slb_breaker_refuses(pool))
+        slb_gate_close(pool, SLB_GATE_BREAKER);
     if ((uint32_t)mode != before)
         tell_forced(pool, mode);
     slb_gate_unlock(pool);
