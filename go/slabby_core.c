@@ -3189,6 +3189,10 @@ SLB_INLINE bool slb_ref_split(struct slabby_allocator *pool, slabby_ref ref, uin
 /* Why a reference is refused: `stale` is the name of staleness for this kind of call. */
 SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale);
 
+/* Splits a reference that was issued by this pool, live or stale; false for one that never was. */
+SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                                    uint32_t *out_id);
+
 /* Whether a reference names a live slab, and that slab's word. */
 SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
                                   uint64_t *out_word) {
@@ -4630,6 +4634,9 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
 SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool);
 
+/* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
+SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);
+
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes);
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
@@ -4850,6 +4857,11 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
     slb_events_deliver(pool, mark);
 }
 
+SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
+    return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
+}
+
+/* From metrics_only to normal: a breaker that opened meanwhile begins to refuse. */
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
@@ -4858,6 +4870,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
+    else if (slb_breaker_refuses(pool))
+        slb_gate_close(pool, SLB_GATE_BREAKER);
     if ((uint32_t)mode != before)
         tell_forced(pool, mode);
     slb_gate_unlock(pool);
@@ -7117,7 +7131,7 @@ static void pool_name(struct slb_text *text, struct slabby_allocator *pool) {
 SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
-    if (!slb_ref_split(pool, ref, &generation, &id))
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
         return SLABBY_INVALID_REFERENCE;
     pool_name(text, pool);
     slb_text_add(text, ":%" PRIu32 "#%" PRIu64, id, generation);
@@ -7275,7 +7289,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats.degradation_state;
     out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = stats.breaker_state == SLABBY_BREAKER_STATE_OPEN;
+    out->circuit_breaker_open = slb_breaker_refuses(pool);
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
@@ -10323,6 +10337,15 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
     }
 }
 
+SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                                    uint32_t *out_id) {
+    uint64_t word;
+    uint32_t id;
+    return slb_ref_split(pool, ref, out_generation, out_id) &&
+           (slb_ref_live_word(pool, ref, &id, &word) ||
+            slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE) == SLABBY_USE_AFTER_FREE);
+}
+
 /* -------------------- release.c */
 
 #include <inttypes.h>
@@ -11890,7 +11913,7 @@ SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator
     uint32_t id;
     if (pool == NULL || out_id == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    if (!slb_ref_split(pool, ref, &generation, &id))
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
         return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
     *out_id = id;
     return SLABBY_OK;
@@ -12031,7 +12054,7 @@ SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32
     if (pool == NULL)
         return status;
     if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+        return answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode, SLABBY_INVALID_ARGUMENT);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
                        slb_breaker_force(pool, mode));
 }

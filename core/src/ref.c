@@ -26,3 +26,12 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
         return SLABBY_INVALID_REFERENCE;
     }
 }
+
+SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                                    uint32_t *out_id) {
+    uint64_t word;
+    uint32_t id;
+    return slb_ref_split(pool, ref, out_generation, out_id) &&
+           (slb_ref_live_word(pool, ref, &id, &word) ||
+            slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE) == SLABBY_USE_AFTER_FREE);
+}

@@ -41,6 +41,10 @@ SLB_INLINE bool slb_ref_split(struct slabby_allocator *pool, slabby_ref ref, uin
 /* Why a reference is refused: `stale` is the name of staleness for this kind of call. */
 SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale);
 
+/* Splits a reference that was issued by this pool, live or stale; false for one that never was. */
+SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                                    uint32_t *out_id);
+
 /* Whether a reference names a live slab, and that slab's word. */
 SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
                                   uint64_t *out_word) {

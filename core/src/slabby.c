@@ -369,7 +369,7 @@ SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator
     uint32_t id;
     if (pool == NULL || out_id == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    if (!slb_ref_split(pool, ref, &generation, &id))
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
         return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
     *out_id = id;
     return SLABBY_OK;
@@ -510,7 +510,7 @@ SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32
     if (pool == NULL)
         return status;
     if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+        return answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode, SLABBY_INVALID_ARGUMENT);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
                        slb_breaker_force(pool, mode));
 }

@@ -19,7 +19,7 @@ static void pool_name(struct slb_text *text, struct slabby_allocator *pool) {
 SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
-    if (!slb_ref_split(pool, ref, &generation, &id))
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
         return SLABBY_INVALID_REFERENCE;
     pool_name(text, pool);
     slb_text_add(text, ":%" PRIu32 "#%" PRIu64, id, generation);
