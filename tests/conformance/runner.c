@@ -114,7 +114,7 @@ static bool parse(char *line, struct instruction *out) {
     char *rest = NULL;
     out->target = NULL;
     out->count = 0;
-    for (char *token = strtok_r(line, " \n", &rest); token != NULL && token[0] != '#';
+    for (char *token = strtok_r(line, " \n", &rest); token != NULL && !(out->count == 0 && token[0] == '#');
          token = strtok_r(NULL, " \n", &rest)) {
         if (out->count == 0 && token[0] == '@')
             continue;

@@ -390,6 +390,11 @@ static bool is_printed(int32_t operation) {
            operation != SLABBY_AUDIT_OPERATION_DESTROY && operation != SLABBY_AUDIT_OPERATION_ABANDON;
 }
 
+/* A binding may wait for a slab by a ticket. */
+static int32_t plain(int32_t operation) {
+    return operation == SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT ? SLABBY_AUDIT_OPERATION_ALLOCATE : operation;
+}
+
 static void audit(const struct instruction *in) {
     static slabby_audit_record records[CHUNK];
     static struct tally tallies[CHUNK + 1];
@@ -404,7 +409,7 @@ static void audit(const struct instruction *in) {
         for (uint64_t i = 0; i < count; i++) {
             foreign += records[i].face != SLABBY_FACE_C;
             if (is_printed(records[i].operation))
-                note(tallies, &used, audit_operation_words[records[i].operation],
+                note(tallies, &used, audit_operation_words[plain(records[i].operation)],
                      slabby_status_name(records[i].status));
         }
     }

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs random conformance programs through every face and compares the traces with the model's.
+
+./dev conform [--seed S] [--programs N] [--length L] [--faces c,cffi,swig,go]
+
+Ends with 0 when every face printed what the model expects. A difference is made small and printed as a program for
+tests/conformance/regressions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+from faces import FACES, Face, RunnerFailed
+from generator import Generator, Program
+from shrink import Difference, compare, judge, shrink, traces
+
+HERE = Path(__file__).resolve().parent
+# Programs that one process of a face runs in one go.
+BLOCK = 100
+
+
+@dataclass(frozen=True)
+class Block:
+    """Programs first .. first + count - 1 of a seed."""
+
+    seed: int
+    first: int
+    count: int
+    length: int
+    faces: tuple[str, ...]
+
+    def programs(self) -> list[Program]:
+        numbers = range(self.first, self.first + self.count)
+        return [Generator(self.seed, number).make(self.length) for number in numbers]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A program at which a face differs, or a face that did not even end."""
+
+    number: int
+    text: str
+
+
+def run_block(block: Block) -> tuple[int, list[Failure]]:
+    """How many instructions ran, and the programs that differ."""
+    programs = block.programs()
+    text = "".join(program.text() for program in programs)
+    instructions = sum(len(program.lines) for program in programs)
+    faces = [FACES[name] for name in block.faces]
+    with ThreadPoolExecutor(1) as pool:
+        outputs = list(pool.map(lambda face: _run(face, text), faces))
+    if all(output == outputs[0] for output in outputs):
+        found = traces(outputs[0])
+        if len(found) == len(programs) and all(map(_matches, programs, found)):
+            return instructions, []
+    failures = [
+        Failure(program.number, report)
+        for index, program in enumerate(programs)
+        if (report := _report(program, index, block.faces, outputs)) is not None
+    ]
+    return instructions, failures or [Failure(block.first, "a runner failed:\n" + "\n".join(
+        output for output in outputs if output.startswith("runner failed")))]
+
+
+def _run(face: Face, text: str) -> str:
+    try:
+        return face.run(text)
+    except RunnerFailed as failure:
+        return f"runner failed: {failure}"
+
+
+def _matches(program: Program, printed: list[str]) -> bool:
+    if printed == program.expected:
+        return True
+    return compare("", program.lines, printed) is None
+
+
+def _report(
+    program: Program, index: int, names: Sequence[str], outputs: Sequence[str]
+) -> str | None:
+    """What differs in one program; made small by running it alone."""
+    blocks = [traces(output) for output in outputs]
+    printed = [found[index] if index < len(found) else [] for found in blocks]
+    if all(one == printed[0] for one in printed) and _matches(program, printed[0]):
+        return None
+    faces = [FACES[name] for name in names]
+    if judge(program.lines, faces) is None:
+        different = next(
+            (difference for name, one in zip(names, printed, strict=True)
+             if (difference := compare(name, program.lines, one)) is not None),
+            None,
+        )
+        return f"differs only among others: {different}"
+    lines, difference = shrink(program.lines, lambda lines: judge(lines, faces))
+    return story(lines, difference)
+
+
+def story(lines: Sequence[str], difference: Difference) -> str:
+    return "\n".join(
+        (
+            f"# {difference.face} printed: {difference.printed}",
+            f"# expected:  {difference.expected}",
+            *lines,
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------------ kept programs
+
+
+def kept_programs() -> list[tuple[str, list[str]]]:
+    """Samples and regressions: name and instructions of each program."""
+    found = []
+    for path in sorted((HERE / "samples").glob("*.prog")) + sorted((HERE / "regressions").glob("*.prog")):
+        lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+        found.append((path.name, [line for line in lines if not line.startswith("program ")]))
+    return found
+
+
+def run_kept(faces: Sequence[Face]) -> list[Failure]:
+    programs = kept_programs()
+    text = "".join(
+        "\n".join((f"program {number}", *lines, "")) for number, (_, lines) in enumerate(programs)
+    )
+    failures = []
+    for face in faces:
+        found = traces(_run(face, text))
+        for number, (name, lines) in enumerate(programs):
+            printed = found[number] if number < len(found) else []
+            difference = compare(face.name, lines, printed)
+            if difference is not None:
+                failures.append(Failure(number, f"# {name}\n{story(lines, difference)}"))
+    for name in sorted((HERE / "samples").glob("*.trace")):
+        lines = dict(programs)[name.with_suffix(".prog").name]
+        if name.read_text().splitlines()[1:] != _expected(lines):
+            failures.append(Failure(0, f"{name.name} is not what the model prints"))
+    return failures
+
+
+def _expected(lines: Sequence[str]) -> list[str]:
+    from shrink import expected
+
+    return expected(lines, [])
+
+
+# -------------------------------------------------------------------------------------------------- the run
+
+
+def blocks(arguments: argparse.Namespace, faces: Sequence[Face]) -> Iterator[Block]:
+    names = tuple(face.name for face in faces)
+    for first in range(arguments.first, arguments.first + arguments.programs, BLOCK):
+        count = min(BLOCK, arguments.first + arguments.programs - first)
+        yield Block(arguments.seed, first, count, arguments.length, names)
+
+
+def run(arguments: argparse.Namespace, faces: Sequence[Face]) -> int:
+    started = time.monotonic()
+    failures = run_kept(faces)
+    instructions = done = 0
+    with Pool(arguments.jobs) as pool:
+        for count, found in pool.imap_unordered(run_block, blocks(arguments, faces)):
+            instructions += count
+            done += 1
+            failures += found
+            if len(failures) >= arguments.failures:
+                pool.terminate()
+                break
+            if sys.stderr.isatty():
+                print(f"\r{done * BLOCK} programs", end="", file=sys.stderr, flush=True)
+    for failure in failures[: arguments.failures]:
+        print(f"\nprogram {failure.number} of seed {arguments.seed} differs:\n{failure.text}")
+    seconds = time.monotonic() - started
+    names = ", ".join(face.name for face in faces)
+    print(
+        f"seed {arguments.seed}: {arguments.programs} programs of {arguments.length} instructions, and "
+        f"{len(kept_programs())} kept ones, through {names}: {len(failures)} differences "
+        f"({instructions} instructions a face, {seconds:.0f} s)"
+    )
+    return 1 if failures else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--programs", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first program")
+    parser.add_argument("--length", type=int, default=200, help="instructions of a program")
+    parser.add_argument("--faces", default=",".join(FACES), help="of " + ", ".join(FACES))
+    parser.add_argument("--mode", choices=("A",), default="A", help="A: a process for each face")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--failures", type=int, default=3, help="differences after which to stop")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse()
+    faces = []
+    for name in arguments.faces.split(","):
+        if name not in FACES:
+            print(f"no face is called {name}; there are {', '.join(FACES)}", file=sys.stderr)
+            return 2
+        reason = FACES[name].absence()
+        if reason is None:
+            faces.append(FACES[name])
+        else:
+            print(f"skipped: {name}: {reason}")
+    if not faces:
+        print("no face can run here", file=sys.stderr)
+        return 1
+    return run(arguments, faces)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one pool does, in plain Python: written from the design and the header, not from the core.
+
+Order of refusals, where several apply (slabby.h lists the statuses of each function in this order): a bad batch size, then
+Closed, then CircuitBreakerOpen, then OutOfMemory or Timeout; of a reference: forged or foreign, then stale, then Pinned.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from words import OPTIONS, words
+
+BREAKER_STATES = words("breaker_state")
+NORMAL, FORCED_OPEN, DISABLED, METRICS_ONLY = range(4)
+# The breaker's second rule: more than half of the calls of a window failed, which had at least this many.
+FEWEST_CALLS = 20
+ALLOCATION_ERRORS = (
+    "OutOfMemory",
+    "CircuitBreakerOpen",
+    "Timeout",
+    "LatencyExceeded",
+    "Closed",
+    "Busy",
+)
+
+
+class Undetermined(Exception):
+    """The program asks for something that the design leaves open: it is no program of the language."""
+
+
+class Slab:
+    """One allocation of one slab, from its allocation on for ever."""
+
+    __slots__ = (
+        "content",
+        "damage",
+        "fast",
+        "freed_at",
+        "heap",
+        "label",
+        "number",
+        "pins",
+        "pool",
+        "stack",
+        "state",
+    )
+
+    def __init__(self, pool: Pool, fast: bool, heap: bool) -> None:
+        self.pool = pool
+        self.fast = fast
+        self.heap = heap
+        self.state = "live"
+        self.pins = 0
+        self.label = 0
+        self.content: bytes | None = bytes(pool.size) if pool.secure else None
+        self.damage: dict[int, int] = {}
+        self.number: int | None = None
+        self.stack = pool.debug
+        self.freed_at = -1
+
+
+class Breaker:
+    """Closed, open; half open takes longer than a program."""
+
+    def __init__(self, threshold: int) -> None:
+        self.threshold = threshold
+        self.mode = NORMAL
+        self.open = False
+        self.in_a_row = 0
+        self.window_calls = -1
+        self.window_failures = 0
+
+    def refuses(self) -> bool:
+        return self.open and self.mode in (NORMAL, FORCED_OPEN)
+
+    def succeeded(self, count: int) -> None:
+        self.in_a_row = 0
+        if self.window_calls >= 0:
+            self.window_calls += count
+
+    def failed(self) -> None:
+        if self.threshold == 0 or self.mode == DISABLED or self.open:
+            return
+        self.window_calls = max(self.window_calls, 0) + 1
+        self.window_failures += 1
+        self.in_a_row += 1
+        fewest = max(2 * self.threshold, FEWEST_CALLS)
+        often = self.window_calls >= fewest and 2 * self.window_failures > self.window_calls
+        if self.in_a_row >= self.threshold or often:
+            self.open = True
+            self.in_a_row = 0
+
+    def force(self, mode: int) -> None:
+        before, self.mode = self.mode, mode
+        if mode == FORCED_OPEN:
+            self.open = True
+        elif before == FORCED_OPEN or mode != NORMAL:
+            self.close()
+        self.in_a_row = 0 if mode == FORCED_OPEN else self.in_a_row
+
+    def close(self) -> None:
+        self.open = False
+        self.in_a_row = 0
+
+    def set_threshold(self, threshold: int) -> None:
+        self.threshold = threshold
+        if threshold == 0 and self.mode != FORCED_OPEN:
+            self.close()
+
+
+class Pool:
+    """A pool and its counters."""
+
+    def __init__(self, size: int, capacity: int, values: dict[str, int], name: str) -> None:
+        self.size = size
+        self.capacity = capacity
+        self.values = values
+        self.name = name
+        self.owners = 1
+        self.exists = True
+        self.closed = False
+        self.slabs: dict[int, Slab] = {}
+        self.used = 0
+        self.heap_live = 0
+        self.quarantined = 0
+        self.corruptions = 0
+        self.unacknowledged = False
+        self.allocations = self.deallocations = 0
+        self.fast_allocations = self.fast_deallocations = 0
+        self.heap_fallbacks = 0
+        self.errors: Counter[str] = Counter()
+        self.records: Counter[str] = Counter()
+        self.codes = {"opened"}
+        self.numbers = 0
+        self.debug_ever = self.debug
+        self.breaker = Breaker(values["circuit_breaker_threshold"])
+
+    # ------------------------------------------------------------------------------------------ options
+
+    @property
+    def secure(self) -> bool:
+        return self.values["secure"] != 0
+
+    @property
+    def debug(self) -> bool:
+        return self.values["debug"] != 0
+
+    @property
+    def heap_limit(self) -> int:
+        limit = self.values["heap_fallback_limit"]
+        return self.capacity if limit < 0 else limit
+
+    @property
+    def numbered(self) -> bool:
+        """Whether which slab comes next is determined."""
+        values = self.values
+        return (
+            values["per_cpu_cache"] == 0
+            and values["shards"] == 1
+            and values["shuffle"] == 0
+            and values["guard_sample_rate"] == 0
+        )
+
+    def set_option(self, name: str, value: int) -> str:
+        info = OPTIONS.get(name)
+        if info is None:
+            return self.told("option_change", "InvalidOption")
+        if not info.get("hot", False):
+            return self.told("option_change", "ColdOption")
+        low, high = limits(info)
+        if not low <= value <= high:
+            return self.told("option_change", "InvalidOption")
+        if not info.get("ready", True) or name == "max_alloc_latency":
+            raise Undetermined(f"{name} while running")
+        self.values[name] = value
+        self.debug_ever |= self.debug
+        if name == "circuit_breaker_threshold":
+            self.breaker.set_threshold(value)
+        self.codes.add("option_changed")
+        return self.told("option_change", "OK")
+
+    # ------------------------------------------------------------------------------------------ records
+
+    def told(self, operation: str, status: str) -> str:
+        """Records a call and, where it was refused, counts it."""
+        self.records[f"{operation} {status}"] += 1
+        if status != "OK":
+            self.errors[status] += 1
+        return status
+
+    # --------------------------------------------------------------------------------------- allocate
+
+    def free(self) -> int:
+        return self.capacity - self.used - self.quarantined
+
+    def heap_room(self) -> int:
+        return max(0, self.heap_limit - self.heap_live) if self.values["heap_fallback"] else 0
+
+    def allocate(self, operation: str, count: int = 1, timeout: bool = False) -> list[Slab] | str:
+        """The new slabs, or the status of the refusal."""
+        fast = operation == "allocate_fast"
+        limit = self.capacity + (self.heap_limit if self.values["heap_fallback"] else 0)
+        if not 1 <= count <= limit:
+            return self.told(operation, "InvalidBatchSize")
+        if self.closed:
+            return self.told(operation, "Closed")
+        if self.breaker.refuses():
+            return self.told(operation, "CircuitBreakerOpen")
+        if count > self.free() + self.heap_room():
+            self.codes.add("exhausted")
+            if timeout:
+                return self.told(operation, "Timeout")
+            self.breaker.failed()
+            return self.told(operation, "OutOfMemory")
+        return [self._one(operation, fast) for _ in range(count)]
+
+    def _one(self, operation: str, fast: bool) -> Slab:
+        heap = self.free() == 0
+        slab = Slab(self, fast, heap)
+        self.slabs[id(slab)] = slab
+        if heap:
+            self.heap_live += 1
+            self.heap_fallbacks += 1
+            self.codes.add("heap_fallback")
+        else:
+            self.used += 1
+        self.allocations += 1
+        self.fast_allocations += fast
+        self.breaker.succeeded(1)
+        self.records[f"{operation} OK"] += 1
+        return slab
+
+    # ----------------------------------------------------------------------------------------- release
+
+    def give_back(self, slab: Slab) -> str:
+        """The end of a slab; the status of the call that brought it about."""
+        status = "MemoryCorruption" if slab.damage else "OK"
+        slab.state = "gone"
+        slab.freed_at = self.allocations
+        del self.slabs[id(slab)]
+        if slab.heap:
+            self.heap_live -= 1
+        else:
+            self.used -= 1
+        self.deallocations += 1
+        self.fast_deallocations += slab.fast
+        if slab.damage:
+            self.corruptions += 1
+            self.unacknowledged = True
+            self.codes.add("corruption")
+            if not slab.heap and self.values["corruption_policy"] == 0:
+                self.quarantined += 1
+        operation = "deallocate_fast" if slab.fast else "release"
+        self.records[f"{operation} {status}"] += 1
+        return status
+
+    def _count(self, status: str) -> str:
+        if status != "OK":
+            self.errors[status] += 1
+        return status
+
+    def release(self, slab: Slab | str) -> str:
+        if isinstance(slab, str):
+            return self.told("release", slab)
+        if slab.pins:
+            return self.told("release", "Pinned")
+        return self._count(self.give_back(slab))
+
+    def release_deferred(self, slab: Slab | str) -> str:
+        if isinstance(slab, str):
+            return self.told("release_deferred", slab)
+        if slab.pins:
+            slab.state = "dying"
+            return self.told("release_deferred", "OK")
+        return self._count(self.give_back(slab))
+
+    def deallocate_fast(self, slab: Slab) -> str:
+        if slab.state == "live":
+            return self._count(self.give_back(slab))
+        if slab.freed_at != self.allocations:
+            raise Undetermined("a fast id that may have been handed out again")
+        return self.told("deallocate_fast", "DoubleDeallocation")
+
+    def reset(self) -> str:
+        out = list(self.slabs.values())
+        if any(slab.pins for slab in out):
+            return self.told("reset", "Pinned")
+        for slab in out:
+            self.give_back(slab)
+        return self.told("reset", "OK")
+
+    # -------------------------------------------------------------------------------------------- pins
+
+    def pin(self, slab: Slab | str) -> str:
+        if isinstance(slab, str):
+            return self.told("pin", slab)
+        slab.pins += 1
+        return self.told("pin", "OK")
+
+    def unpin(self, slab: Slab | str) -> str:
+        if isinstance(slab, str):
+            return self.told("unpin", slab)
+        if slab.pins == 0:
+            return self.told("unpin", "InvalidArgument")
+        slab.pins -= 1
+        if slab.pins or slab.state != "dying":
+            return self.told("unpin", "OK")
+        return self.told("unpin", self.give_back(slab))
+
+    # --------------------------------------------------------------------------------- the pool as a whole
+
+    def reclaim(self) -> int:
+        count, self.quarantined = self.quarantined, 0
+        self.unacknowledged = False
+        self.told("reclaim", "OK")
+        return count
+
+    def close(self) -> str:
+        if not self.closed:
+            self.codes.add("closed")
+        self.closed = True
+        return self.told("close", "OK")
+
+    def destroy(self) -> str:
+        if self.owners == 1 and self.slabs:
+            return "InUse"
+        self.owners -= 1
+        self.exists = self.owners > 0
+        return "OK"
+
+    def force_breaker(self, mode: int) -> str:
+        if not NORMAL <= mode <= METRICS_ONLY:
+            return self.told("breaker_force", "InvalidArgument")
+        self.breaker.force(mode)
+        return self.told("breaker_force", "OK")
+
+    # ----------------------------------------------------------------------------------------- numbers
+
+    def allocation_errors(self) -> int:
+        return sum(self.errors[name] for name in ALLOCATION_ERRORS)
+
+    def stats(self) -> Iterator[tuple[str, object]]:
+        yield "total_slabs", self.capacity
+        yield "slab_size", self.size
+        yield "used_slabs", self.used
+        yield "available_slabs", self.free()
+        yield "total_allocations", self.allocations
+        yield "total_deallocations", self.deallocations
+        yield "fast_allocations", self.fast_allocations
+        yield "fast_deallocations", self.fast_deallocations
+        yield "ref_pool_hits", self.allocations - self.fast_allocations
+        yield "utilization_ppm", ppm(self.used / self.capacity)
+        yield "allocation_errors", self.allocation_errors()
+        yield "guard_page_violations", 0
+        yield "heap_fallbacks", self.heap_fallbacks
+        yield "tier_hits", self.allocations
+        yield "corruptions", self.corruptions
+        yield "quarantined_slabs", self.quarantined
+        yield "retired_slabs", 0
+        yield "heap_slabs", self.heap_live
+        yield "heap_bytes", self.heap_live * self.size
+        yield "waiters", 0
+        yield "breaker_state", BREAKER_STATES[int(self.breaker.open)]
+        yield "errors", {name: self.errors[name] for name in sorted(self.errors) if name != "InUse"}
+
+    def health(self) -> Iterator[tuple[str, object]]:
+        failures = self.allocation_errors()
+        attempts = self.allocations + failures
+        error_rate = failures / attempts if attempts else 0.0
+        use = self.used / self.capacity
+        score = 1.0 if use <= 0.8 else 1.0 - min(1.0, (use - 0.8) / 0.2) * 0.8
+        score *= 1.0 - error_rate
+        score *= 0.0 if self.breaker.open else 1.0
+        score *= 0.25 if self.unacknowledged else 1.0
+        yield "score_ppm", ppm(score)
+        yield "error_rate_ppm", ppm(error_rate)
+        yield "breaker_open", int(self.breaker.refuses())
+
+
+def ppm(ratio: float) -> int:
+    return int(ratio * 1e6 + 0.5)
+
+
+def limits(info: dict[str, object]) -> tuple[int, int]:
+    """The range of an option's number."""
+    if info["kind"] == "flag":
+        return 0, 1
+    if info["kind"] == "enum":
+        return 0, max(words(str(info["enum"])))
+    return int(str(info.get("minimum", 0))), int(str(info["maximum"]))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a program must print, whether faces differ from it, and the smallest program that shows the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from faces import Face, RunnerFailed
+from model import Machine
+from model_pool import Undetermined
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first line at which a face does not print what the model expects."""
+
+    face: str
+    line: int
+    expected: str
+    printed: str
+
+
+def expected(lines: Sequence[str], printed: Sequence[str]) -> list[str]:
+    """The model's trace; `printed` tells what the design leaves open. Undetermined for what is no program."""
+    machine = Machine()
+    return [
+        machine.step(line, printed[index] if index < len(printed) else None)
+        for index, line in enumerate(lines)
+    ]
+
+
+def traces(output: str) -> list[list[str]]:
+    """The lines of each program."""
+    programs: list[list[str]] = []
+    for line in output.splitlines():
+        if line.startswith('{"program":'):
+            programs.append([])
+        elif programs:
+            programs[-1].append(line)
+    return programs
+
+
+def compare(face: str, lines: Sequence[str], printed: Sequence[str]) -> Difference | None:
+    wanted = expected(lines, printed)
+    for index, want in enumerate(wanted):
+        got = printed[index] if index < len(printed) else "nothing"
+        if got != want:
+            return Difference(face, index, want, got)
+    return None
+
+
+def judge(lines: Sequence[str], faces: Sequence[Face]) -> Difference | None:
+    """Runs one program alone."""
+    text = "\n".join(("program 0", *lines, ""))
+    first: list[str] | None = None
+    for face in faces:
+        try:
+            found = traces(face.run(text, patience=20))
+        except RunnerFailed as failure:
+            return Difference(face.name, len(lines) - 1, "a whole trace", str(failure))
+        printed = found[0] if found else []
+        difference = compare(face.name, lines, printed)
+        if difference is not None:
+            return difference
+        if first is not None and printed != first:
+            index = next(i for i, line in enumerate(first) if printed[i] != line)
+            return Difference(face.name, index, first[index], printed[index])
+        first = printed
+    return None
+
+
+def shrink(
+    lines: list[str],
+    differs: Callable[[list[str]], Difference | None],
+) -> tuple[list[str], Difference]:
+    """Leaves instructions out, in halves first and singly in the end, as long as faces still differ."""
+    difference = differs(lines)
+    assert difference is not None, "only what differs can be made smaller"
+    lines = lines[: difference.line + 1]
+    size = max(1, len(lines) // 2)
+    while True:
+        start, smaller = len(lines) - size, False
+        while start > -size:
+            candidate = lines[: max(start, 0)] + lines[start + size :]
+            found = _differs(candidate, differs)
+            if found is not None:
+                lines, difference, smaller = candidate[: found.line + 1], found, True
+            start = min(start, len(lines)) - size
+        if size > 1:
+            size //= 2
+        elif not smaller:
+            return lines, difference
+
+
+def _differs(
+    lines: list[str], differs: Callable[[list[str]], Difference | None]
+) -> Difference | None:
+    """None also for what is no program of the language any more."""
+    if not lines:
+        return None
+    try:
+        return differs(lines)
+    except Undetermined:
+        return None
