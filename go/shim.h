@@ -60,7 +60,7 @@ static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *alloc
 }
 
 /* One try before a wait: Timeout where there is nothing to take. Asking a pool that is full counts a failure, which
- * a wait is not until it ends, so this looks first. A slab that goes to somebody else in between counts as a Timeout,
+ * a wait is not until it ends, so this looks first; what else is against it the ticket will be told. A slab that goes to somebody else in between counts as a Timeout,
  * which never moves the breaker. */
 static inline slabby_go_value slabby_go_try(slabby_allocator *allocator) {
     slabby_go_value nothing = {0, SLABBY_TIMEOUT};
@@ -68,7 +68,6 @@ static inline slabby_go_value slabby_go_try(slabby_allocator *allocator) {
     int64_t heap = 0, limit = 0;
     stats.struct_size = sizeof stats;
     if (slabby_get_stats(&stats, allocator) == SLABBY_OK && stats.available_slabs == 0 &&
-        stats.breaker_state == SLABBY_BREAKER_STATE_CLOSED &&
         slabby_get_option(&heap, allocator, SLABBY_OPTION_HEAP_FALLBACK) == SLABBY_OK &&
         slabby_get_option(&limit, allocator, SLABBY_OPTION_HEAP_FALLBACK_LIMIT) == SLABBY_OK &&
         (heap == 0 || stats.heap_slabs >= (uint64_t)limit))

@@ -5727,7 +5727,8 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
         listener->waiting--;
         slb_gate_unlock(listener->pool);
         free(waiter);
-        return slb_refuse(listener->pool, status);
+        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
+                           slb_refuse(listener->pool, status));
     }
     *out_ticket = ticket;
     return SLABBY_OK;

@@ -75,6 +75,9 @@ func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 // errWait says that a slab can only be had by waiting, or waiting longer.
 var errWait = &Error{Status: StatusTimeout, Text: "no slab yet"}
 
+// errEnded says that nobody waits for this pool any more: the core refuses, and counts that.
+var errEnded = &Error{Status: StatusClosed, Text: "the pool is closed"}
+
 // try looks for a slab once. Finding none is no failure of the pool as long as the caller waits.
 func (p *Slabby) try() (SlabRef, error) {
 	made := C.slabby_go_try(p.c())
@@ -84,7 +87,7 @@ func (p *Slabby) try() (SlabRef, error) {
 	return p.made(made)
 }
 
-// tryLast ends a wait that was in vain: it counts the Timeout.
+// tryLast ends a wait that was in vain: it counts the Timeout, or the Closed.
 func (p *Slabby) tryLast() (SlabRef, error) {
 	return p.made(C.slabby_go_allocate_timeout(p.c(), 1))
 }
@@ -101,6 +104,9 @@ func (p *Slabby) made(made C.slabby_go_value) (SlabRef, error) {
 // wait queues up until there is a slab, or until one of the channels says to leave: errWait.
 func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, error) {
 	ticket, granted, err := p.room.begin(p.handle)
+	if err == errEnded {
+		return p.tryLast()
+	}
 	if err != nil {
 		return SlabRef{}, err
 	}
@@ -147,7 +153,7 @@ func (w *waitingRoom) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, 
 	w.lock.Lock()
 	defer w.lock.Unlock()
 	if w.closed {
-		return 0, nil, ErrClosed
+		return 0, nil, errEnded
 	}
 	if w.listener == nil {
 		if err := w.open(handle); err != nil {

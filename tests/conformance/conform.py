@@ -94,14 +94,15 @@ def _report(
     if all(one == printed[0] for one in printed) and _matches(program, printed[0]):
         return None
     faces = [FACES[name] for name in names]
-    if judge(program.lines, faces) is None:
+    first = judge(program.lines, faces)
+    if first is None:
         different = next(
             (difference for name, one in zip(names, printed, strict=True)
              if (difference := compare(name, program.lines, one)) is not None),
             None,
         )
         return f"differs only among others: {different}"
-    lines, difference = shrink(program.lines, lambda lines: judge(lines, faces))
+    lines, difference = shrink(program.lines, FACES[first.face])
     return story(lines, difference)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faces import Face, RunnerFailed
@@ -70,36 +70,49 @@ def judge(lines: Sequence[str], faces: Sequence[Face]) -> Difference | None:
     return None
 
 
-def shrink(
-    lines: list[str],
-    differs: Callable[[list[str]], Difference | None],
-) -> tuple[list[str], Difference]:
-    """Leaves instructions out, in halves first and singly in the end, as long as faces still differ."""
-    difference = differs(lines)
+def shrink(lines: list[str], face: Face) -> tuple[list[str], Difference]:
+    """Leaves instructions out, in halves first and singly in the end, as long as the face still differs."""
+    difference = judge(lines, [face])
     assert difference is not None, "only what differs can be made smaller"
     lines = lines[: difference.line + 1]
     size = max(1, len(lines) // 2)
     while True:
-        start, smaller = len(lines) - size, False
-        while start > -size:
-            candidate = lines[: max(start, 0)] + lines[start + size :]
-            found = _differs(candidate, differs)
-            if found is not None:
-                lines, difference, smaller = candidate[: found.line + 1], found, True
-            start = min(start, len(lines)) - size
-        if size > 1:
+        starts = range(len(lines) - size, -size, -size)
+        candidates = [lines[: max(start, 0)] + lines[start + size :] for start in starts]
+        found = first_difference([candidate for candidate in candidates if candidate], face)
+        if found is not None:
+            lines, difference = found[0][: found[1].line + 1], found[1]
+            size = min(size, max(1, len(lines) // 2))
+        elif size > 1:
             size //= 2
-        elif not smaller:
+        else:
             return lines, difference
 
 
-def _differs(
-    lines: list[str], differs: Callable[[list[str]], Difference | None]
-) -> Difference | None:
-    """None also for what is no program of the language any more."""
-    if not lines:
-        return None
+def first_difference(
+    candidates: Sequence[list[str]], face: Face
+) -> tuple[list[str], Difference] | None:
+    """The first of some programs at which the face differs. One process runs them all, unless it breaks."""
+    programs = [lines for lines in candidates if is_program(lines)]
+    text = "".join("\n".join((f"program {at}", *lines, "")) for at, lines in enumerate(programs))
     try:
-        return differs(lines)
+        found = traces(face.run(text, patience=20))
+    except RunnerFailed:
+        single = ((lines, judge(lines, [face])) for lines in programs)
+        return next(((lines, found) for lines, found in single if found is not None), None)
+    for lines, printed in zip(programs, found, strict=True):
+        try:
+            difference = compare(face.name, lines, printed)
+        except Undetermined:
+            continue
+        if difference is not None:
+            return lines, difference
+    return None
+
+
+def is_program(lines: Sequence[str]) -> bool:
+    try:
+        expected(lines, [])
     except Undetermined:
-        return None
+        return False
+    return True

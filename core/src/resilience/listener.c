@@ -2,6 +2,7 @@
 /* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
  * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
 #include "allocate.h"
+#include "observe/audit.h"
 #include "observe/counters.h"
 #include "os/os.h"
 #include "protect/protect.h"
@@ -138,7 +139,8 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
         listener->waiting--;
         slb_gate_unlock(listener->pool);
         free(waiter);
-        return slb_refuse(listener->pool, status);
+        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
+                           slb_refuse(listener->pool, status));
     }
     *out_ticket = ticket;
     return SLABBY_OK;
