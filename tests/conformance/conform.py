@@ -63,13 +63,12 @@ def run_block(block: Block) -> tuple[int, list[Failure]]:
         found = traces(outputs[0])
         if len(found) == len(programs) and all(map(_matches, programs, found)):
             return instructions, []
-    failures = [
-        Failure(program.number, report)
-        for index, program in enumerate(programs)
-        if (report := _report(program, index, block.faces, outputs)) is not None
-    ]
-    return instructions, failures or [Failure(block.first, "a runner failed:\n" + "\n".join(
-        output for output in outputs if output.startswith("runner failed")))]
+    for index, program in enumerate(programs):
+        report = _report(program, index, block.faces, outputs)
+        if report is not None:
+            return instructions, [Failure(program.number, report)]
+    broken = [output for output in outputs if output.startswith("runner failed")]
+    return instructions, [Failure(block.first, "\n".join(broken or ["traces of unequal length"]))]
 
 
 def _run(face: Face, text: str) -> str:

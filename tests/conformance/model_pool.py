@@ -64,8 +64,9 @@ class Slab:
 class Breaker:
     """Closed, open; half open takes longer than a program."""
 
-    def __init__(self, threshold: int) -> None:
+    def __init__(self, threshold: int, codes: set[str]) -> None:
         self.threshold = threshold
+        self.codes = codes
         self.mode = NORMAL
         self.open = False
         self.in_a_row = 0
@@ -91,9 +92,12 @@ class Breaker:
         if self.in_a_row >= self.threshold or often:
             self.open = True
             self.in_a_row = 0
+            self.codes.add("breaker_opened")
 
     def force(self, mode: int) -> None:
         before, self.mode = self.mode, mode
+        if mode != before:
+            self.codes.add("breaker_forced")
         if mode == FORCED_OPEN:
             self.open = True
         elif before == FORCED_OPEN or mode != NORMAL:
@@ -101,6 +105,8 @@ class Breaker:
         self.in_a_row = 0 if mode == FORCED_OPEN else self.in_a_row
 
     def close(self) -> None:
+        if self.open:
+            self.codes.add("breaker_closed")
         self.open = False
         self.in_a_row = 0
 
@@ -135,7 +141,7 @@ class Pool:
         self.codes = {"opened"}
         self.numbers = 0
         self.debug_ever = self.debug
-        self.breaker = Breaker(values["circuit_breaker_threshold"])
+        self.breaker = Breaker(values["circuit_breaker_threshold"], self.codes)
 
     # ------------------------------------------------------------------------------------------ options
 
