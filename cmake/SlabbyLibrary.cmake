@@ -5,6 +5,18 @@ find_package(Threads REQUIRED)
 file(GLOB_RECURSE SLABBY_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/src/*.c)
 set(SLABBY_MAP ${PROJECT_SOURCE_DIR}/core/slabby.map)
 
+# Requests to valgrind are a few instructions that do nothing elsewhere, and stand in no path of a pool made elsewhere.
+set(SLABBY_TELLS_VALGRIND OFF)
+if(NOT SLABBY_VALGRIND STREQUAL "OFF")
+    include(CheckIncludeFile)
+    check_include_file(valgrind/memcheck.h SLABBY_HAS_MEMCHECK_H)
+    if(SLABBY_HAS_MEMCHECK_H)
+        set(SLABBY_TELLS_VALGRIND ON)
+    elseif(NOT SLABBY_VALGRIND STREQUAL "AUTO")
+        message(FATAL_ERROR "SLABBY_VALGRIND: valgrind/memcheck.h is missing; install valgrind, or give OFF")
+    endif()
+endif()
+
 # slabby_core_sources(TARGET): makes a library target one of the core.
 function(slabby_core_sources target)
     target_sources(${target} PRIVATE ${SLABBY_SOURCES})
@@ -13,6 +25,9 @@ function(slabby_core_sources target)
                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
         PRIVATE ${PROJECT_SOURCE_DIR}/core/src)
     target_link_libraries(${target} PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
+    if(SLABBY_TELLS_VALGRIND)
+        target_compile_definitions(${target} PRIVATE SLABBY_VALGRIND=1)
+    endif()
     slabby_compile(${target})
 endfunction()
 

@@ -1358,12 +1358,13 @@ enum slb_protection {
     SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
     SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
     SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
-    SLB_PROTECT_SAMPLE = 1u << 6     /* some slabs lie on guard slots; set for good by the first sampling */
+    SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
+    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
 };
 
 /* Protections that act when a slab is handed out. */
 #define SLB_PROTECT_ON_ALLOCATE                                                                              \
-    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT)
+    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
 
 /* resilience/breaker.h */
 struct slb_breaker {
@@ -3761,6 +3762,9 @@ SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
     __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
 }
 
+/* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
+SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
+
 /* `secure` was switched on in a running pool: what was freed before is zeroed before it can be handed out. Needs
  * maintenance. */
 SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
@@ -4148,6 +4152,40 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 
 #endif
 
+/* -------------------- protect/tools.h */
+/*
+ * Tools that watch a program's memory: AddressSanitizer and valgrind are told which slabs are in use.
+ *
+ *   | slab in use | gap | slab free | gap |        accessible: the bytes of slabs in use
+ *   |  may be used | no | no        | no  |        a gap with patterns or guard pages of ours is theirs to watch
+ *
+ * Whether a tool is there is asked when a pool is made; without one, SLB_PROTECT_TOOLS stays off and nothing here is
+ * called. AddressSanitizer is found by its weak symbols, so that a program built with it is told by a library that was
+ * not. Slabs that were never handed out, heap slabs and slabs on guard slots are left to the system and malloc.
+ */
+#ifndef SLB_PROTECT_TOOLS_H
+#define SLB_PROTECT_TOOLS_H
+
+SLB_PRIVATE bool slb_tools_watch(void);
+
+/* A pool begins and ends. */
+SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
+
+/* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
+SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
+
+/* Around the core's own look at a slab that nobody uses. */
+SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
+SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
+
+/* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
+ * back. The stores stay. */
+SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
+
+#endif
+
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
@@ -4155,6 +4193,8 @@ SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_
         slb_stacks_allocated(pool, id, slb_word_generation(word));
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
         slb_bit_guard_write(pool, id, slb_word_generation(word));
+    if (protect & SLB_PROTECT_TOOLS)
+        slb_tools_issue(pool, id, slb_word_generation(word));
 }
 
 static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -4175,11 +4215,13 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
     bool intact = protect_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+        slb_secure_zero_slab(pool, id);
     if (guarded) {
         slb_guard_close(pool, id, generation);
         if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
-            slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+            slb_secure_zero_slab(pool, id);
+    } else if (protect & SLB_PROTECT_TOOLS) {
+        slb_tools_return(pool, id);
     }
     *out_kept = !intact && slb_corruption_found(pool, id, &damage);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
@@ -4435,14 +4477,24 @@ static uint64_t first_written(const unsigned char *data, uint64_t size) {
     return offset;
 }
 
+/* Where a slab that waited was written to, with the byte found there, or the slab size. */
+static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    slb_tools_open(pool, id);
+    uint64_t offset = first_written(data, pool->slab_size);
+    *out_found = offset < pool->slab_size ? data[offset] : 0;
+    slb_tools_shut(pool, id);
+    return offset;
+}
+
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
     while (delay_take(&pool->delay, keep, out_id)) {
-        const unsigned char *data = slb_slab_data(pool, *out_id);
-        uint64_t offset = first_written(data, pool->slab_size);
+        uint8_t found;
+        uint64_t offset = look_for_writes(pool, *out_id, &found);
         if (offset == pool->slab_size)
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = data[offset]};
+        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
         damage.ref = slb_ref_make(pool, slb_word_generation(word) - 1, *out_id);
         if (!slb_corruption_found(pool, *out_id, &damage))
             return true;
@@ -4451,6 +4503,17 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
 }
 
 /* -------------------- protect/secure.c */
+
+static void zero_slab_at(struct slabby_allocator *pool, void *data) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS))
+        slb_tools_zero(data, pool->slab_size);
+    else
+        slb_secure_zero(data, pool->slab_size);
+}
+
+SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id) {
+    zero_slab_at(pool, slb_slab_data(pool, id));
+}
 
 /* Under maintenance nobody takes a slab, so a free word stays free; a slab whose word says free but whose release is
  * still on its way was freed by a thread that may have read the flag before it was set, and is zeroed here as well:
@@ -4461,9 +4524,10 @@ SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool) {
             continue;
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         uint32_t state = slb_word_state(word);
-        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED ||
-            state == SLABBY_SLAB_STATE_CLAIMED)
-            slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+        if (state != SLABBY_SLAB_STATE_FREE && state != SLABBY_SLAB_STATE_RETIRED &&
+            state != SLABBY_SLAB_STATE_CLAIMED)
+            continue;
+        zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
     }
 }
 
@@ -4601,6 +4665,139 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
     if (status == SLABBY_OK && rate != 0)
         status = slb_switch_guards(pool, rate, error);
     return status;
+}
+
+/* -------------------- protect/tools.c */
+
+#include <stddef.h>
+
+#ifdef SLABBY_VALGRIND
+#include <valgrind/memcheck.h>
+#else /* the same words, and never a tool */
+#define RUNNING_ON_VALGRIND 0
+#define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
+#define VALGRIND_DESTROY_MEMPOOL(pool) (void)(pool)
+#define VALGRIND_MEMPOOL_ALLOC(pool, data, size) (void)(pool)
+#define VALGRIND_MEMPOOL_FREE(pool, data) (void)(pool)
+#define VALGRIND_MAKE_MEM_DEFINED(data, size) (void)(data)
+#define VALGRIND_MAKE_MEM_NOACCESS(data, size) (void)(data)
+#define VALGRIND_DISABLE_ERROR_REPORTING (void)0
+#define VALGRIND_ENABLE_ERROR_REPORTING (void)0
+#endif
+
+#ifdef __ELF__ /* null where the program has no AddressSanitizer */
+void __asan_poison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
+void __asan_unpoison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
+#define HAS_ASAN (__asan_poison_memory_region != NULL && __asan_unpoison_memory_region != NULL)
+#else
+#define HAS_ASAN 0
+static void __asan_poison_memory_region(void const volatile *memory, size_t size) {
+    (void)memory, (void)size;
+}
+static void __asan_unpoison_memory_region(void const volatile *memory, size_t size) {
+    (void)memory, (void)size;
+}
+#endif
+
+/* What one byte of AddressSanitizer's shadow stands for. */
+#define ASAN_GRANULE 8u
+
+SLB_PRIVATE bool slb_tools_watch(void) {
+    return HAS_ASAN || RUNNING_ON_VALGRIND;
+}
+
+/* Two slabs in one granule would be marked by two threads at once. */
+static bool asan_watches(const struct slabby_allocator *pool) {
+    return HAS_ASAN && pool->stride % ASAN_GRANULE == 0;
+}
+
+static void forbid(struct slabby_allocator *pool, void *memory, uint64_t size) {
+    if (asan_watches(pool))
+        __asan_poison_memory_region(memory, size);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_MAKE_MEM_NOACCESS(memory, size);
+}
+
+static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
+    if (asan_watches(pool))
+        __asan_unpoison_memory_region(memory, size);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_MAKE_MEM_DEFINED(memory, size);
+}
+
+static char *tools_place(struct slabby_allocator *pool, uint32_t id) {
+    return pool->slabs + (uint64_t)id * pool->stride;
+}
+
+static bool is_told(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->reserved && !slb_guard_holds(pool, id);
+}
+
+SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
+}
+
+/* The pages go back to the system, which may hand them to anybody. */
+SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
+        return;
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
+        allow(pool, tools_place(pool, id), pool->stride - (uint64_t)pool->guard_front);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
+}
+
+/* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
+ * inside the slab's last granule. */
+SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    char *data = tools_place(pool, id);
+    bool zero = generation == 0 ||
+                (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
+    if (!is_told(pool, id))
+        return;
+    if (asan_watches(pool))
+        __asan_unpoison_memory_region(data, pool->slab_size);
+    if (RUNNING_ON_VALGRIND) {
+        VALGRIND_MEMPOOL_ALLOC(pool->slab_base, data, pool->slab_size);
+        if (zero)
+            VALGRIND_MAKE_MEM_DEFINED(data, pool->slab_size);
+    }
+    if (pool->guard_front + pool->guard_back == 0 && pool->guard_bytes == 0)
+        forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
+}
+
+SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
+    if (!is_told(pool, id))
+        return;
+    if (asan_watches(pool))
+        __asan_poison_memory_region(tools_place(pool, id), pool->slab_size);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_place(pool, id));
+}
+
+static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->reserved &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
+}
+
+SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
+    if (is_watched(pool, id))
+        allow(pool, tools_place(pool, id), pool->slab_size);
+}
+
+SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
+    if (is_watched(pool, id))
+        forbid(pool, tools_place(pool, id), pool->slab_size);
+}
+
+/* Byte by byte and volatile: memset is the tools' own. */
+SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *memory, uint64_t size) {
+    volatile unsigned char *bytes = memory;
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    for (uint64_t i = 0; i < size; i++)
+        bytes[i] = 0;
+    VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
 /* -------------------- resilience/breaker.c */
@@ -5352,10 +5549,12 @@ static void clear_lists(struct slabby_allocator *pool) {
 static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
     const unsigned char *data = slb_slab_data(pool, id);
     uint64_t offset = 0;
+    slb_tools_open(pool, id);
     while (offset < pool->slab_size && data[offset] == 0)
         offset++;
     if (offset < pool->slab_size)
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+        slb_secure_zero_slab(pool, id);
+    slb_tools_shut(pool, id);
 }
 
 static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
@@ -10045,6 +10244,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
     protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
+    protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
     atomic_store(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
 }
@@ -10083,6 +10283,7 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     arm_protections(pool, options);
+    slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
     slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
@@ -10161,6 +10362,7 @@ static void remember_spent(struct slabby_allocator *pool) {
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
+    slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_guards_end(pool);
     slb_labels_end(pool);

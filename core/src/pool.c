@@ -15,6 +15,7 @@
 #include "protect/guard_slots.h"
 #include "protect/secure.h"
 #include "protect/switches.h"
+#include "protect/tools.h"
 #include "ref.h"
 #include "resilience/breaker.h"
 #include "resilience/clock.h"
@@ -181,6 +182,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
     protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
+    protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
     atomic_store(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
 }
@@ -219,6 +221,7 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     arm_protections(pool, options);
+    slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
     slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
@@ -297,6 +300,7 @@ static void remember_spent(struct slabby_allocator *pool) {
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
+    slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_guards_end(pool);
     slb_labels_end(pool);

@@ -6,6 +6,7 @@
 #include "protect/guard_slots.h"
 #include "protect/quarantine.h"
 #include "protect/secure.h"
+#include "protect/tools.h"
 
 SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
@@ -14,6 +15,8 @@ SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_
         slb_stacks_allocated(pool, id, slb_word_generation(word));
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
         slb_bit_guard_write(pool, id, slb_word_generation(word));
+    if (protect & SLB_PROTECT_TOOLS)
+        slb_tools_issue(pool, id, slb_word_generation(word));
 }
 
 static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -34,11 +37,13 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
     bool intact = protect_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+        slb_secure_zero_slab(pool, id);
     if (guarded) {
         slb_guard_close(pool, id, generation);
         if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
-            slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+            slb_secure_zero_slab(pool, id);
+    } else if (protect & SLB_PROTECT_TOOLS) {
+        slb_tools_return(pool, id);
     }
     *out_kept = !intact && slb_corruption_found(pool, id, &damage);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;

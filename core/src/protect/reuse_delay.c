@@ -2,6 +2,7 @@
 #include "protect/reuse_delay.h"
 
 #include "protect/quarantine.h"
+#include "protect/tools.h"
 #include "ref.h"
 
 #include <string.h>
@@ -69,14 +70,24 @@ static uint64_t first_written(const unsigned char *data, uint64_t size) {
     return offset;
 }
 
+/* Where a slab that waited was written to, with the byte found there, or the slab size. */
+static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    slb_tools_open(pool, id);
+    uint64_t offset = first_written(data, pool->slab_size);
+    *out_found = offset < pool->slab_size ? data[offset] : 0;
+    slb_tools_shut(pool, id);
+    return offset;
+}
+
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
     while (delay_take(&pool->delay, keep, out_id)) {
-        const unsigned char *data = slb_slab_data(pool, *out_id);
-        uint64_t offset = first_written(data, pool->slab_size);
+        uint8_t found;
+        uint64_t offset = look_for_writes(pool, *out_id, &found);
         if (offset == pool->slab_size)
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = data[offset]};
+        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
         damage.ref = slb_ref_make(pool, slb_word_generation(word) - 1, *out_id);
         if (!slb_corruption_found(pool, *out_id, &damage))
             return true;

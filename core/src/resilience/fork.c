@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "protect/guard_slots.h"
 #include "protect/secure.h"
+#include "protect/tools.h"
 #include "resilience/ticker.h"
 #include "resilience/resize.h"
 #include "tiers/cpu_cache.h"
@@ -98,10 +99,12 @@ static void clear_lists(struct slabby_allocator *pool) {
 static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
     const unsigned char *data = slb_slab_data(pool, id);
     uint64_t offset = 0;
+    slb_tools_open(pool, id);
     while (offset < pool->slab_size && data[offset] == 0)
         offset++;
     if (offset < pool->slab_size)
-        slb_secure_zero(slb_slab_data(pool, id), pool->slab_size);
+        slb_secure_zero_slab(pool, id);
+    slb_tools_shut(pool, id);
 }
 
 static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Tools that watch a program's memory: AddressSanitizer and valgrind are told which slabs are in use.
+ *
+ *   | slab in use | gap | slab free | gap |        accessible: the bytes of slabs in use
+ *   |  may be used | no | no        | no  |        a gap with patterns or guard pages of ours is theirs to watch
+ *
+ * Whether a tool is there is asked when a pool is made; without one, SLB_PROTECT_TOOLS stays off and nothing here is
+ * called. AddressSanitizer is found by its weak symbols, so that a program built with it is told by a library that was
+ * not. Slabs that were never handed out, heap slabs and slabs on guard slots are left to the system and malloc.
+ */
+#ifndef SLB_PROTECT_TOOLS_H
+#define SLB_PROTECT_TOOLS_H
+
+#include "pool.h"
+
+SLB_PRIVATE bool slb_tools_watch(void);
+
+/* A pool begins and ends. */
+SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
+
+/* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
+SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
+
+/* Around the core's own look at a slab that nobody uses. */
+SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
+SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
+
+/* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
+ * back. The stores stay. */
+SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
+
+#endif
