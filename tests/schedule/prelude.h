@@ -34,12 +34,14 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);
+int schedule_compare(const void *one, const void *other, size_t size);
 void *schedule_calloc(size_t count, size_t size);
 void schedule_free(void *memory);
 
 #define memcpy schedule_copy
 #define memmove schedule_copy
 #define memset schedule_fill
+#define memcmp schedule_compare
 #define explicit_bzero(to, size) ((void)schedule_fill(to, 0, size))
 #define calloc schedule_calloc
 #define free schedule_free

@@ -75,6 +75,13 @@ void *schedule_fill(void *to, int byte, size_t size) {
     return memset(to, byte, size);
 }
 
+int schedule_compare(const void *one, const void *other, size_t size);
+int schedule_compare(const void *one, const void *other, size_t size) {
+    schedule_access(one, ACCESS_READ, HERE);
+    schedule_access(other, ACCESS_READ, HERE);
+    return memcmp(one, other, size);
+}
+
 /* ---------------------------------------------------------------------------------------------- atomics */
 
 #define LOAD(bits, type)                                                                                     \

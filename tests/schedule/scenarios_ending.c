@@ -198,6 +198,11 @@ static void secret_in_a_cache_rseq(void) {
     world_take(8);
 }
 
+static void one_was_used(void) {
+    one_is_out();
+    world_release(world.held[0]);
+}
+
 /* Destroy either comes first, or finds the slab in use. */
 static void allocate_or_learn(void) {
     slabby_ref ref;
@@ -303,6 +308,13 @@ const struct scenario ending_scenarios[] = {
      .prepare = secret_in_a_cache_rseq,
      .task = {release_first, switch_and_expect_zeros},
      .cpu = {0, 0},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "secure_against_owner",
+     .says = "who switches secure on zeroes no slab that is on its way to an owner",
+     .prepare = one_was_used,
+     .task = {allocate_and_release, switch_secure_on},
+     .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
     {.name = "destroy_against_allocate",

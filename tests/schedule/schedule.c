@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const struct scenario *const lists[] = {word_scenarios, tier_scenarios, waiting_scenarios,
-                                               ending_scenarios};
+                                               ending_scenarios, resize_scenarios};
 
 #define LISTS (sizeof lists / sizeof *lists)
 

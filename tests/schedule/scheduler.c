@@ -61,6 +61,11 @@ static struct {
 } memories[MOST_MEMORIES];
 static uint32_t memory_count;
 
+static struct {
+    char *base;
+    size_t size, stride;
+} slabs;
+
 /* ------------------------------------------------------------------------------------------------- reports */
 
 static void print_order(void) {
@@ -99,6 +104,18 @@ void schedule_restores(void *memory, size_t size) {
     memories[memory_count].size = size;
     memories[memory_count].first = malloc(size);
     memory_count++;
+}
+
+void schedule_slabs(void *base, size_t size, size_t stride) {
+    slabs.base = base;
+    slabs.size = size;
+    slabs.stride = stride;
+}
+
+static const volatile void *whole(const volatile void *place) {
+    size_t offset = (size_t)((uintptr_t)place - (uintptr_t)slabs.base);
+
+    return offset < slabs.size ? slabs.base + offset / slabs.stride * slabs.stride : place;
 }
 
 static void save_memory(void) {
@@ -308,10 +325,11 @@ static void preempt(uint32_t next, const volatile void *place, enum access acces
 void schedule_access(const volatile void *place, enum access access, const void *code) {
     uint32_t options[2 * MOST_TASKS];
 
-    if (!it.running)
+    if (!it.running || place == &slb_in_flight_depth) /* each task has its own, at the same address */
         return;
     if (++it.steps > MOST_STEPS)
         schedule_broken("no end after %d steps", MOST_STEPS);
+    place = whole(place);
     struct place *entry = places_note(place, access, it.current);
     if (entry->shared || it.order != NULL) {
         uint32_t before = it.current, next = decide(options, options_now(options, false));
@@ -324,6 +342,14 @@ void schedule_access(const volatile void *place, enum access access, const void 
     trace_access(it.current, it.steps, place, access, code);
     if (entry->shared)
         remember_read(&it.task[it.current], place);
+}
+
+void schedule_access_slabs(void *start, size_t size, const void *code) {
+    schedule_access(start, ACCESS_ALWAYS, code);
+    const char *end = (char *)start + size;
+    for (const char *at = (const char *)(uintptr_t)whole(start);
+         it.running && at < end && (size_t)(at - slabs.base) < slabs.size; at += slabs.stride)
+        (void)places_note(at, ACCESS_WRITE, it.current);
 }
 
 void schedule_changed(const volatile void *place) {

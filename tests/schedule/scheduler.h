@@ -47,6 +47,12 @@ void schedule_broken(const char *format, ...) __attribute__((format(printf, 1, 2
 /* What a run begins with: memory that is put back before each. Registered by prepare. */
 void schedule_restores(void *memory, size_t size);
 
+/* Accesses to slabs count as accesses to the whole slab. Registered by prepare. */
+void schedule_slabs(void *base, size_t size, size_t stride);
+
+/* The task does something to all slabs in a range at once. */
+void schedule_access_slabs(void *start, size_t size, const void *code);
+
 /* From the instrumented core: an access is about to happen at `place`. */
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ADD, ACCESS_ALWAYS };
 void schedule_access(const volatile void *place, enum access access, const void *code);

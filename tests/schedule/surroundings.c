@@ -128,7 +128,7 @@ bool __wrap_slb_os_discard(void *address, size_t size);
 bool __wrap_slb_os_discard(void *address, size_t size) {
     if (!schedule_is_running())
         return __real_slb_os_discard(address, size);
-    schedule_access(address, ACCESS_ALWAYS, __builtin_return_address(0));
+    schedule_access_slabs(address, size, __builtin_return_address(0));
     memset(address, 0, size);
     return true;
 }

@@ -41,6 +41,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
     schedule_restores(world.pool, SLB_POOL_BYTES);
     schedule_restores(world.pool->book_mapping, world.pool->book_mapping_size);
     schedule_restores(world.pool->slab_base, world.pool->slab_range);
+    schedule_slabs(world.pool->slab_base, world.pool->reserved * world.pool->stride, world.pool->stride);
 }
 
 void world_take(uint32_t count) {
@@ -141,7 +142,8 @@ static uint64_t count_owned(void) {
 
 void world_check(void) {
     slabby_finding findings[4];
-    uint64_t found = 0, left = world.pool->reserved - count_owned();
+    uint64_t found = 0, owned = count_owned(), capacity = slb_capacity(world.pool);
+    uint64_t left = owned < capacity ? capacity - owned : 0;
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_status status;
 
@@ -150,8 +152,10 @@ void world_check(void) {
     expect_ok(slabby_verify(findings, &found, world.pool, 4), "slabby_verify");
     EXPECT(found == 0, "verify: %s", findings[0].text);
     expect_ok(slabby_get_stats(&stats, world.pool), "slabby_get_stats");
-    EXPECT(stats.used_slabs == count_owned(), "%llu slabs are out, %llu are owned",
-           (unsigned long long)stats.used_slabs, (unsigned long long)count_owned());
+    EXPECT(stats.used_slabs == owned, "%llu slabs are out, %llu are owned",
+           (unsigned long long)stats.used_slabs, (unsigned long long)owned);
+    EXPECT(stats.awaited_slabs == (owned > capacity ? owned - capacity : 0), "%llu slabs are awaited",
+           (unsigned long long)stats.awaited_slabs);
     for (uint64_t i = 0; i < left; i++)
         EXPECT(world_allocate(&status) != 0, "free slab %llu of %llu cannot be had: %s",
                (unsigned long long)i + 1, (unsigned long long)left, world_text(status));
@@ -214,6 +218,8 @@ void world_name(char *text, size_t size, const volatile void *place) {
         snprintf(text, size, "words[%d]", (int)i);
     } else if ((i = element(pool->next, sizeof(uint32_t), pool->reserved, at)) >= 0) {
         snprintf(text, size, "next[%d]", (int)i);
+    } else if ((i = element(pool->slab_base, pool->stride, pool->reserved, at)) >= 0) {
+        snprintf(text, size, "slab %d", (int)i);
     } else if ((i = element(pool->shards, sizeof(struct slb_shard), pool->shard_mask + 1u, at)) >= 0) {
         snprintf(text, size, "shards[%d] + %d", (int)i, (int)(at - (uintptr_t)&pool->shards[i]));
     } else if ((i = element(pool->stripes, sizeof(struct slb_stripe), pool->cpus, at)) >= 0) {
