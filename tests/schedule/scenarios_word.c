@@ -161,6 +161,6 @@ const struct scenario word_scenarios[] = {
      .task = {unpin, defer, pin_in_passing},
      .cpu = {0, 1, 1},
      .check = slab_came_back_once,
-     .preemptions = 3},
+     .preemptions = 4},
     {.name = NULL},
 };

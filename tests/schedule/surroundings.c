@@ -86,9 +86,11 @@ void __wrap_slb_os_bell_silence(int bell) {
 
 /* ----------------------------------------------------------------------------------------------- memory */
 
-/* What a run allocates. */
+/* What a run allocates or maps lies at the same place in every run, and is forgotten with it. */
+enum { UNIT = 64, PAGE = 4096 };
+
 static struct {
-    _Alignas(64) char bytes[16 * 1024];
+    _Alignas(PAGE) char bytes[64 * PAGE];
     size_t used;
 } arena;
 
@@ -97,22 +99,34 @@ void schedule_forget_allocations(void) {
     arena.used = 0;
 }
 
+static void *from_arena(size_t size, size_t unit) {
+    size_t start = (arena.used + unit - 1) / unit * unit;
+
+    if (size > sizeof arena.bytes - start)
+        schedule_broken("a run allocates more than %zu bytes", sizeof arena.bytes);
+    arena.used = start + size;
+    return arena.bytes + start;
+}
+
 void *schedule_calloc(size_t count, size_t size);
 void *schedule_calloc(size_t count, size_t size) {
-    size_t wanted = (count * size + 63) / 64 * 64;
+    return schedule_is_running() ? from_arena(count * size, UNIT) : calloc(count, size);
+}
 
-    if (!schedule_is_running())
-        return calloc(count, size);
-    if (arena.used + wanted > sizeof arena.bytes)
-        return NULL;
-    arena.used += wanted;
-    return arena.bytes + arena.used - wanted;
+static bool is_in_arena(const void *memory) {
+    return (const char *)memory >= arena.bytes && (const char *)memory < arena.bytes + sizeof arena.bytes;
 }
 
 void schedule_free(void *memory);
 void schedule_free(void *memory) {
-    if ((char *)memory < arena.bytes || (char *)memory >= arena.bytes + sizeof arena.bytes)
+    if (!is_in_arena(memory))
         free(memory);
+}
+
+void *__real_slb_os_map(size_t size);
+void *__wrap_slb_os_map(size_t size);
+void *__wrap_slb_os_map(size_t size) {
+    return schedule_is_running() ? from_arena(size, PAGE) : __real_slb_os_map(size);
 }
 
 /* The next run needs the mappings again. */
