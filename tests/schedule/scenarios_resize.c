@@ -181,7 +181,7 @@ const struct scenario resize_scenarios[] = {
      .task = {release_first, resize_to_one, release_second},
      .cpu = {0, 1, 0},
      .check = one_is_left,
-     .preemptions = 2},
+     .preemptions = 1},
     {.name = "shrink_against_cache",
      .says = "slabs in another CPU's cache are given up beside an allocation and a release",
      .prepare = two_in_a_cache_portable,
@@ -223,6 +223,6 @@ const struct scenario resize_scenarios[] = {
      .task = {resize_to_one, resize_to_three, release_first},
      .cpu = {0, 1, 0},
      .check = one_or_three_are_left,
-     .preemptions = 2},
+     .preemptions = 1},
     {.name = NULL},
 };
