@@ -5,10 +5,14 @@
 package slabby_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"log/slog"
 	"math"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,5 +217,38 @@ func TestHealthAsJSON(t *testing.T) {
 		if !sameNumber(ours[key], value) && !reflect.DeepEqual(ours[key], value) {
 			t.Errorf("%s is %v, the core says %v", key, ours[key], value)
 		}
+	}
+}
+
+// A pool that runs short degrades step by step, in both snapshots and in the events.
+func TestDegradationIsSeenAndTold(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	pool := newPool(t, 64, 10, slabby.WithDegradeAt(50), slabby.WithSurviveAt(90),
+		slabby.WithLogger(logger))
+	refs := make([]slabby.SlabRef, 0, 9)
+	for range 9 {
+		refs = append(refs, mustAllocate(t, pool))
+	}
+	health, err := pool.Health()
+	if err != nil || health.DegradationState != slabby.DegradationStateSurvival {
+		t.Errorf("9 of 10 slabs: %v, %v", health.DegradationState, err)
+	}
+	if stats := pool.Stats(); stats.DegradationState != slabby.DegradationStateSurvival {
+		t.Errorf("the statistics say %v", stats.DegradationState)
+	}
+	if err := pool.BreakerForce(slabby.BreakerModeForcedOpen); err != nil {
+		t.Error(err)
+	}
+	if _, err := pool.LogEvents(context.Background()); err != nil {
+		t.Error(err)
+	}
+	for _, word := range []string{"level=WARN", "to survival", "forced_open"} {
+		if !strings.Contains(log.String(), word) {
+			t.Errorf("%q is not in the log:\n%s", word, log.String())
+		}
+	}
+	for _, ref := range refs {
+		mustRelease(t, ref)
 	}
 }

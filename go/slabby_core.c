@@ -996,6 +996,7 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
+#define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 41
 #define SLB_HEALTH_FIELD_COUNT 14
 #define SLB_MEMORY_FIELD_COUNT 11
@@ -1056,6 +1057,17 @@ struct slb_conflict {
     const char *reason;
 };
 
+/* The options of a use case, ended by option 0; "default" has none and sets every option back. */
+struct slb_preset_value {
+    int32_t option;
+    int64_t value;
+};
+
+struct slb_preset {
+    const char *name;
+    const struct slb_preset_value *values;
+};
+
 /* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
  * WORD are int32_t. */
 enum slb_field_type {
@@ -1084,6 +1096,7 @@ struct slb_field {
 SLB_TABLE struct slb_status_info slb_statuses[SLB_STATUS_COUNT];
 SLB_TABLE struct slb_option_info slb_options_table[SLB_OPTION_COUNT];
 SLB_TABLE struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT];
+SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
 SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
@@ -9697,6 +9710,7 @@ SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct sl
 /* -------------------- options.c */
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9927,21 +9941,37 @@ SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, con
     return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
 }
 
+static slabby_status no_preset(const char *name, slabby_error *error) {
+    char names[160] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        const char *between = i == 0 ? "" : i + 1 < SLB_PRESET_COUNT ? ", " : " or ";
+        length +=
+            (size_t)snprintf(&names[length], sizeof names - length, "%s%s", between, slb_presets[i].name);
+        if (length >= sizeof names)
+            break;
+    }
+    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
+                         "there is no preset named \"%.40s\"; choose %s", name, names);
+}
+
 SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
                                                slabby_error *out_error) {
-    static const char *const later[] = {"trading", "gateway", "analytics", "packets"};
     if (options == NULL || name == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
-    if (strcmp(name, "default") == 0) {
-        slb_options_init(&options->values);
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        if (strcmp(name, slb_presets[i].name) != 0)
+            continue;
+        const struct slb_preset_value *value = slb_presets[i].values;
+        if (value->option == 0)
+            slb_options_init(&options->values);
+        for (; value->option != 0; value++) {
+            options->values.value[value->option - 1] = value->value;
+            options->values.set |= 1ull << (value->option - 1);
+        }
         return SLABBY_OK;
     }
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (strcmp(name, later[i]) == 0)
-            return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                                 "preset %s needs options that this version does not have", name);
-    return slb_error_set(out_error, SLABBY_INVALID_OPTION, 0, 0, 0, 0, "there is no preset named \"%.40s\"",
-                         name);
+    return no_preset(name, out_error);
 }
 
 SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
@@ -11318,6 +11348,55 @@ SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
     {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
       {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
         "a restartable sequence hands out the slab that came last; choose auto or portable"},
+};
+
+static const struct slb_preset_value slb_preset_default[1] = {
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_trading[8] = {
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 50000},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 10},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 100000000},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_BIT_GUARD, 1},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {SLABBY_OPTION_HEALTH_INTERVAL, 1000000000},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_gateway[9] = {
+    {SLABBY_OPTION_HEAP_FALLBACK, 1},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 100},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, INT64_C(5000000000)},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_BIT_GUARD, 1},
+    {SLABBY_OPTION_DEGRADE_AT, 80},
+    {SLABBY_OPTION_SURVIVE_AT, 95},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_analytics[5] = {
+    {SLABBY_OPTION_GUARD_PAGES, 1},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 1000000},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_packets[3] = {
+    {SLABBY_OPTION_GUARD_PAGES, 1},
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 10000},
+    {0, 0},
+};
+
+SLB_PRIVATE const struct slb_preset slb_presets[SLB_PRESET_COUNT] = {
+    {"default", slb_preset_default},
+    {"trading", slb_preset_trading},
+    {"gateway", slb_preset_gateway},
+    {"analytics", slb_preset_analytics},
+    {"packets", slb_preset_packets},
 };
 
 SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {

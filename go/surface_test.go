@@ -105,6 +105,18 @@ func TestTextOptions(t *testing.T) {
 	wantError(t, "an unreadable text", err, slabby.ErrInvalidOption)
 	_, err = slabby.New(64, 4, slabby.WithPreset("no such preset"))
 	wantError(t, "an unknown preset", err, slabby.ErrInvalidOption)
+	if !strings.Contains(err.Error(), slabby.PresetTrading) {
+		t.Errorf("%v does not list the presets", err)
+	}
+	gateway := newPool(t, 64, 4, slabby.WithPreset(slabby.PresetGateway), slabby.WithDegradeAt(70))
+	for option, want := range map[slabby.OptionID]int64{
+		slabby.OptionHeapFallback: 1, slabby.OptionDegradeAt: 70, slabby.OptionSurviveAt: 95,
+		slabby.OptionHealthChecks: 1, slabby.OptionGuardPages: 0,
+	} {
+		if got, err := gateway.GetOption(option); got != want || err != nil {
+			t.Errorf("option %d of the preset gateway: %d, %v; want %d", option, got, err, want)
+		}
+	}
 	pool := newPool(t, 64, 4, slabby.WithPreset("default"), slabby.WithText("alignment", "4KiB"))
 	if got, err := pool.GetOption(slabby.OptionAlignment); got != 4096 || err != nil {
 		t.Errorf("alignment 4KiB is %d, %v", got, err)

@@ -47,6 +47,15 @@ const (
 	OptionPrefault                OptionID = 33
 )
 
+// The presets, for WithPreset.
+const (
+	PresetDefault   = "default"
+	PresetTrading   = "trading"
+	PresetGateway   = "gateway"
+	PresetAnalytics = "analytics"
+	PresetPackets   = "packets"
+)
+
 // WithName sets `name`: shown in reports and metrics. At most 63 bytes.
 func WithName(text string) AllocatorOption {
 	return textOption("name", text)

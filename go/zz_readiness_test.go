@@ -8,8 +8,7 @@ package slabby_test
 import slabby "github.com/slabby/slabby/go"
 
 // waitingOptions answer ErrNotSupported for anything but the default.
-var waitingOptions = map[slabby.OptionID]string{
-}
+var waitingOptions = map[slabby.OptionID]string{}
 
 // hotOptions says of each option with a number that works whether a running pool takes a change.
 var hotOptions = map[slabby.OptionID]bool{

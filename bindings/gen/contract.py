@@ -133,6 +133,15 @@ class Conflict:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """The options of a use case; "default" has none and sets every option back."""
+
+    name: str
+    meaning: str
+    values: tuple[tuple[Option, int], ...]
+
+
+@dataclass(frozen=True)
 class Field:
     name: str
     # u64, i64, f64, text, counts, bool32 or enum
@@ -177,6 +186,7 @@ class Contract:
     enums: tuple[EnumType, ...]
     options: tuple[Option, ...]
     conflicts: tuple[Conflict, ...]
+    presets: tuple[Preset, ...]
     snapshots: tuple[Snapshot, ...]
     functions: tuple[Function, ...]
 
@@ -435,6 +445,32 @@ def _conflict(entry: Entry, options: dict[str, Option]) -> Conflict:
     return conflict
 
 
+def _preset(entry: Entry, options: dict[str, Option]) -> Preset:
+    name, meaning = entry.text("name"), entry.text("meaning")
+    table = entry.table("options", entry.place)
+    values = []
+    for key in table.names():
+        option = options.get(key)
+        if option is None or option.kind == "text":
+            raise entry.error(f"`{key}` is no option with a number")
+        value = table.integer(key)
+        if not option.minimum <= value <= option.maximum:
+            raise entry.error(
+                f"`{key}` is {value} and must be from {option.minimum} to {option.maximum}"
+            )
+        values.append((option, value))
+    if (name == "default") == bool(values):
+        raise entry.error('only "default" names no options')
+    entry.close()
+    return Preset(name, meaning, tuple(values))
+
+
+def _presets(entries: list[Entry], options: dict[str, Option]) -> tuple[Preset, ...]:
+    presets = tuple(_preset(entry, options) for entry in entries)
+    _unique("preset", "name", ((preset.name, preset.name) for preset in presets))
+    return presets
+
+
 def _field(entry: Entry, enums: dict[str, EnumType], statuses: int) -> Field:
     name, type_text = entry.text("name"), entry.text("type")
     sized = re.fullmatch(r"(text|counts)\[(\d+)\]", type_text)
@@ -544,6 +580,7 @@ def load(root: Path) -> Contract:
         enums=enums,
         options=options,
         conflicts=tuple(_conflict(e, option_map) for e in top.tables("conflict", "conflict")),
+        presets=_presets(top.tables("preset", "preset"), option_map),
         snapshots=snapshots,
         functions=_functions(top.tables("function", "function"), status_names, snapshots),
     )

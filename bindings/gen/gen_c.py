@@ -137,6 +137,17 @@ struct slb_conflict {
     const char *reason;
 };
 
+/* The options of a use case, ended by option 0; "default" has none and sets every option back. */
+struct slb_preset_value {
+    int32_t option;
+    int64_t value;
+};
+
+struct slb_preset {
+    const char *name;
+    const struct slb_preset_value *values;
+};
+
 /* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
  * WORD are int32_t. */
 enum slb_field_type {
@@ -169,6 +180,7 @@ def _tables(contract: Contract) -> list[tuple[str, str, str]]:
         ("slb_status_info", "slb_statuses", "SLB_STATUS_COUNT"),
         ("slb_option_info", "slb_options_table", "SLB_OPTION_COUNT"),
         ("slb_conflict", "slb_conflicts", "SLB_CONFLICT_COUNT"),
+        ("slb_preset", "slb_presets", "SLB_PRESET_COUNT"),
     ]
     for snapshot in contract.snapshots:
         macro = f"SLB_{snapshot.name.upper()}_FIELD_COUNT"
@@ -181,6 +193,7 @@ def contract_header(contract: Contract) -> str:
         "SLB_STATUS_COUNT": len(contract.statuses),
         "SLB_OPTION_COUNT": len(contract.options),
         "SLB_CONFLICT_COUNT": len(contract.plain_conflicts),
+        "SLB_PRESET_COUNT": len(contract.presets),
     }
     for snapshot in contract.snapshots:
         counts[f"SLB_{snapshot.name.upper()}_FIELD_COUNT"] = len(snapshot.fields)
@@ -247,6 +260,18 @@ def _field_row(snapshot: Snapshot, field: Field) -> str:
     return row if len(row) <= WIDTH else row.replace(" offsetof", "\n        offsetof")
 
 
+def _presets(contract: Contract) -> list[str]:
+    lines, rows = [], []
+    for preset in contract.presets:
+        table = f"slb_preset_{preset.name}"
+        lines.append(f"static const struct slb_preset_value {table}[{len(preset.values) + 1}] = {{")
+        lines += [f"    {{{option.c_name}, {c_number(value)}}}," for option, value in preset.values]
+        lines += ["    {0, 0},", "};", ""]
+        rows.append(f"    {{{c_string(preset.name)}, {table}}},")
+    lines.append("SLB_PRIVATE const struct slb_preset slb_presets[SLB_PRESET_COUNT] = {")
+    return [*lines, *rows, "};"]
+
+
 def contract_source(contract: Contract) -> str:
     lines = _head() + ['#include "slabby_contract.h"', "", "#include <stddef.h>", ""]
     for enum in _used_enums(contract):
@@ -272,6 +297,7 @@ def contract_source(contract: Contract) -> str:
         lines.append(f"      {sides[1]}}},")
         lines.append(f"        {c_strings(conflict.reason, ' ' * 8)}}},")
     lines.append("};")
+    lines += ["", *_presets(contract)]
     for snapshot in contract.snapshots:
         macro = f"SLB_{snapshot.name.upper()}_FIELD_COUNT"
         lines.append("")

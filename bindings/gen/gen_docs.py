@@ -102,6 +102,31 @@ def _options(contract: Contract) -> list[str]:
     return lines + table(["option", "with", "where", "because"], conflicts)
 
 
+def _presets(contract: Contract) -> list[str]:
+    def spelled(option: Option, value: int) -> str:
+        if option.kind == "flag":
+            return code(option.name)
+        unit = OPTION_UNITS.get(option.kind, "")
+        return code(option.name) + f" {value}" + (f" {unit}" if unit not in ("", "count") else "")
+
+    rows = [
+        [
+            code(preset.name),
+            ", ".join(spelled(option, value) for option, value in preset.values) or "all defaults",
+            preset.meaning,
+        ]
+        for preset in contract.presets
+    ]
+    text = [
+        "## Presets",
+        "",
+        "Options of a use case in one call: `slabby_options_preset`, Python's keyword `preset`, Go's",
+        "`WithPreset`. What is set after it overrides; what a preset does not name stays.",
+        "",
+    ]
+    return text + table(["preset", "options", "for"], rows)
+
+
 def _words(contract: Contract) -> list[str]:
     def spelled(enum: EnumType) -> str:
         return ", ".join(f"{word.name} = {word.value}" for word in enum.words)
@@ -176,7 +201,8 @@ def outputs(contract: Contract) -> dict[str, str]:
         "bool32 is 0 or 1, counts[N] holds one number per status at index -code.",
         "",
     ]
-    sections = [_statuses(contract), _options(contract), _words(contract)]
+    sections = [_statuses(contract), _options(contract), _presets(contract)]
+    sections.append(_words(contract))
     sections += [_snapshot(snapshot) for snapshot in contract.snapshots]
     sections.append(_functions(contract))
     for section in sections:

@@ -137,7 +137,9 @@ def _option_ids(contract: Contract) -> list[str]:
         "const (",
     ]
     rows = [("Option" + go_camel(o.name), "OptionID", f"= {o.id}") for o in contract.options]
-    return [*lines, *_columns(rows), ")", ""]
+    presets = [("Preset" + go_camel(p.name), f'= "{p.name}"') for p in contract.presets]
+    lines += [*_columns(rows), ")", "", "// The presets, for WithPreset.", "const ("]
+    return [*lines, *_columns(presets), ")", ""]
 
 
 def _range_text(option: Option) -> str:
@@ -253,13 +255,13 @@ def readiness_file(contract: Contract) -> str:
     lines = [f"// {NOTICE}", f"// {LICENCE}", "", "//go:build cgo", "", "package slabby_test", ""]
     lines += ['import slabby "github.com/slabby/slabby/go"', ""]
     lines += ["// waitingOptions answer ErrNotSupported for anything but the default."]
-    lines += ["var waitingOptions = map[slabby.OptionID]string{"]
+    start = "var waitingOptions = map[slabby.OptionID]string{"
     rows = [
         (f"slabby.Option{go_camel(option.name)}:", f"{go_string(option.name)},")
         for option in contract.options
         if not option.ready
     ]
-    lines += [*(_columns(rows) if rows else []), "}", ""]
+    lines += [start, *_columns(rows), "}", ""] if rows else [start + "}", ""]
     lines += [
         "// hotOptions says of each option with a number that works whether a running pool takes a change."
     ]

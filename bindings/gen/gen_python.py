@@ -154,6 +154,9 @@ def options_module(contract: Contract) -> str:
         "",
     ]
     lines += ['    such as "30s", "4KiB" and "80%". What is left out keeps its default."""', ""]
+    names = ", ".join(f'"{preset.name}"' for preset in contract.presets)
+    lines += ["    # The options of a use case, set before the others: docs/contract.md."]
+    lines += [f"    preset: Literal[{names}]"]
     for option in contract.options:
         lines += [
             wrapped(option_limits(option), "    "),

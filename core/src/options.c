@@ -7,6 +7,7 @@
 #include "tiers/cpu_cache_rseq.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,21 +238,37 @@ SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, con
     return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
 }
 
+static slabby_status no_preset(const char *name, slabby_error *error) {
+    char names[160] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        const char *between = i == 0 ? "" : i + 1 < SLB_PRESET_COUNT ? ", " : " or ";
+        length +=
+            (size_t)snprintf(&names[length], sizeof names - length, "%s%s", between, slb_presets[i].name);
+        if (length >= sizeof names)
+            break;
+    }
+    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
+                         "there is no preset named \"%.40s\"; choose %s", name, names);
+}
+
 SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
                                                slabby_error *out_error) {
-    static const char *const later[] = {"trading", "gateway", "analytics", "packets"};
     if (options == NULL || name == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
-    if (strcmp(name, "default") == 0) {
-        slb_options_init(&options->values);
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        if (strcmp(name, slb_presets[i].name) != 0)
+            continue;
+        const struct slb_preset_value *value = slb_presets[i].values;
+        if (value->option == 0)
+            slb_options_init(&options->values);
+        for (; value->option != 0; value++) {
+            options->values.value[value->option - 1] = value->value;
+            options->values.set |= 1ull << (value->option - 1);
+        }
         return SLABBY_OK;
     }
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (strcmp(name, later[i]) == 0)
-            return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                                 "preset %s needs options that this version does not have", name);
-    return slb_error_set(out_error, SLABBY_INVALID_OPTION, 0, 0, 0, 0, "there is no preset named \"%.40s\"",
-                         name);
+    return no_preset(name, out_error);
 }
 
 SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,

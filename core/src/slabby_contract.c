@@ -439,6 +439,55 @@ SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
         "a restartable sequence hands out the slab that came last; choose auto or portable"},
 };
 
+static const struct slb_preset_value slb_preset_default[1] = {
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_trading[8] = {
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 50000},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 10},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 100000000},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_BIT_GUARD, 1},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {SLABBY_OPTION_HEALTH_INTERVAL, 1000000000},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_gateway[9] = {
+    {SLABBY_OPTION_HEAP_FALLBACK, 1},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 100},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, INT64_C(5000000000)},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_BIT_GUARD, 1},
+    {SLABBY_OPTION_DEGRADE_AT, 80},
+    {SLABBY_OPTION_SURVIVE_AT, 95},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_analytics[5] = {
+    {SLABBY_OPTION_GUARD_PAGES, 1},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 1000000},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_packets[3] = {
+    {SLABBY_OPTION_GUARD_PAGES, 1},
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 10000},
+    {0, 0},
+};
+
+SLB_PRIVATE const struct slb_preset slb_presets[SLB_PRESET_COUNT] = {
+    {"default", slb_preset_default},
+    {"trading", slb_preset_trading},
+    {"gateway", slb_preset_gateway},
+    {"analytics", slb_preset_analytics},
+    {"packets", slb_preset_packets},
+};
+
 SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"version", NULL, offsetof(slabby_stats, version), SLB_FIELD_TEXT},
     {"total_slabs", NULL, offsetof(slabby_stats, total_slabs), SLB_FIELD_U64},

@@ -14,6 +14,7 @@
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
+#define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 41
 #define SLB_HEALTH_FIELD_COUNT 14
 #define SLB_MEMORY_FIELD_COUNT 11
@@ -74,6 +75,17 @@ struct slb_conflict {
     const char *reason;
 };
 
+/* The options of a use case, ended by option 0; "default" has none and sets every option back. */
+struct slb_preset_value {
+    int32_t option;
+    int64_t value;
+};
+
+struct slb_preset {
+    const char *name;
+    const struct slb_preset_value *values;
+};
+
 /* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
  * WORD are int32_t. */
 enum slb_field_type {
@@ -102,6 +114,7 @@ struct slb_field {
 SLB_TABLE struct slb_status_info slb_statuses[SLB_STATUS_COUNT];
 SLB_TABLE struct slb_option_info slb_options_table[SLB_OPTION_COUNT];
 SLB_TABLE struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT];
+SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
 SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];

@@ -15,6 +15,8 @@ class Options(TypedDict, total=False):
 
     such as "30s", "4KiB" and "80%". What is left out keeps its default."""
 
+    # The options of a use case, set before the others: docs/contract.md.
+    preset: Literal["default", "trading", "gateway", "analytics", "packets"]
     # Shown in reports and metrics (default ''; at most 63 bytes).
     name: str
     # Lock-free free lists, rounded up to a power of two (default 'cpus'; 1 to 4096).

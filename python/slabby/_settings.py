@@ -84,8 +84,15 @@ def typed(info: OptionInfo, value: int) -> Any:
 
 
 def fill(core: Core, options: Any, values: Mapping[str, Any]) -> None:
-    """Sets the core's options from keywords; None keeps a default."""
+    """Sets the core's options from keywords, a preset's first; None keeps a default."""
+    preset = values.get("preset")
+    if isinstance(preset, str):
+        core.slabby_options_preset(options, preset)
+    elif preset is not None:
+        raise TypeError(f"preset takes a name, not {preset!r}")
     for name, value in values.items():
+        if name == "preset":
+            continue
         info = option_info(name)
         if value is None:
             continue

@@ -289,23 +289,6 @@ static void names_have_a_length(void **state) {
     finish(pool);
 }
 
-/* Guards: the default preset exists, the promised ones say so, others are refused by name. */
-static void presets_are_known_or_refused(void **state) {
-    static const char *const later[] = {"trading", "gateway", "analytics", "packets"};
-    slabby_options *options = fresh_options();
-    slabby_error error = fresh_error();
-
-    (void)state;
-    CHECK_STATUS(slabby_options_preset(options, "default", NULL), SLABBY_OK);
-    for (size_t i = 0; i < COUNT_OF(later); i++)
-        CHECK_STATUS(slabby_options_preset(options, later[i], NULL), SLABBY_NOT_SUPPORTED);
-    CHECK_STATUS(slabby_options_preset(options, "racing", &error), SLABBY_INVALID_OPTION);
-    assert_non_null(strstr(error.text, "racing"));
-    CHECK_STATUS(slabby_options_preset(options, NULL, NULL), SLABBY_INVALID_ARGUMENT);
-    CHECK_STATUS(slabby_options_preset(NULL, "default", NULL), SLABBY_INVALID_ARGUMENT);
-    slabby_options_destroy(options);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges_hold_at_both_ends),
@@ -317,7 +300,6 @@ int main(void) {
         cmocka_unit_test(text_is_read_with_units),
         cmocka_unit_test(bad_text_is_refused),
         cmocka_unit_test(names_have_a_length),
-        cmocka_unit_test(presets_are_known_or_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ def test_the_package_knows_the_contracts_options():
     assert {name: info.id for name, info in OPTIONS.items()} == {
         name: option["id"] for name, option in CONTRACT_OPTIONS.items()
     }
-    assert set(slabby.Options.__annotations__) == set(CONTRACT_OPTIONS)
+    assert set(slabby.Options.__annotations__) == {*CONTRACT_OPTIONS, "preset"}
 
 
 @pytest.mark.parametrize("name", CONTRACT_OPTIONS)
@@ -187,3 +187,47 @@ def test_heap_fallback_serves_beyond_capacity():
             memoryview(ref)[:] = b"h" * 64
             ref.release()
         assert pool.stats().heap_slabs == 0
+
+
+def test_a_preset_sets_and_keywords_override():
+    pool = slabby.Allocator(64, 4, degrade_at=70, preset="gateway")
+    options = pool.options()
+    assert (options["degrade_at"], options["survive_at"], options["heap_fallback"]) == (
+        70,
+        95,
+        True,
+    )
+    assert slabby.Allocator(64, 4, preset=None).get_option("survive_at") == 0
+
+
+@pytest.mark.parametrize("preset", CONTRACT["preset"], ids=lambda p: p["name"])
+def test_each_preset_is_what_the_contract_says(preset):
+    with slabby.Allocator(64, 4, preset=preset["name"]) as pool:
+        for name, value in preset["options"].items():
+            found = pool.get_option(name)
+            assert (round(found * 1e9) if isinstance(found, float) else int(found)) == value
+
+
+def test_unknown_presets_are_refused_with_the_list():
+    with pytest.raises(
+        slabby.InvalidOptionError, match=r"trdaing.*default, trading, .* or packets"
+    ):
+        slabby.Allocator(64, 4, preset="trdaing")
+    with pytest.raises(TypeError, match="preset takes a name"):
+        slabby.Allocator(64, 4, preset=5)
+
+
+def test_degradation_is_seen_and_told(caplog):
+    pool = slabby.Allocator(64, 10, degrade_at="50%", survive_at=90)
+    refs = [pool.allocate() for _ in range(9)]
+    assert pool.health_check().degradation_state is slabby.DegradationState.SURVIVAL
+    assert pool.stats().degradation_state is slabby.DegradationState.SURVIVAL
+    assert '"degradation_state":"survival"' in pool.health_json()
+    pool.breaker_force(slabby.BreakerMode.FORCED_OPEN)
+    pool.log_events()
+    told = [(record.levelname, record.slabby_event.code) for record in caplog.records]
+    assert ("WARNING", slabby.EventCode.DEGRADATION) in told
+    assert ("WARNING", slabby.EventCode.BREAKER_FORCED) in told
+    with pytest.raises(slabby.OptionConflictError, match="degrade_at = 95"):
+        pool.set_option("degrade_at", 95)
+    pool.deallocate_batch(refs)

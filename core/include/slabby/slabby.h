@@ -39,7 +39,7 @@
  *               under way come to its end, one that waits too, and acts at the thread's next cancellation point. A
  *               thread whose cancellation is asynchronous must not call anything of this header.
  *
- * Since 0.1.0 unless a comment says otherwise. "NotSupported for now" marks what docs/roadmap.md still lists.
+ * Since 0.1.0 unless a comment says otherwise.
  */
 #ifndef SLABBY_H
 #define SLABBY_H
@@ -341,8 +341,9 @@ slabby_status slabby_options_set_text(slabby_options *options, const char *name,
 
 /*
  * slabby_options_preset: sets the options of a use case; later calls may override them.
- * name: "default", or "trading", "gateway", "analytics", "packets" (NotSupported for now).
- * Returns OK, InvalidArgument, InvalidOption (no such preset), NotSupported.
+ * name: "trading", "gateway", "analytics" or "packets", which leave other options as they are, or "default", which sets
+ * every option back and forgets the logger; docs/contract.md lists what they set.
+ * Returns OK, InvalidArgument, InvalidOption (no such preset).
  */
 slabby_status slabby_options_preset(slabby_options *options, const char *name, slabby_error *out_error);
 

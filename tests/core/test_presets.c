@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Presets: each makes a pool that works and has what the contract says; later settings override. */
+#include "support.h"
+
+#include "slabby_contract.h"
+
+#include <string.h>
+
+static slabby_options *options_with(const char *preset) {
+    slabby_options *options = NULL;
+    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+    CHECK_STATUS(slabby_options_preset(options, preset, NULL), SLABBY_OK);
+    return options;
+}
+
+static slabby_allocator *pool_of(slabby_options *options) {
+    slabby_allocator *pool = NULL;
+    slabby_error error = fresh_error();
+    slabby_status status = slabby_create(&pool, 1500, 64, options, &error);
+    if (status != SLABBY_OK)
+        print_error("%s\n", error.text);
+    CHECK_STATUS(status, SLABBY_OK);
+    slabby_options_destroy(options);
+    return pool;
+}
+
+static int64_t option_of(slabby_allocator *pool, int32_t option) {
+    int64_t value = -1;
+    CHECK_STATUS(slabby_get_option(&value, pool, option), SLABBY_OK);
+    return value;
+}
+
+/* Guards: every preset is one that create accepts, in effect as it is listed. */
+static void every_preset_makes_a_pool(void **state) {
+    (void)state;
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        slabby_allocator *pool = pool_of(options_with(slb_presets[i].name));
+        for (const struct slb_preset_value *value = slb_presets[i].values; value->option != 0; value++)
+            assert_int_equal(option_of(pool, value->option), value->value);
+        slabby_ref ref;
+        CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+        check_sound(pool, 0);
+        CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    }
+}
+
+/* Guards: a preset leaves what it does not name, is overridden by what comes later, and "default" undoes it. */
+static void presets_are_sets_of_options(void **state) {
+    (void)state;
+    slabby_options *options = options_with("default");
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_SHARDS, 8, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_options_preset(options, "gateway", NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_text(options, "degrade_at", "60%", NULL), SLABBY_OK);
+    slabby_allocator *pool = pool_of(options);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_SHARDS), 8);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_DEGRADE_AT), 60);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_SURVIVE_AT), 95);
+    finish(pool);
+    options = options_with("trading");
+    CHECK_STATUS(slabby_options_preset(options, "default", NULL), SLABBY_OK);
+    pool = pool_of(options);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_SECURE), 0);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_MAX_ALLOC_LATENCY), 0);
+    finish(pool);
+}
+
+/* Guards: an unknown preset is named, the known ones are listed, and nothing changes. */
+static void unknown_presets_are_refused(void **state) {
+    slabby_options *options = options_with("gateway");
+    slabby_error error = fresh_error();
+    (void)state;
+    CHECK_STATUS(slabby_options_preset(options, "Trading", &error), SLABBY_INVALID_OPTION);
+    assert_non_null(strstr(error.text, "\"Trading\""));
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++)
+        assert_non_null(strstr(error.text, slb_presets[i].name));
+    CHECK_STATUS(slabby_options_preset(options, NULL, &error), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_options_preset(NULL, "gateway", &error), SLABBY_INVALID_ARGUMENT);
+    slabby_allocator *pool = pool_of(options);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_SURVIVE_AT), 95);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_preset_makes_a_pool),
+        cmocka_unit_test(presets_are_sets_of_options),
+        cmocka_unit_test(unknown_presets_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
