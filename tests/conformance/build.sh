@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
 # The faces that run conformance programs, in build/conform. Source it after dev.d/lib.sh:
-#   conform_build   builds the Python package with its core, the C runner on that same core, and the Go runner
+#   conform_build   builds the Python package with its core, the C runner on that same core, the Go runner, the
+#                   modules of Lua and Perl, and the runners of C and Go as libraries on the core of the package
 
+. "$SLABBY_ROOT/dev.d/flat.sh"
 CONFORM_BUILD=$SLABBY_BUILD/conform
 export CONFORM_BUILD PYTHONDONTWRITEBYTECODE=1 GOWORK=off
 
@@ -44,6 +46,41 @@ conform_go() {
     fi
 }
 
+# The languages of the flat face; one that cannot be built leaves its reason.
+conform_flat() {
+    for language in $flat_languages; do
+        folder=$CONFORM_BUILD/$language
+        mkdir -p "$folder"
+        rm -f "$folder/slabby.so" "$folder/slabby.reason"
+        reason=$(flat_missing "$language")
+        if [ -n "$reason" ]; then
+            say "$reason" >"$folder/slabby.reason"
+        else
+            flat_build "$language" "$folder" "$CONFORM_BUILD/site/slabby/libslabby.so.0"
+        fi
+    done
+}
+
+# Mode B: libraries that join the core of the Python package.
+conform_shared() {
+    rm -f "$CONFORM_BUILD/shared_go.so" "$CONFORM_BUILD/shared_go.reason"
+    quietly "$CONFORM_BUILD/shared_c.log" "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -shared \
+        -I"$SLABBY_ROOT/core/include" -I"$CONFORM_BUILD" -o "$CONFORM_BUILD/shared_c.so" \
+        "$SLABBY_ROOT"/tests/conformance/runner*.c \
+        "$CONFORM_BUILD/site/slabby/libslabby.so.0" "-Wl,-rpath,$CONFORM_BUILD/site/slabby"
+    if [ -f "$CONFORM_BUILD/runner_go.reason" ]; then
+        cp "$CONFORM_BUILD/runner_go.reason" "$CONFORM_BUILD/shared_go.reason"
+        return 0
+    fi
+    ln -sfn "$SLABBY_ROOT/core/include" "$CONFORM_BUILD/include"
+    ln -sfn "$CONFORM_BUILD/site/slabby/libslabby.so.0" "$CONFORM_BUILD/libslabby.so"
+    printf '%s\n' 'Name: slabby' 'Description: the core inside the Python package' 'Version: 0.1.0' \
+        "Cflags: -I\${pcfiledir}/include" "Libs: -L\${pcfiledir} -lslabby" >"$CONFORM_BUILD/slabby.pc"
+    PKG_CONFIG_PATH=$CONFORM_BUILD quietly "$CONFORM_BUILD/shared_go.log" \
+        go -C "$SLABBY_ROOT/tests/conformance/go" build -buildvcs=false -tags slabby_system \
+        -buildmode=c-shared -o "$CONFORM_BUILD/shared_go.so" .
+}
+
 conform_build() {
     need_c
     venv cffi
@@ -51,4 +88,6 @@ conform_build() {
     conform_site
     conform_runner
     conform_go
+    conform_flat
+    conform_shared
 }

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs random conformance programs through every face and compares the traces with the model's.
 
-./dev conform [--seed S] [--programs N] [--length L] [--faces c,cffi,swig,go]
+./dev conform [--mode A|B] [--seed S] [--programs N] [--length L] [--faces c,cffi,swig,go,lua,perl]
+
+Mode A: each face runs the whole program in a process of its own. Mode B: one process and one pool; c, cffi, swig and
+go take turns, instruction by instruction (shared.py).
 
 Ends with 0 when every face printed what the model expects. A difference is made small and printed as a program for
 tests/conformance/regressions.
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,13 +23,22 @@ from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
 
-from faces import FACES, Face, RunnerFailed
+from faces import FACES, SHARED, SHARING, Face, RunnerFailed
 from generator import Generator, Program
 from shrink import Difference, compare, judge, shrink, traces
 
 HERE = Path(__file__).resolve().parent
 # Programs that one process of a face runs in one go.
 BLOCK = 100
+RUNNERS = FACES | {SHARED.name: SHARED}
+
+
+def addressed(lines: list[str], turns: Sequence[str], seed: str) -> list[str]:
+    """Each instruction for one of the faces that take turns; as it was where there are none."""
+    if not turns:
+        return lines
+    dice = random.Random(f"turns/{seed}")
+    return [f"@{dice.choice(turns)} {line}" for line in lines]
 
 
 @dataclass(frozen=True)
@@ -37,10 +50,15 @@ class Block:
     count: int
     length: int
     faces: tuple[str, ...]
+    # Mode B: who takes turns.
+    turns: tuple[str, ...] = ()
 
     def programs(self) -> list[Program]:
         numbers = range(self.first, self.first + self.count)
-        return [Generator(self.seed, number).make(self.length) for number in numbers]
+        made = [Generator(self.seed, number).make(self.length) for number in numbers]
+        for program in made:
+            program.lines = addressed(program.lines, self.turns, f"{self.seed}/{program.number}")
+        return made
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ def run_block(block: Block) -> tuple[int, list[Failure]]:
     programs = block.programs()
     text = "".join(program.text() for program in programs)
     instructions = sum(len(program.lines) for program in programs)
-    faces = [FACES[name] for name in block.faces]
+    faces = [RUNNERS[name] for name in block.faces]
     with ThreadPoolExecutor(1) as pool:
         outputs = list(pool.map(lambda face: _run(face, text), faces))
     if all(output == outputs[0] for output in outputs):
@@ -92,16 +110,19 @@ def _report(
     printed = [found[index] if index < len(found) else [] for found in blocks]
     if all(one == printed[0] for one in printed) and _matches(program, printed[0]):
         return None
-    faces = [FACES[name] for name in names]
+    faces = [RUNNERS[name] for name in names]
     first = judge(program.lines, faces)
     if first is None:
         different = next(
-            (difference for name, one in zip(names, printed, strict=True)
-             if (difference := compare(name, program.lines, one)) is not None),
+            (
+                difference
+                for name, one in zip(names, printed, strict=True)
+                if (difference := compare(name, program.lines, one)) is not None
+            ),
             None,
         )
         return f"differs only among others: {different}"
-    lines, difference = shrink(program.lines, FACES[first.face])
+    lines, difference = shrink(program.lines, RUNNERS[first.face])
     return story(lines, difference)
 
 
@@ -121,14 +142,16 @@ def story(lines: Sequence[str], difference: Difference) -> str:
 def kept_programs() -> list[tuple[str, list[str]]]:
     """Samples and regressions: name and instructions of each program."""
     found = []
-    for path in sorted((HERE / "samples").glob("*.prog")) + sorted((HERE / "regressions").glob("*.prog")):
+    for path in sorted((HERE / "samples").glob("*.prog")) + sorted(
+        (HERE / "regressions").glob("*.prog")
+    ):
         lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
         found.append((path.name, [line for line in lines if not line.startswith("program ")]))
     return found
 
 
-def run_kept(faces: Sequence[Face]) -> list[Failure]:
-    programs = kept_programs()
+def run_kept(faces: Sequence[Face], turns: Sequence[str]) -> list[Failure]:
+    programs = [(name, addressed(lines, turns, name)) for name, lines in kept_programs()]
     text = "".join(
         "\n".join((f"program {number}", *lines, "")) for number, (_, lines) in enumerate(programs)
     )
@@ -156,19 +179,21 @@ def _expected(lines: Sequence[str]) -> list[str]:
 # -------------------------------------------------------------------------------------------------- the run
 
 
-def blocks(arguments: argparse.Namespace, faces: Sequence[Face]) -> Iterator[Block]:
+def blocks(
+    arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, ...]
+) -> Iterator[Block]:
     names = tuple(face.name for face in faces)
     for first in range(arguments.first, arguments.first + arguments.programs, BLOCK):
         count = min(BLOCK, arguments.first + arguments.programs - first)
-        yield Block(arguments.seed, first, count, arguments.length, names)
+        yield Block(arguments.seed, first, count, arguments.length, names, turns)
 
 
-def run(arguments: argparse.Namespace, faces: Sequence[Face]) -> int:
+def run(arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, ...] = ()) -> int:
     started = time.monotonic()
-    failures = run_kept(faces)
+    failures = run_kept(faces, turns)
     instructions = done = 0
     with Pool(arguments.jobs) as pool:
-        for count, found in pool.imap_unordered(run_block, blocks(arguments, faces)):
+        for count, found in pool.imap_unordered(run_block, blocks(arguments, faces, turns)):
             instructions += count
             done += 1
             failures += found
@@ -180,9 +205,9 @@ def run(arguments: argparse.Namespace, faces: Sequence[Face]) -> int:
     for failure in failures[: arguments.failures]:
         print(f"\nprogram {failure.number} of seed {arguments.seed} differs:\n{failure.text}")
     seconds = time.monotonic() - started
-    names = ", ".join(face.name for face in faces)
+    names = f"{', '.join(turns)} in turns" if turns else ", ".join(face.name for face in faces)
     print(
-        f"seed {arguments.seed}: {arguments.programs} programs of {arguments.length} instructions, and "
+        f"mode {arguments.mode}, seed {arguments.seed}: {arguments.programs} programs of {arguments.length} instructions, and "
         f"{len(kept_programs())} kept ones, through {names}: {len(failures)} differences "
         f"({instructions} instructions a face, {seconds:.0f} s)"
     )
@@ -196,19 +221,36 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first program")
     parser.add_argument("--length", type=int, default=200, help="instructions of a program")
     parser.add_argument("--faces", default=",".join(FACES), help="of " + ", ".join(FACES))
-    parser.add_argument("--mode", choices=("A",), default="A", help="A: a process for each face")
+    parser.add_argument(
+        "--mode", choices=("A", "B"), default="A", help="a process for each face, or one for all"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--failures", type=int, default=3, help="differences after which to stop")
     return parser.parse_args()
 
 
+def run_shared(arguments: argparse.Namespace, turns: tuple[str, ...]) -> int:
+    reason = SHARED.absence()
+    if reason is not None:
+        print(f"skipped: mode B: {reason}")
+        return 0
+    if not turns:
+        print(f"in mode B take turns: {', '.join(SHARING)}", file=sys.stderr)
+        return 2
+    return run(arguments, [SHARED], turns)
+
+
 def main() -> int:
     arguments = parse()
-    faces = []
-    for name in arguments.faces.split(","):
+    names = arguments.faces.split(",")
+    for name in names:
         if name not in FACES:
             print(f"no face is called {name}; there are {', '.join(FACES)}", file=sys.stderr)
             return 2
+    if arguments.mode == "B":
+        return run_shared(arguments, tuple(name for name in names if name in SHARING))
+    faces = []
+    for name in names:
         reason = FACES[name].absence()
         if reason is None:
             faces.append(FACES[name])

@@ -71,7 +71,9 @@ class Member:
         if register is None:
             return
         wait = self.dice.random() < 0.1
-        line = f"{register} = allocate_timeout p0 60000000000" if wait else f"{register} = allocate p0"
+        line = (
+            f"{register} = allocate_timeout p0 60000000000" if wait else f"{register} = allocate p0"
+        )
         self.expect(line, OK)
         self.held[register] = Held(self.face.ref(register))
         self.allocated += 1
@@ -167,9 +169,7 @@ class Crowd:
         self.pool = slabby.Allocator.adopt(self.address, core.instance)
 
     def round(self, length: int) -> None:
-        threads = [
-            threading.Thread(target=member.round, args=(length,)) for member in self.members
-        ]
+        threads = [threading.Thread(target=member.round, args=(length,)) for member in self.members]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -69,5 +69,29 @@ FACES = {
         _python("cffi"),
         _python("swig"),
         Face("go", (str(BUILD / "runner_go"),), BUILD / "runner_go"),
+        Face(
+            "lua",
+            ("lua5.4", str(HERE / "runner.lua")),
+            BUILD / "lua" / "slabby.so",
+            {"LUA_CPATH": f"{BUILD / 'lua'}/?.so;;"},
+        ),
+        Face(
+            "perl",
+            ("perl", str(HERE / "runner.perl")),
+            BUILD / "perl" / "slabby.so",
+            {"PERL5LIB": str(BUILD / "perl")},
+        ),
     )
 }
+# Mode B: one process, in which these faces take turns.
+SHARING = ("c", "cffi", "swig", "go")
+SHARED = Face(
+    "shared",
+    (sys.executable, str(HERE / "shared.py")),
+    BUILD / "shared_go.so",
+    {
+        "CONFORM_C": str(BUILD / "shared_c.so"),
+        "CONFORM_GO": str(BUILD / "shared_go.so"),
+        "PYTHONPATH": str(BUILD / "site"),
+    },
+)

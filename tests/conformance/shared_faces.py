@@ -81,9 +81,7 @@ class Core:
 
     def slab_id(self, address: int, ref: int) -> int:
         number = ctypes.c_uint32()
-        self.library.slabby_id(
-            ctypes.byref(number), ctypes.c_void_p(address), ctypes.c_uint64(ref)
-        )
+        self.library.slabby_id(ctypes.byref(number), ctypes.c_void_p(address), ctypes.c_uint64(ref))
         return number.value
 
     def release_everything(self, address: int) -> None:
