@@ -19,7 +19,8 @@ PEERS = {
     "tagged_stack": "tagged Treiber stack",
 }
 
-# Options whose price is measured: the argument of the worker, name for people.
+# Options whose price is measured: the argument of the worker, name for people. One that the system refuses is left
+# out.
 OPTIONS = {
     "secure=on": "secure",
     "per_cpu_cache=off": "per_cpu_cache off",
@@ -27,6 +28,17 @@ OPTIONS = {
     "latency_tracking=off": "latency_tracking off",
     "latency_tracking=all": "latency_tracking all",
     "heap_fallback=on": "heap_fallback on, idle",
+    "bit_guard=on": "bit_guard",
+    "guard_pages=on": "guard_pages",
+    "guard_sample_rate=1000": "guard_sample_rate 1000",
+    "reuse_delay=1000": "reuse_delay 1000",
+    "shuffle=on": "shuffle",
+    "audit=65536": "audit 65536",
+    "debug=on": "debug (stacks)",
+    "lock_memory=best_effort": "lock_memory",
+    "no_dump=on": "no_dump",
+    "circuit_breaker_threshold=1000": "circuit breaker, closed",
+    "huge_pages=on": "huge_pages",
 }
 
 

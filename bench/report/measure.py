@@ -57,11 +57,11 @@ class Field:
                 self.libraries[name] = self.workers[name].library
 
     def leave_out(self, name: str, reason: str) -> None:
-        """A peer may be missing; ours and its options may not."""
+        """A peer may be missing, and an option that the system refuses; ours may not."""
         worker = self.workers.pop(name, None)
         if worker is not None:
             worker.kill()
-        if name not in PEERS:
+        if name == OURS:
             raise WorkerFault(f"{name}: {reason}")
         self.left_out[name] = reason
 

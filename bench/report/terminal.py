@@ -76,6 +76,8 @@ def option_tables(pairs: dict[str, Any]) -> Iterator[str]:
         label = "4 KiB" if size == 4096 else f"{size} B"
         yield f"  {label:<24}" + "".join(f"{case.pattern.name[:17]:>19}" for case in cases)
         for option, name in OPTIONS.items():
+            if any(option not in pairs[case.key] for case in cases):
+                continue
             cells = ""
             for case in cases:
                 share = pairs[case.key][option]["ours_to_this"]

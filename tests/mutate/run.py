@@ -31,6 +31,7 @@ COPIED = [
     "CMakeLists.txt",
     "cmake",
     "core",
+    "bench",
     "bindings/contract.toml",
     "dev.d/audit-check",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
