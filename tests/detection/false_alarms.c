@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* false_alarms [OPERATIONS]: sound operations with every protection on and no stacks; any finding is a false alarm, and the
- * exit status then 1. Two threads, references and ids, single and in batches, every byte written. */
+/* false_alarms [OPERATIONS]: sound operations with every protection on and no stacks; any finding is a false alarm, and
+ * the exit status then 1. Two threads, references and ids, single and in batches, every byte written. */
 #define _GNU_SOURCE
 #include "slabby/slabby.h"
 
