@@ -34,6 +34,7 @@ COPIED = [
     "bench",
     "bindings/contract.toml",
     "dev.d/audit-check",
+    "bench/peers",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 240
