@@ -93,7 +93,8 @@ static bool degradation_is_told(slabby_allocator *pool, uint64_t *cursor, int64_
     return false;
 }
 
-/* The way back to healthy takes a tick after the last release, and another a second later: reading events is no look. */
+/* The way back to healthy takes a tick after the last release, and another a second later: to read events is no
+ * look. */
 static void wait_for_recovery(slabby_allocator *pool) {
     uint64_t cursor = 0;
     while (!degradation_is_told(pool, &cursor, SLABBY_DEGRADATION_STATE_HEALTHY)) {
