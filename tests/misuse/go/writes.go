@@ -3,8 +3,7 @@
 package main
 
 import (
-	"fmt"
-	"runtime/debug"
+	"errors"
 	"unsafe"
 
 	slabby "github.com/slabby/slabby/go"
@@ -46,34 +45,28 @@ func writeAfterRelease() {
 	answered(pool, ref, slabby.ErrMemoryCorruption)
 }
 
-// fault writes one byte, with faults turned into panics, and tells how far from the slab's first byte
-// the fault was.
-func fault(ref slabby.SlabRef, first, place *byte) {
-	debug.SetPanicOnFault(true)
-	defer func() {
-		fault, ok := recover().(interface{ Addr() uintptr })
-		if !ok {
-			panic("no fault with an address")
-		}
-		offset := int64(fault.Addr()) - int64(uintptr(unsafe.Pointer(first)))
-		tell("fault", ref.ID(), ref.Ref(), fmt.Sprintf("at offset %d", offset))
-	}()
-	*place = 1
+// fault writes one byte, and tells what the package makes of the fault.
+func fault(ref slabby.SlabRef, place *byte) {
+	var fault *slabby.FaultError
+	if err := slabby.CatchFaults(func() { *place = 1 }); !errors.As(err, &fault) {
+		insist(errors.New("the mistake was not noticed"))
+	}
+	tell("FaultError", ref.ID(), ref.Ref(), fault.Text)
 }
 
 func overflowFault() {
 	ref := take(newPool(slabby.WithGuardPages()))
-	fault(ref, byteAt(ref, 0), byteAt(ref, slabSize))
+	fault(ref, byteAt(ref, slabSize))
 }
 
 func underflowFault() {
 	ref := take(sizedPool(large, capacity, slabby.WithGuardSampleRate(1)))
-	fault(ref, byteAt(ref, 0), byteAt(ref, -1))
+	fault(ref, byteAt(ref, -1))
 }
 
 func writeAfterReleaseFault() {
 	ref := take(sizedPool(large, capacity, slabby.WithGuardSampleRate(1)))
-	first, place := byteAt(ref, 0), byteAt(ref, 5)
+	place := byteAt(ref, 5)
 	insist(ref.Release())
-	fault(ref, first, place)
+	fault(ref, place)
 }
