@@ -148,11 +148,12 @@ func (p *Slabby) originOf(ref uint64) *origin {
 	if table == nil {
 		return nil
 	}
-	found := C.slabby_go_id(p.handle, C.slabby_ref(ref))
-	if found.status != 0 || int(found.id) >= len(table.slots) {
+	// The slot without asking the core, which counts questions about what it never issued.
+	slot := (ref - p.refBias) & p.idMask
+	if slot >= uint64(len(table.slots)) {
 		return nil
 	}
-	if known := table.slots[found.id].Load(); known != nil && known.ref == ref {
+	if known := table.slots[slot].Load(); known != nil && known.ref == ref {
 		return known
 	}
 	return nil
@@ -192,6 +193,7 @@ func (p *Slabby) lookAround() {
 	view := C.slabby_go_view(p.handle)
 	p.mode = (*uint32)(unsafe.Pointer(view.mode)) // memory of the core, mapped for good
 	p.idLimit = int(view.id_limit)
+	p.refBias, p.idMask = uint64(view.ref_bias), uint64(view.id_mask)
 	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
 	p.finalizers = finalizers.status == 0 && finalizers.value != 0
 }

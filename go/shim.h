@@ -121,15 +121,19 @@ static inline slabby_go_slab slabby_go_id(slabby_allocator *allocator, slabby_re
 typedef struct {
     const uint32_t *mode;
     uint64_t id_limit;
+    uint64_t ref_bias;
+    uint64_t id_mask;
 } slabby_go_look;
 
 static inline slabby_go_look slabby_go_view(slabby_allocator *allocator) {
-    slabby_go_look look = {0, 0};
+    slabby_go_look look = {0, 0, 0, 0};
     slabby_view_info view;
     view.struct_size = sizeof view;
     if (slabby_view(&view, allocator) == SLABBY_OK) {
         look.mode = (const uint32_t *)(uintptr_t)view.mode_address;
         look.id_limit = view.id_limit;
+        look.ref_bias = view.ref_bias;
+        look.id_mask = ((uint64_t)1 << view.id_bits) - 1;
     }
     return look;
 }

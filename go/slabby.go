@@ -36,6 +36,8 @@ type Slabby struct {
 	finalizers bool
 	mode       *uint32
 	idLimit    int
+	refBias    uint64
+	idMask     uint64
 	origins    atomic.Pointer[origins]
 	// LogEvents: one at a time, and the cursor behind what was logged.
 	logging sync.Mutex

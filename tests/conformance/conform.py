@@ -190,7 +190,7 @@ def blocks(
 
 def run(arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, ...] = ()) -> int:
     started = time.monotonic()
-    failures = run_kept(faces, turns)
+    failures = run_kept(faces, turns) if arguments.kept == "yes" else []
     instructions = done = 0
     with Pool(arguments.jobs) as pool:
         for count, found in pool.imap_unordered(run_block, blocks(arguments, faces, turns)):
@@ -207,9 +207,9 @@ def run(arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, 
     seconds = time.monotonic() - started
     names = f"{', '.join(turns)} in turns" if turns else ", ".join(face.name for face in faces)
     print(
-        f"mode {arguments.mode}, seed {arguments.seed}: {arguments.programs} programs of {arguments.length} instructions, and "
-        f"{len(kept_programs())} kept ones, through {names}: {len(failures)} differences "
-        f"({instructions} instructions a face, {seconds:.0f} s)"
+        f"mode {arguments.mode}, seed {arguments.seed}: {arguments.programs} programs of {arguments.length} "
+        f"instructions, {len(kept_programs()) if arguments.kept == 'yes' else 0} kept ones, through {names}: "
+        f"{len(failures)} differences ({instructions} instructions a face, {seconds:.0f} s)"
     )
     return 1 if failures else 0
 
@@ -224,6 +224,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--mode", choices=("A", "B"), default="A", help="a process for each face, or one for all"
     )
+    parser.add_argument("--kept", choices=("yes", "no"), default="yes", help="samples and regressions")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--failures", type=int, default=3, help="differences after which to stop")
     return parser.parse_args()
