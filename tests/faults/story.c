@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CAPACITY = 8, BEYOND = 2, SLAB_SIZE = 4000 };
+enum { CAPACITY = 8, GROWN = 14, BEYOND = 2, SLAB_SIZE = 4000 };
 
 enum step {
     STEP_OPTIONS,
@@ -17,13 +17,14 @@ enum step {
     STEP_TICKET,
     STEP_VERIFY,
     STEP_TRIM,
+    STEP_RESIZE,
     STEP_END,
     STEPS
 };
 
 static const char *const step_names[STEPS] = {"options", "create",     "allocate", "heap",
                                               "label",   "set_option", "listener", "ticket",
-                                              "verify",  "trim",       "the end"};
+                                              "verify",  "trim",       "resize",   "the end"};
 
 /* What a step answers when the system refuses a call of a kind. A pair without a row is absorbed: OK. */
 struct expectation {
@@ -203,6 +204,22 @@ static void look(struct life *life) {
     meet(life, STEP_TRIM, SLABBY_OK, slabby_trim(&number, life->pool), NULL);
 }
 
+/* Grows, where the set allows it, and shrinks again under slabs that are out. */
+static void resize(struct life *life) {
+    int64_t most = 0;
+    slabby_ref refs[GROWN];
+    uint64_t released = 0, awaited = 0;
+    CHECK_STATUS(slabby_get_option(&most, life->pool, SLABBY_OPTION_MAX_CAPACITY), SLABBY_OK);
+    if (most < GROWN)
+        return;
+    meet(life, STEP_RESIZE, SLABBY_OK, slabby_resize(&awaited, life->pool, GROWN, NULL), NULL);
+    meet(life, STEP_ALLOCATE, SLABBY_OK, slabby_allocate_batch(refs, NULL, life->pool, GROWN), NULL);
+    meet(life, STEP_RESIZE, SLABBY_OK, slabby_resize(&awaited, life->pool, CAPACITY, NULL), NULL);
+    assert_int_equal(awaited, GROWN - CAPACITY);
+    meet(life, STEP_END, SLABBY_OK, slabby_release_batch(&released, life->pool, refs, GROWN), NULL);
+    assert_int_equal(stats_of(life->pool).awaited_slabs, 0);
+}
+
 /* Sound, and every slab can be had, while the system refuses nothing. */
 static void stay_sound(struct life *life) {
     slabby_ref refs[CAPACITY];
@@ -234,6 +251,7 @@ static void live(struct life *life) {
     give_slabs(life, 0);
     take_slabs(life, CAPACITY + BEYOND);
     give_slabs(life, 0);
+    resize(life);
     look(life);
     stay_sound(life);
     end(life);

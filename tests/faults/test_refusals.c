@@ -16,7 +16,9 @@
 static const struct story_set sets[] = {
     {"defaults", WITH({SLABBY_OPTION_SHARDS, 2}), false, false},
     {"heap fallback", WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}), true, false},
-    {"everything on", WITH(ALL_PROTECTIONS, {SLABBY_OPTION_PREFAULT, 1}, {SLABBY_OPTION_LOCK_MEMORY, 1}),
+    {"everything on",
+     WITH(ALL_PROTECTIONS, {SLABBY_OPTION_PREFAULT, 1}, {SLABBY_OPTION_LOCK_MEMORY, 1},
+          {SLABBY_OPTION_MAX_CAPACITY, 20}),
      true, false},
     {"guard pages",
      WITH({SLABBY_OPTION_GUARD_PAGES, 1}, {SLABBY_OPTION_PREFAULT, 1}, {SLABBY_OPTION_NO_DUMP, 1}), false,
@@ -25,6 +27,8 @@ static const struct story_set sets[] = {
      WITH({SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_REQUIRED}, {SLABBY_OPTION_GUARD_SAMPLE_RATE, 3}),
      false, true},
     {"locked later, or not", WITH({SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_REQUIRED}), false, true},
+    {"a capacity that changes", WITH({SLABBY_OPTION_MAX_CAPACITY, 16}, {SLABBY_OPTION_HEAP_FALLBACK, 1}),
+     true, false},
     {"huge pages", WITH({SLABBY_OPTION_HUGE_PAGES, 1}, {SLABBY_OPTION_PREFAULT, 1}), false, false},
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A program of calls over any combination of options, run against the core and the model at once. The first ten
+/* A program of calls over any combination of options, run against the core and the model at once. The first eleven
  * bytes are the pool, every four that follow are a call: kind, first argument (two bytes), second. */
 #include "fuzz.h"
 
@@ -32,6 +32,7 @@ static void read_pool(struct program *program, struct fuzz_bytes *bytes) {
     program->heap_limit = (int64_t)fuzz_number(bytes, 1) % 9;
     program->reuse_delay = (int64_t)fuzz_number(bytes, 1) % 20;
     program->audit = (int64_t)fuzz_number(bytes, 1) % 65;
+    program->spare = fuzz_number(bytes, 1) % 80;
     program->alignment = INT64_C(8) << fuzz_number(bytes, 1) % 10;
 }
 

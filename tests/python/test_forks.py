@@ -39,10 +39,7 @@ def use():
 
 def test_forks_under_load(run_script: Script) -> None:
     done = run_script(
-        CHECK
-        + "pool = slabby.Allocator(64, 100)\n"
-        + LOAD
-        + f"forks = {300 if FULL else 30}\n"
+        CHECK + "pool = slabby.Allocator(64, 100)\n" + LOAD + f"forks = {300 if FULL else 30}\n"
         """
 # From 3.12 on Python warns of a fork beside threads: that it works is what is tested here.
 warnings.simplefilter("ignore", DeprecationWarning)
