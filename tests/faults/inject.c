@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 
 static _Atomic bool armed;
 static enum inject_kind armed_kind;
@@ -47,8 +48,8 @@ uint64_t inject_fired(void) {
     return atomic_load(&fired);
 }
 
-static int64_t count_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
+static int64_t count_names(const char *path) {
+    DIR *folder = opendir(path);
     int64_t count = 0;
     while (folder != NULL && readdir(folder) != NULL)
         count++;
@@ -59,7 +60,7 @@ static int64_t count_descriptors(void) {
 
 struct inject_balance inject_balance(void) {
     return (struct inject_balance){atomic_load(&mappings), atomic_load(&mapped_bytes), atomic_load(&blocks),
-                                   count_descriptors()};
+                                   count_names("/proc/self/fd")};
 }
 
 /* Whether this call of a kind is one to refuse; errno is set then. */
@@ -212,4 +213,21 @@ __attribute__((no_sanitize_address)) long __wrap_syscall(long number, ...) {
         (number == SYS_membarrier && refuse(INJECT_MEMBARRIER, EPERM)))
         return -1;
     return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+}
+
+static void *do_nothing(void *argument) {
+    return argument;
+}
+
+void inject_await_threads(void) {
+    static int64_t before;
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = 100000};
+    pthread_t first; /* after which a sanitizer has its own thread */
+    if (before == 0 && __real_pthread_create(&first, NULL, do_nothing, NULL) == 0) {
+        pthread_join(first, NULL);
+        nanosleep(&nap, NULL);
+        before = count_names("/proc/self/task");
+    }
+    for (int naps = 0; naps < 5000 && count_names("/proc/self/task") > before; naps++)
+        nanosleep(&nap, NULL);
 }

@@ -33,6 +33,10 @@ void inject_resume(void);
 /* How many calls were refused since inject_arm. */
 uint64_t inject_fired(void);
 
+/* Until there are as many threads as at the first call: one of the core's own ends a moment after the last pool that
+ * needed it, and serves the next where it does not. */
+void inject_await_threads(void);
+
 /* What is taken from the system at the moment. */
 struct inject_balance {
     int64_t mappings, mapped_bytes, blocks, descriptors;

@@ -49,12 +49,14 @@ static const struct expectation expectations[] = {
     {STEP_CREATE, INJECT_MLOCK, SLABBY_NO_SYSTEM_MEMORY, false, true, {"lock"}},
     {STEP_CREATE, INJECT_MADVISE, SLABBY_NO_SYSTEM_MEMORY, true, false, {"guard", "prefault"}},
     {STEP_CREATE, INJECT_MADVISE, SLABBY_NOT_SUPPORTED, true, false, {"huge_pages", "no_dump"}},
+    {STEP_CREATE, INJECT_THREAD, SLABBY_NO_SYSTEM_MEMORY, false, false, {"health_checks"}},
     {STEP_HEAP, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_HEAP, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_LABEL, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_SWITCH, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {"stacks", "guard slots"}},
     {STEP_SWITCH, INJECT_MLOCK, SLABBY_NO_SYSTEM_MEMORY, false, true, {"guard slots"}},
     {STEP_SWITCH, INJECT_MADVISE, SLABBY_NO_SYSTEM_MEMORY, true, false, {"guard slots"}},
+    {STEP_SWITCH, INJECT_THREAD, SLABBY_NO_SYSTEM_MEMORY, false, false, {"health_checks"}},
     {STEP_LISTENER, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {"listener"}},
     {STEP_LISTENER, INJECT_DESCRIPTOR, SLABBY_NO_SYSTEM_MEMORY, false, false, {"listener"}},
     {STEP_TICKET, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
@@ -185,11 +187,9 @@ static void listen(struct life *life) {
 }
 
 static void switch_options(struct life *life) {
-    const struct setting changes[] = {{SLABBY_OPTION_DEBUG, 1},
-                                      {SLABBY_OPTION_GUARD_SAMPLE_RATE, 2},
-                                      {SLABBY_OPTION_SECURE, 1},
-                                      {SLABBY_OPTION_LATENCY_TRACKING, 2},
-                                      {SLABBY_OPTION_DEBUG, 0}};
+    const struct setting changes[] = {{SLABBY_OPTION_DEBUG, 1},  {SLABBY_OPTION_GUARD_SAMPLE_RATE, 2},
+                                      {SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_LATENCY_TRACKING, 2},
+                                      {SLABBY_OPTION_DEBUG, 0},  {SLABBY_OPTION_HEALTH_CHECKS, 1}};
     for (size_t i = 0; i < COUNT_OF(changes); i++) {
         slabby_error error = fresh_error();
         slabby_status status = slabby_set_option(life->pool, changes[i].option, changes[i].value, &error);
@@ -259,6 +259,7 @@ static void live(struct life *life) {
 
 bool story_with_refusal(const struct story_set *set, enum inject_kind kind, uint64_t k, bool on) {
     struct life life = {.set = set, .kind = kind};
+    inject_await_threads();
     struct inject_balance before = inject_balance();
     inject_arm(kind, k, on);
     live(&life);

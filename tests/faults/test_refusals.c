@@ -18,7 +18,7 @@ static const struct story_set sets[] = {
     {"heap fallback", WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}), true, false},
     {"everything on",
      WITH(ALL_PROTECTIONS, {SLABBY_OPTION_PREFAULT, 1}, {SLABBY_OPTION_LOCK_MEMORY, 1},
-          {SLABBY_OPTION_MAX_CAPACITY, 20}),
+          {SLABBY_OPTION_MAX_CAPACITY, 20}, {SLABBY_OPTION_HEALTH_CHECKS, 1}),
      true, false},
     {"guard pages",
      WITH({SLABBY_OPTION_GUARD_PAGES, 1}, {SLABBY_OPTION_PREFAULT, 1}, {SLABBY_OPTION_NO_DUMP, 1}), false,
