@@ -58,15 +58,12 @@ static int event_seen(slabby_allocator *pool, int32_t code, int64_t value) {
     return seen;
 }
 
-/* ------------------------------------------------------------------------------------------------ limits */
-
 /* Guards: a capacity out of range names the value and the limit and changes nothing. */
 static void limits_are_kept(void **state) {
     slabby_allocator *pool = make_pool(64, 10, WITH({SLABBY_OPTION_MAX_CAPACITY, 20}));
     slabby_error error = fresh_error();
     slabby_allocator *none = NULL;
     uint64_t awaited = 77;
-
     (void)state;
     CHECK_STATUS(slabby_resize(&awaited, pool, 0, &error), SLABBY_INVALID_CAPACITY);
     assert_true(error.value == 0 && error.minimum == 1 && error.maximum == 20);
@@ -96,7 +93,6 @@ static void limits_are_kept(void **state) {
 static void the_limit_is_an_option(void **state) {
     slabby_allocator *pool = make_pool(64, 10, NULL);
     int64_t value = 0;
-
     (void)state;
     CHECK_STATUS(slabby_get_option(&value, pool, SLABBY_OPTION_MAX_CAPACITY), SLABBY_OK);
     assert_int_equal(value, 10);
@@ -111,7 +107,6 @@ static void the_limit_is_an_option(void **state) {
 static void closed_pools_keep_their_capacity(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref refs[4];
-
     (void)state;
     fill(pool, refs, 4);
     assert_int_equal(resize(pool, 1), 3);
@@ -122,8 +117,6 @@ static void closed_pools_keep_their_capacity(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
     CHECK_STATUS(slabby_resize(NULL, pool, 2, NULL), SLABBY_CLOSED);
 }
-
-/* ------------------------------------------------------------------------------------------- up and down */
 
 static const uint64_t sizes[] = {1, 2, 3, 7, 64, 1000};
 
@@ -199,7 +192,6 @@ static void pay(slabby_allocator *pool, uint64_t from, uint64_t to,
 /* Guards: slabs in use are given up as they are released, whichever way. */
 static void releases_pay(void **state) {
     const uint64_t pairs[][2] = {{2, 1}, {3, 1}, {3, 2}, {64, 7}, {300, 299}, {300, 1}};
-
     (void)state;
     for (size_t way = 0; way < COUNT_OF(ways); way++)
         for (size_t i = 0; i < COUNT_OF(pairs); i++) {
@@ -218,7 +210,6 @@ static void ids_and_batches_pay(void **state) {
     slabby_ref refs[3];
     uint64_t released;
     void *data;
-
     (void)state;
     for (int i = 0; i < 3; i++)
         CHECK_STATUS(slabby_allocate_fast(&data, &ids[i], pool), SLABBY_OK);
@@ -240,7 +231,6 @@ static void ids_and_batches_pay(void **state) {
 static void growing_forgives(void **state) {
     slabby_allocator *pool = make_pool(64, 10, WITH({SLABBY_OPTION_MAX_CAPACITY, 12}));
     slabby_ref refs[10];
-
     (void)state;
     fill(pool, refs, 10);
     assert_int_equal(resize(pool, 4), 6);
@@ -261,7 +251,6 @@ static void growing_forgives(void **state) {
 static void reset_pays(void **state) {
     slabby_allocator *pool = make_pool(64, 100, NULL);
     slabby_ref refs[100];
-
     (void)state;
     fill(pool, refs, 100);
     assert_int_equal(resize(pool, 30), 70);
@@ -271,8 +260,6 @@ static void reset_pays(void **state) {
     CHECK_STATUS(slabby_trim(NULL, pool), SLABBY_OK);
     finish(pool);
 }
-
-/* ----------------------------------------------------------------------------------------------- memory */
 
 static uint64_t resident_pages(slabby_allocator *pool) {
     slabby_view_info view = view_of(pool);
@@ -291,7 +278,6 @@ static uint64_t resident_pages(slabby_allocator *pool) {
 /* Guards: the pages of slabs that are given up go back, whatever the slab size, and come back as zeros. */
 static void pages_go_back(void **state) {
     const uint64_t slab_sizes[] = {64, 1000, 4096, 10000};
-
     (void)state;
     for (size_t i = 0; i < COUNT_OF(slab_sizes); i++) {
         slabby_allocator *pool = make_pool(slab_sizes[i], MOST, NULL);
@@ -313,8 +299,6 @@ static void pages_go_back(void **state) {
         finish(pool);
     }
 }
-
-/* ------------------------------------------------------------------------------------------ with protections */
 
 static void check_with(uint64_t slab_size, const struct setting *settings) {
     slabby_allocator *pool = make_pool(slab_size, 40, settings);
@@ -359,7 +343,6 @@ static void secure_reaches_what_was_given_up(void **state) {
     slabby_allocator *pool = make_pool(48, 100, NULL);
     slabby_ref refs[100];
     char *data;
-
     (void)state;
     for (int i = 0; i < 100; i++) {
         CHECK_STATUS(slabby_allocate(&refs[i], (void **)&data, pool), SLABBY_OK);
@@ -384,7 +367,6 @@ static void quarantine_counts(void **state) {
     slabby_ref refs[10];
     uint64_t count = 0;
     char *data;
-
     (void)state;
     for (int i = 0; i < 10; i++) {
         CHECK_STATUS(slabby_allocate(&refs[i], (void **)&data, pool), SLABBY_OK);
@@ -415,7 +397,6 @@ static void the_heap_serves_beyond(void **state) {
     slabby_ref refs[6];
     int64_t limit = 0;
     uint32_t id;
-
     (void)state;
     CHECK_STATUS(slabby_get_option(&limit, pool, SLABBY_OPTION_HEAP_FALLBACK_LIMIT), SLABBY_OK);
     assert_int_equal(limit, 4);
@@ -436,8 +417,6 @@ static void the_heap_serves_beyond(void **state) {
     finish(pool);
 }
 
-/* ------------------------------------------------------------------------------------------ waiters, fork */
-
 struct waiting {
     slabby_allocator *pool;
     slabby_ref ref;
@@ -457,7 +436,6 @@ static void waiters_come_after_the_capacity(void **state) {
     struct waiting waiting[2] = {{.pool = pool}, {.pool = pool}};
     pthread_t threads[2];
     slabby_ref refs[3];
-
     (void)state;
     fill(pool, refs, 3);
     assert_int_equal(resize(pool, 1), 2);
@@ -511,7 +489,6 @@ static void forks_keep_the_capacity(void **state) {
     slabby_allocator *pool = make_pool(64, 20, WITH({SLABBY_OPTION_MAX_CAPACITY, 30}));
     slabby_ref refs[20];
     int status = 0;
-
     (void)state;
     fill(pool, refs, 20);
     empty(pool, refs + 8, 12);
@@ -526,8 +503,6 @@ static void forks_keep_the_capacity(void **state) {
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     finish(pool);
 }
-
-/* ------------------------------------------------------------------------------------------- observation */
 
 static int logged;
 
@@ -549,7 +524,6 @@ static void resizing_is_told(void **state) {
     slabby_audit_record records[64];
     slabby_ref refs[4];
     uint64_t count = 0, cursor = 0;
-
     (void)state;
     CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
     CHECK_STATUS(slabby_options_set_logger(options, log_resized, &pool, NULL), SLABBY_OK);
@@ -582,7 +556,6 @@ static void health_goes_by_the_capacity(void **state) {
     slabby_allocator *pool = make_pool(64, 100, NULL);
     slabby_health health = {.struct_size = sizeof health};
     slabby_ref refs[100];
-
     (void)state;
     fill(pool, refs, 50);
     CHECK_STATUS(slabby_get_health(&health, pool), SLABBY_OK);
