@@ -60,8 +60,8 @@ static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *alloc
 }
 
 /* One try before a wait: Timeout where there is nothing to take. Asking a pool that is full counts a failure, which
- * a wait is not until it ends, so this looks first; what else is against it the ticket will be told. A slab that goes to somebody else in between counts as a Timeout,
- * which never moves the breaker. */
+ * a wait is not until it ends, so this looks first; what else is against it the ticket will be told. A slab that goes
+ * to somebody else in between counts as a Timeout, which never moves the breaker. */
 static inline slabby_go_value slabby_go_try(slabby_allocator *allocator) {
     slabby_go_value nothing = {0, SLABBY_TIMEOUT};
     slabby_stats stats;

@@ -163,10 +163,10 @@ def run_kept(faces: Sequence[Face], turns: Sequence[str]) -> list[Failure]:
             difference = compare(face.name, lines, printed)
             if difference is not None:
                 failures.append(Failure(number, f"# {name}\n{story(lines, difference)}"))
-    for name in sorted((HERE / "samples").glob("*.trace")):
-        lines = dict(programs)[name.with_suffix(".prog").name]
-        if name.read_text().splitlines()[1:] != _expected(lines):
-            failures.append(Failure(0, f"{name.name} is not what the model prints"))
+    for path in sorted((HERE / "samples").glob("*.trace")):
+        lines = dict(programs)[path.with_suffix(".prog").name]
+        if path.read_text().splitlines()[1:] != _expected(lines):
+            failures.append(Failure(0, f"{path.name} is not what the model prints"))
     return failures
 
 
@@ -224,7 +224,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--mode", choices=("A", "B"), default="A", help="a process for each face, or one for all"
     )
-    parser.add_argument("--kept", choices=("yes", "no"), default="yes", help="samples and regressions")
+    parser.add_argument(
+        "--kept", choices=("yes", "no"), default="yes", help="samples and regressions"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--failures", type=int, default=3, help="differences after which to stop")
     return parser.parse_args()

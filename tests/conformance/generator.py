@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Random programs, each with the trace that the model expects.
 
-Program N of a seed is always the same, whatever was generated before it. About one instruction in ten is meant to be refused.
+Program N of a seed is always the same, whatever was generated before it. About one instruction in ten is meant to be
+refused.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from model import Machine, Ref, Slab
-from model_pool import Pool, Undetermined
+from model import Machine, Ref
+from model_pool import Pool, Slab, Undetermined
 
 CAPACITIES = (1, 2, 3, 16, 100)
 SIZES = (1, 8, 24, 64, 64, 100, 512, 4096)
@@ -157,7 +158,9 @@ class Generator:
         return f"r{place}"
 
     def _fast(self) -> tuple[str, str] | None:
-        fasts = [(place, slab) for place, slab in self.machine.fasts.items() if slab.state == "live"]
+        fasts = [
+            (place, slab) for place, slab in self.machine.fasts.items() if slab.state == "live"
+        ]
         if not fasts:
             return None
         place, slab = self.random.choice(fasts)
@@ -329,7 +332,13 @@ class Generator:
     def _get_option(self) -> str | None:
         pool = self._pool()
         name = self.random.choice(
-            ("secure", "heap_fallback", "heap_fallback_limit", "circuit_breaker_threshold", "bit_guard")
+            (
+                "secure",
+                "heap_fallback",
+                "heap_fallback_limit",
+                "circuit_breaker_threshold",
+                "bit_guard",
+            )
         )
         return None if pool is None else f"get_option {pool} {name}"
 
@@ -348,10 +357,22 @@ class Generator:
     # ------------------------------------------------------------------------------------------ illegal
 
     def _illegal(self) -> list[tuple[int, Callable[[], str | None]]]:
-        operations = ("release {p} {r}", "release_deferred {p} {r}", "digest {p} {r}", "pin {p} {r}")
-        operations += ("unpin {p} {r}", "v{view} = view {p} {r}", "get_label {p} {r}", "write {p} {r} 1")
-        operations += ("is_valid {p} {r}", "id {p} {r}", "ref_text {p} {r}", "set_label {p} {r} 1")
-        operations += ("release_batch {p} {r} {r}", "stack {p} {r}")
+        operations = (
+            "release {p} {r}",
+            "release_deferred {p} {r}",
+            "digest {p} {r}",
+            "pin {p} {r}",
+            "unpin {p} {r}",
+            "v{view} = view {p} {r}",
+            "get_label {p} {r}",
+            "write {p} {r} 1",
+            "is_valid {p} {r}",
+            "id {p} {r}",
+            "ref_text {p} {r}",
+            "set_label {p} {r} 1",
+            "release_batch {p} {r} {r}",
+            "stack {p} {r}",
+        )
         return [
             *((2, self._on_any(form)) for form in operations),
             (6, self._on_any("release {p} {r}")),
@@ -374,7 +395,9 @@ class Generator:
         def maker() -> str | None:
             pool = self._pool()
             refs: list[tuple[int, Ref]] = list(self.machine.refs.items())
-            gone = [(place, ref) for place, ref in refs if ref.slab is None or ref.slab.state != "live"]
+            gone = [
+                (place, ref) for place, ref in refs if ref.slab is None or ref.slab.state != "live"
+            ]
             refs = gone if gone and self.random.random() < 0.7 else refs
             if pool is None:
                 return None
@@ -402,17 +425,30 @@ class Generator:
 
     def _bad_batch(self) -> str | None:
         pool = self._pool()
-        return None if pool is None else f"r{BATCHES} = allocate_batch {pool} {self.random.choice((0, 250))}"
+        return (
+            None
+            if pool is None
+            else f"r{BATCHES} = allocate_batch {pool} {self.random.choice((0, 250))}"
+        )
 
     def _bad_option(self) -> str | None:
         pool = self._pool()
         change = self.random.choice(
-            ("shards 4", "#99 1", "secure 2", "latency_tracking 9", "bit_guard 1", "corruption_policy -1")
+            (
+                "shards 4",
+                "#99 1",
+                "secure 2",
+                "latency_tracking 9",
+                "bit_guard 1",
+                "corruption_policy -1",
+            )
         )
         return None if pool is None else f"set_option {pool} {change}"
 
     def _stale_fast(self) -> str | None:
-        fasts = [(place, slab) for place, slab in self.machine.fasts.items() if slab.state != "live"]
+        fasts = [
+            (place, slab) for place, slab in self.machine.fasts.items() if slab.state != "live"
+        ]
         if not fasts:
             return None
         place, slab = self.random.choice(fasts)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The model: reads the same programs as the runners and says what they must print (LANGUAGE.md).
 
-    model.py < PROGRAMS      prints the expected traces; `slab` numbers in the order of their first use
+model.py < PROGRAMS      prints the expected traces; `slab` numbers in the order of their first use
 """
 
 from __future__ import annotations
@@ -10,49 +10,18 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from model_pool import Pool, Slab, Undetermined, limits
-from words import CONTRACT, OPTIONS, STATUSES, words
+from model_options import PLAIN_OPTIONS, named, parsed, refusal
+from model_pool import Pool, Slab, Undetermined
+from words import CONTRACT, OPTIONS, STATUSES
 
 PERIOD = 251
 ROUND = bytes(range(PERIOD))
-UNITS = {"ns": 1, "us": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 HEALTH_FIELDS = len(CONTRACT["snapshots"]["health"]["field"])
 UNSET = '{"status":"-"}'
 OK = '{"status":"OK"}'
 LINES = {name: f'{{"status":"{name}"}}' for name in STATUSES}
-# Options whose value in effect is the one asked for, or the default.
-PLAIN_OPTIONS = frozenset(
-    {
-        "secure",
-        "bit_guard",
-        "guard_pages",
-        "corruption_policy",
-        "debug",
-        "heap_fallback",
-        "heap_fallback_limit",
-        "circuit_breaker_threshold",
-        "circuit_breaker_probes",
-        "latency_tracking",
-        "max_alloc_latency",
-    }
-)
-# What create accepts here; their effect is none on what a trace shows, or modelled.
-MODELLED_OPTIONS = PLAIN_OPTIONS | {
-    "name",
-    "shards",
-    "per_cpu_cache",
-    "cpu_cache_backend",
-    "guard_sample_rate",
-    "reuse_delay",
-    "shuffle",
-    "audit",
-    "circuit_breaker_timeout",
-    "huge_pages",
-    "no_dump",
-    "prefault",
-}
 
 
 class Ref(NamedTuple):
@@ -463,7 +432,9 @@ class Machine:
             return LINES["InvalidOption"]
         if name not in PLAIN_OPTIONS:
             raise Undetermined(f"the value in effect of {name}")
-        return show("OK", value=found.heap_limit if name == "heap_fallback_limit" else found.values[name])
+        return show(
+            "OK", value=found.heap_limit if name == "heap_fallback_limit" else found.values[name]
+        )
 
     def do_breaker(self, target: str, pool: str, mode: str) -> str:
         found = self.pools.get(int(pool[1:]))
@@ -495,7 +466,9 @@ class Machine:
         found = self.pools.get(int(pool[1:]))
         if found is None:
             return UNSET
-        return show("OK", slab_bytes=found.capacity * found.size, heap_bytes=found.heap_live * found.size)
+        return show(
+            "OK", slab_bytes=found.capacity * found.size, heap_bytes=found.heap_live * found.size
+        )
 
     def do_stats_json(self, target: str, pool: str) -> str:
         found = self.pools.get(int(pool[1:]))
@@ -551,55 +524,6 @@ def crc(slab: Slab) -> int:
     if slab.content is None:
         raise Undetermined("bytes that nobody wrote")
     return zlib.crc32(slab.content)
-
-
-def named(option: str) -> str:
-    """An option by name, for #N the name of that number, or the text itself."""
-    if option[0] != "#":
-        return option
-    number = int(option[1:])
-    return next((name for name, info in OPTIONS.items() if info["id"] == number), option)
-
-
-def parsed(name: str, text: str) -> int | None:
-    """The number of an option's text; None: refused."""
-    info = OPTIONS.get(name)
-    if name == "preset":
-        raise Undetermined("what a preset sets")
-    if info is None:
-        return None
-    value: int | None
-    if info["kind"] == "enum":
-        value = {word: number for number, word in words(info["enum"]).items()}.get(text)
-    elif text in ("on", "off"):
-        value = int(text == "on") if info["kind"] == "flag" else None
-        if info["kind"] != "flag":
-            raise Undetermined("a word where a number stands")
-    else:
-        unit = text.lstrip("0123456789")
-        if not text[: len(text) - len(unit)].isdecimal() or unit not in {"", *UNITS}:
-            return None
-        if (unit != "") != (info["kind"] == "duration"):
-            raise Undetermined("a number without its unit")
-        value = int(text[: len(text) - len(unit)]) * UNITS.get(unit, 1)
-    low, high = limits(info)
-    return value if value is not None and low <= value <= high else None
-
-
-def refusal(size: int, capacity: int, values: dict[str, Any]) -> str | None:
-    """Why create refuses; None: it does not."""
-    if not 1 <= size <= 2**30:
-        return "InvalidSlabSize"
-    if capacity == 0:
-        return "InvalidCapacity"
-    if capacity > 2**31 - 1:
-        return "CapacityExceeded"
-    changed = {name for name, info in OPTIONS.items() if values[name] != info["default"] and values[name] >= 0}
-    if changed - MODELLED_OPTIONS:
-        raise Undetermined(f"options {changed - MODELLED_OPTIONS}")
-    if values["guard_pages"] and values["huge_pages"]:
-        return "OptionConflict"
-    return None
 
 
 def main() -> int:

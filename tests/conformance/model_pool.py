@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one pool does, in plain Python: written from the design and the header, not from the core.
 
-Order of refusals, where several apply (slabby.h lists the statuses of each function in this order): a bad batch size, then
-Closed, then CircuitBreakerOpen, then OutOfMemory or Timeout; of a reference: forged or foreign, then stale, then Pinned.
+Order of refusals, where several apply (slabby.h lists the statuses of each function in this order): a bad batch size,
+then Closed, then CircuitBreakerOpen, then OutOfMemory or Timeout; of a reference: forged or foreign, then stale, then
+Pinned.
 """
 
 from __future__ import annotations

@@ -7,50 +7,32 @@ SLABBY_BACKEND chooses the face, cffi or swig. References are held as SlabRef ob
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import slabby
+from runner_looks import NAMES, UNSET, Looks, Pool, show
 from slabby import _backend
-from slabby._words import AuditOperation, EventCode, Face, FindingKind, SlabState, Status
+from slabby._words import Face, SlabState, Status
 from words import OPTIONS, STATUSES
 
 PERIOD = 251
 ROUND = bytes(range(PERIOD)) * 300
-UNSET = '{"status":"-"}'
 OK = '{"status":"OK"}'
-LINES = {name: f'{{"status":"{name}"}}' for name in STATUSES}
-NAMES = {code: name for name, code in STATUSES.items()}
-QUIET = {
-    AuditOperation.CREATE,
-    AuditOperation.RETAIN,
-    AuditOperation.DESTROY,
-    AuditOperation.ABANDON,
-}
 BACKEND = _backend.load(os.environ.get("SLABBY_BACKEND", "cffi"))
 CORE = BACKEND.core
 FACE = Face[BACKEND.name.upper()]
+LINES = {name: f'{{"status":"{name}"}}' for name in STATUSES}
 
-Pool = Any
 Ref = Any
-
-
-def show(status: str, **fields: object) -> str:
-    return json.dumps({"status": status, **fields}, separators=(",", ":"))
 
 
 def pattern(seed: int, size: int) -> bytes:
     start = seed % PERIOD
     return ROUND[start : start + size]
-
-
-def ppm(ratio: float) -> int:
-    return int(ratio * 1e6 + 0.5)
 
 
 def value_of(ref: Ref) -> int:
@@ -61,10 +43,11 @@ def name_of(error: slabby.SlabbyError) -> str:
     return NAMES[error.status]
 
 
-class Machine:
+class Machine(Looks):
     """The registers, and one method an instruction."""
 
     def __init__(self) -> None:
+        self.face = FACE
         self.pools: dict[str, Pool] = {}
         self.seen: dict[str, dict[int, int]] = {}
         self.refs: dict[str, Ref] = {}
@@ -304,7 +287,11 @@ class Machine:
 
     def do_digest(self, name: str, place: str) -> str:
         found = self._address(name, place)
-        return UNSET if found is None else f'{{"status":"OK","crc":{zlib.crc32(ctypes.string_at(*found))}}}'
+        return (
+            UNSET
+            if found is None
+            else f'{{"status":"OK","crc":{zlib.crc32(ctypes.string_at(*found))}}}'
+        )
 
     def do_flip(self, name: str, place: str, offset: str) -> str:
         found = self._address(name, place)
@@ -337,7 +324,11 @@ class Machine:
         ref = self.refs.get(place, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             value = value_of(ref)
-            ref = pool._wrap(value, CORE.slabby_data(pool, value) if CORE.slabby_is_valid(pool, value) else 0, False)
+            ref = pool._wrap(
+                value,
+                CORE.slabby_data(pool, value) if CORE.slabby_is_valid(pool, value) else 0,
+                False,
+            )
         view = self.views[target] = memoryview(ref)
         return f'{{"status":"OK","size":{len(view)}}}'
 
@@ -498,124 +489,6 @@ class Machine:
             return UNSET
         pool.health_tick()
         return OK
-
-    def do_stats(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        s = pool.stats()
-        tier_hits = s.pcpu_cache_hits + s.lock_free_hits + s.shard_hits + s.gate_hits + s.guard_hits
-        errors = {
-            NAMES[status]: count
-            for status, count in s.errors.items()
-            if count and status not in (Status.IN_USE, Status.NOT_SUPPORTED)
-        }
-        return show(
-            "OK",
-            total_slabs=s.total_slabs,
-            slab_size=s.slab_size,
-            used_slabs=s.used_slabs,
-            available_slabs=s.available_slabs,
-            total_allocations=s.total_allocations,
-            total_deallocations=s.total_deallocations,
-            fast_allocations=s.fast_allocations,
-            fast_deallocations=s.fast_deallocations,
-            ref_pool_hits=s.ref_pool_hits,
-            utilization_ppm=ppm(s.memory_utilization),
-            allocation_errors=s.allocation_errors,
-            guard_page_violations=s.guard_page_violations,
-            heap_fallbacks=s.heap_fallbacks,
-            tier_hits=tier_hits + s.heap_fallbacks,
-            corruptions=s.corruptions,
-            quarantined_slabs=s.quarantined_slabs,
-            retired_slabs=s.retired_slabs,
-            heap_slabs=s.heap_slabs,
-            heap_bytes=s.heap_bytes,
-            waiters=s.waiters,
-            breaker_state=s.breaker_state.name.lower(),
-            errors=dict(sorted(errors.items())),
-        )
-
-    def do_health(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        health = pool.health_check()
-        return show(
-            "OK",
-            score_ppm=ppm(health.health_score),
-            error_rate_ppm=ppm(health.error_rate),
-            breaker_open=int(health.circuit_breaker_open),
-        )
-
-    def do_memory(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        memory = pool.memory()
-        return show("OK", slab_bytes=memory.slab_bytes, heap_bytes=memory.heap_bytes)
-
-    def do_stats_json(self, name: str) -> str:
-        pool = self.pools.get(name)
-        return UNSET if pool is None else show("OK", used=json.loads(pool.stats_json())["used_slabs"])
-
-    def do_health_json(self, name: str) -> str:
-        pool = self.pools.get(name)
-        return UNSET if pool is None else show("OK", keys=len(json.loads(pool.health_json())))
-
-    # ------------------------------------------------------------------------------- looking inside
-
-    def do_live(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        slabs = list(pool.live())
-        states = Counter(slab.state for slab in slabs)
-        return show(
-            "OK",
-            count=len(slabs),
-            distinct=len({slab.id for slab in slabs}),
-            live=states[SlabState.LIVE],
-            live_fast=states[SlabState.LIVE_FAST],
-            dying=states[SlabState.DYING],
-            pins=sum(slab.pins for slab in slabs),
-            labels=sum(slab.label for slab in slabs) % 2**64,
-        )
-
-    def do_verify(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        findings = pool.verify()
-        places = [finding.id for finding in findings if finding.kind == FindingKind.GUARD_BYTES]
-        return show("OK", damaged=len(set(places)), other=len(findings) - len(places))
-
-    def do_audit(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        records = list(pool.audit())
-        tally: Counter[str] = Counter()
-        for record in records:
-            if record.operation in QUIET:
-                continue
-            operation = record.operation
-            if operation == AuditOperation.ALLOCATE_WAIT:
-                operation = AuditOperation.ALLOCATE
-            tally[f"{operation.name.lower()} {NAMES[record.status]}"] += 1
-        return show(
-            "OK",
-            lost=records[0].sequence if records else 0,
-            foreign=sum(record.face != FACE for record in records),
-            records=dict(sorted(tally.items())),
-        )
-
-    def do_events(self, name: str) -> str:
-        pool = self.pools.get(name)
-        if pool is None:
-            return UNSET
-        codes = {EventCode(event.code).name.lower() for event in pool.events()}
-        return show("OK", codes=sorted(codes))
 
 
 def main() -> int:

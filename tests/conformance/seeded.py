@@ -3,8 +3,8 @@
 
     seeded.py [NAME...]       after ./dev conform has built the faces; build/conform/seeded holds what is made
 
-Each bug of seeded.toml is one replacement in a copy of a file. The faces are built from the copy, random programs run until
-one differs, and what is left after shrinking must have ten instructions or fewer.
+Each bug of seeded.toml is one replacement in a copy of a file. The faces are built from the copy, random programs run
+until one differs, and what is left after shrinking must have ten instructions or fewer.
 """
 
 from __future__ import annotations
@@ -63,11 +63,15 @@ class Seedbed:
         path = self.place / self.bug.file
         text = path.read_text()
         if text.count(self.bug.old) != 1:
-            raise SystemExit(f"{self.bug.name}: {self.bug.file} has {text.count(self.bug.old)} x {self.bug.old!r}")
+            raise SystemExit(
+                f"{self.bug.name}: {self.bug.file} has {text.count(self.bug.old)} x {self.bug.old!r}"
+            )
         path.write_text(text.replace(self.bug.old, self.bug.new))
 
     def _run(self, *command: str, cwd: Path | None = None) -> None:
-        done = subprocess.run(command, cwd=cwd or self.place, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=cwd or self.place, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise SystemExit(f"{self.bug.name}: {' '.join(command)}: {done.stderr[-2000:]}")
 
@@ -84,15 +88,45 @@ class Seedbed:
 
     def _build_swig(self) -> None:
         output = self.place / "swig.c"
-        self._run("swig", "-python", "-interface", "_swig", "-DSWIGWORDSIZE64", "-Icore/include", "-Iswig",
-                  "-outdir", str(self.place), "-o", str(output), "swig/slabby.i")
+        self._run(
+            "swig",
+            "-python",
+            "-interface",
+            "_swig",
+            "-DSWIGWORDSIZE64",
+            "-Icore/include",
+            "-Iswig",
+            "-outdir",
+            str(self.place),
+            "-o",
+            str(output),
+            "swig/slabby.i",
+        )
         includes = ("-Icore/include", "-Ipython/src", "-I" + sysconfig.get_paths()["include"])
-        self._run("cc", "-w", "-O0", "-shared", "-fPIC", *includes, str(output), "-o",
-                  str(self.site / "_swig.abi3.so"), str(self.site / "libslabby.so.0"), "-Wl,-rpath,$ORIGIN")
+        self._run(
+            "cc",
+            "-w",
+            "-O0",
+            "-shared",
+            "-fPIC",
+            *includes,
+            str(output),
+            "-o",
+            str(self.site / "_swig.abi3.so"),
+            str(self.site / "libslabby.so.0"),
+            "-Wl,-rpath,$ORIGIN",
+        )
 
     def _build_go(self) -> None:
-        self._run("go", "build", "-buildvcs=false", "-o", str(self.place / "runner_go"), ".",
-                  cwd=self.place / "tests" / "conformance" / "go")
+        self._run(
+            "go",
+            "build",
+            "-buildvcs=false",
+            "-o",
+            str(self.place / "runner_go"),
+            ".",
+            cwd=self.place / "tests" / "conformance" / "go",
+        )
 
     def _build_tests(self) -> None:
         """The model: nothing to build."""
@@ -104,7 +138,16 @@ class Seedbed:
             "LD_LIBRARY_PATH": str(self.site),
         }
         script = self.place / "tests" / "conformance" / "conform.py"
-        command = (sys.executable, str(script), "--seed", "7", "--programs", str(PROGRAMS), "--failures", "1")
+        command = (
+            sys.executable,
+            str(script),
+            "--seed",
+            "7",
+            "--programs",
+            str(PROGRAMS),
+            "--failures",
+            "1",
+        )
         done = subprocess.run(
             (*command, "--kept", "no", "--faces", self.bug.faces),
             env=environment,
@@ -137,7 +180,9 @@ def main(names: list[str]) -> int:
         print(f"{bug.name}: {outcome} ({time.monotonic() - started:.0f} s)")
         print("".join(f"    {line}\n" for line in program), end="", flush=True)
         shutil.rmtree(seedbed.place)
-    print(f"{len(chosen) - missed} of {len(chosen)} seeded bugs found in {MOST_INSTRUCTIONS} instructions or fewer")
+    print(
+        f"{len(chosen) - missed} of {len(chosen)} seeded bugs found in {MOST_INSTRUCTIONS} instructions or fewer"
+    )
     return 1 if missed else 0
 
 
