@@ -31,10 +31,9 @@ COPIED = [
     "CMakeLists.txt",
     "cmake",
     "core",
-    "bench",
+    "bench/peers",
     "bindings/contract.toml",
     "dev.d/audit-check",
-    "bench/peers",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 240
