@@ -8118,8 +8118,8 @@ static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t gener
 /* --------------------------------------------------------------------------------------------------- telling */
 
 /* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
-static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                       const char *origin) {
+static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                          uint64_t generation, const char *origin) {
     struct slb_trace trace;
     slb_plain_add(text, "slab ");
     slb_plain_number(text, id);
@@ -8161,7 +8161,8 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     bool known;
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-    print_dropped(&text, pool, id, slb_word_generation(word), origin); /* before the slab is somebody else's */
+    print_dropped(&text, pool, id, slb_word_generation(word),
+                  origin); /* before the slab is somebody else's */
     bool first = first_report(pool, id, slb_word_generation(word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
