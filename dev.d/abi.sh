@@ -9,7 +9,7 @@ abi_build() {
     need_c
     abi_tree=$SLABBY_BUILD/abi
     quietly "$abi_tree.log" cmake -G Ninja -S . -B "$abi_tree" -DCMAKE_BUILD_TYPE=Debug \
-        -DSLABBY_BUILD_TESTS=OFF "-DCMAKE_C_FLAGS='-ffile-prefix-map=$SLABBY_ROOT/='"
+        -DSLABBY_BUILD_TESTS=OFF "-DCMAKE_C_FLAGS=\"-ffile-prefix-map=$SLABBY_ROOT/=\""
     quietly "$abi_tree.log" cmake --build "$abi_tree" -j "$SLABBY_JOBS"
     abi_library=$abi_tree/libslabby.so.0
 }

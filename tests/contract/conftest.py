@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the contract's tools read and write.
-FOLDERS = ("bindings", "core", "docs", "go", "python", "swig")
+FOLDERS = ("bindings", "core", "docs", "go", "python", "swig", "tests/conformance")
 NEVER = shutil.ignore_patterns("__pycache__", "*.so*", "*.o", "build", ".cache", "*.egg-info")
 
 # As plain data, not through the tools under test: what the tests break, and the numbers they

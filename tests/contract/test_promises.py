@@ -26,7 +26,7 @@ def promises() -> list[tuple[str, list[str]]]:
 
 
 def known_tests() -> set[str]:
-    """What cmocka, pytest and Go run by name, what ctest does, and the mistakes of tests/misuse."""
+    """What cmocka, pytest, Go and ctest run by name, the mistakes of tests/misuse, and what tools catch."""
     names: set[str] = set()
     for pattern, expression in (
         ("tests/**/*.c", r"cmocka_unit_test\((\w+)\)"),
@@ -38,7 +38,9 @@ def known_tests() -> set[str]:
         for path in ROOT.glob(pattern):
             found = re.findall(expression, path.read_text(encoding="utf-8"), re.MULTILINE)
             names.update(found)
-    return names
+    sanitizers = (ROOT / "tests/sanitizers/CMakeLists.txt").read_text(encoding="utf-8")
+    caught = re.findall(r'slabby_catch\((\w+) (?:"[^"]*"|\S+) (\w+)', sanitizers)
+    return names | {f"{tool}_{mistake}" for tool, mistake in caught}
 
 
 def test_the_page_has_promises():
