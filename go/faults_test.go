@@ -44,7 +44,8 @@ func TestFaultsAreErrors(t *testing.T) {
 		fault.State != slabby.SlabStateLive {
 		t.Errorf("the fault is %+v", fault)
 	}
-	if want := fmt.Sprintf("access 1 byte past the end of slab %d (4096 bytes) of pool 'orders'", ref.ID()); fault.Text != want || !strings.Contains(err.Error(), want) {
+	want := fmt.Sprintf("access 1 byte past the end of slab %d (4096 bytes) of pool 'orders'", ref.ID())
+	if fault.Text != want || !strings.Contains(err.Error(), want) {
 		t.Errorf("%q, want %q", fault.Text, want)
 	}
 	if !strings.HasPrefix(fault.Allocated, loadOrderName) || !strings.Contains(fault.Stacks, "allocated by thread") {

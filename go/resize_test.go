@@ -82,7 +82,7 @@ var hotValues = map[slabby.OptionID][2]int64{
 	slabby.OptionLatencyTracking:         {int64(slabby.LatencyTrackingOff), int64(slabby.LatencyTrackingAll)},
 	slabby.OptionSecure:                  {0, 1},
 	slabby.OptionGuardSampleRate:         {0, 100},
-	slabby.OptionCorruptionPolicy:        {int64(slabby.CorruptionPolicyQuarantine), int64(slabby.CorruptionPolicyReclaim)},
+	slabby.OptionCorruptionPolicy:        {0, int64(slabby.CorruptionPolicyReclaim)},
 	slabby.OptionDebug:                   {0, 1},
 	slabby.OptionHeapFallback:            {0, 1},
 	slabby.OptionCircuitBreakerThreshold: {0, 1000},

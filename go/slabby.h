@@ -1035,7 +1035,8 @@ slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 
 /*
  * slabby_reclaim: puts quarantined slabs back into service and acknowledges corruption. Slabs whose generation is
- * spent stay retired, and those that slabby_resize gave up come back by slabby_resize alone. out_count: how many came back; may be null. Returns OK, InvalidArgument, Closed.
+ * spent stay retired, and those that slabby_resize gave up come back by slabby_resize alone. out_count: how many came
+ * back; may be null. Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
@@ -1067,9 +1068,9 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
  * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
  * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
  * slabby_release_deferred does; 0 leaves it out, for memory that somebody may still look at.
- * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak), MemoryCorruption
- * (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without reclaim: no room to note
- * what was reported), Closed (destroyed). Thread-safe.
+ * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak),
+ * MemoryCorruption (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without
+ * reclaim: no room to note what was reported), Closed (destroyed). Thread-safe.
  */
 slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
                                  int32_t reclaim);

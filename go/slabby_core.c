@@ -3353,12 +3353,6 @@ SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out
 SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
                                  const struct slb_fault_place *place);
 
-/* slabby_classify_fault. */
-SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
-
-/* slabby_install_fault_handler (fault_handler.c). */
-SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error);
-
 #endif
 
 /* -------------------- observe/plain_text.h */
@@ -3579,7 +3573,7 @@ static int32_t kind_of(const struct slb_fault_place *place) {
                                                            : SLABBY_FAULT_KIND_PAST_END;
 }
 
-SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
+static void fault_classify(uintptr_t address, slabby_fault *out) {
     struct slb_fault_place place;
     struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
     out->address = address;
@@ -3602,6 +3596,14 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
     out->slab_size = pool->slab_size;
     memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
     slb_fault_print(&text, "access", &place);
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
 }
 
 /* -------------------- protect/fault_handler.c */
@@ -3746,7 +3748,7 @@ static bool take_signal(struct fault_signal *fault) {
     return sigaction(fault->number, &ours, &fault->before) == 0;
 }
 
-SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool installed;
     slabby_status status = SLABBY_OK;
@@ -3757,7 +3759,8 @@ SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
     installed = installed || status == SLABBY_OK;
     pthread_mutex_unlock(&lock);
     if (status != SLABBY_OK)
-        return slb_error_set(error, status, 0, 0, 0, 0, "the system refused a handler of SIGSEGV or SIGBUS");
+        return slb_error_set(out_error, status, 0, 0, 0, 0,
+                             "the system refused a handler of SIGSEGV or SIGBUS");
     return SLABBY_OK;
 }
 
@@ -5135,8 +5138,8 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
 /* latency_tracking as somebody asks for it; in effect when the pool is healthy. */
 SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t tracking);
 
-/* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does it.
- * For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
+/* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does
+ * it. For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
 SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out);
 
 /* The same for callers outside. */
@@ -5435,25 +5438,26 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
 
 /* -------------------- resilience/resize.h */
 /*
- * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in service;
- * the others are given up:
+ * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in
+ * service; the others are given up:
  *
  *   withheld   never used, at the end of a shard's range: costs nothing to give up and to take back
  *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
  *
- * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
- * given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody goes on
- * allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings the CPU caches'
- * in; what is over even then is in users' hands, and the reason stays. From then on no allocation takes anything, and
- * each release pays: it pushes its id, then looks at the gate, sees the reason and takes a step (or leaves that to
- * whoever holds the lock). A resize sets the reason first, then looks into the tiers: of the two, {push, look at the
- * gate} and {set the reason, look into the tiers}, at least one sees the other, as with waiters.
+ * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
+ * change given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody
+ * goes on allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings
+ * the CPU caches' in; what is over even then is in users' hands, and the reason stays. From then on no allocation
+ * takes anything, and each release pays: it pushes its id, then looks at the gate, sees the reason and takes a
+ * step (or leaves that to whoever holds the lock). A resize sets the reason first, then looks into the tiers: of
+ * the two, {push, look at the gate} and {set the reason, look into the tiers}, at least one sees the other, as
+ * with waiters.
  *
- * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and there
- * are at least as many as the new capacity, which is stored before the first slab is given up.
+ * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and
+ * there are at least as many as the new capacity, which is stored before the first slab is given up.
  *
- * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no tag, so
- * this counts as a move of several ids, and no proof of emptiness spans it.
+ * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no
+ * tag, so this counts as a move of several ids, and no proof of emptiness spans it.
  */
 #ifndef SLB_RESILIENCE_RESIZE_H
 #define SLB_RESILIENCE_RESIZE_H
@@ -5468,7 +5472,7 @@ SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool);
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
 
-/* In a child of fork: forgets the list of claimed slabs, counts one that a word tells of, and goes on. Need the lock. */
+/* In a child of fork, under the lock: forgets the list of claimed slabs; counts one that a word tells of. */
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 
@@ -8024,7 +8028,8 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 
 /* -------------------- observe/leak_report.h */
 /*
- * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool ends.
+ * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
+ * ends.
  *
  *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
  *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with
@@ -10820,9 +10825,9 @@ SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref re
  * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
  * concerned.
  *
- * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the load a,
- * in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula (Elektroteknikeren 13,
- * 1917):
+ * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
+ * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
+ * (Elektroteknikeren 13, 1917):
  *
  *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
  *
@@ -12425,16 +12430,4 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->protect};
     return slb_copy_out(out_view, &view, sizeof view);
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_fault_install(out_error);
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    slabby_fault fault = {.struct_size = sizeof fault};
-    if (out_fault == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_fault_classify((uintptr_t)address, &fault);
-    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

@@ -3,9 +3,9 @@
  * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
  * concerned.
  *
- * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the load a,
- * in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula (Elektroteknikeren 13,
- * 1917):
+ * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
+ * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
+ * (Elektroteknikeren 13, 1917):
  *
  *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
  *

@@ -13,7 +13,6 @@
 #include "observe/look.h"
 #include "os/os.h"
 #include "pool.h"
-#include "protect/fault.h"
 #include "protect/guard_slots.h"
 #include "protect/protect.h"
 #include "protect/quarantine.h"
@@ -598,16 +597,4 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->protect};
     return slb_copy_out(out_view, &view, sizeof view);
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_fault_install(out_error);
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    slabby_fault fault = {.struct_size = sizeof fault};
-    if (out_fault == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_fault_classify((uintptr_t)address, &fault);
-    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

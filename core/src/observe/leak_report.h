@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool ends.
+ * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
+ * ends.
  *
  *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
  *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with

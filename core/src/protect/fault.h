@@ -27,10 +27,4 @@ SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out
 SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
                                  const struct slb_fault_place *place);
 
-/* slabby_classify_fault. */
-SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
-
-/* slabby_install_fault_handler (fault_handler.c). */
-SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error);
-
 #endif

@@ -105,7 +105,7 @@ static bool take_signal(struct fault_signal *fault) {
     return sigaction(fault->number, &ours, &fault->before) == 0;
 }
 
-SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool installed;
     slabby_status status = SLABBY_OK;
@@ -116,6 +116,7 @@ SLB_PRIVATE slabby_status slb_fault_install(slabby_error *error) {
     installed = installed || status == SLABBY_OK;
     pthread_mutex_unlock(&lock);
     if (status != SLABBY_OK)
-        return slb_error_set(error, status, 0, 0, 0, 0, "the system refused a handler of SIGSEGV or SIGBUS");
+        return slb_error_set(out_error, status, 0, 0, 0, 0,
+                             "the system refused a handler of SIGSEGV or SIGBUS");
     return SLABBY_OK;
 }

@@ -45,8 +45,8 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
 /* latency_tracking as somebody asks for it; in effect when the pool is healthy. */
 SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t tracking);
 
-/* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does it.
- * For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
+/* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does
+ * it. For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
 SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out);
 
 /* The same for callers outside. */

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in service;
- * the others are given up:
+ * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in
+ * service; the others are given up:
  *
  *   withheld   never used, at the end of a shard's range: costs nothing to give up and to take back
  *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
  *
- * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may change
- * given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody goes on
- * allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings the CPU caches'
- * in; what is over even then is in users' hands, and the reason stays. From then on no allocation takes anything, and
- * each release pays: it pushes its id, then looks at the gate, sees the reason and takes a step (or leaves that to
- * whoever holds the lock). A resize sets the reason first, then looks into the tiers: of the two, {push, look at the
- * gate} and {set the reason, look into the tiers}, at least one sees the other, as with waiters.
+ * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
+ * change given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody
+ * goes on allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings
+ * the CPU caches' in; what is over even then is in users' hands, and the reason stays. From then on no allocation
+ * takes anything, and each release pays: it pushes its id, then looks at the gate, sees the reason and takes a
+ * step (or leaves that to whoever holds the lock). A resize sets the reason first, then looks into the tiers: of
+ * the two, {push, look at the gate} and {set the reason, look into the tiers}, at least one sees the other, as
+ * with waiters.
  *
- * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and there
- * are at least as many as the new capacity, which is stored before the first slab is given up.
+ * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and
+ * there are at least as many as the new capacity, which is stored before the first slab is given up.
  *
- * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no tag, so
- * this counts as a move of several ids, and no proof of emptiness spans it.
+ * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no
+ * tag, so this counts as a move of several ids, and no proof of emptiness spans it.
  */
 #ifndef SLB_RESILIENCE_RESIZE_H
 #define SLB_RESILIENCE_RESIZE_H
@@ -35,7 +36,7 @@ SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool);
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
 
-/* In a child of fork: forgets the list of claimed slabs, counts one that a word tells of, and goes on. Need the lock. */
+/* In a child of fork, under the lock: forgets the list of claimed slabs; counts one that a word tells of. */
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 
