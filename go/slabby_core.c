@@ -3781,9 +3781,8 @@ SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
 /* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
 SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
 
-/* `secure` was switched on in a running pool: what was freed before is zeroed before it can be handed out. Needs
- * maintenance. */
-SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
+/* The place of a free slab that nobody can take or is about to give back; one that was never used is zero already. */
+SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
 
 #endif
 
@@ -4531,20 +4530,9 @@ SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id
     zero_slab_at(pool, slb_slab_data(pool, id));
 }
 
-/* Under maintenance nobody takes a slab, so a free word stays free; a slab whose word says free but whose release is
- * still on its way was freed by a thread that may have read the flag before it was set, and is zeroed here as well:
- * zeroing twice is harmless. Slabs that were never used are zero already. */
-SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool) {
-    for (uint32_t id = 0; id < pool->reserved; id++) {
-        if (!slb_slab_was_used(pool, id))
-            continue;
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        uint32_t state = slb_word_state(word);
-        if (state != SLABBY_SLAB_STATE_FREE && state != SLABBY_SLAB_STATE_RETIRED &&
-            state != SLABBY_SLAB_STATE_CLAIMED)
-            continue;
+SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_slab_was_used(pool, id))
         zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
-    }
 }
 
 /* -------------------- protect/shuffle.c */
@@ -11729,6 +11717,22 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
 
 /* ------------------------------------------------------------------------------------------- hot options */
 
+/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
+ * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
+static bool zero_free_slabs(struct slabby_allocator *pool) {
+    uint64_t bits[TRIM_STEP / 64];
+    struct trim_step step = {.is_free = bits};
+    for (; step.first < pool->reserved; step.first = step.end) {
+        step.end = pool->reserved - step.first < TRIM_STEP ? pool->reserved : step.first + TRIM_STEP;
+        if (!find_free_slabs(pool, &step))
+            return false;
+        for (uint32_t i = 0; i < step.end - step.first; i++)
+            if (bits[i / 64] >> (i % 64) & 1)
+                slb_secure_zero_free_slab(pool, step.first + i);
+    }
+    return true;
+}
+
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
         atomic_fetch_and(&pool->protect, ~(uint32_t)SLB_PROTECT_SECURE);
@@ -11737,13 +11741,11 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT);
-    if (quiet)
-        slb_secure_zero_free_slabs(pool);
-    else
-        atomic_store(&pool->protect, before);
+    bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
+    else
+        atomic_store(&pool->protect, before);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,

@@ -146,6 +146,22 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
 
 /* ------------------------------------------------------------------------------------------- hot options */
 
+/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
+ * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
+static bool zero_free_slabs(struct slabby_allocator *pool) {
+    uint64_t bits[TRIM_STEP / 64];
+    struct trim_step step = {.is_free = bits};
+    for (; step.first < pool->reserved; step.first = step.end) {
+        step.end = pool->reserved - step.first < TRIM_STEP ? pool->reserved : step.first + TRIM_STEP;
+        if (!find_free_slabs(pool, &step))
+            return false;
+        for (uint32_t i = 0; i < step.end - step.first; i++)
+            if (bits[i / 64] >> (i % 64) & 1)
+                slb_secure_zero_free_slab(pool, step.first + i);
+    }
+    return true;
+}
+
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
         atomic_fetch_and(&pool->protect, ~(uint32_t)SLB_PROTECT_SECURE);
@@ -154,13 +170,11 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
-    bool quiet = slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT);
-    if (quiet)
-        slb_secure_zero_free_slabs(pool);
-    else
-        atomic_store(&pool->protect, before);
+    bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
+    else
+        atomic_store(&pool->protect, before);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,

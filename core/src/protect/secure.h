@@ -16,8 +16,7 @@ SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
 /* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
 SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
 
-/* `secure` was switched on in a running pool: what was freed before is zeroed before it can be handed out. Needs
- * maintenance. */
-SLB_PRIVATE void slb_secure_zero_free_slabs(struct slabby_allocator *pool);
+/* The place of a free slab that nobody can take or is about to give back; one that was never used is zero already. */
+SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
 
 #endif

@@ -169,19 +169,25 @@ static void walk_live(struct storm *storm) {
         storm_complain(storm, "more live slabs than there are");
 }
 
-static void verify(struct storm *storm) {
-    slabby_finding finding = {.struct_size = sizeof finding};
-    uint64_t findings = 0;
+#define VERIFY_TIMES 10
 
-    expect(storm, slabby_verify(&finding, &findings, storm->pool, 1), SLABBY_OK, "verify");
+/* A thread that got no CPU for a second in the middle of a release makes its slab look lost, and verify says that it
+ * cannot tell the two apart. What is lost stays lost, so only what is found every time counts. */
+static void verify(struct storm *storm) {
+    slabby_finding found[4] = {0};
+    uint64_t findings = 1;
+
+    found[0].struct_size = sizeof found[0];
+    for (int i = 0; i < VERIFY_TIMES && findings != 0; i++)
+        expect(storm, slabby_verify(found, &findings, storm->pool, 4), SLABBY_OK, "verify");
     if (findings != 0)
-        storm_complain(storm, "verify found %llu things: %s", (unsigned long long)findings, finding.text);
+        storm_complain(storm, "verify found %llu things every time: %s; %s; %s; %s",
+                       (unsigned long long)findings, found[0].text, found[1].text, found[2].text,
+                       found[3].text);
 }
 
-/* Switching `secure` on zeroes what is free, also where a release that comes meanwhile does the same: both write zeros,
- * which ThreadSanitizer calls a race all the same. */
 static void change_something(struct storm *storm, uint64_t roll) {
-    int64_t secure = TEST_UNDER_TSAN ? 0 : (int64_t)(roll >> 8 & 1);
+    int64_t secure = (int64_t)(roll >> 8 & 1);
 
     switch (roll % 4) {
     case 0:
