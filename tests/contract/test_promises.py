@@ -43,12 +43,12 @@ def known_tests() -> set[str]:
     return names | {f"{tool}_{mistake}" for tool, mistake in caught}
 
 
-def test_the_page_has_promises():
+def test_the_page_has_promises() -> None:
     assert len(promises()) > 25
 
 
 @pytest.mark.parametrize("promise, tests", promises(), ids=lambda value: str(value)[:40])
-def test_each_promise_has_its_test(promise: str, tests: list[str]):
+def test_each_promise_has_its_test(promise: str, tests: list[str]) -> None:
     assert tests, f"no test is named for: {promise}"
     missing = set(tests) - known_tests()
     assert not missing, f"no such test: {sorted(missing)}"

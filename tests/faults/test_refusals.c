@@ -58,7 +58,7 @@ static void every_refusal_is_survived(void **state) {
             continue;
         }
         printf("%s:", sets[i].name);
-        for (int kind = 0; kind < INJECT_KINDS; kind++) {
+        for (enum inject_kind kind = 0; kind < INJECT_KINDS; kind++) {
             uint64_t calls = refuse_each(&sets[i], kind, false);
             (void)refuse_each(&sets[i], kind, true);
             if (calls != 0)
