@@ -105,7 +105,8 @@ static uint32_t layout_id_bits(uint64_t ids) {
 
 /* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. A
  * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
- * the fewer batches change CPUs, the fewer lines do. Whole lines of words, so that fresh batches of two CPUs share none. */
+ * the fewer batches change CPUs, the fewer lines do. Whole lines of words, so that fresh batches of two CPUs share
+ * none. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
     uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
