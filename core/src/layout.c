@@ -11,9 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Words of 8 bytes in a cache line. */
-#define LAYOUT_WORDS_A_LINE (SLB_CACHE_LINE / 8u)
-
 #define LAYOUT_FIRST_CACHE 0x140u
 
 static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
@@ -111,8 +108,8 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
-    if (batch > LAYOUT_WORDS_A_LINE)
-        batch -= batch % LAYOUT_WORDS_A_LINE;
+    if (batch > SLB_WORDS_A_LINE)
+        batch -= batch % SLB_WORDS_A_LINE;
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
         cache_max = 0;
     out->cache_max = (uint32_t)cache_max;

@@ -23,6 +23,7 @@
 #define SLB_WORD_PIN 16u
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_GENERATION_SHIFT 16
+#define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint64_t generation, uint32_t state) {
     return (generation << SLB_WORD_GENERATION_SHIFT) | state;
