@@ -123,9 +123,10 @@ struct slabby_allocator {
     _Atomic uint32_t
         plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
-    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max;         /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    _Atomic uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
+    _Atomic uint32_t release_cpus; /* the same for the inline path of release */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */

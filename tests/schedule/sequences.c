@@ -48,7 +48,8 @@ static int commit(const struct sequence *sequence, uint64_t header) {
     return end(SLB_RSEQ_DONE);
 }
 
-static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint32_t *out_id) {
+static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint32_t *out_id,
+                struct slb_cpu_cache **out_cache) {
     struct sequence it;
     enum slb_rseq_result begun = begin(pool, cpus, &it);
     if (begun != SLB_RSEQ_DONE)
@@ -60,15 +61,37 @@ static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint
     if (!reach(&it.cache->ids[it.length - 1], ACCESS_READ))
         return end(SLB_RSEQ_RESTARTED);
     *out_id = it.cache->ids[it.length - 1];
+    *out_cache = it.cache;
     return commit(&it, it.header + SLB_CACHE_TAKE);
 }
 
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    return take(pool, pool->rseq_cpus, false, out_id);
+    struct slb_cpu_cache *cache;
+    return take(pool, pool->rseq_cpus, false, out_id, &cache);
 }
 
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
-    return take(pool, pool->hot_cpus, true, out_id) == SLB_RSEQ_DONE;
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void *out_cache) {
+    return take(pool, pool->hot_cpus, true, out_id, out_cache) == SLB_RSEQ_DONE;
+}
+
+int slb_rseq_try_swap(struct slabby_allocator *pool, const void *cpus, uint64_t id, uint64_t owned,
+                      uint64_t word) {
+    uint64_t *place = (uint64_t *)(void *)&pool->words[id];
+    schedule_sequence_begin();
+    uint32_t cpu = schedule_cpu();
+    if (!reach(cpus, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    if (cpu >= *(const uint32_t *)cpus)
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(place, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    if (*place != (owned | (uint64_t)cpu << SLB_WORD_OWNER_SHIFT))
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(place, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    *place = word;
+    schedule_changed(place);
+    return end(SLB_RSEQ_DONE);
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {

@@ -85,9 +85,16 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 
 #else
 
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
-    (void)pool, (void)out_id;
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)out_id, (void)out_cache;
     return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
+                                                  uint64_t id, uint64_t owned, uint64_t word) {
+    (void)pool, (void)cpus, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_REFUSED;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {

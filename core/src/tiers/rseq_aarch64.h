@@ -97,26 +97,30 @@ restarted:
 }
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+ * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
+ * it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
-                                                       "cmp %w[id], w10, lsr #16\n\t"
-                                                       "b.eq %l[refused]\n\t"
-                                                       "sub w11, w11, #1\n\t"
-                                                       "cmp w11, w12\n\t"
-                                                       "b.hs %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                                                       "mov w13, #0xffff\n\t"
-                                                       "add x10, x10, x13\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused")
-                          : [id] "=&r"(id)
-                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                            SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused);
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
+                                     "cmp %w[id], w10, lsr #16\n\t"
+                                     "b.eq %l[refused]\n\t"
+                                     "sub w11, w11, #1\n\t"
+                                     "cmp w11, w12\n\t"
+                                     "b.hs %l[refused]\n\t"
+                                     "add x12, x9, %[ids]\n\t"
+                                     "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                                     "mov w13, #0xffff\n\t"
+                                     "add x10, x10, x13\n\t"
+                                     "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
+        : [id] "=&r"(id), [cache] "=&r"(cache)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+        : SLB_RSEQ_CLOBBERS
+        : refused);
     *out_id = id;
+    *out_cache = cache;
     return true;
 refused:
     return false;
@@ -133,6 +137,32 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                           : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. `cpus`: a limit
+ * of the pool, as rseq_cpus. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
+                                                  uint64_t id, uint64_t owned, uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t"
+                                         "orr x9, %[owned], x9, lsl %[shift]\n\t"
+                                         "ldr x10, [%[place]]\n\t"
+                                         "cmp x10, x9\n\t"
+                                         "b.ne %l[refused]\n\t"
+                                         "stlr %[word], [%[place]]\n\t" SLB_RSEQ_END
+                          :
+                          : [area] "r"(slb_rseq_area()), [cpus] "m"(*cpus), [owned] "r"(owned),
+                            [word] "r"(word), [place] "r"(&pool->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

@@ -68,8 +68,11 @@ restarted:
 }
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+ * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
+ * cache served it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
                                               "shrl $16, %[id]\n\t"
@@ -82,12 +85,13 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%rdx\n\t"
                                               "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-                 : [id] "=&r"(id)
+                 : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rdx", "memory", "cc"
                  : refused);
     *out_id = id;
+    *out_cache = cache;
     return true;
 refused:
     return false;
@@ -103,6 +107,30 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                  :
                  : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "rdx", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. `cpus`: a limit
+ * of the pool, as rseq_cpus. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
+                                                  uint64_t id, uint64_t owned, uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[refused]\n\t"
+                                "shll %[shift], %%ecx\n\t"
+                                "orq %[owned], %%rcx\n\t"
+                                "cmpq %[place], %%rcx\n\t"
+                                "jne %l[refused]\n\t"
+                                "movq %[word], %[place]\n\t" SLB_RSEQ_END
+                 :
+                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(*cpus), [owned] "r"(owned), [word] "r"(word),
+                   [place] "m"(pool->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+                 : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
