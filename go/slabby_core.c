@@ -1244,6 +1244,7 @@ struct slb_cpu_cache {
     _Atomic uint64_t fast_given;
     _Atomic uint64_t sampled_at;  /* number of the allocation that was timed last */
     _Atomic uint64_t rests_until; /* ticks; no owning before, see word_owner.h */
+    _Atomic uint32_t plain_met;   /* plain words in a row that releases met, see word_owner.h */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
@@ -1457,7 +1458,8 @@ struct slabby_allocator {
     uint32_t cache_max;         /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     _Atomic uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
-    _Atomic uint32_t release_cpus; /* the same for the inline path of release */
+    _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
+    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_owner.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -1775,27 +1777,53 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. `cpus`: a limit
- * of the pool, as rseq_cpus. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
-                                                  uint64_t id, uint64_t owned, uint64_t word) {
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "shll %[shift], %%ecx\n\t"                                                                               \
+    "orq %[owned], %%rcx\n\t"                                                                                \
+    "cmpq %[place], %%rcx\n\t"                                                                               \
+    "jne %l[refused]\n\t"                                                                                    \
+    "movq %[word], %[place]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
+        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[refused]\n\t"
-                                "shll %[shift], %%ecx\n\t"
-                                "orq %[owned], %%rcx\n\t"
-                                "cmpq %[place], %%rcx\n\t"
-                                "jne %l[refused]\n\t"
-                                "movq %[word], %[place]\n\t" SLB_RSEQ_END
+                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(*cpus), [owned] "r"(owned), [word] "r"(word),
-                   [place] "m"(pool->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
 restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[aside]\n\t"
+                                "movq %[plain], %%rax\n\t"
+                                "btq %%rcx, %%rax\n\t"
+                                "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                 :
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -2040,22 +2068,26 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. `cpus`: a limit
- * of the pool, as rseq_cpus. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
-                                                  uint64_t id, uint64_t owned, uint64_t word) {
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "orr x9, %[owned], x9, lsl %[shift]\n\t"                                                                 \
+    "ldr x10, [%[place]]\n\t"                                                                                \
+    "cmp x10, x9\n\t"                                                                                        \
+    "b.ne %l[refused]\n\t"                                                                                   \
+    "stlr %[word], [%[place]]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
+        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"
-                                         "b.hs %l[refused]\n\t"
-                                         "orr x9, %[owned], x9, lsl %[shift]\n\t"
-                                         "ldr x10, [%[place]]\n\t"
-                                         "cmp x10, x9\n\t"
-                                         "b.ne %l[refused]\n\t"
-                                         "stlr %[word], [%[place]]\n\t" SLB_RSEQ_END
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : [area] "r"(slb_rseq_area()), [cpus] "m"(*cpus), [owned] "r"(owned),
-                            [word] "r"(word), [place] "r"(&pool->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -2063,6 +2095,30 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
 refused:
     return SLB_RSEQ_REFUSED;
 restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[aside]\n\t"
+                                         "ldr x12, %[plain]\n\t"
+                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
+                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                          :
+                          : [plain] "m"(pool->expects_plain),
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -2212,10 +2268,16 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
-                                                  uint64_t id, uint64_t owned, uint64_t word) {
-    (void)pool, (void)cpus, (void)id, (void)owned, (void)word;
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
     return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
@@ -5853,11 +5915,13 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
 /* What the caller will know a free slab by: its next reference, or its id. */
 SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    return state == SLABBY_SLAB_STATE_LIVE_FAST ? id : slb_ref_make(pool, slb_word_generation(word), id);
+    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
+               ? id
+               : slb_ref_make(pool, slb_word_generation(word), id);
 }
 
 /*
- * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours alone until this store, which releases it to those who walk the
  * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
  * memory before (zeroing) is done.
  */
@@ -10387,6 +10451,7 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
+    atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     memset(&pool->room, 0, sizeof pool->room);
     pool->listeners = NULL;
@@ -10747,14 +10812,15 @@ SLB_INLINE uint32_t slb_owner_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* The release of the hot path, one try: the slab is live under `generation` and owned here, and the next generation is
- * not the last. Refuses what another CPU owns, or nobody, or is plain, and everything while a protection acts on
- * releases. */
-SLB_INLINE bool slb_owner_release(struct slabby_allocator *pool, uint64_t id, uint64_t generation) {
+/* The release of the hot path, one try: done where the slab is live under `generation` and owned here; the next generation
+ * is not the last. Refused: the word is another. Restarted: it was not looked at, because a protection acts on releases,
+ * this CPU expects plain words, or the kernel came in between. */
+SLB_INLINE enum slb_rseq_result slb_owner_release(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t generation) {
     uint64_t owned = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
     uint64_t released =
         owned + (1ull << SLB_WORD_GENERATION_SHIFT) - (SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
-    return slb_rseq_try_swap(pool, &pool->release_cpus, id, owned, released) == SLB_RSEQ_DONE;
+    return slb_rseq_release(pool, id, owned, released);
 }
 
 /* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
@@ -10764,8 +10830,14 @@ SLB_PRIVATE bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint
 /* Makes the words of all slabs plain, with one fence for many. */
 SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool);
 
-/* Lets a CPU own what its cache serves from now on, unless it rests. On slow paths of that CPU. */
-SLB_PRIVATE void slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
+ * slb_owner_here. */
+SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+
+/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
+ * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
+ * that it owns. */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
 
 #endif
 
@@ -12065,6 +12137,9 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 
 #define ANY_OWNER UINT32_MAX
 
+/* So many plain words in a row make a CPU expect the next one. */
+#define PLAIN_IN_A_ROW 8u
+
 /* A CPU pays for a fence with so many times its length of rest, and may be so many fences behind. */
 #define REST_LOG2 10
 #define FENCES_AHEAD_LOG2 4
@@ -12072,16 +12147,41 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 /* ------------------------------------------------------------------------------------------------ owning */
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
-SLB_PRIVATE void slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+        return 0;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint32_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    if (issue != 0)
+        return issue;
+    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
+    if (rests_until != 0 && slb_os_ticks() < rests_until)
+        return 0;
+    issue = cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED;
+    atomic_store_explicit(&cache->issue, (uint16_t)issue, memory_order_relaxed);
+    return issue;
+}
+
+/* relaxed: a hint as well; a count that goes lost makes it come one release later */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
     if (cpu >= pool->rseq_cpus)
         return;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    if (atomic_load_explicit(&cache->issue, memory_order_relaxed) != 0)
+    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
+    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
+    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
+    if (now == PLAIN_IN_A_ROW)
+        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+}
+
+static void expect_owned(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    uint64_t bit = 1ull << cpu % 64;
+    if (cpu >= pool->rseq_cpus)
         return;
-    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    if (rests_until == 0 || slb_os_ticks() >= rests_until)
-        atomic_store_explicit(&cache->issue, (uint16_t)(cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED),
-                              memory_order_relaxed);
+    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
+        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
 }
 
 /* A leaky bucket: what fences cost a CPU's owning drains at a thousandth of the time. */
@@ -12160,7 +12260,9 @@ SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-        result = slb_rseq_try_swap(pool, &pool->rseq_cpus, id, plain | SLB_WORD_OWNED, new_word);
+        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_OWNED, new_word);
+    if (result == SLB_RSEQ_DONE)
+        expect_owned(pool);
     return result == SLB_RSEQ_DONE;
 }
 
@@ -12310,7 +12412,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    slb_owner_look(pool, slb_os_cpu());
+    uint32_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     enum slb_tier tier = SLB_TIER_CACHE;
@@ -12322,8 +12424,11 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    *out_word = slb_issue_slowly(
-        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (*out_id >= pool->reserved)
+        owner = 0;
+    *out_word =
+        slb_issue_slowly(pool, *out_id, state | owner,
+                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
 }
@@ -12446,7 +12551,10 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    if (slb_unlikely(!slb_owner_release(allocator, id, relative >> allocator->id_bits)))
+    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative >> allocator->id_bits);
+    if (slb_unlikely(owned == SLB_RSEQ_REFUSED))
+        slb_owner_note_plain(allocator);
+    if (slb_unlikely(owned != SLB_RSEQ_DONE))
         return release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))

@@ -166,6 +166,7 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
+    atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     memset(&pool->room, 0, sizeof pool->room);
     pool->listeners = NULL;

@@ -126,7 +126,8 @@ struct slabby_allocator {
     uint32_t cache_max;         /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     _Atomic uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
-    _Atomic uint32_t release_cpus; /* the same for the inline path of release */
+    _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
+    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_owner.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */

@@ -155,7 +155,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    slb_owner_look(pool, slb_os_cpu());
+    uint32_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     enum slb_tier tier = SLB_TIER_CACHE;
@@ -167,8 +167,11 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    *out_word = slb_issue_slowly(
-        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (*out_id >= pool->reserved)
+        owner = 0;
+    *out_word =
+        slb_issue_slowly(pool, *out_id, state | owner,
+                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
 }
@@ -291,7 +294,10 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    if (slb_unlikely(!slb_owner_release(allocator, id, relative >> allocator->id_bits)))
+    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative >> allocator->id_bits);
+    if (slb_unlikely(owned == SLB_RSEQ_REFUSED))
+        slb_owner_note_plain(allocator);
+    if (slb_unlikely(owned != SLB_RSEQ_DONE))
         return release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))

@@ -10,6 +10,9 @@
 
 #define ANY_OWNER UINT32_MAX
 
+/* So many plain words in a row make a CPU expect the next one. */
+#define PLAIN_IN_A_ROW 8u
+
 /* A CPU pays for a fence with so many times its length of rest, and may be so many fences behind. */
 #define REST_LOG2 10
 #define FENCES_AHEAD_LOG2 4
@@ -17,16 +20,41 @@
 /* ------------------------------------------------------------------------------------------------ owning */
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
-SLB_PRIVATE void slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+        return 0;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint32_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    if (issue != 0)
+        return issue;
+    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
+    if (rests_until != 0 && slb_os_ticks() < rests_until)
+        return 0;
+    issue = cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED;
+    atomic_store_explicit(&cache->issue, (uint16_t)issue, memory_order_relaxed);
+    return issue;
+}
+
+/* relaxed: a hint as well; a count that goes lost makes it come one release later */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
     if (cpu >= pool->rseq_cpus)
         return;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    if (atomic_load_explicit(&cache->issue, memory_order_relaxed) != 0)
+    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
+    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
+    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
+    if (now == PLAIN_IN_A_ROW)
+        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+}
+
+static void expect_owned(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    uint64_t bit = 1ull << cpu % 64;
+    if (cpu >= pool->rseq_cpus)
         return;
-    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    if (rests_until == 0 || slb_os_ticks() >= rests_until)
-        atomic_store_explicit(&cache->issue, (uint16_t)(cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED),
-                              memory_order_relaxed);
+    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
+        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
 }
 
 /* A leaky bucket: what fences cost a CPU's owning drains at a thousandth of the time. */
@@ -105,7 +133,9 @@ SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-        result = slb_rseq_try_swap(pool, &pool->rseq_cpus, id, plain | SLB_WORD_OWNED, new_word);
+        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_OWNED, new_word);
+    if (result == SLB_RSEQ_DONE)
+        expect_owned(pool);
     return result == SLB_RSEQ_DONE;
 }
 

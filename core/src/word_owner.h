@@ -38,14 +38,15 @@ SLB_INLINE uint32_t slb_owner_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* The release of the hot path, one try: the slab is live under `generation` and owned here, and the next generation is
- * not the last. Refuses what another CPU owns, or nobody, or is plain, and everything while a protection acts on
- * releases. */
-SLB_INLINE bool slb_owner_release(struct slabby_allocator *pool, uint64_t id, uint64_t generation) {
+/* The release of the hot path, one try: done where the slab is live under `generation` and owned here; the next generation
+ * is not the last. Refused: the word is another. Restarted: it was not looked at, because a protection acts on releases,
+ * this CPU expects plain words, or the kernel came in between. */
+SLB_INLINE enum slb_rseq_result slb_owner_release(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t generation) {
     uint64_t owned = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
     uint64_t released =
         owned + (1ull << SLB_WORD_GENERATION_SHIFT) - (SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
-    return slb_rseq_try_swap(pool, &pool->release_cpus, id, owned, released) == SLB_RSEQ_DONE;
+    return slb_rseq_release(pool, id, owned, released);
 }
 
 /* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
@@ -55,7 +56,13 @@ SLB_PRIVATE bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint
 /* Makes the words of all slabs plain, with one fence for many. */
 SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool);
 
-/* Lets a CPU own what its cache serves from now on, unless it rests. On slow paths of that CPU. */
-SLB_PRIVATE void slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
+ * slb_owner_here. */
+SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+
+/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
+ * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
+ * that it owns. */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
 
 #endif

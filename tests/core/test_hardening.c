@@ -162,7 +162,7 @@ static unsigned distances(const struct setting *settings, uint32_t *out_ids) {
 
 /* Guards: with shuffle no order of slabs can be foreseen, and two pools differ; without it a few steps recur. */
 static void shuffle_leaves_no_order(void **state) {
-    enum { FEW = 32 };
+    enum { FEW = 24 };
     const int64_t portable = SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     static uint32_t first[SLABS], second[SLABS];
 

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum sequence { TAKE, TAKE_UNTIMED, GIVE, COUNT, GIVE_BATCH, TAKE_BATCH, FOLD, SWAP, SEQUENCES };
+enum sequence { TAKE, TAKE_UNTIMED, GIVE, COUNT, GIVE_BATCH, TAKE_BATCH, FOLD, SWAP, RELEASE, SEQUENCES };
 
 enum { MOST = 8, BATCH = 3, GIVEN = 77, NEVER_SAMPLED = 0xFFF0 };
 
@@ -72,7 +72,9 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case TAKE_BATCH:
         return slb_rseq_try_take_batch(&pool, taken, BATCH);
     case SWAP:
-        return slb_rseq_try_swap(&pool, &pool.rseq_cpus, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
+        return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
+    case RELEASE:
+        return slb_rseq_release(&pool, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
     default:
         return slb_rseq_try_fold(&pool, FOLDED);
     }
@@ -118,6 +120,7 @@ static int stay_on_one_cpu(void **state) {
     pool.cache_max = MOST;
     pool.cpus = pool.rseq_cpus = cpus;
     atomic_store(&pool.hot_cpus, cpus);
+    atomic_store(&pool.release_cpus, cpus);
     pool.words = words;
     own_cpu = (uint32_t)cpu;
     cache = &pool.caches[cpu].cache;
@@ -191,15 +194,43 @@ static void swap_is_for_the_owner(void **state) {
 
     (void)state;
     need_sequences();
-    lay_out(5, 3);
-    expect_done(SWAP);
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        assert_int_equal(atomic_load(&words[i]), i == SWAPPED ? FREE_WORD : 0);
-    assert_int_equal(atomic_load(&cache->header), header_of(5, 3));
-    for (size_t i = 0; i < COUNT_OF(refused); i++) {
-        atomic_store(&words[SWAPPED], refused[i]);
-        expect_refused(SWAP);
+    for (enum sequence sequence = SWAP; sequence <= RELEASE; sequence++) {
+        lay_out(5, 3);
+        expect_done(sequence);
+        for (size_t i = 0; i < COUNT_OF(words); i++)
+            assert_int_equal(atomic_load(&words[i]), i == SWAPPED ? FREE_WORD : 0);
+        assert_int_equal(atomic_load(&cache->header), header_of(5, 3));
+        for (size_t i = 0; i < COUNT_OF(refused); i++) {
+            atomic_store(&words[SWAPPED], refused[i]);
+            expect_refused(sequence);
+        }
     }
+}
+
+/* A release that does not look at the word, which would be its own. */
+static void expect_release_aside(void) {
+    lay_out(5, 3);
+    for (int tries = 0; tries < 1000; tries++)
+        assert_int_equal(run_once(RELEASE), SLB_RSEQ_RESTARTED);
+    assert_true(slb_word_is_owned(atomic_load(&words[SWAPPED])));
+}
+
+/* Guards: the hot path leaves words alone where protections act, and where this CPU expects plain ones. */
+static void release_steps_aside(void **state) {
+    const uint64_t others = ~(1ull << own_cpu % 64);
+
+    (void)state;
+    need_sequences();
+    atomic_store(&pool.release_cpus, own_cpu);
+    expect_release_aside();
+    atomic_store(&pool.release_cpus, own_cpu + 1);
+    atomic_store(&pool.expects_plain, ~others);
+    expect_release_aside();
+    atomic_store(&pool.expects_plain, others);
+    lay_out(5, 3);
+    expect_done(RELEASE);
+    atomic_store(&pool.expects_plain, 0);
+    atomic_store(&pool.release_cpus, pool.cpus);
 }
 
 /* Guards: empty, full, too short, too full; the bounds themselves are accepted. */
@@ -238,12 +269,12 @@ static void each_refuses_when_told_to(void **state) {
     need_sequences();
     lay_out(2 * FOLDED, SLB_CACHE_LOCKED);
     for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
-        if (sequence != COUNT && sequence != SWAP) /* which do not touch the header */
+        if (sequence != COUNT && sequence < SWAP) /* which do not touch the header */
             expect_refused(sequence);
     lay_out(2 * FOLDED, 4);
     pool.rseq_cpus = 0;
     atomic_store(&pool.hot_cpus, 0);
-    for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
+    for (enum sequence sequence = TAKE; sequence < RELEASE; sequence++)
         expect_refused(sequence);
     pool.rseq_cpus = cpus;
     expect_refused(TAKE_UNTIMED);
@@ -309,9 +340,13 @@ static void each_restarts_when_interrupted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_does_its_work),        cmocka_unit_test(fold_takes_off_what_was_served),
-        cmocka_unit_test(swap_is_for_the_owner),     cmocka_unit_test(each_refuses_what_does_not_fit),
-        cmocka_unit_test(each_refuses_when_told_to), cmocka_unit_test(each_restarts_when_interrupted),
+        cmocka_unit_test(each_does_its_work),
+        cmocka_unit_test(fold_takes_off_what_was_served),
+        cmocka_unit_test(swap_is_for_the_owner),
+        cmocka_unit_test(release_steps_aside),
+        cmocka_unit_test(each_refuses_what_does_not_fit),
+        cmocka_unit_test(each_refuses_when_told_to),
+        cmocka_unit_test(each_restarts_when_interrupted),
     };
 
     return cmocka_run_group_tests(tests, stay_on_one_cpu, let_go);

@@ -74,24 +74,34 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void
     return take(pool, pool->hot_cpus, true, out_id, out_cache) == SLB_RSEQ_DONE;
 }
 
-int slb_rseq_try_swap(struct slabby_allocator *pool, const void *cpus, uint64_t id, uint64_t owned,
-                      uint64_t word) {
+/* From the look at the word on. */
+static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
     uint64_t *place = (uint64_t *)(void *)&pool->words[id];
-    schedule_sequence_begin();
-    uint32_t cpu = schedule_cpu();
-    if (!reach(cpus, ACCESS_READ))
-        return end(SLB_RSEQ_RESTARTED);
-    if (cpu >= *(const uint32_t *)cpus)
-        return end(SLB_RSEQ_REFUSED);
     if (!reach(place, ACCESS_READ))
         return end(SLB_RSEQ_RESTARTED);
-    if (*place != (owned | (uint64_t)cpu << SLB_WORD_OWNER_SHIFT))
+    if (*place != (owned | (uint64_t)schedule_cpu() << SLB_WORD_OWNER_SHIFT))
         return end(SLB_RSEQ_REFUSED);
     if (!reach(place, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
     *place = word;
     schedule_changed(place);
     return end(SLB_RSEQ_DONE);
+}
+
+int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+    schedule_sequence_begin();
+    if (schedule_cpu() >= pool->rseq_cpus)
+        return end(SLB_RSEQ_REFUSED);
+    return swap(pool, id, owned, word);
+}
+
+int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+    schedule_sequence_begin();
+    if (!reach(&pool->release_cpus, ACCESS_READ) || schedule_cpu() >= pool->release_cpus)
+        return end(SLB_RSEQ_RESTARTED);
+    if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
+        return end(SLB_RSEQ_RESTARTED);
+    return swap(pool, id, owned, word);
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {

@@ -91,10 +91,16 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
-                                                  uint64_t id, uint64_t owned, uint64_t word) {
-    (void)pool, (void)cpus, (void)id, (void)owned, (void)word;
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
     return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {

@@ -115,27 +115,53 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. `cpus`: a limit
- * of the pool, as rseq_cpus. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
-                                                  uint64_t id, uint64_t owned, uint64_t word) {
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "shll %[shift], %%ecx\n\t"                                                                               \
+    "orq %[owned], %%rcx\n\t"                                                                                \
+    "cmpq %[place], %%rcx\n\t"                                                                               \
+    "jne %l[refused]\n\t"                                                                                    \
+    "movq %[word], %[place]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
+        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[refused]\n\t"
-                                "shll %[shift], %%ecx\n\t"
-                                "orq %[owned], %%rcx\n\t"
-                                "cmpq %[place], %%rcx\n\t"
-                                "jne %l[refused]\n\t"
-                                "movq %[word], %[place]\n\t" SLB_RSEQ_END
+                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(*cpus), [owned] "r"(owned), [word] "r"(word),
-                   [place] "m"(pool->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
 restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[aside]\n\t"
+                                "movq %[plain], %%rax\n\t"
+                                "btq %%rcx, %%rax\n\t"
+                                "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                 :
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
     return SLB_RSEQ_RESTARTED;
 }
 

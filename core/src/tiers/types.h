@@ -31,6 +31,7 @@ struct slb_cpu_cache {
     _Atomic uint64_t fast_given;
     _Atomic uint64_t sampled_at;  /* number of the allocation that was timed last */
     _Atomic uint64_t rests_until; /* ticks; no owning before, see word_owner.h */
+    _Atomic uint32_t plain_met;   /* plain words in a row that releases met, see word_owner.h */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
