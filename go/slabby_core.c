@@ -882,7 +882,7 @@ SLB_PRIVATE void slb_os_bell_destroy(int bell) {
 
 /* -------------------- observe/latency_types.h */
 /*
- * What the pool keeps of allocation times, per CPU: sums since the pool was made, and two histograms of 30 s each, one
+ * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums since the pool was made, and two histograms of 30 s each, one
  * of which is being filled while the other is complete; together they show the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
@@ -1476,7 +1476,7 @@ struct slabby_allocator {
 
     /* Tiers. */
     struct slb_stripe *stripes;
-    struct slb_latency *latency; /* per CPU */
+    struct slb_latency *latency; /* per CPU, and one for all */
     struct slb_shard *shards;
     struct slb_depot depot;
     struct slb_delay delay;
@@ -1827,12 +1827,20 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The increment itself is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, (%%rcx, %[counter])\n\t" SLB_RSEQ_END
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    uint32_t cpu;
+    __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
+    return cpu;
+}
+
+/* Adds while this thread runs on `cpu`. The addition itself is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], %%fs:4(%[area])\n\t"
+                                "jne %l[refused]\n\t"
+                                "addq %[by], %[counter]\n\t" SLB_RSEQ_END
                  :
-                 : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : [area] "r"(slb_os_rseq_offset), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : "rax", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -2122,14 +2130,21 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The counter's store is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[counter]]\n\t"
-                                                       "add x10, x10, #1\n\t"
-                                                       "str x10, [x9, %[counter]]\n\t" SLB_RSEQ_END
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
+}
+
+/* Adds while this thread runs on `cpu`. The counter's store is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "cmp w9, %w[cpu]\n\t"
+                                         "b.ne %l[refused]\n\t"
+                                         "ldr x10, [%[counter]]\n\t"
+                                         "add x10, x10, %[by]\n\t"
+                                         "str x10, [%[counter]]\n\t" SLB_RSEQ_END
                           :
-                          : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
+                          : [area] "r"(slb_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+                          : "x9", "x10", "memory", "cc"
                           : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -2227,10 +2242,10 @@ SLB_INLINE bool slb_rseq_available(void) {
 
 #if SLB_HAVE_RSEQ
 
-/* Adds 1 to a counter of this CPU's cache, exactly once. */
-SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
+/* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_count(pool, counter_offset);
+        enum slb_rseq_result result = slb_rseq_try_add(cpu, counter, by);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -2285,8 +2300,12 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
-    (void)pool, (void)counter_offset;
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return UINT32_MAX;
+}
+
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    (void)cpu, (void)counter, (void)by;
     return false;
 }
 
@@ -2453,10 +2472,12 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
 SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
-    size_t offset =
-        taken ? offsetof(struct slb_cpu_cache, fast_taken) : offsetof(struct slb_cpu_cache, fast_given);
-    if (slb_likely(slb_rseq_count(pool, offset)))
-        return;
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus)) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        if (slb_likely(slb_rseq_add(cpu, taken ? &cache->fast_taken : &cache->fast_given, 1)))
+            return;
+    }
     struct slb_stripe *stripe = slb_stripe_here(pool);
     slb_count(taken ? &stripe->fast_taken : &stripe->fast_given, 1);
 }
@@ -8006,11 +8027,6 @@ static double bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-static struct slb_latency *latency_here(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    return &pool->latency[cpu < pool->cpus ? cpu : 0];
-}
-
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
@@ -8117,17 +8133,50 @@ static struct slb_latency_window *window_now(struct slb_latency *latency, uint64
     return window;
 }
 
+/*
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
+ * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
+ * all additions are atomic.
+ */
+struct record {
+    struct slb_latency *latency;
+    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
+};
+
+static struct record begin_record(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    bool sequences = cpu < pool->rseq_cpus;
+    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
+                           .cpu = sequences ? cpu : UINT32_MAX};
+}
+
+static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
+    if (record->cpu != UINT32_MAX) {
+        char *own = (char *)record->latency + offset;
+        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+            return;
+        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    }
+    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
+    struct record record = begin_record(pool);
+    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    struct slb_latency_window *window = window_now(record.latency, now);
+    size_t bucket = (size_t)((char *)&window->buckets[bucket_of(ticks)] - (char *)record.latency);
+    add_to_record(pool, &record, bucket, weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+}
+
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
         return;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    struct slb_latency *latency = latency_here(pool);
-    slb_count(&window_now(latency, now)->buckets[bucket_of(ticks)], timing->weight);
-    slb_count(&latency->samples, 1);
-    slb_count(&latency->weight, timing->weight);
-    slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    write_record(pool, now, ticks, timing->weight);
     uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
     if (slb_unlikely(limit != 0 && ticks > limit)) {
         slb_count(&pool->latency_violations, 1);
@@ -8161,7 +8210,7 @@ static double at_least_the_floor(double ticks) {
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
     uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i <= pool->cpus; i++) {
         out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
         weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
@@ -8177,7 +8226,7 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
 /* Both windows of every CPU that are of this half minute or the last. */
 static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
     uint64_t sum = 0;
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
         for (uint32_t w = 0; w < 2; w++) {
             struct slb_latency_window *window = &pool->latency[cpu].windows[w];
             uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
@@ -9635,7 +9684,8 @@ static void layout_book(struct slb_layout *out) {
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
-    out->shards = layout_round_up(out->latency + out->cpus * sizeof(struct slb_latency), SLB_CACHE_LINE);
+    out->shards =
+        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);

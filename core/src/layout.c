@@ -145,7 +145,8 @@ static void layout_book(struct slb_layout *out) {
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
-    out->shards = layout_round_up(out->latency + out->cpus * sizeof(struct slb_latency), SLB_CACHE_LINE);
+    out->shards =
+        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);

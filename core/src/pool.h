@@ -144,7 +144,7 @@ struct slabby_allocator {
 
     /* Tiers. */
     struct slb_stripe *stripes;
-    struct slb_latency *latency; /* per CPU */
+    struct slb_latency *latency; /* per CPU, and one for all */
     struct slb_shard *shards;
     struct slb_depot depot;
     struct slb_delay delay;

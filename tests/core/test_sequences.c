@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum sequence { TAKE, TAKE_UNTIMED, GIVE, COUNT, GIVE_BATCH, TAKE_BATCH, FOLD, SWAP, RELEASE, SEQUENCES };
+enum sequence { TAKE, TAKE_UNTIMED, GIVE, ADD, GIVE_BATCH, TAKE_BATCH, FOLD, SWAP, RELEASE, SEQUENCES };
 
-enum { MOST = 8, BATCH = 3, GIVEN = 77, NEVER_SAMPLED = 0xFFF0 };
+enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 
 #define FOLDED (1ull << 40)
 
@@ -34,7 +34,7 @@ static const uint32_t batch_in[BATCH] = {101, 102, 103};
 static struct slabby_allocator pool;
 static struct slb_cpu_cache *cache; /* of the CPU that the test stays on */
 static _Atomic uint64_t words[SWAPPED + 2];
-static uint32_t own_cpu;
+static uint32_t own_cpu, add_on;
 static uint32_t taken[BATCH];
 
 static uint64_t header_of(uint64_t served, uint32_t length) {
@@ -65,8 +65,8 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
         return SLB_RSEQ_DONE;
     case GIVE:
         return slb_rseq_try_give(&pool, GIVEN);
-    case COUNT:
-        return slb_rseq_try_count(&pool, offsetof(struct slb_cpu_cache, fast_given));
+    case ADD:
+        return slb_rseq_try_add(add_on, &cache->fast_given, ADDED);
     case GIVE_BATCH:
         return slb_rseq_try_give_batch(&pool, batch_in, BATCH);
     case TAKE_BATCH:
@@ -122,7 +122,7 @@ static int stay_on_one_cpu(void **state) {
     atomic_store(&pool.hot_cpus, cpus);
     atomic_store(&pool.release_cpus, cpus);
     pool.words = words;
-    own_cpu = (uint32_t)cpu;
+    own_cpu = add_on = (uint32_t)cpu;
     cache = &pool.caches[cpu].cache;
     return 0;
 }
@@ -163,8 +163,8 @@ static void each_does_its_work(void **state) {
     expect_done(TAKE_BATCH);
     assert_memory_equal(taken, batch_in, sizeof taken);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
-    expect_done(COUNT);
-    assert_int_equal(atomic_load(&cache->fast_given), 1);
+    expect_done(ADD);
+    assert_int_equal(atomic_load(&cache->fast_given), ADDED);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
     assert_int_equal(cache->ids[0], 10);
     assert_int_equal(cache->ids[5], 60);
@@ -269,13 +269,15 @@ static void each_refuses_when_told_to(void **state) {
     need_sequences();
     lay_out(2 * FOLDED, SLB_CACHE_LOCKED);
     for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
-        if (sequence != COUNT && sequence < SWAP) /* which do not touch the header */
+        if (sequence != ADD && sequence < SWAP) /* which do not touch the header */
             expect_refused(sequence);
     lay_out(2 * FOLDED, 4);
     pool.rseq_cpus = 0;
     atomic_store(&pool.hot_cpus, 0);
+    add_on = own_cpu + 1;
     for (enum sequence sequence = TAKE; sequence < RELEASE; sequence++)
         expect_refused(sequence);
+    add_on = own_cpu;
     pool.rseq_cpus = cpus;
     expect_refused(TAKE_UNTIMED);
     atomic_store(&pool.hot_cpus, cpus);

@@ -139,15 +139,17 @@ int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32
     return commit(&it, it.header - count);
 }
 
-int slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    struct sequence it;
-    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
-    if (begun != SLB_RSEQ_DONE)
-        return end(begun);
-    uint64_t *counter = (uint64_t *)(void *)((char *)it.cache + counter_offset);
+uint32_t slb_rseq_cpu(void) {
+    return schedule_cpu();
+}
+
+int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by) {
+    schedule_sequence_begin();
+    if (schedule_cpu() != cpu)
+        return end(SLB_RSEQ_REFUSED);
     if (!reach(counter, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
-    ++*counter;
+    *(volatile uint64_t *)counter += by;
     return end(SLB_RSEQ_DONE);
 }
 

@@ -198,14 +198,21 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The counter's store is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[counter]]\n\t"
-                                                       "add x10, x10, #1\n\t"
-                                                       "str x10, [x9, %[counter]]\n\t" SLB_RSEQ_END
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
+}
+
+/* Adds while this thread runs on `cpu`. The counter's store is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "cmp w9, %w[cpu]\n\t"
+                                         "b.ne %l[refused]\n\t"
+                                         "ldr x10, [%[counter]]\n\t"
+                                         "add x10, x10, %[by]\n\t"
+                                         "str x10, [%[counter]]\n\t" SLB_RSEQ_END
                           :
-                          : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
+                          : [area] "r"(slb_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+                          : "x9", "x10", "memory", "cc"
                           : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:

@@ -165,12 +165,20 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The increment itself is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, (%%rcx, %[counter])\n\t" SLB_RSEQ_END
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    uint32_t cpu;
+    __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
+    return cpu;
+}
+
+/* Adds while this thread runs on `cpu`. The addition itself is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], %%fs:4(%[area])\n\t"
+                                "jne %l[refused]\n\t"
+                                "addq %[by], %[counter]\n\t" SLB_RSEQ_END
                  :
-                 : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : [area] "r"(slb_os_rseq_offset), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : "rax", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
