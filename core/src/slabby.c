@@ -155,7 +155,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
-    uint32_t owner = slb_owner_look(pool, slb_os_cpu());
+    uint64_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     enum slb_tier tier = SLB_TIER_CACHE;
@@ -167,8 +167,8 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    if (*out_id >= pool->reserved)
-        owner = 0;
+    if (fast || *out_id >= pool->reserved)
+        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
     *out_word =
         slb_issue_slowly(pool, *out_id, state | owner,
                          fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
@@ -196,7 +196,7 @@ static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocat
 
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
                      void **out_data) {
-    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
+    *out_ref = slb_ref_issued(pool, word, id);
     if (out_data != NULL)
         *out_data = slb_slab_data(pool, id);
 }
@@ -219,7 +219,7 @@ SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, s
     if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
         return allocate_slowly(out_ref, out_data, allocator);
     uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_make(allocator, slb_word_generation(word), id);
+    *out_ref = slb_ref_issued(allocator, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     return SLABBY_OK;
@@ -273,18 +273,23 @@ static __attribute__((noinline)) slabby_status return_slowly(struct slabby_alloc
 static __attribute__((noinline)) slabby_status release_shared(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
-    uint64_t generation = relative >> pool->id_bits;
-    uint64_t live = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     /* seq_cst, as swap_word in release.c: protections are read behind it, see protect/switches.c */
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
-            &pool->words[id], &live, slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE),
-            memory_order_seq_cst, memory_order_relaxed)))
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&pool->words[id], &live,
+                                                              relative - id + pool->generation_step,
+                                                              memory_order_seq_cst, memory_order_relaxed)))
         return release_slowly(pool, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
                      !slb_rseq_give_once(pool, id)))
         return return_slowly(pool, ref);
     return SLABBY_OK;
+}
+
+/* This CPU looked at the word in vain. */
+static SLB_COLD slabby_status release_unowned(struct slabby_allocator *pool, slabby_ref ref) {
+    slb_owner_note_plain(pool);
+    return release_shared(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
@@ -294,11 +299,9 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative >> allocator->id_bits);
-    if (slb_unlikely(owned == SLB_RSEQ_REFUSED))
-        slb_owner_note_plain(allocator);
+    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative - id);
     if (slb_unlikely(owned != SLB_RSEQ_DONE))
-        return release_shared(allocator, ref);
+        return owned == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slowly(allocator, ref);
@@ -340,7 +343,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
         return SLABBY_INVALID_ARGUMENT;
     if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
         slb_cache_count_fast(allocator, true);
-        slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
+        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
     } else {
         slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)
@@ -611,7 +614,7 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
     struct slabby_allocator *pool = existing(allocator, &status);
     if (pool == NULL || out_view == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    slabby_view_info view = {.version = 1,
+    slabby_view_info view = {.version = 2,
                              .words_address = (uint64_t)(uintptr_t)pool->words,
                              .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
                              .stride = pool->stride,

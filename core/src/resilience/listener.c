@@ -56,7 +56,7 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
-    return slb_ref_make(pool, slb_word_generation(word), id);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
