@@ -12776,8 +12776,10 @@ SLB_PRIVATE SLB_COLD bool slb_owner_swap(struct slabby_allocator *pool, uint32_t
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_owned(*word) && slb_word_plain(*word) == plain) {
         share_neighbours(pool, id, slb_word_owner(*word));
-        if (!slb_os_fences_well()) /* once and for all: fences take long here */
+        if (!slb_os_fences_well()) { /* they take long here: once and for all */
+            slb_owner_stop(pool);
             slb_owner_share_all(pool);
+        }
         *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     }
     return false;
