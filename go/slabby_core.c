@@ -4823,6 +4823,9 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
  * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
+ *
+ * With metrics_only nobody is refused, and so nobody asks to be admitted: the first look at the state after the timeout
+ * makes it half open, and the next look after an allocation closes it.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -4834,6 +4837,16 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
 SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool);
+
+/* A wait ended with a slab: to a breaker that is half open, a probe that succeeded. */
+SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
+                     SLABBY_BREAKER_STATE_HALF_OPEN))
+        slb_breaker_succeeded(pool);
+}
+
+/* Moves metrics_only on where it is time; whoever reads the state calls this first. */
+SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool);
 
 /* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
 SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);
@@ -4873,6 +4886,9 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The same for callers that hold a lock: the breaker stays where it was when it was last looked at. */
+SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out);
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
 
 /* Counts a refused call and passes its status on. */
@@ -4987,8 +5003,28 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
+/* Without the gate lock: metrics_only holds no gate reason. */
+SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    if (slb_likely(atomic_load_explicit(&breaker->mode, memory_order_relaxed) !=
+                   SLABBY_BREAKER_MODE_METRICS_ONLY))
+        return;
+    uint32_t state = atomic_load(&breaker->state);
+    if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
+        atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
+            tell_half_open(pool, atomic_load(&breaker->probes));
+    } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
+               slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
+        atomic_store(&breaker->failures, 0);
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
+            tell_closed(pool);
+    }
+}
+
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     struct slb_breaker *breaker = &pool->breaker;
+    slb_breaker_look(pool);
     uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
     if (threshold == 0 ||
@@ -5062,7 +5098,20 @@ SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
     return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
 }
 
-/* From metrics_only to normal: a breaker that opened meanwhile begins to refuse. */
+/* Needs the gate lock. From metrics_only to normal: a breaker that opened meanwhile begins to refuse, and one that is
+ * half open admits a round of probes. */
+static void breaker_enforce(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t state = atomic_load(&breaker->state);
+    if (state == SLABBY_BREAKER_STATE_CLOSED)
+        return;
+    if (state == SLABBY_BREAKER_STATE_HALF_OPEN) {
+        atomic_store(&breaker->admitted, 0);
+        atomic_store(&breaker->until_ns, slb_now_ns() + atomic_load(&breaker->timeout_ns));
+    }
+    slb_gate_close(pool, SLB_GATE_BREAKER);
+}
+
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
@@ -5071,8 +5120,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
-    else if (slb_breaker_refuses(pool))
-        slb_gate_close(pool, SLB_GATE_BREAKER);
+    else if (before == SLABBY_BREAKER_MODE_METRICS_ONLY)
+        breaker_enforce(pool);
     if ((uint32_t)mode != before)
         tell_forced(pool, mode);
     slb_gate_unlock(pool);
@@ -5848,6 +5897,7 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 
@@ -6547,6 +6597,7 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
     if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
         return SLABBY_CLOSED;
     *out_id = waiter.id;
+    slb_breaker_served(pool);
     return SLABBY_OK;
 }
 
@@ -7057,7 +7108,7 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
@@ -7091,6 +7142,11 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    slb_breaker_look(pool);
+    slb_stats_read(pool, out);
 }
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
@@ -7485,7 +7541,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     int64_t percentiles[3];
     slb_latency_percentiles(pool, shares, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, &stats);
+    slb_stats_read(pool, &stats);
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -7569,6 +7625,7 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+    slb_breaker_look(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -7578,6 +7635,7 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
+    slb_breaker_look(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);

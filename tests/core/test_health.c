@@ -177,7 +177,8 @@ static void percentiles_match_a_sort(void **state) {
     double ns_per_tick = slb_os_ns_per_tick();
     for (size_t i = 0; i < COUNT_OF(shares); i++) {
         size_t rank = (size_t)(shares[i] * (double)COUNT_OF(bounds.least)) - 1;
-        double least = (double)bounds.least[rank] * ns_per_tick, most = (double)bounds.most[rank] * ns_per_tick;
+        double least = (double)bounds.least[rank] * ns_per_tick,
+               most = (double)bounds.most[rank] * ns_per_tick;
         assert_true((double)found[i] >= least * (1 - 0.011) && (double)found[i] <= most * (1 + 0.011));
     }
     finish(pool);

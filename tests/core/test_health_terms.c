@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The health score term by term: each alone lowers it by what docs/health.md says, step by step and never upwards, while
- * the others are 1; and together they multiply. The clock is ours, so that the window ends when we say so. */
+/* The health score term by term: each alone lowers it by what docs/health.md says, step by step and never upwards,
+ * while the others are 1; and together they multiply. The clock is ours, so that the window ends when we say so. */
 #define _GNU_SOURCE
 #include "support.h"
 
