@@ -5521,6 +5521,62 @@ SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool);
 
 #endif
 
+/* -------------------- resilience/waiters.h */
+/*
+ * Waiting for a slab, first come first served across threads, listeners and languages.
+ *
+ * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
+ * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
+ * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
+ * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
+ * while somebody waits.
+ *
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
+ */
+#ifndef SLB_RESILIENCE_WAITERS_H
+#define SLB_RESILIENCE_WAITERS_H
+
+enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
+
+struct slb_waiter {
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;
+    uint32_t id; /* the slab, once granted */
+    _Atomic uint32_t state;
+};
+
+/* Enqueues; Closed where nobody will ever be served. */
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
+
+/* Tells every waiter that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
+
+/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
+
+/* A waiter of a listener changed its state. Needs the lock. */
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
+
+/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in no
+ * list, its word says free. Answers how many. Needs the lock, and so does taking one. */
+typedef void slb_visit(void *context, uint32_t id);
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context);
+
+/* Tells every listener that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
+
+#endif
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -5625,6 +5681,20 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
     slb_shards_push(pool, id, id);
 }
 
+static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    atomic_store_explicit(&pool->words[id], slb_word_make(slb_word_generation(word), state),
+                          memory_order_release);
+}
+
+static void hold_granted(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
+}
+
+static void let_granted_wait(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
+}
+
 /* Answers how many slabs are in users' hands. */
 static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
@@ -5668,7 +5738,10 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
+        (void)slb_listeners_visit_granted(pool, hold_granted,
+                                          pool); /* their words say free until they are taken */
         uint64_t out = regain_free_slabs(pool);
+        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
@@ -5802,56 +5875,6 @@ SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id,
 
 #endif
 
-/* -------------------- resilience/waiters.h */
-/*
- * Waiting for a slab, first come first served across threads, listeners and languages.
- *
- * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
- * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
- * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
- * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
- * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
- * while somebody waits.
- *
- * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
- */
-#ifndef SLB_RESILIENCE_WAITERS_H
-#define SLB_RESILIENCE_WAITERS_H
-
-enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
-
-struct slb_waiter {
-    struct slb_waiter *next,
-        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
-    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;
-    uint32_t id; /* the slab, once granted */
-    _Atomic uint32_t state;
-};
-
-/* Enqueues; Closed where nobody will ever be served. */
-SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
-SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
-SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
-
-/* Tells every waiter that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
-
-/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
-SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
-
-/* A waiter of a listener changed its state. Needs the lock. */
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-/* Tells every listener that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
-
-#endif
-
 #include <stdlib.h>
 
 struct slabby_listener {
@@ -5899,6 +5922,17 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
     slb_breaker_served(pool);
     return slb_ref_make(pool, slb_word_generation(word), id);
+}
+
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context) {
+    uint64_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
+            if (visit != NULL)
+                visit(context, waiter->id);
+    }
+    return count;
 }
 
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
@@ -8902,6 +8936,10 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     report_damage(check, id, &damage);
 }
 
+static void see_granted(void *check, uint32_t id) {
+    see_free(check, id);
+}
+
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     uint64_t claimed = 0;
@@ -8937,6 +8975,7 @@ static void run_checks(struct check *check) {
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
+    (void)slb_listeners_visit_granted(pool, see_granted, check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);
@@ -9589,9 +9628,12 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
 
 SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience) {
     uint64_t before = UINT64_MAX;
+    uint64_t granted =
+        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < patience; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
         uint64_t out = count_words_out(pool);
+        out += granted;
         if (out == live)
             return true;
         if (live - out != before && patience > 1)

@@ -40,7 +40,15 @@ def handler() -> Iterator[Callable[..., None]]:
     signal.signal(signal.SIGUSR1, before)
 
 
-def test_ctrl_c_ends_the_wait(full):
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_the_wait(full, ctrl_c):
     pool, ref = full
     ended = threading.Event()
     in_time = []

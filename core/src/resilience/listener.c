@@ -61,6 +61,17 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     return slb_ref_make(pool, slb_word_generation(word), id);
 }
 
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context) {
+    uint64_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
+            if (visit != NULL)
+                visit(context, waiter->id);
+    }
+    return count;
+}
+
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
