@@ -68,6 +68,7 @@
 #ifndef SLB_TEST_HOOKS_H
 #define SLB_TEST_HOOKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct slabby_allocator;
@@ -86,7 +87,8 @@ enum slb_test_points {
     SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
-    SLB_POINT_CLAIMED = 14       /* resize has given a slab up and has not counted it yet */
+    SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
+    SLB_POINT_SHARING = 15       /* owned words say nobody, the fence is to come */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -94,6 +96,9 @@ extern void (*slb_test_point)(int point);
 
 /* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
 extern uint64_t (*slb_test_clock)(void);
+
+/* Whether a CPU goes on owning words however often others share them, see word_owner.h. */
+extern bool slb_test_owners_never_rest;
 
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);
@@ -877,7 +882,7 @@ SLB_PRIVATE void slb_os_bell_destroy(int bell) {
 
 /* -------------------- observe/latency_types.h */
 /*
- * What the pool keeps of allocation times, per CPU: sums since the pool was made, and two histograms of 30 s each, one
+ * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums since the pool was made, and two histograms of 30 s each, one
  * of which is being filled while the other is complete; together they show the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
@@ -1139,24 +1144,30 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 /*
  * The one word of truth about a slab.
  *
- *    63                                   16 15         4 3     0
- *   +---------------------------------------+------------+-------+
- *   | generation (48)                       | pins (12)  | state |
- *   +---------------------------------------+------------+-------+
+ *    63                                   16 15         4  3  2     0
+ *   +---------------------------------------+------------+---+-------+
+ *   | generation (48)                       | pins (12)  | 0 | state |      plain
+ *   +---------------------------------------+------------+---+-------+
+ *   | generation (48)                       | CPU (12)   | 1 | live  |      owned, without pins
+ *   +---------------------------------------+------------+---+-------+
  *
  * The generation counts the releases of this slab since the pool was made. A word of zeros is a free slab that was
  * never used, so fresh zero pages need no writing.
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value.
+ * concurrent releases can find the old value. An owned word has a cheaper way, see word_owner.h.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
 
 #define SLB_WORD_PIN 16u
 #define SLB_WORD_MAX_PINS 4095u
+#define SLB_WORD_OWNED 8u
+#define SLB_WORD_OWNER_SHIFT 4
+#define SLB_WORD_NOBODY 4095u /* in place of a CPU: the word is on its way from owned to plain */
 #define SLB_WORD_GENERATION_SHIFT 16
+#define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint64_t generation, uint32_t state) {
     return (generation << SLB_WORD_GENERATION_SHIFT) | state;
@@ -1166,16 +1177,31 @@ SLB_INLINE uint64_t slb_word_generation(uint64_t word) {
     return word >> SLB_WORD_GENERATION_SHIFT;
 }
 
+SLB_INLINE bool slb_word_is_owned(uint64_t word) {
+    return (word & SLB_WORD_OWNED) != 0;
+}
+
+/* Of an owned word: a CPU, or SLB_WORD_NOBODY. */
+SLB_INLINE uint32_t slb_word_owner(uint64_t word) {
+    return (uint32_t)(word >> SLB_WORD_OWNER_SHIFT) & SLB_WORD_NOBODY;
+}
+
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
+    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
-    return (uint32_t)(word & 15u);
+    return (uint32_t)(word & 7u);
 }
 
+/* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4);
+    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4 | SLB_WORD_OWNED);
+}
+
+/* The same slab in the same state, with its pins, as a plain word. */
+SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
+    return slb_word_is_owned(word) ? slb_word_without_pins(word) : word;
 }
 
 /* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */
@@ -1212,10 +1238,13 @@ struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
     _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;     /* what the gate found when it locked the header */
+    _Atomic uint16_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
-    _Atomic uint64_t sampled_at; /* number of the allocation that was timed last */
+    _Atomic uint64_t sampled_at;  /* number of the allocation that was timed last */
+    _Atomic uint64_t rests_until; /* ticks; no owning before, see word_owner.h */
+    _Atomic uint32_t plain_met;   /* plain words in a row that releases met, see word_owner.h */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
@@ -1426,9 +1455,11 @@ struct slabby_allocator {
     _Atomic uint32_t
         plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
-    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max;         /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    _Atomic uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
+    _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
+    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_owner.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -1445,7 +1476,7 @@ struct slabby_allocator {
 
     /* Tiers. */
     struct slb_stripe *stripes;
-    struct slb_latency *latency; /* per CPU */
+    struct slb_latency *latency; /* per CPU, and one for all */
     struct slb_shard *shards;
     struct slb_depot depot;
     struct slb_delay delay;
@@ -1699,8 +1730,11 @@ restarted:
 }
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+ * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
+ * cache served it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
                                               "shrl $16, %[id]\n\t"
@@ -1713,12 +1747,13 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%rdx\n\t"
                                               "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-                 : [id] "=&r"(id)
+                 : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rdx", "memory", "cc"
                  : refused);
     *out_id = id;
+    *out_cache = cache;
     return true;
 refused:
     return false;
@@ -1742,12 +1777,70 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The increment itself is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, (%%rcx, %[counter])\n\t" SLB_RSEQ_END
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "shll %[shift], %%ecx\n\t"                                                                               \
+    "orq %[owned], %%rcx\n\t"                                                                                \
+    "cmpq %[place], %%rcx\n\t"                                                                               \
+    "jne %l[refused]\n\t"                                                                                    \
+    "movq %[word], %[place]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
+        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[aside]\n\t"
+                                "movq %[plain], %%rax\n\t"
+                                "btq %%rcx, %%rax\n\t"
+                                "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                 :
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    uint32_t cpu;
+    __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
+    return cpu;
+}
+
+/* Adds while this thread runs on `cpu`. The addition itself is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], %%fs:4(%[area])\n\t"
+                                "jne %l[refused]\n\t"
+                                "addq %[by], %[counter]\n\t" SLB_RSEQ_END
+                 :
+                 : [area] "r"(slb_os_rseq_offset), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : "rax", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -1936,26 +2029,30 @@ restarted:
 }
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+ * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
+ * it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
-                                                       "cmp %w[id], w10, lsr #16\n\t"
-                                                       "b.eq %l[refused]\n\t"
-                                                       "sub w11, w11, #1\n\t"
-                                                       "cmp w11, w12\n\t"
-                                                       "b.hs %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                                                       "mov w13, #0xffff\n\t"
-                                                       "add x10, x10, x13\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused")
-                          : [id] "=&r"(id)
-                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                            SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused);
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
+                                     "cmp %w[id], w10, lsr #16\n\t"
+                                     "b.eq %l[refused]\n\t"
+                                     "sub w11, w11, #1\n\t"
+                                     "cmp w11, w12\n\t"
+                                     "b.hs %l[refused]\n\t"
+                                     "add x12, x9, %[ids]\n\t"
+                                     "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                                     "mov w13, #0xffff\n\t"
+                                     "add x10, x10, x13\n\t"
+                                     "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
+        : [id] "=&r"(id), [cache] "=&r"(cache)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+        : SLB_RSEQ_CLOBBERS
+        : refused);
     *out_id = id;
+    *out_cache = cache;
     return true;
 refused:
     return false;
@@ -1979,14 +2076,75 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The counter's store is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[counter]]\n\t"
-                                                       "add x10, x10, #1\n\t"
-                                                       "str x10, [x9, %[counter]]\n\t" SLB_RSEQ_END
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "orr x9, %[owned], x9, lsl %[shift]\n\t"                                                                 \
+    "ldr x10, [%[place]]\n\t"                                                                                \
+    "cmp x10, x9\n\t"                                                                                        \
+    "b.ne %l[refused]\n\t"                                                                                   \
+    "stlr %[word], [%[place]]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
+        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
+                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[aside]\n\t"
+                                         "ldr x12, %[plain]\n\t"
+                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
+                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                          :
+                          : [plain] "m"(pool->expects_plain),
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
+}
+
+/* Adds while this thread runs on `cpu`. The counter's store is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "cmp w9, %w[cpu]\n\t"
+                                         "b.ne %l[refused]\n\t"
+                                         "ldr x10, [%[counter]]\n\t"
+                                         "add x10, x10, %[by]\n\t"
+                                         "str x10, [%[counter]]\n\t" SLB_RSEQ_END
+                          :
+                          : [area] "r"(slb_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+                          : "x9", "x10", "memory", "cc"
                           : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -2084,10 +2242,10 @@ SLB_INLINE bool slb_rseq_available(void) {
 
 #if SLB_HAVE_RSEQ
 
-/* Adds 1 to a counter of this CPU's cache, exactly once. */
-SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
+/* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_count(pool, counter_offset);
+        enum slb_rseq_result result = slb_rseq_try_add(cpu, counter, by);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -2119,9 +2277,22 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 
 #else
 
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
-    (void)pool, (void)out_id;
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)out_id, (void)out_cache;
     return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
@@ -2129,8 +2300,12 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
-    (void)pool, (void)counter_offset;
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return UINT32_MAX;
+}
+
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    (void)cpu, (void)counter, (void)by;
     return false;
 }
 
@@ -2297,10 +2472,12 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
 SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
-    size_t offset =
-        taken ? offsetof(struct slb_cpu_cache, fast_taken) : offsetof(struct slb_cpu_cache, fast_given);
-    if (slb_likely(slb_rseq_count(pool, offset)))
-        return;
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus)) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        if (slb_likely(slb_rseq_add(cpu, taken ? &cache->fast_taken : &cache->fast_given, 1)))
+            return;
+    }
     struct slb_stripe *stripe = slb_stripe_here(pool);
     slb_count(taken ? &stripe->fast_taken : &stripe->fast_given, 1);
 }
@@ -3078,6 +3255,26 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
     slb_stack_push(&pool->shards[hint & pool->shard_mask].head, pool->next, id);
 }
 
+/*
+ * The k-th of `count` neighbouring slabs in the order in which they are handed out: one of each line of words, every
+ * other line first, then the next of each.
+ *
+ *      line 0   0 15 30 ..      15 lines: 0 and 1 are two lines apart, as the processor fetches lines in pairs
+ *      line 1   8 23 38 ..
+ *      line 2   1 16 31 ..
+ *
+ * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between an
+ * allocation and a release. On one line of words, the two CPUs would then take it from each other at every operation.
+ */
+static uint32_t deal(uint32_t k, uint32_t count) {
+    uint32_t lines = count / SLB_WORDS_A_LINE;
+    if (k >= lines * SLB_WORDS_A_LINE)
+        return k;
+    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
+    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
+    return line * SLB_WORDS_A_LINE + k / lines;
+}
+
 /* Recently used slabs first: they are in some cache, and untouched pages stay untouched. */
 SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
                                          uint32_t wanted) {
@@ -3092,7 +3289,7 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
         uint32_t first;
         uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
         for (uint32_t k = 0; k < taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + k;
+            out_ids[count++] = slb_shard_start(pool, shard) + first + deal(k, taken);
     }
     return count;
 }
@@ -4564,6 +4761,9 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
 #ifndef SLB_PROTECT_SWITCHES_H
 #define SLB_PROTECT_SWITCHES_H
 
+/* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
+SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t protect);
+
 /* What the options of a new pool ask for. */
 SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
 
@@ -4625,13 +4825,24 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 
 #include <inttypes.h>
 
-/* The inline path of allocate serves pools alone whose protections have nothing to do there. Under the gate lock, so
- * that two changes at once leave the path as the later one wants it. */
+/*
+ * The inline paths serve pools alone whose protections have nothing to do there. A release frees its word, then looks
+ * at the protections; who switches one on looks at the words next, and must find the word free or be seen. After a
+ * compare-and-swap seq_cst sees to that, after a sequence (word_owner.h) the fence: behind it each sequence has made
+ * its word free for everybody to see, or has not looked yet.
+ */
+SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t protect) {
+    uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
+    if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
+        slb_os_fence_rseq();
+}
+
 static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
     slb_gate_lock(pool);
-    uint32_t protect =
-        on ? atomic_fetch_or(&pool->protect, bit) | bit : atomic_fetch_and(&pool->protect, ~bit) & ~bit;
-    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    uint32_t protect = atomic_load(&pool->protect);
+    slb_protections_become(pool, on ? protect | bit : protect & ~bit);
     slb_gate_unlock(pool);
 }
 
@@ -5847,11 +6058,13 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
 /* What the caller will know a free slab by: its next reference, or its id. */
 SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    return state == SLABBY_SLAB_STATE_LIVE_FAST ? id : slb_ref_make(pool, slb_word_generation(word), id);
+    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
+               ? id
+               : slb_ref_make(pool, slb_word_generation(word), id);
 }
 
 /*
- * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours alone until this store, which releases it to those who walk the
  * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
  * memory before (zeroing) is done.
  */
@@ -7906,11 +8119,6 @@ static double bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-static struct slb_latency *latency_here(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    return &pool->latency[cpu < pool->cpus ? cpu : 0];
-}
-
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
@@ -8017,17 +8225,50 @@ static struct slb_latency_window *window_now(struct slb_latency *latency, uint64
     return window;
 }
 
+/*
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
+ * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
+ * all additions are atomic.
+ */
+struct record {
+    struct slb_latency *latency;
+    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
+};
+
+static struct record begin_record(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    bool sequences = cpu < pool->rseq_cpus;
+    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
+                           .cpu = sequences ? cpu : UINT32_MAX};
+}
+
+static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
+    if (record->cpu != UINT32_MAX) {
+        char *own = (char *)record->latency + offset;
+        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+            return;
+        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    }
+    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
+    struct record record = begin_record(pool);
+    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    struct slb_latency_window *window = window_now(record.latency, now);
+    size_t bucket = (size_t)((char *)&window->buckets[bucket_of(ticks)] - (char *)record.latency);
+    add_to_record(pool, &record, bucket, weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+}
+
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
         return;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    struct slb_latency *latency = latency_here(pool);
-    slb_count(&window_now(latency, now)->buckets[bucket_of(ticks)], timing->weight);
-    slb_count(&latency->samples, 1);
-    slb_count(&latency->weight, timing->weight);
-    slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    write_record(pool, now, ticks, timing->weight);
     uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
     if (slb_unlikely(limit != 0 && ticks > limit)) {
         slb_count(&pool->latency_violations, 1);
@@ -8061,7 +8302,7 @@ static double at_least_the_floor(double ticks) {
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
     uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i <= pool->cpus; i++) {
         out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
         weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
@@ -8077,7 +8318,7 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
 /* Both windows of every CPU that are of this half minute or the last. */
 static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
     uint64_t sum = 0;
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
         for (uint32_t w = 0; w < 2; w++) {
             struct slb_latency_window *window = &pool->latency[cpu].windows[w];
             uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
@@ -8952,6 +9193,10 @@ static void check_words(struct check *check) {
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+        if (slb_word_is_owned(word) && state != SLABBY_SLAB_STATE_LIVE &&
+            state != SLABBY_SLAB_STATE_LIVE_FAST)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_owner(word),
+                   "is owned without being live");
         if (slb_word_is_out(word))
             check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
@@ -9402,9 +9647,6 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
 #include <inttypes.h>
 #include <string.h>
 
-/* Words of 8 bytes in a cache line. */
-#define LAYOUT_WORDS_A_LINE (SLB_CACHE_LINE / 8u)
-
 #define LAYOUT_FIRST_CACHE 0x140u
 
 static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
@@ -9502,8 +9744,8 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
-    if (batch > LAYOUT_WORDS_A_LINE)
-        batch -= batch % LAYOUT_WORDS_A_LINE;
+    if (batch > SLB_WORDS_A_LINE)
+        batch -= batch % SLB_WORDS_A_LINE;
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
         cache_max = 0;
     out->cache_max = (uint32_t)cache_max;
@@ -9539,7 +9781,8 @@ static void layout_book(struct slb_layout *out) {
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
-    out->shards = layout_round_up(out->latency + out->cpus * sizeof(struct slb_latency), SLB_CACHE_LINE);
+    out->shards =
+        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
@@ -10358,6 +10601,7 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
+    atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     memset(&pool->room, 0, sizeof pool->room);
     pool->listeners = NULL;
@@ -10365,7 +10609,6 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->published_releases, 0);
 }
 
-/* The inline path of allocate serves pools alone whose protections have nothing to do there. */
 static void arm_protections(struct slabby_allocator *pool, const struct slb_options *options) {
     uint32_t protect = 0;
     protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
@@ -10375,8 +10618,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
     protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
     protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
-    atomic_store(&pool->protect, protect);
-    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    slb_protections_become(pool, protect);
 }
 
 static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
@@ -10408,6 +10650,8 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
+    if (pool->rseq_cpus > SLB_WORD_NOBODY)
+        pool->rseq_cpus = SLB_WORD_NOBODY; /* words have no number for a CPU beyond */
     atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
@@ -10681,6 +10925,72 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
 
 /* -------------------- release.c */
 
+/* -------------------- word_owner.h */
+/*
+ * Owned words: release without an atomic instruction.
+ *
+ * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
+ * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it, and
+ * until the word is shared only sequences that run on that CPU change it, each with one committing store:
+ *
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
+ *            |                                                                  ^
+ *            | swap, on any CPU                                                 | swap, on any CPU
+ *            v                                                                  |
+ *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *
+ * Exactly one of several changes succeeds:
+ * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
+ * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word
+ *   said nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it
+ *   read nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the
+ *   swap to the plain word fails, and the caller looks again.
+ * - Two elsewhere: each runs a fence of its own after it read nobody, so either may make the word plain; from then on
+ *   a compare-and-swap decides.
+ * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, a child of fork, or after
+ * the one who began has ended.
+ *
+ * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
+ * whose slabs are often changed elsewhere rests from owning: fences take at most about a thousandth of the time.
+ */
+#ifndef SLB_WORD_OWNER_H
+#define SLB_WORD_OWNER_H
+
+/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
+ * word says for itself who owns it. */
+SLB_INLINE uint32_t slb_owner_here(const struct slb_cpu_cache *cache) {
+    return atomic_load_explicit(&cache->issue, memory_order_relaxed);
+}
+
+/* The release of the hot path, one try: done where the slab is live under `generation` and owned here; the next generation
+ * is not the last. Refused: the word is another. Restarted: it was not looked at, because a protection acts on releases,
+ * this CPU expects plain words, or the kernel came in between. */
+SLB_INLINE enum slb_rseq_result slb_owner_release(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t generation) {
+    uint64_t owned = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
+    uint64_t released =
+        owned + (1ull << SLB_WORD_GENERATION_SHIFT) - (SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
+    return slb_rseq_release(pool, id, owned, released);
+}
+
+/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
+SLB_PRIVATE bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                uint64_t new_word);
+
+/* Makes the words of all slabs plain, with one fence for many. */
+SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool);
+
+/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
+ * slb_owner_here. */
+SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+
+/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
+ * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
+ * that it owns. */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
+
+#endif
+
 #include <inttypes.h>
 
 /* ------------------------------------------------------------------------------------- into the tiers */
@@ -10831,10 +11141,12 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on: releases the owner's writes to whoever gets the slab next, acquires those of others
- * who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
+/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to whoever
+ * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
  * either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
+    if (slb_word_is_owned(*word))
+        return slb_owner_swap(pool, id, word, new_word);
     return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
@@ -10889,7 +11201,7 @@ SLB_PRIVATE slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref)
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
             return SLABBY_TOO_MANY_PINS;
-        if (swap_word(pool, id, &word, word + SLB_WORD_PIN))
+        if (swap_word(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
             return SLABBY_OK;
     }
     return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
@@ -11651,6 +11963,7 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 
 void (*slb_test_point)(int point);
 uint64_t (*slb_test_clock)(void);
+bool slb_test_owners_never_rest;
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
@@ -11706,6 +12019,7 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
 /* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
  * after the check turns the release into a deferred one inside slb_release_deferred. */
 static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
+    slb_owner_share_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
@@ -11841,17 +12155,20 @@ static bool zero_free_slabs(struct slabby_allocator *pool) {
 
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
-        atomic_fetch_and(&pool->protect, ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_gate_lock(pool);
+        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_gate_unlock(pool);
         return SLABBY_OK;
     }
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
-    uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
+    uint32_t before = atomic_load(&pool->protect);
+    slb_protections_become(pool, before | SLB_PROTECT_SECURE);
     bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     else
-        atomic_store(&pool->protect, before);
+        slb_protections_become(pool, before);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
@@ -11960,6 +12277,156 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
     default:
         return slb_option(&pool->options, id);
     }
+}
+
+/* -------------------- word_owner.c */
+
+/* Neighbours that a change elsewhere shares with one fence (the words of eight lines), and the most of any fence. */
+#define NEIGHBOURS 64u
+#define SHARED_AT_ONCE 4096u
+
+#define ANY_OWNER UINT32_MAX
+
+/* So many plain words in a row make a CPU expect the next one. */
+#define PLAIN_IN_A_ROW 8u
+
+/* A CPU pays for a fence with so many times its length of rest, and may be so many fences behind. */
+#define REST_LOG2 10
+#define FENCES_AHEAD_LOG2 4
+
+/* ------------------------------------------------------------------------------------------------ owning */
+
+/* relaxed: `issue` is a hint, each word says for itself who owns it */
+SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+        return 0;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint32_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    if (issue != 0)
+        return issue;
+    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
+    if (rests_until != 0 && slb_os_ticks() < rests_until)
+        return 0;
+    issue = cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED;
+    atomic_store_explicit(&cache->issue, (uint16_t)issue, memory_order_relaxed);
+    return issue;
+}
+
+/* relaxed: a hint as well; a count that goes lost makes it come one release later */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (cpu >= pool->rseq_cpus)
+        return;
+    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
+    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
+    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
+    if (now == PLAIN_IN_A_ROW)
+        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+}
+
+static void expect_owned(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    uint64_t bit = 1ull << cpu % 64;
+    if (cpu >= pool->rseq_cpus)
+        return;
+    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
+        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
+}
+
+/* A leaky bucket: what fences cost a CPU's owning drains at a thousandth of the time. */
+static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
+    if (owner >= pool->rseq_cpus)
+        return;
+#ifdef SLABBY_TEST_HOOKS
+    if (slb_test_owners_never_rest)
+        return;
+#endif
+    struct slb_cpu_cache *cache = &pool->caches[owner].cache;
+    uint64_t cost = ended > began ? ended - began : 1;
+    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
+    rests_until = (rests_until > ended ? rests_until : ended) + (cost << REST_LOG2);
+    atomic_store_explicit(&cache->rests_until, rests_until, memory_order_relaxed);
+    if (rests_until - ended > cost << (REST_LOG2 + FENCES_AHEAD_LOG2))
+        atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
+}
+
+/* ----------------------------------------------------------------------------------------------- sharing */
+
+/* Whether the word says nobody now. seq_cst: before the fence, whose barrier orders it for every sequence. */
+static bool disown(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
+    if (!slb_word_is_owned(word))
+        return false;
+    if (slb_word_owner(word) == SLB_WORD_NOBODY)
+        return true;
+    if (owner != ANY_OWNER && slb_word_owner(word) != owner)
+        return false;
+    uint64_t nobody = word | (uint64_t)SLB_WORD_NOBODY << SLB_WORD_OWNER_SHIFT;
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, nobody, memory_order_seq_cst,
+                                                   memory_order_relaxed);
+}
+
+/* Fails where the last owner's commit came before the fence, or somebody else has shared the word. */
+static void make_plain(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    if (slb_word_is_owned(word) && slb_word_owner(word) == SLB_WORD_NOBODY)
+        (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &word, slb_word_plain(word),
+                                                      memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* The words of slabs first .. end-1 that `owner` owns, or nobody. Only those that said nobody before the fence may be
+ * made plain behind it, hence the bits. */
+static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner) {
+    uint64_t disowned[SHARED_AT_ONCE / 64], any = 0;
+    for (uint32_t id = first; id < end; id++) {
+        uint32_t at = id - first;
+        uint64_t bit = (uint64_t)disown(pool, id, owner) << (at % 64);
+        disowned[at / 64] = at % 64 == 0 ? bit : disowned[at / 64] | bit;
+        any |= bit;
+    }
+    if (any == 0)
+        return;
+    SLB_POINT(SLB_POINT_SHARING);
+    uint64_t began = slb_os_ticks();
+    slb_os_fence_rseq();
+    note_fence(pool, owner, began, slb_os_ticks());
+    for (uint32_t at = 0; at < end - first; at++)
+        if (disowned[at / 64] >> (at % 64) & 1)
+            make_plain(pool, first + at);
+}
+
+static void share_from(struct slabby_allocator *pool, uint32_t first, uint32_t wanted, uint32_t owner) {
+    uint32_t left = pool->reserved - first;
+    share(pool, first, first + (left < wanted ? left : wanted), owner);
+}
+
+SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved && pool->rseq_cpus != 0;
+         id = slb_next_used(pool, id + SHARED_AT_ONCE))
+        share_from(pool, id, SHARED_AT_ONCE, ANY_OWNER);
+}
+
+static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
+    enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+    for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
+        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_OWNED, new_word);
+    if (result == SLB_RSEQ_DONE)
+        expect_owned(pool);
+    return result == SLB_RSEQ_DONE;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                         uint64_t new_word) {
+    uint64_t plain = slb_word_plain(*word);
+    if (swap_here(pool, id, plain, new_word))
+        return true;
+    *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    if (slb_word_is_owned(*word) && slb_word_plain(*word) == plain) {
+        share_from(pool, id - id % NEIGHBOURS, NEIGHBOURS, slb_word_owner(*word));
+        *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    }
+    return false;
 }
 
 /* -------------------- slabby.c */
@@ -12095,6 +12562,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
+    uint32_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     enum slb_tier tier = SLB_TIER_CACHE;
@@ -12106,8 +12574,11 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    *out_word = slb_issue_slowly(
-        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (*out_id >= pool->reserved)
+        owner = 0;
+    *out_word =
+        slb_issue_slowly(pool, *out_id, state | owner,
+                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
 }
@@ -12148,12 +12619,13 @@ static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_r
 }
 
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id)))
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
         return allocate_slowly(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_make(allocator, slb_word_generation(word), id);
     if (slb_likely(out_data != NULL))
         *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
@@ -12195,29 +12667,48 @@ static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slab
     return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
 }
 
-static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, uint32_t id,
-                                                             uint64_t generation) {
-    slabby_status status = slb_return_slab(pool, id, generation, false);
+/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    slabby_status status =
+        slb_return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
+ * each time. */
+static __attribute__((noinline)) slabby_status release_shared(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    uint64_t generation = relative >> pool->id_bits;
+    uint64_t live = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
+    /* seq_cst, as swap_word in release.c: protections are read behind it, see protect/switches.c */
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
+            &pool->words[id], &live, slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE),
+            memory_order_seq_cst, memory_order_relaxed)))
+        return release_slowly(pool, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
+                     !slb_rseq_give_once(pool, id)))
+        return return_slowly(pool, ref);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_place(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
-    uint32_t id = (uint32_t)(relative & allocator->id_mask);
+    uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
-            &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
-            memory_order_seq_cst, memory_order_relaxed)))
-        return release_slowly(allocator, ref);
+    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative >> allocator->id_bits);
+    if (slb_unlikely(owned == SLB_RSEQ_REFUSED))
+        slb_owner_note_plain(allocator);
+    if (slb_unlikely(owned != SLB_RSEQ_DONE))
+        return release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_seq_cst) != 0 ||
-                     !slb_rseq_give_once(allocator, id)))
-        return return_slowly(allocator, id, relative >> allocator->id_bits);
+    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+        return return_slowly(allocator, ref);
     return SLABBY_OK;
 }
 
@@ -12249,13 +12740,14 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
 
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
     uint64_t word;
     uint32_t id;
     if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &id))) {
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
         slb_cache_count_fast(allocator, true);
-        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+        slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
     } else {
         slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)

@@ -22,11 +22,13 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
 /* What the caller will know a free slab by: its next reference, or its id. */
 SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    return state == SLABBY_SLAB_STATE_LIVE_FAST ? id : slb_ref_make(pool, slb_word_generation(word), id);
+    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
+               ? id
+               : slb_ref_make(pool, slb_word_generation(word), id);
 }
 
 /*
- * The slab leaves the free state: its word is ours alone until this store, which releases it to those who walk the
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours alone until this store, which releases it to those who walk the
  * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
  * memory before (zeroing) is done.
  */

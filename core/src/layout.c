@@ -11,9 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Words of 8 bytes in a cache line. */
-#define LAYOUT_WORDS_A_LINE (SLB_CACHE_LINE / 8u)
-
 #define LAYOUT_FIRST_CACHE 0x140u
 
 static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
@@ -111,8 +108,8 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
-    if (batch > LAYOUT_WORDS_A_LINE)
-        batch -= batch % LAYOUT_WORDS_A_LINE;
+    if (batch > SLB_WORDS_A_LINE)
+        batch -= batch % SLB_WORDS_A_LINE;
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
         cache_max = 0;
     out->cache_max = (uint32_t)cache_max;
@@ -148,7 +145,8 @@ static void layout_book(struct slb_layout *out) {
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
-    out->shards = layout_round_up(out->latency + out->cpus * sizeof(struct slb_latency), SLB_CACHE_LINE);
+    out->shards =
+        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
         layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
     out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);

@@ -166,6 +166,7 @@ static void clear_place(struct slabby_allocator *pool) {
     memset(&pool->health, 0, sizeof pool->health);
     atomic_store(&pool->peak_used, 0);
     atomic_store(&pool->waiters, 0);
+    atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     memset(&pool->room, 0, sizeof pool->room);
     pool->listeners = NULL;
@@ -173,7 +174,6 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->published_releases, 0);
 }
 
-/* The inline path of allocate serves pools alone whose protections have nothing to do there. */
 static void arm_protections(struct slabby_allocator *pool, const struct slb_options *options) {
     uint32_t protect = 0;
     protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
@@ -183,8 +183,7 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
     protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
     protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
-    atomic_store(&pool->protect, protect);
-    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    slb_protections_become(pool, protect);
 }
 
 static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
@@ -216,6 +215,8 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
+    if (pool->rseq_cpus > SLB_WORD_NOBODY)
+        pool->rseq_cpus = SLB_WORD_NOBODY; /* words have no number for a CPU beyond */
     atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));

@@ -11,6 +11,7 @@
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
+#include "word_owner.h"
 
 #include <inttypes.h>
 
@@ -162,10 +163,12 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on: releases the owner's writes to whoever gets the slab next, acquires those of others
- * who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
+/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to whoever
+ * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
  * either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
+    if (slb_word_is_owned(*word))
+        return slb_owner_swap(pool, id, word, new_word);
     return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
@@ -220,7 +223,7 @@ SLB_PRIVATE slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref)
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
             return SLABBY_TOO_MANY_PINS;
-        if (swap_word(pool, id, &word, word + SLB_WORD_PIN))
+        if (swap_word(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
             return SLABBY_OK;
     }
     return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);

@@ -2,17 +2,19 @@
 /*
  * The one word of truth about a slab.
  *
- *    63                                   16 15         4 3     0
- *   +---------------------------------------+------------+-------+
- *   | generation (48)                       | pins (12)  | state |
- *   +---------------------------------------+------------+-------+
+ *    63                                   16 15         4  3  2     0
+ *   +---------------------------------------+------------+---+-------+
+ *   | generation (48)                       | pins (12)  | 0 | state |      plain
+ *   +---------------------------------------+------------+---+-------+
+ *   | generation (48)                       | CPU (12)   | 1 | live  |      owned, without pins
+ *   +---------------------------------------+------------+---+-------+
  *
  * The generation counts the releases of this slab since the pool was made. A word of zeros is a free slab that was
  * never used, so fresh zero pages need no writing.
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value.
+ * concurrent releases can find the old value. An owned word has a cheaper way, see word_owner.h.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -22,7 +24,11 @@
 
 #define SLB_WORD_PIN 16u
 #define SLB_WORD_MAX_PINS 4095u
+#define SLB_WORD_OWNED 8u
+#define SLB_WORD_OWNER_SHIFT 4
+#define SLB_WORD_NOBODY 4095u /* in place of a CPU: the word is on its way from owned to plain */
 #define SLB_WORD_GENERATION_SHIFT 16
+#define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint64_t generation, uint32_t state) {
     return (generation << SLB_WORD_GENERATION_SHIFT) | state;
@@ -32,16 +38,31 @@ SLB_INLINE uint64_t slb_word_generation(uint64_t word) {
     return word >> SLB_WORD_GENERATION_SHIFT;
 }
 
+SLB_INLINE bool slb_word_is_owned(uint64_t word) {
+    return (word & SLB_WORD_OWNED) != 0;
+}
+
+/* Of an owned word: a CPU, or SLB_WORD_NOBODY. */
+SLB_INLINE uint32_t slb_word_owner(uint64_t word) {
+    return (uint32_t)(word >> SLB_WORD_OWNER_SHIFT) & SLB_WORD_NOBODY;
+}
+
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
+    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
-    return (uint32_t)(word & 15u);
+    return (uint32_t)(word & 7u);
 }
 
+/* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4);
+    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4 | SLB_WORD_OWNED);
+}
+
+/* The same slab in the same state, with its pins, as a plain word. */
+SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
+    return slb_word_is_owned(word) ? slb_word_without_pins(word) : word;
 }
 
 /* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */

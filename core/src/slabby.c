@@ -23,6 +23,7 @@
 #include "resilience/waiters.h"
 #include "status.h"
 #include "upkeep.h"
+#include "word_owner.h"
 
 #include <inttypes.h>
 
@@ -154,6 +155,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
+    uint32_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     enum slb_tier tier = SLB_TIER_CACHE;
@@ -165,8 +167,11 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
     slb_guard_sample(pool, *out_id, tier, stands_for);
-    *out_word = slb_issue_slowly(
-        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (*out_id >= pool->reserved)
+        owner = 0;
+    *out_word =
+        slb_issue_slowly(pool, *out_id, state | owner,
+                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     return SLABBY_OK;
 }
@@ -207,12 +212,13 @@ static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_r
 }
 
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id)))
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
         return allocate_slowly(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_make(allocator, slb_word_generation(word), id);
     if (slb_likely(out_data != NULL))
         *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
@@ -254,29 +260,48 @@ static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slab
     return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
 }
 
-static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, uint32_t id,
-                                                             uint64_t generation) {
-    slabby_status status = slb_return_slab(pool, id, generation, false);
+/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    slabby_status status =
+        slb_return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
+ * each time. */
+static __attribute__((noinline)) slabby_status release_shared(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    uint64_t generation = relative >> pool->id_bits;
+    uint64_t live = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
+    /* seq_cst, as swap_word in release.c: protections are read behind it, see protect/switches.c */
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
+            &pool->words[id], &live, slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE),
+            memory_order_seq_cst, memory_order_relaxed)))
+        return release_slowly(pool, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
+                     !slb_rseq_give_once(pool, id)))
+        return return_slowly(pool, ref);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_place(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
-    uint32_t id = (uint32_t)(relative & allocator->id_mask);
+    uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    uint64_t live = slb_word_make(relative >> allocator->id_bits, SLABBY_SLAB_STATE_LIVE);
-    /* seq_cst, as swap_word in release.c: protections are read behind it, see upkeep.c, change_secure */
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
-            &allocator->words[id], &live, live + (1ull << SLB_WORD_GENERATION_SHIFT) - SLABBY_SLAB_STATE_LIVE,
-            memory_order_seq_cst, memory_order_relaxed)))
-        return release_slowly(allocator, ref);
+    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative >> allocator->id_bits);
+    if (slb_unlikely(owned == SLB_RSEQ_REFUSED))
+        slb_owner_note_plain(allocator);
+    if (slb_unlikely(owned != SLB_RSEQ_DONE))
+        return release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&allocator->protect, memory_order_seq_cst) != 0 ||
-                     !slb_rseq_give_once(allocator, id)))
-        return return_slowly(allocator, id, relative >> allocator->id_bits);
+    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+        return return_slowly(allocator, ref);
     return SLABBY_OK;
 }
 
@@ -308,13 +333,14 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
 
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
     uint64_t word;
     uint32_t id;
     if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &id))) {
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
         slb_cache_count_fast(allocator, true);
-        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+        slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
     } else {
         slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)

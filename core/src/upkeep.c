@@ -13,6 +13,8 @@
 #include "resilience/resize.h"
 #include "resilience/ticker.h"
 #include "status.h"
+#include "tiers/gate.h"
+#include "word_owner.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,6 +31,7 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
 /* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
  * after the check turns the release into a deferred one inside slb_release_deferred. */
 static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
+    slb_owner_share_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
@@ -164,17 +167,20 @@ static bool zero_free_slabs(struct slabby_allocator *pool) {
 
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
-        atomic_fetch_and(&pool->protect, ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_gate_lock(pool);
+        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_gate_unlock(pool);
         return SLABBY_OK;
     }
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
-    uint32_t before = atomic_fetch_or(&pool->protect, SLB_PROTECT_SECURE);
+    uint32_t before = atomic_load(&pool->protect);
+    slb_protections_become(pool, before | SLB_PROTECT_SECURE);
     bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     else
-        atomic_store(&pool->protect, before);
+        slb_protections_become(pool, before);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,

@@ -164,11 +164,34 @@ static void bookkeeping_is_small_and_lazy(void **state) {
     finish(pool);
 }
 
+/* Guards: slabs handed out one after the other have their words on different cache lines, also when a thread moves. */
+static void neighbours_share_no_line(void **state) {
+    enum { SLABS = 4096, A_LINE = 8 };
+    const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_PORTABLE, SLABBY_CPU_CACHE_BACKEND_AUTO};
+    static slabby_ref refs[SLABS];
+    uint32_t before = UINT32_MAX, id;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(backends); i++) {
+        slabby_allocator *pool = make_pool(64, SLABS, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[i]}));
+
+        for (int k = 0; k < SLABS; k++) {
+            refs[k] = take(pool);
+            CHECK_STATUS(slabby_id(&id, pool, refs[k]), SLABBY_OK);
+            if (k < SLABS / 2) /* before caches are drained for the last ones */
+                assert_int_not_equal(id / A_LINE, before / A_LINE);
+            before = id;
+        }
+        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, SLABS), SLABBY_OK);
+        finish(pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strides_follow_the_rule),       cmocka_unit_test(default_alignment_is_a_line),
         cmocka_unit_test(both_ends_are_guarded),         cmocka_unit_test(words_lie_out_of_band),
-        cmocka_unit_test(bookkeeping_is_small_and_lazy),
+        cmocka_unit_test(bookkeeping_is_small_and_lazy), cmocka_unit_test(neighbours_share_no_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

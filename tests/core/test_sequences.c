@@ -18,16 +18,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum sequence { TAKE, TAKE_UNTIMED, GIVE, COUNT, GIVE_BATCH, TAKE_BATCH, FOLD, SEQUENCES };
+enum sequence { TAKE, TAKE_UNTIMED, GIVE, ADD, GIVE_BATCH, TAKE_BATCH, FOLD, SWAP, RELEASE, SEQUENCES };
 
-enum { MOST = 8, BATCH = 3, GIVEN = 77, NEVER_SAMPLED = 0xFFF0 };
+enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 
 #define FOLDED (1ull << 40)
+
+/* The word of slab 2, live in its tenth generation. */
+#define SWAPPED 2
+#define LIVE_WORD slb_word_make(10, SLABBY_SLAB_STATE_LIVE)
+#define FREE_WORD slb_word_make(11, SLABBY_SLAB_STATE_FREE)
 
 static const uint32_t batch_in[BATCH] = {101, 102, 103};
 
 static struct slabby_allocator pool;
 static struct slb_cpu_cache *cache; /* of the CPU that the test stays on */
+static _Atomic uint64_t words[SWAPPED + 2];
+static uint32_t own_cpu, add_on;
 static uint32_t taken[BATCH];
 
 static uint64_t header_of(uint64_t served, uint32_t length) {
@@ -42,22 +49,32 @@ static void lay_out(uint64_t served, uint32_t length) {
     atomic_store(&cache->sample_at, (uint16_t)NEVER_SAMPLED);
     atomic_store(&cache->header, header_of(served, length));
     memset(taken, 0, sizeof taken);
+    atomic_store(&words[SWAPPED], LIVE_WORD | SLB_WORD_OWNED | own_cpu << SLB_WORD_OWNER_SHIFT);
 }
 
 static enum slb_rseq_result run_once(enum sequence sequence) {
+    struct slb_cpu_cache *served;
+
     switch (sequence) {
     case TAKE:
         return slb_rseq_try_take(&pool, taken);
     case TAKE_UNTIMED:
-        return slb_rseq_take_untimed(&pool, taken) ? SLB_RSEQ_DONE : SLB_RSEQ_REFUSED;
+        if (!slb_rseq_take_untimed(&pool, taken, &served))
+            return SLB_RSEQ_REFUSED;
+        assert_ptr_equal(served, cache);
+        return SLB_RSEQ_DONE;
     case GIVE:
         return slb_rseq_try_give(&pool, GIVEN);
-    case COUNT:
-        return slb_rseq_try_count(&pool, offsetof(struct slb_cpu_cache, fast_given));
+    case ADD:
+        return slb_rseq_try_add(add_on, &cache->fast_given, ADDED);
     case GIVE_BATCH:
         return slb_rseq_try_give_batch(&pool, batch_in, BATCH);
     case TAKE_BATCH:
         return slb_rseq_try_take_batch(&pool, taken, BATCH);
+    case SWAP:
+        return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
+    case RELEASE:
+        return slb_rseq_release(&pool, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
     default:
         return slb_rseq_try_fold(&pool, FOLDED);
     }
@@ -75,12 +92,14 @@ static void expect_refused(enum sequence sequence) {
     struct slb_cpu_cache before;
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
 
+    uint64_t word = atomic_load(&words[SWAPPED]);
     memcpy((void *)&before, (void *)cache, sizeof before);
     for (int tries = 0; tries < 1000 && result == SLB_RSEQ_RESTARTED; tries++)
         result = run_once(sequence);
     if (result != SLB_RSEQ_REFUSED)
         fail_msg("sequence %d answered %d", (int)sequence, (int)result);
     assert_memory_equal((void *)&before, (void *)cache, sizeof before);
+    assert_int_equal(atomic_load(&words[SWAPPED]), word);
 }
 
 static int stay_on_one_cpu(void **state) {
@@ -101,6 +120,9 @@ static int stay_on_one_cpu(void **state) {
     pool.cache_max = MOST;
     pool.cpus = pool.rseq_cpus = cpus;
     atomic_store(&pool.hot_cpus, cpus);
+    atomic_store(&pool.release_cpus, cpus);
+    pool.words = words;
+    own_cpu = add_on = (uint32_t)cpu;
     cache = &pool.caches[cpu].cache;
     return 0;
 }
@@ -141,8 +163,8 @@ static void each_does_its_work(void **state) {
     expect_done(TAKE_BATCH);
     assert_memory_equal(taken, batch_in, sizeof taken);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
-    expect_done(COUNT);
-    assert_int_equal(atomic_load(&cache->fast_given), 1);
+    expect_done(ADD);
+    assert_int_equal(atomic_load(&cache->fast_given), ADDED);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
     assert_int_equal(cache->ids[0], 10);
     assert_int_equal(cache->ids[5], 60);
@@ -156,6 +178,59 @@ static void fold_takes_off_what_was_served(void **state) {
     expect_done(FOLD);
     assert_int_equal(atomic_load(&cache->header), header_of(9, 4));
     expect_refused(FOLD);
+}
+
+/* Guards: an owned word changes for its owner alone, and no word beside it. */
+static void swap_is_for_the_owner(void **state) {
+    const uint64_t refused[] = {
+        LIVE_WORD,                                                            /* plain */
+        LIVE_WORD | SLB_WORD_PIN,                                             /* pinned */
+        LIVE_WORD | SLB_WORD_OWNED | SLB_WORD_NOBODY << SLB_WORD_OWNER_SHIFT, /* being shared */
+        LIVE_WORD | SLB_WORD_OWNED | (own_cpu + 1) << SLB_WORD_OWNER_SHIFT,   /* another CPU's */
+        FREE_WORD,                                                            /* free */
+        slb_word_make(9, SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED) | own_cpu
+                                                                        << SLB_WORD_OWNER_SHIFT, /* older */
+    };
+
+    (void)state;
+    need_sequences();
+    for (enum sequence sequence = SWAP; sequence <= RELEASE; sequence++) {
+        lay_out(5, 3);
+        expect_done(sequence);
+        for (size_t i = 0; i < COUNT_OF(words); i++)
+            assert_int_equal(atomic_load(&words[i]), i == SWAPPED ? FREE_WORD : 0);
+        assert_int_equal(atomic_load(&cache->header), header_of(5, 3));
+        for (size_t i = 0; i < COUNT_OF(refused); i++) {
+            atomic_store(&words[SWAPPED], refused[i]);
+            expect_refused(sequence);
+        }
+    }
+}
+
+/* A release that does not look at the word, which would be its own. */
+static void expect_release_aside(void) {
+    lay_out(5, 3);
+    for (int tries = 0; tries < 1000; tries++)
+        assert_int_equal(run_once(RELEASE), SLB_RSEQ_RESTARTED);
+    assert_true(slb_word_is_owned(atomic_load(&words[SWAPPED])));
+}
+
+/* Guards: the hot path leaves words alone where protections act, and where this CPU expects plain ones. */
+static void release_steps_aside(void **state) {
+    const uint64_t others = ~(1ull << own_cpu % 64);
+
+    (void)state;
+    need_sequences();
+    atomic_store(&pool.release_cpus, own_cpu);
+    expect_release_aside();
+    atomic_store(&pool.release_cpus, own_cpu + 1);
+    atomic_store(&pool.expects_plain, ~others);
+    expect_release_aside();
+    atomic_store(&pool.expects_plain, others);
+    lay_out(5, 3);
+    expect_done(RELEASE);
+    atomic_store(&pool.expects_plain, 0);
+    atomic_store(&pool.release_cpus, pool.cpus);
 }
 
 /* Guards: empty, full, too short, too full; the bounds themselves are accepted. */
@@ -194,13 +269,15 @@ static void each_refuses_when_told_to(void **state) {
     need_sequences();
     lay_out(2 * FOLDED, SLB_CACHE_LOCKED);
     for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
-        if (sequence != COUNT)
+        if (sequence != ADD && sequence < SWAP) /* which do not touch the header */
             expect_refused(sequence);
     lay_out(2 * FOLDED, 4);
     pool.rseq_cpus = 0;
     atomic_store(&pool.hot_cpus, 0);
-    for (enum sequence sequence = TAKE; sequence < SEQUENCES; sequence++)
+    add_on = own_cpu + 1;
+    for (enum sequence sequence = TAKE; sequence < RELEASE; sequence++)
         expect_refused(sequence);
+    add_on = own_cpu;
     pool.rseq_cpus = cpus;
     expect_refused(TAKE_UNTIMED);
     atomic_store(&pool.hot_cpus, cpus);
@@ -224,7 +301,8 @@ static enum stepped life_of_stepped(enum sequence sequence) {
     raise(SIGSTOP);
     if (result != expected)
         return STEPPED_ANSWER;
-    return atomic_load(&cache->header) == header_of(2 * FOLDED, 4) && atomic_load(&cache->fast_given) == 0
+    return atomic_load(&cache->header) == header_of(2 * FOLDED, 4) && atomic_load(&cache->fast_given) == 0 &&
+                   slb_word_plain(atomic_load(&words[SWAPPED])) == LIVE_WORD
                ? STEPPED_WELL
                : STEPPED_CHANGE;
 }
@@ -266,6 +344,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_does_its_work),
         cmocka_unit_test(fold_takes_off_what_was_served),
+        cmocka_unit_test(swap_is_for_the_owner),
+        cmocka_unit_test(release_steps_aside),
         cmocka_unit_test(each_refuses_what_does_not_fit),
         cmocka_unit_test(each_refuses_when_told_to),
         cmocka_unit_test(each_restarts_when_interrupted),

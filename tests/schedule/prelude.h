@@ -26,11 +26,14 @@ struct slabby_allocator;
 /* enum slb_rseq_result, which is not known yet */
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id);
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id);
-int slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset);
+int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by);
+uint32_t slb_rseq_cpu(void);
 int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id);
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void *out_cache);
+int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word);
+int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);

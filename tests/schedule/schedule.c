@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct scenario *const lists[] = {word_scenarios,   tier_scenarios,   waiting_scenarios,
-                                               ending_scenarios, resize_scenarios, awaited_scenarios};
+static const struct scenario *const lists[] = {word_scenarios,    owner_scenarios,  tier_scenarios,
+                                               waiting_scenarios, ending_scenarios, resize_scenarios,
+                                               awaited_scenarios};
 
 #define LISTS (sizeof lists / sizeof *lists)
 

@@ -48,7 +48,8 @@ static int commit(const struct sequence *sequence, uint64_t header) {
     return end(SLB_RSEQ_DONE);
 }
 
-static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint32_t *out_id) {
+static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint32_t *out_id,
+                struct slb_cpu_cache **out_cache) {
     struct sequence it;
     enum slb_rseq_result begun = begin(pool, cpus, &it);
     if (begun != SLB_RSEQ_DONE)
@@ -60,15 +61,47 @@ static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint
     if (!reach(&it.cache->ids[it.length - 1], ACCESS_READ))
         return end(SLB_RSEQ_RESTARTED);
     *out_id = it.cache->ids[it.length - 1];
+    *out_cache = it.cache;
     return commit(&it, it.header + SLB_CACHE_TAKE);
 }
 
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    return take(pool, pool->rseq_cpus, false, out_id);
+    struct slb_cpu_cache *cache;
+    return take(pool, pool->rseq_cpus, false, out_id, &cache);
 }
 
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
-    return take(pool, pool->hot_cpus, true, out_id) == SLB_RSEQ_DONE;
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void *out_cache) {
+    return take(pool, pool->hot_cpus, true, out_id, out_cache) == SLB_RSEQ_DONE;
+}
+
+/* From the look at the word on. */
+static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+    uint64_t *place = (uint64_t *)(void *)&pool->words[id];
+    if (!reach(place, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    if (*place != (owned | (uint64_t)schedule_cpu() << SLB_WORD_OWNER_SHIFT))
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(place, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    *place = word;
+    schedule_changed(place);
+    return end(SLB_RSEQ_DONE);
+}
+
+int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+    schedule_sequence_begin();
+    if (schedule_cpu() >= pool->rseq_cpus)
+        return end(SLB_RSEQ_REFUSED);
+    return swap(pool, id, owned, word);
+}
+
+int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+    schedule_sequence_begin();
+    if (!reach(&pool->release_cpus, ACCESS_READ) || schedule_cpu() >= pool->release_cpus)
+        return end(SLB_RSEQ_RESTARTED);
+    if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
+        return end(SLB_RSEQ_RESTARTED);
+    return swap(pool, id, owned, word);
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
@@ -106,15 +139,17 @@ int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32
     return commit(&it, it.header - count);
 }
 
-int slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    struct sequence it;
-    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
-    if (begun != SLB_RSEQ_DONE)
-        return end(begun);
-    uint64_t *counter = (uint64_t *)(void *)((char *)it.cache + counter_offset);
+uint32_t slb_rseq_cpu(void) {
+    return schedule_cpu();
+}
+
+int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by) {
+    schedule_sequence_begin();
+    if (schedule_cpu() != cpu)
+        return end(SLB_RSEQ_REFUSED);
     if (!reach(counter, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
-    ++*counter;
+    *(volatile uint64_t *)counter += by;
     return end(SLB_RSEQ_DONE);
 }
 

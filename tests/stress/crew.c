@@ -85,5 +85,6 @@ static void preempt(int point) {
 }
 
 void disturb(int enabled) {
+    slb_test_owners_never_rest = enabled != 0;
     __atomic_store_n(&slb_test_point, enabled ? preempt : NULL, __ATOMIC_RELAXED);
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "test_hooks.h"
+
 enum { ROUND = 256, RELEASERS = 3 };
 
 struct duel {
@@ -46,16 +48,26 @@ static void release_all(struct duel *test, struct worker *worker) {
     }
 }
 
+/* Every other round one by one, so that this CPU owns their words (word_owner.h). */
+static void take_round(struct duel *test, uint64_t round) {
+    if (round % 2 == 0) {
+        if (slabby_allocate_batch(test->refs, NULL, test->pool, ROUND) != SLABBY_OK)
+            complain("no batch for a round");
+    } else {
+        for (int i = 0; i < ROUND; i++)
+            if (slabby_allocate(&test->refs[i], NULL, test->pool) != SLABBY_OK)
+                complain("no slab for a round");
+    }
+    for (int i = 0; i < ROUND; i++)
+        atomic_store(&test->successes[i], 0);
+}
+
 static void release_together(struct worker *worker) {
     struct duel *test = worker->shared;
 
     for (uint64_t round = 0; round < test->rounds; round++) {
-        if (worker->index == 0) {
-            if (slabby_allocate_batch(test->refs, NULL, test->pool, ROUND) != SLABBY_OK)
-                complain("no batch for a round");
-            for (int i = 0; i < ROUND; i++)
-                atomic_store(&test->successes[i], 0);
-        }
+        if (worker->index == 0)
+            take_round(test, round);
         pthread_barrier_wait(&test->barrier);
         begin_together(test, round);
         release_all(test, worker);
@@ -97,7 +109,9 @@ static void one_release_wins(void **state) {
     (void)state;
     test.pool = make_pool(64, 2 * ROUND, NULL);
     assert_int_equal(pthread_barrier_init(&test.barrier, NULL, RELEASERS), 0);
+    slb_test_owners_never_rest = true;
     run_crew(RELEASERS + 1, duel_or_watch, &test, test_seed());
+    slb_test_owners_never_rest = false;
     pthread_barrier_destroy(&test.barrier);
     crew_is_content();
     assert_int_equal(stats_of(test.pool).errors[-SLABBY_DOUBLE_DEALLOCATION],

@@ -47,11 +47,6 @@ static double bucket_middle(uint32_t bucket) {
 
 /* ------------------------------------------------------------------------------------------------- timing */
 
-static struct slb_latency *latency_here(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    return &pool->latency[cpu < pool->cpus ? cpu : 0];
-}
-
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
@@ -158,17 +153,50 @@ static struct slb_latency_window *window_now(struct slb_latency *latency, uint64
     return window;
 }
 
+/*
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
+ * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
+ * all additions are atomic.
+ */
+struct record {
+    struct slb_latency *latency;
+    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
+};
+
+static struct record begin_record(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    bool sequences = cpu < pool->rseq_cpus;
+    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
+                           .cpu = sequences ? cpu : UINT32_MAX};
+}
+
+static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
+    if (record->cpu != UINT32_MAX) {
+        char *own = (char *)record->latency + offset;
+        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+            return;
+        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    }
+    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
+    struct record record = begin_record(pool);
+    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    struct slb_latency_window *window = window_now(record.latency, now);
+    size_t bucket = (size_t)((char *)&window->buckets[bucket_of(ticks)] - (char *)record.latency);
+    add_to_record(pool, &record, bucket, weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+}
+
 SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
         return;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    struct slb_latency *latency = latency_here(pool);
-    slb_count(&window_now(latency, now)->buckets[bucket_of(ticks)], timing->weight);
-    slb_count(&latency->samples, 1);
-    slb_count(&latency->weight, timing->weight);
-    slb_count(&latency->weighted_ticks, ticks * timing->weight);
+    write_record(pool, now, ticks, timing->weight);
     uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
     if (slb_unlikely(limit != 0 && ticks > limit)) {
         slb_count(&pool->latency_violations, 1);
@@ -202,7 +230,7 @@ static double at_least_the_floor(double ticks) {
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
     uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i <= pool->cpus; i++) {
         out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
         weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
@@ -218,7 +246,7 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
 /* Both windows of every CPU that are of this half minute or the last. */
 static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
     uint64_t sum = 0;
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
         for (uint32_t w = 0; w < 2; w++) {
             struct slb_latency_window *window = &pool->latency[cpu].windows[w];
             uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);

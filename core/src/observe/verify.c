@@ -143,6 +143,10 @@ static void check_words(struct check *check) {
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+        if (slb_word_is_owned(word) && state != SLABBY_SLAB_STATE_LIVE &&
+            state != SLABBY_SLAB_STATE_LIVE_FAST)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_owner(word),
+                   "is owned without being live");
         if (slb_word_is_out(word))
             check_guard(check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)

@@ -102,10 +102,12 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
 SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
-    size_t offset =
-        taken ? offsetof(struct slb_cpu_cache, fast_taken) : offsetof(struct slb_cpu_cache, fast_given);
-    if (slb_likely(slb_rseq_count(pool, offset)))
-        return;
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus)) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        if (slb_likely(slb_rseq_add(cpu, taken ? &cache->fast_taken : &cache->fast_given, 1)))
+            return;
+    }
     struct slb_stripe *stripe = slb_stripe_here(pool);
     slb_count(taken ? &stripe->fast_taken : &stripe->fast_given, 1);
 }

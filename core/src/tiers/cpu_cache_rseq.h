@@ -50,10 +50,10 @@ SLB_INLINE bool slb_rseq_available(void) {
 
 #if SLB_HAVE_RSEQ
 
-/* Adds 1 to a counter of this CPU's cache, exactly once. */
-SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
+/* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_count(pool, counter_offset);
+        enum slb_rseq_result result = slb_rseq_try_add(cpu, counter, by);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -85,9 +85,22 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 
 #else
 
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
-    (void)pool, (void)out_id;
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)out_id, (void)out_cache;
     return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    (void)pool, (void)id, (void)owned, (void)word;
+    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
@@ -95,8 +108,12 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_count(struct slabby_allocator *pool, size_t counter_offset) {
-    (void)pool, (void)counter_offset;
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return UINT32_MAX;
+}
+
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    (void)cpu, (void)counter, (void)by;
     return false;
 }
 

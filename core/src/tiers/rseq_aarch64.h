@@ -97,26 +97,30 @@ restarted:
 }
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+ * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
+ * it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
-                                                       "cmp %w[id], w10, lsr #16\n\t"
-                                                       "b.eq %l[refused]\n\t"
-                                                       "sub w11, w11, #1\n\t"
-                                                       "cmp w11, w12\n\t"
-                                                       "b.hs %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                                                       "mov w13, #0xffff\n\t"
-                                                       "add x10, x10, x13\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused")
-                          : [id] "=&r"(id)
-                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                            SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused);
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
+                                     "cmp %w[id], w10, lsr #16\n\t"
+                                     "b.eq %l[refused]\n\t"
+                                     "sub w11, w11, #1\n\t"
+                                     "cmp w11, w12\n\t"
+                                     "b.hs %l[refused]\n\t"
+                                     "add x12, x9, %[ids]\n\t"
+                                     "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                                     "mov w13, #0xffff\n\t"
+                                     "add x10, x10, x13\n\t"
+                                     "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
+        : [id] "=&r"(id), [cache] "=&r"(cache)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+        : SLB_RSEQ_CLOBBERS
+        : refused);
     *out_id = id;
+    *out_cache = cache;
     return true;
 refused:
     return false;
@@ -140,14 +144,75 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The counter's store is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[counter]]\n\t"
-                                                       "add x10, x10, #1\n\t"
-                                                       "str x10, [x9, %[counter]]\n\t" SLB_RSEQ_END
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "orr x9, %[owned], x9, lsl %[shift]\n\t"                                                                 \
+    "ldr x10, [%[place]]\n\t"                                                                                \
+    "cmp x10, x9\n\t"                                                                                        \
+    "b.ne %l[refused]\n\t"                                                                                   \
+    "stlr %[word], [%[place]]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
+        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
+                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[aside]\n\t"
+                                         "ldr x12, %[plain]\n\t"
+                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
+                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                          :
+                          : [plain] "m"(pool->expects_plain),
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
+}
+
+/* Adds while this thread runs on `cpu`. The counter's store is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "cmp w9, %w[cpu]\n\t"
+                                         "b.ne %l[refused]\n\t"
+                                         "ldr x10, [%[counter]]\n\t"
+                                         "add x10, x10, %[by]\n\t"
+                                         "str x10, [%[counter]]\n\t" SLB_RSEQ_END
+                          :
+                          : [area] "r"(slb_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+                          : "x9", "x10", "memory", "cc"
                           : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:

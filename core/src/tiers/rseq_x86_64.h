@@ -68,8 +68,11 @@ restarted:
 }
 
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id) {
+ * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
+ * cache served it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
+                                      struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
                                               "shrl $16, %[id]\n\t"
@@ -82,12 +85,13 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%rdx\n\t"
                                               "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-                 : [id] "=&r"(id)
+                 : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rdx", "memory", "cc"
                  : refused);
     *out_id = id;
+    *out_cache = cache;
     return true;
 refused:
     return false;
@@ -111,12 +115,70 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The increment itself is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_count(struct slabby_allocator *pool, size_t counter_offset) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, (%%rcx, %[counter])\n\t" SLB_RSEQ_END
+/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "shll %[shift], %%ecx\n\t"                                                                               \
+    "orq %[owned], %%rcx\n\t"                                                                                \
+    "cmpq %[place], %%rcx\n\t"                                                                               \
+    "jne %l[refused]\n\t"                                                                                    \
+    "movq %[word], %[place]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
+        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                  uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : [counter] "r"(counter_offset), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
+ * word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+                                                 uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[aside]\n\t"
+                                "movq %[plain], %%rax\n\t"
+                                "btq %%rcx, %%rax\n\t"
+                                "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                 :
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    uint32_t cpu;
+    __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
+    return cpu;
+}
+
+/* Adds while this thread runs on `cpu`. The addition itself is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], %%fs:4(%[area])\n\t"
+                                "jne %l[refused]\n\t"
+                                "addq %[by], %[counter]\n\t" SLB_RSEQ_END
+                 :
+                 : [area] "r"(slb_os_rseq_offset), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : "rax", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:

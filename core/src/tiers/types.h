@@ -25,10 +25,13 @@ struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
     _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;     /* what the gate found when it locked the header */
+    _Atomic uint16_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
-    _Atomic uint64_t sampled_at; /* number of the allocation that was timed last */
+    _Atomic uint64_t sampled_at;  /* number of the allocation that was timed last */
+    _Atomic uint64_t rests_until; /* ticks; no owning before, see word_owner.h */
+    _Atomic uint32_t plain_met;   /* plain words in a row that releases met, see word_owner.h */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
