@@ -6045,9 +6045,20 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 
 #endif
 
+/* Where a slab was found, and what is still to be told of it. */
+struct slb_found {
+    enum slb_tier tier;
+    bool degrade_due;
+    uint64_t mark; /* events from here on that this thread raised */
+};
+
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                   enum slb_tier *out_tier);
+                                   struct slb_found *out_found);
+
+/* Due after each slb_find that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
+ * whole pool, and would wait for an id that is in no list and not out either. */
+SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
@@ -6201,8 +6212,8 @@ static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter 
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
 static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    enum slb_tier tier;
-    slabby_status status = slb_find(listener->pool, &waiter->id, false, &tier);
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    slabby_status status = slb_find(listener->pool, &waiter->id, false, &found);
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);
@@ -6210,6 +6221,7 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
     append_granted(listener, waiter);
     slb_gate_unlock(listener->pool);
+    slb_found_tell(listener->pool, &found);
     return SLABBY_OK;
 }
 
@@ -9468,35 +9480,45 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
+static void tell_search(struct slabby_allocator *pool, const struct slb_found *found, slabby_status status) {
+    bool refused = status == SLABBY_OUT_OF_MEMORY;
+    bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
+    slb_events_deliver(pool, found->mark);
+    if (status == SLABBY_OK)
+        note_success(pool);
+    if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
+        slb_degrade_attend(pool);
+    if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
+        slb_event_exhausted(pool, refused);
+}
+
+SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found) {
+    tell_search(pool, found, SLABBY_OK);
+}
+
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                            enum slb_tier *out_tier) {
+                                            struct slb_found *out_found) {
     slabby_status status;
-    bool due;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
+    out_found->mark = search.mark;
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, &search, out_id, out_tier);
+        status = find_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
-            slb_count(&stripe->hits[*out_tier], 1);
+            slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
-        due = slb_degrade_is_due(pool, stripe);
+        out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
-    slb_events_deliver(pool, search.mark);
-    if (status == SLABBY_OK)
-        note_success(pool);
-    bool exhausted = status == SLABBY_OUT_OF_MEMORY || (status == SLABBY_OK && *out_tier == SLB_TIER_HEAP);
-    if (slb_unlikely(due || (exhausted && slb_degrade_is_on(pool))))
-        slb_degrade_attend(pool);
-    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
-        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
+    if (status != SLABBY_OK)
+        tell_search(pool, out_found, status);
     return status;
 }
 
@@ -9566,14 +9588,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
-    slb_events_deliver(pool, search.mark);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
-    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
-        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
-    if (status != SLABBY_OK)
+    struct slb_found found = {
+        .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
+        .degrade_due = slb_degrade_is_on(pool),
+        .mark = search.mark,
+    };
+    if (status != SLABBY_OK) {
+        tell_search(pool, &found, status);
         return status;
-    note_success(pool);
+    }
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
         uint64_t word =
@@ -9586,6 +9609,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
     slb_timing_catch_up(pool);
+    slb_found_tell(pool, &found);
     return SLABBY_OK;
 }
 
@@ -12565,21 +12589,24 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     uint32_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
-    enum slb_tier tier = SLB_TIER_CACHE;
-    if (!slb_cache_take(pool, out_id, fast)) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_cache_take(pool, out_id, fast);
+    if (searched) {
         slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast, &tier);
+        slabby_status status = slb_find(pool, out_id, fast, &found);
         if (status != SLABBY_OK)
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    slb_guard_sample(pool, *out_id, tier, stands_for);
+    slb_guard_sample(pool, *out_id, found.tier, stands_for);
     if (*out_id >= pool->reserved)
         owner = 0;
     *out_word =
         slb_issue_slowly(pool, *out_id, state | owner,
                          fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
+    if (searched)
+        slb_found_tell(pool, &found);
     return SLABBY_OK;
 }
 

@@ -125,8 +125,8 @@ static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter 
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
 static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    enum slb_tier tier;
-    slabby_status status = slb_find(listener->pool, &waiter->id, false, &tier);
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    slabby_status status = slb_find(listener->pool, &waiter->id, false, &found);
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);
@@ -134,6 +134,7 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
     append_granted(listener, waiter);
     slb_gate_unlock(listener->pool);
+    slb_found_tell(listener->pool, &found);
     return SLABBY_OK;
 }
 
