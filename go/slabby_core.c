@@ -5949,8 +5949,8 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
-        (void)slb_listeners_visit_granted(pool, hold_granted,
-                                          pool); /* their words say free until they are taken */
+        /* words of granted slabs say free until they are taken */
+        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
         uint64_t out = regain_free_slabs(pool);
         (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
         balance_counters(pool, out);
