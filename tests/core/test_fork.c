@@ -106,16 +106,17 @@ static void fork_under_load(uint64_t capacity, const struct setting *settings, u
     finish(load.pool);
 }
 
-/* Guards: ids in the hands of vanished threads come back in the child, whatever tier they were on the way to. */
+/* Guards: ids in the hands of vanished threads come back in the child, whatever tier they were on the way to. A
+ * thousand forks. */
 static void forks_under_load_lose_nothing(void **state) {
     (void)state;
-    fork_under_load(1000, NULL, scaled(60));
-    fork_under_load(64, NULL, scaled(60));
+    fork_under_load(1000, NULL, scaled(240));
+    fork_under_load(64, NULL, scaled(240));
     fork_under_load(64, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}),
-                    scaled(60));
-    fork_under_load(3, NULL, scaled(30));
-    fork_under_load(200, WITH({SLABBY_OPTION_REUSE_DELAY, 20}, {SLABBY_OPTION_BIT_GUARD, 1}), scaled(30));
-    fork_under_load(100, WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_PER_CPU_CACHE, 0}), scaled(30));
+                    scaled(240));
+    fork_under_load(3, NULL, scaled(100));
+    fork_under_load(200, WITH({SLABBY_OPTION_REUSE_DELAY, 20}, {SLABBY_OPTION_BIT_GUARD, 1}), scaled(90));
+    fork_under_load(100, WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_PER_CPU_CACHE, 0}), scaled(90));
 }
 
 /* Guards: a child's listener rings for the child alone. */
