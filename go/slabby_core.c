@@ -88,7 +88,8 @@ enum slb_test_points {
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
-    SLB_POINT_SHARING = 15       /* owned words say nobody, the fence is to come */
+    SLB_POINT_SHARING = 15,      /* owned words say nobody, the fence is to come */
+    SLB_POINT_SHARED = 16        /* the fence is over, the words do not say so yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -168,11 +169,12 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
- * orders memory with all of its threads. */
+ * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
+SLB_PRIVATE bool slb_os_fences_well(void);
 
 /* Sleeping until somebody wakes a word: returns at once where it is not `expected`, answers false once the deadline of
  * slb_os_now_ns() has passed; may return early. */
@@ -603,6 +605,7 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 /* Whether this process may use restartable sequences, found out once when the library is loaded: registering the
  * fence costs microseconds while the process has one thread and milliseconds later. */
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -675,12 +678,26 @@ static bool visit_every_cpu(void) {
 /* The kernel refuses the fence only to those who never registered, but a filter that a sandbox installed since may
  * refuse the call. Then the CPUs are visited one by one; where that is refused too, time has to do: a sequence is a
  * dozen instructions, and what is preempted among them restarts. */
-SLB_PRIVATE void slb_os_fence_rseq(void) {
-    if (slb_likely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0) || visit_every_cpu())
+static _Atomic bool fence_refused;
+
+static void fence_slowly(void) {
+    atomic_store_explicit(&fence_refused, true, memory_order_relaxed);
+    if (visit_every_cpu())
         return;
     uint64_t until = slb_os_now_ns() + 10000000;
     while (slb_os_now_ns() < until)
         slb_os_nap(10000000);
+}
+
+SLB_PRIVATE void slb_os_fence_rseq(void) {
+    int saved_errno = errno;
+    if (slb_unlikely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0))
+        fence_slowly();
+    errno = saved_errno;
+}
+
+SLB_PRIVATE bool slb_os_fences_well(void) {
+    return !atomic_load_explicit(&fence_refused, memory_order_relaxed);
 }
 
 /* -------------------- os/linux_stack.c */
@@ -882,8 +899,9 @@ SLB_PRIVATE void slb_os_bell_destroy(int bell) {
 
 /* -------------------- observe/latency_types.h */
 /*
- * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums since the pool was made, and two histograms of 30 s each, one
- * of which is being filled while the other is complete; together they show the last 30 to 60 seconds.
+ * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums
+ * since the pool was made, and two histograms of 30 s each, one of which is being filled while the other is complete;
+ * together they show the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
  * off a bucket's middle is at most 1.1 % off.
@@ -1144,15 +1162,16 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 /*
  * The one word of truth about a slab.
  *
- *    63                                   16 15         4  3  2     0
- *   +---------------------------------------+------------+---+-------+
- *   | generation (48)                       | pins (12)  | 0 | state |      plain
- *   +---------------------------------------+------------+---+-------+
- *   | generation (48)                       | CPU (12)   | 1 | live  |      owned, without pins
- *   +---------------------------------------+------------+---+-------+
+ *    63        52 51                    id_bits            4  3  2     0
+ *   +------------+--------------------------+--------------+---+-------+
+ *   | pins (12)  | generation               | 0            | 0 | state |      plain
+ *   +------------+--------------------------+--------------+---+-------+
+ *   | CPU (12)   | generation               | 0            | 1 | live  |      owned, without pins
+ *   +------------+--------------------------+--------------+---+-------+
  *
- * The generation counts the releases of this slab since the pool was made. A word of zeros is a free slab that was
- * never used, so fresh zero pages need no writing.
+ * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
+ * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
+ * word of zeros is a free slab that was never used, so fresh zero pages need no writing.
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
@@ -1161,20 +1180,25 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
 
-#define SLB_WORD_PIN 16u
+#define SLB_WORD_HIGH 52 /* where pins, or the CPU, begin */
+#define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_OWNED 8u
-#define SLB_WORD_OWNER_SHIFT 4
 #define SLB_WORD_NOBODY 4095u /* in place of a CPU: the word is on its way from owned to plain */
-#define SLB_WORD_GENERATION_SHIFT 16
+#define SLB_WORD_LOW_BITS 4u  /* state and owned: an id has at least as many */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
-SLB_INLINE uint64_t slb_word_make(uint64_t generation, uint32_t state) {
-    return (generation << SLB_WORD_GENERATION_SHIFT) | state;
+SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
+    return generation << id_bits | state;
 }
 
-SLB_INLINE uint64_t slb_word_generation(uint64_t word) {
-    return word >> SLB_WORD_GENERATION_SHIFT;
+/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_NOBODY. */
+SLB_INLINE uint64_t slb_word_mark(uint32_t owner) {
+    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_OWNED;
+}
+
+SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
+    return (word & (SLB_WORD_PIN - 1)) >> id_bits;
 }
 
 SLB_INLINE bool slb_word_is_owned(uint64_t word) {
@@ -1183,11 +1207,11 @@ SLB_INLINE bool slb_word_is_owned(uint64_t word) {
 
 /* Of an owned word: a CPU, or SLB_WORD_NOBODY. */
 SLB_INLINE uint32_t slb_word_owner(uint64_t word) {
-    return (uint32_t)(word >> SLB_WORD_OWNER_SHIFT) & SLB_WORD_NOBODY;
+    return (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
+    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
@@ -1196,7 +1220,7 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4 | SLB_WORD_OWNED);
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_OWNED);
 }
 
 /* The same slab in the same state, with its pins, as a plain word. */
@@ -1238,7 +1262,7 @@ struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
     _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;     /* what the gate found when it locked the header */
-    _Atomic uint16_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
+    _Atomic uint64_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
@@ -1446,6 +1470,7 @@ struct slabby_allocator {
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
     uint64_t ref_limit; /* relative references from here on take the slow path: last generation, foreign */
     uint64_t id_mask;
+    uint64_t generation_step; /* 1 << id_bits: from one generation to the next, in references and words */
     _Atomic uint64_t *words;
     char *slabs;
     uint64_t stride;
@@ -1681,14 +1706,14 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
     "movq %%rax, %%fs:8(%[area])\n\t"                                                                        \
     "1:\n\t"
 
-/* The caller's cache into rcx, its header into rdx; a CPU that the table does not know is refused. */
+/* The caller's cache into rcx, its header into r10; a CPU that the table does not know is refused. */
 #define SLB_RSEQ_LOAD                                                                                        \
     "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
     "cmpl %[cpus], %%ecx\n\t"                                                                                \
     "jae %l[refused]\n\t"                                                                                    \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "addq %[caches], %%rcx\n\t"                                                                              \
-    "movq (%%rcx), %%rdx\n\t"
+    "movq (%%rcx), %%r10\n\t"
 
 #define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
@@ -1710,16 +1735,16 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "subl $1, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "addq $0xffff, %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     *out_id = id;
     return SLB_RSEQ_DONE;
@@ -1736,21 +1761,21 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                       struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
                                               "shrl $16, %[id]\n\t"
                                               "cmpw %w[id], %c[sample](%%rcx)\n\t"
                                               "je %l[refused]\n\t"
-                                              "movzwl %%dx, %%eax\n\t"
+                                              "movzwl %%r10w, %%eax\n\t"
                                               "subl $1, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t"
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                                              "addq $0xffff, %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                 : "rax", "rdx", "memory", "cc"
+                 : "rax", "r10", "memory", "cc"
                  : refused);
     *out_id = id;
     *out_cache = cache;
@@ -1760,15 +1785,15 @@ refused:
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
                                               "jae %l[refused]\n\t"
                                               "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                              "addq $1, %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "addq $1, %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -1779,7 +1804,7 @@ restarted:
 
 /* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
 #define SLB_RSEQ_SWAP                                                                                        \
-    "shll %[shift], %%ecx\n\t"                                                                               \
+    "shlq %[shift], %%rcx\n\t"                                                                               \
     "orq %[owned], %%rcx\n\t"                                                                                \
     "cmpq %[place], %%rcx\n\t"                                                                               \
     "jne %l[refused]\n\t"                                                                                    \
@@ -1787,7 +1812,7 @@ restarted:
 
 #define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
     [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
-        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                   uint64_t word) {
@@ -1805,8 +1830,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
- * word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
+ * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                  uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
@@ -1852,7 +1877,7 @@ restarted:
 /* `count` ids onto this CPU's stack: written above the header's length, visible with the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "leal (%%rax, %[count]), %%esi\n\t"
                                               "cmpl %[max], %%esi\n\t"
                                               "ja %l[refused]\n\t"
@@ -1864,11 +1889,11 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                               "addq $1, %%rax\n\t"
                                               "cmpq %[count], %%rax\n\t"
                                               "jb 5b\n\t"
-                                              "addq %[count], %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "addq %[count], %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc"
+                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -1880,7 +1905,7 @@ restarted:
 /* `count` ids off this CPU's stack; what was copied means nothing until the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t"
                                               "ja %l[refused]\n\t" /* locked */
                                               "subl %k[count], %%eax\n\t"
@@ -1893,11 +1918,11 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                               "addq $1, %%rax\n\t"
                                               "cmpq %[count], %%rax\n\t"
                                               "jb 5b\n\t"
-                                              "subq %[count], %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "subq %[count], %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc"
+                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -1908,16 +1933,16 @@ restarted:
 
 /* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t"
                                               "ja %l[refused]\n\t" /* locked */
-                                              "cmpq %[amount], %%rdx\n\t"
+                                              "cmpq %[amount], %%r10\n\t"
                                               "jb %l[refused]\n\t"
-                                              "subq %[amount], %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "subq %[amount], %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -2086,7 +2111,7 @@ restarted:
 
 #define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
     [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
-        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                   uint64_t word) {
@@ -2106,8 +2131,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
- * word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
+ * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                  uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
@@ -3382,6 +3407,11 @@ SLB_INLINE slabby_ref slb_ref_make(const struct slabby_allocator *pool, uint64_t
     return pool->ref_bias + ((generation << pool->id_bits) | id);
 }
 
+/* The reference of a slab that is leaving the free state with this word. */
+SLB_INLINE slabby_ref slb_ref_issued(const struct slabby_allocator *pool, uint64_t free_word, uint64_t id) {
+    return free_word + id + pool->ref_bias;
+}
+
 SLB_INLINE uint64_t slb_ref_relative(const struct slabby_allocator *pool, slabby_ref ref) {
     return ref - pool->ref_bias;
 }
@@ -3412,7 +3442,8 @@ SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref,
         return false;
     /* relaxed: whoever handed the reference over has ordered the slab's content as well */
     *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-    return slb_word_without_pins(*out_word) == slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
+    return slb_word_without_pins(*out_word) ==
+           slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_LIVE);
 }
 
 #endif
@@ -3675,7 +3706,7 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 /* Fills in what the slab's word tells. */
 static void fault_read_word(struct slb_fault_place *place) {
     uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
-    uint64_t generation = slb_word_generation(word);
+    uint64_t generation = slb_word_generation(place->pool->id_bits, word);
     bool out = slb_word_is_out(word);
     place->released = !out;
     place->used = out || generation != 0;
@@ -4179,7 +4210,8 @@ static char *place_in_body(struct slabby_allocator *pool, struct slb_guards *gua
 
 static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, struct slb_guard_slot *slot,
                       uint32_t turn, uint32_t id) {
-    uint64_t generation = slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+    uint64_t generation =
+        slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
     char *body = body_of(guards, slot);
     if (!slb_os_commit(body, guards->body)) {
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
@@ -4402,11 +4434,11 @@ SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     if (protect & SLB_PROTECT_STACKS)
-        slb_stacks_allocated(pool, id, slb_word_generation(word));
+        slb_stacks_allocated(pool, id, slb_word_generation(pool->id_bits, word));
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
-        slb_bit_guard_write(pool, id, slb_word_generation(word));
+        slb_bit_guard_write(pool, id, slb_word_generation(pool->id_bits, word));
     if (protect & SLB_PROTECT_TOOLS)
-        slb_tools_issue(pool, id, slb_word_generation(word));
+        slb_tools_issue(pool, id, slb_word_generation(pool->id_bits, word));
 }
 
 static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -4707,7 +4739,7 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
         struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
-        damage.ref = slb_ref_make(pool, slb_word_generation(word) - 1, *out_id);
+        damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
         if (!slb_corruption_found(pool, *out_id, &damage))
             return true;
     }
@@ -4823,6 +4855,86 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 
 #endif
 
+/* -------------------- word_owner.h */
+/*
+ * Owned words: release without an atomic instruction.
+ *
+ * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
+ * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it,
+ * and until the word is shared only sequences that run on that CPU change it, each with one committing store:
+ *
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
+ *            |                                                                  ^
+ *            | swap, on any CPU                                                 | swap, on any CPU
+ *            v                                                                  |
+ *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *
+ * Exactly one of several changes succeeds:
+ * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
+ * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word said
+ *   nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it read
+ *   nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the swap
+ *   to the plain word fails, and the caller looks again.
+ * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
+ *   make it plain; from then on a compare-and-swap decides.
+ * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, in a child of fork, or after
+ * the one who began has ended.
+ *
+ * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
+ * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
+ * the time at most. Where the system has begun to refuse its fence, nobody owns any more.
+ *
+ * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
+ * be had by anybody.
+ */
+#ifndef SLB_WORD_OWNER_H
+#define SLB_WORD_OWNER_H
+
+/* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
+ * fences are paid for. */
+struct slb_fence_budget {
+    _Atomic uint64_t cheapest, paid_until;
+};
+
+SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
+
+/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
+ * word says for itself who owns it. */
+SLB_INLINE uint64_t slb_owner_here(const struct slb_cpu_cache *cache) {
+    return atomic_load_explicit(&cache->issue, memory_order_relaxed);
+}
+
+/* The release of the hot path, one try: done where the slab is live under the generation that it was free with as
+ * `free_word`, and owned here; the next generation is not the last. Refused: the word is another. Restarted: it
+ * was not looked at, because a protection acts on releases, this CPU expects plain words, or the kernel came in
+ * between. */
+SLB_INLINE enum slb_rseq_result slb_owner_release(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t free_word) {
+    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED),
+                            free_word + pool->generation_step);
+}
+
+/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
+SLB_PRIVATE bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                uint64_t new_word);
+
+/* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
+SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool);
+
+/* What is served from now on has no owner, until slb_owner_look gives it one. */
+SLB_PRIVATE void slb_owner_stop(struct slabby_allocator *pool);
+
+/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
+ * slb_owner_here. */
+SLB_PRIVATE uint64_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+
+/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
+ * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
+ * that it owns. */
+SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
+
+#endif
+
 #include <inttypes.h>
 
 /*
@@ -4835,6 +4947,8 @@ SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t 
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
+    if (protect != 0)
+        slb_owner_stop(pool);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -5894,7 +6008,8 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
 
 static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    atomic_store_explicit(&pool->words[id], slb_word_make(slb_word_generation(word), state),
+    atomic_store_explicit(&pool->words[id],
+                          slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
                           memory_order_release);
 }
 
@@ -6067,19 +6182,19 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
                                              void **out_datas, uint64_t count);
 
 /* What the caller will know a free slab by: its next reference, or its id. */
-SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
                ? id
-               : slb_ref_make(pool, slb_word_generation(word), id);
+               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
 /*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours alone until this store, which releases it to those who walk the
- * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
- * memory before (zeroing) is done.
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours
+ * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
+ * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
  */
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
     _Atomic uint64_t *place = &pool->words[id];
     uint64_t word = atomic_load_explicit(place, memory_order_acquire);
@@ -6089,7 +6204,7 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32
 }
 
 /* The same past the inline path: with what protections do before, and the record of the audit trail. */
-SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint32_t state,
+SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                      int32_t operation) {
     slb_protect_issue(pool, id);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
@@ -6145,7 +6260,7 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
     slb_breaker_served(pool);
-    return slb_ref_make(pool, slb_word_generation(word), id);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
 SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
@@ -7675,7 +7790,7 @@ static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, s
     slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
     slb_text_add(text, ", which is %s now in allocation %" PRIu64,
                  state <= SLABBY_SLAB_STATE_RETIRED ? slb_words_slab_state[state].text : "damaged",
-                 slb_word_generation(word));
+                 slb_word_generation(pool->id_bits, word));
     if (slb_word_pins(word) != 0)
         slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
 }
@@ -8050,7 +8165,7 @@ SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_re
     }
     for (uint32_t attempt = 0; table != NULL && slb_ref_live_word(pool, ref, &id, &word); attempt++) {
         struct slb_label *entry = &table[id];
-        uint64_t owner = slb_word_generation(word) + 1;
+        uint64_t owner = slb_word_generation(pool->id_bits, word) + 1;
         uint64_t before = atomic_load_explicit(&entry->owner, memory_order_relaxed);
         if ((before & LABEL_WRITING) == 0 &&
             atomic_compare_exchange_strong_explicit(&entry->owner, &before, owner | LABEL_WRITING,
@@ -8085,7 +8200,7 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
     uint32_t id;
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    *out_label = slb_label_of(pool, id, slb_word_generation(word));
+    *out_label = slb_label_of(pool, id, slb_word_generation(pool->id_bits, word));
     return SLABBY_OK;
 }
 
@@ -8410,8 +8525,8 @@ SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref re
 /* The word of a slab after this release: free under the next generation, or retired when there is none. */
 SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
     if (slb_unlikely(generation + 1 >= pool->generations))
-        return slb_word_make(generation, SLABBY_SLAB_STATE_RETIRED);
-    return slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE);
+        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
+    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
 }
 
 #endif
@@ -8499,9 +8614,9 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     bool known;
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-    print_dropped(&text, pool, id, slb_word_generation(word),
+    print_dropped(&text, pool, id, slb_word_generation(pool->id_bits, word),
                   origin); /* before the slab is somebody else's */
-    bool first = first_report(pool, id, slb_word_generation(word), reclaim, &known);
+    bool first = first_report(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
     slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
@@ -8561,8 +8676,8 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
     if (!slb_option(&pool->options, SLABBY_OPTION_FINALIZERS))
         return;
     while (slb_live_next(pool, &cursor, &live)) {
-        uint64_t generation =
-            slb_word_generation(atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
+        uint64_t generation = slb_word_generation(
+            pool->id_bits, atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
         if (live.state == SLABBY_SLAB_STATE_DYING || is_marked(pool, live.id, generation))
             continue;
         if (seen++ < NAMED_AT_END)
@@ -8582,7 +8697,7 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
 #include <string.h>
 
 static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
-    uint64_t generation = slb_word_generation(word);
+    uint64_t generation = slb_word_generation(pool->id_bits, word);
     memset(out, 0, sizeof *out);
     out->state = (int32_t)slb_word_state(word);
     out->id = id;
@@ -9045,7 +9160,8 @@ SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_
     uint64_t generation;
     uint32_t id;
     if (!slb_ref_split(pool, ref, &generation, &id) ||
-        generation > slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
+        generation >
+            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
         return SLABBY_INVALID_REFERENCE;
     struct slb_text stacks = {.buffer = NULL};
     if (!slb_stacks_print(&stacks, pool, id, generation))
@@ -9097,7 +9213,7 @@ static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t 
     if (id < check->limit) {
         uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
         finding.state = (int32_t)slb_word_state(word);
-        finding.ref = slb_ref_make(check->pool, slb_word_generation(word), id);
+        finding.ref = slb_ref_make(check->pool, slb_word_generation(check->pool->id_bits, word), id);
     }
     return finding;
 }
@@ -9182,9 +9298,10 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
-        slb_guard_holds(pool, id) || slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
-        slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
-            slb_word_generation(word))
+        slb_guard_holds(pool, id) ||
+        slb_bit_guard_intact(pool, id, slb_word_generation(pool->id_bits, word), &damage) ||
+        slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
+            slb_word_generation(pool->id_bits, word))
         return;
     report_damage(check, id, &damage);
 }
@@ -9601,7 +9718,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         uint32_t id = (uint32_t)out_refs[i];
         uint64_t word =
             slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
-        out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
+        out_refs[i] = slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }
@@ -9754,7 +9871,7 @@ static slabby_status layout_alignment(struct slb_options *options, uint64_t slab
 }
 
 static uint32_t layout_id_bits(uint64_t ids) {
-    uint32_t bits = 4;
+    uint32_t bits = SLB_WORD_LOW_BITS;
     while ((1ull << bits) < ids)
         bits++;
     return bits;
@@ -10586,6 +10703,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     uint64_t most = 1ull << SLABBY_GENERATION_BITS;
     pool->id_bits = layout->id_bits;
     pool->id_mask = (1ull << layout->id_bits) - 1;
+    pool->generation_step = 1ull << layout->id_bits;
     pool->generations = left < most ? left : most;
     pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
     pool->ref_limit = (pool->generations - 1) << layout->id_bits;
@@ -10746,7 +10864,7 @@ static void remember_spent(struct slabby_allocator *pool) {
     uint32_t limit = atomic_load(&pool->id_limit);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t generation =
-            slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
         highest = generation > highest ? generation : highest;
         used = true;
     }
@@ -10925,9 +11043,9 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
     if (!slb_ref_split(pool, ref, &generation, &id))
         return SLABBY_INVALID_REFERENCE;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    if (generation < slb_word_generation(word))
+    if (generation < slb_word_generation(pool->id_bits, word))
         return stale;
-    if (generation > slb_word_generation(word))
+    if (generation > slb_word_generation(pool->id_bits, word))
         return SLABBY_INVALID_REFERENCE;
     switch (slb_word_state(word)) {
     case SLABBY_SLAB_STATE_DYING:
@@ -10948,72 +11066,6 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
 }
 
 /* -------------------- release.c */
-
-/* -------------------- word_owner.h */
-/*
- * Owned words: release without an atomic instruction.
- *
- * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
- * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it, and
- * until the word is shared only sequences that run on that CPU change it, each with one committing store:
- *
- *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
- *            |                                                                  ^
- *            | swap, on any CPU                                                 | swap, on any CPU
- *            v                                                                  |
- *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
- *
- * Exactly one of several changes succeeds:
- * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
- * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word
- *   said nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it
- *   read nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the
- *   swap to the plain word fails, and the caller looks again.
- * - Two elsewhere: each runs a fence of its own after it read nobody, so either may make the word plain; from then on
- *   a compare-and-swap decides.
- * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, a child of fork, or after
- * the one who began has ended.
- *
- * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
- * whose slabs are often changed elsewhere rests from owning: fences take at most about a thousandth of the time.
- */
-#ifndef SLB_WORD_OWNER_H
-#define SLB_WORD_OWNER_H
-
-/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
- * word says for itself who owns it. */
-SLB_INLINE uint32_t slb_owner_here(const struct slb_cpu_cache *cache) {
-    return atomic_load_explicit(&cache->issue, memory_order_relaxed);
-}
-
-/* The release of the hot path, one try: done where the slab is live under `generation` and owned here; the next generation
- * is not the last. Refused: the word is another. Restarted: it was not looked at, because a protection acts on releases,
- * this CPU expects plain words, or the kernel came in between. */
-SLB_INLINE enum slb_rseq_result slb_owner_release(struct slabby_allocator *pool, uint64_t id,
-                                                  uint64_t generation) {
-    uint64_t owned = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
-    uint64_t released =
-        owned + (1ull << SLB_WORD_GENERATION_SHIFT) - (SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED);
-    return slb_rseq_release(pool, id, owned, released);
-}
-
-/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
-SLB_PRIVATE bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
-                                uint64_t new_word);
-
-/* Makes the words of all slabs plain, with one fence for many. */
-SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool);
-
-/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
- * slb_owner_here. */
-SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
-
-/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
- * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
- * that it owns. */
-SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
-
-#endif
 
 #include <inttypes.h>
 
@@ -11159,15 +11211,15 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
 /* --------------------------------------------------------------------------------- the word decides */
 
 static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t new_word, bool fast) {
-    uint64_t generation = slb_word_generation(new_word);
+    uint64_t generation = slb_word_generation(pool->id_bits, new_word);
     if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
         return slb_return_slab(pool, id, generation - 1, fast);
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to whoever
- * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
- * either finds the slab live or is seen here. */
+/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to
+ * whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind
+ * it: whoever switches one on looks at the words next, and either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
     if (slb_word_is_owned(*word))
         return slb_owner_swap(pool, id, word, new_word);
@@ -11181,7 +11233,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_release_slowly(struct slabby_allocator *p
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) != 0)
             return SLABBY_PINNED;
-        uint64_t released = slb_word_released(pool, slb_word_generation(word));
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
         if (swap_word(pool, id, &word, released))
             return finish(pool, id, released, false);
     }
@@ -11193,7 +11245,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
     uint32_t id;
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == 0) {
-            uint64_t released = slb_word_released(pool, slb_word_generation(word));
+            uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
             if (swap_word(pool, id, &word, released))
                 return finish(pool, id, released, false);
         } else if (swap_word(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
@@ -11210,7 +11262,7 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
         return SLABBY_INVALID_SLAB_ID;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
-        uint64_t released = slb_word_released(pool, slb_word_generation(word));
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
         if (swap_word(pool, id, &word, released))
             return finish(pool, id, released, true);
     }
@@ -11238,7 +11290,7 @@ SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref re
     if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
         return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    while (slb_word_generation(word) == generation && slb_word_is_out(word) &&
+    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
         if (slb_word_pins(word) == 0)
             return SLABBY_INVALID_ARGUMENT;
@@ -11914,6 +11966,360 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"trail_bytes", NULL, offsetof(slabby_memory, trail_bytes), SLB_FIELD_U64},
 };
 
+/* -------------------- slabby_slabs.c */
+/* The front door for slabs: allocate, release, and what can be done with one reference. Its inline paths settle
+ * all that a CPU's cache and an owned word settle; everything else is one call inward. */
+
+/* -------------------- front.h */
+/* What the public functions begin and end with: the pool behind a handle; counting and recording an answer. */
+#ifndef SLB_FRONT_H
+#define SLB_FRONT_H
+
+/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
+SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, slabby_status *out_status) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (pool != NULL && !slb_pool_exists(pool))
+        *out_status = slb_pool_absence(pool);
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_look(pool);
+    return pool;
+}
+
+/* Counts a refusal, records the call. */
+SLB_INLINE slabby_status slb_answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                      slabby_status status) {
+    if (slb_unlikely(status != SLABBY_OK))
+        (void)slb_refuse(pool, status);
+    return slb_audited(pool, operation, ref, status);
+}
+
+/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                       slabby_status status) {
+    if (slb_likely(status == SLABBY_OK))
+        return status;
+    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
+                                              : slb_answered(pool, operation, ref, status);
+}
+
+#endif
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------ allocate and release */
+
+/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    if (!slb_pool_exists(pool))
+        return slb_pool_absence(pool);
+    uint64_t owner = slb_owner_look(pool, slb_os_cpu());
+    struct slb_timing timing = slb_timing_if_due(pool);
+    uint64_t stands_for = timing.weight;
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_cache_take(pool, out_id, fast);
+    if (searched) {
+        slb_timing_slow(pool, &timing);
+        slabby_status status = slb_find(pool, out_id, fast, &found);
+        if (status != SLABBY_OK)
+            return status;
+        stands_for = stands_for == 0 ? 1 : stands_for;
+    }
+    slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    if (fast || *out_id >= pool->reserved)
+        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
+    *out_word =
+        slb_issue_slowly(pool, *out_id, state | owner,
+                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    slb_timing_end(pool, &timing, 1);
+    if (searched)
+        slb_found_tell(pool, &found);
+    return SLABBY_OK;
+}
+
+/* What counts as a failure of the pool is told to the breaker. */
+static slabby_status fail_allocation(struct slabby_allocator *pool, int32_t operation, slabby_status status) {
+    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+        slb_breaker_failed(pool, false);
+    return slb_answered(pool, operation, 0, status);
+}
+
+static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
+                                                           uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    slabby_status status = try_slowly(pool, state, out_id, out_word);
+    return slb_likely(status == SLABBY_OK)
+               ? status
+               : fail_allocation(
+                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
+                     status);
+}
+
+static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
+                     void **out_data) {
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (out_data != NULL)
+        *out_data = slb_slab_data(pool, id);
+}
+
+static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
+        return allocate_slowly(out_ref, out_data, allocator);
+    uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_issued(allocator, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
+    return SLABBY_OK;
+}
+
+/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+    uint64_t word;
+    uint32_t id;
+    if (timeout_ns == 0)
+        return slabby_allocate(out_ref, out_data, allocator);
+    if (!slb_is_place(allocator) || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OUT_OF_MEMORY) {
+        uint64_t now = slb_os_now_ns();
+        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
+        if (status == SLABBY_OK)
+            word = slb_issue_slowly(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    }
+    if (status == SLABBY_OK)
+        hand_out(allocator, id, word, out_ref, out_data);
+    return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                               slabby_allocator *allocator, uint64_t count) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_refs == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
+    return status == SLABBY_OK ? status
+                               : fail_allocation(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
+}
+
+static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
+}
+
+/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    slabby_status status =
+        slb_return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
+ * each time. */
+static __attribute__((noinline)) slabby_status release_shared(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    /* seq_cst, as swap_word in release.c: protections are read behind it, see protect/switches.c */
+    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&pool->words[id], &live,
+                                                              relative - id + pool->generation_step,
+                                                              memory_order_seq_cst, memory_order_relaxed)))
+        return release_slowly(pool, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
+                     !slb_rseq_give_once(pool, id)))
+        return return_slowly(pool, ref);
+    return SLABBY_OK;
+}
+
+/* This CPU looked at the word in vain. */
+static SLB_COLD slabby_status release_unowned(struct slabby_allocator *pool, slabby_ref ref) {
+    slb_owner_note_plain(pool);
+    return release_shared(pool, ref);
+}
+
+SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+    if (slb_unlikely(!slb_is_place(allocator)))
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t relative = slb_ref_relative(allocator, ref);
+    uint64_t id = relative & allocator->id_mask;
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
+        return release_slowly(allocator, ref);
+    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative - id);
+    if (slb_unlikely(owned != SLB_RSEQ_DONE))
+        return owned == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+        return return_slowly(allocator, ref);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+}
+
+SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                              const slabby_ref *refs, uint64_t count) {
+    slabby_status first = SLABBY_OK;
+    uint64_t released = 0;
+    if (out_released != NULL)
+        *out_released = 0;
+    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    for (uint64_t i = 0; i < count; i++) {
+        slabby_status status = slabby_release(allocator, refs[i]);
+        released += status == SLABBY_OK;
+        if (first == SLABBY_OK)
+            first = status;
+    }
+    if (out_released != NULL)
+        *out_released = released;
+    return first;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                              slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
+    uint64_t word;
+    uint32_t id;
+    if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
+        slb_cache_count_fast(allocator, true);
+        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+    } else {
+        slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
+        if (status != SLABBY_OK)
+            return status;
+    }
+    *out_data = slb_slab_data(allocator, id);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (slb_unlikely(pool == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+}
+
+/* ----------------------------------------------------------------------------------- looking at a reference */
+
+static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
+                        slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
+}
+
+SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    if (slb_unlikely(pool == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
+        return refuse_access(pool, ref);
+    void *data = slb_slab_data(pool, id);
+    if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
+        return refuse_access(pool, ref);
+    *out_data = data;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    return pool != NULL && slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
+}
+
+SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    uint64_t generation;
+    uint32_t id;
+    if (pool == NULL || out_id == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_size == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    *out_size = pool->slab_size;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                         slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_ref_text(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length)
+                               : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
+}
+
+SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
+}
+
+SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, slb_unpin(pool, ref));
+}
+
+SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_label_set(pool, ref, label);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_label == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_label_get(pool, ref, out_label);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
+}
+
 /* -------------------- status.c */
 
 #include <stdarg.h>
@@ -12047,7 +12453,8 @@ static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
-            (void)slb_release_deferred(pool, slb_ref_make(pool, slb_word_generation(word), id));
+            (void)slb_release_deferred(pool,
+                                       slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id));
         else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
             (void)slb_release_fast(pool, id);
     }
@@ -12186,13 +12593,14 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     }
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
-    uint32_t before = atomic_load(&pool->protect);
-    slb_protections_become(pool, before | SLB_PROTECT_SECURE);
+    bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    slb_protections_become(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
     bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
-    else
-        slb_protections_become(pool, before);
+    else if (!was_on &&
+             slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
+        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
@@ -12305,35 +12713,44 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 
 /* -------------------- word_owner.c */
 
-/* Neighbours that a change elsewhere shares with one fence (the words of eight lines), and the most of any fence. */
+/* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define NEIGHBOURS 64u
-#define SHARED_AT_ONCE 4096u
+
+/* What sharing all slabs does at once where it gets no memory. */
+#define FEW_AT_ONCE 128u
 
 #define ANY_OWNER UINT32_MAX
 
 /* So many plain words in a row make a CPU expect the next one. */
 #define PLAIN_IN_A_ROW 8u
 
-/* A CPU pays for a fence with so many times its length of rest, and may be so many fences behind. */
+/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
+ * fence counts at the most, however long its thread was kept from running. */
 #define REST_LOG2 10
-#define FENCES_AHEAD_LOG2 4
+#define AT_ONCE_LOG2 4
+#define DEAREST_LOG2 6
 
-/* ------------------------------------------------------------------------------------------------ owning */
+/* ------------------------------------------------------------------------------------------------- owning */
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
-SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+SLB_PRIVATE uint64_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint32_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
     if (issue != 0)
         return issue;
     uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    if (rests_until != 0 && slb_os_ticks() < rests_until)
+    if ((rests_until != 0 && slb_os_ticks() < rests_until) || !slb_os_fences_well())
         return 0;
-    issue = cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED;
-    atomic_store_explicit(&cache->issue, (uint16_t)issue, memory_order_relaxed);
+    issue = slb_word_mark(cpu);
+    atomic_store_explicit(&cache->issue, issue, memory_order_relaxed);
     return issue;
+}
+
+SLB_PRIVATE void slb_owner_stop(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->rseq_cpus; cpu++)
+        atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
 }
 
 /* relaxed: a hint as well; a count that goes lost makes it come one release later */
@@ -12358,78 +12775,117 @@ static void expect_owned(struct slabby_allocator *pool) {
         atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
 }
 
-/* A leaky bucket: what fences cost a CPU's owning drains at a thousandth of the time. */
+/* ------------------------------------------------------------------------------------------ what it costs */
+
+#ifndef SLB_AMALGAMATION
+struct slb_fence_budget slb_fence_budget;
+#endif
+
+/* relaxed throughout: none of this decides about a word */
+
+static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
+    uint64_t cost = ended > began ? ended - began : 1;
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    while ((cheapest == 0 || cost < cheapest) &&
+           !atomic_compare_exchange_weak_explicit(&slb_fence_budget.cheapest, &cheapest, cost,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
+    return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
+}
+
+/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
+ * shared while that lies too far ahead owns nothing until then. */
 static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
-    if (owner >= pool->rseq_cpus)
+    uint64_t price = cost_of_fence(began, ended) << REST_LOG2;
+    uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
+    do
+        next = (until > ended ? until : ended) + price;
+    while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (REST_LOG2 + AT_ONCE_LOG2))
         return;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_owners_never_rest)
         return;
 #endif
     struct slb_cpu_cache *cache = &pool->caches[owner].cache;
-    uint64_t cost = ended > began ? ended - began : 1;
-    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    rests_until = (rests_until > ended ? rests_until : ended) + (cost << REST_LOG2);
-    atomic_store_explicit(&cache->rests_until, rests_until, memory_order_relaxed);
-    if (rests_until - ended > cost << (REST_LOG2 + FENCES_AHEAD_LOG2))
-        atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
+    atomic_store_explicit(&cache->rests_until, next, memory_order_relaxed);
+    atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
 }
 
-/* ----------------------------------------------------------------------------------------------- sharing */
+/* ------------------------------------------------------------------------------------------------ sharing */
 
-/* Whether the word says nobody now. seq_cst: before the fence, whose barrier orders it for every sequence. */
-static bool disown(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
+ * sequence. */
+static uint64_t disown(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
+    uint64_t nobody = word | slb_word_mark(SLB_WORD_NOBODY);
     if (!slb_word_is_owned(word))
-        return false;
-    if (slb_word_owner(word) == SLB_WORD_NOBODY)
-        return true;
+        return 0;
+    if (word == nobody)
+        return nobody;
     if (owner != ANY_OWNER && slb_word_owner(word) != owner)
-        return false;
-    uint64_t nobody = word | (uint64_t)SLB_WORD_NOBODY << SLB_WORD_OWNER_SHIFT;
+        return 0;
     return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, nobody, memory_order_seq_cst,
-                                                   memory_order_relaxed);
+                                                   memory_order_relaxed)
+               ? nobody
+               : 0;
 }
 
-/* Fails where the last owner's commit came before the fence, or somebody else has shared the word. */
-static void make_plain(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    if (slb_word_is_owned(word) && slb_word_owner(word) == SLB_WORD_NOBODY)
-        (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &word, slb_word_plain(word),
-                                                      memory_order_seq_cst, memory_order_relaxed);
-}
-
-/* The words of slabs first .. end-1 that `owner` owns, or nobody. Only those that said nobody before the fence may be
- * made plain behind it, hence the bits. */
-static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner) {
-    uint64_t disowned[SHARED_AT_ONCE / 64], any = 0;
-    for (uint32_t id = first; id < end; id++) {
-        uint32_t at = id - first;
-        uint64_t bit = (uint64_t)disown(pool, id, owner) << (at % 64);
-        disowned[at / 64] = at % 64 == 0 ? bit : disowned[at / 64] | bit;
-        any |= bit;
-    }
+/*
+ * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
+ * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
+ * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
+ * owner's commit came before the fence, or somebody else has shared the word.
+ */
+static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
+                  uint64_t *disowned) {
+    uint64_t any = 0;
+    for (uint32_t id = first; id < end; id++)
+        any |= disowned[id - first] = disown(pool, id, owner);
     if (any == 0)
         return;
     SLB_POINT(SLB_POINT_SHARING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
     note_fence(pool, owner, began, slb_os_ticks());
-    for (uint32_t at = 0; at < end - first; at++)
-        if (disowned[at / 64] >> (at % 64) & 1)
-            make_plain(pool, first + at);
+    SLB_POINT(SLB_POINT_SHARED);
+    for (uint32_t id = first; id < end; id++) {
+        uint64_t nobody = disowned[id - first];
+        if (nobody != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &nobody, slb_word_plain(nobody),
+                                                          memory_order_seq_cst, memory_order_relaxed);
+    }
 }
 
-static void share_from(struct slabby_allocator *pool, uint32_t first, uint32_t wanted, uint32_t owner) {
-    uint32_t left = pool->reserved - first;
-    share(pool, first, first + (left < wanted ? left : wanted), owner);
+static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
+    uint64_t left = pool->reserved - first;
+    return first + (uint32_t)(left < wanted ? left : wanted);
+}
+
+static void share_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t disowned[NEIGHBOURS];
+    uint32_t first = id - id % NEIGHBOURS;
+    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, disowned);
 }
 
 SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved && pool->rseq_cpus != 0;
-         id = slb_next_used(pool, id + SHARED_AT_ONCE))
-        share_from(pool, id, SHARED_AT_ONCE, ANY_OWNER);
+    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
+    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
+    if (pool->rseq_cpus == 0)
+        return;
+    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    if (mapped != NULL)
+        length = pool->reserved;
+    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
+        end = end_of(pool, id, length);
+        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
+    }
+    slb_os_unmap(mapped, size);
 }
+
+/* ------------------------------------------------------------------------------------------------- changing */
 
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
@@ -12447,14 +12903,17 @@ SLB_PRIVATE SLB_COLD bool slb_owner_swap(struct slabby_allocator *pool, uint32_t
         return true;
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_owned(*word) && slb_word_plain(*word) == plain) {
-        share_from(pool, id - id % NEIGHBOURS, NEIGHBOURS, slb_word_owner(*word));
+        share_neighbours(pool, id, slb_word_owner(*word));
+        if (!slb_os_fences_well()) /* once and for all: fences take long here */
+            slb_owner_share_all(pool);
         *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     }
     return false;
 }
 
 /* -------------------- slabby.c */
-/* The front door: each public function checks its arguments, then makes one call inward. */
+/* The front door for pools: each public function checks its arguments, then makes one call inward. slabby_slabs.c has
+ * those for slabs. */
 
 #include <inttypes.h>
 
@@ -12491,35 +12950,6 @@ SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_
                            options == NULL ? &defaults : slb_options_of(options), out_error);
 }
 
-/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
-static struct slabby_allocator *existing(slabby_allocator *allocator, slabby_status *out_status) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
-    if (pool != NULL && !slb_pool_exists(pool))
-        *out_status = slb_pool_absence(pool);
-    if (*out_status != SLABBY_OK)
-        return NULL;
-    slb_fork_look(pool);
-    return pool;
-}
-
-/* Counts a refusal, records the call. */
-static slabby_status answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                              slabby_status status) {
-    if (slb_unlikely(status != SLABBY_OK))
-        (void)slb_refuse(pool, status);
-    return slb_audited(pool, operation, ref, status);
-}
-
-/* The same for calls that allocate or release: what changed hands was recorded where it did. */
-static slabby_status concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                               slabby_status status) {
-    if (slb_likely(status == SLABBY_OK))
-        return status;
-    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
-                                              : answered(pool, operation, ref, status);
-}
-
 SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     return pool == NULL ? SLABBY_INVALID_ARGUMENT
@@ -12529,7 +12959,7 @@ SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
 SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
                                        slabby_allocator *allocator) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (out_address == NULL || out_instance_id == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (pool == NULL)
@@ -12578,315 +13008,6 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
     return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_abandon(pool);
 }
 
-/* ------------------------------------------------------------------------------------ allocate and release */
-
-/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
-static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                                uint64_t *out_word) {
-    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    uint32_t owner = slb_owner_look(pool, slb_os_cpu());
-    struct slb_timing timing = slb_timing_if_due(pool);
-    uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
-    bool searched = !slb_cache_take(pool, out_id, fast);
-    if (searched) {
-        slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast, &found);
-        if (status != SLABBY_OK)
-            return status;
-        stands_for = stands_for == 0 ? 1 : stands_for;
-    }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
-    if (*out_id >= pool->reserved)
-        owner = 0;
-    *out_word =
-        slb_issue_slowly(pool, *out_id, state | owner,
-                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
-    slb_timing_end(pool, &timing, 1);
-    if (searched)
-        slb_found_tell(pool, &found);
-    return SLABBY_OK;
-}
-
-/* What counts as a failure of the pool is told to the breaker. */
-static slabby_status fail_allocation(struct slabby_allocator *pool, int32_t operation, slabby_status status) {
-    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
-        slb_breaker_failed(pool, false);
-    return answered(pool, operation, 0, status);
-}
-
-static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
-                                                           uint32_t *out_id, uint64_t *out_word) {
-    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = try_slowly(pool, state, out_id, out_word);
-    return slb_likely(status == SLABBY_OK)
-               ? status
-               : fail_allocation(
-                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
-                     status);
-}
-
-static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
-                     void **out_data) {
-    *out_ref = slb_ref_make(pool, slb_word_generation(word), id);
-    if (out_data != NULL)
-        *out_data = slb_slab_data(pool, id);
-}
-
-static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
-                                                               struct slabby_allocator *pool) {
-    uint64_t word;
-    uint32_t id;
-    slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
-    if (status == SLABBY_OK)
-        hand_out(pool, id, word, out_ref, out_data);
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
-        return allocate_slowly(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_make(allocator, slb_word_generation(word), id);
-    if (slb_likely(out_data != NULL))
-        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
-    return SLABBY_OK;
-}
-
-/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
-SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
-                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
-    uint64_t word;
-    uint32_t id;
-    if (timeout_ns == 0)
-        return slabby_allocate(out_ref, out_data, allocator);
-    if (!slb_is_place(allocator) || out_ref == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
-    if (status == SLABBY_OUT_OF_MEMORY) {
-        uint64_t now = slb_os_now_ns();
-        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
-        if (status == SLABBY_OK)
-            word = slb_issue_slowly(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
-    }
-    if (status == SLABBY_OK)
-        hand_out(allocator, id, word, out_ref, out_data);
-    return concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
-}
-
-SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
-                                               slabby_allocator *allocator, uint64_t count) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_refs == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status
-                               : fail_allocation(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
-}
-
-static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
-}
-
-/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
-static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    slabby_status status =
-        slb_return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
-}
-
-/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
- * each time. */
-static __attribute__((noinline)) slabby_status release_shared(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    uint32_t id = (uint32_t)(relative & pool->id_mask);
-    uint64_t generation = relative >> pool->id_bits;
-    uint64_t live = slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
-    /* seq_cst, as swap_word in release.c: protections are read behind it, see protect/switches.c */
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(
-            &pool->words[id], &live, slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE),
-            memory_order_seq_cst, memory_order_relaxed)))
-        return release_slowly(pool, ref);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
-                     !slb_rseq_give_once(pool, id)))
-        return return_slowly(pool, ref);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
-    if (slb_unlikely(!slb_is_place(allocator)))
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t relative = slb_ref_relative(allocator, ref);
-    uint64_t id = relative & allocator->id_mask;
-    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
-        return release_slowly(allocator, ref);
-    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative >> allocator->id_bits);
-    if (slb_unlikely(owned == SLB_RSEQ_REFUSED))
-        slb_owner_note_plain(allocator);
-    if (slb_unlikely(owned != SLB_RSEQ_DONE))
-        return release_shared(allocator, ref);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
-        return return_slowly(allocator, ref);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
-}
-
-SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
-                                              const slabby_ref *refs, uint64_t count) {
-    slabby_status first = SLABBY_OK;
-    uint64_t released = 0;
-    if (out_released != NULL)
-        *out_released = 0;
-    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    for (uint64_t i = 0; i < count; i++) {
-        slabby_status status = slabby_release(allocator, refs[i]);
-        released += status == SLABBY_OK;
-        if (first == SLABBY_OK)
-            first = status;
-    }
-    if (out_released != NULL)
-        *out_released = released;
-    return first;
-}
-
-SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
-                                              slabby_allocator *allocator) {
-    struct slb_cpu_cache *cache;
-    uint64_t word;
-    uint32_t id;
-    if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
-        slb_cache_count_fast(allocator, true);
-        slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
-    } else {
-        slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
-        if (status != SLABBY_OK)
-            return status;
-    }
-    *out_data = slb_slab_data(allocator, id);
-    *out_id = id;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (slb_unlikely(pool == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    return concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
-}
-
-/* ----------------------------------------------------------------------------------- looking at a reference */
-
-static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
-    return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
-                    slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
-}
-
-SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t word;
-    uint32_t id;
-    if (slb_unlikely(pool == NULL || out_data == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
-        return refuse_access(pool, ref);
-    void *data = slb_slab_data(pool, id);
-    if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
-        return refuse_access(pool, ref);
-    *out_data = data;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t word;
-    uint32_t id;
-    return pool != NULL && slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
-}
-
-SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref) {
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    uint64_t generation;
-    uint32_t id;
-    if (pool == NULL || out_id == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    if (!slb_ref_was_issued(pool, ref, &generation, &id))
-        return answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
-    *out_id = id;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL || out_size == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    *out_size = pool->slab_size;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                         slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
-    if (pool == NULL || (buffer == NULL && capacity > 0))
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    status = slb_ref_text(&text, pool, ref);
-    return status == SLABBY_OK ? slb_text_end(&text, out_length)
-                               : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
-}
-
-SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
-}
-
-SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, slb_unpin(pool, ref));
-}
-
-SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_label_set(pool, ref, label);
-    return slb_likely(status == SLABBY_OK) ? status
-                                           : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
-}
-
-SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_label == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_label_get(pool, ref, out_label);
-    return slb_likely(status == SLABBY_OK) ? status
-                                           : answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
-}
-
 /* ----------------------------------------------------------------------------------------- the pool as a whole */
 
 SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
@@ -12898,7 +13019,7 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     uint64_t mark = slb_events_mark(pool);
     slabby_status status = slb_reset(pool);
     slb_events_deliver(pool, mark);
-    return answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
 }
 
 /* Who asks is told of the degradation as it is now. */
@@ -12910,7 +13031,7 @@ static void look_at_use(struct slabby_allocator *pool) {
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
     slabby_status status;
     slabby_stats stats;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     look_at_use(pool);
@@ -12921,7 +13042,7 @@ SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_alloca
 SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator) {
     slabby_status status;
     slabby_memory memory;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_memory == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     slb_memory_fill(pool, &memory);
@@ -12931,7 +13052,7 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
     slabby_status status;
     slabby_health health;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     look_at_use(pool);
@@ -12941,7 +13062,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
 
 SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool != NULL)
         slb_health_tick(pool);
     if (pool != NULL)
@@ -12954,7 +13075,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_health health;
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     look_at_use(pool);
@@ -12965,11 +13086,12 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
 
 SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
         return status;
     if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode, SLABBY_INVALID_ARGUMENT);
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                            SLABBY_INVALID_ARGUMENT);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
                        slb_breaker_force(pool, mode));
 }
@@ -12979,7 +13101,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_stats stats;
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     look_at_use(pool);
@@ -12991,7 +13113,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
 SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                            slabby_error *out_error) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
         return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
     int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
@@ -13000,12 +13122,12 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
                   "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
                   slb_option_info(option)->name, pool->options.name, value, before);
-    return answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
 }
 
 SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     const struct slb_option_info *info = slb_option_info(option);
     if (pool == NULL || out_value == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
@@ -13020,16 +13142,16 @@ SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator 
 SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
     uint64_t bytes;
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
         return status;
     status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
-    return answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
 }
 
 SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
         return status;
     uint64_t count = slb_quarantine_reclaim(pool);
@@ -13042,10 +13164,10 @@ SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *a
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
     slabby_status status;
-    struct slabby_allocator *pool = existing(allocator, &status);
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_view == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    slabby_view_info view = {.version = 1,
+    slabby_view_info view = {.version = 2,
                              .words_address = (uint64_t)(uintptr_t)pool->words,
                              .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
                              .stride = pool->stride,

@@ -319,7 +319,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         uint32_t id = (uint32_t)out_refs[i];
         uint64_t word =
             slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
-        out_refs[i] = slb_ref_make(pool, slb_word_generation(word), id);
+        out_refs[i] = slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }

@@ -31,19 +31,19 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
                                              void **out_datas, uint64_t count);
 
 /* What the caller will know a free slab by: its next reference, or its id. */
-SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
                ? id
-               : slb_ref_make(pool, slb_word_generation(word), id);
+               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
 /*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours alone until this store, which releases it to those who walk the
- * words. The load acquires: it pairs with the release swap of whoever freed the slab, so that what they did to the
- * memory before (zeroing) is done.
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours
+ * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
+ * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
  */
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
     _Atomic uint64_t *place = &pool->words[id];
     uint64_t word = atomic_load_explicit(place, memory_order_acquire);
@@ -53,7 +53,7 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint32
 }
 
 /* The same past the inline path: with what protections do before, and the record of the audit trail. */
-SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint32_t state,
+SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                      int32_t operation) {
     slb_protect_issue(pool, id);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))

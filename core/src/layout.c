@@ -94,7 +94,7 @@ static slabby_status layout_alignment(struct slb_options *options, uint64_t slab
 }
 
 static uint32_t layout_id_bits(uint64_t ids) {
-    uint32_t bits = 4;
+    uint32_t bits = SLB_WORD_LOW_BITS;
     while ((1ull << bits) < ids)
         bits++;
     return bits;

@@ -127,6 +127,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     uint64_t most = 1ull << SLABBY_GENERATION_BITS;
     pool->id_bits = layout->id_bits;
     pool->id_mask = (1ull << layout->id_bits) - 1;
+    pool->generation_step = 1ull << layout->id_bits;
     pool->generations = left < most ? left : most;
     pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
     pool->ref_limit = (pool->generations - 1) << layout->id_bits;
@@ -287,7 +288,7 @@ static void remember_spent(struct slabby_allocator *pool) {
     uint32_t limit = atomic_load(&pool->id_limit);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t generation =
-            slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
         highest = generation > highest ? generation : highest;
         used = true;
     }

@@ -114,6 +114,7 @@ struct slabby_allocator {
     uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
     uint64_t ref_limit; /* relative references from here on take the slow path: last generation, foreign */
     uint64_t id_mask;
+    uint64_t generation_step; /* 1 << id_bits: from one generation to the next, in references and words */
     _Atomic uint64_t *words;
     char *slabs;
     uint64_t stride;

@@ -14,9 +14,9 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
     if (!slb_ref_split(pool, ref, &generation, &id))
         return SLABBY_INVALID_REFERENCE;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    if (generation < slb_word_generation(word))
+    if (generation < slb_word_generation(pool->id_bits, word))
         return stale;
-    if (generation > slb_word_generation(word))
+    if (generation > slb_word_generation(pool->id_bits, word))
         return SLABBY_INVALID_REFERENCE;
     switch (slb_word_state(word)) {
     case SLABBY_SLAB_STATE_DYING:

@@ -23,6 +23,11 @@ SLB_INLINE slabby_ref slb_ref_make(const struct slabby_allocator *pool, uint64_t
     return pool->ref_bias + ((generation << pool->id_bits) | id);
 }
 
+/* The reference of a slab that is leaving the free state with this word. */
+SLB_INLINE slabby_ref slb_ref_issued(const struct slabby_allocator *pool, uint64_t free_word, uint64_t id) {
+    return free_word + id + pool->ref_bias;
+}
+
 SLB_INLINE uint64_t slb_ref_relative(const struct slabby_allocator *pool, slabby_ref ref) {
     return ref - pool->ref_bias;
 }
@@ -53,7 +58,8 @@ SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref,
         return false;
     /* relaxed: whoever handed the reference over has ordered the slab's content as well */
     *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-    return slb_word_without_pins(*out_word) == slb_word_make(generation, SLABBY_SLAB_STATE_LIVE);
+    return slb_word_without_pins(*out_word) ==
+           slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_LIVE);
 }
 
 #endif

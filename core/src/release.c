@@ -157,15 +157,15 @@ static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id,
 /* --------------------------------------------------------------------------------- the word decides */
 
 static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t new_word, bool fast) {
-    uint64_t generation = slb_word_generation(new_word);
+    uint64_t generation = slb_word_generation(pool->id_bits, new_word);
     if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
         return slb_return_slab(pool, id, generation - 1, fast);
     return retire(pool, id, generation, fast);
 }
 
-/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to whoever
- * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever switches one on looks at the words next, and
- * either finds the slab live or is seen here. */
+/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to
+ * whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind
+ * it: whoever switches one on looks at the words next, and either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
     if (slb_word_is_owned(*word))
         return slb_owner_swap(pool, id, word, new_word);
@@ -179,7 +179,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_release_slowly(struct slabby_allocator *p
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) != 0)
             return SLABBY_PINNED;
-        uint64_t released = slb_word_released(pool, slb_word_generation(word));
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
         if (swap_word(pool, id, &word, released))
             return finish(pool, id, released, false);
     }
@@ -191,7 +191,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
     uint32_t id;
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == 0) {
-            uint64_t released = slb_word_released(pool, slb_word_generation(word));
+            uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
             if (swap_word(pool, id, &word, released))
                 return finish(pool, id, released, false);
         } else if (swap_word(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
@@ -208,7 +208,7 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
         return SLABBY_INVALID_SLAB_ID;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
-        uint64_t released = slb_word_released(pool, slb_word_generation(word));
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
         if (swap_word(pool, id, &word, released))
             return finish(pool, id, released, true);
     }
@@ -236,7 +236,7 @@ SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref re
     if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
         return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    while (slb_word_generation(word) == generation && slb_word_is_out(word) &&
+    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
         if (slb_word_pins(word) == 0)
             return SLABBY_INVALID_ARGUMENT;

@@ -23,8 +23,8 @@ SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref re
 /* The word of a slab after this release: free under the next generation, or retired when there is none. */
 SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
     if (slb_unlikely(generation + 1 >= pool->generations))
-        return slb_word_make(generation, SLABBY_SLAB_STATE_RETIRED);
-    return slb_word_make(generation + 1, SLABBY_SLAB_STATE_FREE);
+        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
+    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
 }
 
 #endif

@@ -2,15 +2,16 @@
 /*
  * The one word of truth about a slab.
  *
- *    63                                   16 15         4  3  2     0
- *   +---------------------------------------+------------+---+-------+
- *   | generation (48)                       | pins (12)  | 0 | state |      plain
- *   +---------------------------------------+------------+---+-------+
- *   | generation (48)                       | CPU (12)   | 1 | live  |      owned, without pins
- *   +---------------------------------------+------------+---+-------+
+ *    63        52 51                    id_bits            4  3  2     0
+ *   +------------+--------------------------+--------------+---+-------+
+ *   | pins (12)  | generation               | 0            | 0 | state |      plain
+ *   +------------+--------------------------+--------------+---+-------+
+ *   | CPU (12)   | generation               | 0            | 1 | live  |      owned, without pins
+ *   +------------+--------------------------+--------------+---+-------+
  *
- * The generation counts the releases of this slab since the pool was made. A word of zeros is a free slab that was
- * never used, so fresh zero pages need no writing.
+ * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
+ * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
+ * word of zeros is a free slab that was never used, so fresh zero pages need no writing.
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
@@ -22,20 +23,25 @@
 #include "base.h"
 #include <slabby/slabby.h>
 
-#define SLB_WORD_PIN 16u
+#define SLB_WORD_HIGH 52 /* where pins, or the CPU, begin */
+#define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_OWNED 8u
-#define SLB_WORD_OWNER_SHIFT 4
 #define SLB_WORD_NOBODY 4095u /* in place of a CPU: the word is on its way from owned to plain */
-#define SLB_WORD_GENERATION_SHIFT 16
+#define SLB_WORD_LOW_BITS 4u  /* state and owned: an id has at least as many */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
-SLB_INLINE uint64_t slb_word_make(uint64_t generation, uint32_t state) {
-    return (generation << SLB_WORD_GENERATION_SHIFT) | state;
+SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
+    return generation << id_bits | state;
 }
 
-SLB_INLINE uint64_t slb_word_generation(uint64_t word) {
-    return word >> SLB_WORD_GENERATION_SHIFT;
+/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_NOBODY. */
+SLB_INLINE uint64_t slb_word_mark(uint32_t owner) {
+    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_OWNED;
+}
+
+SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
+    return (word & (SLB_WORD_PIN - 1)) >> id_bits;
 }
 
 SLB_INLINE bool slb_word_is_owned(uint64_t word) {
@@ -44,11 +50,11 @@ SLB_INLINE bool slb_word_is_owned(uint64_t word) {
 
 /* Of an owned word: a CPU, or SLB_WORD_NOBODY. */
 SLB_INLINE uint32_t slb_word_owner(uint64_t word) {
-    return (uint32_t)(word >> SLB_WORD_OWNER_SHIFT) & SLB_WORD_NOBODY;
+    return (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> 4) & SLB_WORD_MAX_PINS;
+    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
@@ -57,7 +63,7 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ~((uint64_t)SLB_WORD_MAX_PINS << 4 | SLB_WORD_OWNED);
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_OWNED);
 }
 
 /* The same slab in the same state, with its pins, as a plain word. */

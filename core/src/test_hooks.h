@@ -23,7 +23,8 @@ enum slb_test_points {
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
-    SLB_POINT_SHARING = 15       /* owned words say nobody, the fence is to come */
+    SLB_POINT_SHARING = 15,      /* owned words say nobody, the fence is to come */
+    SLB_POINT_SHARED = 16        /* the fence is over, the words do not say so yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */

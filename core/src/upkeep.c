@@ -35,7 +35,8 @@ static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
-            (void)slb_release_deferred(pool, slb_ref_make(pool, slb_word_generation(word), id));
+            (void)slb_release_deferred(pool,
+                                       slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id));
         else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
             (void)slb_release_fast(pool, id);
     }
@@ -174,13 +175,14 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     }
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
-    uint32_t before = atomic_load(&pool->protect);
-    slb_protections_become(pool, before | SLB_PROTECT_SECURE);
+    bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    slb_protections_become(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
     bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
-    else
-        slb_protections_become(pool, before);
+    else if (!was_on &&
+             slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
+        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,

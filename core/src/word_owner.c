@@ -3,36 +3,46 @@
 
 #include "maintenance.h"
 #include "os/os.h"
+#include "tiers/in_flight.h"
 
-/* Neighbours that a change elsewhere shares with one fence (the words of eight lines), and the most of any fence. */
+/* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define NEIGHBOURS 64u
-#define SHARED_AT_ONCE 4096u
+
+/* What sharing all slabs does at once where it gets no memory. */
+#define FEW_AT_ONCE 128u
 
 #define ANY_OWNER UINT32_MAX
 
 /* So many plain words in a row make a CPU expect the next one. */
 #define PLAIN_IN_A_ROW 8u
 
-/* A CPU pays for a fence with so many times its length of rest, and may be so many fences behind. */
+/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
+ * fence counts at the most, however long its thread was kept from running. */
 #define REST_LOG2 10
-#define FENCES_AHEAD_LOG2 4
+#define AT_ONCE_LOG2 4
+#define DEAREST_LOG2 6
 
-/* ------------------------------------------------------------------------------------------------ owning */
+/* ------------------------------------------------------------------------------------------------- owning */
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
-SLB_PRIVATE uint32_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+SLB_PRIVATE uint64_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint32_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
     if (issue != 0)
         return issue;
     uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    if (rests_until != 0 && slb_os_ticks() < rests_until)
+    if ((rests_until != 0 && slb_os_ticks() < rests_until) || !slb_os_fences_well())
         return 0;
-    issue = cpu << SLB_WORD_OWNER_SHIFT | SLB_WORD_OWNED;
-    atomic_store_explicit(&cache->issue, (uint16_t)issue, memory_order_relaxed);
+    issue = slb_word_mark(cpu);
+    atomic_store_explicit(&cache->issue, issue, memory_order_relaxed);
     return issue;
+}
+
+SLB_PRIVATE void slb_owner_stop(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->rseq_cpus; cpu++)
+        atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
 }
 
 /* relaxed: a hint as well; a count that goes lost makes it come one release later */
@@ -57,78 +67,117 @@ static void expect_owned(struct slabby_allocator *pool) {
         atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
 }
 
-/* A leaky bucket: what fences cost a CPU's owning drains at a thousandth of the time. */
+/* ------------------------------------------------------------------------------------------ what it costs */
+
+#ifndef SLB_AMALGAMATION
+struct slb_fence_budget slb_fence_budget;
+#endif
+
+/* relaxed throughout: none of this decides about a word */
+
+static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
+    uint64_t cost = ended > began ? ended - began : 1;
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    while ((cheapest == 0 || cost < cheapest) &&
+           !atomic_compare_exchange_weak_explicit(&slb_fence_budget.cheapest, &cheapest, cost,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
+    return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
+}
+
+/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
+ * shared while that lies too far ahead owns nothing until then. */
 static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
-    if (owner >= pool->rseq_cpus)
+    uint64_t price = cost_of_fence(began, ended) << REST_LOG2;
+    uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
+    do
+        next = (until > ended ? until : ended) + price;
+    while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (REST_LOG2 + AT_ONCE_LOG2))
         return;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_owners_never_rest)
         return;
 #endif
     struct slb_cpu_cache *cache = &pool->caches[owner].cache;
-    uint64_t cost = ended > began ? ended - began : 1;
-    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    rests_until = (rests_until > ended ? rests_until : ended) + (cost << REST_LOG2);
-    atomic_store_explicit(&cache->rests_until, rests_until, memory_order_relaxed);
-    if (rests_until - ended > cost << (REST_LOG2 + FENCES_AHEAD_LOG2))
-        atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
+    atomic_store_explicit(&cache->rests_until, next, memory_order_relaxed);
+    atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
 }
 
-/* ----------------------------------------------------------------------------------------------- sharing */
+/* ------------------------------------------------------------------------------------------------ sharing */
 
-/* Whether the word says nobody now. seq_cst: before the fence, whose barrier orders it for every sequence. */
-static bool disown(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
+ * sequence. */
+static uint64_t disown(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
+    uint64_t nobody = word | slb_word_mark(SLB_WORD_NOBODY);
     if (!slb_word_is_owned(word))
-        return false;
-    if (slb_word_owner(word) == SLB_WORD_NOBODY)
-        return true;
+        return 0;
+    if (word == nobody)
+        return nobody;
     if (owner != ANY_OWNER && slb_word_owner(word) != owner)
-        return false;
-    uint64_t nobody = word | (uint64_t)SLB_WORD_NOBODY << SLB_WORD_OWNER_SHIFT;
+        return 0;
     return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, nobody, memory_order_seq_cst,
-                                                   memory_order_relaxed);
+                                                   memory_order_relaxed)
+               ? nobody
+               : 0;
 }
 
-/* Fails where the last owner's commit came before the fence, or somebody else has shared the word. */
-static void make_plain(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    if (slb_word_is_owned(word) && slb_word_owner(word) == SLB_WORD_NOBODY)
-        (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &word, slb_word_plain(word),
-                                                      memory_order_seq_cst, memory_order_relaxed);
-}
-
-/* The words of slabs first .. end-1 that `owner` owns, or nobody. Only those that said nobody before the fence may be
- * made plain behind it, hence the bits. */
-static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner) {
-    uint64_t disowned[SHARED_AT_ONCE / 64], any = 0;
-    for (uint32_t id = first; id < end; id++) {
-        uint32_t at = id - first;
-        uint64_t bit = (uint64_t)disown(pool, id, owner) << (at % 64);
-        disowned[at / 64] = at % 64 == 0 ? bit : disowned[at / 64] | bit;
-        any |= bit;
-    }
+/*
+ * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
+ * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
+ * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
+ * owner's commit came before the fence, or somebody else has shared the word.
+ */
+static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
+                  uint64_t *disowned) {
+    uint64_t any = 0;
+    for (uint32_t id = first; id < end; id++)
+        any |= disowned[id - first] = disown(pool, id, owner);
     if (any == 0)
         return;
     SLB_POINT(SLB_POINT_SHARING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
     note_fence(pool, owner, began, slb_os_ticks());
-    for (uint32_t at = 0; at < end - first; at++)
-        if (disowned[at / 64] >> (at % 64) & 1)
-            make_plain(pool, first + at);
+    SLB_POINT(SLB_POINT_SHARED);
+    for (uint32_t id = first; id < end; id++) {
+        uint64_t nobody = disowned[id - first];
+        if (nobody != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &nobody, slb_word_plain(nobody),
+                                                          memory_order_seq_cst, memory_order_relaxed);
+    }
 }
 
-static void share_from(struct slabby_allocator *pool, uint32_t first, uint32_t wanted, uint32_t owner) {
-    uint32_t left = pool->reserved - first;
-    share(pool, first, first + (left < wanted ? left : wanted), owner);
+static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
+    uint64_t left = pool->reserved - first;
+    return first + (uint32_t)(left < wanted ? left : wanted);
+}
+
+static void share_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t disowned[NEIGHBOURS];
+    uint32_t first = id - id % NEIGHBOURS;
+    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, disowned);
 }
 
 SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved && pool->rseq_cpus != 0;
-         id = slb_next_used(pool, id + SHARED_AT_ONCE))
-        share_from(pool, id, SHARED_AT_ONCE, ANY_OWNER);
+    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
+    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
+    if (pool->rseq_cpus == 0)
+        return;
+    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    if (mapped != NULL)
+        length = pool->reserved;
+    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
+        end = end_of(pool, id, length);
+        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
+    }
+    slb_os_unmap(mapped, size);
 }
+
+/* ------------------------------------------------------------------------------------------------- changing */
 
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
@@ -146,7 +195,9 @@ SLB_PRIVATE SLB_COLD bool slb_owner_swap(struct slabby_allocator *pool, uint32_t
         return true;
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_owned(*word) && slb_word_plain(*word) == plain) {
-        share_from(pool, id - id % NEIGHBOURS, NEIGHBOURS, slb_word_owner(*word));
+        share_neighbours(pool, id, slb_word_owner(*word));
+        if (!slb_os_fences_well()) /* once and for all: fences take long here */
+            slb_owner_share_all(pool);
         *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     }
     return false;

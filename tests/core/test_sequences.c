@@ -26,8 +26,9 @@ enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 
 /* The word of slab 2, live in its tenth generation. */
 #define SWAPPED 2
-#define LIVE_WORD slb_word_make(10, SLABBY_SLAB_STATE_LIVE)
-#define FREE_WORD slb_word_make(11, SLABBY_SLAB_STATE_FREE)
+#define ID_BITS 6
+#define LIVE_WORD slb_word_make(ID_BITS, 10, SLABBY_SLAB_STATE_LIVE)
+#define FREE_WORD slb_word_make(ID_BITS, 11, SLABBY_SLAB_STATE_FREE)
 
 static const uint32_t batch_in[BATCH] = {101, 102, 103};
 
@@ -49,7 +50,7 @@ static void lay_out(uint64_t served, uint32_t length) {
     atomic_store(&cache->sample_at, (uint16_t)NEVER_SAMPLED);
     atomic_store(&cache->header, header_of(served, length));
     memset(taken, 0, sizeof taken);
-    atomic_store(&words[SWAPPED], LIVE_WORD | SLB_WORD_OWNED | own_cpu << SLB_WORD_OWNER_SHIFT);
+    atomic_store(&words[SWAPPED], LIVE_WORD | slb_word_mark(own_cpu));
 }
 
 static enum slb_rseq_result run_once(enum sequence sequence) {
@@ -183,13 +184,12 @@ static void fold_takes_off_what_was_served(void **state) {
 /* Guards: an owned word changes for its owner alone, and no word beside it. */
 static void swap_is_for_the_owner(void **state) {
     const uint64_t refused[] = {
-        LIVE_WORD,                                                            /* plain */
-        LIVE_WORD | SLB_WORD_PIN,                                             /* pinned */
-        LIVE_WORD | SLB_WORD_OWNED | SLB_WORD_NOBODY << SLB_WORD_OWNER_SHIFT, /* being shared */
-        LIVE_WORD | SLB_WORD_OWNED | (own_cpu + 1) << SLB_WORD_OWNER_SHIFT,   /* another CPU's */
-        FREE_WORD,                                                            /* free */
-        slb_word_make(9, SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED) | own_cpu
-                                                                        << SLB_WORD_OWNER_SHIFT, /* older */
+        LIVE_WORD,                                                                  /* plain */
+        LIVE_WORD | SLB_WORD_PIN,                                                   /* pinned */
+        LIVE_WORD | slb_word_mark(SLB_WORD_NOBODY),                                 /* being shared */
+        LIVE_WORD | slb_word_mark(own_cpu + 1),                                     /* another CPU's */
+        FREE_WORD,                                                                  /* free */
+        slb_word_make(ID_BITS, 9, SLABBY_SLAB_STATE_LIVE) | slb_word_mark(own_cpu), /* older */
     };
 
     (void)state;

@@ -146,6 +146,85 @@ static void released_or_reset(void) {
     world_check();
 }
 
+/* --------------------------------------------------------------------------------- the next generation */
+
+static void release_the_first(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
+           world_text(status));
+}
+
+/* The slab goes out a second time; that release of it is told as a status of task 0. */
+static void release_and_go_on(void) {
+    slabby_ref ref;
+
+    release_the_first();
+    EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_OK, "allocate failed");
+    world.ref[1] = ref;
+    world_set_flag();
+    world.status[0] = slabby_release(world.pool, ref);
+}
+
+static void release_the_second(void) {
+    world.status[schedule_task()] =
+        world_flag(1) ? slabby_release(world.pool, world.ref[1]) : SLABBY_DOUBLE_DEALLOCATION;
+}
+
+static void one_of_the_second(void) {
+    const slabby_status all[] = {world.status[0], world.status[2], world.status[3]};
+    uint32_t done = 0;
+
+    for (int i = 0; i < 3; i++)
+        done += all[i] == SLABBY_OK;
+    EXPECT(done == 1, "%u releases of the second reference succeeded", done);
+    forget(world.held[0]);
+    world_check();
+}
+
+/* ----------------------------------------------------------------------------------------- secure, trim */
+
+static void one_is_owned_and_secret(void) {
+    one_is_owned();
+    world_write(world.pool->slabs, world.held[0]);
+}
+
+static void switch_secure_on_and_look(void) {
+    slabby_status status = slabby_set_option(world.pool, SLABBY_OPTION_SECURE, 1, NULL);
+    slabby_ref ref;
+    void *data;
+
+    EXPECT(status == SLABBY_OK, "secure answered %s", world_text(status));
+    for (int i = 0; i < 2; i++) {
+        EXPECT(slabby_allocate(&ref, &data, world.pool) == SLABBY_OK, "allocate failed");
+        EXPECT(world_look(data) == 0, "a slab came with its last owner's bytes");
+        world.ref[i] = ref;
+    }
+}
+
+static void trim(void) {
+    EXPECT(slabby_trim(NULL, world.pool) == SLABBY_OK, "trim failed");
+}
+
+static void take_and_write(void) {
+    slabby_ref ref;
+    void *data;
+
+    EXPECT(slabby_allocate(&ref, &data, world.pool) == SLABBY_OK, "allocate failed");
+    world_write(data, ref);
+    EXPECT(world_look(data) == ref, "a page went from under its owner");
+    world.ref[0] = ref;
+}
+
+static void released_and_others_out(void) {
+    EXPECT(world.status[0] == SLABBY_OK, "release answered %s", world_text(world.status[0]));
+    forget(world.held[0]);
+    for (int i = 0; i < 2; i++)
+        if (world.ref[i] != 0)
+            hold(world.ref[i]);
+    world_check();
+}
+
 const struct scenario owner_scenarios[] = {
     {.name = "owner_against_elsewhere_rseq",
      .says = "the owner's release and one elsewhere: one succeeds",
@@ -189,5 +268,26 @@ const struct scenario owner_scenarios[] = {
      .cpu = {0, 1},
      .check = released_or_reset,
      .preemptions = 3},
+    {.name = "owner_against_an_older_fence_rseq",
+     .says = "whoever fenced for one generation makes no word of the next one plain",
+     .prepare = one_is_owned,
+     .task = {release_the_first, release_and_go_on, release_the_second, release_the_second},
+     .cpu = {1, 0, 1, 1},
+     .check = one_of_the_second,
+     .preemptions = 3},
+    {.name = "owner_against_secure_rseq",
+     .says = "the owner's release while secure is switched on: its slab is zeroed by one or the other",
+     .prepare = one_is_owned_and_secret,
+     .task = {release_it, switch_secure_on_and_look},
+     .cpu = {0, 1},
+     .check = released_and_others_out,
+     .preemptions = 4},
+    {.name = "owner_against_trim_rseq",
+     .says = "the owner's release and the next owner beside a trim: no page goes from under anybody",
+     .prepare = one_is_owned,
+     .task = {release_it, trim, take_and_write},
+     .cpu = {0, 1, 0},
+     .check = released_and_others_out,
+     .preemptions = 2},
     {.name = NULL},
 };

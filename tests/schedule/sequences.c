@@ -79,7 +79,7 @@ static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint
     uint64_t *place = (uint64_t *)(void *)&pool->words[id];
     if (!reach(place, ACCESS_READ))
         return end(SLB_RSEQ_RESTARTED);
-    if (*place != (owned | (uint64_t)schedule_cpu() << SLB_WORD_OWNER_SHIFT))
+    if (*place != (owned | (uint64_t)schedule_cpu() << SLB_WORD_HIGH))
         return end(SLB_RSEQ_REFUSED);
     if (!reach(place, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);

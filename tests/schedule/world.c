@@ -3,6 +3,8 @@
 
 #include "trace.h"
 
+#include "word_owner.h"
+
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +40,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
         schedule_broken("slabby_create: %s", error.text);
     slabby_options_destroy(options);
     schedule_restores(&world, sizeof world);
+    schedule_restores((void *)&slb_fence_budget, sizeof slb_fence_budget);
     schedule_restores(world.pool, SLB_POOL_BYTES);
     schedule_restores(world.pool->book_mapping, world.pool->book_mapping_size);
     schedule_restores(world.pool->slab_base, world.pool->slab_range);

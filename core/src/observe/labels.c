@@ -55,7 +55,7 @@ SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_re
     }
     for (uint32_t attempt = 0; table != NULL && slb_ref_live_word(pool, ref, &id, &word); attempt++) {
         struct slb_label *entry = &table[id];
-        uint64_t owner = slb_word_generation(word) + 1;
+        uint64_t owner = slb_word_generation(pool->id_bits, word) + 1;
         uint64_t before = atomic_load_explicit(&entry->owner, memory_order_relaxed);
         if ((before & LABEL_WRITING) == 0 &&
             atomic_compare_exchange_strong_explicit(&entry->owner, &before, owner | LABEL_WRITING,
@@ -90,6 +90,6 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
     uint32_t id;
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    *out_label = slb_label_of(pool, id, slb_word_generation(word));
+    *out_label = slb_label_of(pool, id, slb_word_generation(pool->id_bits, word));
     return SLABBY_OK;
 }

@@ -97,9 +97,9 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     bool known;
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-    print_dropped(&text, pool, id, slb_word_generation(word),
+    print_dropped(&text, pool, id, slb_word_generation(pool->id_bits, word),
                   origin); /* before the slab is somebody else's */
-    bool first = first_report(pool, id, slb_word_generation(word), reclaim, &known);
+    bool first = first_report(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
     slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
@@ -159,8 +159,8 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
     if (!slb_option(&pool->options, SLABBY_OPTION_FINALIZERS))
         return;
     while (slb_live_next(pool, &cursor, &live)) {
-        uint64_t generation =
-            slb_word_generation(atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
+        uint64_t generation = slb_word_generation(
+            pool->id_bits, atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
         if (live.state == SLABBY_SLAB_STATE_DYING || is_marked(pool, live.id, generation))
             continue;
         if (seen++ < NAMED_AT_END)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
-    uint64_t generation = slb_word_generation(word);
+    uint64_t generation = slb_word_generation(pool->id_bits, word);
     memset(out, 0, sizeof *out);
     out->state = (int32_t)slb_word_state(word);
     out->id = id;

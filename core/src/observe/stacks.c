@@ -89,7 +89,8 @@ SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_
     uint64_t generation;
     uint32_t id;
     if (!slb_ref_split(pool, ref, &generation, &id) ||
-        generation > slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
+        generation >
+            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
         return SLABBY_INVALID_REFERENCE;
     struct slb_text stacks = {.buffer = NULL};
     if (!slb_stacks_print(&stacks, pool, id, generation))

@@ -35,7 +35,7 @@ static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t 
     if (id < check->limit) {
         uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
         finding.state = (int32_t)slb_word_state(word);
-        finding.ref = slb_ref_make(check->pool, slb_word_generation(word), id);
+        finding.ref = slb_ref_make(check->pool, slb_word_generation(check->pool->id_bits, word), id);
     }
     return finding;
 }
@@ -120,9 +120,10 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     struct slabby_allocator *pool = check->pool;
     struct slb_damage damage;
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
-        slb_guard_holds(pool, id) || slb_bit_guard_intact(pool, id, slb_word_generation(word), &damage) ||
-        slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
-            slb_word_generation(word))
+        slb_guard_holds(pool, id) ||
+        slb_bit_guard_intact(pool, id, slb_word_generation(pool->id_bits, word), &damage) ||
+        slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
+            slb_word_generation(pool->id_bits, word))
         return;
     report_damage(check, id, &damage);
 }

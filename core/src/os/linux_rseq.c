@@ -3,6 +3,7 @@
  * fence costs microseconds while the process has one thread and milliseconds later. */
 #include "os/os.h"
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -75,10 +76,24 @@ static bool visit_every_cpu(void) {
 /* The kernel refuses the fence only to those who never registered, but a filter that a sandbox installed since may
  * refuse the call. Then the CPUs are visited one by one; where that is refused too, time has to do: a sequence is a
  * dozen instructions, and what is preempted among them restarts. */
-SLB_PRIVATE void slb_os_fence_rseq(void) {
-    if (slb_likely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0) || visit_every_cpu())
+static _Atomic bool fence_refused;
+
+static void fence_slowly(void) {
+    atomic_store_explicit(&fence_refused, true, memory_order_relaxed);
+    if (visit_every_cpu())
         return;
     uint64_t until = slb_os_now_ns() + 10000000;
     while (slb_os_now_ns() < until)
         slb_os_nap(10000000);
+}
+
+SLB_PRIVATE void slb_os_fence_rseq(void) {
+    int saved_errno = errno;
+    if (slb_unlikely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0))
+        fence_slowly();
+    errno = saved_errno;
+}
+
+SLB_PRIVATE bool slb_os_fences_well(void) {
+    return !atomic_load_explicit(&fence_refused, memory_order_relaxed);
 }

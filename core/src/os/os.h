@@ -44,11 +44,12 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
- * orders memory with all of its threads. */
+ * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
+SLB_PRIVATE bool slb_os_fences_well(void);
 
 /* Sleeping until somebody wakes a word: returns at once where it is not `expected`, answers false once the deadline of
  * slb_os_now_ns() has passed; may return early. */

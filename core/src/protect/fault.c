@@ -13,7 +13,7 @@
 /* Fills in what the slab's word tells. */
 static void fault_read_word(struct slb_fault_place *place) {
     uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
-    uint64_t generation = slb_word_generation(word);
+    uint64_t generation = slb_word_generation(place->pool->id_bits, word);
     bool out = slb_word_is_out(word);
     place->released = !out;
     place->used = out || generation != 0;

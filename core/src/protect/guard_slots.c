@@ -205,7 +205,8 @@ static char *place_in_body(struct slabby_allocator *pool, struct slb_guards *gua
 
 static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, struct slb_guard_slot *slot,
                       uint32_t turn, uint32_t id) {
-    uint64_t generation = slb_word_generation(atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+    uint64_t generation =
+        slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
     char *body = body_of(guards, slot);
     if (!slb_os_commit(body, guards->body)) {
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);

@@ -12,11 +12,11 @@ SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     if (protect & SLB_PROTECT_STACKS)
-        slb_stacks_allocated(pool, id, slb_word_generation(word));
+        slb_stacks_allocated(pool, id, slb_word_generation(pool->id_bits, word));
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
-        slb_bit_guard_write(pool, id, slb_word_generation(word));
+        slb_bit_guard_write(pool, id, slb_word_generation(pool->id_bits, word));
     if (protect & SLB_PROTECT_TOOLS)
-        slb_tools_issue(pool, id, slb_word_generation(word));
+        slb_tools_issue(pool, id, slb_word_generation(pool->id_bits, word));
 }
 
 static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,

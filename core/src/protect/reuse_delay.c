@@ -88,7 +88,7 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
         struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
-        damage.ref = slb_ref_make(pool, slb_word_generation(word) - 1, *out_id);
+        damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
         if (!slb_corruption_found(pool, *out_id, &damage))
             return true;
     }

@@ -7,6 +7,7 @@
 #include "protect/guard_slots.h"
 #include "status.h"
 #include "tiers/gate.h"
+#include "word_owner.h"
 
 #include <inttypes.h>
 
@@ -20,6 +21,8 @@ SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t 
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
+    if (protect != 0)
+        slb_owner_stop(pool);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }

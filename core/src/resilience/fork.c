@@ -124,7 +124,8 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
 
 static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    atomic_store_explicit(&pool->words[id], slb_word_make(slb_word_generation(word), state),
+    atomic_store_explicit(&pool->words[id],
+                          slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
                           memory_order_release);
 }
 

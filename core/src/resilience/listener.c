@@ -58,7 +58,7 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
     slb_breaker_served(pool);
-    return slb_ref_make(pool, slb_word_generation(word), id);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
 SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,

@@ -154,7 +154,7 @@ restarted:
 
 #define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
     [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
-        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                   uint64_t word) {
@@ -174,8 +174,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
- * word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
+ * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                  uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"

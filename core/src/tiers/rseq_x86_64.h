@@ -19,14 +19,14 @@
     "movq %%rax, %%fs:8(%[area])\n\t"                                                                        \
     "1:\n\t"
 
-/* The caller's cache into rcx, its header into rdx; a CPU that the table does not know is refused. */
+/* The caller's cache into rcx, its header into r10; a CPU that the table does not know is refused. */
 #define SLB_RSEQ_LOAD                                                                                        \
     "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
     "cmpl %[cpus], %%ecx\n\t"                                                                                \
     "jae %l[refused]\n\t"                                                                                    \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "addq %[caches], %%rcx\n\t"                                                                              \
-    "movq (%%rcx), %%rdx\n\t"
+    "movq (%%rcx), %%r10\n\t"
 
 #define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
@@ -48,16 +48,16 @@
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "subl $1, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "addq $0xffff, %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     *out_id = id;
     return SLB_RSEQ_DONE;
@@ -74,21 +74,21 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                       struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%edx, %[id]\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
                                               "shrl $16, %[id]\n\t"
                                               "cmpw %w[id], %c[sample](%%rcx)\n\t"
                                               "je %l[refused]\n\t"
-                                              "movzwl %%dx, %%eax\n\t"
+                                              "movzwl %%r10w, %%eax\n\t"
                                               "subl $1, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t"
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                                              "addq $0xffff, %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
                    SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
-                 : "rax", "rdx", "memory", "cc"
+                 : "rax", "r10", "memory", "cc"
                  : refused);
     *out_id = id;
     *out_cache = cache;
@@ -98,15 +98,15 @@ refused:
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
                                               "jae %l[refused]\n\t"
                                               "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                              "addq $1, %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "addq $1, %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -117,7 +117,7 @@ restarted:
 
 /* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
 #define SLB_RSEQ_SWAP                                                                                        \
-    "shll %[shift], %%ecx\n\t"                                                                               \
+    "shlq %[shift], %%rcx\n\t"                                                                               \
     "orq %[owned], %%rcx\n\t"                                                                                \
     "cmpq %[place], %%rcx\n\t"                                                                               \
     "jne %l[refused]\n\t"                                                                                    \
@@ -125,7 +125,7 @@ restarted:
 
 #define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
     [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
-        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_OWNER_SHIFT)
+        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                   uint64_t word) {
@@ -143,8 +143,8 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look at the
- * word at all, so that its line is asked for once, to be written. */
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
+ * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
                                                  uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
@@ -190,7 +190,7 @@ restarted:
 /* `count` ids onto this CPU's stack: written above the header's length, visible with the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "leal (%%rax, %[count]), %%esi\n\t"
                                               "cmpl %[max], %%esi\n\t"
                                               "ja %l[refused]\n\t"
@@ -202,11 +202,11 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                               "addq $1, %%rax\n\t"
                                               "cmpq %[count], %%rax\n\t"
                                               "jb 5b\n\t"
-                                              "addq %[count], %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "addq %[count], %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc"
+                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -218,7 +218,7 @@ restarted:
 /* `count` ids off this CPU's stack; what was copied means nothing until the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t"
                                               "ja %l[refused]\n\t" /* locked */
                                               "subl %k[count], %%eax\n\t"
@@ -231,11 +231,11 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                               "addq $1, %%rax\n\t"
                                               "cmpq %[count], %%rax\n\t"
                                               "jb 5b\n\t"
-                                              "subq %[count], %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "subq %[count], %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "rsi", "rdi", "memory", "cc"
+                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -246,16 +246,16 @@ restarted:
 
 /* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%dx, %%eax\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
                                               "cmpl %[max], %%eax\n\t"
                                               "ja %l[refused]\n\t" /* locked */
-                                              "cmpq %[amount], %%rdx\n\t"
+                                              "cmpq %[amount], %%r10\n\t"
                                               "jb %l[refused]\n\t"
-                                              "subq %[amount], %%rdx\n\t"
-                                              "movq %%rdx, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "subq %[amount], %%r10\n\t"
+                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "rdx", "memory", "cc"
+                 : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:

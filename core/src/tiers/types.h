@@ -25,7 +25,7 @@ struct slb_cpu_cache {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
     _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;     /* what the gate found when it locked the header */
-    _Atomic uint16_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
+    _Atomic uint64_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
