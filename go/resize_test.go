@@ -5,7 +5,11 @@
 package slabby_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,6 +161,26 @@ func TestOptionsChangeAsTheContractSays(t *testing.T) {
 	if stats.TotalAllocations != served.Load() || stats.UsedSlabs != 0 {
 		t.Errorf("%d allocations and %d in use, want %d and 0", stats.TotalAllocations, stats.UsedSlabs,
 			served.Load())
+	}
+}
+
+// What a hot option was set to is told, once each time. A pool for each: of one code ten a second are told.
+func TestHotOptionsAreLogged(t *testing.T) {
+	for option, hot := range hotOptions {
+		if !hot {
+			continue
+		}
+		var log bytes.Buffer
+		pool := newPool(t, 64, 4, slabby.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		value := hotValues[option][1]
+		setAndGet(t, pool, option, value)
+		if _, err := pool.LogEvents(context.Background()); err != nil {
+			t.Error(err)
+		}
+		words := fmt.Sprintf("event=option_changed value=%d", value)
+		if strings.Count(log.String(), "option_changed") != 1 || !strings.Contains(log.String(), words) {
+			t.Errorf("option %d = %d: no %q in\n%s", option, value, words, log.String())
+		}
 	}
 }
 

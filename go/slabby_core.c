@@ -5148,6 +5148,9 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
  * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
+ *
+ * With metrics_only nobody is refused, and so nobody asks to be admitted: the first look at the state after the timeout
+ * makes it half open, and the next look after an allocation closes it.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -5159,6 +5162,16 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
 SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool);
+
+/* A wait ended with a slab: to a breaker that is half open, a probe that succeeded. */
+SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
+                     SLABBY_BREAKER_STATE_HALF_OPEN))
+        slb_breaker_succeeded(pool);
+}
+
+/* Moves metrics_only on where it is time; whoever reads the state calls this first. */
+SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool);
 
 /* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
 SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);
@@ -5198,6 +5211,9 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The same for callers that hold a lock: the breaker stays where it was when it was last looked at. */
+SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out);
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
 
 /* Counts a refused call and passes its status on. */
@@ -5312,8 +5328,28 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
+/* Without the gate lock: metrics_only holds no gate reason. */
+SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    if (slb_likely(atomic_load_explicit(&breaker->mode, memory_order_relaxed) !=
+                   SLABBY_BREAKER_MODE_METRICS_ONLY))
+        return;
+    uint32_t state = atomic_load(&breaker->state);
+    if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
+        atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
+            tell_half_open(pool, atomic_load(&breaker->probes));
+    } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
+               slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
+        atomic_store(&breaker->failures, 0);
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
+            tell_closed(pool);
+    }
+}
+
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     struct slb_breaker *breaker = &pool->breaker;
+    slb_breaker_look(pool);
     uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
     if (threshold == 0 ||
@@ -5387,7 +5423,20 @@ SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
     return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
 }
 
-/* From metrics_only to normal: a breaker that opened meanwhile begins to refuse. */
+/* Needs the gate lock. From metrics_only to normal: a breaker that opened meanwhile begins to refuse, and one that is
+ * half open admits a round of probes. */
+static void breaker_enforce(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t state = atomic_load(&breaker->state);
+    if (state == SLABBY_BREAKER_STATE_CLOSED)
+        return;
+    if (state == SLABBY_BREAKER_STATE_HALF_OPEN) {
+        atomic_store(&breaker->admitted, 0);
+        atomic_store(&breaker->until_ns, slb_now_ns() + atomic_load(&breaker->timeout_ns));
+    }
+    slb_gate_close(pool, SLB_GATE_BREAKER);
+}
+
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
@@ -5396,8 +5445,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
-    else if (slb_breaker_refuses(pool))
-        slb_gate_close(pool, SLB_GATE_BREAKER);
+    else if (before == SLABBY_BREAKER_MODE_METRICS_ONLY)
+        breaker_enforce(pool);
     if ((uint32_t)mode != before)
         tell_forced(pool, mode);
     slb_gate_unlock(pool);
@@ -5797,6 +5846,62 @@ SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool);
 
 #endif
 
+/* -------------------- resilience/waiters.h */
+/*
+ * Waiting for a slab, first come first served across threads, listeners and languages.
+ *
+ * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
+ * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
+ * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
+ * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
+ * while somebody waits.
+ *
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
+ */
+#ifndef SLB_RESILIENCE_WAITERS_H
+#define SLB_RESILIENCE_WAITERS_H
+
+enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
+
+struct slb_waiter {
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;
+    uint32_t id; /* the slab, once granted */
+    _Atomic uint32_t state;
+};
+
+/* Enqueues; Closed where nobody will ever be served. */
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
+
+/* Tells every waiter that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
+
+/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
+
+/* A waiter of a listener changed its state. Needs the lock. */
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
+
+/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in
+ * no list, its word says free. Answers how many. Needs the lock, and so does taking one. */
+typedef void slb_visit(void *context, uint32_t id);
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context);
+
+/* Tells every listener that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
+
+#endif
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -5901,6 +6006,21 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
     slb_shards_push(pool, id, id);
 }
 
+static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    atomic_store_explicit(&pool->words[id],
+                          slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
+                          memory_order_release);
+}
+
+static void hold_granted(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
+}
+
+static void let_granted_wait(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
+}
+
 /* Answers how many slabs are in users' hands. */
 static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
@@ -5944,7 +6064,10 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
+        /* words of granted slabs say free until they are taken */
+        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
         uint64_t out = regain_free_slabs(pool);
+        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
@@ -6037,9 +6160,20 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 
 #endif
 
+/* Where a slab was found, and what is still to be told of it. */
+struct slb_found {
+    enum slb_tier tier;
+    bool degrade_due;
+    uint64_t mark; /* events from here on that this thread raised */
+};
+
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                   enum slb_tier *out_tier);
+                                   struct slb_found *out_found);
+
+/* Due after each slb_find that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
+ * whole pool, and would wait for an id that is in no list and not out either. */
+SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
@@ -6077,56 +6211,6 @@ SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id,
         slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
     return slb_issue(pool, id, state);
 }
-
-#endif
-
-/* -------------------- resilience/waiters.h */
-/*
- * Waiting for a slab, first come first served across threads, listeners and languages.
- *
- * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
- * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
- * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
- * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
- * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
- * while somebody waits.
- *
- * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
- */
-#ifndef SLB_RESILIENCE_WAITERS_H
-#define SLB_RESILIENCE_WAITERS_H
-
-enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
-
-struct slb_waiter {
-    struct slb_waiter *next,
-        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
-    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;
-    uint32_t id; /* the slab, once granted */
-    _Atomic uint32_t state;
-};
-
-/* Enqueues; Closed where nobody will ever be served. */
-SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
-SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
-SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
-
-/* Tells every waiter that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
-
-/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
-SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
-
-/* A waiter of a listener changed its state. Needs the lock. */
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-/* Tells every listener that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
 
 #endif
 
@@ -6175,7 +6259,19 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
     return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context) {
+    uint64_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
+            if (visit != NULL)
+                visit(context, waiter->id);
+    }
+    return count;
 }
 
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
@@ -6231,8 +6327,8 @@ static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter 
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
 static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    enum slb_tier tier;
-    slabby_status status = slb_find(listener->pool, &waiter->id, false, &tier);
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    slabby_status status = slb_find(listener->pool, &waiter->id, false, &found);
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);
@@ -6240,6 +6336,7 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
     append_granted(listener, waiter);
     slb_gate_unlock(listener->pool);
+    slb_found_tell(listener->pool, &found);
     return SLABBY_OK;
 }
 
@@ -6874,6 +6971,7 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
     if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
         return SLABBY_CLOSED;
     *out_id = waiter.id;
+    slb_breaker_served(pool);
     return SLABBY_OK;
 }
 
@@ -7384,7 +7482,7 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
@@ -7418,6 +7516,11 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    slb_breaker_look(pool);
+    slb_stats_read(pool, out);
 }
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
@@ -7812,7 +7915,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     int64_t percentiles[3];
     slb_latency_percentiles(pool, shares, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, &stats);
+    slb_stats_read(pool, &stats);
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -7896,6 +7999,7 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+    slb_breaker_look(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -7905,6 +8009,7 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
+    slb_breaker_look(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);
@@ -9201,6 +9306,10 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     report_damage(check, id, &damage);
 }
 
+static void see_granted(void *check, uint32_t id) {
+    see_free(check, id);
+}
+
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     uint64_t claimed = 0;
@@ -9240,6 +9349,7 @@ static void run_checks(struct check *check) {
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
+    (void)slb_listeners_visit_granted(pool, see_granted, check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);
@@ -9487,35 +9597,45 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
+static void tell_search(struct slabby_allocator *pool, const struct slb_found *found, slabby_status status) {
+    bool refused = status == SLABBY_OUT_OF_MEMORY;
+    bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
+    slb_events_deliver(pool, found->mark);
+    if (status == SLABBY_OK)
+        note_success(pool);
+    if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
+        slb_degrade_attend(pool);
+    if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
+        slb_event_exhausted(pool, refused);
+}
+
+SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found) {
+    tell_search(pool, found, SLABBY_OK);
+}
+
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                            enum slb_tier *out_tier) {
+                                            struct slb_found *out_found) {
     slabby_status status;
-    bool due;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
+    out_found->mark = search.mark;
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, &search, out_id, out_tier);
+        status = find_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
-            slb_count(&stripe->hits[*out_tier], 1);
+            slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
-        due = slb_degrade_is_due(pool, stripe);
+        out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
-    slb_events_deliver(pool, search.mark);
-    if (status == SLABBY_OK)
-        note_success(pool);
-    bool exhausted = status == SLABBY_OUT_OF_MEMORY || (status == SLABBY_OK && *out_tier == SLB_TIER_HEAP);
-    if (slb_unlikely(due || (exhausted && slb_degrade_is_on(pool))))
-        slb_degrade_attend(pool);
-    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
-        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
+    if (status != SLABBY_OK)
+        tell_search(pool, out_found, status);
     return status;
 }
 
@@ -9585,14 +9705,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
-    slb_events_deliver(pool, search.mark);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
-    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
-        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
-    if (status != SLABBY_OK)
+    struct slb_found found = {
+        .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
+        .degrade_due = slb_degrade_is_on(pool),
+        .mark = search.mark,
+    };
+    if (status != SLABBY_OK) {
+        tell_search(pool, &found, status);
         return status;
-    note_success(pool);
+    }
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
         uint64_t word =
@@ -9605,6 +9726,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
     slb_timing_catch_up(pool);
+    slb_found_tell(pool, &found);
     return SLABBY_OK;
 }
 
@@ -9890,9 +10012,12 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
 
 SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience) {
     uint64_t before = UINT64_MAX;
+    uint64_t granted =
+        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < patience; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
         uint64_t out = count_words_out(pool);
+        out += granted;
         if (out == live)
             return true;
         if (live - out != before && patience > 1)
@@ -11894,21 +12019,24 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     uint64_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
-    enum slb_tier tier = SLB_TIER_CACHE;
-    if (!slb_cache_take(pool, out_id, fast)) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_cache_take(pool, out_id, fast);
+    if (searched) {
         slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast, &tier);
+        slabby_status status = slb_find(pool, out_id, fast, &found);
         if (status != SLABBY_OK)
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    slb_guard_sample(pool, *out_id, tier, stands_for);
+    slb_guard_sample(pool, *out_id, found.tier, stands_for);
     if (fast || *out_id >= pool->reserved)
         owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
     *out_word =
         slb_issue_slowly(pool, *out_id, state | owner,
                          fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
+    if (searched)
+        slb_found_tell(pool, &found);
     return SLABBY_OK;
 }
 

@@ -146,6 +146,31 @@ func TestWaitingHoldsNoThreads(t *testing.T) {
 	checkQuiet(t, pool)
 }
 
+// A thousand wait, and each release serves one of them.
+func TestOneReleaseServesOne(t *testing.T) {
+	const count = 1000
+	pool := newPool(t, 64, 1)
+	held := mustAllocate(t, pool)
+	served := make(chan slabby.SlabRef, count)
+	for range count {
+		go func() {
+			ref, err := pool.AllocateWithTimeout(long)
+			wantError(t, "AllocateWithTimeout", err, nil)
+			served <- ref
+		}()
+	}
+	untilWaiting(t, pool, count)
+	for left := count - 1; left >= 0; left-- {
+		mustRelease(t, held)
+		held = <-served
+		if waiters := pool.Stats().Waiters; waiters != uint64(left) || len(served) != 0 {
+			t.Fatalf("after %d releases %d wait and %d more were served", count-left, waiters, len(served))
+		}
+	}
+	mustRelease(t, held)
+	checkQuiet(t, pool)
+}
+
 // A context that is cancelled leaves the queue, and the slab goes to the next.
 func TestCancelledContextLeavesTheQueue(t *testing.T) {
 	pool := newPool(t, 64, 1)

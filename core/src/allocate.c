@@ -198,35 +198,45 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
+static void tell_search(struct slabby_allocator *pool, const struct slb_found *found, slabby_status status) {
+    bool refused = status == SLABBY_OUT_OF_MEMORY;
+    bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
+    slb_events_deliver(pool, found->mark);
+    if (status == SLABBY_OK)
+        note_success(pool);
+    if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
+        slb_degrade_attend(pool);
+    if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
+        slb_event_exhausted(pool, refused);
+}
+
+SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found) {
+    tell_search(pool, found, SLABBY_OK);
+}
+
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                            enum slb_tier *out_tier) {
+                                            struct slb_found *out_found) {
     slabby_status status;
-    bool due;
     if (!slb_pool_exists(pool))
         return slb_pool_absence(pool);
     struct search search = search_begin(pool);
+    out_found->mark = search.mark;
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, &search, out_id, out_tier);
+        status = find_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
-            slb_count(&stripe->hits[*out_tier], 1);
+            slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
-        due = slb_degrade_is_due(pool, stripe);
+        out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
         if (status != SLB_AGAIN)
             break;
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
-    slb_events_deliver(pool, search.mark);
-    if (status == SLABBY_OK)
-        note_success(pool);
-    bool exhausted = status == SLABBY_OUT_OF_MEMORY || (status == SLABBY_OK && *out_tier == SLB_TIER_HEAP);
-    if (slb_unlikely(due || (exhausted && slb_degrade_is_on(pool))))
-        slb_degrade_attend(pool);
-    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || *out_tier == SLB_TIER_HEAP))
-        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
+    if (status != SLABBY_OK)
+        tell_search(pool, out_found, status);
     return status;
 }
 
@@ -296,14 +306,15 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         wait_for_maintenance(pool);
     }
     after_leaving(pool);
-    slb_events_deliver(pool, search.mark);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
-    if (slb_unlikely(status == SLABBY_OUT_OF_MEMORY || hits.by_tier[SLB_TIER_HEAP] != 0))
-        slb_event_exhausted(pool, status == SLABBY_OUT_OF_MEMORY);
-    if (status != SLABBY_OK)
+    struct slb_found found = {
+        .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
+        .degrade_due = slb_degrade_is_on(pool),
+        .mark = search.mark,
+    };
+    if (status != SLABBY_OK) {
+        tell_search(pool, &found, status);
         return status;
-    note_success(pool);
+    }
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
         uint64_t word =
@@ -316,5 +327,6 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
     slb_timing_catch_up(pool);
+    slb_found_tell(pool, &found);
     return SLABBY_OK;
 }

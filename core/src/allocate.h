@@ -9,9 +9,20 @@
 #include "ref.h"
 #include "tiers/cpu_cache.h"
 
+/* Where a slab was found, and what is still to be told of it. */
+struct slb_found {
+    enum slb_tier tier;
+    bool degrade_due;
+    uint64_t mark; /* events from here on that this thread raised */
+};
+
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                   enum slb_tier *out_tier);
+                                   struct slb_found *out_found);
+
+/* Due after each slb_find that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
+ * whole pool, and would wait for an id that is in no list and not out either. */
+SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);

@@ -30,21 +30,24 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
     uint64_t owner = slb_owner_look(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
-    enum slb_tier tier = SLB_TIER_CACHE;
-    if (!slb_cache_take(pool, out_id, fast)) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_cache_take(pool, out_id, fast);
+    if (searched) {
         slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast, &tier);
+        slabby_status status = slb_find(pool, out_id, fast, &found);
         if (status != SLABBY_OK)
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    slb_guard_sample(pool, *out_id, tier, stands_for);
+    slb_guard_sample(pool, *out_id, found.tier, stands_for);
     if (fast || *out_id >= pool->reserved)
         owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
     *out_word =
         slb_issue_slowly(pool, *out_id, state | owner,
                          fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
+    if (searched)
+        slb_found_tell(pool, &found);
     return SLABBY_OK;
 }
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
@@ -42,6 +43,7 @@ class Allocator(Pool):
     _backend: Backend
     _audit_written: int
     _events_logged: int
+    _rooms: dict[Any, Any]
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -62,6 +64,7 @@ class Allocator(Pool):
         self._backend = backend
         self._audit_written = 0
         self._events_logged = 0
+        self._rooms = {}
 
     # ------------------------------------------------------------------ one pool in several languages
 
@@ -97,7 +100,21 @@ class Allocator(Pool):
     # ------------------------------------------------------------------------- allocate and release
 
     def _allocate_timeout(self, timeout: float | timedelta) -> SlabRef:
-        return self._core.slabby_allocate_timeout(self, nanoseconds("timeout", timeout))
+        wait_ns = nanoseconds("timeout", timeout)
+        # Python handles signals in the main thread alone; others wait inside the core, which is cheaper.
+        if wait_ns and threading.current_thread() is threading.main_thread():
+            return self._wait(wait_ns)
+        return self._core.slabby_allocate_timeout(self, wait_ns)
+
+    async def allocate_async(self, timeout: float | timedelta | None = None) -> SlabRef:
+        """One slab, for which the running asyncio loop waits without a thread: first come first served with every
+        other task, thread and language, up to `timeout` seconds, without one as long as it takes. A task that is
+        cancelled leaves the queue."""
+        # asyncio is large: who has a loop has imported it.
+        from slabby._waiting import wait_in_loop
+
+        wait_ns = None if timeout is None else nanoseconds("timeout", timeout)
+        return await wait_in_loop(self, self._rooms, wait_ns)
 
     def listener(self) -> Listener:
         """A place for an event loop to wait for slabs without a thread."""

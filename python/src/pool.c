@@ -268,6 +268,8 @@ static PyMethodDef pool_methods[] = {
     {"_attach", pool_attach, METH_VARARGS, NULL},
     {"_wrap", pool_wrap, METH_VARARGS, NULL},
     {"_wrap_all", pool_wrap_batch, METH_VARARGS, NULL},
+    {"_try_now", pool_try_now, METH_NOARGS, NULL},
+    {"_wait", pool_wait, METH_O, NULL},
     {"_fail", pool_fail, METH_VARARGS, NULL},
     {"_fast_views", pool_fast_views, METH_NOARGS, NULL},
     {"_fast_forget", pool_fast_forget, METH_NOARGS, NULL},

@@ -53,6 +53,10 @@ int pool_attached(const Pool *pool);
 /* A list of SlabRefs that own what they name; on failure everything is released. */
 PyObject *pool_wrap_all(Pool *pool, const slabby_ref *refs, void *const *datas, uint64_t count);
 
+/* wait.c */
+PyObject *pool_try_now(PyObject *self, PyObject *unused);
+PyObject *pool_wait(PyObject *self, PyObject *timeout);
+
 /* slab_ref.c */
 int slab_ref_ready(PyObject *module);
 PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owned);

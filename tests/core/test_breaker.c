@@ -173,6 +173,23 @@ static void waiting_never_trips(void **state) {
     finish(pool);
 }
 
+/* Guards: a probe that has to wait for its slab, and gets it, closes like any other. */
+static void a_probe_that_waits_closes(void **state) {
+    (void)state;
+    slabby_allocator *pool = breaker_pool(1, 1);
+    struct release_later later = {pool, take(pool)};
+    pthread_t thread;
+    slabby_ref ref;
+    fail_times(pool, 1);
+    clock_ns += 12 * SECOND;
+    assert_int_equal(pthread_create(&thread, NULL, release_after_20_ms, &later), 0);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 60 * SECOND), SLABBY_OK);
+    pthread_join(thread, NULL);
+    check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    finish(pool);
+}
+
 /* The breaker as the header describes it, for one thread and a pool of one slab. */
 struct model {
     int32_t state;
@@ -332,15 +349,11 @@ static void changes_are_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BREAKER_TEST(failures_in_a_row_open),
-        BREAKER_TEST(a_probe_closes),
-        BREAKER_TEST(a_failed_probe_opens_again),
-        BREAKER_TEST(a_high_rate_opens),
-        BREAKER_TEST(operators_have_the_last_word),
-        BREAKER_TEST(waiting_never_trips),
-        BREAKER_TEST(random_events_follow_the_model),
-        BREAKER_TEST(a_latency_limit_is_enforced),
-        BREAKER_TEST(changes_are_told),
+        BREAKER_TEST(failures_in_a_row_open),       BREAKER_TEST(a_probe_closes),
+        BREAKER_TEST(a_failed_probe_opens_again),   BREAKER_TEST(a_high_rate_opens),
+        BREAKER_TEST(operators_have_the_last_word), BREAKER_TEST(waiting_never_trips),
+        BREAKER_TEST(a_probe_that_waits_closes),    BREAKER_TEST(random_events_follow_the_model),
+        BREAKER_TEST(a_latency_limit_is_enforced),  BREAKER_TEST(changes_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

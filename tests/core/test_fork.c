@@ -106,16 +106,17 @@ static void fork_under_load(uint64_t capacity, const struct setting *settings, u
     finish(load.pool);
 }
 
-/* Guards: ids in the hands of vanished threads come back in the child, whatever tier they were on the way to. */
+/* Guards: ids in the hands of vanished threads come back in the child, whatever tier they were on the way to. A
+ * thousand forks. */
 static void forks_under_load_lose_nothing(void **state) {
     (void)state;
-    fork_under_load(1000, NULL, scaled(60));
-    fork_under_load(64, NULL, scaled(60));
+    fork_under_load(1000, NULL, scaled(240));
+    fork_under_load(64, NULL, scaled(240));
     fork_under_load(64, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}),
-                    scaled(60));
-    fork_under_load(3, NULL, scaled(30));
-    fork_under_load(200, WITH({SLABBY_OPTION_REUSE_DELAY, 20}, {SLABBY_OPTION_BIT_GUARD, 1}), scaled(30));
-    fork_under_load(100, WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_PER_CPU_CACHE, 0}), scaled(30));
+                    scaled(240));
+    fork_under_load(3, NULL, scaled(100));
+    fork_under_load(200, WITH({SLABBY_OPTION_REUSE_DELAY, 20}, {SLABBY_OPTION_BIT_GUARD, 1}), scaled(90));
+    fork_under_load(100, WITH({SLABBY_OPTION_SECURE, 1}, {SLABBY_OPTION_PER_CPU_CACHE, 0}), scaled(90));
 }
 
 /* Guards: a child's listener rings for the child alone. */
@@ -148,11 +149,43 @@ static void listeners_part(void **state) {
     finish(pool);
 }
 
+/* Guards: what was granted before the fork is the ticket's in both processes, and nobody else's. */
+static void grants_survive(void **state) {
+    slabby_listener *listener;
+    uint64_t ticket, count;
+    slabby_ref ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 8, NULL);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        slabby_ref refs[8];
+        uint64_t tickets[8];
+        REQUIRE(slabby_allocate_batch(refs, NULL, pool, 6) == SLABBY_OUT_OF_MEMORY);
+        REQUIRE(slabby_allocate_batch(refs, NULL, pool, 5) == SLABBY_OK);
+        REQUIRE(slabby_verify(NULL, &count, pool, 0) == SLABBY_OK && count == 0);
+        REQUIRE(slabby_wait_take(tickets, refs + 5, &count, listener, 3) == SLABBY_OK && count == 3);
+        REQUIRE(slabby_release_batch(&count, pool, refs, 8) == SLABBY_OK && count == 8);
+        REQUIRE(slabby_listener_destroy(listener) == SLABBY_OK);
+        child_checks_pool(pool, 8);
+        _exit(0);
+    }
+    expect_child_well(child);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_sides_go_on),
         cmocka_unit_test(forks_under_load_lose_nothing),
         cmocka_unit_test(listeners_part),
+        cmocka_unit_test(grants_survive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

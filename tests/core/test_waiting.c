@@ -182,6 +182,37 @@ static void cancelling_loses_nothing(void **state) {
     finish(pool);
 }
 
+/* Guards: a slab that was granted and not yet taken is in no list, and still neither lost nor in anybody's way. */
+static void a_granted_slab_is_not_lost(void **state) {
+    slabby_listener *listener;
+    uint64_t ticket, count, bytes;
+    slabby_ref held[3], ref;
+    int32_t fd;
+    (void)state;
+    slabby_allocator *pool = make_pool(64, 2, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
+    for (int i = 0; i < 2; i++)
+        held[i] = take(pool);
+    CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK); /* of the heap */
+    CHECK_STATUS(slabby_release(pool, held[1]), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_verify(NULL, &count, pool, 0), SLABBY_OK);
+    assert_int_equal(count, 0);
+    CHECK_STATUS(slabby_trim(&bytes, pool), SLABBY_OK);
+    CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
+    held[0] = take(pool);
+    CHECK_STATUS(slabby_wait_take(&ticket, held + 1, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_verify(NULL, &count, pool, 0), SLABBY_OK);
+    assert_int_equal(count, 0);
+    CHECK_STATUS(slabby_wait_take(&ticket, held + 2, &count, listener, 1), SLABBY_OK);
+    assert_int_equal(count, 1);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
+    CHECK_STATUS(slabby_release_batch(&count, pool, held, 3), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    finish(pool);
+}
+
 /* A listener of a closed pool says so, and rings so that the loop comes and hears it. */
 static void a_listener_hears_the_end(void **state) {
     slabby_listener *listener;
@@ -285,11 +316,12 @@ static void impatient_crowds_lose_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_release_ends_the_wait),      cmocka_unit_test(time_runs_out),
-        cmocka_unit_test(a_thousand_wait_for_one_slab), cmocka_unit_test(close_ends_every_wait),
-        cmocka_unit_test(first_come_first_served),      cmocka_unit_test(cancelling_loses_nothing),
-        cmocka_unit_test(a_listener_hears_the_end),     cmocka_unit_test(impatient_crowds_lose_nothing),
-        cmocka_unit_test(tickets_are_allocations),      cmocka_unit_test(an_idle_listener_hears_the_end),
+        cmocka_unit_test(a_release_ends_the_wait),        cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(a_thousand_wait_for_one_slab),   cmocka_unit_test(close_ends_every_wait),
+        cmocka_unit_test(first_come_first_served),        cmocka_unit_test(cancelling_loses_nothing),
+        cmocka_unit_test(a_listener_hears_the_end),       cmocka_unit_test(impatient_crowds_lose_nothing),
+        cmocka_unit_test(a_granted_slab_is_not_lost),     cmocka_unit_test(tickets_are_allocations),
+        cmocka_unit_test(an_idle_listener_hears_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

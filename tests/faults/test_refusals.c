@@ -47,6 +47,24 @@ static uint64_t refuse_each(const struct story_set *set, enum inject_kind kind, 
     return k - 1;
 }
 
+/* How many calls of each kind were refused, in all lives together. */
+static uint64_t refused[INJECT_KINDS];
+static bool memory_was_locked;
+
+/* Nothing is shown where nothing was refused. */
+static void check_each_kind_was_refused(void) {
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    int64_t backend = 0;
+    CHECK_STATUS(slabby_get_option(&backend, pool, SLABBY_OPTION_CPU_CACHE_BACKEND), SLABBY_OK);
+    finish(pool);
+    for (enum inject_kind kind = 0; kind < INJECT_KINDS; kind++) {
+        bool possible = kind != INJECT_ATFORK && (kind != INJECT_MLOCK || memory_was_locked) &&
+                        (kind != INJECT_MEMBARRIER || backend == SLABBY_CPU_CACHE_BACKEND_RSEQ);
+        if (possible && refused[kind] == 0)
+            fail_msg("no %s was ever refused", inject_kind_name(kind));
+    }
+}
+
 /* Guards: every error path of the core that begins at the system's refusal. */
 static void every_refusal_is_survived(void **state) {
     (void)state;
@@ -58,9 +76,11 @@ static void every_refusal_is_survived(void **state) {
             continue;
         }
         printf("%s:", sets[i].name);
+        memory_was_locked |= sets[i].lock_required;
         for (enum inject_kind kind = 0; kind < INJECT_KINDS; kind++) {
             uint64_t calls = refuse_each(&sets[i], kind, false);
             (void)refuse_each(&sets[i], kind, true);
+            refused[kind] += calls;
             if (calls != 0)
                 printf(" %d %s", (int)calls, inject_kind_name(kind));
         }
@@ -69,6 +89,7 @@ static void every_refusal_is_survived(void **state) {
     struct inject_balance after = balance_of_plain_places();
     assert_int_equal(after.mappings, before.mappings);
     assert_int_equal(after.mapped_bytes, before.mapped_bytes);
+    check_each_kind_was_refused();
 }
 
 /* Guards: a process that could not be prepared for fork makes no pools, and may be prepared later. First of all,

@@ -28,6 +28,7 @@ static void read_pool(struct program *program, struct fuzz_bytes *bytes) {
     program->debug = flags >> 6 & 1;
     program->tracking = (int64_t)(flags >> 7 & 3) % 3;
     program->guard_pages = (flags >> 9 & 7) == 7;
+    program->extras = flags >> 12 & (EXTRA_END - 1);
     program->shards = (int64_t)fuzz_number(bytes, 1) % 9;
     program->heap_limit = (int64_t)fuzz_number(bytes, 1) % 9;
     program->reuse_delay = (int64_t)fuzz_number(bytes, 1) % 20;

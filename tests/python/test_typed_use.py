@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A user's program for mypy --strict: what the public API promises in types."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import assert_type
@@ -27,6 +28,7 @@ def test_types() -> None:
         batch = pool.allocate_batch(2)
         assert_type(batch, list[slabby.SlabRef])
         assert_type(pool.deallocate_batch(batch), int)
+        assert_type(asyncio.run(pool.allocate_async(timeout=1.5)), slabby.SlabRef).release()
         slab, number = pool.allocate_fast()
         assert_type(slab, slabby.FastSlab)
         pool.deallocate_fast(number)

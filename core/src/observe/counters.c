@@ -5,6 +5,7 @@
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "protect/guard_slots.h"
+#include "resilience/breaker.h"
 #include "resilience/resize.h"
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
@@ -170,7 +171,7 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
@@ -204,6 +205,11 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    slb_breaker_look(pool);
+    slb_stats_read(pool, out);
 }
 
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {

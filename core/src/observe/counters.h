@@ -29,6 +29,9 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* The same for callers that hold a lock: the breaker stays where it was when it was last looked at. */
+SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out);
 SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
 
 /* Counts a refused call and passes its status on. */

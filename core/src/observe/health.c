@@ -91,7 +91,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     int64_t percentiles[3];
     slb_latency_percentiles(pool, shares, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, &stats);
+    slb_stats_read(pool, &stats);
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -175,6 +175,7 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+    slb_breaker_look(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -184,6 +185,7 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
+    slb_breaker_look(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);

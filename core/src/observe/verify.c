@@ -9,6 +9,7 @@
 #include "protect/bit_guard.h"
 #include "protect/guard_slots.h"
 #include "ref.h"
+#include "resilience/waiters.h"
 #include "tiers/shards.h"
 #include "tiers/stack.h"
 
@@ -127,6 +128,10 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     report_damage(check, id, &damage);
 }
 
+static void see_granted(void *check, uint32_t id) {
+    see_free(check, id);
+}
+
 static void check_words(struct check *check) {
     struct slabby_allocator *pool = check->pool;
     uint64_t claimed = 0;
@@ -166,6 +171,7 @@ static void run_checks(struct check *check) {
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
+    (void)slb_listeners_visit_granted(pool, see_granted, check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);

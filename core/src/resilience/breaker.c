@@ -99,8 +99,28 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
+/* Without the gate lock: metrics_only holds no gate reason. */
+SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    if (slb_likely(atomic_load_explicit(&breaker->mode, memory_order_relaxed) !=
+                   SLABBY_BREAKER_MODE_METRICS_ONLY))
+        return;
+    uint32_t state = atomic_load(&breaker->state);
+    if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
+        atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
+            tell_half_open(pool, atomic_load(&breaker->probes));
+    } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
+               slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
+        atomic_store(&breaker->failures, 0);
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
+            tell_closed(pool);
+    }
+}
+
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     struct slb_breaker *breaker = &pool->breaker;
+    slb_breaker_look(pool);
     uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
     if (threshold == 0 ||
@@ -174,7 +194,20 @@ SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
     return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
 }
 
-/* From metrics_only to normal: a breaker that opened meanwhile begins to refuse. */
+/* Needs the gate lock. From metrics_only to normal: a breaker that opened meanwhile begins to refuse, and one that is
+ * half open admits a round of probes. */
+static void breaker_enforce(struct slabby_allocator *pool) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t state = atomic_load(&breaker->state);
+    if (state == SLABBY_BREAKER_STATE_CLOSED)
+        return;
+    if (state == SLABBY_BREAKER_STATE_HALF_OPEN) {
+        atomic_store(&breaker->admitted, 0);
+        atomic_store(&breaker->until_ns, slb_now_ns() + atomic_load(&breaker->timeout_ns));
+    }
+    slb_gate_close(pool, SLB_GATE_BREAKER);
+}
+
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
@@ -183,8 +216,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
         breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
         breaker_close(pool);
-    else if (slb_breaker_refuses(pool))
-        slb_gate_close(pool, SLB_GATE_BREAKER);
+    else if (before == SLABBY_BREAKER_MODE_METRICS_ONLY)
+        breaker_enforce(pool);
     if ((uint32_t)mode != before)
         tell_forced(pool, mode);
     slb_gate_unlock(pool);

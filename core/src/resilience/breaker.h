@@ -15,6 +15,9 @@
  * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
+ *
+ * With metrics_only nobody is refused, and so nobody asks to be admitted: the first look at the state after the timeout
+ * makes it half open, and the next look after an allocation closes it.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -28,6 +31,16 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow);
 SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool);
+
+/* A wait ended with a slab: to a breaker that is half open, a probe that succeeded. */
+SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
+                     SLABBY_BREAKER_STATE_HALF_OPEN))
+        slb_breaker_succeeded(pool);
+}
+
+/* Moves metrics_only on where it is time; whoever reads the state calls this first. */
+SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool);
 
 /* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
 SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);

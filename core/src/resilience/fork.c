@@ -10,6 +10,7 @@
 #include "protect/tools.h"
 #include "resilience/ticker.h"
 #include "resilience/resize.h"
+#include "resilience/waiters.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -121,6 +122,21 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
     slb_shards_push(pool, id, id);
 }
 
+static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    atomic_store_explicit(&pool->words[id],
+                          slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
+                          memory_order_release);
+}
+
+static void hold_granted(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
+}
+
+static void let_granted_wait(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
+}
+
 /* Answers how many slabs are in users' hands. */
 static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
@@ -164,7 +180,10 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
+        /* words of granted slabs say free until they are taken */
+        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
         uint64_t out = regain_free_slabs(pool);
+        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))

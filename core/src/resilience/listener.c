@@ -6,6 +6,7 @@
 #include "observe/counters.h"
 #include "os/os.h"
 #include "protect/protect.h"
+#include "resilience/breaker.h"
 #include "resilience/fork.h"
 #include "resilience/waiters.h"
 #include "status.h"
@@ -56,7 +57,19 @@ static void forget_granted(struct slabby_listener *listener, struct slb_waiter *
 
 static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
     return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context) {
+    uint64_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
+            if (visit != NULL)
+                visit(context, waiter->id);
+    }
+    return count;
 }
 
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
@@ -112,8 +125,8 @@ static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter 
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
 static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    enum slb_tier tier;
-    slabby_status status = slb_find(listener->pool, &waiter->id, false, &tier);
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    slabby_status status = slb_find(listener->pool, &waiter->id, false, &found);
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);
@@ -121,6 +134,7 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
     append_granted(listener, waiter);
     slb_gate_unlock(listener->pool);
+    slb_found_tell(listener->pool, &found);
     return SLABBY_OK;
 }
 

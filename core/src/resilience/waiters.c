@@ -3,6 +3,7 @@
 
 #include "allocate.h"
 #include "os/os.h"
+#include "resilience/breaker.h"
 #include "resilience/fork.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -96,5 +97,6 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
     if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
         return SLABBY_CLOSED;
     *out_id = waiter.id;
+    slb_breaker_served(pool);
     return SLABBY_OK;
 }

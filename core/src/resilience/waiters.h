@@ -45,6 +45,12 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 /* A waiter of a listener changed its state. Needs the lock. */
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
 
+/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in
+ * no list, its word says free. Answers how many. Needs the lock, and so does taking one. */
+typedef void slb_visit(void *context, uint32_t id);
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context);
+
 /* Tells every listener that the pool is closed. Needs the lock. */
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
 

@@ -42,7 +42,8 @@ static int admit(struct model *model, enum entry_state state, slabby_ref ref, ui
         model->heap_used++;
         model->heap_fallbacks++;
     } else {
-        if ((uintptr_t)data != model->view.slabs_address + id * model->view.stride)
+        int at_home = (uintptr_t)data == model->view.slabs_address + id * model->view.stride;
+        if (!at_home && (model->program->extras & EXTRA_SAMPLES) == 0) /* or on a guard slot */
             return model_differs(model, "slab %u lies in the wrong place", id);
         model->used++;
     }
@@ -398,9 +399,34 @@ static int run_op(struct model *model, const struct op *op) {
     }
 }
 
+static size_t add_extras(struct setting *settings, size_t count, uint64_t extras) {
+    static const struct {
+        uint64_t extra;
+        struct setting setting;
+    } groups[] = {
+        {EXTRA_SAMPLES, {SLABBY_OPTION_GUARD_SAMPLE_RATE, 3}},
+        {EXTRA_SAMPLES, {SLABBY_OPTION_GUARD_SLOTS, 4}},
+        {EXTRA_DEGRADE, {SLABBY_OPTION_DEGRADE_AT, 50}},
+        {EXTRA_DEGRADE, {SLABBY_OPTION_SURVIVE_AT, 80}},
+        {EXTRA_MEMORY, {SLABBY_OPTION_NO_DUMP, 1}},
+        {EXTRA_MEMORY, {SLABBY_OPTION_PREFAULT, 1}},
+        {EXTRA_MEMORY, {SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_BEST_EFFORT}},
+        {EXTRA_WATCH, {SLABBY_OPTION_FINALIZERS, 1}},
+        {EXTRA_WATCH, {SLABBY_OPTION_CORRUPTION_POLICY, SLABBY_CORRUPTION_POLICY_RECLAIM}},
+        {EXTRA_WATCH, {SLABBY_OPTION_MAX_ALLOC_LATENCY, 3600000000000}},
+        {EXTRA_WATCH, {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1000000}},
+        {EXTRA_WATCH, {SLABBY_OPTION_HEALTH_CHECKS, 1}},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(groups); i++)
+        if (extras & groups[i].extra)
+            settings[count++] = groups[i].setting;
+    return count;
+}
+
 static int make_pool_of(struct model *model) {
     const struct program *program = model->program;
-    struct setting settings[24] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
+    struct setting settings[32] = {{SLABBY_OPTION_PER_CPU_CACHE, program->per_cpu_cache},
                                    {SLABBY_OPTION_CPU_CACHE_BACKEND, program->backend},
                                    {SLABBY_OPTION_HEAP_FALLBACK, program->heap_fallback},
                                    {SLABBY_OPTION_SECURE, program->secure},
@@ -423,6 +449,7 @@ static int make_pool_of(struct model *model) {
         settings[count++] = (struct setting){SLABBY_OPTION_ALIGNMENT, program->alignment};
     if (program->heap_limit)
         settings[count++] = (struct setting){SLABBY_OPTION_HEAP_FALLBACK_LIMIT, program->heap_limit};
+    count = add_extras(settings, count, program->extras);
     model->heap_limit = program->heap_limit ? (uint64_t)program->heap_limit : program->capacity;
     model->capacity = program->capacity;
     model->heap_enabled = (int)program->heap_fallback;

@@ -66,6 +66,7 @@ static void roll_protections(struct program *program, uint64_t random) {
     program->debug = (roll >> 40) % 10 == 0;
     program->tracking = (int64_t)(roll >> 48) % 3;
     program->alignment = (roll >> 56) % 4 == 0 ? INT64_C(8) << (roll >> 58) % 10 : 0;
+    program->extras = random_next(&random) & random_next(&random) & (EXTRA_END - 1);
 }
 
 void program_make(struct program *program, uint64_t seed) {
@@ -103,14 +104,14 @@ void program_print(const struct program *program, FILE *output) {
             "seed %llu: slab_size %llu, capacity %llu, spare %llu, per_cpu_cache %lld, backend %lld,"
             " shards %lld, heap_fallback %lld, heap_fallback_limit %lld, secure %lld, bit_guard %lld,"
             " guard_pages %lld, reuse_delay %lld, shuffle %lld, audit %lld, debug %lld,"
-            " latency_tracking %lld, alignment %lld\n",
+            " latency_tracking %lld, alignment %lld, extras %llu\n",
             (unsigned long long)program->seed, (unsigned long long)program->slab_size,
             (unsigned long long)program->capacity, (unsigned long long)program->spare,
             (long long)program->per_cpu_cache, (long long)program->backend, (long long)program->shards,
             (long long)program->heap_fallback, (long long)program->heap_limit, (long long)program->secure,
             (long long)program->bit_guard, (long long)program->guard_pages, (long long)program->reuse_delay,
             (long long)program->shuffle, (long long)program->audit, (long long)program->debug,
-            (long long)program->tracking, (long long)program->alignment);
+            (long long)program->tracking, (long long)program->alignment, (unsigned long long)program->extras);
     for (uint32_t i = 0; i < program->count; i++)
         fprintf(output, "%4u %s(%u, %u)\n", i, infos[program->ops[i].kind].name, program->ops[i].first,
                 program->ops[i].second);

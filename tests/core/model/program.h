@@ -43,6 +43,16 @@ struct op {
 
 enum { PROGRAM_LIMIT = 600 };
 
+/* Groups of options that change no answer: sampled guards; degradation; what the kernel does with the memory; and what
+ * watches (finalizers, a latency limit and a breaker that are never reached, the health thread). */
+enum program_extras {
+    EXTRA_SAMPLES = 1,
+    EXTRA_DEGRADE = 2,
+    EXTRA_MEMORY = 4,
+    EXTRA_WATCH = 8,
+    EXTRA_END = 16
+};
+
 struct program {
     uint64_t seed;
     uint64_t slab_size;
@@ -62,6 +72,7 @@ struct program {
     int64_t debug;
     int64_t tracking;
     int64_t alignment; /* 0: as it is by default */
+    uint64_t extras;   /* enum program_extras */
     uint32_t count;
     struct op ops[PROGRAM_LIMIT];
 };
