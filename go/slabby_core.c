@@ -2833,12 +2833,67 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 #ifndef SLB_PROTECT_REUSE_DELAY_H
 #define SLB_PROTECT_REUSE_DELAY_H
 
+/* -------------------- observe/events.h */
+/*
+ * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
+ * that the pool was made with, on the thread that caused it.
+ *
+ * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
+ * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
+ * and second at most slb_event_limit() events are told; the next one says how many were not.
+ */
+#ifndef SLB_OBSERVE_EVENTS_H
+#define SLB_OBSERVE_EVENTS_H
+
+#define SLB_EVENTS_KEPT 256u
+#define SLB_EVENT_CODES 32u
+#define SLB_EVENT_WORDS 30u
+#define SLB_EVENT_STRIDE 32u
+
+/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+struct slb_event_rate {
+    _Atomic uint64_t window;
+    _Atomic uint64_t suppressed;
+};
+
+/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
+struct slb_telling {
+    slabby_log_function function; /* null: nobody to tell */
+    void *context;
+    slabby_event event;
+};
+
+/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
+ * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* The same in two steps: into the ring now, to the logger with slb_event_tell, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling);
+
+/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
+
+/* The pool takes no allocation any more, with `live` slabs still out. */
+SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live);
+
+#endif
+
 /* Puts an id in; false where the queue is full. */
 SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
 
 /* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
  * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_telling *out_telling);
 
 /* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
@@ -4371,9 +4426,10 @@ SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
- * guard bytes were overwritten; out_kept then says whether the slab stays out of service. */
+ * guard bytes were overwritten; out_kept then says whether the slab stays out of service. out_telling: see
+ * slb_corruption_found. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept);
+                                             bool *out_kept, struct slb_telling *out_telling);
 
 #endif
 
@@ -4384,9 +4440,11 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 #define SLB_PROTECT_QUARANTINE_H
 
 /* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. */
+ * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
+ * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
+ * where events are delivered later anyway, or nobody waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                      const struct slb_damage *damage);
+                                      const struct slb_damage *damage, struct slb_telling *out_telling);
 
 /* The latest report about a reference. */
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
@@ -4451,7 +4509,7 @@ static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t 
 
 /* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept) {
+                                             bool *out_kept, struct slb_telling *out_telling) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     struct slb_damage damage;
     if (protect & SLB_PROTECT_STACKS)
@@ -4467,7 +4525,7 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     } else if (protect & SLB_PROTECT_TOOLS) {
         slb_tools_return(pool, id);
     }
-    *out_kept = !intact && slb_corruption_found(pool, id, &damage);
+    *out_kept = !intact && slb_corruption_found(pool, id, &damage, out_telling);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
 }
 
@@ -4506,60 +4564,6 @@ SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
-
-#endif
-
-/* -------------------- observe/events.h */
-/*
- * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
- * that the pool was made with, on the thread that caused it.
- *
- * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
- * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
- * and second at most slb_event_limit() events are told; the next one says how many were not.
- */
-#ifndef SLB_OBSERVE_EVENTS_H
-#define SLB_OBSERVE_EVENTS_H
-
-#define SLB_EVENTS_KEPT 256u
-#define SLB_EVENT_CODES 32u
-#define SLB_EVENT_WORDS 30u
-#define SLB_EVENT_STRIDE 32u
-
-/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
-struct slb_event_rate {
-    _Atomic uint64_t window;
-    _Atomic uint64_t suppressed;
-};
-
-/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
-struct slb_telling {
-    slabby_log_function function; /* null: nobody to tell */
-    void *context;
-    slabby_event event;
-};
-
-/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
- * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
-
-/* The same in two steps: into the ring now, to the logger with slb_event_tell, which does not touch the pool. */
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
-                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
-SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling);
-
-/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
-SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
-
-/* How an allocation ended that found every slab in use: refused, or served by the heap. */
-SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
-
-/* The pool takes no allocation any more, with `live` slabs still out. */
-SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live);
 
 #endif
 
@@ -4609,18 +4613,33 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
     abort();
 }
 
+static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
+                             struct slb_telling *out_telling) {
+    const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
+    slabby_event event;
+    (void)snprintf(event.text, sizeof event.text,
+                   "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
+                   " is 0x%02x, expected 0x%02x",
+                   pool->options.name, id, damage->offset, damage->found, damage->expected);
+    if (out_telling != NULL && out_telling->function == NULL)
+        slb_event_prepare(out_telling, pool, level, code, damage->ref, damage->offset, "%s", event.text);
+    else
+        slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
+}
+
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                               const struct slb_damage *damage) {
+                                               const struct slb_damage *damage,
+                                               struct slb_telling *out_telling) {
     uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
     slb_count(&pool->corruptions, 1);
     slb_count(&pool->unacknowledged, 1);
     remember(pool, damage);
-    slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_CORRUPTION, damage->ref, damage->offset,
-              "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
-              " is 0x%02x, expected 0x%02x",
-              pool->options.name, id, damage->offset, damage->found, damage->expected);
-    if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
+    raise_corruption(pool, id, damage, out_telling);
+    if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
+        if (out_telling != NULL)
+            slb_event_tell(out_telling);
         die_of_corruption(pool, id, damage);
+    }
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
@@ -4731,7 +4750,8 @@ static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint
     return offset;
 }
 
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_telling *out_telling) {
     while (delay_take(&pool->delay, keep, out_id)) {
         uint8_t found;
         uint64_t offset = look_for_writes(pool, *out_id, &found);
@@ -4740,7 +4760,7 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
         struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
         damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage))
+        if (!slb_corruption_found(pool, *out_id, &damage, out_telling))
             return true;
     }
     return false;
@@ -5593,7 +5613,7 @@ static void hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
     slb_move_begin(stripe);
-    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id); count++)
+    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id, NULL); count++)
         slb_shards_push(pool, slb_os_cpu(), id);
     slb_move_end(stripe);
     if (count != 0)
@@ -9461,7 +9481,7 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
-        count = slb_delay_pop(pool, 0, ids);
+        count = slb_delay_pop(pool, 0, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
         slb_shuffle(pool, ids, count);
@@ -9497,7 +9517,7 @@ static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe
         *out_tier = SLB_TIER_SHARD;
     else if (split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id))
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;
     else
         return false;
@@ -11146,15 +11166,18 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
  * are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_telling telling = {.function = NULL};
+    struct slb_telling *later = slb_in_flight_depth == 1 ? &telling : NULL;
     bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest)) {
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
         slb_shards_push(pool, slb_os_cpu(), oldest);
         if (closed)
             slb_gate_note_free(pool, 1);
     }
     count_release(stripe, fast);
     leave_after_release(pool, stripe);
+    slb_event_tell(&telling);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
@@ -11176,35 +11199,58 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
         give_inside(pool, id, fast);
 }
 
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                          bool fast) {
-    slabby_status status = SLABBY_OK;
+static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      bool fast) {
+    struct slb_telling telling = {.function = NULL};
+    struct slb_telling *later = slb_in_flight_depth == 0 ? &telling : NULL;
     bool kept = false;
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
-        status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
+    slabby_status status =
+        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
     else
         give(pool, id, fast);
+    slb_event_tell(&telling);
     return status;
+}
+
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
+        return return_protected(pool, id, generation, fast);
+    give(pool, id, fast);
+    return SLABBY_OK;
+}
+
+static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                             struct slb_telling *out_telling) {
+    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
+    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    slabby_ref ref = slb_ref_make(pool, generation, id);
+    if (out_telling != NULL)
+        slb_event_prepare(out_telling, pool, level, code, ref, id, says, id, pool->options.name);
+    else
+        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
 }
 
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
+    struct slb_telling corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_telling *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool kept = false;
     slabby_status status =
-        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
-    slb_event(
-        pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_SLAB_RETIRED, slb_ref_make(pool, generation, id), id,
-        "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired", id, pool->options.name);
+        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
+    raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
     if (id >= pool->reserved) {
         give_heap(pool, id, fast, false);
     } else {
         slb_count(&pool->retired, !kept);
         keep_out(pool, fast);
     }
+    slb_event_tell(&corruption);
+    slb_event_tell(&retirement);
     return status;
 }
 

@@ -62,7 +62,7 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
-        count = slb_delay_pop(pool, 0, ids);
+        count = slb_delay_pop(pool, 0, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
         slb_shuffle(pool, ids, count);
@@ -98,7 +98,7 @@ static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe
         *out_tier = SLB_TIER_SHARD;
     else if (split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id))
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;
     else
         return false;

@@ -92,15 +92,18 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
  * are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_telling telling = {.function = NULL};
+    struct slb_telling *later = slb_in_flight_depth == 1 ? &telling : NULL;
     bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest)) {
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
         slb_shards_push(pool, slb_os_cpu(), oldest);
         if (closed)
             slb_gate_note_free(pool, 1);
     }
     count_release(stripe, fast);
     leave_after_release(pool, stripe);
+    slb_event_tell(&telling);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
@@ -122,35 +125,58 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
         give_inside(pool, id, fast);
 }
 
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                          bool fast) {
-    slabby_status status = SLABBY_OK;
+static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      bool fast) {
+    struct slb_telling telling = {.function = NULL};
+    struct slb_telling *later = slb_in_flight_depth == 0 ? &telling : NULL;
     bool kept = false;
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
-        status = note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
+    slabby_status status =
+        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
     if (slb_unlikely(kept))
         keep_out(pool, fast);
     else
         give(pool, id, fast);
+    slb_event_tell(&telling);
     return status;
+}
+
+SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                          bool fast) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
+        return return_protected(pool, id, generation, fast);
+    give(pool, id, fast);
+    return SLABBY_OK;
+}
+
+static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                             struct slb_telling *out_telling) {
+    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
+    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    slabby_ref ref = slb_ref_make(pool, generation, id);
+    if (out_telling != NULL)
+        slb_event_prepare(out_telling, pool, level, code, ref, id, says, id, pool->options.name);
+    else
+        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
 }
 
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
+    struct slb_telling corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_telling *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool kept = false;
     slabby_status status =
-        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept));
-    slb_event(
-        pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_SLAB_RETIRED, slb_ref_make(pool, generation, id), id,
-        "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired", id, pool->options.name);
+        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
+    raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
     if (id >= pool->reserved) {
         give_heap(pool, id, fast, false);
     } else {
         slb_count(&pool->retired, !kept);
         keep_out(pool, fast);
     }
+    slb_event_tell(&corruption);
+    slb_event_tell(&retirement);
     return status;
 }
 

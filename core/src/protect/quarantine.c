@@ -57,18 +57,33 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
     abort();
 }
 
+static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
+                             struct slb_telling *out_telling) {
+    const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
+    slabby_event event;
+    (void)snprintf(event.text, sizeof event.text,
+                   "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
+                   " is 0x%02x, expected 0x%02x",
+                   pool->options.name, id, damage->offset, damage->found, damage->expected);
+    if (out_telling != NULL && out_telling->function == NULL)
+        slb_event_prepare(out_telling, pool, level, code, damage->ref, damage->offset, "%s", event.text);
+    else
+        slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
+}
+
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                               const struct slb_damage *damage) {
+                                               const struct slb_damage *damage,
+                                               struct slb_telling *out_telling) {
     uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
     slb_count(&pool->corruptions, 1);
     slb_count(&pool->unacknowledged, 1);
     remember(pool, damage);
-    slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_CORRUPTION, damage->ref, damage->offset,
-              "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
-              " is 0x%02x, expected 0x%02x",
-              pool->options.name, id, damage->offset, damage->found, damage->expected);
-    if (policy == SLABBY_CORRUPTION_POLICY_ABORT)
+    raise_corruption(pool, id, damage, out_telling);
+    if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
+        if (out_telling != NULL)
+            slb_event_tell(out_telling);
         die_of_corruption(pool, id, damage);
+    }
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);

@@ -4,12 +4,15 @@
 #ifndef SLB_PROTECT_QUARANTINE_H
 #define SLB_PROTECT_QUARANTINE_H
 
+#include "observe/events.h"
 #include "protect/bit_guard.h"
 
 /* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. */
+ * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
+ * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
+ * where events are delivered later anyway, or nobody waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                      const struct slb_damage *damage);
+                                      const struct slb_damage *damage, struct slb_telling *out_telling);
 
 /* The latest report about a reference. */
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);

@@ -80,7 +80,8 @@ static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint
     return offset;
 }
 
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_telling *out_telling) {
     while (delay_take(&pool->delay, keep, out_id)) {
         uint8_t found;
         uint64_t offset = look_for_writes(pool, *out_id, &found);
@@ -89,7 +90,7 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
         struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
         damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage))
+        if (!slb_corruption_found(pool, *out_id, &damage, out_telling))
             return true;
     }
     return false;

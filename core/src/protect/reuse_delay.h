@@ -11,6 +11,7 @@
 #ifndef SLB_PROTECT_REUSE_DELAY_H
 #define SLB_PROTECT_REUSE_DELAY_H
 
+#include "observe/events.h"
 #include "pool.h"
 
 /* Puts an id in; false where the queue is full. */
@@ -18,7 +19,8 @@ SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
 
 /* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
  * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_telling *out_telling);
 
 /* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);

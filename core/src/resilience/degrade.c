@@ -68,7 +68,7 @@ static void hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
     slb_move_begin(stripe);
-    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id); count++)
+    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id, NULL); count++)
         slb_shards_push(pool, slb_os_cpu(), id);
     slb_move_end(stripe);
     if (count != 0)
