@@ -124,8 +124,8 @@ struct slabby_allocator {
     _Atomic uint32_t
         plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_place *caches;
-    uint32_t cache_max;         /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    _Atomic uint32_t rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_owner.h */
