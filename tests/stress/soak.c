@@ -7,7 +7,9 @@
  *   chores     whole lives of other pools: everything that takes from the system and must give back
  *
  * Compared are the first and the last sixth of the time: the resident memory, and the clerk's 99.9th percentile as a
- * ratio to the list's, which cancels what the machine does meanwhile. At the end every slab is accounted for.
+ * ratio to the list's. The ratio is taken within each few seconds, which cancels what the machine does meanwhile, and
+ * the medians of both sixths are compared, which leaves out what it does now and then. At the end every slab is
+ * accounted for.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -31,6 +33,7 @@ enum window { WINDOW_FIRST, WINDOW_LAST, WINDOW_BETWEEN, WINDOWS };
 /* Shorter runs show that the program works; their figures say nothing. */
 #define JUDGED_FROM_S 600.0
 #define RATIO_TOLERANCE 0.10
+#define SLICE_S 5.0
 #define GROWTH_TOLERANCE 0.01
 #define GROWTH_PAGES 128.0 /* half a MiB: what libc keeps of a thread or two */
 
@@ -39,7 +42,12 @@ struct soak {
     struct locked_list *list;
     double started_ns, total_ns;
     uint64_t times[WINDOWS][SIDES][BUCKETS];
-    double *resident; /* pages, a sample a second */
+    uint64_t slice[SIDES][BUCKETS]; /* since slice_ns */
+    double slice_ns;
+    double *ratios[WINDOWS]; /* of the slices, of 99.9th percentiles */
+    uint32_t slices[WINDOWS], slices_limit;
+    uint64_t allocations[WINDOWS], slow_ones[WINDOWS]; /* of the pool; past the CPU caches */
+    double *resident;                                  /* pages, a sample a second */
     uint32_t samples, samples_limit;
     _Atomic bool over;
 };
@@ -125,14 +133,41 @@ static void sample_resident(struct soak *soak) {
         soak->resident[soak->samples++] = (double)resident;
 }
 
+/* Which tiers served the pool since the last slice. */
+static void note_tiers(struct soak *soak, enum window window) {
+    static uint64_t allocations, cached;
+    slabby_stats stats = stats_of(soak->pool);
+    soak->allocations[window] += stats.total_allocations - allocations;
+    soak->slow_ones[window] += (stats.total_allocations - stats.pcpu_cache_hits) - (allocations - cached);
+    allocations = stats.total_allocations;
+    cached = stats.pcpu_cache_hits;
+}
+
+static void end_slice(struct soak *soak, enum window window) {
+    for (int side = 0; side < SIDES; side++)
+        for (int i = 0; i < BUCKETS; i++)
+            soak->times[window][side][i] += soak->slice[side][i];
+    if (soak->slices[window] < soak->slices_limit)
+        soak->ratios[window][soak->slices[window]++] =
+            percentile(soak->slice[SIDE_POOL], 0.999) / percentile(soak->slice[SIDE_LIST], 0.999);
+    note_tiers(soak, window);
+    memset(soak->slice, 0, sizeof soak->slice);
+    soak->slice_ns = passed(soak);
+}
+
 static void keep_the_books(struct soak *soak) {
+    enum window window = WINDOW_FIRST;
     while (passed(soak) < soak->total_ns) {
-        uint64_t(*times)[BUCKETS] = soak->times[window_now(soak)];
-        time_pool(soak, times[SIDE_POOL]);
-        time_list(soak, times[SIDE_LIST]);
+        if (window_now(soak) != window || passed(soak) - soak->slice_ns > SLICE_S * 1e9) {
+            end_slice(soak, window);
+            window = window_now(soak);
+        }
+        time_pool(soak, soak->slice[SIDE_POOL]);
+        time_list(soak, soak->slice[SIDE_LIST]);
         if (passed(soak) >= (double)(soak->samples + 1) * 1e9)
             sample_resident(soak);
     }
+    end_slice(soak, window);
 }
 
 /* ------------------------------------------------------------------------------------------- the churners */
@@ -199,15 +234,20 @@ static bool memory_stayed(const struct soak *soak) {
 }
 
 static double print_window(const struct soak *soak, enum window window, const char *name, double tick_ns) {
-    double tails[SIDES];
+    double *ratios = soak->ratios[window];
+    uint32_t slices = soak->slices[window];
     for (int side = 0; side < SIDES; side++) {
         const uint64_t *buckets = soak->times[window][side];
-        tails[side] = percentile(buckets, 0.999);
         printf("%s sixth, %s: p50 %.0f ns, p99 %.0f ns, p99.9 %.0f ns\n", name,
                side == SIDE_POOL ? "slabby" : "list  ", percentile(buckets, 0.5) * tick_ns,
-               percentile(buckets, 0.99) * tick_ns, tails[side] * tick_ns);
+               percentile(buckets, 0.99) * tick_ns, percentile(buckets, 0.999) * tick_ns);
     }
-    return tails[SIDE_POOL] / tails[SIDE_LIST];
+    qsort(ratios, slices, sizeof *ratios, by_size);
+    printf("%s sixth, ratios of p99.9 in %u slices: 10th of a hundred %.2f, median %.2f, 90th %.2f; "
+           "%.0f of a million allocations went past the CPU caches\n",
+           name, slices, ratios[slices / 10], ratios[slices / 2], ratios[slices * 9 / 10],
+           1e6 * (double)soak->slow_ones[window] / (double)(soak->allocations[window] | 1));
+    return ratios[slices / 2];
 }
 
 static bool tails_stayed(const struct soak *soak, double tick_ns) {
@@ -267,9 +307,13 @@ int main(int count, char **arguments) {
     soak.total_ns = seconds * 1e9;
     soak.samples_limit = seconds;
     soak.resident = calloc(seconds, sizeof *soak.resident);
+    soak.slices_limit = seconds + WINDOWS;
+    for (int i = 0; i < WINDOWS; i++)
+        soak.ratios[i] = calloc(soak.slices_limit, sizeof *soak.ratios[i]);
     soak.list = locked_list_create(SLAB_SIZE, CAPACITY);
     soak.pool = make_pool(SLAB_SIZE, CAPACITY, NULL);
-    if (soak.resident == NULL || soak.list == NULL) {
+    if (soak.resident == NULL || soak.list == NULL || soak.ratios[WINDOW_FIRST] == NULL ||
+        soak.ratios[WINDOW_LAST] == NULL || soak.ratios[WINDOW_BETWEEN] == NULL) {
         fprintf(stderr, "no memory for the list\n");
         return 2;
     }
