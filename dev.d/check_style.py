@@ -32,8 +32,8 @@ def tracked(root: Path) -> Iterator[Path]:
     ).stdout
     for name in sorted(set(listed.decode().split("\0")) - {""}):
         path = root / name
-        kept = name.startswith("tests/abi/")
-        if path.is_file() and not path.is_symlink() and not kept:
+        stored = name.startswith("tests/abi/")
+        if path.is_file() and not path.is_symlink() and not stored:
             yield path
 
 
@@ -81,14 +81,14 @@ def length_faults(path: Path, text: str, lines: list[str]) -> Iterator[tuple[int
         yield 1, f"{len(lines)} lines; one concept a file, at most {MAX_FILE_LINES}"
 
 
-def faults(path: Path, places: list[str]) -> Iterator[tuple[int, str]]:
+def faults(path: Path, entries: list[str]) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return
     lines = text.splitlines()
     for number, line in enumerate(lines, start=1):
-        if any(place in line for place in places):
+        if any(entry in line for entry in entries):
             yield number, "names a place of this machine"
     if not is_source(path, lines):
         return
@@ -102,10 +102,10 @@ def faults(path: Path, places: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def main(root: Path) -> int:
-    places = [str(root), str(Path.home()) + "/"] if len(root.parts) > 2 else []
+    entries = [str(root), str(Path.home()) + "/"] if len(root.parts) > 2 else []
     count = 0
     for path in tracked(root):
-        for number, fault in faults(path, places):
+        for number, fault in faults(path, entries):
             print(f"{path.relative_to(root)}:{number}: {fault}")
             count += 1
     return 1 if count else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shows what ./dev demo found: `demo_table.py CONTRACT FACE...`, in the results' directory."""
+"""Shows what ./dev demo found: `demo_table.py CONTRACT BINDING...`, in the results' directory."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def print_table(rows: list[Row], left: set[int]) -> None:
             print("  ".join("-" * width for width in widths))
 
 
-def totals(faces: list[str], results: list[dict[str, Any]]) -> list[Row]:
-    rows = [["face", "files", "unreadable", "MB", "MB/s", "waits", "digest of the list"]]
-    for face, result in zip(faces, results, strict=True):
+def totals(bindings: list[str], results: list[dict[str, Any]]) -> list[Row]:
+    rows = [["binding", "files", "unreadable", "MB", "MB/s", "waits", "digest of the list"]]
+    for binding, result in zip(bindings, results, strict=True):
         megabytes = result["bytes"] / 1e6
-        listed = hashlib.sha256(Path(f"{face}.sha256").read_bytes()).hexdigest()
+        listed = hashlib.sha256(Path(f"{binding}.sha256").read_bytes()).hexdigest()
         rows.append(
             [
-                face,
+                binding,
                 f"{result['files']:,}",
                 f"{result['unreadable']:,}",
                 f"{megabytes:,.1f}",
@@ -68,9 +68,9 @@ def error_rows(statistics: list[dict[str, Any]]) -> list[Row]:
 
 
 def stats_rows(
-    fields: list[dict[str, Any]], faces: list[str], statistics: list[dict[str, Any]]
+    fields: list[dict[str, Any]], bindings: list[str], statistics: list[dict[str, Any]]
 ) -> list[Row]:
-    rows = [["statistic", *faces, "unit"]]
+    rows = [["statistic", *bindings, "unit"]]
     for field in fields:
         if not field.get("since_ready", True):
             continue
@@ -86,15 +86,15 @@ def stats_rows(
 
 def main(arguments: list[str]) -> int:
     contract = tomllib.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    faces = arguments[1:]
-    if not faces:
+    bindings = arguments[1:]
+    if not bindings:
         return 0
-    results = [json.loads(Path(f"{face}.json").read_text(encoding="utf-8")) for face in faces]
-    print_table(totals(faces, results), left={0, 6})
+    results = [json.loads(Path(f"{binding}.json").read_text(encoding="utf-8")) for binding in bindings]
+    print_table(totals(bindings, results), left={0, 6})
     print()
     fields = contract["snapshots"]["stats"]["field"]
-    rows = stats_rows(fields, faces, [result["stats"] for result in results])
-    print_table(rows, left={0, len(faces) + 1})
+    rows = stats_rows(fields, bindings, [result["stats"] for result in results])
+    print_table(rows, left={0, len(bindings) + 1})
     return 0
 
 

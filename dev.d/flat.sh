@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# The languages of the flat face (swig/slabby_flat.i). Source it after lib.sh: . "$SLABBY_ROOT/dev.d/flat.sh"
+# The languages of the flat binding (swig/slabby_flat.i). Source it after lib.sh: . "$SLABBY_ROOT/dev.d/flat.sh"
 
 flat_languages="lua perl"
 

@@ -37,7 +37,7 @@ fail() {
     exit 1
 }
 
-# skip REASON...: ends a part or a face that cannot run here; the summary gives the reason.
+# skip REASON...: ends a part or a binding that cannot run here; the summary gives the reason.
 skip() {
     say "skipped: $*"
     [ -z "${SLABBY_RESULT:-}" ] || printf '%s\n' "$*" >"$SLABBY_RESULT.reason"

@@ -48,7 +48,7 @@ func (p *Slabby) MustAllocate() SlabRef {
 func (p *Slabby) Deallocate(ref SlabRef) error {
 	status := C.slabby_release(p.c(), C.slabby_ref(ref.ref))
 	runtime.KeepAlive(p)
-	if status != 0 || ref.token != nil || p.origins.Load() != nil {
+	if status != 0 || ref.token != nil || p.allocated.Load() != nil {
 		return p.released(status, ref)
 	}
 	return nil
@@ -58,7 +58,7 @@ func (p *Slabby) Deallocate(ref SlabRef) error {
 func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 	err := statusError(status)
 	if p != nil && (err == nil || err == ErrMemoryCorruption) {
-		p.gone(ref)
+		p.untrack(ref)
 	}
 	if err == ErrMemoryCorruption {
 		p.logCorruption(ref, err)

@@ -102,8 +102,8 @@ func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
 	}
 	result := C.slabby_go_release_batch(p.c(), unsafe.SliceData(*raw), C.uint64_t(len(refs)))
 	runtime.KeepAlive(p)
-	if p != nil && (p.finalizers || p.origins.Load() != nil) {
-		p.goneOf(refs)
+	if p != nil && (p.finalizers || p.allocated.Load() != nil) {
+		p.untrackReleased(refs)
 	}
 	err = statusError(result.status)
 	if err == ErrMemoryCorruption {

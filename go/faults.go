@@ -107,7 +107,7 @@ func classify(address uintptr, cause error) *FaultError {
 	if p := poolAt(uint64(raw.allocator_address)); p != nil && raw.ref != 0 {
 		fault.Ref = SlabRef{pool: p, ref: uint64(raw.ref)}
 		fault.Stacks, _ = fault.Ref.Stack()
-		if known := p.originOf(uint64(raw.ref)); known != nil {
+		if known := p.allocationOf(uint64(raw.ref)); known != nil {
 			fault.Allocated = known.String()
 		}
 	}

@@ -104,9 +104,9 @@ func TestGuardPagesFault(t *testing.T) {
 	wantError(t, "Reset", pool.Reset(), nil)
 }
 
-func faults(place *byte) (faulted bool) {
+func faults(entry *byte) (faulted bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { faulted = recover() != nil }()
-	*place = 1
+	*entry = 1
 	return false
 }

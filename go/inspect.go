@@ -115,7 +115,7 @@ func (p *Slabby) Reset() error {
 	status := C.slabby_reset(p.c())
 	runtime.KeepAlive(p)
 	if status == 0 {
-		p.origins.Load().allGone()
+		p.allocated.Load().endAll()
 	}
 	return statusError(status)
 }

@@ -37,7 +37,7 @@ func newToken(p *Slabby, ref uint64) *token {
 }
 
 // look notes that the slab's memory went to the caller.
-func (t *token) look() {
+func (t *token) check() {
 	if t != nil {
 		t.seen.Store(true)
 	}
@@ -46,17 +46,17 @@ func (t *token) look() {
 // report runs on the collector's goroutine. The core answers with an error where the slab was
 // released all the same, by its number or by another language.
 func (l *leak) report() {
-	origin := C.CString(l.place())
-	defer C.free(unsafe.Pointer(origin))
+	stack := C.CString(l.summary())
+	defer C.free(unsafe.Pointer(stack))
 	reclaimed := !l.seen.Load()
 	ref := SlabRef{pool: l.pool, ref: l.ref}
 	name := ref.String()
-	status := C.slabby_report_leak(l.pool.handle, C.slabby_ref(l.ref), origin, C.int32_t(flagValue(reclaimed)))
+	status := C.slabby_report_leak(l.pool.handle, C.slabby_ref(l.ref), stack, C.int32_t(flagValue(reclaimed)))
 	if status != 0 {
 		return
 	}
 	if reclaimed {
-		l.pool.gone(ref)
+		l.pool.untrack(ref)
 	}
 	if l.pool.logger != nil {
 		l.pool.logger.Warn("slabby: reference dropped without Release", "ref", name, "reclaimed", reclaimed,

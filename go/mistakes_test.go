@@ -122,18 +122,18 @@ func TestResetMakesReferencesStale(t *testing.T) {
 // A bare id never frees what a reference owns, and a reference never frees what an id owns.
 func TestFastIDsAndReferencesStayApart(t *testing.T) {
 	pool := newPool(t, 64, 1)
-	owned := mustAllocate(t, pool)
-	wantError(t, "DeallocateFast of a reference's slab", pool.DeallocateFast(owned.ID()),
+	owning := mustAllocate(t, pool)
+	wantError(t, "DeallocateFast of a reference's slab", pool.DeallocateFast(owning.ID()),
 		slabby.ErrInvalidSlabID)
-	if !owned.IsValid() {
+	if !owning.IsValid() {
 		t.Fatal("a bare id freed a reference's slab")
 	}
-	mustRelease(t, owned)
+	mustRelease(t, owning)
 	_, id, err := pool.AllocateFast()
-	if err != nil || id != owned.ID() {
+	if err != nil || id != owning.ID() {
 		t.Fatalf("AllocateFast: slab %d, %v", id, err)
 	}
-	wantError(t, "stale release over a fast owner", owned.Release(), slabby.ErrDoubleDeallocation)
+	wantError(t, "stale release over a fast owner", owning.Release(), slabby.ErrDoubleDeallocation)
 	if used := pool.Stats().UsedSlabs; used != 1 {
 		t.Fatalf("%d slabs used, want 1: the stale release freed the fast owner", used)
 	}

@@ -154,7 +154,7 @@ func TestContexts(t *testing.T) {
 	}
 }
 
-func TestMustAllocatePanicsWithTheStory(t *testing.T) {
+func TestMustAllocatePanicsWithTheExplanation(t *testing.T) {
 	pool := newPool(t, 64, 1, slabby.WithName("orders"))
 	ref := pool.MustAllocate()
 	defer mustRelease(t, ref)

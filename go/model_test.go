@@ -132,7 +132,7 @@ func (m *model) unpin(r *modelRef) {
 	}
 }
 
-func (m *model) look(r *modelRef) {
+func (m *model) check(r *modelRef) {
 	data, err := r.ref.Bytes()
 	if r.state != 'l' {
 		m.want("Bytes", err, slabby.ErrUseAfterFree)
@@ -256,7 +256,7 @@ func (m *model) do(action, choice byte) {
 		case 8, 9, 10:
 			m.unpin(r)
 		case 11, 12:
-			m.look(r)
+			m.check(r)
 		case 13:
 			m.setLabel(r, choice)
 		}

@@ -123,19 +123,19 @@ typedef struct {
     uint64_t id_limit;
     uint64_t ref_bias;
     uint64_t id_mask;
-} slabby_go_look;
+} slabby_go_pin;
 
-static inline slabby_go_look slabby_go_view(slabby_allocator *allocator) {
-    slabby_go_look look = {0, 0, 0, 0};
+static inline slabby_go_pin slabby_go_view(slabby_allocator *allocator) {
+    slabby_go_pin check = {0, 0, 0, 0};
     slabby_view_info view;
     view.struct_size = sizeof view;
     if (slabby_view(&view, allocator) == SLABBY_OK) {
-        look.mode = (const uint32_t *)(uintptr_t)view.mode_address;
-        look.id_limit = view.id_limit;
-        look.ref_bias = view.ref_bias;
-        look.id_mask = ((uint64_t)1 << view.id_bits) - 1;
+        check.mode = (const uint32_t *)(uintptr_t)view.mode_address;
+        check.id_limit = view.id_limit;
+        check.ref_bias = view.ref_bias;
+        check.id_mask = ((uint64_t)1 << view.id_bits) - 1;
     }
-    return look;
+    return check;
 }
 
 static inline slabby_fault slabby_go_classify(uint64_t address) {
@@ -187,9 +187,9 @@ static inline slabby_go_value slabby_go_release_batch(slabby_allocator *allocato
 static inline slabby_go_pool slabby_go_create(uint64_t slab_size, uint64_t capacity,
                                               const slabby_options *options, slabby_error *error) {
     slabby_go_pool result = {0, 0};
-    (void)slabby_set_face(SLABBY_FACE_GO); /* of every goroutine, whatever thread it runs on */
+    (void)slabby_set_binding(SLABBY_BINDING_GO); /* of every goroutine, whatever thread it runs on */
     result.status = slabby_create(&result.allocator, slab_size, capacity, options, error);
-    (void)slabby_set_face(-1);
+    (void)slabby_set_binding(-1);
     return result;
 }
 

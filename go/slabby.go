@@ -30,7 +30,7 @@ type Slabby struct {
 	// The most slabs that one batch can ever have: pool and heap together.
 	batchLimit int
 	logger     *slog.Logger
-	room       *waitingRoom
+	space      *waitQueue
 	// What newRef goes by: WithFinalizers, and a word of the core's that is zero in a pool with
 	// nothing switched on.
 	finalizers bool
@@ -38,7 +38,7 @@ type Slabby struct {
 	idLimit    int
 	refBias    uint64
 	idMask     uint64
-	origins    atomic.Pointer[origins]
+	allocated  atomic.Pointer[allocations]
 	// LogEvents: one at a time, and the cursor behind what was logged.
 	logging sync.Mutex
 	logged  uint64
@@ -111,21 +111,21 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 
 // own wraps a handle that this package owns from now on.
 func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
-	p := &Slabby{handle: handle, logger: logger, room: &waitingRoom{}}
+	p := &Slabby{handle: handle, logger: logger, space: &waitQueue{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
 	capacity := p.Stats().TotalSlabs
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
 	p.batchLimit = capacity + int(heap.value)
-	p.lookAround()
+	p.readView()
 	p.register()
-	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.room})
+	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.space})
 	return p
 }
 
 type abandoned struct {
 	handle *C.slabby_allocator
 	logger *slog.Logger
-	room   *waitingRoom
+	space  *waitQueue
 }
 
 // abandon is what the garbage collector calls for a pool that nobody can reach.
@@ -135,7 +135,7 @@ func abandon(a abandoned) {
 			a.logger.Warn("slabby: pool dropped with live slabs", "live", stats.live())
 		}
 	}
-	a.room.close()
+	a.space.close()
 	unregister(a.handle)
 	C.slabby_abandon(a.handle)
 }
@@ -146,7 +146,7 @@ func abandon(a abandoned) {
 func (p *Slabby) Close() error {
 	status := C.slabby_close(p.c())
 	if p != nil {
-		p.room.close()
+		p.space.close()
 	}
 	if p != nil && p.logger != nil {
 		if live := p.Stats().live(); live > 0 {

@@ -414,15 +414,15 @@ enum slabby_event_level {
 };
 
 /* which language an operation came from */
-enum slabby_face {
-    /* face "c" */
-    SLABBY_FACE_C = 0,
-    /* face "cffi" */
-    SLABBY_FACE_CFFI = 1,
-    /* face "swig" */
-    SLABBY_FACE_SWIG = 2,
-    /* face "go" */
-    SLABBY_FACE_GO = 3
+enum slabby_binding {
+    /* binding "c" */
+    SLABBY_BINDING_C = 0,
+    /* binding "cffi" */
+    SLABBY_BINDING_CFFI = 1,
+    /* binding "swig" */
+    SLABBY_BINDING_SWIG = 2,
+    /* binding "go" */
+    SLABBY_BINDING_GO = 3
 };
 
 #endif
@@ -536,7 +536,7 @@ typedef struct slabby_memory {
     uint64_t label_bytes;
     uint64_t heap_table_bytes;
     uint64_t heap_bytes;
-    uint64_t trail_bytes;
+    uint64_t record_bytes;
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
@@ -553,7 +553,7 @@ typedef struct slabby_live {
 } slabby_live;
 
 /* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
- * Unix epoch, thread is the system's number, face the value of slabby_set_face. ref is the reference concerned; for
+ * Unix epoch, thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned; for
  * operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one slab
  * stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast, also
  * the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
@@ -566,7 +566,7 @@ typedef struct slabby_audit_record {
     uint64_t thread;
     slabby_ref ref;
     int32_t status;
-    int32_t face;
+    int32_t binding;
 } slabby_audit_record;
 
 /* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts
@@ -660,12 +660,12 @@ uint32_t slabby_abi_version(void);
 uint64_t slabby_instance_id(void);
 
 /*
- * slabby_set_face: which language the calling thread's operations come from: a face of codes.h, which the audit trail
- * notes. -1 takes it back: a thread that says nothing has the face of the thread that made the pool, c where that said
+ * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which the audit trail
+ * notes. -1 takes it back: a thread that says nothing has the binding of the thread that made the pool, c where that said
  * nothing either. Bindings say it while they make a pool.
- * Returns OK, InvalidArgument (no such face). Thread-, signal- and fork-safe.
+ * Returns OK, InvalidArgument (no such binding). Thread-, signal- and fork-safe.
  */
-slabby_status slabby_set_face(int32_t face);
+slabby_status slabby_set_binding(int32_t binding);
 
 /*
  * slabby_status_name: the stable name of a status, such as "OutOfMemory"; "Unknown" for anything else.
@@ -1072,7 +1072,7 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
  * MemoryCorruption (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without
  * reclaim: no room to note what was reported), Closed (destroyed). Thread-safe.
  */
-slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
+slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                  int32_t reclaim);
 
 /*

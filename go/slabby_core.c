@@ -88,8 +88,8 @@ enum slb_test_points {
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
-    SLB_POINT_SHARING = 15,      /* owned words say nobody, the fence is to come */
-    SLB_POINT_SHARED = 16        /* the fence is over, the words do not say so yet */
+    SLB_POINT_REVOKING = 15,     /* owned words say nobody, the fence is to come */
+    SLB_POINT_REVOKED = 16       /* the fence is over, the words do not say so yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -98,8 +98,8 @@ extern void (*slb_test_point)(int point);
 /* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
 extern uint64_t (*slb_test_clock)(void);
 
-/* Whether a CPU goes on owning words however often others share them, see word_owner.h. */
-extern bool slb_test_owners_never_rest;
+/* Whether a CPU goes on owning words however often others share them, see word_bias.h. */
+extern bool slb_test_bias_never_backs_off;
 
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);
@@ -183,11 +183,11 @@ SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 
 /* A descriptor that an event loop can wait for: readable from signal to clear. -1 where the system refuses one. */
-SLB_PRIVATE int slb_os_bell_create(void);
-SLB_PRIVATE void slb_os_bell_ring(int bell);
-SLB_PRIVATE void slb_os_bell_silence(int bell);
-SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
-SLB_PRIVATE void slb_os_bell_destroy(int bell);
+SLB_PRIVATE int slb_os_notifier_create(void);
+SLB_PRIVATE void slb_os_notifier_signal(int notifier);
+SLB_PRIVATE void slb_os_notifier_clear(int notifier);
+SLB_PRIVATE void slb_os_notifier_renew(int notifier); /* the same number, apart from the parent's */
+SLB_PRIVATE void slb_os_notifier_destroy(int notifier);
 
 /* The caller's thread by the system's number, as other tools show it. */
 SLB_PRIVATE uint64_t slb_os_thread(void);
@@ -207,7 +207,7 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 SLB_PRIVATE int slb_os_hold_cancellation(void);
 SLB_PRIVATE void slb_os_allow_cancellation(int held);
 
-SLB_PRIVATE void slb_os_nap(uint64_t ns); /* under a second; a signal may end it early */
+SLB_PRIVATE void slb_os_sleep(uint64_t ns); /* under a second; a signal may end it early */
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
@@ -309,9 +309,9 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
 
 /* The system call by its number, here and in the other files of this folder: libc's functions are cancellation points.
  */
-SLB_PRIVATE void slb_os_nap(uint64_t ns) {
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)ns};
-    (void)syscall(SYS_nanosleep, &nap, NULL);
+SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
+    struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
+    (void)syscall(SYS_nanosleep, &sleep, NULL);
 }
 
 SLB_PRIVATE int slb_os_hold_cancellation(void) {
@@ -334,7 +334,7 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
     } else if (attempt < 4096) {
         sched_yield();
     } else { /* a thread of higher priority must not starve the one it waits for */
-        slb_os_nap(50000);
+        slb_os_sleep(50000);
     }
 }
 
@@ -427,7 +427,7 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
         return 1.0;
     uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     if (elapsed < 2000000)
-        slb_os_nap(2000000);
+        slb_os_sleep(2000000);
     uint64_t ticks = slb_os_ticks() - loaded_ticks;
     elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
@@ -686,7 +686,7 @@ static void fence_slowly(void) {
         return;
     uint64_t until = slb_os_now_ns() + 10000000;
     while (slb_os_now_ns() < until)
-        slb_os_nap(10000000);
+        slb_os_sleep(10000000);
 }
 
 SLB_PRIVATE void slb_os_fence_rseq(void) {
@@ -717,11 +717,11 @@ SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
 
 /* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from the
  * symbol, or from the module's first byte. */
-struct slb_os_place {
+struct slb_os_symbol {
     const char *symbol, *module;
     uint64_t offset;
 };
-SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address);
 
 #endif
 
@@ -760,16 +760,16 @@ SLB_PRIVATE void slb_os_stack_prime(void) {
 }
 
 /* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
-SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
-    struct slb_os_place place = {NULL, NULL, 0};
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
+    struct slb_os_symbol entry = {NULL, NULL, 0};
     Dl_info info;
     memset(&info, 0, sizeof info);
     if (address == 0 || dladdr((void *)(address - 1), &info) == 0)
-        return place;
-    place.module = info.dli_fname;
-    place.symbol = info.dli_sname;
-    place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
-    return place;
+        return entry;
+    entry.module = info.dli_fname;
+    entry.symbol = info.dli_sname;
+    entry.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
+    return entry;
 }
 
 /* -------------------- os/linux_thread.c */
@@ -833,31 +833,32 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
     (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
-SLB_PRIVATE int slb_os_bell_create(void) {
+SLB_PRIVATE int slb_os_notifier_create(void) {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-SLB_PRIVATE void slb_os_bell_ring(int bell) {
+SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
     uint64_t one = 1;
-    (void)syscall(SYS_write, bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
+    (void)syscall(SYS_write, notifier, &one,
+                  sizeof one); /* fails only when it rings already, 2^64 times over */
 }
 
-SLB_PRIVATE void slb_os_bell_silence(int bell) {
+SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     uint64_t rings;
-    (void)syscall(SYS_read, bell, &rings, sizeof rings);
+    (void)syscall(SYS_read, notifier, &rings, sizeof rings);
 }
 
 /* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
-SLB_PRIVATE void slb_os_bell_renew(int bell) {
-    int fresh = slb_os_bell_create();
+SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
+    int fresh = slb_os_notifier_create();
     if (fresh < 0)
         return;
-    (void)dup3(fresh, bell, O_CLOEXEC);
+    (void)dup3(fresh, notifier, O_CLOEXEC);
     (void)syscall(SYS_close, fresh);
 }
 
-SLB_PRIVATE void slb_os_bell_destroy(int bell) {
-    (void)syscall(SYS_close, bell);
+SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
+    (void)syscall(SYS_close, notifier);
 }
 
 /* -------------------- tiers/cpu_cache.c */
@@ -1025,7 +1026,7 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 #define SLB_MEMORY_FIELD_COUNT 11
 
 /* One word of an enumeration. A list of words ends with a null text. */
-struct slb_word {
+struct slb_enumerator {
     const char *text;
     int64_t value;
 };
@@ -1061,7 +1062,7 @@ struct slb_option_info {
     int64_t default_value;
     int64_t minimum;
     int64_t maximum;
-    const struct slb_word *words;
+    const struct slb_enumerator *words;
     const char *meaning;
     uint8_t kind;
     uint8_t default_rule;
@@ -1106,7 +1107,7 @@ enum slb_field_type {
 /* offset is in bytes from the start of the struct; words is null but for SLB_FIELD_WORD. */
 struct slb_field {
     const char *name;
-    const struct slb_word *words;
+    const struct slb_enumerator *words;
     uint16_t offset;
     uint8_t type;
 };
@@ -1123,9 +1124,9 @@ SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
 SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
-SLB_TABLE struct slb_word slb_words_slab_state[8];
-SLB_TABLE struct slb_word slb_words_audit_operation[22];
-SLB_TABLE struct slb_word slb_words_face[5];
+SLB_TABLE struct slb_enumerator slb_enum_slab_state[8];
+SLB_TABLE struct slb_enumerator slb_enum_audit_operation[22];
+SLB_TABLE struct slb_enumerator slb_enum_binding[5];
 
 #endif
 
@@ -1175,7 +1176,7 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. An owned word has a cheaper way, see word_owner.h.
+ * concurrent releases can find the old value. An owned word has a cheaper way, see word_bias.h.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -1183,35 +1184,35 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 #define SLB_WORD_HIGH 52 /* where pins, or the CPU, begin */
 #define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
 #define SLB_WORD_MAX_PINS 4095u
-#define SLB_WORD_OWNED 8u
-#define SLB_WORD_NOBODY 4095u /* in place of a CPU: the word is on its way from owned to plain */
-#define SLB_WORD_LOW_BITS 4u  /* state and owned: an id has at least as many */
+#define SLB_WORD_BIASED 8u
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the word is on its way from owned to plain */
+#define SLB_WORD_LOW_BITS 4u    /* state and owned: an id has at least as many */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
     return generation << id_bits | state;
 }
 
-/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_NOBODY. */
+/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_REVOKING. */
 SLB_INLINE uint64_t slb_word_mark(uint32_t owner) {
-    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_OWNED;
+    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_BIASED;
 }
 
 SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
     return (word & (SLB_WORD_PIN - 1)) >> id_bits;
 }
 
-SLB_INLINE bool slb_word_is_owned(uint64_t word) {
-    return (word & SLB_WORD_OWNED) != 0;
+SLB_INLINE bool slb_word_is_biased(uint64_t word) {
+    return (word & SLB_WORD_BIASED) != 0;
 }
 
-/* Of an owned word: a CPU, or SLB_WORD_NOBODY. */
-SLB_INLINE uint32_t slb_word_owner(uint64_t word) {
+/* Of an owned word: a CPU, or SLB_WORD_REVOKING. */
+SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
     return (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
+    return slb_word_is_biased(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
@@ -1220,12 +1221,12 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_OWNED);
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_BIASED);
 }
 
 /* The same slab in the same state, with its pins, as a plain word. */
 SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
-    return slb_word_is_owned(word) ? slb_word_without_pins(word) : word;
+    return slb_word_is_biased(word) ? slb_word_without_pins(word) : word;
 }
 
 /* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */
@@ -1266,15 +1267,15 @@ struct slb_cpu_cache {
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
-    _Atomic uint64_t sampled_at;  /* number of the allocation that was timed last */
-    _Atomic uint64_t rests_until; /* ticks; no owning before, see word_owner.h */
-    _Atomic uint32_t plain_met;   /* plain words in a row that releases met, see word_owner.h */
+    _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
+    _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
+    _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
 #define SLB_CACHE_STRIDE_LOG2 11
 
-union slb_cpu_cache_place {
+union slb_cpu_cache_entry {
     struct slb_cpu_cache cache;
     char bytes[1u << SLB_CACHE_STRIDE_LOG2];
 };
@@ -1384,7 +1385,7 @@ struct slb_label {
 
 #endif
 
-#define SLB_POOL_PLACES 4096u
+#define SLB_POOL_ENTRIES 4096u
 #define SLB_MAX_CPUS 4096u
 
 /* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
@@ -1442,7 +1443,7 @@ struct slb_breaker {
 };
 
 /* resilience/resize.h */
-struct slb_room {
+struct slb_live_capacity {
     _Atomic uint32_t capacity; /* slabs that may be in service; under the gate lock */
     _Atomic uint32_t given_up; /* of the reserved ones: withheld and claimed; under the gate lock */
     slb_stack claimed;         /* ids, linked through pool->next */
@@ -1479,12 +1480,12 @@ struct slabby_allocator {
     uint32_t reserved;         /* slabs there is room for: max_capacity */
     _Atomic uint32_t
         plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
-    union slb_cpu_cache_place *caches;
+    union slb_cpu_cache_entry *caches;
     uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
-    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_owner.h */
+    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -1495,7 +1496,7 @@ struct slabby_allocator {
     _Atomic uint32_t phase;                         /* enum slb_phase */
     _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
     _Atomic uint32_t gate_lock;
-    _Atomic uint32_t settle_wanted;
+    _Atomic uint32_t deferred_pending;
     _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
     _Atomic int64_t scarce_enough; /* the gate opens at this many */
 
@@ -1513,7 +1514,7 @@ struct slabby_allocator {
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
-    struct slb_room room;
+    struct slb_live_capacity space;
 
     /* Cold. */
     uint64_t
@@ -1547,54 +1548,55 @@ struct slabby_allocator {
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
     struct slb_options options;             /* effective values */
     struct slb_ring audit;                  /* size 0: no audit trail */
-    struct slb_audit_book *audit_book;
-    int32_t face; /* of the thread that made the pool: for threads that say nothing */
+    struct slb_audit_chains *audit_chains;
+    int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;
     size_t slab_mapping_size;
-    char *book_mapping;
-    size_t book_mapping_size;
-    uint64_t list_bytes, cache_bytes, trail_bytes;
+    char *metadata_mapping;
+    size_t metadata_mapping_size;
+    uint64_t list_bytes, cache_bytes, record_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
 
 /* A place of the table. */
-union slb_place {
+union slb_pool_entry {
     struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
 };
 
-SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
+SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
 /* The number of a pointer's place, or a number beyond them all: one subtraction, multiplication and rotation, none of
  * which the loads behind the handle wait for. */
-SLB_INLINE uint64_t slb_place_of(const struct slabby_allocator *handle) {
-    uint64_t lines = ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_places) * SLB_POOL_LINES_INVERSE;
+SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
+    uint64_t lines =
+        ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table) * SLB_POOL_LINES_INVERSE;
     return (lines >> 6) | (lines << 58);
 }
 
 /* Whether a pointer is a place of the table; null is none. */
-SLB_INLINE bool slb_is_place(const struct slabby_allocator *handle) {
-    return slb_likely(slb_place_of(handle) < SLB_POOL_PLACES);
+SLB_INLINE bool slb_is_pool_entry(const struct slabby_allocator *handle) {
+    return slb_likely(slb_pool_index(handle) < SLB_POOL_ENTRIES);
 }
 
 /* The pool behind a handle, or NULL where the pointer never was one. */
 SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
-    return slb_is_place(handle) ? handle : NULL;
+    return slb_is_pool_entry(handle) ? handle : NULL;
 }
 
 /* How many slabs the pool may have in service at this moment. relaxed: nothing else is read by it. */
 SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->room.capacity, memory_order_relaxed);
+    return atomic_load_explicit(&pool->space.capacity, memory_order_relaxed);
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
-    return slb_place_of(pool);
+    return slb_pool_index(pool);
 }
 
 /* A heap slab, or one of a pool that samples guards (protect/guard_slots.c). */
@@ -1619,12 +1621,12 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 
 /* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
  * waits, finishes what close or abandon
- * began. Called whenever a slow operation ends under SLB_GATE_ATTEND; never blocks. */
-#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_SERVE)
-SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
+ * began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. */
+#define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
+SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
-SLB_INLINE slabby_status slb_pool_absence(const struct slabby_allocator *pool) {
+SLB_INLINE slabby_status slb_pool_closed_status(const struct slabby_allocator *pool) {
     return pool->words == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_CLOSED;
 }
 
@@ -1805,22 +1807,22 @@ restarted:
 /* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "shlq %[shift], %%rcx\n\t"                                                                               \
-    "orq %[owned], %%rcx\n\t"                                                                                \
-    "cmpq %[place], %%rcx\n\t"                                                                               \
+    "orq %[biased], %%rcx\n\t"                                                                               \
+    "cmpq %[entry], %%rcx\n\t"                                                                               \
     "jne %l[refused]\n\t"                                                                                    \
-    "movq %[word], %[place]\n\t"
+    "movq %[word], %[entry]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
-        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
+        [entry] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
                                 "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -1832,7 +1834,7 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                  uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
@@ -1842,7 +1844,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                 "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
                  : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -2103,24 +2105,24 @@ restarted:
 
 /* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
 #define SLB_RSEQ_SWAP                                                                                        \
-    "orr x9, %[owned], x9, lsl %[shift]\n\t"                                                                 \
-    "ldr x10, [%[place]]\n\t"                                                                                \
+    "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
+    "ldr x10, [%[entry]]\n\t"                                                                                \
     "cmp x10, x9\n\t"                                                                                        \
     "b.ne %l[refused]\n\t"                                                                                   \
-    "stlr %[word], [%[place]]\n\t"
+    "stlr %[word], [%[entry]]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
-    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
-        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
+    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),          \
+        [entry] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"
                                          "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -2133,7 +2135,7 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                  uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
@@ -2144,7 +2146,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                          "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
                           : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -2308,15 +2310,15 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
-    (void)pool, (void)id, (void)owned, (void)word;
+    (void)pool, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                  uint64_t word) {
-    (void)pool, (void)id, (void)owned, (void)word;
+    (void)pool, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -2815,7 +2817,7 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
-/* The unlock of slb_pool_settle itself, which looks for wishes on its own. */
+/* The unlock of slb_pool_run_deferred itself, which looks for wishes on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 
 #endif
@@ -2845,7 +2847,7 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 #ifndef SLB_OBSERVE_EVENTS_H
 #define SLB_OBSERVE_EVENTS_H
 
-#define SLB_EVENTS_KEPT 256u
+#define SLB_EVENTS_CAPACITY 256u
 #define SLB_EVENT_CODES 32u
 #define SLB_EVENT_WORDS 30u
 #define SLB_EVENT_STRIDE 32u
@@ -2857,7 +2859,7 @@ struct slb_event_rate {
 };
 
 /* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
-struct slb_telling {
+struct slb_notification {
     slabby_log_function function; /* null: nobody to tell */
     void *context;
     slabby_event event;
@@ -2869,11 +2871,11 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
                                     slabby_ref ref, int64_t value, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* The same in two steps: into the ring now, to the logger with slb_event_tell, which does not touch the pool. */
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
                                             const char *format, ...) __attribute__((format(printf, 7, 8)));
-SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling);
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
 /* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
@@ -2883,7 +2885,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
 
 /* The pool takes no allocation any more, with `live` slabs still out. */
-SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live);
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
 
 #endif
 
@@ -2893,7 +2895,7 @@ SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
 /* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
  * is empty, or holds at most `keep`. */
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_telling *out_telling);
+                               struct slb_notification *out_notification);
 
 /* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
@@ -2953,17 +2955,17 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
-    /* seq_cst: before the look at settle_wanted; its release half pairs with slb_gate_try_lock */
+    /* seq_cst: before the look at deferred_pending; its release half pairs with slb_gate_try_lock */
     atomic_store_explicit(&pool->gate_lock, 0, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
-/* Whoever failed to get the lock in slb_pool_settle relies on its holder to settle afterwards. */
+/* Whoever failed to get the lock in slb_pool_run_deferred relies on its holder to settle afterwards. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0 ||
+    if (slb_unlikely(atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0 ||
                      (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
 }
 
 /* -------------------------------------------------------------------------------------- closing and opening */
@@ -3547,13 +3549,13 @@ SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size,
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
-static void *own_place(struct slabby_allocator *pool, uint32_t id) {
+static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
                                : slb_heap_data(&pool->heap, id - pool->reserved);
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    unsigned char *data = own_place(pool, id);
+    unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
     slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
@@ -3561,7 +3563,7 @@ SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id,
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       struct slb_damage *out_damage) {
-    const unsigned char *data = own_place(pool, id);
+    const unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
     uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
@@ -3619,7 +3621,7 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 #endif
 
 /* The slab that an address concerns: the one that holds it, or else the nearest. */
-struct slb_fault_place {
+struct slb_fault_info {
     struct slabby_allocator *pool;
     uint32_t id;
     bool used;           /* false: the slab was never handed out, and the next two mean nothing */
@@ -3630,11 +3632,10 @@ struct slb_fault_place {
 };
 
 /* False where the address is in no pool. */
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out);
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
 
 /* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
-                                 const struct slb_fault_place *place);
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
 
 #endif
 
@@ -3750,7 +3751,7 @@ SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uin
 
 /* Whose slot an address concerns. Async-signal-safe. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
-                                  struct slb_fault_place *out);
+                                  struct slb_fault_info *out);
 
 #endif
 
@@ -3759,17 +3760,17 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 /* ------------------------------------------------------------------------------------------------ locating */
 
 /* Fills in what the slab's word tells. */
-static void fault_read_word(struct slb_fault_place *place) {
-    uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
-    uint64_t generation = slb_word_generation(place->pool->id_bits, word);
+static void fault_read_word(struct slb_fault_info *info) {
+    uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(info->pool->id_bits, word);
     bool out = slb_word_is_out(word);
-    place->released = !out;
-    place->used = out || generation != 0;
-    place->generation = out || generation == 0 ? generation : generation - 1;
+    info->released = !out;
+    info->used = out || generation != 0;
+    info->generation = out || generation == 0 ? generation : generation - 1;
 }
 
 /* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
-static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_place *out) {
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)
         return false;
@@ -3783,14 +3784,14 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
         id++;
         offset -= stride;
     }
-    *out = (struct slb_fault_place){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
     fault_read_word(out);
     return true;
 }
 
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
-    for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
-        struct slabby_allocator *pool = &slb_places[i].pool;
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
+    for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
+        struct slabby_allocator *pool = &slb_pool_table[i].pool;
         if (slb_pool_exists(pool) &&
             (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
             return true;
@@ -3805,10 +3806,10 @@ static void print_count(struct slb_text *text, uint64_t bytes) {
     slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
 }
 
-static void print_slab(struct slb_text *text, const struct slb_fault_place *place) {
-    struct slabby_allocator *pool = place->pool;
+static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
+    struct slabby_allocator *pool = info->pool;
     slb_plain_add(text, "slab ");
-    slb_plain_number(text, place->id);
+    slb_plain_number(text, info->id);
     slb_plain_add(text, " (");
     print_count(text, pool->slab_size);
     if (text->length != 0 && text->length < text->capacity)
@@ -3822,63 +3823,62 @@ static void print_slab(struct slb_text *text, const struct slb_fault_place *plac
     slb_plain_add(text, "'");
 }
 
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
-                                 const struct slb_fault_place *place) {
-    int64_t size = (int64_t)place->pool->slab_size;
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info) {
+    int64_t size = (int64_t)info->pool->slab_size;
     slb_plain_add(text, verb);
     slb_plain_add(text, " ");
-    if (place->offset >= size) {
-        print_count(text, (uint64_t)(place->offset - size) + 1);
+    if (info->offset >= size) {
+        print_count(text, (uint64_t)(info->offset - size) + 1);
         slb_plain_add(text, "past the end of ");
-    } else if (place->offset < 0) {
-        print_count(text, (uint64_t)-place->offset);
+    } else if (info->offset < 0) {
+        print_count(text, (uint64_t)-info->offset);
         slb_plain_add(text, "before the start of ");
     } else {
         slb_plain_add(text, "at offset ");
-        slb_plain_number(text, (uint64_t)place->offset);
+        slb_plain_number(text, (uint64_t)info->offset);
         slb_plain_add(text, " of ");
     }
-    print_slab(text, place);
-    if (!place->used)
+    print_slab(text, info);
+    if (!info->used)
         slb_plain_add(text, ", which was never handed out");
-    else if (place->released)
+    else if (info->released)
         slb_plain_add(text, ", after its release");
 }
 
-static int32_t kind_of(const struct slb_fault_place *place) {
-    if (!place->used)
+static int32_t kind_of(const struct slb_fault_info *info) {
+    if (!info->used)
         return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
-    if (place->released)
+    if (info->released)
         return SLABBY_FAULT_KIND_AFTER_RELEASE;
-    if (place->offset < 0)
+    if (info->offset < 0)
         return SLABBY_FAULT_KIND_BEFORE_START;
-    return place->offset < (int64_t)place->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
-                                                           : SLABBY_FAULT_KIND_PAST_END;
+    return info->offset < (int64_t)info->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
+                                                         : SLABBY_FAULT_KIND_PAST_END;
 }
 
 static void fault_classify(uintptr_t address, slabby_fault *out) {
-    struct slb_fault_place place;
+    struct slb_fault_info info;
     struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
     out->address = address;
-    if (!slb_fault_locate(address, &place)) {
+    if (!slb_fault_locate(address, &info)) {
         slb_plain_add(&text, "address ");
         slb_plain_hex(&text, address);
         slb_plain_add(&text, " belongs to no pool");
         return;
     }
-    struct slabby_allocator *pool = place.pool;
-    uint64_t word = atomic_load_explicit(&pool->words[place.id], memory_order_relaxed);
+    struct slabby_allocator *pool = info.pool;
+    uint64_t word = atomic_load_explicit(&pool->words[info.id], memory_order_relaxed);
     out->inside = 1;
-    out->kind = kind_of(&place);
+    out->kind = kind_of(&info);
     out->allocator_address = (uint64_t)(uintptr_t)pool;
-    out->id = place.id;
+    out->id = info.id;
     out->state = (int32_t)slb_word_state(word);
-    if (place.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
-        out->ref = slb_ref_make(pool, place.generation, place.id);
-    out->offset = place.offset;
+    if (info.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, info.generation, info.id);
+    out->offset = info.offset;
     out->slab_size = pool->slab_size;
     memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
-    slb_fault_print(&text, "access", &place);
+    slb_fault_print(&text, "access", &info);
 }
 
 SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
@@ -3930,8 +3930,8 @@ SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator
                                   uint64_t generation);
 
 /* slabby_stack. */
-SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
-                                           slabby_ref ref);
+SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
+                                          slabby_ref ref);
 
 #endif
 
@@ -3965,19 +3965,19 @@ static void write_out(const char *at, uint64_t length) {
     }
 }
 
-static bool on_a_guard(const struct slb_fault_place *place) {
-    return place->guarded || place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
+static bool on_a_guard(const struct slb_fault_info *fault) {
+    return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
 }
 
-static void report_fault(const struct slb_fault_place *place, const void *context) {
+static void report_fault(const struct slb_fault_info *fault, const void *context) {
     struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
     for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
          attempt++)
         slb_os_wait_a_little(attempt);
     slb_plain_add(&text, "slabby: ");
-    slb_fault_print(&text, slb_os_fault_verb(context), place);
-    if (place->used)
-        (void)slb_stacks_print(&text, place->pool, place->id, place->generation);
+    slb_fault_print(&text, slb_os_fault_verb(context), fault);
+    if (fault->used)
+        (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
     slb_plain_add(&text, "\n");
     write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
     atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
@@ -4009,11 +4009,11 @@ static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) 
 
 /* si_code above 0: the kernel itself saw the fault, and the address means something. */
 static void on_fault(int number, siginfo_t *info, void *context) {
-    struct slb_fault_place place;
+    struct slb_fault_info fault;
     int error_before = errno;
-    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &place)) {
-        slb_count(&place.pool->guard_violations, on_a_guard(&place));
-        report_fault(&place, context);
+    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
+        slb_count(&fault.pool->guard_violations, on_a_guard(&fault));
+        report_fault(&fault, context);
     }
     errno = error_before;
     for (size_t i = 0; i < FAULT_SIGNALS; i++)
@@ -4090,7 +4090,7 @@ struct slb_guard_slot {
 
 struct slb_guards {
     char *mapping;
-    uint64_t mapping_size, book_size;
+    uint64_t mapping_size, metadata_size;
     char *bodies;
     uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
     uint32_t count;
@@ -4115,7 +4115,7 @@ static int64_t guard_interval(struct slabby_allocator *pool) {
     return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
 }
 
-static bool dress_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
     uint64_t size = guards->count * guards->stride;
     if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
@@ -4130,11 +4130,11 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     uint64_t unit = alignment > page ? alignment : page;
     uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
-    uint64_t book = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
-    struct slb_guards *guards = slb_os_map(book);
+    uint64_t metadata = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
+    struct slb_guards *guards = slb_os_map(metadata);
     if (guards == NULL)
         return NULL;
-    guards->book_size = book;
+    guards->metadata_size = metadata;
     guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
     guards->count = (uint32_t)count;
     guards->body = guard_round_up(pool->slab_size, page);
@@ -4143,10 +4143,10 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     guards->mapping = slb_os_reserve(guards->mapping_size);
     if (guards->mapping != NULL)
         guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
-    if (guards->mapping != NULL && dress_slots(pool, guards))
+    if (guards->mapping != NULL && configure_slots(pool, guards))
         return guards;
     slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, book);
+    slb_os_unmap(guards, metadata);
     return NULL;
 }
 
@@ -4167,7 +4167,7 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
         slb_os_unmap(mine->mapping, mine->mapping_size);
-        slb_os_unmap(mine, mine->book_size);
+        slb_os_unmap(mine, mine->metadata_size);
     }
     return SLABBY_OK;
 }
@@ -4185,7 +4185,7 @@ SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
     if (guards == NULL)
         return;
     slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, guards->book_size);
+    slb_os_unmap(guards, guards->metadata_size);
     atomic_store(&pool->guards, NULL);
 }
 
@@ -4255,7 +4255,7 @@ static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t si
 }
 
 /* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
-static char *place_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
+static char *entry_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
                            uint32_t turn) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     if (turn / guards->count % 2 != 0)
@@ -4272,7 +4272,7 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
         return false;
     }
-    char *data = place_in_body(pool, guards, body, turn);
+    char *data = entry_in_body(pool, guards, body, turn);
     pattern_slack(pool, body, guards->body, data, slb_pattern_seed(pool, id, generation));
     slb_stack_record(&slot->allocated, generation);
     atomic_store_explicit(&slot->owner, id + 1, memory_order_relaxed);
@@ -4360,7 +4360,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
         if (slb_os_guard(body_of(guards, slot), guards->body, &way))
             atomic_store(&slot->state, GUARD_FREE);
     }
-    return guards == NULL || dress_slots(pool, guards);
+    return guards == NULL || configure_slots(pool, guards);
 }
 
 /* ------------------------------------------------------------------------------------------------- telling */
@@ -4385,7 +4385,7 @@ static int64_t guard_distance(struct slb_guard_slot *slot, uintptr_t address, ui
 
 /* The slot at or before the address, or the next one where that is nearer or the only one that was ever used. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
-                                  struct slb_fault_place *out) {
+                                  struct slb_fault_info *out) {
     struct slb_guards *guards = guards_of(pool);
     if (guards == NULL || guards->mapping == NULL || address < (uintptr_t)guards->mapping ||
         address - (uintptr_t)guards->mapping >= guards->mapping_size)
@@ -4402,7 +4402,7 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     }
     if (best == NULL)
         return false;
-    *out = (struct slb_fault_place){.pool = pool, .used = true, .guarded = true};
+    *out = (struct slb_fault_info){.pool = pool, .used = true, .guarded = true};
     out->id = atomic_load_explicit(&best->owner, memory_order_relaxed) - 1;
     out->generation = atomic_load_explicit(&best->generation, memory_order_relaxed);
     out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != GUARD_LIVE;
@@ -4426,10 +4426,10 @@ SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
- * guard bytes were overwritten; out_kept then says whether the slab stays out of service. out_telling: see
+ * guard bytes were overwritten; out_stored then says whether the slab stays out of service. out_notification: see
  * slb_corruption_found. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept, struct slb_telling *out_telling);
+                                             bool *out_stored, struct slb_notification *out_notification);
 
 #endif
 
@@ -4444,7 +4444,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
  * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
  * where events are delivered later anyway, or nobody waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                      const struct slb_damage *damage, struct slb_telling *out_telling);
+                                      const struct slb_damage *damage,
+                                      struct slb_notification *out_notification);
 
 /* The latest report about a reference. */
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
@@ -4509,7 +4510,7 @@ static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t 
 
 /* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept, struct slb_telling *out_telling) {
+                                             bool *out_stored, struct slb_notification *out_notification) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     struct slb_damage damage;
     if (protect & SLB_PROTECT_STACKS)
@@ -4525,7 +4526,7 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     } else if (protect & SLB_PROTECT_TOOLS) {
         slb_tools_return(pool, id);
     }
-    *out_kept = !intact && slb_corruption_found(pool, id, &damage, out_telling);
+    *out_stored = !intact && slb_corruption_found(pool, id, &damage, out_notification);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
 }
 
@@ -4545,7 +4546,7 @@ SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
 
 /* Whether no slow operation is under way, at some moment during the call. */
-SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_maintenance_is_idle(struct slabby_allocator *pool);
 
 /*
  * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
@@ -4553,14 +4554,14 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
  * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
  * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
  */
-#define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_PATIENCE_LONG 24000u /* a second */
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
+#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
  * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
  * may be gone afterwards. */
-SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience);
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
@@ -4605,39 +4606,39 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
             pool->options.name, id, damage->offset, damage->expected, damage->found);
-    char story[4096];
-    struct slb_text text = {.buffer = story, .capacity = sizeof story};
+    char stacks[4096];
+    struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
     uint64_t generation;
     if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
-        fprintf(stderr, "%s\n", story + 1);
+        fprintf(stderr, "%s\n", stacks + 1);
     abort();
 }
 
 static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
-                             struct slb_telling *out_telling) {
+                             struct slb_notification *out_notification) {
     const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
     slabby_event event;
     (void)snprintf(event.text, sizeof event.text,
                    "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
                    " is 0x%02x, expected 0x%02x",
                    pool->options.name, id, damage->offset, damage->found, damage->expected);
-    if (out_telling != NULL && out_telling->function == NULL)
-        slb_event_prepare(out_telling, pool, level, code, damage->ref, damage->offset, "%s", event.text);
+    if (out_notification != NULL && out_notification->function == NULL)
+        slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
     else
         slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
 }
 
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                                const struct slb_damage *damage,
-                                               struct slb_telling *out_telling) {
+                                               struct slb_notification *out_notification) {
     uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
     slb_count(&pool->corruptions, 1);
     slb_count(&pool->unacknowledged, 1);
     remember(pool, damage);
-    raise_corruption(pool, id, damage, out_telling);
+    raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
-        if (out_telling != NULL)
-            slb_event_tell(out_telling);
+        if (out_notification != NULL)
+            slb_event_notify(out_notification);
         die_of_corruption(pool, id, damage);
     }
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
@@ -4668,8 +4669,8 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     }
     atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
-        slb_pool_settle(pool);
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
     return reclaimed;
 }
 
@@ -4741,7 +4742,7 @@ static uint64_t first_written(const unsigned char *data, uint64_t size) {
 }
 
 /* Where a slab that waited was written to, with the byte found there, or the slab size. */
-static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
+static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
     const unsigned char *data = slb_slab_data(pool, id);
     slb_tools_open(pool, id);
     uint64_t offset = first_written(data, pool->slab_size);
@@ -4751,16 +4752,16 @@ static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_telling *out_telling) {
+                               struct slb_notification *out_notification) {
     while (delay_take(&pool->delay, keep, out_id)) {
         uint8_t found;
-        uint64_t offset = look_for_writes(pool, *out_id, &found);
+        uint64_t offset = check_for_writes(pool, *out_id, &found);
         if (offset == pool->slab_size)
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
         struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
         damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage, out_telling))
+        if (!slb_corruption_found(pool, *out_id, &damage, out_notification))
             return true;
     }
     return false;
@@ -4814,7 +4815,7 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
 #define SLB_PROTECT_SWITCHES_H
 
 /* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
-SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t protect);
+SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect);
 
 /* What the options of a new pool ask for. */
 SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
@@ -4870,12 +4871,12 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count);
 
 #endif
 
-/* -------------------- word_owner.h */
+/* -------------------- word_bias.h */
 /*
  * Owned words: release without an atomic instruction.
  *
@@ -4907,8 +4908,8 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
  * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
  * be had by anybody.
  */
-#ifndef SLB_WORD_OWNER_H
-#define SLB_WORD_OWNER_H
+#ifndef SLB_WORD_BIAS_H
+#define SLB_WORD_BIAS_H
 
 /* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
  * fences are paid for. */
@@ -4920,7 +4921,7 @@ SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
 /* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
  * word says for itself who owns it. */
-SLB_INLINE uint64_t slb_owner_here(const struct slb_cpu_cache *cache) {
+SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
@@ -4928,30 +4929,29 @@ SLB_INLINE uint64_t slb_owner_here(const struct slb_cpu_cache *cache) {
  * `free_word`, and owned here; the next generation is not the last. Refused: the word is another. Restarted: it
  * was not looked at, because a protection acts on releases, this CPU expects plain words, or the kernel came in
  * between. */
-SLB_INLINE enum slb_rseq_result slb_owner_release(struct slabby_allocator *pool, uint64_t id,
-                                                  uint64_t free_word) {
-    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_OWNED),
+SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, uint64_t id,
+                                                 uint64_t free_word) {
+    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
                             free_word + pool->generation_step);
 }
 
 /* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
-SLB_PRIVATE bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
-                                uint64_t new_word);
+SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
 /* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
-SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 
-/* What is served from now on has no owner, until slb_owner_look gives it one. */
-SLB_PRIVATE void slb_owner_stop(struct slabby_allocator *pool);
+/* What is served from now on has no owner, until slb_bias_poll gives it one. */
+SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
 /* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
- * slb_owner_here. */
-SLB_PRIVATE uint64_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu);
+ * slb_bias_here. */
+SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
 /* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
  * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
  * that it owns. */
-SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
 
@@ -4960,15 +4960,15 @@ SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool);
 /*
  * The inline paths serve pools alone whose protections have nothing to do there. A release frees its word, then looks
  * at the protections; who switches one on looks at the words next, and must find the word free or be seen. After a
- * compare-and-swap seq_cst sees to that, after a sequence (word_owner.h) the fence: behind it each sequence has made
+ * compare-and-swap seq_cst sees to that, after a sequence (word_bias.h) the fence: behind it each sequence has made
  * its word free for everybody to see, or has not looked yet.
  */
-SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t protect) {
+SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
     if (protect != 0)
-        slb_owner_stop(pool);
+        slb_bias_disable(pool);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -4976,7 +4976,7 @@ SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t 
 static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
     slb_gate_lock(pool);
     uint32_t protect = atomic_load(&pool->protect);
-    slb_protections_become(pool, on ? protect | bit : protect & ~bit);
+    slb_protections_set(pool, on ? protect | bit : protect & ~bit);
     slb_gate_unlock(pool);
 }
 
@@ -5074,11 +5074,11 @@ static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
-static char *tools_place(struct slabby_allocator *pool, uint32_t id) {
+static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
     return pool->slabs + (uint64_t)id * pool->stride;
 }
 
-static bool is_told(struct slabby_allocator *pool, uint32_t id) {
+static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
@@ -5092,7 +5092,7 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
         return;
     for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
-        allow(pool, tools_place(pool, id), pool->stride - (uint64_t)pool->guard_front);
+        allow(pool, tools_data(pool, id), pool->stride - (uint64_t)pool->guard_front);
     if (RUNNING_ON_VALGRIND)
         VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
 }
@@ -5100,10 +5100,10 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
 /* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
  * inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    char *data = tools_place(pool, id);
+    char *data = tools_data(pool, id);
     bool zero = generation == 0 ||
                 (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
-    if (!is_told(pool, id))
+    if (!is_reported(pool, id))
         return;
     if (asan_watches(pool))
         __asan_unpoison_memory_region(data, pool->slab_size);
@@ -5117,12 +5117,12 @@ SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uin
 }
 
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
-    if (!is_told(pool, id))
+    if (!is_reported(pool, id))
         return;
     if (asan_watches(pool))
-        __asan_poison_memory_region(tools_place(pool, id), pool->slab_size);
+        __asan_poison_memory_region(tools_data(pool, id), pool->slab_size);
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_place(pool, id));
+        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
 }
 
 static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
@@ -5132,12 +5132,12 @@ static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
 
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
     if (is_watched(pool, id))
-        allow(pool, tools_place(pool, id), pool->slab_size);
+        allow(pool, tools_data(pool, id), pool->slab_size);
 }
 
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
     if (is_watched(pool, id))
-        forbid(pool, tools_place(pool, id), pool->slab_size);
+        forbid(pool, tools_data(pool, id), pool->slab_size);
 }
 
 /* Byte by byte and volatile: memset is the tools' own. */
@@ -5191,7 +5191,7 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
 }
 
 /* Moves metrics_only on where it is time; whoever reads the state calls this first. */
-SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 
 /* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
 SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);
@@ -5276,24 +5276,24 @@ static bool mode_refuses(const struct slb_breaker *breaker) {
 /* ------------------------------------------------------------------------------------------------- changes */
 
 /* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
-static void tell_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+static void notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
               pool->options.name, wait_ns / 1000);
 }
 
-static void tell_half_open(struct slabby_allocator *pool, uint64_t probes) {
+static void notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
               pool->options.name, probes);
 }
 
-static void tell_closed(struct slabby_allocator *pool) {
+static void notify_closed(struct slabby_allocator *pool) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
               "the breaker of pool \"%s\" closed", pool->options.name);
 }
 
-static void tell_forced(struct slabby_allocator *pool, int32_t mode) {
+static void notify_forced(struct slabby_allocator *pool, int32_t mode) {
     static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
               "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
@@ -5310,7 +5310,7 @@ static void breaker_open(struct slabby_allocator *pool) {
     if (mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
     if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
-        tell_opened(pool, wait);
+        notify_opened(pool, wait);
 }
 
 /* Needs the gate lock. */
@@ -5319,7 +5319,7 @@ static void breaker_close(struct slabby_allocator *pool) {
     uint32_t before = atomic_exchange(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
     slb_gate_open(pool, SLB_GATE_BREAKER);
     if (before != SLABBY_BREAKER_STATE_CLOSED)
-        tell_closed(pool);
+        notify_closed(pool);
 }
 
 /* ------------------------------------------------------------------------------------------------ failures */
@@ -5349,7 +5349,7 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
 }
 
 /* Without the gate lock: metrics_only holds no gate reason. */
-SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
     if (slb_likely(atomic_load_explicit(&breaker->mode, memory_order_relaxed) !=
                    SLABBY_BREAKER_MODE_METRICS_ONLY))
@@ -5358,18 +5358,18 @@ SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
     if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
         atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
-            tell_half_open(pool, atomic_load(&breaker->probes));
+            notify_half_open(pool, atomic_load(&breaker->probes));
     } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
                slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
         atomic_store(&breaker->failures, 0);
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
-            tell_closed(pool);
+            notify_closed(pool);
     }
 }
 
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     struct slb_breaker *breaker = &pool->breaker;
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
     if (threshold == 0 ||
@@ -5416,7 +5416,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);
             if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
-                tell_half_open(pool, atomic_load(&breaker->probes));
+                notify_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
@@ -5468,7 +5468,7 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
     else if (before == SLABBY_BREAKER_MODE_METRICS_ONLY)
         breaker_enforce(pool);
     if ((uint32_t)mode != before)
-        tell_forced(pool, mode);
+        notify_forced(pool, mode);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
@@ -5491,7 +5491,7 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
  *     fallback    as survival
  *
  * A step may skip states either way. Use is looked at on slow paths alone, every `every` of them per CPU, on every
- * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_look.
+ * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_update.
  *
  * `state` changes under the gate lock. Others read it relaxed: who reads the state before a change does once more what
  * he did before it.
@@ -5522,10 +5522,10 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
 
 /* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does
  * it. For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
-SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out);
+SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out);
 
 /* The same for callers outside. */
-SLB_PRIVATE SLB_COLD void slb_degrade_attend(struct slabby_allocator *pool);
+SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
 
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);
@@ -5561,7 +5561,7 @@ SLB_INLINE bool slb_degrade_thins(struct slabby_allocator *pool, uint64_t id) {
 #define DEGRADE_DRAIN_AT_ONCE 1024u
 
 /* Looks are rarer in large pools, where one costs more and says less. */
-#define DEGRADE_RAREST_LOOK 16u
+#define DEGRADE_RAREST_CHECK 16u
 
 static const char *state_name(uint32_t state) {
     static const char *const names[] = {"healthy", "degraded", "survival", "fallback"};
@@ -5626,8 +5626,8 @@ static void empty_caches(struct slabby_allocator *pool) {
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 
-static void tell_of_step(struct slabby_allocator *pool, struct slb_telling *out, uint32_t from, uint32_t to,
-                         uint64_t used, uint64_t left_out) {
+static void notify_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t from,
+                        uint32_t to, uint64_t used, uint64_t left_out) {
     int32_t level = to > from ? SLABBY_EVENT_LEVEL_WARNING : SLABBY_EVENT_LEVEL_INFO;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_DEGRADATION, 0, (int64_t)to,
                       "pool \"%s\" went from %s to %s with %" PRIu64 " of %" PRIu32 " slabs in use; %" PRIu64
@@ -5637,7 +5637,8 @@ static void tell_of_step(struct slabby_allocator *pool, struct slb_telling *out,
 }
 
 /* Needs the gate lock. */
-static void take_step(struct slabby_allocator *pool, struct slb_telling *out, uint32_t to, uint64_t used) {
+static void take_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t to,
+                      uint64_t used) {
     struct slb_degrade *degrade = &pool->degrade;
     uint32_t from = atomic_exchange_explicit(&degrade->state, to, memory_order_relaxed);
     uint64_t left_out = atomic_exchange_explicit(&degrade->left_out, 0, memory_order_relaxed);
@@ -5648,7 +5649,7 @@ static void take_step(struct slabby_allocator *pool, struct slb_telling *out, ui
         slb_latency_track_locked(pool, degrade->tracking);
     if (from < SLABBY_DEGRADATION_STATE_SURVIVAL && to >= SLABBY_DEGRADATION_STATE_SURVIVAL)
         empty_caches(pool);
-    tell_of_step(pool, out, from, to, used, left_out);
+    notify_step(pool, out, from, to, used, left_out);
 }
 
 /* ------------------------------------------------------------------------------------------------- looking */
@@ -5659,7 +5660,7 @@ static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
            slb_delay_length(pool, &moves) != 0;
 }
 
-SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out) {
+SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out) {
     struct slb_degrade *degrade = &pool->degrade;
     uint32_t state = slb_degrade_state(pool);
     uint64_t used = slb_count_used(pool);
@@ -5681,12 +5682,12 @@ SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct
     slb_gate_unlock(pool);
 }
 
-SLB_PRIVATE SLB_COLD void slb_degrade_attend(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
+SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
+    struct slb_notification notification = {.function = NULL};
     if (slb_in_flight_depth != 0)
         return;
-    slb_degrade_look(pool, &telling);
-    slb_event_tell(&telling);
+    slb_degrade_update(pool, &notification);
+    slb_event_notify(&notification);
 }
 
 /* ------------------------------------------------------------------------------------------------- options */
@@ -5703,17 +5704,17 @@ SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, 
 }
 
 /* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
-static uint32_t distance_of_looks(struct slabby_allocator *pool) {
+static uint32_t distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
     uint64_t every = slb_capacity(pool) / (32 * batch * pool->cpus);
-    return every < 1 ? 1 : every > DEGRADE_RAREST_LOOK ? DEGRADE_RAREST_LOOK : (uint32_t)every;
+    return every < 1 ? 1 : every > DEGRADE_RAREST_CHECK ? DEGRADE_RAREST_CHECK : (uint32_t)every;
 }
 
 static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
     bool on = degrade_at != 0 || survive_at != 0;
     atomic_store(&pool->degrade.degrade_at, (uint32_t)degrade_at);
     atomic_store(&pool->degrade.survive_at, (uint32_t)survive_at);
-    atomic_store(&pool->degrade.every, on ? distance_of_looks(pool) : 0);
+    atomic_store(&pool->degrade.every, on ? distance_of_checks(pool) : 0);
 }
 
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
@@ -5723,7 +5724,7 @@ SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrad
 
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
                                              slabby_error *error) {
-    struct slb_telling telling = {.function = NULL};
+    struct slb_notification notification = {.function = NULL};
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
@@ -5731,12 +5732,12 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
     if (status == SLABBY_OK) {
         set_thresholds(pool, degrade_at, survive_at);
         if (!slb_degrade_is_on(pool) && slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY)
-            take_step(pool, &telling, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
+            take_step(pool, &notification, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
     }
     slb_gate_unlock(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (status == SLABBY_OK && slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
     return status;
 }
 
@@ -5772,14 +5773,14 @@ SLB_PRIVATE bool slb_fork_prepare_process(void);
 SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
 /* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
-SLB_INLINE void slb_fork_look(struct slabby_allocator *pool) {
+SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
         slb_fork_rebuild(pool);
 }
 
 /* The lock over the table of places, which create takes and fork must hold. */
-SLB_PRIVATE void slb_places_lock(void);
-SLB_PRIVATE void slb_places_unlock(void);
+SLB_PRIVATE void slb_pool_table_lock(void);
+SLB_PRIVATE void slb_pool_table_unlock(void);
 
 /* A pool's listeners get bells of their own in the child. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
@@ -5849,7 +5850,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
                                      slabby_error *error);
 
 /* As far as it goes at once. Needs the gate lock. */
-SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);
@@ -5939,21 +5940,21 @@ static void mark_pool(struct slabby_allocator *pool) {
 static void in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
-    for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
-        if (slb_pool_exists(&slb_places[place].pool))
-            mark_pool(&slb_places[place].pool);
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
+        if (slb_pool_exists(&slb_pool_table[entry].pool))
+            mark_pool(&slb_pool_table[entry].pool);
     slb_ticker_after_fork(true);
-    slb_places_unlock();
+    slb_pool_table_unlock();
 }
 
 static void before_fork(void) {
-    slb_places_lock();
+    slb_pool_table_lock();
     slb_ticker_before_fork();
 }
 
 static void in_parent(void) {
     slb_ticker_after_fork(false);
-    slb_places_unlock();
+    slb_pool_table_unlock();
 }
 
 static _Atomic bool handlers_registered;
@@ -6095,13 +6096,13 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
         reopen(pool);
-        slb_resize_settle(pool); /* what a vanished thread had begun, and what releases have to pay */
+        slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
     slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
     if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
 }
 
 /* -------------------- resilience/listener.c */
@@ -6125,12 +6126,12 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
 #ifndef SLB_OBSERVE_AUDIT_H
 #define SLB_OBSERVE_AUDIT_H
 
-/* Words of a record behind the time: thread, reference, {status, face, operation}. */
+/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
 #define SLB_AUDIT_WORDS 4u
 #define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
 
-/* The face of the calling thread, where it said which. */
-SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise);
+/* The binding of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
@@ -6168,7 +6169,7 @@ struct slb_audit_chain {
     char line[SLB_AUDIT_LINE];
 };
 
-struct slb_audit_book {
+struct slb_audit_chains {
     _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
     uint64_t turn;
     struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
@@ -6193,7 +6194,7 @@ SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_
 
 /* Due after each slb_find that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
  * whole pool, and would wait for an id that is in no list and not out either. */
-SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found);
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
@@ -6210,16 +6211,16 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 /*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
  * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
  * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
  */
 SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
-    _Atomic uint64_t *place = &pool->words[id];
-    uint64_t word = atomic_load_explicit(place, memory_order_acquire);
+    _Atomic uint64_t *entry = &pool->words[id];
+    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(place, word | state, memory_order_release);
+    atomic_store_explicit(entry, word | state, memory_order_release);
     return word;
 }
 
@@ -6239,7 +6240,7 @@ SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id,
 struct slabby_listener {
     struct slabby_listener *next, *previous; /* in the pool's list */
     struct slabby_allocator *pool;
-    int bell;
+    int notifier;
     uint64_t last_ticket;
     struct slb_waiter *granted, *last_granted; /* oldest first */
     uint64_t waiting;                          /* tickets still in the pool's queue */
@@ -6252,7 +6253,7 @@ static void append_granted(struct slabby_listener *listener, struct slb_waiter *
     waiter->previous = listener->last_granted;
     *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
     listener->last_granted = waiter;
-    slb_os_bell_ring(listener->bell);
+    slb_os_notifier_signal(listener->notifier);
 }
 
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
@@ -6268,7 +6269,7 @@ SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         listener->closed = true;
-        slb_os_bell_ring(listener->bell);
+        slb_os_notifier_signal(listener->notifier);
     }
 }
 
@@ -6297,10 +6298,10 @@ SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, 
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        slb_os_bell_renew(listener->bell);
+        slb_os_notifier_renew(listener->notifier);
         listener->waiting = 0;
         if (listener->granted != NULL || listener->closed)
-            slb_os_bell_ring(listener->bell);
+            slb_os_notifier_signal(listener->notifier);
     }
 }
 
@@ -6314,16 +6315,16 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
     struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int bell = listener == NULL ? -1 : slb_os_bell_create();
-    if (bell < 0) {
+    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
+    if (notifier < 0) {
         free(listener);
         (void)slb_pool_abandon(pool);
         return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
                              "the system refused memory or a descriptor for the listener; close some first");
     }
     listener->pool = pool;
-    listener->bell = bell;
-    slb_fork_look(pool);
+    listener->notifier = notifier;
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     listener->next = pool->listeners;
     if (listener->next != NULL)
@@ -6331,7 +6332,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     pool->listeners = listener;
     slb_gate_unlock(pool);
     *out_listener = listener;
-    *out_fd = bell;
+    *out_fd = notifier;
     return SLABBY_OK;
 }
 
@@ -6356,7 +6357,7 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
     append_granted(listener, waiter);
     slb_gate_unlock(listener->pool);
-    slb_found_tell(listener->pool, &found);
+    slb_search_notify(listener->pool, &found);
     return SLABBY_OK;
 }
 
@@ -6397,7 +6398,7 @@ SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out
         free(waiter);
     }
     if (listener->granted == NULL && !listener->closed)
-        slb_os_bell_silence(listener->bell);
+        slb_os_notifier_clear(listener->notifier);
     bool over = listener->closed && listener->granted == NULL && count == 0;
     slb_gate_unlock(listener->pool);
     for (uint64_t i = 0; i < count; i++)
@@ -6461,7 +6462,7 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
     if (listener->next != NULL)
         listener->next->previous = listener->previous;
     slb_gate_unlock(listener->pool);
-    slb_os_bell_destroy(listener->bell);
+    slb_os_notifier_destroy(listener->notifier);
     (void)slb_pool_abandon(listener->pool);
     free(listener);
     return SLABBY_OK;
@@ -6476,7 +6477,7 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
 
 /* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
 static int64_t surplus(struct slabby_allocator *pool) {
-    return (int64_t)pool->reserved - atomic_load_explicit(&pool->room.given_up, memory_order_relaxed) -
+    return (int64_t)pool->reserved - atomic_load_explicit(&pool->space.given_up, memory_order_relaxed) -
            slb_capacity(pool);
 }
 
@@ -6489,8 +6490,8 @@ SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
 
 /* Only holders of the lock count; the others read. */
 static void count_given_up(struct slabby_allocator *pool, int64_t change) {
-    uint32_t before = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
-    atomic_store_explicit(&pool->room.given_up, (uint32_t)(before + change), memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->space.given_up, (uint32_t)(before + change), memory_order_relaxed);
 }
 
 /* -------------------------------------------------------------------------------------------------- pages */
@@ -6533,7 +6534,7 @@ static void claim(struct slabby_allocator *pool, uint32_t id) {
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
     SLB_POINT(SLB_POINT_CLAIMED);
-    slb_stack_push(&pool->room.claimed, pool->next, id);
+    slb_stack_push(&pool->space.claimed, pool->next, id);
     count_given_up(pool, 1);
     discard_pages(pool, id);
 }
@@ -6568,7 +6569,7 @@ static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
 static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t done = 0, id;
-    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->room.claimed, pool->next, &id)) {
+    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->space.claimed, pool->next, &id)) {
         unclaim(pool, id);
         done++;
     }
@@ -6588,15 +6589,15 @@ static bool resize_step(struct slabby_allocator *pool) {
     if (surplus(pool) != 0)
         return more;
     slb_gate_open(pool, SLB_GATE_SHRINKING);
-    if (pool->room.changing)
+    if (pool->space.changing)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
                   "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
                   slb_capacity(pool));
-    pool->room.changing = false;
+    pool->space.changing = false;
     return false;
 }
 
-SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
     while (resize_step(pool))
         continue;
 }
@@ -6604,7 +6605,7 @@ SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------------------- resize */
 
 static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
-    atomic_store_explicit(&pool->room.capacity, capacity, memory_order_seq_cst);
+    atomic_store_explicit(&pool->space.capacity, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
 }
 
@@ -6617,12 +6618,12 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
     uint32_t withheld = 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         withheld += slb_shard_withheld(pool, shard);
-    atomic_store(&pool->room.claimed, 0);
-    atomic_store(&pool->room.given_up, withheld);
+    atomic_store(&pool->space.claimed, 0);
+    atomic_store(&pool->space.given_up, withheld);
 }
 
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
-    slb_stack_push(&pool->room.claimed, pool->next, id);
+    slb_stack_push(&pool->space.claimed, pool->next, id);
     count_given_up(pool, 1);
 }
 
@@ -6651,7 +6652,7 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
               "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
               slb_capacity(pool), capacity);
-    pool->room.changing = true;
+    pool->space.changing = true;
 }
 
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
@@ -6689,9 +6690,9 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t awaited = 0;
     if (pool == NULL || !slb_pool_exists(pool))
-        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_absence(pool), 0, 0,
-                             0, 0, "no open pool has this handle");
-    slb_fork_look(pool);
+        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
+                             0, 0, 0, 0, "no open pool has this handle");
+    slb_fork_check(pool);
     slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
     if (status != SLABBY_OK)
         (void)slb_refuse(pool, status);
@@ -6739,7 +6740,7 @@ static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
 static _Atomic uint32_t ticking_pools; /* how many want ticks */
-static _Atomic uint64_t ticking_place; /* the tag of the pool that is being ticked; 0: none */
+static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
 static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
 
 /* ----------------------------------------------------------------------------------------------- the thread */
@@ -6753,10 +6754,10 @@ static void set_ticking(struct slabby_allocator *pool, uint32_t on) {
 }
 
 static void tick(struct slabby_allocator *pool) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_health_tick(pool);
     if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
 }
 
 static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
@@ -6766,21 +6767,21 @@ static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
     atomic_store_explicit(&ticking->next_ns,
                           now + atomic_load_explicit(&ticking->interval_ns, memory_order_relaxed),
                           memory_order_relaxed);
-    atomic_store_explicit(&ticking_place, slb_pool_tag(pool), memory_order_seq_cst);
+    atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
     if (!exists)
         set_ticking(pool, 0); /* ended without close, in a child that could not lock its memory */
     else if (atomic_load_explicit(&ticking->on, memory_order_seq_cst) != 0)
         tick(pool);
-    atomic_store_explicit(&ticking_place, 0, memory_order_seq_cst);
+    atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
 }
 
 /* Ticks what is due and answers when the next one is. */
 static uint64_t tick_round(void) {
     uint64_t now = slb_os_now_ns(), earliest = UINT64_MAX;
     uint32_t left = atomic_load(&ticking_pools);
-    for (uint32_t place = 1; place < SLB_POOL_PLACES && left > 0; place++) {
-        struct slabby_allocator *pool = &slb_places[place].pool;
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES && left > 0; entry++) {
+        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         if (atomic_load_explicit(&pool->ticking.on, memory_order_relaxed) == 0)
             continue;
         tick_if_due(pool, now);
@@ -6868,7 +6869,7 @@ SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interva
 }
 
 SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&ticking_place, memory_order_seq_cst) == slb_pool_tag(pool);
+    return atomic_load_explicit(&ticking_entry, memory_order_seq_cst) == slb_pool_tag(pool);
 }
 
 /* ---------------------------------------------------------------------------------------------------- fork */
@@ -6881,7 +6882,7 @@ SLB_PRIVATE void slb_ticker_after_fork(bool child) {
     if (child) {
         ticker_runs = false;
         inside_ticker = false;
-        atomic_store(&ticking_place, 0);
+        atomic_store(&ticking_entry, 0);
     }
     pthread_mutex_unlock(&ticker_mutex);
 }
@@ -6911,7 +6912,7 @@ static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *wait
 
 /* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
  * may take the slab and end, and its waiter with it. The word is woken by address alone. */
-static void settle_waiter(struct slb_waiter *waiter, uint32_t state) {
+static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
     bool asleep = waiter->listener == NULL;
     _Atomic uint32_t *word = &waiter->state;
     atomic_store_explicit(word, state, memory_order_release);
@@ -6931,7 +6932,7 @@ SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
         unlink_waiter(pool, oldest);
         oldest->id = id;
         slb_count(&stripe->hits[SLB_TIER_GATE], 1);
-        settle_waiter(oldest, SLB_WAITER_GRANTED);
+        finish_waiter(oldest, SLB_WAITER_GRANTED);
     }
     if (pool->first_waiter == NULL)
         slb_gate_open(pool, SLB_GATE_WAITERS);
@@ -6941,14 +6942,14 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
     while (pool->first_waiter != NULL) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
-        settle_waiter(oldest, SLB_WAITER_CLOSED);
+        finish_waiter(oldest, SLB_WAITER_CLOSED);
     }
     slb_listeners_close(pool);
     slb_gate_open(pool, SLB_GATE_WAITERS);
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
     if (!closed) {
@@ -6999,17 +7000,17 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
-static __thread int32_t face_said __attribute__((tls_model("initial-exec")));
+static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
 
-SLB_PUBLIC slabby_status slabby_set_face(int32_t face) {
-    if (face < -1 || face > SLABBY_FACE_GO)
+SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
+    if (binding < -1 || binding > SLABBY_BINDING_GO)
         return SLABBY_INVALID_ARGUMENT;
-    face_said = face + 1;
+    thread_binding = binding + 1;
     return SLABBY_OK;
 }
 
-SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise) {
-    return face_said == 0 ? otherwise : face_said - 1;
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
+    return thread_binding == 0 ? otherwise : thread_binding - 1;
 }
 
 /* What a degraded pool may leave out. */
@@ -7027,7 +7028,8 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
     }
     uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
                                        (uint64_t)(uint32_t)status << 32 |
-                                           (uint64_t)slb_audit_face(pool->face) << 16 | (uint64_t)operation};
+                                           (uint64_t)slb_audit_binding(pool->binding) << 16 |
+                                           (uint64_t)operation};
     (void)slb_ring_write(&pool->audit, words);
 }
 
@@ -7043,7 +7045,7 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
                                  .thread = words[1],
                                  .ref = words[2],
                                  .operation = (int32_t)(words[3] & 0xffff),
-                                 .face = (int32_t)(words[3] >> 16 & 0xffff),
+                                 .binding = (int32_t)(words[3] >> 16 & 0xffff),
                                  .status = (slabby_status)(uint32_t)(words[3] >> 32)};
     return true;
 }
@@ -7072,7 +7074,7 @@ SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uin
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (capacity > 0 && out_records[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
     if (pool->audit.size == 0)
@@ -7088,7 +7090,8 @@ SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *curso
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
                              pool == NULL ? "the handle is none of a pool" : "the cursor is null");
     if (!slb_pool_exists(pool))
-        return slb_error_set(out_error, slb_pool_absence(pool), 0, 0, 0, 0, "no open pool has this handle");
+        return slb_error_set(out_error, slb_pool_closed_status(pool), 0, 0, 0, 0,
+                             "no open pool has this handle");
     if (pool->audit.size == 0)
         return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
                              "pool \"%s\" keeps no audit trail; make it with option audit = the number of "
@@ -7128,7 +7131,7 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
 
 /* The word of an enumeration's value; "unknown" for any other. */
-SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value);
+SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value);
 
 #endif
 
@@ -7206,10 +7209,10 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
     struct slb_text text = line_of(chain);
     slb_text_add(&text,
                  "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
-                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"face\":\"%s\"",
+                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
                  record->sequence, record->time_ns, record->thread,
-                 slb_json_word(slb_words_audit_operation, record->operation), record->ref,
-                 slabby_status_name(record->status), slb_json_word(slb_words_face, record->face));
+                 slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
+                 slabby_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
     seal_line(chain, &text);
 }
 
@@ -7219,11 +7222,11 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
  * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
 static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
                                          uint64_t cursor) {
-    struct slb_audit_book *book = pool->audit_book;
-    struct slb_audit_chain *oldest = &book->chains[0];
+    struct slb_audit_chains *metadata = pool->audit_chains;
+    struct slb_audit_chain *oldest = &metadata->chains[0];
     const struct slb_audit_chain *before = NULL;
     for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
-        struct slb_audit_chain *chain = &book->chains[i];
+        struct slb_audit_chain *chain = &metadata->chains[i];
         oldest = chain->used_at < oldest->used_at ? chain : oldest;
         if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
             continue;
@@ -7297,7 +7300,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     if (failure != 0)
         return report_failure(error, failure, fd);
     struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
-    chain->used_at = ++pool->audit_book->turn;
+    chain->used_at = ++pool->audit_chains->turn;
     failure = flush_line(chain, fd, out_count);
     while (failure == 0 && compose_next(pool, chain, &status))
         failure = flush_line(chain, fd, out_count);
@@ -7310,7 +7313,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
  * does not wait for a thread that stayed in the parent. */
 SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
                                           uint64_t *cursor, int32_t fd, slabby_error *error) {
-    _Atomic uint32_t *writer = &pool->audit_book->writer;
+    _Atomic uint32_t *writer = &pool->audit_chains->writer;
     uint32_t here = slb_os_process();
     uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
     if (before == here || !atomic_compare_exchange_strong_explicit(
@@ -7445,7 +7448,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, sla
 
 static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
     out->reserved_bytes = pool->slab_mapping_size;
-    out->bookkeeping_bytes = pool->book_mapping_size;
+    out->bookkeeping_bytes = pool->metadata_mapping_size;
     out->heap_bytes = out->heap_slabs * pool->slab_size;
     out->fragmentation_ratio =
         1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
@@ -7539,7 +7542,7 @@ SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out
 }
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     slb_stats_read(pool, out);
 }
 
@@ -7553,7 +7556,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->word_bytes = pool->reserved * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
-    out->trail_bytes = pool->trail_bytes;
+    out->record_bytes = pool->record_bytes;
     out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
@@ -7644,17 +7647,17 @@ static bool event_compose(struct slabby_allocator *pool, slabby_event *event, co
     return true;
 }
 
-SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling) {
-    if (telling->function == NULL || inside_logger)
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
+    if (notification->function == NULL || inside_logger)
         return;
     int held = slb_os_hold_cancellation();
     inside_logger = 1;
-    telling->function(telling->context, &telling->event);
+    notification->function(notification->context, &notification->event);
     inside_logger = 0;
     slb_os_allow_cancellation(held);
 }
 
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
                                             const char *format, ...) {
     va_list arguments;
@@ -7672,18 +7675,19 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slab
 
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
                                     slabby_ref ref, int64_t value, const char *format, ...) {
-    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
     bool inside = slb_in_flight_depth != 0;
     va_list arguments;
-    telling.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
-    bool admitted = event_compose(pool, &telling.event, format, arguments);
+    bool admitted = event_compose(pool, &notification.event, format, arguments);
     va_end(arguments);
     if (!admitted)
         return;
-    event_write(pool, &telling.event, inside && telling.function != NULL ? slb_os_thread() : 0);
+    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
     if (!inside)
-        slb_event_tell(&telling);
+        slb_event_notify(&notification);
 }
 
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
@@ -7691,13 +7695,14 @@ SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
-    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
-    if (telling.function == NULL || slb_in_flight_depth != 0)
+    if (notification.function == NULL || slb_in_flight_depth != 0)
         return;
-    while (event_read(pool, &mark, &lost, &telling.event, &deferred) == SLB_RING_RECORD)
+    while (event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
-            slb_event_tell(&telling);
+            slb_event_notify(&notification);
 }
 
 /* ------------------------------------------------------------------------------------- events with a story */
@@ -7714,7 +7719,8 @@ SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, boo
                   slb_capacity(pool), pool->options.name);
 }
 
-SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live) {
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
+                                  uint64_t live) {
     int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
                       "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
@@ -7748,7 +7754,7 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (capacity > 0 && out_events[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
     return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
@@ -7759,8 +7765,8 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
 
 /* -------------------- observe/look.h */
 /* Looking inside a pool: outstanding slabs, the self-check, text about a reference. */
-#ifndef SLB_OBSERVE_LOOK_H
-#define SLB_OBSERVE_LOOK_H
+#ifndef SLB_OBSERVE_CHECK_H
+#define SLB_OBSERVE_CHECK_H
 
 SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
 
@@ -7809,7 +7815,7 @@ static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, s
     uint32_t state = slb_word_state(word);
     slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
     slb_text_add(text, ", which is %s now in allocation %" PRIu64,
-                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_words_slab_state[state].text : "damaged",
+                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
                  slb_word_generation(pool->id_bits, word));
     if (slb_word_pins(word) != 0)
         slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
@@ -7930,10 +7936,10 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
 }
 
 static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
-    static const double shares[] = {0.50, 0.95, 0.99};
+    static const double parts[] = {0.50, 0.95, 0.99};
     slabby_stats stats;
     int64_t percentiles[3];
-    slb_latency_percentiles(pool, shares, percentiles, 3);
+    slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
     slb_stats_read(pool, &stats);
     fill_window(pool, &stats, out);
@@ -8019,7 +8025,7 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -8029,7 +8035,7 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);
@@ -8042,7 +8048,7 @@ SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
 #include <inttypes.h>
 #include <string.h>
 
-SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value) {
+SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value) {
     for (; words->text != NULL; words++)
         if (words->value == value)
             return words->text;
@@ -8119,7 +8125,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         if (field->type == SLB_FIELD_BOOL32)
             slb_text_add(text, small != 0 ? "true" : "false");
         else
-            slb_text_add(text, "\"%s\"", slb_json_word(field->words, small));
+            slb_text_add(text, "\"%s\"", slb_json_enumerator(field->words, small));
     }
 }
 
@@ -8347,12 +8353,12 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 /* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
  * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
  * reads numbers that were right a moment ago. */
-#define TICKS_BETWEEN_LOOKS (1u << 21)
+#define TICKS_BETWEEN_CHECKS (1u << 21)
 
 static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
     uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
     uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_LOOKS))
+    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_CHECKS))
         return period;
     period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
     atomic_store_explicit(&latency->period, period, memory_order_relaxed);
@@ -8476,7 +8482,7 @@ static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, ui
     return sum;
 }
 
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count) {
     uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
     uint64_t total = 0, seen = 0;
@@ -8487,7 +8493,7 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
         seen += merged_bucket(pool, period, bucket);
-        for (; done < count && (double)seen >= shares[done] * (double)total && seen != 0; done++)
+        for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
             out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
     }
 }
@@ -8592,16 +8598,16 @@ static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t gener
 
 /* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
 static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                          uint64_t generation, const char *origin) {
+                          uint64_t generation, const char *stack) {
     struct slb_trace trace;
     slb_plain_add(text, "slab ");
     slb_plain_number(text, id);
     slb_plain_add(text, " of pool \"");
     slb_plain_add(text, pool->options.name);
     slb_plain_add(text, "\"");
-    if (origin != NULL && origin[0] != 0) {
+    if (stack != NULL && stack[0] != 0) {
         slb_plain_add(text, ", allocated at ");
-        slb_plain_add(text, origin);
+        slb_plain_add(text, stack);
         slb_plain_add(text, ",");
     } else if (slb_stacks_read(pool, id, generation, false, &trace)) {
         slb_plain_add(text, ", ");
@@ -8625,8 +8631,8 @@ static bool first_report(struct slabby_allocator *pool, uint32_t id, uint64_t ge
 }
 
 /* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
-static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *origin,
-                                   bool reclaim, struct slb_telling *out_telling) {
+static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
+                                   bool reclaim, struct slb_notification *out_notification) {
     char slab[160];
     struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
     uint64_t word;
@@ -8635,37 +8641,37 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
     print_dropped(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                  origin); /* before the slab is somebody else's */
+                  stack); /* before the slab is somebody else's */
     bool first = first_report(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
     slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
     if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
         slb_count(&pool->leaks, 1);
-        slb_event_prepare(out_telling, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
                           "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
     }
     return status;
 }
 
-SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
+SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                             int32_t reclaim) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    struct slb_telling telling = {.function = NULL};
+    struct slb_notification notification = {.function = NULL};
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    slb_fork_look(pool);
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
     struct slb_stripe *stripe = slb_enter(pool);
-    slabby_status status = report_inside(pool, ref, origin, reclaim != 0, &telling);
+    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
     if (status != SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
     slb_leave(stripe);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     /* seq_cst: behind the release, see resilience/waiters.h */
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
-        slb_pool_settle(pool);
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
     return status;
 }
 
@@ -8756,8 +8762,8 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    slb_fork_look(pool);
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
     if (out_live == NULL || out_count == NULL || cursor == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (out_live->struct_size < 8)
@@ -8798,11 +8804,11 @@ SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
 
 /* -------------------- observe/ring.c */
 
-#define RING_PATIENCE_NS 1000000000
+#define RING_TIMEOUT_NS 1000000000
 
-static _Atomic uint64_t *ring_place(const struct slb_ring *ring, uint64_t sequence) {
-    _Atomic uint64_t *places = (_Atomic uint64_t *)(void *)(ring->head + 1);
-    return places + (sequence & (ring->size - 1)) * ring->stride;
+static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequence) {
+    _Atomic uint64_t *entries = (_Atomic uint64_t *)(void *)(ring->head + 1);
+    return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
 /* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
@@ -8822,32 +8828,32 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
 
 SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words) {
     uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
-    _Atomic uint64_t *place = ring_place(ring, sequence);
+    _Atomic uint64_t *entry = ring_entry(ring, sequence);
     SLB_POINT(SLB_POINT_RING_WRITE);
     /* release: whoever reads one of our words also sees that the number was taken */
     for (uint32_t i = 0; i < ring->words; i++)
-        atomic_store_explicit(&place[1 + i], words[i], memory_order_release);
-    atomic_store_explicit(&place[0], ring_check(ring, sequence, words), memory_order_release);
+        atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
+    atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
     return sequence;
 }
 
 /* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
  * newer than the words that failed it. */
 static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
-    _Atomic uint64_t *place = ring_place(ring, sequence);
-    uint64_t check = atomic_load_explicit(&place[0], memory_order_acquire);
+    _Atomic uint64_t *entry = ring_entry(ring, sequence);
+    uint64_t check = atomic_load_explicit(&entry[0], memory_order_acquire);
     for (uint32_t i = 0; i < ring->words; i++)
-        words[i] = atomic_load_explicit(&place[1 + i], memory_order_acquire);
+        words[i] = atomic_load_explicit(&entry[1 + i], memory_order_acquire);
     return check == ring_check(ring, sequence, words);
 }
 
 /* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
  * record behind it tells by its age. */
-static bool ring_writer_is_gone(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
+static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
     uint64_t words[SLB_RING_WORDS];
     while (++sequence < next)
         if (ring_copy(ring, sequence, words))
-            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_PATIENCE_NS;
+            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_TIMEOUT_NS;
     return false;
 }
 
@@ -8868,7 +8874,7 @@ SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint6
         next = slb_ring_next(ring);
         if (next - *cursor > ring->size)
             continue;
-        if (!ring_writer_is_gone(ring, *cursor, next))
+        if (!ring_writer_died(ring, *cursor, next))
             break;
         ++*cursor;
         ++*lost;
@@ -9017,20 +9023,20 @@ static const char *file_name(const char *path) {
 }
 
 static void print_address(struct slb_text *text, uintptr_t address) {
-    struct slb_os_place place = slb_os_place_of(address);
+    struct slb_os_symbol symbol = slb_os_symbol_of(address);
     slb_plain_hex(text, address);
-    if (place.symbol != NULL) {
+    if (symbol.symbol != NULL) {
         slb_plain_add(text, " ");
-        slb_plain_add(text, place.symbol);
+        slb_plain_add(text, symbol.symbol);
         slb_plain_add(text, "+");
-        slb_plain_hex(text, place.offset);
+        slb_plain_hex(text, symbol.offset);
     }
-    if (place.module != NULL) {
+    if (symbol.module != NULL) {
         slb_plain_add(text, " (");
-        slb_plain_add(text, file_name(place.module));
-        if (place.symbol == NULL) {
+        slb_plain_add(text, file_name(symbol.module));
+        if (symbol.symbol == NULL) {
             slb_plain_add(text, "+");
-            slb_plain_hex(text, place.offset);
+            slb_plain_hex(text, symbol.offset);
         }
         slb_plain_add(text, ")");
     }
@@ -9043,12 +9049,12 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
     print_address(text, address);
 }
 
-static bool is_entrance(struct slb_os_place place) {
-    return place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+static bool is_entrance(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && strncmp(symbol.symbol, "slabby_", 7) == 0;
 }
 
-static bool is_named_caller(struct slb_os_place place) {
-    return place.symbol != NULL && !is_entrance(place);
+static bool is_named_caller(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && !is_entrance(symbol);
 }
 
 /* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
@@ -9056,9 +9062,9 @@ static bool is_named_caller(struct slb_os_place place) {
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
     for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
-        struct slb_os_place place = slb_os_place_of(trace->frames[i]);
-        if (is_entrance(place) ||
-            (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+        struct slb_os_symbol symbol = slb_os_symbol_of(trace->frames[i]);
+        if (is_entrance(symbol) ||
+            (symbol.module != NULL && strncmp(file_name(symbol.module), "libslabby.", 10) == 0))
             first = i + 1;
     }
     return first;
@@ -9078,7 +9084,7 @@ static void print_who(struct slb_text *text, const char *verb, const struct slb_
 SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
                                        const struct slb_trace *trace) {
     uint32_t first = first_frame_of_caller(trace), named = first;
-    while (named < trace->depth && !is_named_caller(slb_os_place_of(trace->frames[named])))
+    while (named < trace->depth && !is_named_caller(slb_os_symbol_of(trace->frames[named])))
         named++;
     if (named < trace->depth)
         first = named;
@@ -9175,8 +9181,8 @@ SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator
     return allocated || released;
 }
 
-SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
-                                           slabby_ref ref) {
+SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
+                                          slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
     if (!slb_ref_split(pool, ref, &generation, &id) ||
@@ -9198,10 +9204,10 @@ SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t 
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (buffer == NULL && capacity > 0)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_stacks_story(&text, pool, ref);
+    slabby_status status = slb_stacks_text(&text, pool, ref);
     if (status == SLABBY_OK)
         return slb_text_end(&text, out_length);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
@@ -9342,9 +9348,9 @@ static void check_words(struct check *check) {
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
-        if (slb_word_is_owned(word) && state != SLABBY_SLAB_STATE_LIVE &&
+        if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
             state != SLABBY_SLAB_STATE_LIVE_FAST)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_owner(word),
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
                    "is owned without being live");
         if (slb_word_is_out(word))
             check_guard(check, id, word);
@@ -9356,7 +9362,7 @@ static void check_words(struct check *check) {
     }
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         claimed += slb_shard_withheld(pool, shard);
-    uint64_t counted = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
+    uint64_t counted = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
     if (counted != claimed)
         report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
                "as many slabs were counted as given up");
@@ -9367,7 +9373,7 @@ static void run_checks(struct check *check) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
-    walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
+    walk_stack(check, &pool->space.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
     (void)slb_listeners_visit_granted(pool, see_granted, check);
     if (pool->cache_max != 0)
@@ -9379,7 +9385,7 @@ static void run_checks(struct check *check) {
  * counts during which no slab came back; there are at most as many others as there are slabs out. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
-        bool quiet = slb_maintenance_quieten(check->pool, SLB_PATIENCE_LONG);
+        bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
         if (!slb_pool_exists(check->pool))
             return;
         check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
@@ -9392,7 +9398,7 @@ static void check_at_rest(struct check *check, uint64_t seen_bytes) {
                    "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
             return;
         }
-        if (slb_maintenance_is_quiet(check->pool, 1) && slb_count_live(check->pool) == before)
+        if (slb_maintenance_is_quiescent(check->pool, 1) && slb_count_live(check->pool) == before)
             return;
     }
 }
@@ -9416,7 +9422,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;
-    return exists ? SLABBY_OK : slb_pool_absence(pool);
+    return exists ? SLABBY_OK : slb_pool_closed_status(pool);
 }
 
 SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
@@ -9425,7 +9431,7 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (out_count == NULL || (out_findings == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (capacity > 0 && out_findings[0].struct_size < 8)
@@ -9567,7 +9573,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
-            slb_pool_settle(pool); /* who came first is served first */
+            slb_pool_run_deferred(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
@@ -9597,7 +9603,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
 
 /* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
          attempt++)
         slb_os_wait_a_little(attempt);
@@ -9606,8 +9612,8 @@ static void wait_for_maintenance(struct slabby_allocator *pool) {
 /* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
  * resilience/waiters.h. */
 static void after_leaving(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
-        slb_pool_settle(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
 }
 
 /* A probe that succeeds closes the breaker. */
@@ -9617,27 +9623,28 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-static void tell_search(struct slabby_allocator *pool, const struct slb_found *found, slabby_status status) {
+static void notify_search(struct slabby_allocator *pool, const struct slb_found *found,
+                          slabby_status status) {
     bool refused = status == SLABBY_OUT_OF_MEMORY;
     bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
     slb_events_deliver(pool, found->mark);
     if (status == SLABBY_OK)
         note_success(pool);
     if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
     if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
         slb_event_exhausted(pool, refused);
 }
 
-SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found) {
-    tell_search(pool, found, SLABBY_OK);
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found) {
+    notify_search(pool, found, SLABBY_OK);
 }
 
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                             struct slb_found *out_found) {
     slabby_status status;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     struct search search = search_begin(pool);
     out_found->mark = search.mark;
     for (;;) {
@@ -9655,7 +9662,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
     }
     after_leaving(pool);
     if (status != SLABBY_OK)
-        tell_search(pool, out_found, status);
+        notify_search(pool, out_found, status);
     return status;
 }
 
@@ -9707,7 +9714,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
                                              void **out_datas, uint64_t count) {
     slabby_status status;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
     if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
@@ -9731,7 +9738,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         .mark = search.mark,
     };
     if (status != SLABBY_OK) {
-        tell_search(pool, &found, status);
+        notify_search(pool, &found, status);
         return status;
     }
     for (uint64_t i = 0; i < count; i++) {
@@ -9746,7 +9753,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
     slb_timing_catch_up(pool);
-    slb_found_tell(pool, &found);
+    slb_search_notify(pool, &found);
     return SLABBY_OK;
 }
 
@@ -9784,10 +9791,10 @@ struct slb_layout {
     uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
-    uint64_t book_mapping;
+    uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
-        event_rates, events, audit_book, audit; /* offsets */
-    uint64_t audit_records, trail_bytes;
+        event_rates, events, audit_chains, audit; /* offsets */
+    uint64_t audit_records, record_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
@@ -9924,21 +9931,21 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
 }
 
 /* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
-static void layout_trails(struct slb_layout *out, uint64_t at) {
-    uint64_t book = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_book);
+static void layout_records(struct slb_layout *out, uint64_t at) {
+    uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;
     out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
-    out->audit_book = out->events + slb_ring_bytes(SLB_EVENTS_KEPT, SLB_EVENT_STRIDE);
-    out->audit = layout_round_up(out->audit_book + book, SLB_CACHE_LINE);
+    out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
+    out->audit = layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
     uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
-    out->trail_bytes = end - at;
-    out->book_mapping = layout_round_up(end, slb_os_page_size());
+    out->record_bytes = end - at;
+    out->metadata_mapping = layout_round_up(end, slb_os_page_size());
 }
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
-static void layout_book(struct slb_layout *out) {
+static void layout_metadata(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_place);
+    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
@@ -9952,7 +9959,7 @@ static void layout_book(struct slb_layout *out) {
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    layout_trails(
+    layout_records(
         out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
@@ -9989,7 +9996,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);
-    layout_book(out);
+    layout_metadata(out);
     return SLABBY_OK;
 }
 
@@ -9997,7 +10004,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
 
 /* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
  * between with nobody inside. */
-SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
+SLB_PRIVATE bool slb_maintenance_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
     for (uint32_t i = 0; i < pool->cpus; i++)
         left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
@@ -10009,10 +10016,10 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
     if (slb_in_flight_depth != 0)
         return false;
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_RESETTING);
-    for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)
+    for (uint32_t attempt = 0; !slb_maintenance_is_idle(pool); attempt++)
         slb_os_wait_a_little(attempt);
     return true;
 }
@@ -10030,17 +10037,17 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     return out;
 }
 
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience) {
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
     uint64_t before = UINT64_MAX;
     uint64_t granted =
         slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
-    for (uint32_t attempt = 0; attempt < patience; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
         uint64_t out = count_words_out(pool);
         out += granted;
         if (out == live)
             return true;
-        if (live - out != before && patience > 1)
+        if (live - out != before && attempts > 1)
             attempt = 0;
         before = live - out;
         slb_os_wait_a_little(attempt);
@@ -10055,14 +10062,14 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
 #define FIRST_SLEEPS 128u
 #define OPEN_SLEEPS 20u
 
-SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience) {
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
     for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
-        bool last = patience <= SLEEPS_FROM + sleeps;
-        if (slb_maintenance_is_quiet(pool, last ? patience : SLEEPS_FROM + sleeps))
+        bool last = attempts <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
             return true;
         if (last)
             return false;
-        patience -= sleeps;
+        attempts -= sleeps;
         slb_maintenance_end(pool);
         for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
             slb_os_wait_a_little(SLEEPS_FROM);
@@ -10095,7 +10102,7 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
 #define SLB_MEMORY_H
 
 struct slb_memory {
-    char *slab_mapping, *slab_base, *book;
+    char *slab_mapping, *slab_base, *metadata;
 };
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
@@ -10115,8 +10122,8 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
  * mappings left cannot even start a thread. */
-static slabby_status place_guards(const struct slb_memory *memory, const struct slb_layout *layout,
-                                  slabby_error *error) {
+static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+                                 slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
     for (uint64_t i = 0; i < layout->reserved; i++) {
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
@@ -10136,9 +10143,9 @@ static slabby_status place_guards(const struct slb_memory *memory, const struct 
 
 static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
                                 const struct slb_options *options, slabby_error *error) {
-    int64_t wish = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
-    if (wish == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
-        wish == SLABBY_LOCK_MEMORY_BEST_EFFORT)
+    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
+    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
+        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
         return SLABBY_OK;
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
                          (int64_t)layout->slab_bytes, 0, 0,
@@ -10158,8 +10165,8 @@ static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout
 }
 
 /* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status dress_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                 const struct slb_options *options, slabby_error *error) {
+static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                     const struct slb_options *options, slabby_error *error) {
     slabby_status status = SLABBY_OK;
     if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
         !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
@@ -10169,7 +10176,7 @@ static slabby_status dress_slabs(const struct slb_memory *memory, const struct s
         return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
                              "option no_dump = on: this system cannot keep memory out of core dumps");
     if (layout->guard_at != 0)
-        status = place_guards(memory, layout, error);
+        status = init_guards(memory, layout, error);
     if (status == SLABBY_OK)
         status = lock_slabs(memory, layout, options, error);
     if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
@@ -10189,12 +10196,12 @@ static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *
     out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
     if (!slb_os_commit(out->slab_base, layout->slab_bytes))
         return refused_memory(error, layout->slab_bytes, "the slabs");
-    return dress_slabs(out, layout, options, error);
+    return configure_slabs(out, layout, options, error);
 }
 
 SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
     slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->book, layout->book_mapping);
+    slb_os_unmap(memory->metadata, layout->metadata_mapping);
 }
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
@@ -10202,9 +10209,9 @@ SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct sl
     memset(out, 0, sizeof *out);
     slabby_status status = map_slabs(out, layout, options, error);
     if (status == SLABBY_OK) {
-        out->book = slb_os_map(layout->book_mapping);
-        if (out->book == NULL)
-            status = refused_memory(error, layout->book_mapping, "bookkeeping");
+        out->metadata = slb_os_map(layout->metadata_mapping);
+        if (out->metadata == NULL)
+            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
     }
     if (status != SLABBY_OK)
         slb_memory_unmap(out, layout);
@@ -10309,7 +10316,8 @@ static const struct unit time_units[] = {
     {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
 static const struct unit percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
 static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
-static const struct slb_word flag_words[] = {{"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
+static const struct slb_enumerator flag_enumerators[] = {
+    {"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
 
 static const struct unit *units_of(uint8_t kind) {
     switch (kind) {
@@ -10356,7 +10364,7 @@ static bool parse_quantity(const char *text, const struct unit *units, int64_t *
     return false;
 }
 
-static bool parse_word(const char *text, const struct slb_word *words, int64_t *out_value) {
+static bool parse_enumerator(const char *text, const struct slb_enumerator *words, int64_t *out_value) {
     for (; words != NULL && words->text != NULL; words++) {
         if (strcmp(text, words->text) == 0) {
             *out_value = words->value;
@@ -10402,7 +10410,7 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
 static slabby_status parse_value(int32_t id, const char *text, int64_t *out_value, slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
-    if (parse_word(text, info->kind == SLB_KIND_FLAG ? flag_words : info->words, out_value) ||
+    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->words, out_value) ||
         parse_quantity(text, units_of(info->kind), out_value))
         return SLABBY_OK;
     if (!none || info->minimum != 0)
@@ -10545,7 +10553,7 @@ static slabby_status check_conflicts(const struct slb_options *options, slabby_e
     return SLABBY_OK;
 }
 
-static slabby_status check_room(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
+static slabby_status check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
     int64_t most = slb_option(options, id);
     if (most >= (int64_t)capacity)
@@ -10612,7 +10620,7 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)
-        status = check_room(options, capacity, error);
+        status = check_space(options, capacity, error);
     if (status == SLABBY_OK)
         status = resolve_heap(options, capacity, error);
     if (status == SLABBY_OK)
@@ -10634,19 +10642,19 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 #endif
 
 #ifndef SLB_AMALGAMATION
-union slb_place slb_places[SLB_POOL_PLACES];
+union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t places_mutex = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t places_cursor;
+static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t locations_cursor;
 
-SLB_PRIVATE void slb_places_lock(void) {
-    pthread_mutex_lock(&places_mutex);
+SLB_PRIVATE void slb_pool_table_lock(void) {
+    pthread_mutex_lock(&locations_mutex);
 }
 
-SLB_PRIVATE void slb_places_unlock(void) {
-    pthread_mutex_unlock(&places_mutex);
+SLB_PRIVATE void slb_pool_table_unlock(void) {
+    pthread_mutex_unlock(&locations_mutex);
 }
 
 /* ---------------------------------------------------------------------------------------------- places */
@@ -10661,12 +10669,12 @@ static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t i
 
 /* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
  * references left is taken only when there is no better one. */
-static struct slabby_allocator *take_place(uint32_t id_bits) {
+static struct slabby_allocator *take_entry(uint32_t id_bits) {
     struct slabby_allocator *best = NULL;
     uint64_t best_left = 1, first;
-    for (uint32_t i = 0; i < SLB_POOL_PLACES - 1; i++) {
-        uint32_t place = 1 + (places_cursor + i) % (SLB_POOL_PLACES - 1);
-        struct slabby_allocator *pool = &slb_places[place].pool;
+    for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
+        uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
+        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
         if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
             continue;
@@ -10676,24 +10684,24 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
             break;
     }
     if (best != NULL)
-        places_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_PLACES - 1);
+        locations_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_ENTRIES - 1);
     return best;
 }
 
 /* -------------------------------------------------------------------------------------------------- create */
 
-static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
-    pool->caches = (union slb_cpu_cache_place *)(void *)(book + layout->caches);
-    pool->stripes = (struct slb_stripe *)(void *)(book + layout->stripes);
-    pool->latency = (struct slb_latency *)(void *)(book + layout->latency);
-    pool->shards = (struct slb_shard *)(void *)(book + layout->shards);
-    pool->depot.heads = (struct slb_depot_heads *)(void *)(book + layout->depot_heads);
-    pool->words = (_Atomic uint64_t *)(void *)(book + layout->words);
-    pool->next = (_Atomic uint32_t *)(void *)(book + layout->next);
-    pool->depot.next = (_Atomic uint32_t *)(void *)(book + layout->depot_next);
-    pool->depot.ids = (uint32_t *)(void *)(book + layout->depot_ids);
+static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
+    pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
+    pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
+    pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);
+    pool->depot.heads = (struct slb_depot_heads *)(void *)(metadata + layout->depot_heads);
+    pool->words = (_Atomic uint64_t *)(void *)(metadata + layout->words);
+    pool->next = (_Atomic uint32_t *)(void *)(metadata + layout->next);
+    pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
+    pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
-    pool->delay.cells = (struct slb_delay_cell *)(void *)(book + layout->delay);
+    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
     pool->delay.mask = layout->delay_cells - 1;
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
@@ -10701,17 +10709,17 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->batch = layout->batch;
     pool->list_bytes = layout->list_bytes;
     pool->cache_bytes = layout->cache_bytes;
-    pool->trail_bytes = layout->trail_bytes;
+    pool->record_bytes = layout->record_bytes;
 }
 
-static void place_trails(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
-    pool->event_rates = (struct slb_event_rate *)(void *)(book + layout->event_rates);
-    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->events),
-                                     .size = SLB_EVENTS_KEPT,
+static void init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->event_rates = (struct slb_event_rate *)(void *)(metadata + layout->event_rates);
+    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->events),
+                                     .size = SLB_EVENTS_CAPACITY,
                                      .words = SLB_EVENT_WORDS,
                                      .stride = SLB_EVENT_STRIDE};
-    pool->audit_book = (struct slb_audit_book *)(void *)(book + layout->audit_book);
-    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->audit),
+    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
+    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
                                     .size = layout->audit_records,
                                     .words = SLB_AUDIT_WORDS,
                                     .stride = SLB_AUDIT_STRIDE};
@@ -10731,7 +10739,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 }
 
 /* The fields of a place but its tag_spent and its locks, which outlive the pool. */
-static void clear_place(struct slabby_allocator *pool) {
+static void clear_entry(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
     slb_leaks_forget(pool);
@@ -10739,7 +10747,7 @@ static void clear_place(struct slabby_allocator *pool) {
     slb_ticker_forget(pool);
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
-    slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
         atomic_store(&pool->errors[i], 0);
@@ -10765,13 +10773,13 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->waiters, 0);
     atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
-    memset(&pool->room, 0, sizeof pool->room);
+    memset(&pool->space, 0, sizeof pool->space);
     pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
 
-static void arm_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
     uint32_t protect = 0;
     protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
     protect |=
@@ -10780,12 +10788,12 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
     protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
     protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
-    slb_protections_become(pool, protect);
+    slb_protections_set(pool, protect);
 }
 
-static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
-                          const struct slb_memory *memory, const struct slb_options *options) {
-    clear_place(pool);
+static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
+                       const struct slb_memory *memory, const struct slb_options *options) {
+    clear_entry(pool);
     pool->options = *options;
     pool->slab_base = memory->slab_base;
     pool->slab_range = layout->slab_bytes;
@@ -10796,29 +10804,29 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
-    pool->book_mapping = memory->book;
-    pool->book_mapping_size = layout->book_mapping;
+    pool->metadata_mapping = memory->metadata;
+    pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
     pool->reserved = layout->reserved;
     atomic_store(&pool->plain_ids, layout->reserved);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    place_lists(pool, layout, memory->book);
+    init_lists(pool, layout, memory->metadata);
     slb_resize_begin(pool, capacity);
-    place_trails(pool, layout, memory->book);
-    pool->face = slb_audit_face(SLABBY_FACE_C);
+    init_records(pool, layout, memory->metadata);
+    pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
-    if (pool->rseq_cpus > SLB_WORD_NOBODY)
-        pool->rseq_cpus = SLB_WORD_NOBODY; /* words have no number for a CPU beyond */
+    if (pool->rseq_cpus > SLB_WORD_REVOKING)
+        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
     atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
-    arm_protections(pool, options);
+    configure_protections(pool, options);
     slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
@@ -10851,15 +10859,15 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    slb_places_lock();
-    struct slabby_allocator *pool = take_place(layout.id_bits);
+    slb_pool_table_lock();
+    struct slabby_allocator *pool = take_entry(layout.id_bits);
     if (pool != NULL)
-        furnish_place(pool, (uint32_t)capacity, &layout, &memory, &options);
-    slb_places_unlock();
+        init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
+    slb_pool_table_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
-        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
-                             "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
     }
     status = slb_switches_begin(pool, error);
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
@@ -10903,7 +10911,7 @@ static void tear_down(struct slabby_allocator *pool) {
     slb_guards_end(pool);
     slb_labels_end(pool);
     slb_stacks_end(pool);
-    (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
+    (void)slb_os_discard(pool->metadata_mapping, pool->metadata_mapping_size);
 }
 
 static void drain_closed(struct slabby_allocator *pool) {
@@ -10912,25 +10920,25 @@ static void drain_closed(struct slabby_allocator *pool) {
         (void)slb_os_discard(pool->slab_base, pool->slab_range);
 }
 
-static bool nobody_holds_anything(struct slabby_allocator *pool) {
-    return slb_maintenance_nobody_inside(pool) && slb_count_live(pool) == 0;
+static bool nothing_is_held(struct slabby_allocator *pool) {
+    return slb_maintenance_is_idle(pool) && slb_count_live(pool) == 0;
 }
 
 /* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
-static void settle_all(struct slabby_allocator *pool) {
-    atomic_store_explicit(&pool->settle_wanted, 1, memory_order_seq_cst);
-    while (atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0) {
+static void finish_all(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->deferred_pending, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0) {
         if (!slb_gate_try_lock(pool))
             return;
-        atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
+        atomic_store_explicit(&pool->deferred_pending, 0, memory_order_seq_cst);
         uint32_t gate = atomic_load(&pool->gate);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
         if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
-            slb_resize_settle(pool);
+            slb_resize_run_deferred(pool);
         if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
-        if (closed && nobody_holds_anything(pool)) {
+        if (closed && nothing_is_held(pool)) {
             drain_closed(pool);
             if (pool->owners == 0)
                 tear_down(pool);
@@ -10939,15 +10947,16 @@ static void settle_all(struct slabby_allocator *pool) {
     }
 }
 
-SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool) {
     uint64_t mark = slb_events_mark(pool);
-    settle_all(pool);
+    finish_all(pool);
     slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
-    slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
+    slabby_status status =
+        slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
     if (status == SLABBY_OK)
         pool->owners++;
     slb_gate_unlock(pool);
@@ -10955,7 +10964,7 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
 }
 
 /* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
-static void stop_allocations(struct slabby_allocator *pool, struct slb_telling *out) {
+static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
         slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
@@ -10963,49 +10972,49 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_telling *
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
-    slb_fork_look(pool);
+    struct slb_notification notification = {.function = NULL};
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool first = exists && (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
     if (exists)
-        stop_allocations(pool, &telling);
+        stop_allocations(pool, &notification);
     slb_gate_unlock(pool);
     if (first)
         slb_ticker_forget(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (first)
         slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
     if (exists)
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
 }
 
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
+    struct slb_notification notification = {.function = NULL};
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
     if (!slb_pool_exists(pool) || pool->owners == 0)
-        status = slb_pool_absence(pool);
+        status = slb_pool_closed_status(pool);
     else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
-        stop_allocations(pool, &telling);
+        stop_allocations(pool, &notification);
         tear_down(pool);
     }
     slb_maintenance_end(pool);
     if (status == SLABBY_OK)
         slb_ticker_forget(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (status == SLABBY_IN_USE)
         slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
     return status;
 }
 
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
@@ -11016,7 +11025,7 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     slb_gate_unlock(pool);
     if (shared)
         return SLABBY_OK;
-    return exists ? destroy_last(pool) : slb_pool_absence(pool);
+    return exists ? destroy_last(pool) : slb_pool_closed_status(pool);
 }
 
 /* Whether the caller, who owns a share, has the only one. */
@@ -11028,23 +11037,24 @@ static bool is_last_owner(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
-    slb_fork_look(pool);
+    struct slb_notification notification = {.function = NULL};
+    slb_fork_check(pool);
     if (is_last_owner(pool))
         slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
     slb_gate_lock(pool);
-    slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
+    slabby_status status =
+        slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        stop_allocations(pool, &telling);
+        stop_allocations(pool, &notification);
     if (status == SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
     bool last = status == SLABBY_OK && pool->owners == 0;
     slb_gate_unlock(pool);
     if (last)
         slb_ticker_forget(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
     return status;
 }
 
@@ -11057,7 +11067,7 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
     uint64_t generation;
     uint32_t id;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if ((ref >> SLB_REF_TAG_SHIFT) == slb_pool_tag(pool) && ref < pool->ref_bias)
         return stale;
     if (!slb_ref_split(pool, ref, &generation, &id))
@@ -11114,21 +11124,21 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
 }
 
 /* Before leaving: the pool may be gone afterwards. */
-static SLB_COLD void look_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    struct slb_telling telling = {.function = NULL};
-    slb_degrade_look(pool, &telling);
+static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_notification notification = {.function = NULL};
+    slb_degrade_update(pool, &notification);
     slb_leave(stripe);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
 }
 
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
-        look_and_leave(pool, stripe);
+        check_and_leave(pool, stripe);
     else
         slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
-        slb_pool_settle(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
 }
 
 static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
@@ -11166,8 +11176,8 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
  * are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_telling telling = {.function = NULL};
-    struct slb_telling *later = slb_in_flight_depth == 1 ? &telling : NULL;
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
     if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
@@ -11177,7 +11187,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     }
     count_release(stripe, fast);
     leave_after_release(pool, stripe);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
@@ -11201,16 +11211,16 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
 
 static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
-    struct slb_telling telling = {.function = NULL};
-    struct slb_telling *later = slb_in_flight_depth == 0 ? &telling : NULL;
-    bool kept = false;
-    slabby_status status =
-        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
-    if (slb_unlikely(kept))
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
+    if (slb_unlikely(quarantined))
         keep_out(pool, fast);
     else
         give(pool, id, fast);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     return status;
 }
 
@@ -11224,12 +11234,12 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
 }
 
 static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                             struct slb_telling *out_telling) {
+                             struct slb_notification *out_notification) {
     static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
     const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
     slabby_ref ref = slb_ref_make(pool, generation, id);
-    if (out_telling != NULL)
-        slb_event_prepare(out_telling, pool, level, code, ref, id, says, id, pool->options.name);
+    if (out_notification != NULL)
+        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
     else
         slb_event(pool, level, code, ref, id, says, id, pool->options.name);
 }
@@ -11237,20 +11247,20 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
-    struct slb_telling corruption = {.function = NULL}, retirement = {.function = NULL};
-    struct slb_telling *later = slb_in_flight_depth == 0 ? &corruption : NULL;
-    bool kept = false;
-    slabby_status status =
-        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
+    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
     raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
     if (id >= pool->reserved) {
         give_heap(pool, id, fast, false);
     } else {
-        slb_count(&pool->retired, !kept);
+        slb_count(&pool->retired, !quarantined);
         keep_out(pool, fast);
     }
-    slb_event_tell(&corruption);
-    slb_event_tell(&retirement);
+    slb_event_notify(&corruption);
+    slb_event_notify(&retirement);
     return status;
 }
 
@@ -11267,8 +11277,8 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
  * whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind
  * it: whoever switches one on looks at the words next, and either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    if (slb_word_is_owned(*word))
-        return slb_owner_swap(pool, id, word, new_word);
+    if (slb_word_is_biased(*word))
+        return slb_bias_swap(pool, id, word, new_word);
     return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
@@ -11303,7 +11313,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
 
 SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id) {
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
         return SLABBY_INVALID_SLAB_ID;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
@@ -11449,42 +11459,42 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
 
 #include <stddef.h>
 
-static const struct slb_word slb_words_cpu_cache_backend[4] = {
+static const struct slb_enumerator slb_enum_cpu_cache_backend[4] = {
     {"auto", SLABBY_CPU_CACHE_BACKEND_AUTO},
     {"rseq", SLABBY_CPU_CACHE_BACKEND_RSEQ},
     {"portable", SLABBY_CPU_CACHE_BACKEND_PORTABLE},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_latency_tracking[4] = {
+static const struct slb_enumerator slb_enum_latency_tracking[4] = {
     {"off", SLABBY_LATENCY_TRACKING_OFF},
     {"sampled", SLABBY_LATENCY_TRACKING_SAMPLED},
     {"all", SLABBY_LATENCY_TRACKING_ALL},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_lock_memory[4] = {
+static const struct slb_enumerator slb_enum_lock_memory[4] = {
     {"off", SLABBY_LOCK_MEMORY_OFF},
     {"best_effort", SLABBY_LOCK_MEMORY_BEST_EFFORT},
     {"required", SLABBY_LOCK_MEMORY_REQUIRED},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_corruption_policy[4] = {
+static const struct slb_enumerator slb_enum_corruption_policy[4] = {
     {"quarantine", SLABBY_CORRUPTION_POLICY_QUARANTINE},
     {"reclaim", SLABBY_CORRUPTION_POLICY_RECLAIM},
     {"abort", SLABBY_CORRUPTION_POLICY_ABORT},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_breaker_state[4] = {
+static const struct slb_enumerator slb_enum_breaker_state[4] = {
     {"closed", SLABBY_BREAKER_STATE_CLOSED},
     {"open", SLABBY_BREAKER_STATE_OPEN},
     {"half_open", SLABBY_BREAKER_STATE_HALF_OPEN},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_degradation_state[5] = {
+static const struct slb_enumerator slb_enum_degradation_state[5] = {
     {"healthy", SLABBY_DEGRADATION_STATE_HEALTHY},
     {"degraded", SLABBY_DEGRADATION_STATE_DEGRADED},
     {"survival", SLABBY_DEGRADATION_STATE_SURVIVAL},
@@ -11492,14 +11502,14 @@ static const struct slb_word slb_words_degradation_state[5] = {
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_trend[4] = {
+static const struct slb_enumerator slb_enum_trend[4] = {
     {"stable", SLABBY_TREND_STABLE},
     {"improving", SLABBY_TREND_IMPROVING},
     {"degrading", SLABBY_TREND_DEGRADING},
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
+SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
     {"free", SLABBY_SLAB_STATE_FREE},
     {"live", SLABBY_SLAB_STATE_LIVE},
     {"live_fast", SLABBY_SLAB_STATE_LIVE_FAST},
@@ -11510,7 +11520,7 @@ SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_audit_operation[22] = {
+SLB_PRIVATE const struct slb_enumerator slb_enum_audit_operation[22] = {
     {"create", SLABBY_AUDIT_OPERATION_CREATE},
     {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
     {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
@@ -11535,11 +11545,11 @@ SLB_PRIVATE const struct slb_word slb_words_audit_operation[22] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_face[5] = {
-    {"c", SLABBY_FACE_C},
-    {"cffi", SLABBY_FACE_CFFI},
-    {"swig", SLABBY_FACE_SWIG},
-    {"go", SLABBY_FACE_GO},
+SLB_PRIVATE const struct slb_enumerator slb_enum_binding[5] = {
+    {"c", SLABBY_BINDING_C},
+    {"cffi", SLABBY_BINDING_CFFI},
+    {"swig", SLABBY_BINDING_SWIG},
+    {"go", SLABBY_BINDING_GO},
     {NULL, 0},
 };
 
@@ -11641,7 +11651,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_CPU_CACHE_BACKEND - 1] = {
         .name = "cpu_cache_backend",
         .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_words_cpu_cache_backend,
+        .words = slb_enum_cpu_cache_backend,
         .meaning = "restartable sequences, or a try-lock that works everywhere",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .ready = 1, .power_of_two = 0,
@@ -11657,7 +11667,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_LATENCY_TRACKING - 1] = {
         .name = "latency_tracking",
         .default_value = 1, .minimum = 0, .maximum = 2,
-        .words = slb_words_latency_tracking,
+        .words = slb_enum_latency_tracking,
         .meaning = "which allocations are timed",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .ready = 1, .power_of_two = 0,
@@ -11673,7 +11683,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_LOCK_MEMORY - 1] = {
         .name = "lock_memory",
         .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_words_lock_memory,
+        .words = slb_enum_lock_memory,
         .meaning = "lock slab pages into RAM",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .ready = 1, .power_of_two = 0,
@@ -11730,7 +11740,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_CORRUPTION_POLICY - 1] = {
         .name = "corruption_policy",
         .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_words_corruption_policy,
+        .words = slb_enum_corruption_policy,
         .meaning = "what becomes of a slab whose guard bytes were overwritten",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .ready = 1, .power_of_two = 0,
@@ -11958,9 +11968,9 @@ SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"guard_hits", NULL, offsetof(slabby_stats, guard_hits), SLB_FIELD_U64},
     {"corruptions", NULL, offsetof(slabby_stats, corruptions), SLB_FIELD_U64},
     {"leaks", NULL, offsetof(slabby_stats, leaks), SLB_FIELD_U64},
-    {"degradation_state", slb_words_degradation_state,
+    {"degradation_state", slb_enum_degradation_state,
         offsetof(slabby_stats, degradation_state), SLB_FIELD_WORD},
-    {"breaker_state", slb_words_breaker_state,
+    {"breaker_state", slb_enum_breaker_state,
         offsetof(slabby_stats, breaker_state), SLB_FIELD_WORD},
     {"cached_slabs", NULL, offsetof(slabby_stats, cached_slabs), SLB_FIELD_U64},
     {"quarantined_slabs", NULL, offsetof(slabby_stats, quarantined_slabs), SLB_FIELD_U64},
@@ -11989,12 +11999,12 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
     {"error_rate", NULL, offsetof(slabby_health, error_rate), SLB_FIELD_F64},
     {"cache_efficiency", NULL, offsetof(slabby_health, cache_efficiency), SLB_FIELD_F64},
     {"circuit_breaker_open", NULL, offsetof(slabby_health, circuit_breaker_open), SLB_FIELD_BOOL32},
-    {"recent_trend", slb_words_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
+    {"recent_trend", slb_enum_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
     {"last_gc_duration", NULL, offsetof(slabby_health, last_gc_duration), SLB_FIELD_I64},
     {"last_drain_duration", NULL, offsetof(slabby_health, last_drain_duration), SLB_FIELD_I64},
-    {"degradation_state", slb_words_degradation_state,
+    {"degradation_state", slb_enum_degradation_state,
         offsetof(slabby_health, degradation_state), SLB_FIELD_WORD},
-    {"breaker_state", slb_words_breaker_state,
+    {"breaker_state", slb_enum_breaker_state,
         offsetof(slabby_health, breaker_state), SLB_FIELD_WORD},
 };
 
@@ -12009,7 +12019,7 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"label_bytes", NULL, offsetof(slabby_memory, label_bytes), SLB_FIELD_U64},
     {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
-    {"trail_bytes", NULL, offsetof(slabby_memory, trail_bytes), SLB_FIELD_U64},
+    {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
 };
 
 /* -------------------- slabby_slabs.c */
@@ -12026,10 +12036,10 @@ SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, sl
     struct slabby_allocator *pool = slb_pool_of(allocator);
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
     if (pool != NULL && !slb_pool_exists(pool))
-        *out_status = slb_pool_absence(pool);
+        *out_status = slb_pool_closed_status(pool);
     if (*out_status != SLABBY_OK)
         return NULL;
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     return pool;
 }
 
@@ -12061,8 +12071,8 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
                                 uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    uint64_t owner = slb_owner_look(pool, slb_os_cpu());
+        return slb_pool_closed_status(pool);
+    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     struct slb_found found = {.tier = SLB_TIER_CACHE};
@@ -12082,7 +12092,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
                          fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     if (searched)
-        slb_found_tell(pool, &found);
+        slb_search_notify(pool, &found);
     return SLABBY_OK;
 }
 
@@ -12124,11 +12134,11 @@ static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_r
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
         return allocate_slowly(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_issued(allocator, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
@@ -12142,7 +12152,7 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     uint32_t id;
     if (timeout_ns == 0)
         return slabby_allocate(out_ref, out_data, allocator);
-    if (!slb_is_place(allocator) || out_ref == NULL)
+    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
@@ -12198,20 +12208,20 @@ static __attribute__((noinline)) slabby_status release_shared(struct slabby_allo
 
 /* This CPU looked at the word in vain. */
 static SLB_COLD slabby_status release_unowned(struct slabby_allocator *pool, slabby_ref ref) {
-    slb_owner_note_plain(pool);
+    slb_bias_note_plain(pool);
     return release_shared(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
-    if (slb_unlikely(!slb_is_place(allocator)))
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative - id);
-    if (slb_unlikely(owned != SLB_RSEQ_DONE))
-        return owned == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
+    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
+    if (slb_unlikely(biased != SLB_RSEQ_DONE))
+        return biased == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slowly(allocator, ref);
@@ -12249,7 +12259,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     struct slb_cpu_cache *cache;
     uint64_t word;
     uint32_t id;
-    if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
         slb_cache_count_fast(allocator, true);
@@ -12398,9 +12408,9 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
 
 SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) {
     va_list arguments;
-    uint64_t room = text->length < text->capacity ? text->capacity - text->length : 0;
+    uint64_t space = text->length < text->capacity ? text->capacity - text->length : 0;
     va_start(arguments, format);
-    int added = vsnprintf(room > 0 ? text->buffer + text->length : NULL, room, format, arguments);
+    int added = vsnprintf(space > 0 ? text->buffer + text->length : NULL, space, format, arguments);
     va_end(arguments);
     if (added > 0)
         text->length += (uint64_t)added;
@@ -12427,9 +12437,9 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
 SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size) {
     uint32_t stride;
     memcpy(&stride, array, sizeof stride);
-    char *place = (char *)array + index * stride;
-    memcpy(place, &stride, sizeof stride);
-    (void)slb_copy_out(place, source, size);
+    char *entry = (char *)array + index * stride;
+    memcpy(entry, &stride, sizeof stride);
+    (void)slb_copy_out(entry, source, size);
 }
 
 /* -------------------- test_hooks.c */
@@ -12439,7 +12449,7 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 
 void (*slb_test_point)(int point);
 uint64_t (*slb_test_clock)(void);
-bool slb_test_owners_never_rest;
+bool slb_test_bias_never_backs_off;
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
@@ -12495,7 +12505,7 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
 /* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
  * after the check turns the release into a deferred one inside slb_release_deferred. */
 static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
-    slb_owner_share_all(pool);
+    slb_bias_revoke_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
@@ -12512,7 +12522,7 @@ SLB_PRIVATE slabby_status slb_reset(struct slabby_allocator *pool) {
         return SLABBY_BUSY;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     if (!slb_pool_exists(pool))
-        status = slb_pool_absence(pool);
+        status = slb_pool_closed_status(pool);
     else if (anything_pinned(pool, limit))
         status = SLABBY_PINNED;
     else
@@ -12555,10 +12565,10 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct trim_ste
 /* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
  * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
 static bool find_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
-    while (slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT)) {
+    while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);
         note_free_slabs(pool, step);
-        if (slb_maintenance_is_quiet(pool, 1) && slb_count_live(pool) == before)
+        if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
             return true;
     }
     return false;
@@ -12583,9 +12593,9 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     if (!slb_pool_exists(pool))
-        status = slb_pool_absence(pool);
+        status = slb_pool_closed_status(pool);
     else if (!find_free_slabs(pool, step))
-        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
+        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
     else
         *inout_bytes += trim_range(pool, step);
     slb_maintenance_end(pool);
@@ -12633,20 +12643,20 @@ static bool zero_free_slabs(struct slabby_allocator *pool) {
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
         slb_gate_lock(pool);
-        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
         slb_gate_unlock(pool);
         return SLABBY_OK;
     }
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
-    slb_protections_become(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
+    slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
     bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     else if (!was_on &&
              slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
-        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
@@ -12757,7 +12767,7 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
     }
 }
 
-/* -------------------- word_owner.c */
+/* -------------------- word_bias.c */
 
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
 #define NEIGHBOURS 64u
@@ -12772,35 +12782,35 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 
 /* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
  * fence counts at the most, however long its thread was kept from running. */
-#define REST_LOG2 10
+#define BACKOFF_LOG2 10
 #define AT_ONCE_LOG2 4
 #define DEAREST_LOG2 6
 
 /* ------------------------------------------------------------------------------------------------- owning */
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
-SLB_PRIVATE uint64_t slb_owner_look(struct slabby_allocator *pool, uint32_t cpu) {
+SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
     if (issue != 0)
         return issue;
-    uint64_t rests_until = atomic_load_explicit(&cache->rests_until, memory_order_relaxed);
-    if ((rests_until != 0 && slb_os_ticks() < rests_until) || !slb_os_fences_well())
+    uint64_t backoff_until = atomic_load_explicit(&cache->backoff_until, memory_order_relaxed);
+    if ((backoff_until != 0 && slb_os_ticks() < backoff_until) || !slb_os_fences_well())
         return 0;
     issue = slb_word_mark(cpu);
     atomic_store_explicit(&cache->issue, issue, memory_order_relaxed);
     return issue;
 }
 
-SLB_PRIVATE void slb_owner_stop(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < pool->rseq_cpus; cpu++)
         atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
 }
 
 /* relaxed: a hint as well; a count that goes lost makes it come one release later */
-SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     if (cpu >= pool->rseq_cpus)
         return;
@@ -12811,7 +12821,7 @@ SLB_PRIVATE void slb_owner_note_plain(struct slabby_allocator *pool) {
         atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
 }
 
-static void expect_owned(struct slabby_allocator *pool) {
+static void expect_biased(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     uint64_t bit = 1ull << cpu % 64;
     if (cpu >= pool->rseq_cpus)
@@ -12842,21 +12852,21 @@ static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
 /* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
  * shared while that lies too far ahead owns nothing until then. */
 static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
-    uint64_t price = cost_of_fence(began, ended) << REST_LOG2;
+    uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
     do
         next = (until > ended ? until : ended) + price;
     while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
                                                   memory_order_relaxed, memory_order_relaxed));
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
-    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (REST_LOG2 + AT_ONCE_LOG2))
+    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
         return;
 #ifdef SLABBY_TEST_HOOKS
-    if (slb_test_owners_never_rest)
+    if (slb_test_bias_never_backs_off)
         return;
 #endif
     struct slb_cpu_cache *cache = &pool->caches[owner].cache;
-    atomic_store_explicit(&cache->rests_until, next, memory_order_relaxed);
+    atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
     atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
 }
 
@@ -12864,18 +12874,18 @@ static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t b
 
 /* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
  * sequence. */
-static uint64_t disown(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
-    uint64_t nobody = word | slb_word_mark(SLB_WORD_NOBODY);
-    if (!slb_word_is_owned(word))
+    uint64_t none = word | slb_word_mark(SLB_WORD_REVOKING);
+    if (!slb_word_is_biased(word))
         return 0;
-    if (word == nobody)
-        return nobody;
-    if (owner != ANY_OWNER && slb_word_owner(word) != owner)
+    if (word == none)
+        return none;
+    if (owner != ANY_OWNER && slb_word_bias_cpu(word) != owner)
         return 0;
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, nobody, memory_order_seq_cst,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, none, memory_order_seq_cst,
                                                    memory_order_relaxed)
-               ? nobody
+               ? none
                : 0;
 }
 
@@ -12886,21 +12896,21 @@ static uint64_t disown(struct slabby_allocator *pool, uint32_t id, uint32_t owne
  * owner's commit came before the fence, or somebody else has shared the word.
  */
 static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
-                  uint64_t *disowned) {
+                  uint64_t *announced) {
     uint64_t any = 0;
     for (uint32_t id = first; id < end; id++)
-        any |= disowned[id - first] = disown(pool, id, owner);
+        any |= announced[id - first] = announce_revocation(pool, id, owner);
     if (any == 0)
         return;
-    SLB_POINT(SLB_POINT_SHARING);
+    SLB_POINT(SLB_POINT_REVOKING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
     note_fence(pool, owner, began, slb_os_ticks());
-    SLB_POINT(SLB_POINT_SHARED);
+    SLB_POINT(SLB_POINT_REVOKED);
     for (uint32_t id = first; id < end; id++) {
-        uint64_t nobody = disowned[id - first];
-        if (nobody != 0)
-            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &nobody, slb_word_plain(nobody),
+        uint64_t none = announced[id - first];
+        if (none != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &none, slb_word_plain(none),
                                                           memory_order_seq_cst, memory_order_relaxed);
     }
 }
@@ -12910,13 +12920,13 @@ static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint
     return first + (uint32_t)(left < wanted ? left : wanted);
 }
 
-static void share_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
-    uint64_t disowned[NEIGHBOURS];
+static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t announced[NEIGHBOURS];
     uint32_t first = id - id % NEIGHBOURS;
-    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, disowned);
+    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, announced);
 }
 
-SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
     uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
     uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
     if (pool->rseq_cpus == 0)
@@ -12936,23 +12946,23 @@ SLB_PRIVATE void slb_owner_share_all(struct slabby_allocator *pool) {
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_OWNED, new_word);
+        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
     if (result == SLB_RSEQ_DONE)
-        expect_owned(pool);
+        expect_biased(pool);
     return result == SLB_RSEQ_DONE;
 }
 
-SLB_PRIVATE SLB_COLD bool slb_owner_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
-                                         uint64_t new_word) {
+SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                        uint64_t new_word) {
     uint64_t plain = slb_word_plain(*word);
     if (swap_here(pool, id, plain, new_word))
         return true;
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    if (slb_word_is_owned(*word) && slb_word_plain(*word) == plain) {
-        share_neighbours(pool, id, slb_word_owner(*word));
+    if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
+        revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
         if (!slb_os_fences_well()) { /* they take long here: once and for all */
-            slb_owner_stop(pool);
-            slb_owner_share_all(pool);
+            slb_bias_disable(pool);
+            slb_bias_revoke_all(pool);
         }
         *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     }
@@ -13063,7 +13073,7 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_refuse(pool, slb_pool_absence(pool));
+        return slb_refuse(pool, slb_pool_closed_status(pool));
     uint64_t mark = slb_events_mark(pool);
     slabby_status status = slb_reset(pool);
     slb_events_deliver(pool, mark);
@@ -13071,9 +13081,9 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
 }
 
 /* Who asks is told of the degradation as it is now. */
-static void look_at_use(struct slabby_allocator *pool) {
+static void poll_degradation(struct slabby_allocator *pool) {
     if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
 }
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
@@ -13082,7 +13092,7 @@ SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_alloca
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_stats_fill(pool, &stats);
     return slb_copy_out(out_stats, &stats, sizeof stats);
 }
@@ -13103,7 +13113,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_health_fill(pool, &health);
     return slb_copy_out(out_health, &health, sizeof health);
 }
@@ -13114,7 +13124,7 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     if (pool != NULL)
         slb_health_tick(pool);
     if (pool != NULL)
-        look_at_use(pool);
+        poll_degradation(pool);
     return status;
 }
 
@@ -13126,7 +13136,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_health_fill(pool, &health);
     slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
     return slb_text_end(&text, out_length);
@@ -13152,7 +13162,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_stats_fill(pool, &stats);
     slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
     return slb_text_end(&text, out_length);

@@ -62,7 +62,7 @@ func (r SlabRef) GetBytes() []byte {
 	if found.status != 0 {
 		return nil
 	}
-	r.token.look()
+	r.token.check()
 	return unsafe.Slice((*byte)(found.data), r.pool.slabSize)
 }
 
@@ -76,7 +76,7 @@ func (r SlabRef) Bytes() ([]byte, error) {
 	if found.status != 0 {
 		return nil, statusError(found.status)
 	}
-	r.token.look()
+	r.token.check()
 	return unsafe.Slice((*byte)(found.data), r.pool.slabSize), nil
 }
 

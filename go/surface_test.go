@@ -163,7 +163,7 @@ func TestHeapFallback(t *testing.T) {
 }
 
 // Pools that were closed and forgotten keep no place: New finds them when the places run out.
-func TestClosedPoolsMakeRoom(t *testing.T) {
+func TestClosedPoolsMakeSpace(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 10,000 pools; run without -short")
 	}
@@ -279,7 +279,7 @@ func sameNumber(ours, theirs any) bool {
 	return isNumber && isNumberToo && math.Abs(a-b) <= 1e-5*max(1, math.Abs(a))
 }
 
-// Two faces of one pool: a reference passes as a number, and one Close ends it for both.
+// Two bindings of one pool: a reference passes as a number, and one Close ends it for both.
 func TestHandleAndAdopt(t *testing.T) {
 	pool := newPool(t, 64, 2)
 	address, instance, err := pool.Handle()
@@ -300,11 +300,11 @@ func TestHandleAndAdopt(t *testing.T) {
 	same := second.RefOf(ref.Ref())
 	copy(ref.GetBytes(), "hello")
 	if got := string(same.GetBytes()[:5]); got != "hello" {
-		t.Errorf("the other face reads %q", got)
+		t.Errorf("the other binding reads %q", got)
 	}
-	wantError(t, "Release by the other face", same.Release(), nil)
+	wantError(t, "Release by the other binding", same.Release(), nil)
 	wantError(t, "Release after that", ref.Release(), slabby.ErrDoubleDeallocation)
-	wantError(t, "Close of the other face", second.Close(), nil)
+	wantError(t, "Close of the other binding", second.Close(), nil)
 	_, err = pool.Allocate()
 	wantError(t, "Allocate", err, slabby.ErrClosed)
 }
@@ -318,17 +318,17 @@ func TestExplain(t *testing.T) {
 	if err != slabby.ErrDoubleDeallocation {
 		t.Errorf("Release: %v is not the sentinel itself", err)
 	}
-	if story := pool.Explain(err, ref); !strings.Contains(story, "frames") {
-		t.Errorf("%q does not name the pool", story)
+	if scenario := pool.Explain(err, ref); !strings.Contains(scenario, "frames") {
+		t.Errorf("%q does not name the pool", scenario)
 	}
 	other := errors.New("something else")
-	if story := pool.Explain(other, ref); story != "something else" {
-		t.Errorf("another error explains itself as %q", story)
+	if scenario := pool.Explain(other, ref); scenario != "something else" {
+		t.Errorf("another error explains itself as %q", scenario)
 	}
 	if _, known := slabby.StatusOf(other); known {
 		t.Error("another error has a status")
 	}
-	if slabby.Status(-99).String() != "Status(-99)" || slabby.Face(9).String() != "Face(9)" {
+	if slabby.Status(-99).String() != "Status(-99)" || slabby.Binding(9).String() != "Binding(9)" {
 		t.Error("unknown numbers have wrong names")
 	}
 }

@@ -103,7 +103,7 @@ func (p *Slabby) made(made C.slabby_go_value) (SlabRef, error) {
 
 // wait queues up until there is a slab, or until one of the channels says to leave: errWait.
 func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, error) {
-	ticket, granted, err := p.room.begin(p.handle)
+	ticket, granted, err := p.space.begin(p.handle)
 	if err == errEnded {
 		return p.tryLast()
 	}
@@ -114,9 +114,9 @@ func (p *Slabby) wait(expired <-chan time.Time, done <-chan struct{}) (SlabRef, 
 	select {
 	case ref = <-granted:
 	case <-expired:
-		ref = p.room.cancel(ticket, granted)
+		ref = p.space.cancel(ticket, granted)
 	case <-done:
-		ref = p.room.cancel(ticket, granted)
+		ref = p.space.cancel(ticket, granted)
 	}
 	runtime.KeepAlive(p)
 	switch ref {
@@ -134,13 +134,13 @@ const (
 	poolClosed   uint64 = 1<<64 - 1
 )
 
-// waitingRoom is where the goroutines of a pool wait: one listener of the core, and one goroutine
+// waitQueue is where the goroutines of a pool wait: one listener of the core, and one goroutine
 // that sleeps in Go's poller until the listener's bell rings. Both exist from the first wait to the
 // end of the pool. It does not refer to the pool, so that a dropped pool can be collected.
-type waitingRoom struct {
+type waitQueue struct {
 	lock     sync.Mutex
 	listener *C.slabby_listener
-	bell     *os.File
+	notifier *os.File
 	// Who waits, by ticket; each channel has room for the one answer it gets.
 	tickets map[uint64]chan uint64
 	closed  bool
@@ -149,7 +149,7 @@ type waitingRoom struct {
 }
 
 // begin draws a ticket and returns the channel of its answer.
-func (w *waitingRoom) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, error) {
+func (w *waitQueue) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, error) {
 	w.lock.Lock()
 	defer w.lock.Unlock()
 	if w.closed {
@@ -170,7 +170,7 @@ func (w *waitingRoom) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, 
 }
 
 // open needs the lock.
-func (w *waitingRoom) open(handle *C.slabby_allocator) error {
+func (w *waitQueue) open(handle *C.slabby_allocator) error {
 	raw := newRawError()
 	made := C.slabby_go_listen(handle, &raw)
 	if made.status != 0 {
@@ -178,9 +178,9 @@ func (w *waitingRoom) open(handle *C.slabby_allocator) error {
 	}
 	// The file closes its descriptor, the listener its own.
 	syscall.ForkLock.RLock()
-	bell, err := syscall.Dup(int(made.fd))
+	notifier, err := syscall.Dup(int(made.fd))
 	if err == nil {
-		syscall.CloseOnExec(bell)
+		syscall.CloseOnExec(notifier)
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
@@ -189,7 +189,7 @@ func (w *waitingRoom) open(handle *C.slabby_allocator) error {
 			Text: "the system refused a descriptor to wait on (" + err.Error() + "); close some first"}
 	}
 	w.listener = made.listener
-	w.bell = os.NewFile(uintptr(bell), "slabby-bell")
+	w.notifier = os.NewFile(uintptr(notifier), "slabby-bell")
 	w.tickets = map[uint64]chan uint64{}
 	w.ended = make(chan struct{})
 	go w.serve()
@@ -197,11 +197,11 @@ func (w *waitingRoom) open(handle *C.slabby_allocator) error {
 }
 
 // serve hands out what is granted until the pool is closed.
-func (w *waitingRoom) serve() {
+func (w *waitQueue) serve() {
 	var rings [8]byte
 	for open := true; open; {
 		// Fails only once the file is closed.
-		_, err := w.bell.Read(rings[:])
+		_, err := w.notifier.Read(rings[:])
 		w.lock.Lock()
 		if open = w.handOut() && err == nil; !open {
 			w.end()
@@ -213,7 +213,7 @@ func (w *waitingRoom) serve() {
 
 // handOut answers the tickets that were granted; false once the core says that no more will be.
 // Needs the lock.
-func (w *waitingRoom) handOut() bool {
+func (w *waitQueue) handOut() bool {
 	for {
 		taken := C.slabby_go_wait_take(w.listener)
 		for at := range taken.count {
@@ -228,19 +228,19 @@ func (w *waitingRoom) handOut() bool {
 }
 
 // end needs the lock.
-func (w *waitingRoom) end() {
+func (w *waitQueue) end() {
 	w.closed = true
 	for _, granted := range w.tickets {
 		granted <- poolClosed
 	}
 	clear(w.tickets)
-	w.bell.Close()
+	w.notifier.Close()
 	C.slabby_listener_destroy(w.listener)
 	w.listener = nil
 }
 
 // cancel leaves the queue: leftUnserved, or what the ticket had brought before.
-func (w *waitingRoom) cancel(ticket uint64, granted <-chan uint64) uint64 {
+func (w *waitQueue) cancel(ticket uint64, granted <-chan uint64) uint64 {
 	w.lock.Lock()
 	defer w.lock.Unlock()
 	if _, waiting := w.tickets[ticket]; !waiting {
@@ -251,13 +251,13 @@ func (w *waitingRoom) cancel(ticket uint64, granted <-chan uint64) uint64 {
 }
 
 // close ends the room of a pool that is closed: who waits gets ErrClosed.
-func (w *waitingRoom) close() {
+func (w *waitQueue) close() {
 	w.lock.Lock()
 	w.closed = true
-	bell, ended := w.bell, w.ended
+	notifier, ended := w.notifier, w.ended
 	w.lock.Unlock()
-	if bell != nil {
-		bell.Close()
+	if notifier != nil {
+		notifier.Close()
 		<-ended
 	}
 }

@@ -297,8 +297,8 @@ func wantGoroutines(t *testing.T, want int) {
 	}
 }
 
-// Another face's Close ends the waits of this one.
-func TestCloseOfAnotherFaceEndsWaits(t *testing.T) {
+// Another binding's Close ends the waits of this one.
+func TestCloseOfAnotherBindingEndsWaits(t *testing.T) {
 	pool := newPool(t, 64, 1)
 	address, instance, err := pool.Handle()
 	wantError(t, "Handle", err, nil)

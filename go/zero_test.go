@@ -17,7 +17,7 @@ func TestZeroAllocations(t *testing.T) {
 	for name, journey := range map[string]func() error{
 		"Allocate, GetBytes, Release":    func() error { return useReference(pool) },
 		"AllocateFast, DeallocateFast":   func() error { return useFast(pool) },
-		"pins and looks":                 func() error { return pinAndLook(pool) },
+		"pins and looks":                 func() error { return pinAndRead(pool) },
 		"refusals":                       refusals(t),
 		"AllocateBatch, DeallocateBatch": batches(pool),
 	} {
@@ -55,7 +55,7 @@ func useFast(pool *slabby.Slabby) error {
 	return pool.DeallocateFast(id)
 }
 
-func pinAndLook(pool *slabby.Slabby) error {
+func pinAndRead(pool *slabby.Slabby) error {
 	ref, err := pool.Allocate()
 	if err != nil {
 		return err

@@ -750,33 +750,33 @@ func (e EventLevel) MarshalText() ([]byte, error) {
 	return []byte(e.String()), nil
 }
 
-// Face says which language an operation came from.
-type Face int32
+// Binding says which language an operation came from.
+type Binding int32
 
-// The words of Face.
+// The words of Binding.
 const (
-	FaceC    Face = 0
-	FaceCffi Face = 1
-	FaceSwig Face = 2
-	FaceGo   Face = 3
+	BindingC    Binding = 0
+	BindingCffi Binding = 1
+	BindingSwig Binding = 2
+	BindingGo   Binding = 3
 )
 
-// String returns the word as the options spell it, or Face(n) for an unknown number.
-func (f Face) String() string {
-	switch f {
-	case FaceC:
+// String returns the word as the options spell it, or Binding(n) for an unknown number.
+func (b Binding) String() string {
+	switch b {
+	case BindingC:
 		return "c"
-	case FaceCffi:
+	case BindingCffi:
 		return "cffi"
-	case FaceSwig:
+	case BindingSwig:
 		return "swig"
-	case FaceGo:
+	case BindingGo:
 		return "go"
 	}
-	return "Face(" + strconv.Itoa(int(f)) + ")"
+	return "Binding(" + strconv.Itoa(int(b)) + ")"
 }
 
 // MarshalText gives JSON the word.
-func (f Face) MarshalText() ([]byte, error) {
-	return []byte(f.String()), nil
+func (b Binding) MarshalText() ([]byte, error) {
+	return []byte(b.String()), nil
 }

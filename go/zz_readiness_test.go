@@ -52,7 +52,7 @@ var readyFunctions = map[string]bool{
 	"slabby_version":               true,
 	"slabby_abi_version":           true,
 	"slabby_instance_id":           true,
-	"slabby_set_face":              true,
+	"slabby_set_binding":           true,
 	"slabby_status_name":           true,
 	"slabby_status_message":        true,
 	"slabby_explain":               true,

@@ -283,8 +283,8 @@ type MemoryUsage struct {
 	// HeapBytes: bytes of live heap slabs (bytes).
 	HeapBytes uint64 `json:"heap_bytes"`
 
-	// TrailBytes: events and audit records (bytes).
-	TrailBytes uint64 `json:"trail_bytes"`
+	// RecordBytes: events and audit records (bytes).
+	RecordBytes uint64 `json:"record_bytes"`
 }
 
 func (s *MemoryUsage) load(raw *C.slabby_memory) {
@@ -298,5 +298,5 @@ func (s *MemoryUsage) load(raw *C.slabby_memory) {
 	s.LabelBytes = uint64(raw.label_bytes)
 	s.HeapTableBytes = uint64(raw.heap_table_bytes)
 	s.HeapBytes = uint64(raw.heap_bytes)
-	s.TrailBytes = uint64(raw.trail_bytes)
+	s.RecordBytes = uint64(raw.record_bytes)
 }

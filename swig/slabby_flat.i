@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The flat face, the same for every language but Python: each function of slabby.h without its
+ * The flat binding, the same for every language but Python: each function of slabby.h without its
  * prefix, in-parameters in the header's order. It returns the status, then its out-parameters as
  * values. What C leaves to the caller is left to the caller here:
  *
@@ -11,7 +11,7 @@
  *   found = findings_new(8); status, count = verify(found, pool, 8); findings_at(found, 0).kind
  *
  * A ref is a whole number of 64 bits and never passes through a double. Memory of a slab is reached
- * by address and offset (read_bytes, write_bytes), and nothing checks the length: it is C's face.
+ * by address and offset (read_bytes, write_bytes), and nothing checks the length: it is C's binding.
  */
 %{
 #include <stdlib.h>

@@ -17,15 +17,15 @@ static const struct slabby_types_api *types_api;
 static struct slabby_core_table core_table = SLABBY_CORE_TABLE;
 
 /* Zeroed room for `count` elements, at least one; null with MemoryError set. */
-static void *make_room(uint64_t count, size_t size)
+static void *make_space(uint64_t count, size_t size)
 {
-    void *room = NULL;
+    void *space = NULL;
 
     if (count <= (uint64_t)PY_SSIZE_T_MAX / size)
-        room = calloc(count > 0 ? (size_t)count : 1, size);
-    if (room == NULL)
+        space = calloc(count > 0 ? (size_t)count : 1, size);
+    if (space == NULL)
         PyErr_NoMemory();
-    return room;
+    return space;
 }
 
 static uint64_t smaller(uint64_t one, uint64_t other)
@@ -100,7 +100,7 @@ static PyObject *numbers_list(const uint64_t *numbers, uint64_t count)
 static uint64_t *numbers_from(PyObject *sequence, uint64_t *out_count)
 {
     Py_ssize_t count = PySequence_Size(sequence);
-    uint64_t *numbers = count < 0 ? NULL : make_room((uint64_t)count, sizeof *numbers);
+    uint64_t *numbers = count < 0 ? NULL : make_space((uint64_t)count, sizeof *numbers);
 
     for (Py_ssize_t at = 0; numbers != NULL && at < count; at++) {
         PyObject *item = PySequence_GetItem(sequence, at);

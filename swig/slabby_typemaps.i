@@ -91,7 +91,7 @@ static PyObject *slabby_memory_values(const slabby_memory *record)
     PyList_SetItem(values, 7, PyLong_FromUnsignedLongLong(record->label_bytes));
     PyList_SetItem(values, 8, PyLong_FromUnsignedLongLong(record->heap_table_bytes));
     PyList_SetItem(values, 9, PyLong_FromUnsignedLongLong(record->heap_bytes));
-    PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->trail_bytes));
+    PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->record_bytes));
     return complete_values(values);
 }
 
@@ -123,7 +123,7 @@ static PyObject *slabby_audit_record_values(const slabby_audit_record *record)
     PyList_SetItem(values, 3, PyLong_FromUnsignedLongLong(record->thread));
     PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->ref));
     PyList_SetItem(values, 5, PyLong_FromLong(record->status));
-    PyList_SetItem(values, 6, PyLong_FromLong(record->face));
+    PyList_SetItem(values, 6, PyLong_FromLong(record->binding));
     return complete_values(values);
 }
 
@@ -655,7 +655,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
     $action
 }
 
-%exception slabby_set_face {
+%exception slabby_set_binding {
     $action
     if (result != SLABBY_OK) {
         types_api->fail(NULL, 0, result, NULL);
@@ -674,7 +674,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 %exception slabby_explain {
     for (arg2 = 512;; arg2 = *arg3 + 1) {
         free(arg1);
-        arg1 = make_room(arg2, 1);
+        arg1 = make_space(arg2, 1);
         if (arg1 == NULL)
             SWIG_fail;
         $action
@@ -806,10 +806,10 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 }
 
 %exception slabby_allocate_batch {
-    arg1 = make_room(arg4, sizeof *arg1);
+    arg1 = make_space(arg4, sizeof *arg1);
     if (arg1 == NULL)
         SWIG_fail;
-    arg2 = make_room(arg4, sizeof *arg2);
+    arg2 = make_space(arg4, sizeof *arg2);
     if (arg2 == NULL)
         SWIG_fail;
     $action
@@ -886,7 +886,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 %exception slabby_ref_text {
     for (arg2 = 512;; arg2 = *arg3 + 1) {
         free(arg1);
-        arg1 = make_room(arg2, 1);
+        arg1 = make_space(arg2, 1);
         if (arg1 == NULL)
             SWIG_fail;
         $action
@@ -958,10 +958,10 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 }
 
 %exception slabby_wait_take {
-    arg1 = make_room(arg5, sizeof *arg1);
+    arg1 = make_space(arg5, sizeof *arg1);
     if (arg1 == NULL)
         SWIG_fail;
-    arg2 = make_room(arg5, sizeof *arg2);
+    arg2 = make_space(arg5, sizeof *arg2);
     if (arg2 == NULL)
         SWIG_fail;
     $action
@@ -1016,7 +1016,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 %exception slabby_stats_json {
     for (arg2 = 512;; arg2 = *arg3 + 1) {
         free(arg1);
-        arg1 = make_room(arg2, 1);
+        arg1 = make_space(arg2, 1);
         if (arg1 == NULL)
             SWIG_fail;
         $action
@@ -1032,7 +1032,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 %exception slabby_health_json {
     for (arg2 = 512;; arg2 = *arg3 + 1) {
         free(arg1);
-        arg1 = make_room(arg2, 1);
+        arg1 = make_space(arg2, 1);
         if (arg1 == NULL)
             SWIG_fail;
         $action
@@ -1134,7 +1134,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 }
 
 %exception slabby_audit_read {
-    arg1 = make_room(arg6, sizeof *arg1);
+    arg1 = make_space(arg6, sizeof *arg1);
     if (arg1 == NULL)
         SWIG_fail;
     arg1->struct_size = sizeof *arg1;
@@ -1156,7 +1156,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 }
 
 %exception slabby_events_read {
-    arg1 = make_room(arg6, sizeof *arg1);
+    arg1 = make_space(arg6, sizeof *arg1);
     if (arg1 == NULL)
         SWIG_fail;
     arg1->struct_size = sizeof *arg1;
@@ -1168,7 +1168,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 }
 
 %exception slabby_verify {
-    arg1 = make_room(arg4, sizeof *arg1);
+    arg1 = make_space(arg4, sizeof *arg1);
     if (arg1 == NULL)
         SWIG_fail;
     arg1->struct_size = sizeof *arg1;
@@ -1184,7 +1184,7 @@ static PyObject *slabby_finding_list(const slabby_finding *records, uint64_t cou
 %exception slabby_stack {
     for (arg2 = 512;; arg2 = *arg3 + 1) {
         free(arg1);
-        arg1 = make_room(arg2, 1);
+        arg1 = make_space(arg2, 1);
         if (arg1 == NULL)
             SWIG_fail;
         $action

@@ -35,16 +35,16 @@ func openRefs(size int) (func() worker, func() error, error) {
 	return func() worker { return &refs{pool: pool} }, pool.Close, nil
 }
 
-func (r *refs) take(place int) (err error) {
-	r.held[place], err = r.pool.Allocate()
+func (r *refs) take(entry int) (err error) {
+	r.held[entry], err = r.pool.Allocate()
 	if err == nil {
-		r.held[place].GetBytes()[0] = 1
+		r.held[entry].GetBytes()[0] = 1
 	}
 	return err
 }
 
-func (r *refs) give(place int) error {
-	return r.held[place].Release()
+func (r *refs) give(entry int) error {
+	return r.held[entry].Release()
 }
 
 type fast struct {
@@ -60,18 +60,18 @@ func openFast(size int) (func() worker, func() error, error) {
 	return func() worker { return &fast{pool: pool} }, pool.Close, nil
 }
 
-func (f *fast) take(place int) error {
+func (f *fast) take(entry int) error {
 	data, id, err := f.pool.AllocateFast()
 	if err != nil {
 		return err
 	}
 	data[0] = 1
-	f.held[place] = id
+	f.held[entry] = id
 	return nil
 }
 
-func (f *fast) give(place int) error {
-	return f.pool.DeallocateFast(f.held[place])
+func (f *fast) give(entry int) error {
+	return f.pool.DeallocateFast(f.held[entry])
 }
 
 // made holds its buffers in a place that outlives the calls, so that make cannot use the stack.
@@ -84,14 +84,14 @@ func openMake(size int) (func() worker, func() error, error) {
 	return func() worker { return &made{size: size} }, nothing, nil
 }
 
-func (m *made) take(place int) error {
-	m.held[place] = make([]byte, m.size)
-	m.held[place][0] = 1
+func (m *made) take(entry int) error {
+	m.held[entry] = make([]byte, m.size)
+	m.held[entry][0] = 1
 	return nil
 }
 
-func (m *made) give(place int) error {
-	m.held[place] = nil
+func (m *made) give(entry int) error {
+	m.held[entry] = nil
 	return nil
 }
 
@@ -108,14 +108,14 @@ func openSyncPool(size int) (func() worker, func() error, error) {
 	return func() worker { return &pooled{pool: pool} }, nothing, nil
 }
 
-func (p *pooled) take(place int) error {
-	p.held[place] = p.pool.Get().(*[]byte)
-	(*p.held[place])[0] = 1
+func (p *pooled) take(entry int) error {
+	p.held[entry] = p.pool.Get().(*[]byte)
+	(*p.held[entry])[0] = 1
 	return nil
 }
 
-func (p *pooled) give(place int) error {
-	p.pool.Put(p.held[place])
-	p.held[place] = nil
+func (p *pooled) give(entry int) error {
+	p.pool.Put(p.held[entry])
+	p.held[entry] = nil
 	return nil
 }

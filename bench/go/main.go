@@ -23,9 +23,9 @@ type contestant struct {
 // worker is one goroutine's way to buffers.
 type worker interface {
 	// take gets a buffer and puts it into a place of the caller's set.
-	take(place int) error
+	take(entry int) error
 	// give returns the buffer in that place.
-	give(place int) error
+	give(entry int) error
 }
 
 // The workloads; each says how many buffers one worker holds at most.
@@ -117,13 +117,13 @@ func together(workers []worker, held, pairs int) error {
 func pairsOf(w worker, held, pairs int) error {
 	for ; pairs > 0; pairs -= held {
 		count := min(held, pairs)
-		for place := range count {
-			if err := w.take(place); err != nil {
+		for entry := range count {
+			if err := w.take(entry); err != nil {
 				return err
 			}
 		}
-		for place := range count {
-			if err := w.give(place); err != nil {
+		for entry := range count {
+			if err := w.give(entry); err != nil {
 				return err
 			}
 		}

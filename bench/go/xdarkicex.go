@@ -23,14 +23,14 @@ func openPeer(size int) (func() worker, func() error, error) {
 	return func() worker { return &peerRefs{pool: pool} }, pool.Close, nil
 }
 
-func (p *peerRefs) take(place int) (err error) {
-	p.held[place], err = p.pool.Allocate()
+func (p *peerRefs) take(entry int) (err error) {
+	p.held[entry], err = p.pool.Allocate()
 	if err == nil {
-		p.held[place].GetBytes()[0] = 1
+		p.held[entry].GetBytes()[0] = 1
 	}
 	return err
 }
 
-func (p *peerRefs) give(place int) error {
-	return p.held[place].Release()
+func (p *peerRefs) give(entry int) error {
+	return p.held[entry].Release()
 }

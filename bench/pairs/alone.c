@@ -2,16 +2,16 @@
 /* One thread. The clock is the thread's own CPU time, so that a neighbour on the machine costs nothing but cache. */
 #include "worker.h"
 
-#define CHUNKS_PER_LOOK 32
+#define CHUNKS_PER_CHECK 32
 
 static uint64_t run_for(const struct pattern *pattern, struct actor *actor, double duration_ns,
                         double *out_spent_ns) {
     uint64_t chunks = 0;
     double started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     do {
-        for (int i = 0; i < CHUNKS_PER_LOOK; i++)
+        for (int i = 0; i < CHUNKS_PER_CHECK; i++)
             pattern_chunk(pattern, actor);
-        chunks += CHUNKS_PER_LOOK;
+        chunks += CHUNKS_PER_CHECK;
         *out_spent_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - started;
     } while (*out_spent_ns < duration_ns);
     return chunks;

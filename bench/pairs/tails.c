@@ -62,13 +62,13 @@ static int by_ticks(const void *left, const void *right) {
 }
 
 static void print_series(const char *name, struct series *series, double tick_ns) {
-    static const double shares[] = {0.5, 0.99, 0.999, 1.0};
+    static const double parts[] = {0.5, 0.99, 0.999, 1.0};
     static const char *const names[] = {"p50", "p99", "p999", "max"};
     printf(", \"%s\": {\"count\": %u", name, series->count);
     qsort(series->ticks, series->count, sizeof series->ticks[0], by_ticks);
-    for (size_t i = 0; i < sizeof shares / sizeof shares[0] && series->count != 0; i++) {
-        uint32_t place = (uint32_t)(shares[i] * (series->count - 1));
-        printf(", \"%s\": %.1f", names[i], series->ticks[place] * tick_ns);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && series->count != 0; i++) {
+        uint32_t entry = (uint32_t)(parts[i] * (series->count - 1));
+        printf(", \"%s\": %.1f", names[i], series->ticks[entry] * tick_ns);
     }
     printf("}");
 }
@@ -82,20 +82,20 @@ static uint64_t walk(peer_pool *pool, uint32_t samples, bool storm, struct serie
     uint64_t taken = 0;
     void *data;
     for (uint32_t i = 0; i < samples; i++) {
-        uint32_t place = i % HELD;
-        if (held[place]) {
+        uint32_t entry = i % HELD;
+        if (held[entry]) {
             uint64_t begun = clock_ticks();
-            int status = peer_give(pool, live[place]);
+            int status = peer_give(pool, live[entry]);
             record(gives, begun, clock_ticks());
             if (status != 0)
                 worker_fail("give", "refused");
         }
         uint64_t begun = clock_ticks();
-        int status = peer_take(pool, &live[place], &data);
+        int status = peer_take(pool, &live[entry], &data);
         record(status == 0 ? takes : refusals, begun, clock_ticks());
-        held[place] = status == 0;
-        taken += held[place];
-        if (held[place])
+        held[entry] = status == 0;
+        taken += held[entry];
+        if (held[entry])
             worker_touch(data);
         else if (!storm)
             worker_fail("take", "refused although the pool is large enough");

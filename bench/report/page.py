@@ -56,8 +56,8 @@ def options(pairs: dict[str, Any]) -> Iterator[str]:
     for option, name in OPTIONS.items():
         if any(option not in pairs[case.key] for case in cases):
             continue
-        shares = (1 / pairs[case.key][option]["ours_to_this"]["median"] for case in cases)
-        yield row(name, *(f"{share:.2f}" for share in shares))
+        parts = (1 / pairs[case.key][option]["ours_to_this"]["median"] for case in cases)
+        yield row(name, *(f"{share:.2f}" for share in parts))
 
 
 def write(result: dict[str, Any]) -> str:

@@ -118,7 +118,7 @@ def own_tables(result: dict[str, Any]) -> Iterator[str]:
     for row in result["further"]:
         limit = f"at {'least' if row['at_least'] else 'most'} {row['limit']:g}"
         yield f"  {row['what']:<48} {row['value']:>10.3g}   {limit:<14} {mark(row['holds'])}"
-    drain, book = edges["drain_us"], edges["bookkeeping"]
+    drain, metadata = edges["drain_us"], edges["bookkeeping"]
     yield f"  the first refusal, which closes the gate: {edges['full']['first_ns'] / 1e3:.1f} us"
     yield (
         "  drain, the slowest allocation of an exhaustion, us (10th, median, 90th of a hundred): "
@@ -132,7 +132,7 @@ def own_tables(result: dict[str, Any]) -> Iterator[str]:
         f" create one, {many['destroy_us']:.1f} us to destroy; resident {many['resident'] / 1024:.1f} KiB"
         f" each, {many['resident_once_used'] / 1024:.1f} KiB once used"
     )
-    yield f"  bookkeeping: {book['bytes'] / book['slabs']:.1f} bytes a slab, stride {book['stride']} for 4096"
+    yield f"  bookkeeping: {metadata['bytes'] / metadata['slabs']:.1f} bytes a slab, stride {metadata['stride']} for 4096"
     yield "  creation, 100,000 objects of 4 KiB:"
     for name, made in result["creation"].items():
         yield (

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from contract import Contract
 
-PLACE = "tests/conformance/operations.toml"
+ENTRY = "tests/conformance/operations.toml"
 
 
 def operations(root: Path, contract: Contract) -> Iterator[str]:
-    with (root / PLACE).open("rb") as file:
+    with (root / ENTRY).open("rb") as file:
         data = tomllib.load(file)
     covered = {name for operation in data["operation"] for name in operation["functions"]}
     excused = {entry["function"] for entry in data["without"]}
     known = {function.name for function in contract.functions}
     for function in contract.functions:
         if function.ready and function.name not in covered | excused:
-            yield f"{PLACE}: no instruction and no reason for {function.name}"
+            yield f"{ENTRY}: no instruction and no reason for {function.name}"
     for name in sorted((covered | excused) - known):
-        yield f"{PLACE}: the contract has no function {name}"
+        yield f"{ENTRY}: the contract has no function {name}"
     for name in sorted(covered & excused):
-        yield f"{PLACE}: {name} has an instruction and a reason to have none"
+        yield f"{ENTRY}: {name} has an instruction and a reason to have none"

@@ -17,7 +17,7 @@ FIELD_TYPES = {"u64": "uint64_t", "i64": "int64_t", "f64": "double", "text": "ch
 CAMEL_CASE = re.compile(r"\b(?:[A-Z][a-z]+){2,}(?:ID)?\b|\b[A-Z][a-z]+(?:[A-Z][a-z]+)*ID\b")
 
 
-def _place(prototype: Prototype) -> str:
+def _entry(prototype: Prototype) -> str:
     return f"{HEADER_PATH}:{prototype.line}: {prototype.name}"
 
 
@@ -32,7 +32,7 @@ def entries(contract: Contract, header: Header) -> Iterator[str]:
     listed = [function.name for function in contract.functions]
     for prototype in header.prototypes:
         if prototype.name not in listed:
-            yield f"{_place(prototype)} has no [[function]] entry in {CONTRACT_PATH}; add it"
+            yield f"{_entry(prototype)} has no [[function]] entry in {CONTRACT_PATH}; add it"
     for name in listed:
         if name not in declared:
             yield f"{CONTRACT_PATH}: function '{name}' is not declared in {HEADER_PATH}; remove it"
@@ -46,20 +46,20 @@ def statuses(contract: Contract, header: Header) -> Iterator[str]:
     known = {status.name for status in contract.statuses}
     pairs = _pairs(contract, header)
     for prototype, function in pairs:
-        place = _place(prototype)
+        entry = _entry(prototype)
         if prototype.returns != STATUS_TYPE:
             if function.statuses:
-                yield f"{place} returns no status, the contract lists {_spell(function.statuses)}"
+                yield f"{entry} returns no status, the contract lists {_spell(function.statuses)}"
             continue
         sharing = {other.name for other in header.sharing(prototype)}
         listed = {name for _, entry in pairs if entry.name in sharing for name in entry.statuses}
         named = set(comment_facts.statuses(header, prototype))
         for name in sorted(named - known):
-            yield f"{place}: the comment's {name!r} is no status of {CONTRACT_PATH}"
+            yield f"{entry}: the comment's {name!r} is no status of {CONTRACT_PATH}"
         for name in sorted((named & known) - listed):
-            yield f"{place}: the comment names {name}, its [[function]] entry does not; add it"
+            yield f"{entry}: the comment names {name}, its [[function]] entry does not; add it"
         for name in sorted(set(function.statuses) - named):
-            yield f"{place}: its [[function]] entry lists {name}, the comment does not name it"
+            yield f"{entry}: its [[function]] entry lists {name}, the comment does not name it"
 
 
 def _spell(names: tuple[str, ...]) -> str:
@@ -69,22 +69,22 @@ def _spell(names: tuple[str, ...]) -> str:
 def facts(contract: Contract, header: Header) -> Iterator[str]:
     """Signal safety, what waits, and since."""
     for prototype, function in _pairs(contract, header):
-        place, comment = _place(prototype), prototype.comment
+        entry, comment = _entry(prototype), prototype.comment
         alone = len(header.sharing(prototype)) == 1
         if function.signal_safe != comment.signal_safe():
             says = "says" if comment.signal_safe() else "does not say"
-            yield f"{place}: the comment {says} that it is signal-safe, the contract disagrees"
+            yield f"{entry}: the comment {says} that it is signal-safe, the contract disagrees"
         if comment.unsupported() and function.ready:
-            yield f'{place}: "NotSupported for now", but ready = true in the contract'
+            yield f'{entry}: "NotSupported for now", but ready = true in the contract'
         waits = not function.ready or function.pending is not None
         if waits and not comment.partly_unsupported():
-            yield f'{place}: waits by the contract, but the comment says nothing of "for now"'
+            yield f'{entry}: waits by the contract, but the comment says nothing of "for now"'
         if alone and comment.partly_unsupported() and not waits:
-            yield f'{place}: "for now" in the comment, but neither ready = false nor pending'
+            yield f'{entry}: "for now" in the comment, but neither ready = false nor pending'
         if function.pending is not None and not function.ready:
-            yield f"{place}: `pending` is for functions that otherwise work; remove it"
+            yield f"{entry}: `pending` is for functions that otherwise work; remove it"
         if not re.fullmatch(r"\d+\.\d+\.\d+", function.since):
-            yield f"{place}: since = {function.since!r} must be a version such as 0.1.0"
+            yield f"{entry}: since = {function.since!r} must be a version such as 0.1.0"
 
 
 def names(contract: Contract, header: Header) -> Iterator[str]:
@@ -97,13 +97,13 @@ def names(contract: Contract, header: Header) -> Iterator[str]:
     declared = {prototype.name for prototype in header.prototypes}
     declared |= set(re.findall(r"\b(slabby_\w+)(?:;|\)\()", header.text))
     for comment in header.comments:
-        place = f"{HEADER_PATH}:{comment.line}: the comment mentions"
+        entry = f"{HEADER_PATH}:{comment.line}: the comment mentions"
         for name in sorted(set(CAMEL_CASE.findall(comment.text)) - known):
-            yield f"{place} {name}, which is no status of {CONTRACT_PATH}"
+            yield f"{entry} {name}, which is no status of {CONTRACT_PATH}"
         for name in sorted(set(re.findall(r"\bSLABBY_\w+", comment.text)) - constants):
-            yield f"{place} {name}, which is no constant of codes.h"
+            yield f"{entry} {name}, which is no constant of codes.h"
         for name in sorted(set(re.findall(r"\bslabby_\w+", comment.text)) - declared):
-            yield f"{place} {name}, which is not declared"
+            yield f"{entry} {name}, which is not declared"
 
 
 def _wanted(field: Field) -> Member:
@@ -116,18 +116,18 @@ def _spell_member(member: Member) -> str:
 
 
 def _compare(snapshot: Snapshot, struct: Struct) -> Iterator[str]:
-    place = f"{HEADER_PATH}:{struct.line}: {struct.name}"
+    entry = f"{HEADER_PATH}:{struct.line}: {struct.name}"
     head = (Member("struct_size", "uint32_t", 0), Member("reserved", "uint32_t", 0))
     wanted = [*head, *(_wanted(field) for field in snapshot.fields)]
     for found, due in zip(struct.members, wanted):
         if found != due:
             is_due = f"where the contract has {_spell_member(due)!r}"
-            yield f"{place} has {_spell_member(found)!r} {is_due}"
+            yield f"{entry} has {_spell_member(found)!r} {is_due}"
             return
     for member in struct.members[len(wanted) :]:
-        yield f"{place} ends with {_spell_member(member)!r}, which {CONTRACT_PATH} lacks; add it"
+        yield f"{entry} ends with {_spell_member(member)!r}, which {CONTRACT_PATH} lacks; add it"
     for member in wanted[len(struct.members) :]:
-        yield f"{place} lacks {_spell_member(member)!r} of {CONTRACT_PATH}; append it"
+        yield f"{entry} lacks {_spell_member(member)!r} of {CONTRACT_PATH}; append it"
 
 
 def structs(contract: Contract, header: Header) -> Iterator[str]:
@@ -137,5 +137,5 @@ def structs(contract: Contract, header: Header) -> Iterator[str]:
         if snapshot.struct in found:
             yield from _compare(snapshot, found[snapshot.struct])
         else:
-            place = f"{CONTRACT_PATH}: snapshot '{snapshot.name}'"
-            yield f"{place}: struct {snapshot.struct} is not defined in {HEADER_PATH}"
+            entry = f"{CONTRACT_PATH}: snapshot '{snapshot.name}'"
+            yield f"{entry}: struct {snapshot.struct} is not defined in {HEADER_PATH}"

@@ -102,12 +102,12 @@ def swig_parses(root: Path, header: Header) -> Iterator[str]:
             yield f"{HEADER_PATH}:{prototype.line}: SWIG does not wrap {prototype.name}"
 
 
-def _compare(place: str, found: set[str], header: Header) -> Iterator[str]:
+def _compare(entry: str, found: set[str], header: Header) -> Iterator[str]:
     declared = {prototype.name for prototype in header.prototypes}
     for name in sorted(declared - found):
-        yield f"{place}: {name} is declared in {HEADER_PATH} but missing here"
+        yield f"{entry}: {name} is declared in {HEADER_PATH} but missing here"
     for name in sorted(found - declared):
-        yield f"{place}: {name} stands here but is not declared in {HEADER_PATH}"
+        yield f"{entry}: {name} stands here but is not declared in {HEADER_PATH}"
 
 
 def symbol_map(root: Path, header: Header) -> Iterator[str]:

@@ -27,8 +27,8 @@ class ToolError(Exception):
 class ContractError(ToolError):
     """The contract is broken; the text names the entry and what to do."""
 
-    def __init__(self, place: str, problem: str) -> None:
-        super().__init__(f"{CONTRACT_PATH}: {place}: {problem}")
+    def __init__(self, entry: str, problem: str) -> None:
+        super().__init__(f"{CONTRACT_PATH}: {entry}: {problem}")
 
 
 def upper_snake(name: str) -> str:
@@ -208,14 +208,14 @@ class Contract:
 class Entry:
     """One table of the file: keys are taken by type, and what nobody took is an error."""
 
-    def __init__(self, place: str, value: object) -> None:
+    def __init__(self, entry: str, value: object) -> None:
         if not isinstance(value, dict):
-            raise ContractError(place, f"must be a table, not {value!r}")
-        self.place = place
+            raise ContractError(entry, f"must be a table, not {value!r}")
+        self.entry = entry
         self._rest: dict[str, object] = dict(value)
 
     def error(self, problem: str) -> ContractError:
-        return ContractError(self.place, problem)
+        return ContractError(self.entry, problem)
 
     def _take(self, key: str, kind: type | tuple[type, ...], expected: str) -> object:
         if key not in self._rest:
@@ -261,8 +261,8 @@ class Entry:
             raise self.error(f"`{key}` is {values!r} and must hold texts only")
         return tuple(values)
 
-    def table(self, key: str, place: str) -> Entry:
-        return Entry(place, self._take(key, dict, "a table"))
+    def table(self, key: str, entry: str) -> Entry:
+        return Entry(entry, self._take(key, dict, "a table"))
 
     def tables(self, key: str, kind: str) -> list[Entry]:
         rows = self._take(key, list, "a list of tables") if key in self._rest else []
@@ -447,7 +447,7 @@ def _conflict(entry: Entry, options: dict[str, Option]) -> Conflict:
 
 def _preset(entry: Entry, options: dict[str, Option]) -> Preset:
     name, meaning = entry.text("name"), entry.text("meaning")
-    table = entry.table("options", entry.place)
+    table = entry.table("options", entry.entry)
     values = []
     for key in table.names():
         option = options.get(key)
@@ -481,8 +481,8 @@ def _field(entry: Entry, enums: dict[str, EnumType], statuses: int) -> Field:
     if sized and sized[1] == "counts" and length < statuses:
         raise entry.error(f"type {type_text!r} has no place for {statuses} statuses")
     # `go` is "Type" or "Name Type".
-    go_words = (entry.text_or_none("go") or "").split()
-    go_name = entry.text_or_none("go_name") or (go_words[0] if len(go_words) == 2 else camel(name))
+    go_enums = (entry.text_or_none("go") or "").split()
+    go_name = entry.text_or_none("go_name") or (go_enums[0] if len(go_enums) == 2 else camel(name))
     field = Field(
         name=name,
         type=sized[1] if sized else "enum" if enum else type_text,
@@ -492,7 +492,7 @@ def _field(entry: Entry, enums: dict[str, EnumType], statuses: int) -> Field:
         meaning=entry.text("meaning"),
         ready=entry.flag_or("since_ready", True),
         go_name=go_name,
-        go_type=go_words[-1] if go_words else None,
+        go_type=go_enums[-1] if go_enums else None,
     )
     entry.close()
     return field

@@ -20,9 +20,9 @@ def _find(header: Header, name: str, prototype: Prototype) -> Prototype:
     for other in header.prototypes:
         if other.name == name:
             return other
-    place = f"{HEADER_PATH}:{prototype.comment.line}"
+    entry = f"{HEADER_PATH}:{prototype.comment.line}"
     raise HeaderError(
-        f"{place}: the comment of {prototype.name} cites {name}, which does not exist"
+        f"{entry}: the comment of {prototype.name} cites {name}, which does not exist"
     )
 
 

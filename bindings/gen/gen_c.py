@@ -32,8 +32,8 @@ def c_string(text: str) -> str:
 
 def c_strings(text: str, indent: str) -> str:
     """A literal split over lines, joined by the compiler, each after `indent`."""
-    room = WIDTH - len(indent) - 6
-    words = textwrap.wrap(text, room, drop_whitespace=False, break_long_words=False)
+    space = WIDTH - len(indent) - 6
+    words = textwrap.wrap(text, space, drop_whitespace=False, break_long_words=False)
     return f"\n{indent}".join(c_string(word) for word in words)
 
 
@@ -82,7 +82,7 @@ def codes_header(contract: Contract) -> str:
 
 HEADER_TYPES = """\
 /* One word of an enumeration. A list of words ends with a null text. */
-struct slb_word {
+struct slb_enumerator {
     const char *text;
     int64_t value;
 };
@@ -118,7 +118,7 @@ struct slb_option_info {
     int64_t default_value;
     int64_t minimum;
     int64_t maximum;
-    const struct slb_word *words;
+    const struct slb_enumerator *words;
     const char *meaning;
     uint8_t kind;
     uint8_t default_rule;
@@ -163,7 +163,7 @@ enum slb_field_type {
 /* offset is in bytes from the start of the struct; words is null but for SLB_FIELD_WORD. */
 struct slb_field {
     const char *name;
-    const struct slb_word *words;
+    const struct slb_enumerator *words;
     uint16_t offset;
     uint8_t type;
 };
@@ -212,14 +212,14 @@ def contract_header(contract: Contract) -> str:
     for enum in contract.enums:
         if enum.in_core:
             size = len(enum.words) + 1
-            lines.append(f"SLB_TABLE struct slb_word slb_words_{enum.name}[{size}];")
+            lines.append(f"SLB_TABLE struct slb_enumerator slb_enum_{enum.name}[{size}];")
     return "\n".join([*lines, "", "#endif", ""])
 
 
-def _words(enum: EnumType) -> list[str]:
+def _enums(enum: EnumType) -> list[str]:
     prefix = "SLB_PRIVATE" if enum.in_core else "static"
     size = len(enum.words) + 1
-    lines = [f"{prefix} const struct slb_word slb_words_{enum.name}[{size}] = {{"]
+    lines = [f"{prefix} const struct slb_enumerator slb_enum_{enum.name}[{size}] = {{"]
     for word in enum.words:
         lines.append(f"    {{{c_string(word.name)}, {enum.c_name(word)}}},")
     return [*lines, "    {NULL, 0},", "};", ""]
@@ -245,7 +245,7 @@ def _option_row(option: Option) -> list[str]:
         f"    [{option.c_name} - 1] = {{",
         f"{indent}.name = {c_string(option.name)},",
         f"{indent}{', '.join(facts)},",
-        f"{indent}.words = {f'slb_words_{option.enum.name}' if option.enum else 'NULL'},",
+        f"{indent}.words = {f'slb_enum_{option.enum.name}' if option.enum else 'NULL'},",
         f"{indent}.meaning = {c_strings(option.meaning, indent + ' ' * 11)},",
         f"{indent}{', '.join(kinds)},",
         f"{indent}{', '.join(flags)},",
@@ -254,7 +254,7 @@ def _option_row(option: Option) -> list[str]:
 
 
 def _field_row(snapshot: Snapshot, field: Field) -> str:
-    words = f"slb_words_{field.enum.name}" if field.enum else "NULL"
+    words = f"slb_enum_{field.enum.name}" if field.enum else "NULL"
     offset = f"offsetof({snapshot.struct}, {field.name})"
     row = f"    {{{c_string(field.name)}, {words}, {offset}, {FIELD_TYPES[field.type]}}},"
     return row if len(row) <= WIDTH else row.replace(" offsetof", "\n        offsetof")
@@ -275,7 +275,7 @@ def _presets(contract: Contract) -> list[str]:
 def contract_source(contract: Contract) -> str:
     lines = _head() + ['#include "slabby_contract.h"', "", "#include <stddef.h>", ""]
     for enum in _used_enums(contract):
-        lines += _words(enum)
+        lines += _enums(enum)
     lines.append("SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {")
     for status in contract.statuses:
         message = c_strings(status.message, " " * 8)

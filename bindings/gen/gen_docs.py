@@ -9,7 +9,7 @@ import header
 from contract import LICENCE, NOTICE, Contract, EnumType, Field, Function, Option, Snapshot
 
 OPTION_UNITS = {"bytes": "bytes", "duration": "ns", "percent": "%", "count": "count"}
-DEFAULT_WORDS = {
+DEFAULT_ENUMERATORS = {
     "cpus": "configured CPUs",
     "cache_line": "cache line",
     "capacity": "the pool's capacity",
@@ -54,7 +54,7 @@ def _statuses(contract: Contract) -> list[str]:
 
 def _default(option: Option) -> str:
     if option.default_rule is not None:
-        return DEFAULT_WORDS[option.default_rule]
+        return DEFAULT_ENUMERATORS[option.default_rule]
     if option.enum is not None:
         return next(word.name for word in option.enum.words if word.value == option.default)
     if option.kind == "flag":
@@ -127,7 +127,7 @@ def _presets(contract: Contract) -> list[str]:
     return text + table(["preset", "options", "for"], rows)
 
 
-def _words(contract: Contract) -> list[str]:
+def _enums(contract: Contract) -> list[str]:
     def spelled(enum: EnumType) -> str:
         return ", ".join(f"{word.name} = {word.value}" for word in enum.words)
 
@@ -202,7 +202,7 @@ def outputs(contract: Contract) -> dict[str, str]:
         "",
     ]
     sections = [_statuses(contract), _options(contract), _presets(contract)]
-    sections.append(_words(contract))
+    sections.append(_enums(contract))
     sections += [_snapshot(snapshot) for snapshot in contract.snapshots]
     sections.append(_functions(contract))
     for section in sections:

@@ -278,7 +278,7 @@ def readiness_file(contract: Contract) -> str:
     return "\n".join([*lines, *_columns(rows), "}"]) + "\n"
 
 
-def conformance_words(contract: Contract) -> str:
+def conformance_enums(contract: Contract) -> str:
     """Options by name, for the Go runner of the conformance programs."""
     lines = [f"// {NOTICE}", f"// {LICENCE}", "", "package main", ""]
     lines += ['import slabby "github.com/slabby/slabby/go"', ""]
@@ -297,7 +297,7 @@ def outputs(contract: Contract) -> dict[str, str]:
         "go/zz_options.go": options_file(contract),
         "go/zz_snapshots.go": snapshots_file(contract),
         "go/zz_readiness_test.go": readiness_file(contract),
-        "tests/conformance/go/zz_words.go": conformance_words(contract),
+        "tests/conformance/go/zz_enums.go": conformance_enums(contract),
     }
     header, source = amalgamate.texts(contract.root)
     texts["go/slabby.h"] = header

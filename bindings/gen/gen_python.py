@@ -30,7 +30,7 @@ WORDS = {
     ("slabby_event", "level"): "event_level",
     ("slabby_event", "code"): "event_code",
     ("slabby_audit_record", "operation"): "audit_operation",
-    ("slabby_audit_record", "face"): "face",
+    ("slabby_audit_record", "binding"): "binding",
 }
 
 # What to do about each error, in one clause.
@@ -105,7 +105,7 @@ def public(names: list[str]) -> str:
     return "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
 
 
-def words_module(contract: Contract) -> str:
+def enums_module(contract: Contract) -> str:
     parts = [start("The fixed words of the contract.", "from enum import IntEnum\n")]
     parts.append(public(["Status", *(camel(enum.name) for enum in contract.enums)]))
     parts.append(status_enum(contract))
@@ -135,7 +135,7 @@ def option_type(option: Option) -> str:
     if option.enum is None:
         return OPTION_TYPES[option.kind]
     words = ", ".join(f'"{word.name}"' for word in option.enum.words)
-    return f"_words.{camel(option.enum.name)} | Literal[{words}]"
+    return f"_enums.{camel(option.enum.name)} | Literal[{words}]"
 
 
 def options_module(contract: Contract) -> str:
@@ -145,7 +145,7 @@ def options_module(contract: Contract) -> str:
         from enum import IntEnum
         from typing import Literal, TypedDict
 
-        from slabby import _words
+        from slabby import _enums
         """)
     lines = [start("The options of the contract, as keywords.", imports), ""]
     lines += ["class Options(TypedDict, total=False):"]
@@ -166,7 +166,7 @@ def options_module(contract: Contract) -> str:
     lines += ["    id: int", "    kind: str", "    enum: type[IntEnum] | None", "", ""]
     lines += ["OPTIONS: dict[str, OptionInfo] = {"]
     for option in contract.options:
-        enum = f"_words.{camel(option.enum.name)}" if option.enum else "None"
+        enum = f"_enums.{camel(option.enum.name)}" if option.enum else "None"
         lines.append(f'    "{option.name}": OptionInfo({option.id}, "{option.kind}", {enum}),')
     lines += ["}", "", "OPTION_NAMES = {info.id: name for name, info in OPTIONS.items()}"]
     return "\n".join(lines) + "\n"
@@ -188,7 +188,7 @@ def error_class(name: str, base: str, message: str, status: str, hint: str) -> s
 
 
 def errors_module(contract: Contract) -> str:
-    imports = "import builtins\n\nfrom slabby._base_error import SlabbyError\nfrom slabby._words import Status\n"
+    imports = "import builtins\n\nfrom slabby._base_error import SlabbyError\nfrom slabby._enums import Status\n"
     parts = [start("One exception for each status of the contract.", imports)]
     errors = [status for status in contract.statuses if status.python_base is not None]
     parts.append(public([status.python_name for status in errors]))
@@ -273,7 +273,7 @@ def records_module(contract: Contract, structs: list[Struct]) -> str:
     names = "".join(f"    {name},\n" for name in sorted(used))
     imports = (
         "from collections.abc import Sequence\nfrom dataclasses import dataclass\nfrom typing import Any\n\n"
-        f"from slabby._words import (\n{names})\n"
+        f"from slabby._enums import (\n{names})\n"
     )
     helper = (
         "def by_status(counts: Sequence[int]) -> dict[Status, int]:\n"
@@ -294,11 +294,11 @@ def outputs(contract: Contract) -> dict[str, str]:
     package = "python/slabby"
     return {
         f"{package}/_version.py": version_module(contract),
-        f"{package}/_words.py": words_module(contract),
+        f"{package}/_enums.py": enums_module(contract),
         f"{package}/_options.py": options_module(contract),
         f"{package}/_errors.py": errors_module(contract),
         f"{package}/_records.py": records_module(contract, structs),
-        f"{package}/_core.py": gen_python_calls.core_protocol(calls),
+        f"{package}/_backend_protocol.py": gen_python_calls.core_protocol(calls),
         f"{package}/_swig.pyi": gen_python_calls.swig_stub(calls),
         f"{package}/_cffi_calls.py": gen_python_calls.cffi_calls(calls, structs),
         "python/cffi_backend/slabby.cdef": gen_python_calls.cdef_text(contract.root, calls),

@@ -242,7 +242,7 @@ from typing import Any
 from slabby._cffi import ffi, lib
 from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _pool, _text, fail
 from slabby._types import FastSlab, Pool, SlabRef
-from slabby._words import Status
+from slabby._enums import Status
 """
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What SWIG is told of slabby.h's parameters: the typemaps of the Python backend, and the list of results
-for the languages of the flat face (swig/slabby_flat.i)."""
+for the languages of the flat binding (swig/slabby_flat.i)."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def filling(call: Call) -> list[str]:
     for p in call.parameters:
         if p.role in ("out_records", "out_numbers", "out_refs") or p.name == "out_datas":
             size = f"sizeof *arg{p.position}"
-            lines += [f"    arg{p.position} = make_room({length}, {size});"]
+            lines += [f"    arg{p.position} = make_space({length}, {size});"]
             lines += [f"    if (arg{p.position} == NULL)", "        SWIG_fail;"]
         if p.role == "out_records":
             lines.append(f"    arg{p.position}->struct_size = sizeof *arg{p.position};")
@@ -245,12 +245,12 @@ def action(call: Call) -> list[str]:
     if text is not None:
         length = next(p for p in call.parameters if p.role == "text_length")
         capacity = next(p for p in call.parameters if p.role == "text_capacity")
-        room, size = arg(text), arg(capacity)
+        space, size = arg(text), arg(capacity)
         return [
             f"    for ({size} = 512;; {size} = *{arg(length)} + 1) {{",
-            f"        free({room});",
-            f"        {room} = make_room({size}, 1);",
-            f"        if ({room} == NULL)",
+            f"        free({space});",
+            f"        {space} = make_space({size}, 1);",
+            f"        if ({space} == NULL)",
             "            SWIG_fail;",
             "        $action",
             "        if (result != SLABBY_BUFFER_TOO_SMALL)",

@@ -38,9 +38,9 @@ def _module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        place = "bindings/gen/generate.py: MODULES"
+        entry = "bindings/gen/generate.py: MODULES"
         raise GenerateError(
-            f"{place}: there is no bindings/gen/{name}.py; add or unlist it"
+            f"{entry}: there is no bindings/gen/{name}.py; add or unlist it"
         ) from None
 
 

@@ -148,7 +148,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
-            slb_pool_settle(pool); /* who came first is served first */
+            slb_pool_run_deferred(pool); /* who came first is served first */
             gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
@@ -178,7 +178,7 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
 
 /* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
 static void wait_for_maintenance(struct slabby_allocator *pool) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
          attempt++)
         slb_os_wait_a_little(attempt);
@@ -187,8 +187,8 @@ static void wait_for_maintenance(struct slabby_allocator *pool) {
 /* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
  * resilience/waiters.h. */
 static void after_leaving(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
-        slb_pool_settle(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
 }
 
 /* A probe that succeeds closes the breaker. */
@@ -198,27 +198,28 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-static void tell_search(struct slabby_allocator *pool, const struct slb_found *found, slabby_status status) {
+static void notify_search(struct slabby_allocator *pool, const struct slb_found *found,
+                          slabby_status status) {
     bool refused = status == SLABBY_OUT_OF_MEMORY;
     bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
     slb_events_deliver(pool, found->mark);
     if (status == SLABBY_OK)
         note_success(pool);
     if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
     if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
         slb_event_exhausted(pool, refused);
 }
 
-SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found) {
-    tell_search(pool, found, SLABBY_OK);
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found) {
+    notify_search(pool, found, SLABBY_OK);
 }
 
 SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                             struct slb_found *out_found) {
     slabby_status status;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     struct search search = search_begin(pool);
     out_found->mark = search.mark;
     for (;;) {
@@ -236,7 +237,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint3
     }
     after_leaving(pool);
     if (status != SLABBY_OK)
-        tell_search(pool, out_found, status);
+        notify_search(pool, out_found, status);
     return status;
 }
 
@@ -288,7 +289,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
                                              void **out_datas, uint64_t count) {
     slabby_status status;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
     if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
@@ -312,7 +313,7 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         .mark = search.mark,
     };
     if (status != SLABBY_OK) {
-        tell_search(pool, &found, status);
+        notify_search(pool, &found, status);
         return status;
     }
     for (uint64_t i = 0; i < count; i++) {
@@ -327,6 +328,6 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
     slb_timing_end(pool, &timing, count);
     slb_timing_catch_up(pool);
-    slb_found_tell(pool, &found);
+    slb_search_notify(pool, &found);
     return SLABBY_OK;
 }

@@ -22,7 +22,7 @@ SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_
 
 /* Due after each slb_find that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
  * whole pool, and would wait for an id that is in no list and not out either. */
-SLB_PRIVATE SLB_COLD void slb_found_tell(struct slabby_allocator *pool, const struct slb_found *found);
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found);
 
 /* One free id while the gate is closed, not counted. */
 SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
@@ -39,16 +39,16 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 /*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_owner.h): its word is ours
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
  * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
  * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
  */
 SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
-    _Atomic uint64_t *place = &pool->words[id];
-    uint64_t word = atomic_load_explicit(place, memory_order_acquire);
+    _Atomic uint64_t *entry = &pool->words[id];
+    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(place, word | state, memory_order_release);
+    atomic_store_explicit(entry, word | state, memory_order_release);
     return word;
 }
 

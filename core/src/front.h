@@ -13,10 +13,10 @@ SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, sl
     struct slabby_allocator *pool = slb_pool_of(allocator);
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
     if (pool != NULL && !slb_pool_exists(pool))
-        *out_status = slb_pool_absence(pool);
+        *out_status = slb_pool_closed_status(pool);
     if (*out_status != SLABBY_OK)
         return NULL;
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     return pool;
 }
 

@@ -127,21 +127,21 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
 }
 
 /* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
-static void layout_trails(struct slb_layout *out, uint64_t at) {
-    uint64_t book = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_book);
+static void layout_records(struct slb_layout *out, uint64_t at) {
+    uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;
     out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
-    out->audit_book = out->events + slb_ring_bytes(SLB_EVENTS_KEPT, SLB_EVENT_STRIDE);
-    out->audit = layout_round_up(out->audit_book + book, SLB_CACHE_LINE);
+    out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
+    out->audit = layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
     uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
-    out->trail_bytes = end - at;
-    out->book_mapping = layout_round_up(end, slb_os_page_size());
+    out->record_bytes = end - at;
+    out->metadata_mapping = layout_round_up(end, slb_os_page_size());
 }
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
-static void layout_book(struct slb_layout *out) {
+static void layout_metadata(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_place);
+    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
@@ -155,7 +155,7 @@ static void layout_book(struct slb_layout *out) {
     out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
     out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    layout_trails(
+    layout_records(
         out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
@@ -192,6 +192,6 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);
-    layout_book(out);
+    layout_metadata(out);
     return SLABBY_OK;
 }

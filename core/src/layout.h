@@ -32,10 +32,10 @@ struct slb_layout {
     uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
-    uint64_t book_mapping;
+    uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
-        event_rates, events, audit_book, audit; /* offsets */
-    uint64_t audit_records, trail_bytes;
+        event_rates, events, audit_chains, audit; /* offsets */
+    uint64_t audit_records, record_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */

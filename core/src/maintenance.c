@@ -11,7 +11,7 @@
 
 /* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
  * between with nobody inside. */
-SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
+SLB_PRIVATE bool slb_maintenance_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
     for (uint32_t i = 0; i < pool->cpus; i++)
         left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
@@ -23,10 +23,10 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool) {
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
     if (slb_in_flight_depth != 0)
         return false;
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_RESETTING);
-    for (uint32_t attempt = 0; !slb_maintenance_nobody_inside(pool); attempt++)
+    for (uint32_t attempt = 0; !slb_maintenance_is_idle(pool); attempt++)
         slb_os_wait_a_little(attempt);
     return true;
 }
@@ -44,17 +44,17 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
     return out;
 }
 
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience) {
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
     uint64_t before = UINT64_MAX;
     uint64_t granted =
         slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
-    for (uint32_t attempt = 0; attempt < patience; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
         uint64_t out = count_words_out(pool);
         out += granted;
         if (out == live)
             return true;
-        if (live - out != before && patience > 1)
+        if (live - out != before && attempts > 1)
             attempt = 0;
         before = live - out;
         slb_os_wait_a_little(attempt);
@@ -69,14 +69,14 @@ SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_
 #define FIRST_SLEEPS 128u
 #define OPEN_SLEEPS 20u
 
-SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience) {
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
     for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
-        bool last = patience <= SLEEPS_FROM + sleeps;
-        if (slb_maintenance_is_quiet(pool, last ? patience : SLEEPS_FROM + sleeps))
+        bool last = attempts <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
             return true;
         if (last)
             return false;
-        patience -= sleeps;
+        attempts -= sleeps;
         slb_maintenance_end(pool);
         for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
             slb_os_wait_a_little(SLEEPS_FROM);

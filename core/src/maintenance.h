@@ -14,7 +14,7 @@ SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
 
 /* Whether no slow operation is under way, at some moment during the call. */
-SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
+SLB_PRIVATE bool slb_maintenance_is_idle(struct slabby_allocator *pool);
 
 /*
  * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
@@ -22,14 +22,14 @@ SLB_PRIVATE bool slb_maintenance_nobody_inside(struct slabby_allocator *pool);
  * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
  * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
  */
-#define SLB_PATIENCE_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_PATIENCE_LONG 24000u /* a second */
-SLB_PRIVATE bool slb_maintenance_is_quiet(struct slabby_allocator *pool, uint32_t patience);
+#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
  * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
  * may be gone afterwards. */
-SLB_PRIVATE bool slb_maintenance_quieten(struct slabby_allocator *pool, uint32_t patience);
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
 
 /* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
 SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);

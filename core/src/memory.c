@@ -15,8 +15,8 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
  * mappings left cannot even start a thread. */
-static slabby_status place_guards(const struct slb_memory *memory, const struct slb_layout *layout,
-                                  slabby_error *error) {
+static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+                                 slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
     for (uint64_t i = 0; i < layout->reserved; i++) {
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
@@ -36,9 +36,9 @@ static slabby_status place_guards(const struct slb_memory *memory, const struct 
 
 static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
                                 const struct slb_options *options, slabby_error *error) {
-    int64_t wish = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
-    if (wish == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
-        wish == SLABBY_LOCK_MEMORY_BEST_EFFORT)
+    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
+    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
+        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
         return SLABBY_OK;
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
                          (int64_t)layout->slab_bytes, 0, 0,
@@ -58,8 +58,8 @@ static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout
 }
 
 /* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status dress_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                 const struct slb_options *options, slabby_error *error) {
+static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                     const struct slb_options *options, slabby_error *error) {
     slabby_status status = SLABBY_OK;
     if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
         !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
@@ -69,7 +69,7 @@ static slabby_status dress_slabs(const struct slb_memory *memory, const struct s
         return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
                              "option no_dump = on: this system cannot keep memory out of core dumps");
     if (layout->guard_at != 0)
-        status = place_guards(memory, layout, error);
+        status = init_guards(memory, layout, error);
     if (status == SLABBY_OK)
         status = lock_slabs(memory, layout, options, error);
     if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
@@ -89,12 +89,12 @@ static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *
     out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
     if (!slb_os_commit(out->slab_base, layout->slab_bytes))
         return refused_memory(error, layout->slab_bytes, "the slabs");
-    return dress_slabs(out, layout, options, error);
+    return configure_slabs(out, layout, options, error);
 }
 
 SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
     slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->book, layout->book_mapping);
+    slb_os_unmap(memory->metadata, layout->metadata_mapping);
 }
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
@@ -102,9 +102,9 @@ SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct sl
     memset(out, 0, sizeof *out);
     slabby_status status = map_slabs(out, layout, options, error);
     if (status == SLABBY_OK) {
-        out->book = slb_os_map(layout->book_mapping);
-        if (out->book == NULL)
-            status = refused_memory(error, layout->book_mapping, "bookkeeping");
+        out->metadata = slb_os_map(layout->metadata_mapping);
+        if (out->metadata == NULL)
+            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
     }
     if (status != SLABBY_OK)
         slb_memory_unmap(out, layout);

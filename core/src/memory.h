@@ -7,7 +7,7 @@
 #include "layout.h"
 
 struct slb_memory {
-    char *slab_mapping, *slab_base, *book;
+    char *slab_mapping, *slab_base, *metadata;
 };
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,

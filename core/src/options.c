@@ -102,7 +102,8 @@ static const struct unit time_units[] = {
     {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
 static const struct unit percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
 static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
-static const struct slb_word flag_words[] = {{"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
+static const struct slb_enumerator flag_enumerators[] = {
+    {"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
 
 static const struct unit *units_of(uint8_t kind) {
     switch (kind) {
@@ -149,7 +150,7 @@ static bool parse_quantity(const char *text, const struct unit *units, int64_t *
     return false;
 }
 
-static bool parse_word(const char *text, const struct slb_word *words, int64_t *out_value) {
+static bool parse_enumerator(const char *text, const struct slb_enumerator *words, int64_t *out_value) {
     for (; words != NULL && words->text != NULL; words++) {
         if (strcmp(text, words->text) == 0) {
             *out_value = words->value;
@@ -195,7 +196,7 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
 static slabby_status parse_value(int32_t id, const char *text, int64_t *out_value, slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
-    if (parse_word(text, info->kind == SLB_KIND_FLAG ? flag_words : info->words, out_value) ||
+    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->words, out_value) ||
         parse_quantity(text, units_of(info->kind), out_value))
         return SLABBY_OK;
     if (!none || info->minimum != 0)
@@ -338,7 +339,7 @@ static slabby_status check_conflicts(const struct slb_options *options, slabby_e
     return SLABBY_OK;
 }
 
-static slabby_status check_room(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
+static slabby_status check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
     int64_t most = slb_option(options, id);
     if (most >= (int64_t)capacity)
@@ -405,7 +406,7 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)
-        status = check_room(options, capacity, error);
+        status = check_space(options, capacity, error);
     if (status == SLABBY_OK)
         status = resolve_heap(options, capacity, error);
     if (status == SLABBY_OK)

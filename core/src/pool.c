@@ -38,19 +38,19 @@
 #endif
 
 #ifndef SLB_AMALGAMATION
-union slb_place slb_places[SLB_POOL_PLACES];
+union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t places_mutex = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t places_cursor;
+static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t locations_cursor;
 
-SLB_PRIVATE void slb_places_lock(void) {
-    pthread_mutex_lock(&places_mutex);
+SLB_PRIVATE void slb_pool_table_lock(void) {
+    pthread_mutex_lock(&locations_mutex);
 }
 
-SLB_PRIVATE void slb_places_unlock(void) {
-    pthread_mutex_unlock(&places_mutex);
+SLB_PRIVATE void slb_pool_table_unlock(void) {
+    pthread_mutex_unlock(&locations_mutex);
 }
 
 /* ---------------------------------------------------------------------------------------------- places */
@@ -65,12 +65,12 @@ static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t i
 
 /* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
  * references left is taken only when there is no better one. */
-static struct slabby_allocator *take_place(uint32_t id_bits) {
+static struct slabby_allocator *take_entry(uint32_t id_bits) {
     struct slabby_allocator *best = NULL;
     uint64_t best_left = 1, first;
-    for (uint32_t i = 0; i < SLB_POOL_PLACES - 1; i++) {
-        uint32_t place = 1 + (places_cursor + i) % (SLB_POOL_PLACES - 1);
-        struct slabby_allocator *pool = &slb_places[place].pool;
+    for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
+        uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
+        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
         if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
             continue;
@@ -80,24 +80,24 @@ static struct slabby_allocator *take_place(uint32_t id_bits) {
             break;
     }
     if (best != NULL)
-        places_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_PLACES - 1);
+        locations_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_ENTRIES - 1);
     return best;
 }
 
 /* -------------------------------------------------------------------------------------------------- create */
 
-static void place_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
-    pool->caches = (union slb_cpu_cache_place *)(void *)(book + layout->caches);
-    pool->stripes = (struct slb_stripe *)(void *)(book + layout->stripes);
-    pool->latency = (struct slb_latency *)(void *)(book + layout->latency);
-    pool->shards = (struct slb_shard *)(void *)(book + layout->shards);
-    pool->depot.heads = (struct slb_depot_heads *)(void *)(book + layout->depot_heads);
-    pool->words = (_Atomic uint64_t *)(void *)(book + layout->words);
-    pool->next = (_Atomic uint32_t *)(void *)(book + layout->next);
-    pool->depot.next = (_Atomic uint32_t *)(void *)(book + layout->depot_next);
-    pool->depot.ids = (uint32_t *)(void *)(book + layout->depot_ids);
+static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
+    pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
+    pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
+    pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);
+    pool->depot.heads = (struct slb_depot_heads *)(void *)(metadata + layout->depot_heads);
+    pool->words = (_Atomic uint64_t *)(void *)(metadata + layout->words);
+    pool->next = (_Atomic uint32_t *)(void *)(metadata + layout->next);
+    pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
+    pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
-    pool->delay.cells = (struct slb_delay_cell *)(void *)(book + layout->delay);
+    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
     pool->delay.mask = layout->delay_cells - 1;
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
@@ -105,17 +105,17 @@ static void place_lists(struct slabby_allocator *pool, const struct slb_layout *
     pool->batch = layout->batch;
     pool->list_bytes = layout->list_bytes;
     pool->cache_bytes = layout->cache_bytes;
-    pool->trail_bytes = layout->trail_bytes;
+    pool->record_bytes = layout->record_bytes;
 }
 
-static void place_trails(struct slabby_allocator *pool, const struct slb_layout *layout, char *book) {
-    pool->event_rates = (struct slb_event_rate *)(void *)(book + layout->event_rates);
-    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->events),
-                                     .size = SLB_EVENTS_KEPT,
+static void init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->event_rates = (struct slb_event_rate *)(void *)(metadata + layout->event_rates);
+    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->events),
+                                     .size = SLB_EVENTS_CAPACITY,
                                      .words = SLB_EVENT_WORDS,
                                      .stride = SLB_EVENT_STRIDE};
-    pool->audit_book = (struct slb_audit_book *)(void *)(book + layout->audit_book);
-    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(book + layout->audit),
+    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
+    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
                                     .size = layout->audit_records,
                                     .words = SLB_AUDIT_WORDS,
                                     .stride = SLB_AUDIT_STRIDE};
@@ -135,7 +135,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 }
 
 /* The fields of a place but its tag_spent and its locks, which outlive the pool. */
-static void clear_place(struct slabby_allocator *pool) {
+static void clear_entry(struct slabby_allocator *pool) {
     slb_heap_forget(pool);
     slb_labels_forget(pool);
     slb_leaks_forget(pool);
@@ -143,7 +143,7 @@ static void clear_place(struct slabby_allocator *pool) {
     slb_ticker_forget(pool);
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
-    slb_os_unmap(pool->book_mapping, pool->book_mapping_size);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     memset(&pool->heap, 0, sizeof pool->heap);
     for (size_t i = 0; i < 64; i++)
         atomic_store(&pool->errors[i], 0);
@@ -169,13 +169,13 @@ static void clear_place(struct slabby_allocator *pool) {
     atomic_store(&pool->waiters, 0);
     atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
-    memset(&pool->room, 0, sizeof pool->room);
+    memset(&pool->space, 0, sizeof pool->space);
     pool->listeners = NULL;
     atomic_store(&pool->published_allocations, 0);
     atomic_store(&pool->published_releases, 0);
 }
 
-static void arm_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
     uint32_t protect = 0;
     protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
     protect |=
@@ -184,12 +184,12 @@ static void arm_protections(struct slabby_allocator *pool, const struct slb_opti
     protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
     protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
     protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
-    slb_protections_become(pool, protect);
+    slb_protections_set(pool, protect);
 }
 
-static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
-                          const struct slb_memory *memory, const struct slb_options *options) {
-    clear_place(pool);
+static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
+                       const struct slb_memory *memory, const struct slb_options *options) {
+    clear_entry(pool);
     pool->options = *options;
     pool->slab_base = memory->slab_base;
     pool->slab_range = layout->slab_bytes;
@@ -200,29 +200,29 @@ static void furnish_place(struct slabby_allocator *pool, uint32_t capacity, cons
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
-    pool->book_mapping = memory->book;
-    pool->book_mapping_size = layout->book_mapping;
+    pool->metadata_mapping = memory->metadata;
+    pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
     pool->reserved = layout->reserved;
     atomic_store(&pool->plain_ids, layout->reserved);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    place_lists(pool, layout, memory->book);
+    init_lists(pool, layout, memory->metadata);
     slb_resize_begin(pool, capacity);
-    place_trails(pool, layout, memory->book);
-    pool->face = slb_audit_face(SLABBY_FACE_C);
+    init_records(pool, layout, memory->metadata);
+    pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     number_references(pool, layout);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
-    if (pool->rseq_cpus > SLB_WORD_NOBODY)
-        pool->rseq_cpus = SLB_WORD_NOBODY; /* words have no number for a CPU beyond */
+    if (pool->rseq_cpus > SLB_WORD_REVOKING)
+        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
     atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
-    arm_protections(pool, options);
+    configure_protections(pool, options);
     slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
@@ -255,15 +255,15 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
         status = slb_memory_map(&memory, &layout, &options, error);
     if (status != SLABBY_OK)
         return status;
-    slb_places_lock();
-    struct slabby_allocator *pool = take_place(layout.id_bits);
+    slb_pool_table_lock();
+    struct slabby_allocator *pool = take_entry(layout.id_bits);
     if (pool != NULL)
-        furnish_place(pool, (uint32_t)capacity, &layout, &memory, &options);
-    slb_places_unlock();
+        init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
+    slb_pool_table_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
-        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_PLACES, 1, SLB_POOL_PLACES - 1,
-                             "this process holds %u pools already; destroy one first", SLB_POOL_PLACES - 1);
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
     }
     status = slb_switches_begin(pool, error);
     if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
@@ -307,7 +307,7 @@ static void tear_down(struct slabby_allocator *pool) {
     slb_guards_end(pool);
     slb_labels_end(pool);
     slb_stacks_end(pool);
-    (void)slb_os_discard(pool->book_mapping, pool->book_mapping_size);
+    (void)slb_os_discard(pool->metadata_mapping, pool->metadata_mapping_size);
 }
 
 static void drain_closed(struct slabby_allocator *pool) {
@@ -316,25 +316,25 @@ static void drain_closed(struct slabby_allocator *pool) {
         (void)slb_os_discard(pool->slab_base, pool->slab_range);
 }
 
-static bool nobody_holds_anything(struct slabby_allocator *pool) {
-    return slb_maintenance_nobody_inside(pool) && slb_count_live(pool) == 0;
+static bool nothing_is_held(struct slabby_allocator *pool) {
+    return slb_maintenance_is_idle(pool) && slb_count_live(pool) == 0;
 }
 
 /* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
-static void settle_all(struct slabby_allocator *pool) {
-    atomic_store_explicit(&pool->settle_wanted, 1, memory_order_seq_cst);
-    while (atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0) {
+static void finish_all(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->deferred_pending, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0) {
         if (!slb_gate_try_lock(pool))
             return;
-        atomic_store_explicit(&pool->settle_wanted, 0, memory_order_seq_cst);
+        atomic_store_explicit(&pool->deferred_pending, 0, memory_order_seq_cst);
         uint32_t gate = atomic_load(&pool->gate);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
         if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
-            slb_resize_settle(pool);
+            slb_resize_run_deferred(pool);
         if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
-        if (closed && nobody_holds_anything(pool)) {
+        if (closed && nothing_is_held(pool)) {
             drain_closed(pool);
             if (pool->owners == 0)
                 tear_down(pool);
@@ -343,15 +343,16 @@ static void settle_all(struct slabby_allocator *pool) {
     }
 }
 
-SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool) {
     uint64_t mark = slb_events_mark(pool);
-    settle_all(pool);
+    finish_all(pool);
     slb_events_deliver(pool, mark);
 }
 
 SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
-    slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
+    slabby_status status =
+        slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
     if (status == SLABBY_OK)
         pool->owners++;
     slb_gate_unlock(pool);
@@ -359,7 +360,7 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
 }
 
 /* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
-static void stop_allocations(struct slabby_allocator *pool, struct slb_telling *out) {
+static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
         slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
@@ -367,49 +368,49 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_telling *
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
-    slb_fork_look(pool);
+    struct slb_notification notification = {.function = NULL};
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool first = exists && (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
     if (exists)
-        stop_allocations(pool, &telling);
+        stop_allocations(pool, &notification);
     slb_gate_unlock(pool);
     if (first)
         slb_ticker_forget(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (first)
         slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
     if (exists)
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
     return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
 }
 
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
+    struct slb_notification notification = {.function = NULL};
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
     if (!slb_pool_exists(pool) || pool->owners == 0)
-        status = slb_pool_absence(pool);
+        status = slb_pool_closed_status(pool);
     else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
-        stop_allocations(pool, &telling);
+        stop_allocations(pool, &notification);
         tear_down(pool);
     }
     slb_maintenance_end(pool);
     if (status == SLABBY_OK)
         slb_ticker_forget(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (status == SLABBY_IN_USE)
         slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
     return status;
 }
 
 SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
     bool shared = exists && pool->owners > 1;
@@ -420,7 +421,7 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     slb_gate_unlock(pool);
     if (shared)
         return SLABBY_OK;
-    return exists ? destroy_last(pool) : slb_pool_absence(pool);
+    return exists ? destroy_last(pool) : slb_pool_closed_status(pool);
 }
 
 /* Whether the caller, who owns a share, has the only one. */
@@ -432,22 +433,23 @@ static bool is_last_owner(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
-    slb_fork_look(pool);
+    struct slb_notification notification = {.function = NULL};
+    slb_fork_check(pool);
     if (is_last_owner(pool))
         slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
     slb_gate_lock(pool);
-    slabby_status status = slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_absence(pool);
+    slabby_status status =
+        slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        stop_allocations(pool, &telling);
+        stop_allocations(pool, &notification);
     if (status == SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
     bool last = status == SLABBY_OK && pool->owners == 0;
     slb_gate_unlock(pool);
     if (last)
         slb_ticker_forget(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
     return status;
 }

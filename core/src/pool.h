@@ -28,7 +28,7 @@
 
 #include <slabby/slabby.h>
 
-#define SLB_POOL_PLACES 4096u
+#define SLB_POOL_ENTRIES 4096u
 #define SLB_MAX_CPUS 4096u
 
 /* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
@@ -86,7 +86,7 @@ struct slb_breaker {
 };
 
 /* resilience/resize.h */
-struct slb_room {
+struct slb_live_capacity {
     _Atomic uint32_t capacity; /* slabs that may be in service; under the gate lock */
     _Atomic uint32_t given_up; /* of the reserved ones: withheld and claimed; under the gate lock */
     slb_stack claimed;         /* ids, linked through pool->next */
@@ -123,12 +123,12 @@ struct slabby_allocator {
     uint32_t reserved;         /* slabs there is room for: max_capacity */
     _Atomic uint32_t
         plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
-    union slb_cpu_cache_place *caches;
+    union slb_cpu_cache_entry *caches;
     uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
-    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_owner.h */
+    _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
@@ -139,7 +139,7 @@ struct slabby_allocator {
     _Atomic uint32_t phase;                         /* enum slb_phase */
     _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
     _Atomic uint32_t gate_lock;
-    _Atomic uint32_t settle_wanted;
+    _Atomic uint32_t deferred_pending;
     _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
     _Atomic int64_t scarce_enough; /* the gate opens at this many */
 
@@ -157,7 +157,7 @@ struct slabby_allocator {
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
-    struct slb_room room;
+    struct slb_live_capacity space;
 
     /* Cold. */
     uint64_t
@@ -191,54 +191,55 @@ struct slabby_allocator {
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
     struct slb_options options;             /* effective values */
     struct slb_ring audit;                  /* size 0: no audit trail */
-    struct slb_audit_book *audit_book;
-    int32_t face; /* of the thread that made the pool: for threads that say nothing */
+    struct slb_audit_chains *audit_chains;
+    int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
     struct slb_event_rate *event_rates;
     char *slab_base; /* of the slab range: slab 0's stride begins here, its user bytes at pool->slabs */
     uint64_t slab_range;
     char *slab_mapping;
     size_t slab_mapping_size;
-    char *book_mapping;
-    size_t book_mapping_size;
-    uint64_t list_bytes, cache_bytes, trail_bytes;
+    char *metadata_mapping;
+    size_t metadata_mapping_size;
+    uint64_t list_bytes, cache_bytes, record_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
 
 /* A place of the table. */
-union slb_place {
+union slb_pool_entry {
     struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
 };
 
-SLB_SHARED_DATA union slb_place slb_places[SLB_POOL_PLACES];
+SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
 /* The number of a pointer's place, or a number beyond them all: one subtraction, multiplication and rotation, none of
  * which the loads behind the handle wait for. */
-SLB_INLINE uint64_t slb_place_of(const struct slabby_allocator *handle) {
-    uint64_t lines = ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_places) * SLB_POOL_LINES_INVERSE;
+SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
+    uint64_t lines =
+        ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table) * SLB_POOL_LINES_INVERSE;
     return (lines >> 6) | (lines << 58);
 }
 
 /* Whether a pointer is a place of the table; null is none. */
-SLB_INLINE bool slb_is_place(const struct slabby_allocator *handle) {
-    return slb_likely(slb_place_of(handle) < SLB_POOL_PLACES);
+SLB_INLINE bool slb_is_pool_entry(const struct slabby_allocator *handle) {
+    return slb_likely(slb_pool_index(handle) < SLB_POOL_ENTRIES);
 }
 
 /* The pool behind a handle, or NULL where the pointer never was one. */
 SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle) {
-    return slb_is_place(handle) ? handle : NULL;
+    return slb_is_pool_entry(handle) ? handle : NULL;
 }
 
 /* How many slabs the pool may have in service at this moment. relaxed: nothing else is read by it. */
 SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->room.capacity, memory_order_relaxed);
+    return atomic_load_explicit(&pool->space.capacity, memory_order_relaxed);
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
-    return slb_place_of(pool);
+    return slb_pool_index(pool);
 }
 
 /* A heap slab, or one of a pool that samples guards (protect/guard_slots.c). */
@@ -263,12 +264,12 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 
 /* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
  * waits, finishes what close or abandon
- * began. Called whenever a slow operation ends under SLB_GATE_ATTEND; never blocks. */
-#define SLB_GATE_ATTEND (SLB_GATE_CLOSED | SLB_GATE_SERVE)
-SLB_PRIVATE void slb_pool_settle(struct slabby_allocator *pool);
+ * began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. */
+#define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
+SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
-SLB_INLINE slabby_status slb_pool_absence(const struct slabby_allocator *pool) {
+SLB_INLINE slabby_status slb_pool_closed_status(const struct slabby_allocator *pool) {
     return pool->words == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_CLOSED;
 }
 

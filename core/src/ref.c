@@ -8,7 +8,7 @@ SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_
     uint64_t generation;
     uint32_t id;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if ((ref >> SLB_REF_TAG_SHIFT) == slb_pool_tag(pool) && ref < pool->ref_bias)
         return stale;
     if (!slb_ref_split(pool, ref, &generation, &id))

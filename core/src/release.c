@@ -11,7 +11,7 @@
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
-#include "word_owner.h"
+#include "word_bias.h"
 
 #include <inttypes.h>
 
@@ -40,21 +40,21 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
 }
 
 /* Before leaving: the pool may be gone afterwards. */
-static SLB_COLD void look_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    struct slb_telling telling = {.function = NULL};
-    slb_degrade_look(pool, &telling);
+static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_notification notification = {.function = NULL};
+    slb_degrade_update(pool, &notification);
     slb_leave(stripe);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
 }
 
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
 static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
-        look_and_leave(pool, stripe);
+        check_and_leave(pool, stripe);
     else
         slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND))
-        slb_pool_settle(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
 }
 
 static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
@@ -92,8 +92,8 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
  * are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_telling telling = {.function = NULL};
-    struct slb_telling *later = slb_in_flight_depth == 1 ? &telling : NULL;
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
     if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
@@ -103,7 +103,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     }
     count_release(stripe, fast);
     leave_after_release(pool, stripe);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
@@ -127,16 +127,16 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
 
 static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
-    struct slb_telling telling = {.function = NULL};
-    struct slb_telling *later = slb_in_flight_depth == 0 ? &telling : NULL;
-    bool kept = false;
-    slabby_status status =
-        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
-    if (slb_unlikely(kept))
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
+    if (slb_unlikely(quarantined))
         keep_out(pool, fast);
     else
         give(pool, id, fast);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     return status;
 }
 
@@ -150,12 +150,12 @@ SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_
 }
 
 static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                             struct slb_telling *out_telling) {
+                             struct slb_notification *out_notification) {
     static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
     const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
     slabby_ref ref = slb_ref_make(pool, generation, id);
-    if (out_telling != NULL)
-        slb_event_prepare(out_telling, pool, level, code, ref, id, says, id, pool->options.name);
+    if (out_notification != NULL)
+        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
     else
         slb_event(pool, level, code, ref, id, says, id, pool->options.name);
 }
@@ -163,20 +163,20 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
-    struct slb_telling corruption = {.function = NULL}, retirement = {.function = NULL};
-    struct slb_telling *later = slb_in_flight_depth == 0 ? &corruption : NULL;
-    bool kept = false;
-    slabby_status status =
-        note_return(pool, id, generation, fast, slb_protect_return(pool, id, generation, &kept, later));
+    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
     raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
     if (id >= pool->reserved) {
         give_heap(pool, id, fast, false);
     } else {
-        slb_count(&pool->retired, !kept);
+        slb_count(&pool->retired, !quarantined);
         keep_out(pool, fast);
     }
-    slb_event_tell(&corruption);
-    slb_event_tell(&retirement);
+    slb_event_notify(&corruption);
+    slb_event_notify(&retirement);
     return status;
 }
 
@@ -193,8 +193,8 @@ static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t
  * whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind
  * it: whoever switches one on looks at the words next, and either finds the slab live or is seen here. */
 static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    if (slb_word_is_owned(*word))
-        return slb_owner_swap(pool, id, word, new_word);
+    if (slb_word_is_biased(*word))
+        return slb_bias_swap(pool, id, word, new_word);
     return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                    memory_order_acquire);
 }
@@ -229,7 +229,7 @@ SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, sl
 
 SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id) {
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
         return SLABBY_INVALID_SLAB_ID;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);

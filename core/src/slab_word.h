@@ -15,7 +15,7 @@
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. An owned word has a cheaper way, see word_owner.h.
+ * concurrent releases can find the old value. An owned word has a cheaper way, see word_bias.h.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -26,35 +26,35 @@
 #define SLB_WORD_HIGH 52 /* where pins, or the CPU, begin */
 #define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
 #define SLB_WORD_MAX_PINS 4095u
-#define SLB_WORD_OWNED 8u
-#define SLB_WORD_NOBODY 4095u /* in place of a CPU: the word is on its way from owned to plain */
-#define SLB_WORD_LOW_BITS 4u  /* state and owned: an id has at least as many */
+#define SLB_WORD_BIASED 8u
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the word is on its way from owned to plain */
+#define SLB_WORD_LOW_BITS 4u    /* state and owned: an id has at least as many */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
     return generation << id_bits | state;
 }
 
-/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_NOBODY. */
+/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_REVOKING. */
 SLB_INLINE uint64_t slb_word_mark(uint32_t owner) {
-    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_OWNED;
+    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_BIASED;
 }
 
 SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
     return (word & (SLB_WORD_PIN - 1)) >> id_bits;
 }
 
-SLB_INLINE bool slb_word_is_owned(uint64_t word) {
-    return (word & SLB_WORD_OWNED) != 0;
+SLB_INLINE bool slb_word_is_biased(uint64_t word) {
+    return (word & SLB_WORD_BIASED) != 0;
 }
 
-/* Of an owned word: a CPU, or SLB_WORD_NOBODY. */
-SLB_INLINE uint32_t slb_word_owner(uint64_t word) {
+/* Of an owned word: a CPU, or SLB_WORD_REVOKING. */
+SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
     return (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_pins(uint64_t word) {
-    return slb_word_is_owned(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
+    return slb_word_is_biased(word) ? 0 : (uint32_t)(word >> SLB_WORD_HIGH);
 }
 
 SLB_INLINE uint32_t slb_word_state(uint64_t word) {
@@ -63,12 +63,12 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_OWNED);
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_BIASED);
 }
 
 /* The same slab in the same state, with its pins, as a plain word. */
 SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
-    return slb_word_is_owned(word) ? slb_word_without_pins(word) : word;
+    return slb_word_is_biased(word) ? slb_word_without_pins(word) : word;
 }
 
 /* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */

@@ -118,7 +118,7 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_refuse(pool, slb_pool_absence(pool));
+        return slb_refuse(pool, slb_pool_closed_status(pool));
     uint64_t mark = slb_events_mark(pool);
     slabby_status status = slb_reset(pool);
     slb_events_deliver(pool, mark);
@@ -126,9 +126,9 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
 }
 
 /* Who asks is told of the degradation as it is now. */
-static void look_at_use(struct slabby_allocator *pool) {
+static void poll_degradation(struct slabby_allocator *pool) {
     if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
 }
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
@@ -137,7 +137,7 @@ SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_alloca
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_stats_fill(pool, &stats);
     return slb_copy_out(out_stats, &stats, sizeof stats);
 }
@@ -158,7 +158,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_health_fill(pool, &health);
     return slb_copy_out(out_health, &health, sizeof health);
 }
@@ -169,7 +169,7 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     if (pool != NULL)
         slb_health_tick(pool);
     if (pool != NULL)
-        look_at_use(pool);
+        poll_degradation(pool);
     return status;
 }
 
@@ -181,7 +181,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_health_fill(pool, &health);
     slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
     return slb_text_end(&text, out_length);
@@ -207,7 +207,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    look_at_use(pool);
+    poll_degradation(pool);
     slb_stats_fill(pool, &stats);
     slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
     return slb_text_end(&text, out_length);

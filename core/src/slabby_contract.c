@@ -4,42 +4,42 @@
 
 #include <stddef.h>
 
-static const struct slb_word slb_words_cpu_cache_backend[4] = {
+static const struct slb_enumerator slb_enum_cpu_cache_backend[4] = {
     {"auto", SLABBY_CPU_CACHE_BACKEND_AUTO},
     {"rseq", SLABBY_CPU_CACHE_BACKEND_RSEQ},
     {"portable", SLABBY_CPU_CACHE_BACKEND_PORTABLE},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_latency_tracking[4] = {
+static const struct slb_enumerator slb_enum_latency_tracking[4] = {
     {"off", SLABBY_LATENCY_TRACKING_OFF},
     {"sampled", SLABBY_LATENCY_TRACKING_SAMPLED},
     {"all", SLABBY_LATENCY_TRACKING_ALL},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_lock_memory[4] = {
+static const struct slb_enumerator slb_enum_lock_memory[4] = {
     {"off", SLABBY_LOCK_MEMORY_OFF},
     {"best_effort", SLABBY_LOCK_MEMORY_BEST_EFFORT},
     {"required", SLABBY_LOCK_MEMORY_REQUIRED},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_corruption_policy[4] = {
+static const struct slb_enumerator slb_enum_corruption_policy[4] = {
     {"quarantine", SLABBY_CORRUPTION_POLICY_QUARANTINE},
     {"reclaim", SLABBY_CORRUPTION_POLICY_RECLAIM},
     {"abort", SLABBY_CORRUPTION_POLICY_ABORT},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_breaker_state[4] = {
+static const struct slb_enumerator slb_enum_breaker_state[4] = {
     {"closed", SLABBY_BREAKER_STATE_CLOSED},
     {"open", SLABBY_BREAKER_STATE_OPEN},
     {"half_open", SLABBY_BREAKER_STATE_HALF_OPEN},
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_degradation_state[5] = {
+static const struct slb_enumerator slb_enum_degradation_state[5] = {
     {"healthy", SLABBY_DEGRADATION_STATE_HEALTHY},
     {"degraded", SLABBY_DEGRADATION_STATE_DEGRADED},
     {"survival", SLABBY_DEGRADATION_STATE_SURVIVAL},
@@ -47,14 +47,14 @@ static const struct slb_word slb_words_degradation_state[5] = {
     {NULL, 0},
 };
 
-static const struct slb_word slb_words_trend[4] = {
+static const struct slb_enumerator slb_enum_trend[4] = {
     {"stable", SLABBY_TREND_STABLE},
     {"improving", SLABBY_TREND_IMPROVING},
     {"degrading", SLABBY_TREND_DEGRADING},
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
+SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
     {"free", SLABBY_SLAB_STATE_FREE},
     {"live", SLABBY_SLAB_STATE_LIVE},
     {"live_fast", SLABBY_SLAB_STATE_LIVE_FAST},
@@ -65,7 +65,7 @@ SLB_PRIVATE const struct slb_word slb_words_slab_state[8] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_audit_operation[22] = {
+SLB_PRIVATE const struct slb_enumerator slb_enum_audit_operation[22] = {
     {"create", SLABBY_AUDIT_OPERATION_CREATE},
     {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
     {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
@@ -90,11 +90,11 @@ SLB_PRIVATE const struct slb_word slb_words_audit_operation[22] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_word slb_words_face[5] = {
-    {"c", SLABBY_FACE_C},
-    {"cffi", SLABBY_FACE_CFFI},
-    {"swig", SLABBY_FACE_SWIG},
-    {"go", SLABBY_FACE_GO},
+SLB_PRIVATE const struct slb_enumerator slb_enum_binding[5] = {
+    {"c", SLABBY_BINDING_C},
+    {"cffi", SLABBY_BINDING_CFFI},
+    {"swig", SLABBY_BINDING_SWIG},
+    {"go", SLABBY_BINDING_GO},
     {NULL, 0},
 };
 
@@ -196,7 +196,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_CPU_CACHE_BACKEND - 1] = {
         .name = "cpu_cache_backend",
         .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_words_cpu_cache_backend,
+        .words = slb_enum_cpu_cache_backend,
         .meaning = "restartable sequences, or a try-lock that works everywhere",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .ready = 1, .power_of_two = 0,
@@ -212,7 +212,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_LATENCY_TRACKING - 1] = {
         .name = "latency_tracking",
         .default_value = 1, .minimum = 0, .maximum = 2,
-        .words = slb_words_latency_tracking,
+        .words = slb_enum_latency_tracking,
         .meaning = "which allocations are timed",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .ready = 1, .power_of_two = 0,
@@ -228,7 +228,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_LOCK_MEMORY - 1] = {
         .name = "lock_memory",
         .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_words_lock_memory,
+        .words = slb_enum_lock_memory,
         .meaning = "lock slab pages into RAM",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .ready = 1, .power_of_two = 0,
@@ -285,7 +285,7 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
     [SLABBY_OPTION_CORRUPTION_POLICY - 1] = {
         .name = "corruption_policy",
         .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_words_corruption_policy,
+        .words = slb_enum_corruption_policy,
         .meaning = "what becomes of a slab whose guard bytes were overwritten",
         .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 1, .ready = 1, .power_of_two = 0,
@@ -513,9 +513,9 @@ SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"guard_hits", NULL, offsetof(slabby_stats, guard_hits), SLB_FIELD_U64},
     {"corruptions", NULL, offsetof(slabby_stats, corruptions), SLB_FIELD_U64},
     {"leaks", NULL, offsetof(slabby_stats, leaks), SLB_FIELD_U64},
-    {"degradation_state", slb_words_degradation_state,
+    {"degradation_state", slb_enum_degradation_state,
         offsetof(slabby_stats, degradation_state), SLB_FIELD_WORD},
-    {"breaker_state", slb_words_breaker_state,
+    {"breaker_state", slb_enum_breaker_state,
         offsetof(slabby_stats, breaker_state), SLB_FIELD_WORD},
     {"cached_slabs", NULL, offsetof(slabby_stats, cached_slabs), SLB_FIELD_U64},
     {"quarantined_slabs", NULL, offsetof(slabby_stats, quarantined_slabs), SLB_FIELD_U64},
@@ -544,12 +544,12 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
     {"error_rate", NULL, offsetof(slabby_health, error_rate), SLB_FIELD_F64},
     {"cache_efficiency", NULL, offsetof(slabby_health, cache_efficiency), SLB_FIELD_F64},
     {"circuit_breaker_open", NULL, offsetof(slabby_health, circuit_breaker_open), SLB_FIELD_BOOL32},
-    {"recent_trend", slb_words_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
+    {"recent_trend", slb_enum_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
     {"last_gc_duration", NULL, offsetof(slabby_health, last_gc_duration), SLB_FIELD_I64},
     {"last_drain_duration", NULL, offsetof(slabby_health, last_drain_duration), SLB_FIELD_I64},
-    {"degradation_state", slb_words_degradation_state,
+    {"degradation_state", slb_enum_degradation_state,
         offsetof(slabby_health, degradation_state), SLB_FIELD_WORD},
-    {"breaker_state", slb_words_breaker_state,
+    {"breaker_state", slb_enum_breaker_state,
         offsetof(slabby_health, breaker_state), SLB_FIELD_WORD},
 };
 
@@ -564,5 +564,5 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"label_bytes", NULL, offsetof(slabby_memory, label_bytes), SLB_FIELD_U64},
     {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
-    {"trail_bytes", NULL, offsetof(slabby_memory, trail_bytes), SLB_FIELD_U64},
+    {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
 };

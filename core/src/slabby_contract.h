@@ -20,7 +20,7 @@
 #define SLB_MEMORY_FIELD_COUNT 11
 
 /* One word of an enumeration. A list of words ends with a null text. */
-struct slb_word {
+struct slb_enumerator {
     const char *text;
     int64_t value;
 };
@@ -56,7 +56,7 @@ struct slb_option_info {
     int64_t default_value;
     int64_t minimum;
     int64_t maximum;
-    const struct slb_word *words;
+    const struct slb_enumerator *words;
     const char *meaning;
     uint8_t kind;
     uint8_t default_rule;
@@ -101,7 +101,7 @@ enum slb_field_type {
 /* offset is in bytes from the start of the struct; words is null but for SLB_FIELD_WORD. */
 struct slb_field {
     const char *name;
-    const struct slb_word *words;
+    const struct slb_enumerator *words;
     uint16_t offset;
     uint8_t type;
 };
@@ -118,8 +118,8 @@ SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
 SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
-SLB_TABLE struct slb_word slb_words_slab_state[8];
-SLB_TABLE struct slb_word slb_words_audit_operation[22];
-SLB_TABLE struct slb_word slb_words_face[5];
+SLB_TABLE struct slb_enumerator slb_enum_slab_state[8];
+SLB_TABLE struct slb_enumerator slb_enum_audit_operation[22];
+SLB_TABLE struct slb_enumerator slb_enum_binding[5];
 
 #endif

@@ -15,7 +15,7 @@
 #include "resilience/breaker.h"
 #include "resilience/waiters.h"
 #include "status.h"
-#include "word_owner.h"
+#include "word_bias.h"
 
 #include <inttypes.h>
 
@@ -26,8 +26,8 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
                                 uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    uint64_t owner = slb_owner_look(pool, slb_os_cpu());
+        return slb_pool_closed_status(pool);
+    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     struct slb_found found = {.tier = SLB_TIER_CACHE};
@@ -47,7 +47,7 @@ static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, u
                          fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     slb_timing_end(pool, &timing, 1);
     if (searched)
-        slb_found_tell(pool, &found);
+        slb_search_notify(pool, &found);
     return SLABBY_OK;
 }
 
@@ -89,11 +89,11 @@ static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_r
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    if (slb_unlikely(!slb_is_place(allocator) || out_ref == NULL))
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
         return allocate_slowly(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, slb_owner_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_issued(allocator, word, id);
     if (slb_likely(out_data != NULL))
         *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
@@ -107,7 +107,7 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     uint32_t id;
     if (timeout_ns == 0)
         return slabby_allocate(out_ref, out_data, allocator);
-    if (!slb_is_place(allocator) || out_ref == NULL)
+    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
@@ -163,20 +163,20 @@ static __attribute__((noinline)) slabby_status release_shared(struct slabby_allo
 
 /* This CPU looked at the word in vain. */
 static SLB_COLD slabby_status release_unowned(struct slabby_allocator *pool, slabby_ref ref) {
-    slb_owner_note_plain(pool);
+    slb_bias_note_plain(pool);
     return release_shared(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
-    if (slb_unlikely(!slb_is_place(allocator)))
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint64_t id = relative & allocator->id_mask;
     if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
         return release_slowly(allocator, ref);
-    enum slb_rseq_result owned = slb_owner_release(allocator, id, relative - id);
-    if (slb_unlikely(owned != SLB_RSEQ_DONE))
-        return owned == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
+    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
+    if (slb_unlikely(biased != SLB_RSEQ_DONE))
+        return biased == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slowly(allocator, ref);
@@ -214,7 +214,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     struct slb_cpu_cache *cache;
     uint64_t word;
     uint32_t id;
-    if (slb_unlikely(!slb_is_place(allocator) || out_id == NULL || out_data == NULL))
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
         slb_cache_count_fast(allocator, true);

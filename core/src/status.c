@@ -33,9 +33,9 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
 
 SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) {
     va_list arguments;
-    uint64_t room = text->length < text->capacity ? text->capacity - text->length : 0;
+    uint64_t space = text->length < text->capacity ? text->capacity - text->length : 0;
     va_start(arguments, format);
-    int added = vsnprintf(room > 0 ? text->buffer + text->length : NULL, room, format, arguments);
+    int added = vsnprintf(space > 0 ? text->buffer + text->length : NULL, space, format, arguments);
     va_end(arguments);
     if (added > 0)
         text->length += (uint64_t)added;
@@ -62,7 +62,7 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
 SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size) {
     uint32_t stride;
     memcpy(&stride, array, sizeof stride);
-    char *place = (char *)array + index * stride;
-    memcpy(place, &stride, sizeof stride);
-    (void)slb_copy_out(place, source, size);
+    char *entry = (char *)array + index * stride;
+    memcpy(entry, &stride, sizeof stride);
+    (void)slb_copy_out(entry, source, size);
 }

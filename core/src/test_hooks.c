@@ -9,7 +9,7 @@
 
 void (*slb_test_point)(int point);
 uint64_t (*slb_test_clock)(void);
-bool slb_test_owners_never_rest;
+bool slb_test_bias_never_backs_off;
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);

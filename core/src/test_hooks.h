@@ -23,8 +23,8 @@ enum slb_test_points {
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
-    SLB_POINT_SHARING = 15,      /* owned words say nobody, the fence is to come */
-    SLB_POINT_SHARED = 16        /* the fence is over, the words do not say so yet */
+    SLB_POINT_REVOKING = 15,     /* owned words say nobody, the fence is to come */
+    SLB_POINT_REVOKED = 16       /* the fence is over, the words do not say so yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -33,8 +33,8 @@ extern void (*slb_test_point)(int point);
 /* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
 extern uint64_t (*slb_test_clock)(void);
 
-/* Whether a CPU goes on owning words however often others share them, see word_owner.h. */
-extern bool slb_test_owners_never_rest;
+/* Whether a CPU goes on owning words however often others share them, see word_bias.h. */
+extern bool slb_test_bias_never_backs_off;
 
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);

@@ -14,7 +14,7 @@
 #include "resilience/ticker.h"
 #include "status.h"
 #include "tiers/gate.h"
-#include "word_owner.h"
+#include "word_bias.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
 /* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
  * after the check turns the release into a deferred one inside slb_release_deferred. */
 static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
-    slb_owner_share_all(pool);
+    slb_bias_revoke_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
@@ -48,7 +48,7 @@ SLB_PRIVATE slabby_status slb_reset(struct slabby_allocator *pool) {
         return SLABBY_BUSY;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     if (!slb_pool_exists(pool))
-        status = slb_pool_absence(pool);
+        status = slb_pool_closed_status(pool);
     else if (anything_pinned(pool, limit))
         status = SLABBY_PINNED;
     else
@@ -91,10 +91,10 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct trim_ste
 /* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
  * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
 static bool find_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
-    while (slb_maintenance_quieten(pool, SLB_PATIENCE_SHORT)) {
+    while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);
         note_free_slabs(pool, step);
-        if (slb_maintenance_is_quiet(pool, 1) && slb_count_live(pool) == before)
+        if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
             return true;
     }
     return false;
@@ -119,9 +119,9 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     if (!slb_pool_exists(pool))
-        status = slb_pool_absence(pool);
+        status = slb_pool_closed_status(pool);
     else if (!find_free_slabs(pool, step))
-        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_absence(pool);
+        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
     else
         *inout_bytes += trim_range(pool, step);
     slb_maintenance_end(pool);
@@ -169,20 +169,20 @@ static bool zero_free_slabs(struct slabby_allocator *pool) {
 static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
         slb_gate_lock(pool);
-        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
         slb_gate_unlock(pool);
         return SLABBY_OK;
     }
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
-    slb_protections_become(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
+    slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
     bool quiet = zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     else if (!was_on &&
              slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
-        slb_protections_become(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
     slb_maintenance_end(pool);
     if (!quiet)
         return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,

@@ -31,9 +31,9 @@ static char *joined(const char *directory, const char *name) {
 }
 
 static void push(struct file_list *list, char *path) {
-    if (list->count == list->room) {
-        list->room = list->room == 0 ? 1024 : 2 * list->room;
-        list->files = grown(list->files, list->room * sizeof list->files[0]);
+    if (list->count == list->space) {
+        list->space = list->space == 0 ? 1024 : 2 * list->space;
+        list->files = grown(list->files, list->space * sizeof list->files[0]);
     }
     list->files[list->count++] = (struct file){.path = path};
 }
@@ -42,13 +42,13 @@ static void push(struct file_list *list, char *path) {
 struct pending {
     char **paths;
     size_t count;
-    size_t room;
+    size_t space;
 };
 
 static void pending_push(struct pending *pending, char *path) {
-    if (pending->count == pending->room) {
-        pending->room = pending->room == 0 ? 64 : 2 * pending->room;
-        pending->paths = grown(pending->paths, pending->room * sizeof pending->paths[0]);
+    if (pending->count == pending->space) {
+        pending->space = pending->space == 0 ? 64 : 2 * pending->space;
+        pending->paths = grown(pending->paths, pending->space * sizeof pending->paths[0]);
     }
     pending->paths[pending->count++] = path;
 }
@@ -113,14 +113,14 @@ void file_list_sort(struct file_list *list) {
     if (list->count == 0)
         return;
     qsort(list->files, list->count, sizeof list->files[0], by_path);
-    size_t kept = 1;
+    size_t stored = 1;
     for (size_t i = 1; i < list->count; i++) {
-        if (strcmp(list->files[i].path, list->files[kept - 1].path) == 0)
+        if (strcmp(list->files[i].path, list->files[stored - 1].path) == 0)
             free(list->files[i].path);
         else
-            list->files[kept++] = list->files[i];
+            list->files[stored++] = list->files[i];
     }
-    list->count = kept;
+    list->count = stored;
 }
 
 void file_list_free(struct file_list *list) {

@@ -18,7 +18,7 @@ struct file {
 struct file_list {
     struct file *files;
     size_t count;
-    size_t room;
+    size_t space;
     size_t unreadable_directories;
 };
 

@@ -35,11 +35,11 @@ struct hasher {
 };
 
 static void die(struct pipeline *pipeline, const char *call, slabby_ref ref, slabby_status status) {
-    char story[512];
+    char scenario[512];
     uint64_t length;
-    if (slabby_explain(story, sizeof story, &length, pipeline->pool, ref, status) != SLABBY_OK)
-        snprintf(story, sizeof story, "%s", slabby_status_message(status));
-    fprintf(stderr, "hash_files: %s: %s: %s\n", call, slabby_status_name(status), story);
+    if (slabby_explain(scenario, sizeof scenario, &length, pipeline->pool, ref, status) != SLABBY_OK)
+        snprintf(scenario, sizeof scenario, "%s", slabby_status_message(status));
+    fprintf(stderr, "hash_files: %s: %s: %s\n", call, slabby_status_name(status), scenario);
     exit(1);
 }
 
@@ -129,27 +129,27 @@ struct open_digests {
     EVP_MD_CTX *contexts[MAX_THREADS];
 };
 
-static EVP_MD_CTX *digest_of(struct open_digests *open, struct file *file, unsigned *out_place) {
-    unsigned place = 0;
-    while (place < MAX_THREADS && open->files[place] != file)
-        place++;
-    if (place == MAX_THREADS) {
-        for (place = 0; open->files[place] != NULL; place++) {
+static EVP_MD_CTX *digest_of(struct open_digests *open, struct file *file, unsigned *out_entry) {
+    unsigned entry = 0;
+    while (entry < MAX_THREADS && open->files[entry] != file)
+        entry++;
+    if (entry == MAX_THREADS) {
+        for (entry = 0; open->files[entry] != NULL; entry++) {
         }
-        if (open->contexts[place] == NULL)
-            open->contexts[place] = EVP_MD_CTX_new();
-        if (open->contexts[place] == NULL ||
-            EVP_DigestInit_ex(open->contexts[place], EVP_sha256(), NULL) != 1)
+        if (open->contexts[entry] == NULL)
+            open->contexts[entry] = EVP_MD_CTX_new();
+        if (open->contexts[entry] == NULL ||
+            EVP_DigestInit_ex(open->contexts[entry], EVP_sha256(), NULL) != 1)
             openssl_failed();
-        open->files[place] = file;
+        open->files[entry] = file;
     }
-    *out_place = place;
-    return open->contexts[place];
+    *out_entry = entry;
+    return open->contexts[entry];
 }
 
 static void hash_block(struct pipeline *pipeline, struct open_digests *open, const struct block *block) {
-    unsigned place;
-    EVP_MD_CTX *context = digest_of(open, block->file, &place);
+    unsigned entry;
+    EVP_MD_CTX *context = digest_of(open, block->file, &entry);
     if (block->ref != 0) {
         if (EVP_DigestUpdate(context, block->data, block->length) != 1)
             openssl_failed();
@@ -160,7 +160,7 @@ static void hash_block(struct pipeline *pipeline, struct open_digests *open, con
     }
     if (EVP_DigestFinal_ex(context, block->file->digest, NULL) != 1)
         openssl_failed();
-    open->files[place] = NULL;
+    open->files[entry] = NULL;
     if (atomic_fetch_add(&pipeline->hashed_files, 1) + 1 == pipeline->list->count) {
         pthread_mutex_lock(&pipeline->mutex);
         pthread_cond_signal(&pipeline->finished);

@@ -86,7 +86,7 @@ int report_stats(const char *output, const struct file_list *list, const struct 
     if (out == NULL)
         return -1;
     fprintf(out,
-            "{\"face\": \"c\", \"files\": %zu, \"unreadable\": %zu, \"bytes\": %" PRIu64
+            "{\"binding\": \"c\", \"files\": %zu, \"unreadable\": %zu, \"bytes\": %" PRIu64
             ", \"seconds\": %.6f, \"waits\": %" PRIu64 ", \"stats\": %s}\n",
             read, list->count - read + list->unreadable_directories, result->bytes, result->seconds,
             result->waits, stats);

@@ -227,7 +227,7 @@ def main() -> int:
         output.writelines(digest_line(file) for file in read)
     if options.stats_json is not None:
         totals = {
-            "face": slabby.backend(),
+            "binding": slabby.backend(),
             "files": len(read),
             "unreadable": unreadable,
             "bytes": pipeline.hashed_bytes,

@@ -25,7 +25,7 @@ from slabby._types import TRACEMALLOC_DOMAIN as TRACEMALLOC_DOMAIN
 from slabby._types import FastSlab as FastSlab
 from slabby._types import SlabRef as SlabRef
 from slabby._version import __version__ as __version__
-from slabby._words import *  # noqa: F403
+from slabby._enums import *  # noqa: F403
 
 # A backend that cannot work is found at import, not at the first pool.
 backend()

@@ -11,17 +11,17 @@ from typing import Any, Self, Unpack
 
 from slabby import _backend
 from slabby._backend import Backend
-from slabby._collector import clock
-from slabby._core import Core
+from slabby._gc_clock import clock
+from slabby._backend_protocol import Core
 from slabby._errors import InvalidBatchSizeError
 from slabby._listener import Listener
 from slabby._logging import hand_over
 from slabby._options import OPTIONS, Options
 from slabby._raise import make_error
 from slabby._records import AuditRecord, Event, Finding, Health, Live, Memory, Stats, ViewInfo
-from slabby._settings import fill, nanoseconds, number, option_info, typed, whole
+from slabby._option_values import fill, nanoseconds, number, option_info, typed, whole
 from slabby._types import Pool, SlabRef
-from slabby._words import BreakerMode, Face, Status
+from slabby._enums import BreakerMode, Binding, Status
 
 # Records asked for in one crossing.
 CHUNK = 256
@@ -43,7 +43,7 @@ class Allocator(Pool):
     _backend: Backend
     _audit_written: int
     _events_logged: int
-    _rooms: dict[Any, Any]
+    _spaces: dict[Any, Any]
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -52,10 +52,10 @@ class Allocator(Pool):
         settings = core.slabby_options_create()
         try:
             fill(core, settings, dict(options))
-            core.slabby_set_face(Face[backend.name.upper()])
+            core.slabby_set_binding(Binding[backend.name.upper()])
             handle = core.slabby_create(*sizes, settings)
         finally:
-            core.slabby_set_face(-1)
+            core.slabby_set_binding(-1)
             core.slabby_options_destroy(settings)
         self._hold(backend, handle)
 
@@ -64,7 +64,7 @@ class Allocator(Pool):
         self._backend = backend
         self._audit_written = 0
         self._events_logged = 0
-        self._rooms = {}
+        self._spaces = {}
 
     # ------------------------------------------------------------------ one pool in several languages
 
@@ -82,11 +82,11 @@ class Allocator(Pool):
         """(address, instance id) for adopt(); whoever adopts keeps the pool alive on its own."""
         return self._core.slabby_handle(self)
 
-    def from_ref(self, value: int, *, owned: bool = False) -> SlabRef:
+    def from_ref(self, value: int, *, owning: bool = False) -> SlabRef:
         """A SlabRef for a 64-bit reference of this pool from elsewhere. Borrowed, it only looks; owned, it
         also releases the slab when it is dropped."""
         ref = whole("ref", value)
-        return self._wrap(ref, self._core.slabby_data(self, ref), owned)
+        return self._wrap(ref, self._core.slabby_data(self, ref), owning)
 
     @property
     def backend(self) -> str:
@@ -114,7 +114,7 @@ class Allocator(Pool):
         from slabby._waiting import wait_in_loop
 
         wait_ns = None if timeout is None else nanoseconds("timeout", timeout)
-        return await wait_in_loop(self, self._rooms, wait_ns)
+        return await wait_in_loop(self, self._spaces, wait_ns)
 
     def listener(self) -> Listener:
         """A place for an event loop to wait for slabs without a thread."""
@@ -140,7 +140,7 @@ class Allocator(Pool):
         values = [ref.ref for ref in batch]
         released, status = self._core.slabby_release_batch(self, values)
         for ref in batch:
-            ref._settle()
+            ref._finish()
         if status:
             text = f"{released} of {len(values)} slabs were released; the first refusal: "
             text += self._core.slabby_status_message(status)

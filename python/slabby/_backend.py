@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from slabby import _raise as _raise
-from slabby._core import Core
+from slabby._backend_protocol import Core
 from slabby._errors import AbiMismatchError
 from slabby._types import Pool
 

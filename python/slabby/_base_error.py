@@ -3,7 +3,7 @@
 
 from typing import ClassVar
 
-from slabby._words import Status
+from slabby._enums import Status
 
 
 class SlabbyError(Exception):

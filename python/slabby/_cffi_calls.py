@@ -8,7 +8,7 @@ from typing import Any
 from slabby._cffi import ffi, lib
 from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _pool, _text, fail
 from slabby._types import FastSlab, Pool, SlabRef
-from slabby._words import Status
+from slabby._enums import Status
 
 
 def _slabby_stats(record: Any) -> Sequence[Any]:
@@ -88,7 +88,7 @@ def _slabby_memory(record: Any) -> Sequence[Any]:
         record.label_bytes,
         record.heap_table_bytes,
         record.heap_bytes,
-        record.trail_bytes,
+        record.record_bytes,
     )
 
 
@@ -112,7 +112,7 @@ def _slabby_audit_record(record: Any) -> Sequence[Any]:
         record.thread,
         record.ref,
         record.status,
-        record.face,
+        record.binding,
     )
 
 
@@ -186,8 +186,8 @@ def slabby_instance_id() -> int:
     return int(lib.slabby_instance_id())
 
 
-def slabby_set_face(face: int) -> None:
-    status = lib.slabby_set_face(face)
+def slabby_set_binding(binding: int) -> None:
+    status = lib.slabby_set_binding(binding)
     if status:
         fail(status, None, 0)
 
@@ -617,8 +617,8 @@ def slabby_live_next(cursor: int, allocator: Pool) -> tuple[Sequence[Any], int, 
     return _slabby_live(out_live), int(out_count[0]), int(cursor_cell[0])
 
 
-def slabby_report_leak(allocator: Pool, ref: int, origin: str, reclaim: int) -> None:
-    status = lib.slabby_report_leak(_pool(allocator), ref, origin.encode(), reclaim)
+def slabby_report_leak(allocator: Pool, ref: int, stack: str, reclaim: int) -> None:
+    status = lib.slabby_report_leak(_pool(allocator), ref, stack.encode(), reclaim)
     if status:
         fail(status, allocator, ref)
 

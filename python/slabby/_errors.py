@@ -5,7 +5,7 @@
 import builtins
 
 from slabby._base_error import SlabbyError
-from slabby._words import Status
+from slabby._enums import Status
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from datetime import timedelta
 from slabby import _backend
 from slabby._errors import InvalidArgumentError
 from slabby._records import Fault
-from slabby._settings import nanoseconds, whole
+from slabby._option_values import nanoseconds, whole
 
 
 def backend() -> str:

@@ -5,7 +5,7 @@ import warnings
 from types import TracebackType
 from typing import Any, Self
 
-from slabby._core import Core
+from slabby._backend_protocol import Core
 from slabby._types import Pool, SlabRef
 
 

@@ -4,7 +4,7 @@
 import logging
 
 from slabby._records import Event
-from slabby._words import EventLevel
+from slabby._enums import EventLevel
 
 LEVELS = {
     EventLevel.DEBUG: logging.DEBUG,

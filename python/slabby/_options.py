@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import IntEnum
 from typing import Literal, TypedDict
 
-from slabby import _words
+from slabby import _enums
 
 
 class Options(TypedDict, total=False):
@@ -26,17 +26,17 @@ class Options(TypedDict, total=False):
     # Keep a small stack of free slabs per CPU (default on).
     per_cpu_cache: bool | str
     # Restartable sequences, or a try-lock that works everywhere (default 'auto').
-    cpu_cache_backend: _words.CpuCacheBackend | Literal["auto", "rseq", "portable"]
+    cpu_cache_backend: _enums.CpuCacheBackend | Literal["auto", "rseq", "portable"]
     # Budget of one allocation; 0 means none (default 0; 0 to 3600000000000 ns; may change while the
     # pool runs).
     max_alloc_latency: float | timedelta | str
     # Which allocations are timed (default 'sampled'; may change while the pool runs).
-    latency_tracking: _words.LatencyTracking | Literal["off", "sampled", "all"]
+    latency_tracking: _enums.LatencyTracking | Literal["off", "sampled", "all"]
     # Zero a slab when it is released, before it can be handed out again (default off; may change
     # while the pool runs).
     secure: bool | str
     # Lock slab pages into RAM (default 'off').
-    lock_memory: _words.LockMemory | Literal["off", "best_effort", "required"]
+    lock_memory: _enums.LockMemory | Literal["off", "best_effort", "required"]
     # Keep slabs out of core dumps (default off).
     no_dump: bool | str
     # Keyed patterns just before and after the user's bytes, verified on release (default off).
@@ -53,7 +53,7 @@ class Options(TypedDict, total=False):
     guard_slots: int | str
     # What becomes of a slab whose guard bytes were overwritten (default 'quarantine'; may change
     # while the pool runs).
-    corruption_policy: _words.CorruptionPolicy | Literal["quarantine", "reclaim", "abort"]
+    corruption_policy: _enums.CorruptionPolicy | Literal["quarantine", "reclaim", "abort"]
     # Slabs that wait, first in first out, before reuse (default 0; 0 to 2147483647).
     reuse_delay: int | str
     # Hand slabs out in random order (default off).
@@ -112,18 +112,18 @@ OPTIONS: dict[str, OptionInfo] = {
     "shards": OptionInfo(2, "count", None),
     "alignment": OptionInfo(3, "bytes", None),
     "per_cpu_cache": OptionInfo(4, "flag", None),
-    "cpu_cache_backend": OptionInfo(5, "enum", _words.CpuCacheBackend),
+    "cpu_cache_backend": OptionInfo(5, "enum", _enums.CpuCacheBackend),
     "max_alloc_latency": OptionInfo(6, "duration", None),
-    "latency_tracking": OptionInfo(7, "enum", _words.LatencyTracking),
+    "latency_tracking": OptionInfo(7, "enum", _enums.LatencyTracking),
     "secure": OptionInfo(8, "flag", None),
-    "lock_memory": OptionInfo(9, "enum", _words.LockMemory),
+    "lock_memory": OptionInfo(9, "enum", _enums.LockMemory),
     "no_dump": OptionInfo(10, "flag", None),
     "bit_guard": OptionInfo(11, "flag", None),
     "guard_pages": OptionInfo(12, "flag", None),
     "guard_slack": OptionInfo(13, "flag", None),
     "guard_sample_rate": OptionInfo(14, "count", None),
     "guard_slots": OptionInfo(15, "count", None),
-    "corruption_policy": OptionInfo(16, "enum", _words.CorruptionPolicy),
+    "corruption_policy": OptionInfo(16, "enum", _enums.CorruptionPolicy),
     "reuse_delay": OptionInfo(17, "count", None),
     "shuffle": OptionInfo(18, "flag", None),
     "finalizers": OptionInfo(19, "flag", None),

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slabby._words import (
+from slabby._enums import (
     AuditOperation,
+    Binding,
     BreakerState,
     DegradationState,
     EventCode,
     EventLevel,
-    Face,
     FaultKind,
     FindingKind,
     SlabState,
@@ -254,7 +254,7 @@ class Memory:
     # Bytes of live heap slabs, in bytes.
     heap_bytes: int
     # Events and audit records, in bytes.
-    trail_bytes: int
+    record_bytes: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Memory":
@@ -308,7 +308,7 @@ class AuditRecord:
     thread: int
     ref: int
     status: int
-    face: Face
+    binding: Binding
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "AuditRecord":
@@ -319,7 +319,7 @@ class AuditRecord:
             raw[3],
             raw[4],
             raw[5],
-            Face(raw[6]),
+            Binding(raw[6]),
         )
 
 

@@ -8,33 +8,33 @@ from typing import TYPE_CHECKING
 
 from slabby._base_error import SlabbyError
 from slabby._errors import ClosedError
-from slabby._settings import NANOSECONDS
+from slabby._option_values import NANOSECONDS
 
 if TYPE_CHECKING:
     from slabby._allocator import Allocator
     from slabby._types import SlabRef
 
-Rooms = dict[asyncio.AbstractEventLoop, "WaitingRoom"]
+Spaces = dict[asyncio.AbstractEventLoop, "WaitQueue"]
 
 
-async def wait_in_loop(pool: Allocator, rooms: Rooms, timeout_ns: int | None) -> SlabRef:
+async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) -> SlabRef:
     """A slab at once, or in its turn; without a timeout as long as it takes. `rooms` are the pool's."""
     loop = asyncio.get_running_loop()
     if timeout_ns == 0:
         return pool._core.slabby_allocate_timeout(pool, 0)
     if (slab := pool._try_now()) is not None:
         return slab
-    if (room := rooms.get(loop)) is None:
-        room = rooms[loop] = WaitingRoom(pool, loop)
+    if (space := spaces.get(loop)) is None:
+        space = spaces[loop] = WaitQueue(pool, loop)
     try:
-        return await room.wait(timeout_ns)
+        return await space.wait(timeout_ns)
     finally:
-        if room.is_empty and rooms.get(loop) is room:
-            del rooms[loop]
-            room.close()
+        if space.is_empty and spaces.get(loop) is space:
+            del spaces[loop]
+            space.close()
 
 
-class WaitingRoom:
+class WaitQueue:
     """One listener for all tasks of a loop, from the first that waits to the last. Used in the loop's thread alone."""
 
     def __init__(self, pool: Allocator, loop: asyncio.AbstractEventLoop) -> None:

@@ -65,13 +65,13 @@ static struct fast_table *fast_table_join(Pool *pool) {
 }
 
 void fast_table_leave(struct fast_table *table) {
-    struct fast_table **place = &tables;
+    struct fast_table **entry = &tables;
 
     if (table == NULL || --table->pools > 0)
         return;
-    while (*place != table)
-        place = &(*place)->next;
-    *place = table->next;
+    while (*entry != table)
+        entry = &(*entry)->next;
+    *entry = table->next;
     free(table);
 }
 

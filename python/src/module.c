@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* slabby._types: the types, and the capsule through which the SWIG backend reaches them. */
 #include "api.h"
-#include "origin.h"
+#include "alloc_stack.h"
 #include "types.h"
 
 static Pool *pool_or_error(PyObject *object) {
@@ -67,7 +67,7 @@ PyMODINIT_FUNC PyInit__types(void) {
     PyObject *module = PyModule_Create(&definition);
     PyObject *capsule = PyCapsule_New(&api, SLABBY_TYPES_CAPSULE, NULL);
 
-    origin_ready();
+    stack_ready();
     if (module == NULL || capsule == NULL || pool_ready(module) < 0 || slab_ref_ready(module) < 0 ||
         fast_slab_ready(module) < 0 ||
         PyModule_AddIntConstant(module, "TRACEMALLOC_DOMAIN", SLABBY_TRACEMALLOC_DOMAIN) < 0 ||

@@ -20,7 +20,7 @@ static PyObject *new_reference_or_null(PyObject *object) {
 }
 
 /* What says whether origins are wanted. */
-static void look_around(Pool *pool) {
+static void inspect(Pool *pool) {
     slabby_view_info view = {.struct_size = sizeof view};
     int64_t finalizers = 0;
 
@@ -55,7 +55,7 @@ static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
     pool->native = new_reference_or_null(native);
     /* A handle that was just made has a size. */
     (void)core->size(&pool->slab_size, pool->cell.allocator);
-    look_around(pool);
+    inspect(pool);
     Py_RETURN_NONE;
 }
 
@@ -84,7 +84,7 @@ static void pool_dealloc(PyObject *self) {
     Py_CLEAR(pool->allocate_fast);
     Py_CLEAR(pool->argument);
     Py_CLEAR(pool->native);
-    Py_CLEAR(pool->origins);
+    Py_CLEAR(pool->stacks);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }
@@ -181,11 +181,11 @@ static PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
 /* _wrap(value, address, owned): a SlabRef for an allocation that arrived as numbers. */
 static PyObject *pool_wrap(PyObject *self, PyObject *arguments) {
     unsigned long long value, address;
-    int owned;
+    int owning;
 
-    if (!PyArg_ParseTuple(arguments, "KKp", &value, &address, &owned) || !pool_attached((Pool *)self))
+    if (!PyArg_ParseTuple(arguments, "KKp", &value, &address, &owning) || !pool_attached((Pool *)self))
         return NULL;
-    return slab_ref_new((Pool *)self, value, (void *)(uintptr_t)address, owned);
+    return slab_ref_new((Pool *)self, value, (void *)(uintptr_t)address, owning);
 }
 
 PyObject *pool_wrap_all(Pool *pool, const slabby_ref *refs, void *const *datas, uint64_t count) {

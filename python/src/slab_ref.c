@@ -6,7 +6,7 @@
  * release is refused in whichever language it is tried. The object owns the slab unless it was borrowed; an owned
  * slab that nobody released goes back when the object dies.
  */
-#include "origin.h"
+#include "alloc_stack.h"
 #include "types.h"
 
 #include <string.h>
@@ -17,29 +17,29 @@ typedef struct SlabRef {
     PyObject_HEAD Pool *pool;
     slabby_ref ref;
     void *data;
-    char owned;  /* release it when the object dies */
+    char owning; /* release it when the object dies */
     char done;   /* this object gave it back */
     char traced; /* tracemalloc counts it */
 } SlabRef;
 
-PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owned) {
+PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning) {
     SlabRef *self = PyObject_GC_New(SlabRef, slab_ref_type);
 
     if (self == NULL) {
-        if (owned)
+        if (owning)
             (void)pool->core->release(pool->cell.allocator, ref);
         return NULL;
     }
     self->pool = (Pool *)Py_NewRef((PyObject *)pool);
     self->ref = ref;
     self->data = data;
-    self->owned = (char)owned;
+    self->owning = (char)owning;
     self->done = 0;
     self->traced = 0;
     PyObject_GC_Track(self);
-    if (owned) {
-        self->traced = (char)origin_track(pool, ref);
-        origin_note(pool, ref);
+    if (owning) {
+        self->traced = (char)stack_track(pool, ref);
+        stack_record(pool, ref);
     }
     return (PyObject *)self;
 }
@@ -52,12 +52,12 @@ static PyObject *fail(const SlabRef *self, slabby_status status) {
 static void forget(SlabRef *self) {
     self->done = 1;
     if (self->traced)
-        origin_untrack(self->ref);
+        stack_untrack(self->ref);
     self->traced = 0;
 }
 
 /* MemoryCorruption consumes the reference: there is nothing left to release. */
-static int settle(SlabRef *self, slabby_status status) {
+static int finish(SlabRef *self, slabby_status status) {
     if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
         forget(self);
     return status == SLABBY_OK;
@@ -68,7 +68,7 @@ PyObject *slab_ref_release(PyObject *object, PyObject *unused) {
     slabby_status status = self->pool->core->release(self->pool->cell.allocator, self->ref);
 
     (void)unused;
-    if (!settle(self, status))
+    if (!finish(self, status))
         return fail(self, status);
     Py_RETURN_NONE;
 }
@@ -78,7 +78,7 @@ static PyObject *slab_ref_release_deferred(PyObject *object, PyObject *unused) {
     slabby_status status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
 
     (void)unused;
-    if (!settle(self, status))
+    if (!finish(self, status))
         return fail(self, status);
     Py_RETURN_NONE;
 }
@@ -95,7 +95,7 @@ PyObject *pool_deallocate(PyObject *pool_object, PyObject *object) {
         return NULL;
     }
     status = pool->core->release(pool->cell.allocator, self->ref);
-    if (!settle(self, status))
+    if (!finish(self, status))
         return raise_status(pool, self->ref, status);
     Py_RETURN_NONE;
 }
@@ -104,12 +104,12 @@ static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
     SlabRef *self = (SlabRef *)object;
 
     (void)unused;
-    self->owned = 0;
+    self->owning = 0;
     return PyLong_FromUnsignedLongLong(self->ref);
 }
 
-/* _settle(): after a batch gave it back by its number. */
-static PyObject *slab_ref_settle(PyObject *object, PyObject *unused) {
+/* _finish(): after a batch gave it back by its number. */
+static PyObject *slab_ref_finish(PyObject *object, PyObject *unused) {
     SlabRef *self = (SlabRef *)object;
 
     (void)unused;
@@ -133,7 +133,7 @@ static PyObject *slab_ref_exit(PyObject *object, PyObject *const *arguments, Py_
     if (self->done)
         Py_RETURN_FALSE;
     status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
-    if (settle(self, status))
+    if (finish(self, status))
         Py_RETURN_FALSE;
     fail(self, status);
     if (!body_failed)
@@ -182,8 +182,8 @@ static PyObject *name_of(const SlabRef *self) {
 }
 
 /* "; allocated at (most recent call last):" and the frames, or nothing. */
-static PyObject *origin_lines(const SlabRef *self) {
-    PyObject *summary = origin_summary(self->pool, self->ref), *lines, *blank, *text = NULL;
+static PyObject *stack_lines(const SlabRef *self) {
+    PyObject *summary = stack_summary(self->pool, self->ref), *lines, *blank, *text = NULL;
 
     if (summary == NULL || summary == Py_None) {
         Py_XDECREF(summary);
@@ -205,7 +205,7 @@ static PyObject *origin_lines(const SlabRef *self) {
 
 /* The object is the warning's source: where tracemalloc traces, the warning tells where it was made. */
 static void warn_dropped(SlabRef *self) {
-    PyObject *name = name_of(self), *lines = origin_lines(self);
+    PyObject *name = name_of(self), *lines = stack_lines(self);
 
     if (name == NULL || lines == NULL ||
         PyErr_ResourceWarning((PyObject *)self, 1,
@@ -221,14 +221,14 @@ static void warn_dropped(SlabRef *self) {
 static void give_back(SlabRef *self) {
     PyObject *type, *value, *traceback;
     slabby_status status;
-    char origin[128];
+    char stack[128];
 
     if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
         return;
     PyErr_Fetch(&type, &value, &traceback);
-    origin_text(self->pool, self->ref, origin, sizeof origin);
-    status = self->pool->core->report_leak(self->pool->cell.allocator, self->ref, origin, 1);
-    if (settle(self, status)) {
+    stack_text(self->pool, self->ref, stack, sizeof stack);
+    status = self->pool->core->report_leak(self->pool->cell.allocator, self->ref, stack, 1);
+    if (finish(self, status)) {
         warn_dropped(self);
     } else if (status == SLABBY_MEMORY_CORRUPTION) {
         fail(self, status);
@@ -244,7 +244,7 @@ static int outlives_its_end(SlabRef *self) {
 
     Py_SET_REFCNT(object, 1);
     give_back(self);
-    self->owned = 0;
+    self->owning = 0;
     Py_SET_REFCNT(object, Py_REFCNT(object) - 1);
     return Py_REFCNT(object) > 0;
 }
@@ -253,7 +253,7 @@ static void slab_ref_dealloc(PyObject *object) {
     SlabRef *self = (SlabRef *)object;
     PyTypeObject *type = Py_TYPE(object);
 
-    if (self->owned && !self->done && outlives_its_end(self))
+    if (self->owning && !self->done && outlives_its_end(self))
         return;
     PyObject_GC_UnTrack(object);
     forget(self);
@@ -340,7 +340,7 @@ static PyObject *get_allocation_stack(PyObject *object, void *unused) {
     SlabRef *self = (SlabRef *)object;
 
     (void)unused;
-    return origin_summary(self->pool, self->ref);
+    return stack_summary(self->pool, self->ref);
 }
 
 static int set_label(PyObject *object, PyObject *value, void *unused) {
@@ -373,7 +373,7 @@ static PyMethodDef slab_ref_methods[] = {
      "on."},
     {"detach", slab_ref_detach, METH_NOARGS,
      "detach()\n--\n\nGive up ownership and return the 64-bit reference: somebody else releases it."},
-    {"_settle", slab_ref_settle, METH_NOARGS, NULL},
+    {"_finish", slab_ref_finish, METH_NOARGS, NULL},
     {"__enter__", slab_ref_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

@@ -29,7 +29,7 @@ typedef struct Pool {
     PyObject *argument;            /* what they take; null: the pool itself, and they return objects */
     PyObject *native;              /* the handle as the backend knows it */
     struct fast_table *fast;       /* null until the first fast slab */
-    PyObject *origins;             /* origin.h; null until the first is noted */
+    PyObject *stacks;              /* alloc_stack.h; null until the first is noted */
     const volatile uint32_t *mode; /* of the core: zero while a pool has nothing switched on */
     char finalizers;               /* the option */
 } Pool;
@@ -59,7 +59,7 @@ PyObject *pool_wait(PyObject *self, PyObject *timeout);
 
 /* slab_ref.c */
 int slab_ref_ready(PyObject *module);
-PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owned);
+PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning);
 PyObject *slab_ref_release(PyObject *self, PyObject *unused);
 PyObject *pool_deallocate(PyObject *self, PyObject *ref);
 

@@ -22,7 +22,7 @@ static uint64_t now_ns(void) {
 }
 
 /* Asking a pool that is full counts a failure, which a wait is not until it ends: so look first. */
-static bool looks_full(const Pool *pool) {
+static bool is_full(const Pool *pool) {
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_allocator *allocator = pool->cell.allocator;
     int64_t heap = 0, limit = 0;
@@ -44,11 +44,11 @@ static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_
 /* One try before the wait: Timeout where there is nothing to take. A slab that goes to somebody else in between counts
  * as a Timeout, which never moves the breaker. */
 static slabby_status try_now(const Pool *pool, slabby_ref *out_ref) {
-    return looks_full(pool) ? SLABBY_TIMEOUT : wait_in_core(pool, 1, out_ref);
+    return is_full(pool) ? SLABBY_TIMEOUT : wait_in_core(pool, 1, out_ref);
 }
 
-static void sleep_until(int bell, uint64_t deadline_ns) {
-    struct pollfd ring = {.fd = bell, .events = POLLIN};
+static void sleep_until(int notifier, uint64_t deadline_ns) {
+    struct pollfd ring = {.fd = notifier, .events = POLLIN};
     uint64_t now = now_ns();
     uint64_t left_ms = now < deadline_ns ? (deadline_ns - now + 999999) / 1000000 : 0;
 
@@ -57,7 +57,7 @@ static void sleep_until(int bell, uint64_t deadline_ns) {
 }
 
 /* Until the ticket brings a slab, the time is over (*out_ref stays 0), or a signal's handler raises: false. */
-static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int bell, uint64_t deadline_ns,
+static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int notifier, uint64_t deadline_ns,
                             slabby_ref *out_ref, slabby_status *out_status) {
     uint64_t ticket = 0, count = 0;
 
@@ -72,7 +72,7 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int bel
             (void)pool->core->wait_cancel(out_ref, listener, ticket);
             break;
         }
-        sleep_until(bell, deadline_ns);
+        sleep_until(notifier, deadline_ns);
         if (PyErr_CheckSignals() < 0)
             return false;
     }
@@ -85,16 +85,16 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int bel
 static bool wait_on_listener(const Pool *pool, uint64_t deadline_ns, slabby_ref *out_ref,
                              slabby_status *out_status) {
     slabby_listener *listener = NULL;
-    int32_t bell;
+    int32_t notifier;
     bool goes_on;
 
     /* Without a descriptor the wait is one that no signal ends. */
-    if (pool->core->listener_create(&listener, &bell, pool->cell.allocator, NULL) != SLABBY_OK) {
+    if (pool->core->listener_create(&listener, &notifier, pool->cell.allocator, NULL) != SLABBY_OK) {
         uint64_t now = now_ns();
         *out_status = wait_in_core(pool, now < deadline_ns ? deadline_ns - now : 1, out_ref);
         return true;
     }
-    goes_on = wait_for_ticket(pool, listener, bell, deadline_ns, out_ref, out_status);
+    goes_on = wait_for_ticket(pool, listener, notifier, deadline_ns, out_ref, out_status);
     Py_BEGIN_ALLOW_THREADS(void) pool->core->listener_destroy(listener);
     Py_END_ALLOW_THREADS return goes_on;
 }

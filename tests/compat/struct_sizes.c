@@ -99,14 +99,14 @@ static int tear_down(void **state) {
     return slabby_destroy(pool) == SLABBY_OK ? 0 : -1;
 }
 
-static void painted(unsigned char *room, uint32_t size) {
-    memset(room, PAINT, MOST);
-    memcpy(room, &size, sizeof size);
+static void painted(unsigned char *space, uint32_t size) {
+    memset(space, PAINT, MOST);
+    memcpy(space, &size, sizeof size);
 }
 
-static uint32_t size_in(const unsigned char *room) {
+static uint32_t size_in(const unsigned char *space) {
     uint32_t size;
-    memcpy(&size, room, sizeof size);
+    memcpy(&size, space, sizeof size);
     return size;
 }
 
@@ -116,32 +116,32 @@ static void too_small_is_refused(void **state) {
     (void)state;
     for (size_t at = 0; at < sizeof structs / sizeof structs[0]; at++)
         for (uint32_t size = 0; size < 8; size++) {
-            _Alignas(16) unsigned char room[MOST], before[MOST];
-            painted(room, size);
-            memcpy(before, room, sizeof room);
-            slabby_status status = structs[at].fill(room);
+            _Alignas(16) unsigned char space[MOST], before[MOST];
+            painted(space, size);
+            memcpy(before, space, sizeof space);
+            slabby_status status = structs[at].fill(space);
             CHECK_STATUS(status, structs[at].fill == fill_error ? SLABBY_OK : SLABBY_ABI_MISMATCH);
-            assert_memory_equal(room, before, sizeof room);
+            assert_memory_equal(space, before, sizeof space);
         }
 }
 
 static void every_size_is_respected(void **state) {
     (void)state;
     for (size_t at = 0; at < sizeof structs / sizeof structs[0]; at++) {
-        _Alignas(16) unsigned char whole[MOST], room[MOST];
+        _Alignas(16) unsigned char whole[MOST], space[MOST];
         const uint32_t ours = structs[at].size;
         assert_true(ours + BEYOND < MOST);
         painted(whole, ours);
         CHECK_STATUS(structs[at].fill(whole), SLABBY_OK);
         for (uint32_t size = 8; size <= ours + BEYOND; size += 4) {
             uint32_t common = size < ours ? size : ours;
-            painted(room, size);
-            CHECK_STATUS(structs[at].fill(room), SLABBY_OK);
-            assert_int_equal(size_in(room), size);
-            if (memcmp(room + 4, whole + 4, common - 4) != 0)
+            painted(space, size);
+            CHECK_STATUS(structs[at].fill(space), SLABBY_OK);
+            assert_int_equal(size_in(space), size);
+            if (memcmp(space + 4, whole + 4, common - 4) != 0)
                 fail_msg("%s of %u bytes differs from one of %u", structs[at].name, size, ours);
             for (uint32_t i = common; i < MOST; i++)
-                assert_int_equal(room[i], PAINT);
+                assert_int_equal(space[i], PAINT);
         }
     }
 }
@@ -157,22 +157,22 @@ static void arrays_take_their_stride(void **state) {
     CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 3), SLABBY_OK);
     assert_true(count >= 2);
     for (size_t at = 0; at < sizeof strides / sizeof strides[0]; at++) {
-        _Alignas(16) unsigned char room[MOST];
+        _Alignas(16) unsigned char space[MOST];
         uint32_t stride = strides[at];
         uint32_t common = stride < sizeof records[0] ? stride : (uint32_t)sizeof records[0];
-        painted(room, stride);
+        painted(space, stride);
         cursor = 0;
-        CHECK_STATUS(slabby_audit_read((slabby_audit_record *)room, &count, &lost, &cursor, pool, 2),
+        CHECK_STATUS(slabby_audit_read((slabby_audit_record *)space, &count, &lost, &cursor, pool, 2),
                      SLABBY_OK);
         assert_int_equal(count, 2);
         for (uint32_t i = 0; i < 2; i++) {
-            assert_int_equal(size_in(room + i * stride), stride);
-            assert_memory_equal(room + i * stride + 4, (unsigned char *)&records[i] + 4, common - 4);
+            assert_int_equal(size_in(space + i * stride), stride);
+            assert_memory_equal(space + i * stride + 4, (unsigned char *)&records[i] + 4, common - 4);
             for (uint32_t byte = common; byte < stride; byte++)
-                assert_int_equal(room[i * stride + byte], PAINT);
+                assert_int_equal(space[i * stride + byte], PAINT);
         }
         for (uint32_t byte = 2 * stride; byte < MOST; byte++)
-            assert_int_equal(room[byte], PAINT);
+            assert_int_equal(space[byte], PAINT);
     }
 }
 

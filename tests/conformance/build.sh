@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# The faces that run conformance programs, in build/conform. Source it after dev.d/lib.sh:
+# The bindings that run conformance programs, in build/conform. Source it after dev.d/lib.sh:
 #   conform_build   builds the Python package with its core, the C runner on that same core, the Go runner, the
 #                   modules of Lua and Perl, and the runners of C and Go as libraries on the core of the package
 
@@ -26,7 +26,7 @@ conform_site() {
 }
 
 conform_runner() {
-    "$SLABBY_PYTHON" "$SLABBY_ROOT/tests/conformance/words.py" >"$CONFORM_BUILD/words.h"
+    "$SLABBY_PYTHON" "$SLABBY_ROOT/tests/conformance/enums.py" >"$CONFORM_BUILD/enums.h"
     quietly "$CONFORM_BUILD/runner.log" "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -Werror \
         -I"$SLABBY_ROOT/core/include" -I"$CONFORM_BUILD" -o "$CONFORM_BUILD/runner_c" \
         "$SLABBY_ROOT/tests/conformance/runner.c" "$SLABBY_ROOT/tests/conformance/runner_slabs.c" \
@@ -46,7 +46,7 @@ conform_go() {
     fi
 }
 
-# The languages of the flat face; one that cannot be built leaves its reason.
+# The languages of the flat binding; one that cannot be built leaves its reason.
 conform_flat() {
     for language in $flat_languages; do
         folder=$CONFORM_BUILD/$language

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs random conformance programs through every face and compares the traces with the model's.
+"""Runs random conformance programs through every binding and compares the traces with the model's.
 
-./dev conform [--mode A|B] [--seed S] [--programs N] [--length L] [--faces c,cffi,swig,go,lua,perl]
+./dev conform [--mode A|B] [--seed S] [--programs N] [--length L] [--bindings c,cffi,swig,go,lua,perl]
 
-Mode A: each face runs the whole program in a process of its own. Mode B: one process and one pool; c, cffi, swig and
+Mode A: each binding runs the whole program in a process of its own. Mode B: one process and one pool; c, cffi, swig and
 go take turns, instruction by instruction (shared.py).
 
-Ends with 0 when every face printed what the model expects. A difference is made small and printed as a program for
+Ends with 0 when every binding printed what the model expects. A difference is made small and printed as a program for
 tests/conformance/regressions.
 """
 
@@ -23,18 +23,18 @@ from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
 
-from faces import FACES, SHARED, SHARING, Face, RunnerFailed
+from bindings import BINDINGS, SHARED, SHARING, Binding, RunnerFailed
 from generator import Generator, Program
 from shrink import Difference, compare, judge, shrink, traces
 
 HERE = Path(__file__).resolve().parent
-# Programs that one process of a face runs in one go.
+# Programs that one process of a binding runs in one go.
 BLOCK = 100
-RUNNERS = FACES | {SHARED.name: SHARED}
+RUNNERS = BINDINGS | {SHARED.name: SHARED}
 
 
 def addressed(lines: list[str], turns: Sequence[str], seed: str) -> list[str]:
-    """Each instruction for one of the faces that take turns; as it was where there are none."""
+    """Each instruction for one of the bindings that take turns; as it was where there are none."""
     if not turns:
         return lines
     dice = random.Random(f"turns/{seed}")
@@ -49,7 +49,7 @@ class Block:
     first: int
     count: int
     length: int
-    faces: tuple[str, ...]
+    bindings: tuple[str, ...]
     # Mode B: who takes turns.
     turns: tuple[str, ...] = ()
 
@@ -63,7 +63,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Failure:
-    """A program at which a face differs, or a face that did not even end."""
+    """A program at which a binding differs, or a binding that did not even end."""
 
     number: int
     text: str
@@ -74,24 +74,24 @@ def run_block(block: Block) -> tuple[int, list[Failure]]:
     programs = block.programs()
     text = "".join(program.text() for program in programs)
     instructions = sum(len(program.lines) for program in programs)
-    faces = [RUNNERS[name] for name in block.faces]
+    bindings = [RUNNERS[name] for name in block.bindings]
     with ThreadPoolExecutor(1) as pool:
-        outputs = list(pool.map(lambda face: _run(face, text), faces))
+        outputs = list(pool.map(lambda binding: _run(binding, text), bindings))
     if all(output == outputs[0] for output in outputs):
         found = traces(outputs[0])
         if len(found) == len(programs) and all(map(_matches, programs, found)):
             return instructions, []
     for index, program in enumerate(programs):
-        report = _report(program, index, block.faces, outputs)
+        report = _report(program, index, block.bindings, outputs)
         if report is not None:
             return instructions, [Failure(program.number, report)]
     broken = [output for output in outputs if output.startswith("runner failed")]
     return instructions, [Failure(block.first, "\n".join(broken or ["traces of unequal length"]))]
 
 
-def _run(face: Face, text: str) -> str:
+def _run(binding: Binding, text: str) -> str:
     try:
-        return face.run(text)
+        return binding.run(text)
     except RunnerFailed as failure:
         return f"runner failed: {failure}"
 
@@ -110,8 +110,8 @@ def _report(
     printed = [found[index] if index < len(found) else [] for found in blocks]
     if all(one == printed[0] for one in printed) and _matches(program, printed[0]):
         return None
-    faces = [RUNNERS[name] for name in names]
-    first = judge(program.lines, faces)
+    bindings = [RUNNERS[name] for name in names]
+    first = judge(program.lines, bindings)
     if first is None:
         different = next(
             (
@@ -122,14 +122,14 @@ def _report(
             None,
         )
         return f"differs only among others: {different}"
-    lines, difference = shrink(program.lines, RUNNERS[first.face])
-    return story(lines, difference)
+    lines, difference = shrink(program.lines, RUNNERS[first.binding])
+    return scenario(lines, difference)
 
 
-def story(lines: Sequence[str], difference: Difference) -> str:
+def scenario(lines: Sequence[str], difference: Difference) -> str:
     return "\n".join(
         (
-            f"# {difference.face} printed: {difference.printed}",
+            f"# {difference.binding} printed: {difference.printed}",
             f"# expected:  {difference.expected}",
             *lines,
         )
@@ -139,7 +139,7 @@ def story(lines: Sequence[str], difference: Difference) -> str:
 # ------------------------------------------------------------------------------------------ kept programs
 
 
-def kept_programs() -> list[tuple[str, list[str]]]:
+def regression_programs() -> list[tuple[str, list[str]]]:
     """Samples and regressions: name and instructions of each program."""
     found = []
     for path in sorted((HERE / "samples").glob("*.prog")) + sorted(
@@ -150,19 +150,19 @@ def kept_programs() -> list[tuple[str, list[str]]]:
     return found
 
 
-def run_kept(faces: Sequence[Face], turns: Sequence[str]) -> list[Failure]:
-    programs = [(name, addressed(lines, turns, name)) for name, lines in kept_programs()]
+def run_regressions(bindings: Sequence[Binding], turns: Sequence[str]) -> list[Failure]:
+    programs = [(name, addressed(lines, turns, name)) for name, lines in regression_programs()]
     text = "".join(
         "\n".join((f"program {number}", *lines, "")) for number, (_, lines) in enumerate(programs)
     )
     failures = []
-    for face in faces:
-        found = traces(_run(face, text))
+    for binding in bindings:
+        found = traces(_run(binding, text))
         for number, (name, lines) in enumerate(programs):
             printed = found[number] if number < len(found) else []
-            difference = compare(face.name, lines, printed)
+            difference = compare(binding.name, lines, printed)
             if difference is not None:
-                failures.append(Failure(number, f"# {name}\n{story(lines, difference)}"))
+                failures.append(Failure(number, f"# {name}\n{scenario(lines, difference)}"))
     for path in sorted((HERE / "samples").glob("*.trace")):
         lines = dict(programs)[path.with_suffix(".prog").name]
         if path.read_text().splitlines()[1:] != _expected(lines):
@@ -180,20 +180,20 @@ def _expected(lines: Sequence[str]) -> list[str]:
 
 
 def blocks(
-    arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, ...]
+    arguments: argparse.Namespace, bindings: Sequence[Binding], turns: tuple[str, ...]
 ) -> Iterator[Block]:
-    names = tuple(face.name for face in faces)
+    names = tuple(binding.name for binding in bindings)
     for first in range(arguments.first, arguments.first + arguments.programs, BLOCK):
         count = min(BLOCK, arguments.first + arguments.programs - first)
         yield Block(arguments.seed, first, count, arguments.length, names, turns)
 
 
-def run(arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, ...] = ()) -> int:
+def run(arguments: argparse.Namespace, bindings: Sequence[Binding], turns: tuple[str, ...] = ()) -> int:
     started = time.monotonic()
-    failures = run_kept(faces, turns) if arguments.kept == "yes" else []
+    failures = run_regressions(bindings, turns) if arguments.regressions == "yes" else []
     instructions = done = 0
     with Pool(arguments.jobs) as pool:
-        for count, found in pool.imap_unordered(run_block, blocks(arguments, faces, turns)):
+        for count, found in pool.imap_unordered(run_block, blocks(arguments, bindings, turns)):
             instructions += count
             done += 1
             failures += found
@@ -205,11 +205,11 @@ def run(arguments: argparse.Namespace, faces: Sequence[Face], turns: tuple[str, 
     for failure in failures[: arguments.failures]:
         print(f"\nprogram {failure.number} of seed {arguments.seed} differs:\n{failure.text}")
     seconds = time.monotonic() - started
-    names = f"{', '.join(turns)} in turns" if turns else ", ".join(face.name for face in faces)
+    names = f"{', '.join(turns)} in turns" if turns else ", ".join(binding.name for binding in bindings)
     print(
         f"mode {arguments.mode}, seed {arguments.seed}: {arguments.programs} programs of {arguments.length} "
-        f"instructions, {len(kept_programs()) if arguments.kept == 'yes' else 0} kept ones, through {names}: "
-        f"{len(failures)} differences ({instructions} instructions a face, {seconds:.0f} s)"
+        f"instructions, {len(regression_programs()) if arguments.regressions == 'yes' else 0} kept ones, through {names}: "
+        f"{len(failures)} differences ({instructions} instructions a binding, {seconds:.0f} s)"
     )
     return 1 if failures else 0
 
@@ -220,12 +220,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--programs", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first program")
     parser.add_argument("--length", type=int, default=200, help="instructions of a program")
-    parser.add_argument("--faces", default=",".join(FACES), help="of " + ", ".join(FACES))
+    parser.add_argument("--bindings", default=",".join(BINDINGS), help="of " + ", ".join(BINDINGS))
     parser.add_argument(
-        "--mode", choices=("A", "B"), default="A", help="a process for each face, or one for all"
+        "--mode", choices=("A", "B"), default="A", help="a process for each binding, or one for all"
     )
     parser.add_argument(
-        "--kept", choices=("yes", "no"), default="yes", help="samples and regressions"
+        "--regressions", choices=("yes", "no"), default="yes", help="samples and regressions"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--failures", type=int, default=3, help="differences after which to stop")
@@ -233,7 +233,7 @@ def parse() -> argparse.Namespace:
 
 
 def run_shared(arguments: argparse.Namespace, turns: tuple[str, ...]) -> int:
-    reason = SHARED.absence()
+    reason = SHARED.closed_status()
     if reason is not None:
         print(f"skipped: mode B: {reason}")
         return 0
@@ -245,24 +245,24 @@ def run_shared(arguments: argparse.Namespace, turns: tuple[str, ...]) -> int:
 
 def main() -> int:
     arguments = parse()
-    names = arguments.faces.split(",")
+    names = arguments.bindings.split(",")
     for name in names:
-        if name not in FACES:
-            print(f"no face is called {name}; there are {', '.join(FACES)}", file=sys.stderr)
+        if name not in BINDINGS:
+            print(f"no binding is called {name}; there are {', '.join(BINDINGS)}", file=sys.stderr)
             return 2
     if arguments.mode == "B":
         return run_shared(arguments, tuple(name for name in names if name in SHARING))
-    faces = []
+    bindings = []
     for name in names:
-        reason = FACES[name].absence()
+        reason = BINDINGS[name].closed_status()
         if reason is None:
-            faces.append(FACES[name])
+            bindings.append(BINDINGS[name])
         else:
             print(f"skipped: {name}: {reason}")
-    if not faces:
-        print("no face can run here", file=sys.stderr)
+    if not bindings:
+        print("no binding can run here", file=sys.stderr)
         return 1
-    return run(arguments, faces)
+    return run(arguments, bindings)
 
 
 if __name__ == "__main__":

@@ -133,39 +133,39 @@ class Generator:
     def _live(self) -> tuple[str, str, Slab] | None:
         """A live reference with its pool."""
         refs = [
-            (place, ref.slab)
-            for place, ref in self.machine.refs.items()
+            (key, ref.slab)
+            for key, ref in self.machine.refs.items()
             if ref.slab is not None and not ref.forged and ref.slab.state == "live"
         ]
         if not refs:
             return None
-        place, slab = self.random.choice(refs)
+        key, slab = self.random.choice(refs)
         pool = self._pool_of(slab.pool)
-        return None if pool is None else (pool, f"r{place}", slab)
+        return None if pool is None else (pool, f"r{key}", slab)
 
     def _pool_of(self, pool: Pool) -> str | None:
-        names = [place for place, found in self.machine.pools.items() if found is pool]
+        names = [key for key, found in self.machine.pools.items() if found is pool]
         return f"p{self.random.choice(names)}" if names else None
 
     def _target(self) -> str:
         """A register whose loss is no loss."""
         refs = self.machine.refs
         for _ in range(8):
-            place = self.random.randrange(SINGLES)
-            ref = refs.get(place)
+            key = self.random.randrange(SINGLES)
+            ref = refs.get(key)
             if ref is None or ref.slab is None or ref.slab.state != "live":
                 break
-        return f"r{place}"
+        return f"r{key}"
 
     def _fast(self) -> tuple[str, str] | None:
         fasts = [
-            (place, slab) for place, slab in self.machine.fasts.items() if slab.state == "live"
+            (key, slab) for key, slab in self.machine.fasts.items() if slab.state == "live"
         ]
         if not fasts:
             return None
-        place, slab = self.random.choice(fasts)
+        key, slab = self.random.choice(fasts)
         pool = self._pool_of(slab.pool)
-        return None if pool is None else (pool, f"f{place}")
+        return None if pool is None else (pool, f"f{key}")
 
     # -------------------------------------------------------------------------------------------- legal
 
@@ -267,10 +267,10 @@ class Generator:
     def _allocate_fast(self) -> str | None:
         pool = self._pool()
         fasts = self.machine.fasts
-        place = self.random.randrange(16)
-        if pool is None or (place in fasts and fasts[place].state == "live"):
+        key = self.random.randrange(16)
+        if pool is None or (key in fasts and fasts[key].state == "live"):
             return None
-        return f"f{place} = allocate_fast {pool}"
+        return f"f{key} = allocate_fast {pool}"
 
     def _release_batch(self) -> str | None:
         found = self._live()
@@ -278,8 +278,8 @@ class Generator:
             return None
         pool = found[2].pool
         refs = [
-            f"r{place}"
-            for place, ref in self.machine.refs.items()
+            f"r{key}"
+            for key, ref in self.machine.refs.items()
             if ref.slab is not None and ref.slab.pool is pool and not ref.forged
         ]
         return f"release_batch {found[0]} " + " ".join(refs[-self.random.randint(1, 100) :])
@@ -297,15 +297,15 @@ class Generator:
     def _unpin(self) -> str | None:
         """Also of a slab that waits for it."""
         refs = [
-            (place, ref.slab)
-            for place, ref in self.machine.refs.items()
+            (key, ref.slab)
+            for key, ref in self.machine.refs.items()
             if ref.slab is not None and not ref.forged and ref.slab.pins
         ]
         if not refs:
             return None
-        place, slab = self.random.choice(refs)
+        key, slab = self.random.choice(refs)
         pool = self._pool_of(slab.pool)
-        return None if pool is None else f"unpin {pool} r{place}"
+        return None if pool is None else f"unpin {pool} r{key}"
 
     def _copy(self) -> str | None:
         found = self._live()
@@ -347,8 +347,8 @@ class Generator:
         return None if pool is None else f"breaker {pool} {self.random.choice((0, 0, 0, 1, 2, 3))}"
 
     def _create(self) -> str | None:
-        place = self.random.randrange(3)
-        return None if place in self.machine.pools else f"p{place} = create {self._shape()}"
+        key = self.random.randrange(3)
+        return None if key in self.machine.pools else f"p{key} = create {self._shape()}"
 
     def _adopt(self) -> str | None:
         pool = self._pool()
@@ -395,16 +395,16 @@ class Generator:
         def maker() -> str | None:
             pool = self._pool()
             refs: list[tuple[int, Ref]] = list(self.machine.refs.items())
-            gone = [
-                (place, ref) for place, ref in refs if ref.slab is None or ref.slab.state != "live"
+            closed = [
+                (key, ref) for key, ref in refs if ref.slab is None or ref.slab.state != "live"
             ]
-            refs = gone if gone and self.random.random() < 0.7 else refs
+            refs = closed if closed and self.random.random() < 0.7 else refs
             if pool is None:
                 return None
-            place, ref = self.random.choice(refs) if refs else (self.random.randrange(99), None)
+            key, ref = self.random.choice(refs) if refs else (self.random.randrange(99), None)
             if ref is not None and ref.slab is not None and self.random.random() < 0.8:
                 pool = self._pool_of(ref.slab.pool) or pool
-            return form.format(p=pool, r=f"r{place}", view=self.random.randrange(8))
+            return form.format(p=pool, r=f"r{key}", view=self.random.randrange(8))
 
         return maker
 
@@ -447,13 +447,13 @@ class Generator:
 
     def _stale_fast(self) -> str | None:
         fasts = [
-            (place, slab) for place, slab in self.machine.fasts.items() if slab.state != "live"
+            (key, slab) for key, slab in self.machine.fasts.items() if slab.state != "live"
         ]
         if not fasts:
             return None
-        place, slab = self.random.choice(fasts)
+        key, slab = self.random.choice(fasts)
         pool = self._pool_of(slab.pool)
-        return None if pool is None else f"deallocate_fast {pool} f{place}"
+        return None if pool is None else f"deallocate_fast {pool} f{key}"
 
     def _bad_create(self) -> str:
         return f"p{self.random.randrange(5, 8)} = create {self.random.choice(BAD_CREATES)}"

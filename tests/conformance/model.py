@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from model_options import PLAIN_OPTIONS, named, parsed, refusal
 from model_pool import Pool, Slab, Undetermined
-from words import CONTRACT, OPTIONS, STATUSES
+from enums import CONTRACT, OPTIONS, STATUSES
 
 PERIOD = 251
 ROUND = bytes(range(PERIOD))
@@ -68,7 +68,7 @@ class Machine:
         self.observed: str | None = None
 
     def step(self, line: str, observed: str | None = None) -> str:
-        """What one instruction prints. `observed` is what a face printed, for what the design leaves open."""
+        """What one instruction prints. `observed` is what a binding printed, for what the design leaves open."""
         tokens = line.split()
         if tokens[0][0] == "@":
             del tokens[0]
@@ -112,8 +112,8 @@ class Machine:
         return show("OK", version=library["version"], abi=library["abi_version"])
 
     def do_create(self, target: str, size: str, capacity: str, *options: str) -> str:
-        place = int(target[1:])
-        if place in self.pools:
+        key = int(target[1:])
+        if key in self.pools:
             return UNSET
         values: dict[str, int] = {
             name: info["default"] if isinstance(info["default"], int) else -1
@@ -131,7 +131,7 @@ class Machine:
             values[name] = value
         status = refusal(int(size), int(capacity), values)
         if status is None:
-            self.pools[place] = Pool(int(size), int(capacity), values, pool_name)
+            self.pools[key] = Pool(int(size), int(capacity), values, pool_name)
         return LINES[status or "OK"]
 
     def do_adopt(self, target: str, source: str) -> str:
@@ -147,13 +147,13 @@ class Machine:
         return UNSET if found is None else LINES[found.close()]
 
     def do_destroy(self, target: str, pool: str) -> str:
-        place = int(pool[1:])
-        found = self.pools.get(place)
+        key = int(pool[1:])
+        found = self.pools.get(key)
         if found is None:
             return UNSET
         status = found.destroy()
         if status == "OK":
-            del self.pools[place]
+            del self.pools[key]
         return LINES[status]
 
     def do_reset(self, target: str, pool: str) -> str:
@@ -169,11 +169,11 @@ class Machine:
         slabs = found.allocate(operation, count, timeout)
         if isinstance(slabs, str):
             return LINES[slabs]
-        for place, slab in enumerate(slabs, int(target[1:])):
+        for key, slab in enumerate(slabs, int(target[1:])):
             if target[0] == "f":
-                self.fasts[place] = slab
+                self.fasts[key] = slab
             else:
-                self.refs[place] = Ref(slab)
+                self.refs[key] = Ref(slab)
         return OK
 
     def do_allocate(self, target: str, pool: str) -> str:
@@ -227,7 +227,7 @@ class Machine:
         if both is None:
             return UNSET
         slab = self._live(*both, "UseAfterFree")
-        return LINES[both[0].told("access", slab)] if isinstance(slab, str) else slab
+        return LINES[both[0].reported("access", slab)] if isinstance(slab, str) else slab
 
     def do_write(self, target: str, pool: str, ref: str, seed: str) -> str:
         slab = self._reach(pool, ref)
@@ -340,13 +340,13 @@ class Machine:
         found, value = both
         slab = self._issued(found, value)
         if slab is None:
-            return LINES[found.told("access", "InvalidReference")]
+            return LINES[found.reported("access", "InvalidReference")]
         if not found.numbered:
             raise Undetermined("which slab it is")
         return show("OK", slab=self._number(found, slab))
 
     def _number(self, pool: Pool, slab: Slab) -> object:
-        """The number a face printed, if the laws allow it; what they want instead."""
+        """The number a binding printed, if the laws allow it; what they want instead."""
         if slab.number is not None:
             return slab.number
         seen = None if self.observed is None else json.loads(self.observed).get("slab")
@@ -369,7 +369,7 @@ class Machine:
             return UNSET
         found, value = both
         if self._issued(found, value) is None:
-            return LINES[found.told("access", "InvalidReference")]
+            return LINES[found.reported("access", "InvalidReference")]
         if not found.name:
             raise Undetermined("the name of a pool that was given none")
         return show("OK", name=found.name)
@@ -381,7 +381,7 @@ class Machine:
         found, value = both
         slab = self._issued(found, value)
         if slab is None:
-            return LINES[found.told("access", "InvalidReference")]
+            return LINES[found.reported("access", "InvalidReference")]
         if found.values["guard_sample_rate"]:
             raise Undetermined("a sampled allocation keeps its stack")
         if found.debug_ever and not (slab.state == "live" and slab.stack and found.debug):
@@ -445,7 +445,7 @@ class Machine:
 
     def do_trim(self, target: str, pool: str) -> str:
         found = self.pools.get(int(pool[1:]))
-        return UNSET if found is None else LINES[found.told("trim", "OK")]
+        return UNSET if found is None else LINES[found.reported("trim", "OK")]
 
     def do_reclaim(self, target: str, pool: str) -> str:
         found = self.pools.get(int(pool[1:]))
@@ -508,10 +508,10 @@ class Machine:
         found = self.pools.get(int(pool[1:]))
         if found is None:
             return UNSET
-        kept = found.values["audit"]
-        if kept == 0:
+        stored = found.values["audit"]
+        if stored == 0:
             return LINES["NotSupported"]
-        if found.records.total() + 16 > kept:
+        if found.records.total() + 16 > stored:
             raise Undetermined("records that may have been overwritten")
         return show("OK", lost=0, foreign=0, records=dict(sorted(found.records.items())))
 

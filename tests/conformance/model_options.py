@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from model_pool import Undetermined, limits
-from words import OPTIONS, words
+from enums import OPTIONS, words
 
 UNITS = {"ns": 1, "us": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 # Options whose value in effect is the one asked for, or the default.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from words import OPTIONS, words
+from enums import OPTIONS, words
 
 BREAKER_STATES = words("breaker_state")
 NORMAL, FORCED_OPEN, DISABLED, METRICS_ONLY = range(4)
@@ -173,12 +173,12 @@ class Pool:
     def set_option(self, name: str, value: int) -> str:
         info = OPTIONS.get(name)
         if info is None:
-            return self.told("option_change", "InvalidOption")
+            return self.reported("option_change", "InvalidOption")
         if not info.get("hot", False):
-            return self.told("option_change", "ColdOption")
+            return self.reported("option_change", "ColdOption")
         low, high = limits(info)
         if not low <= value <= high:
-            return self.told("option_change", "InvalidOption")
+            return self.reported("option_change", "InvalidOption")
         if not info.get("ready", True) or name == "max_alloc_latency":
             raise Undetermined(f"{name} while running")
         self.values[name] = value
@@ -186,11 +186,11 @@ class Pool:
         if name == "circuit_breaker_threshold":
             self.breaker.set_threshold(value)
         self.codes.add("option_changed")
-        return self.told("option_change", "OK")
+        return self.reported("option_change", "OK")
 
     # ------------------------------------------------------------------------------------------ records
 
-    def told(self, operation: str, status: str) -> str:
+    def reported(self, operation: str, status: str) -> str:
         """Records a call and, where it was refused, counts it."""
         self.records[f"{operation} {status}"] += 1
         if status != "OK":
@@ -202,7 +202,7 @@ class Pool:
     def free(self) -> int:
         return self.capacity - self.used - self.quarantined
 
-    def heap_room(self) -> int:
+    def heap_space(self) -> int:
         return max(0, self.heap_limit - self.heap_live) if self.values["heap_fallback"] else 0
 
     def allocate(self, operation: str, count: int = 1, timeout: bool = False) -> list[Slab] | str:
@@ -210,17 +210,17 @@ class Pool:
         fast = operation == "allocate_fast"
         limit = self.capacity + (self.heap_limit if self.values["heap_fallback"] else 0)
         if not 1 <= count <= limit:
-            return self.told(operation, "InvalidBatchSize")
+            return self.reported(operation, "InvalidBatchSize")
         if self.closed:
-            return self.told(operation, "Closed")
+            return self.reported(operation, "Closed")
         if self.breaker.refuses():
-            return self.told(operation, "CircuitBreakerOpen")
-        if count > self.free() + self.heap_room():
+            return self.reported(operation, "CircuitBreakerOpen")
+        if count > self.free() + self.heap_space():
             self.codes.add("exhausted")
             if timeout:
-                return self.told(operation, "Timeout")
+                return self.reported(operation, "Timeout")
             self.breaker.failed()
-            return self.told(operation, "OutOfMemory")
+            return self.reported(operation, "OutOfMemory")
         return [self._one(operation, fast) for _ in range(count)]
 
     def _one(self, operation: str, fast: bool) -> Slab:
@@ -270,17 +270,17 @@ class Pool:
 
     def release(self, slab: Slab | str) -> str:
         if isinstance(slab, str):
-            return self.told("release", slab)
+            return self.reported("release", slab)
         if slab.pins:
-            return self.told("release", "Pinned")
+            return self.reported("release", "Pinned")
         return self._count(self.give_back(slab))
 
     def release_deferred(self, slab: Slab | str) -> str:
         if isinstance(slab, str):
-            return self.told("release_deferred", slab)
+            return self.reported("release_deferred", slab)
         if slab.pins:
             slab.state = "dying"
-            return self.told("release_deferred", "OK")
+            return self.reported("release_deferred", "OK")
         return self._count(self.give_back(slab))
 
     def deallocate_fast(self, slab: Slab) -> str:
@@ -288,47 +288,47 @@ class Pool:
             return self._count(self.give_back(slab))
         if slab.freed_at != self.allocations:
             raise Undetermined("a fast id that may have been handed out again")
-        return self.told("deallocate_fast", "DoubleDeallocation")
+        return self.reported("deallocate_fast", "DoubleDeallocation")
 
     def reset(self) -> str:
         out = list(self.slabs.values())
         if any(slab.pins for slab in out):
-            return self.told("reset", "Pinned")
+            return self.reported("reset", "Pinned")
         for slab in out:
             self.give_back(slab)
-        return self.told("reset", "OK")
+        return self.reported("reset", "OK")
 
     # -------------------------------------------------------------------------------------------- pins
 
     def pin(self, slab: Slab | str) -> str:
         if isinstance(slab, str):
-            return self.told("pin", slab)
+            return self.reported("pin", slab)
         slab.pins += 1
-        return self.told("pin", "OK")
+        return self.reported("pin", "OK")
 
     def unpin(self, slab: Slab | str) -> str:
         if isinstance(slab, str):
-            return self.told("unpin", slab)
+            return self.reported("unpin", slab)
         if slab.pins == 0:
-            return self.told("unpin", "InvalidArgument")
+            return self.reported("unpin", "InvalidArgument")
         slab.pins -= 1
         if slab.pins or slab.state != "dying":
-            return self.told("unpin", "OK")
-        return self.told("unpin", self.give_back(slab))
+            return self.reported("unpin", "OK")
+        return self.reported("unpin", self.give_back(slab))
 
     # --------------------------------------------------------------------------------- the pool as a whole
 
     def reclaim(self) -> int:
         count, self.quarantined = self.quarantined, 0
         self.unacknowledged = False
-        self.told("reclaim", "OK")
+        self.reported("reclaim", "OK")
         return count
 
     def close(self) -> str:
         if not self.closed:
             self.codes.add("closed")
         self.closed = True
-        return self.told("close", "OK")
+        return self.reported("close", "OK")
 
     def destroy(self) -> str:
         if self.owners == 1 and self.slabs:
@@ -339,9 +339,9 @@ class Pool:
 
     def force_breaker(self, mode: int) -> str:
         if not NORMAL <= mode <= METRICS_ONLY:
-            return self.told("breaker_force", "InvalidArgument")
+            return self.reported("breaker_force", "InvalidArgument")
         self.breaker.force(mode)
-        return self.told("breaker_force", "OK")
+        return self.reported("breaker_force", "OK")
 
     # ----------------------------------------------------------------------------------------- numbers
 

@@ -72,7 +72,7 @@ uint64_t number(const char *text) {
     return value;
 }
 
-unsigned place(const char *text, char kind, unsigned limit) {
+unsigned key(const char *text, char kind, unsigned limit) {
     if (text == NULL || text[0] != kind)
         give_up("not a register of this kind", text == NULL ? "" : text);
     uint64_t index = number(text + 1);
@@ -88,11 +88,11 @@ static const char *word(const struct instruction *in, unsigned index) {
 }
 
 slabby_allocator *pool_at(const struct instruction *in, unsigned index) {
-    return machine.pools[place(word(in, index), 'p', POOLS)];
+    return machine.pools[key(word(in, index), 'p', POOLS)];
 }
 
 slabby_ref ref_at(const struct instruction *in, unsigned index) {
-    return machine.refs[place(word(in, index), 'r', REFS)];
+    return machine.refs[key(word(in, index), 'r', REFS)];
 }
 
 uint32_t crc32_of(const unsigned char *bytes, uint64_t count) {
@@ -179,8 +179,8 @@ void run_line(char *line) {
 
 int main(void) {
     char *line = NULL;
-    size_t room = 0;
-    while (getline(&line, &room, stdin) > 0)
+    size_t space = 0;
+    while (getline(&line, &space, stdin) > 0)
         run_line(line);
     clean_up();
     flush_output();

@@ -69,7 +69,7 @@ void print_unset(void);
 /* Registers and numbers of an instruction; a malformed one ends the runner with a message. */
 void give_up(const char *what, const char *text) __attribute__((noreturn));
 uint64_t number(const char *text);
-unsigned place(const char *text, char kind, unsigned limit);
+unsigned key(const char *text, char kind, unsigned limit);
 slabby_allocator *pool_at(const struct instruction *in, unsigned word);
 slabby_ref ref_at(const struct instruction *in, unsigned word);
 

@@ -117,9 +117,9 @@ function free.create(target, size, capacity, ...)
   end
   local pool
   if status == 0 then
-    slabby.set_face(slabby.SLABBY_FACE_SWIG)
+    slabby.set_binding(slabby.SLABBY_BINDING_SWIG)
     status, pool = slabby.create(number(size), number(capacity), settings, nil)
-    slabby.set_face(-1)
+    slabby.set_binding(-1)
   end
   slabby.options_destroy(settings)
   if status == 0 then
@@ -470,7 +470,7 @@ function of_pool.audit(_, pool)
       local record = slabby.records_at(records, at)
       local operation = operations[record.operation]
       if operation == "allocate_wait" then operation = "allocate" end
-      if record.face ~= slabby.SLABBY_FACE_SWIG then foreign = foreign + 1 end
+      if record.binding ~= slabby.SLABBY_BINDING_SWIG then foreign = foreign + 1 end
       if not UNPRINTED[operation] then
         local key = operation .. " " .. slabby.status_name(record.status)
         tally[key] = (tally[key] or 0) + 1

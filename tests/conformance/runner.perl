@@ -96,9 +96,9 @@ $free{create} = sub {
     }
     my $pool;
     if (!$status) {
-        slabby::set_face($slabby::SLABBY_FACE_SWIG);
+        slabby::set_binding($slabby::SLABBY_BINDING_SWIG);
         ($status, $pool) = slabby::create($size + 0, $capacity + 0, $settings, undef);
-        slabby::set_face(-1);
+        slabby::set_binding(-1);
     }
     slabby::options_destroy($settings);
     if (!$status) {
@@ -462,7 +462,7 @@ $of_pool{audit} = sub {
             my $record    = slabby::records_at($records, $at);
             my $operation = $operations{ $record->{operation} };
             $operation = "allocate" if $operation eq "allocate_wait";
-            $foreign++              if $record->{face} != $slabby::SLABBY_FACE_SWIG;
+            $foreign++              if $record->{binding} != $slabby::SLABBY_BINDING_SWIG;
             $tally{ "$operation " . slabby::status_name($record->{status}) }++ if !$unprinted{$operation};
         }
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs conformance programs (LANGUAGE.md) through the Python package: standard input to standard output.
 
-SLABBY_BACKEND chooses the face, cffi or swig. References are held as SlabRef objects that own nothing.
+SLABBY_BACKEND chooses the binding, cffi or swig. References are held as SlabRef objects that own nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Callable
 from typing import Any
 
 import slabby
-from runner_looks import NAMES, UNSET, Looks, Pool, show
+from runner_inspect import NAMES, UNSET, Checks, Pool, show
 from slabby import _backend
-from slabby._words import Face, SlabState, Status
-from words import OPTIONS, STATUSES
+from slabby._enums import Binding, SlabState, Status
+from enums import OPTIONS, STATUSES
 
 PERIOD = 251
 ROUND = bytes(range(PERIOD)) * 300
 OK = '{"status":"OK"}'
 BACKEND = _backend.load(os.environ.get("SLABBY_BACKEND", "cffi"))
 CORE = BACKEND.core
-FACE = Face[BACKEND.name.upper()]
+BINDING = Binding[BACKEND.name.upper()]
 LINES = {name: f'{{"status":"{name}"}}' for name in STATUSES}
 
 Ref = Any
@@ -43,11 +43,11 @@ def name_of(error: slabby.SlabbyError) -> str:
     return NAMES[error.status]
 
 
-class Machine(Looks):
+class Machine(Checks):
     """The registers, and one method an instruction."""
 
     def __init__(self) -> None:
-        self.face = FACE
+        self.binding = BINDING
         self.pools: dict[str, Pool] = {}
         self.seen: dict[str, dict[int, int]] = {}
         self.refs: dict[str, Ref] = {}
@@ -121,10 +121,10 @@ class Machine(Looks):
                     CORE.slabby_options_preset(settings, text)
                 else:
                     CORE.slabby_options_set_text(settings, name, text)
-            CORE.slabby_set_face(FACE)
+            CORE.slabby_set_binding(BINDING)
             handle = CORE.slabby_create(int(size), int(capacity), settings)
         finally:
-            CORE.slabby_set_face(-1)
+            CORE.slabby_set_binding(-1)
             CORE.slabby_options_destroy(settings)
         pool = slabby.Allocator.__new__(slabby.Allocator)
         pool._hold(BACKEND, handle)
@@ -154,9 +154,9 @@ class Machine(Looks):
             return UNSET
         CORE.slabby_destroy(pool)
         del self.pools[name]
-        for place, ref in self.refs.items():
+        for key, ref in self.refs.items():
             if not isinstance(ref, int) and ref.allocator is pool:
-                self.refs[place] = ref.ref
+                self.refs[key] = ref.ref
         self.buried.append(pool)
         try:
             CORE.slabby_size(pool)
@@ -166,13 +166,13 @@ class Machine(Looks):
 
     def _forget(self, address: int) -> None:
         """The pool is gone: whatever still looks at it ends before its place gets another pool."""
-        for place, view in self.views.items():
+        for key, view in self.views.items():
             if view is not None and view.obj.allocator._address == address:
-                self.views[place] = None
+                self.views[key] = None
                 view.release()
-        for place, (slab, number, pool) in self.fasts.items():
+        for key, (slab, number, pool) in self.fasts.items():
             if slab is not None and pool._address == address:
-                self.fasts[place] = (None, number, None)
+                self.fasts[key] = (None, number, None)
         self.buried = [pool for pool in self.buried if pool._address != address]
 
     def _bury(self) -> None:
@@ -211,9 +211,9 @@ class Machine(Looks):
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        for place, ref in enumerate(pool.allocate_batch(int(count)), int(target[1:])):
+        for key, ref in enumerate(pool.allocate_batch(int(count)), int(target[1:])):
             ref.detach()
-            self.refs[f"r{place}"] = ref
+            self.refs[f"r{key}"] = ref
         return OK
 
     def do_allocate_fast(self, target: str, name: str) -> str:
@@ -236,65 +236,65 @@ class Machine(Looks):
         self.fasts[fast] = (None, number, None)
         return OK
 
-    def do_release(self, name: str, place: str) -> str:
+    def do_release(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int):
             CORE.slabby_release(pool, ref)
         else:
             pool.deallocate(ref)
         return OK
 
-    def do_release_deferred(self, name: str, place: str) -> str:
+    def do_release_deferred(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             CORE.slabby_release_deferred(pool, value_of(ref))
         else:
             ref.release_deferred()
         return OK
 
-    def do_release_batch(self, name: str, *places: str) -> str:
+    def do_release_batch(self, name: str, *keys: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        values = [value_of(self.refs.get(place, 0)) for place in places]
+        values = [value_of(self.refs.get(key, 0)) for key in keys]
         released, status = CORE.slabby_release_batch(pool, values)
         return show(NAMES[status], released=released)
 
     # ----------------------------------------------------------------------------------------- bytes
 
-    def _address(self, name: str, place: str) -> tuple[int, int] | None:
+    def _address(self, name: str, key: str) -> tuple[int, int] | None:
         """Where the bytes are, and how many; None: no pool."""
         pool = self.pools.get(name)
         if pool is None:
             return None
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             return CORE.slabby_data(pool, value_of(ref)), pool.slab_size
         return ref.address, pool.slab_size
 
-    def do_write(self, name: str, place: str, seed: str) -> str:
-        found = self._address(name, place)
+    def do_write(self, name: str, key: str, seed: str) -> str:
+        found = self._address(name, key)
         if found is None:
             return UNSET
         ctypes.memmove(found[0], pattern(int(seed), found[1]), found[1])
         return OK
 
-    def do_digest(self, name: str, place: str) -> str:
-        found = self._address(name, place)
+    def do_digest(self, name: str, key: str) -> str:
+        found = self._address(name, key)
         return (
             UNSET
             if found is None
             else f'{{"status":"OK","crc":{zlib.crc32(ctypes.string_at(*found))}}}'
         )
 
-    def do_flip(self, name: str, place: str, offset: str) -> str:
-        found = self._address(name, place)
+    def do_flip(self, name: str, key: str, offset: str) -> str:
+        found = self._address(name, key)
         if found is None:
             return UNSET
         ctypes.c_ubyte.from_address(found[0] + int(offset)).value ^= 90
@@ -317,11 +317,11 @@ class Machine(Looks):
 
     # ----------------------------------------------------------------------------------------- views
 
-    def do_view(self, target: str, name: str, place: str) -> str:
+    def do_view(self, target: str, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None or target in self.views:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             value = value_of(ref)
             ref = pool._wrap(
@@ -332,51 +332,51 @@ class Machine(Looks):
         view = self.views[target] = memoryview(ref)
         return f'{{"status":"OK","size":{len(view)}}}'
 
-    def do_slice(self, place: str, offset: str, count: str) -> str:
-        view = self.views.get(place)
+    def do_slice(self, key: str, offset: str, count: str) -> str:
+        view = self.views.get(key)
         if view is None:
             return UNSET
         part = view[int(offset) : int(offset) + int(count)]
         return f'{{"status":"OK","size":{len(part)},"crc":{zlib.crc32(part)}}}'
 
-    def do_unview(self, place: str) -> str:
-        view = self.views.pop(place, None)
+    def do_unview(self, key: str) -> str:
+        view = self.views.pop(key, None)
         if view is None:
             return UNSET
         self.unraised = None
         view.release()
         return LINES[self.unraised or "OK"]
 
-    def do_pin(self, name: str, place: str) -> str:
+    def do_pin(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        CORE.slabby_pin(pool, value_of(self.refs.get(place, 0)))
+        CORE.slabby_pin(pool, value_of(self.refs.get(key, 0)))
         return OK
 
-    def do_unpin(self, name: str, place: str) -> str:
+    def do_unpin(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        CORE.slabby_unpin(pool, value_of(self.refs.get(place, 0)))
+        CORE.slabby_unpin(pool, value_of(self.refs.get(key, 0)))
         return OK
 
     # ------------------------------------------------------------------------- what a reference says
 
-    def do_is_valid(self, name: str, place: str) -> str:
+    def do_is_valid(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             return show("OK", valid=bool(CORE.slabby_is_valid(pool, value_of(ref))))
         return show("OK", valid=ref.is_valid)
 
-    def do_id(self, name: str, place: str) -> str:
+    def do_id(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             number = CORE.slabby_id(pool, value_of(ref))
         else:
@@ -388,52 +388,52 @@ class Machine(Looks):
         pool = self.pools.get(name)
         return UNSET if pool is None else show("OK", size=CORE.slabby_size(pool))
 
-    def do_ref_text(self, name: str, place: str) -> str:
+    def do_ref_text(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        text = CORE.slabby_ref_text(pool, value_of(self.refs.get(place, 0)))
+        text = CORE.slabby_ref_text(pool, value_of(self.refs.get(key, 0)))
         return show("OK", name=text.rpartition(":")[0])
 
-    def do_stack(self, name: str, place: str) -> str:
+    def do_stack(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        return show("OK", empty=not CORE.slabby_stack(pool, value_of(self.refs.get(place, 0))))
+        return show("OK", empty=not CORE.slabby_stack(pool, value_of(self.refs.get(key, 0))))
 
-    def do_explain(self, name: str, place: str, status: str) -> str:
+    def do_explain(self, name: str, key: str, status: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        text = pool.explain(value_of(self.refs.get(place, 0)), Status(STATUSES[status]))
+        text = pool.explain(value_of(self.refs.get(key, 0)), Status(STATUSES[status]))
         return show("OK", empty=not text)
 
-    def do_set_label(self, name: str, place: str, label: str) -> str:
+    def do_set_label(self, name: str, key: str, label: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             CORE.slabby_set_label(pool, value_of(ref), int(label))
         else:
             ref.label = int(label)
         return OK
 
-    def do_get_label(self, name: str, place: str) -> str:
+    def do_get_label(self, name: str, key: str) -> str:
         pool = self.pools.get(name)
         if pool is None:
             return UNSET
-        ref = self.refs.get(place, 0)
+        ref = self.refs.get(key, 0)
         if isinstance(ref, int) or ref.allocator is not pool:
             return show("OK", label=CORE.slabby_get_label(pool, value_of(ref)))
         return show("OK", label=ref.label)
 
-    def do_copy(self, target: str, place: str) -> str:
-        self.refs[target] = self.refs.get(place, 0)
+    def do_copy(self, target: str, key: str) -> str:
+        self.refs[target] = self.refs.get(key, 0)
         return OK
 
-    def do_forge(self, target: str, place: str, kind: str) -> str:
-        value = value_of(self.refs.get(place, 0))
+    def do_forge(self, target: str, key: str, kind: str) -> str:
+        value = value_of(self.refs.get(key, 0))
         self.refs[target] = {
             "zero": 0,
             "ones": 2**64 - 1,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The C face of a process that several faces share (shared.py): the runner as a library. The driver keeps the
- * registers that all faces see, sets those an instruction reads and fetches those it wrote. */
+/* The C binding of a process that several bindings share (shared.py): the runner as a library. The driver keeps the
+ * registers that all bindings see, sets those an instruction reads and fetches those it wrote. */
 #include "runner.h"
 
 #include <stdlib.h>
 
-/* A pool of any face; the driver adopted it for this one. Null unsets the register. */
+/* A pool of any binding; the driver adopted it for this one. Null unsets the register. */
 void conform_set_pool(uint32_t index, slabby_allocator *pool) {
     static struct seen unused; /* the driver numbers ids */
     machine.pools[index] = pool;
@@ -25,7 +25,7 @@ slabby_ref conform_ref(uint32_t index) {
     return machine.refs[index];
 }
 
-/* Another face's id, without bytes; an id below 0 unsets the register. */
+/* Another binding's id, without bytes; an id below 0 unsets the register. */
 void conform_set_fast(uint32_t index, int32_t id) {
     machine.fasts[index] = (struct fast){.set = id >= 0, .id = id >= 0 ? (uint32_t)id : 0};
 }

@@ -2,7 +2,7 @@
 /* The instructions about pools, and those that ask about a reference in words. */
 #include "runner.h"
 
-#include "words.h"
+#include "enums.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ static slabby_status set_options(slabby_options *options, const struct instructi
 }
 
 static void create(const struct instruction *in) {
-    unsigned target = place(in->target, 'p', POOLS);
+    unsigned target = key(in->target, 'p', POOLS);
     slabby_options *options;
     if (machine.pools[target] != NULL) {
         print_unset();
@@ -60,7 +60,7 @@ static void create(const struct instruction *in) {
 }
 
 static void adopt(const struct instruction *in) {
-    unsigned target = place(in->target, 'p', POOLS), source = place(in->words[1], 'p', POOLS);
+    unsigned target = key(in->target, 'p', POOLS), source = key(in->words[1], 'p', POOLS);
     uint64_t address, instance;
     if (machine.pools[target] != NULL || machine.pools[source] == NULL) {
         print_unset();
@@ -77,7 +77,7 @@ static void adopt(const struct instruction *in) {
 static void destroy(const struct instruction *in) {
     slabby_status status = slabby_destroy(pool_at(in, 1));
     if (status == SLABBY_OK)
-        machine.pools[place(in->words[1], 'p', POOLS)] = NULL;
+        machine.pools[key(in->words[1], 'p', POOLS)] = NULL;
     print_status(status);
 }
 
@@ -156,7 +156,7 @@ static void print_id(const struct instruction *in) {
     slabby_status status = slabby_id(&id, pool_at(in, 1), ref_at(in, 2));
     begin_line(slabby_status_name(status));
     if (status == SLABBY_OK)
-        put(",\"slab\":%" PRIu32, first_seen(machine.seen_of[place(in->words[1], 'p', POOLS)], id));
+        put(",\"slab\":%" PRIu32, first_seen(machine.seen_of[key(in->words[1], 'p', POOLS)], id));
     finish_line();
 }
 
@@ -265,7 +265,7 @@ static void stats(const struct instruction *in) {
                       {"waiters", s.waiters}};
         for (size_t i = 0; i < COUNT_OF(fields); i++)
             put(",\"%s\":%" PRIu64, fields[i].name, fields[i].value);
-        put(",\"breaker_state\":\"%s\",\"errors\":{", breaker_state_words[s.breaker_state]);
+        put(",\"breaker_state\":\"%s\",\"errors\":{", breaker_state_names[s.breaker_state]);
         print_errors(s.errors);
         put("}");
     }
@@ -346,18 +346,18 @@ static void live(const struct instruction *in) {
 static void verify(const struct instruction *in) {
     static slabby_finding findings[CHUNK];
     static uint32_t ids[CHUNK];
-    uint64_t count = 0, damaged = 0, places = 0;
+    uint64_t count = 0, damaged = 0, keys = 0;
     findings[0].struct_size = sizeof findings[0];
     slabby_status status = slabby_verify(findings, &count, pool_at(in, 1), CHUNK);
     for (uint64_t i = 0; i < count && i < CHUNK; i++) {
         if (findings[i].kind != SLABBY_FINDING_KIND_GUARD_BYTES)
             continue;
-        ids[places] = findings[i].id;
-        damaged += is_first(ids, places++);
+        ids[keys] = findings[i].id;
+        damaged += is_first(ids, keys++);
     }
     begin_line(slabby_status_name(status));
     if (status == SLABBY_OK)
-        put(",\"damaged\":%" PRIu64 ",\"other\":%" PRIu64, damaged, count - places);
+        put(",\"damaged\":%" PRIu64 ",\"other\":%" PRIu64, damaged, count - keys);
     finish_line();
 }
 
@@ -407,9 +407,9 @@ static void audit(const struct instruction *in) {
            count != 0) {
         all_lost += lost;
         for (uint64_t i = 0; i < count; i++) {
-            foreign += records[i].face != SLABBY_FACE_C;
+            foreign += records[i].binding != SLABBY_BINDING_C;
             if (is_printed(records[i].operation))
-                note(tallies, &used, audit_operation_words[plain(records[i].operation)],
+                note(tallies, &used, audit_operation_names[plain(records[i].operation)],
                      slabby_status_name(records[i].status));
         }
     }
@@ -429,8 +429,8 @@ static int compare_words(const void *one, const void *other) {
 
 static void events(const struct instruction *in) {
     static slabby_event records[CHUNK];
-    const char *words[COUNT_OF(event_code_words)];
-    bool seen[COUNT_OF(event_code_words)] = {false};
+    const char *words[COUNT_OF(event_code_names)];
+    bool seen[COUNT_OF(event_code_names)] = {false};
     uint64_t cursor = 0, count = 0;
     unsigned used = 0;
     slabby_status status;
@@ -441,7 +441,7 @@ static void events(const struct instruction *in) {
         for (uint64_t i = 0; i < count; i++)
             if (!seen[records[i].code]) {
                 seen[records[i].code] = true;
-                words[used++] = event_code_words[records[i].code];
+                words[used++] = event_code_names[records[i].code];
             }
     qsort(words, used, sizeof words[0], compare_words);
     begin_line(slabby_status_name(status));

@@ -10,7 +10,7 @@
 
 static void allocate(const struct instruction *in) {
     slabby_allocator *pool = pool_at(in, 1);
-    unsigned target = place(in->target, 'r', REFS);
+    unsigned target = key(in->target, 'r', REFS);
     slabby_ref ref;
     void *data;
     slabby_status status;
@@ -28,7 +28,7 @@ static void allocate(const struct instruction *in) {
 static void allocate_batch(const struct instruction *in) {
     static slabby_ref refs[REFS];
     slabby_allocator *pool = pool_at(in, 1);
-    unsigned target = place(in->target, 'r', REFS);
+    unsigned target = key(in->target, 'r', REFS);
     uint64_t count = in->count > 2 ? number(in->words[2]) : 0;
     if (pool == NULL) {
         print_unset();
@@ -44,7 +44,7 @@ static void allocate_batch(const struct instruction *in) {
 
 static void allocate_fast(const struct instruction *in) {
     slabby_allocator *pool = pool_at(in, 1);
-    struct fast *fast = &machine.fasts[place(in->target, 'f', FASTS)];
+    struct fast *fast = &machine.fasts[key(in->target, 'f', FASTS)];
     void *data;
     uint32_t id;
     if (pool == NULL) {
@@ -59,7 +59,7 @@ static void allocate_fast(const struct instruction *in) {
 
 static void deallocate_fast(const struct instruction *in) {
     slabby_allocator *pool = pool_at(in, 1);
-    struct fast *fast = &machine.fasts[place(in->words[2], 'f', FASTS)];
+    struct fast *fast = &machine.fasts[key(in->words[2], 'f', FASTS)];
     if (pool == NULL || !fast->set) {
         print_unset();
         return;
@@ -138,7 +138,7 @@ static void bytes_of_ref(const struct instruction *in) {
 
 static void bytes_of_fast(const struct instruction *in) {
     slabby_allocator *pool = pool_at(in, 1);
-    struct fast *fast = &machine.fasts[place(in->words[2], 'f', FASTS)];
+    struct fast *fast = &machine.fasts[key(in->words[2], 'f', FASTS)];
     if (pool == NULL || fast->data == NULL)
         print_unset();
     else
@@ -150,7 +150,7 @@ static void bytes_of_fast(const struct instruction *in) {
 static void view(const struct instruction *in) {
     slabby_allocator *pool = pool_at(in, 1);
     slabby_ref ref = ref_at(in, 2);
-    struct view *view = &machine.views[place(in->target, 'v', VIEWS)];
+    struct view *view = &machine.views[key(in->target, 'v', VIEWS)];
     void *data = NULL;
     if (pool == NULL || view->pool != NULL) {
         print_unset();
@@ -170,7 +170,7 @@ static void view(const struct instruction *in) {
 }
 
 static void slice(const struct instruction *in) {
-    const struct view *view = &machine.views[place(in->words[1], 'v', VIEWS)];
+    const struct view *view = &machine.views[key(in->words[1], 'v', VIEWS)];
     uint64_t offset = number(in->words[2]), count = number(in->words[3]);
     if (view->pool == NULL) {
         print_unset();
@@ -184,7 +184,7 @@ static void slice(const struct instruction *in) {
 }
 
 static void unview(const struct instruction *in) {
-    struct view *view = &machine.views[place(in->words[1], 'v', VIEWS)];
+    struct view *view = &machine.views[key(in->words[1], 'v', VIEWS)];
     if (view->pool == NULL) {
         print_unset();
         return;
@@ -216,7 +216,7 @@ static void call_on_ref(const struct instruction *in) {
 }
 
 static void make_ref(const struct instruction *in) {
-    slabby_ref *target = &machine.refs[place(in->target, 'r', REFS)];
+    slabby_ref *target = &machine.refs[key(in->target, 'r', REFS)];
     slabby_ref ref = ref_at(in, 1);
     const char *kind = in->count > 2 ? in->words[2] : "";
     if (strcmp(kind, "zero") == 0)

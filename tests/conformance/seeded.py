@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Proof that the comparison finds faults: ten seeded bugs, each found and made small.
 
-    seeded.py [NAME...]       after ./dev conform has built the faces; build/conform/seeded holds what is made
+    seeded.py [NAME...]       after ./dev conform has built the bindings; build/conform/seeded holds what is made
 
-Each bug of seeded.toml is one replacement in a copy of a file. The faces are built from the copy, random programs run
+Each bug of seeded.toml is one replacement in a copy of a file. The bindings are built from the copy, random programs run
 until one differs, and what is left after shrinking must have ten instructions or fewer.
 """
 
@@ -30,37 +30,37 @@ FOUND = re.compile(r"^program \d+ of seed \d+ differs:\n(.*?)^mode ", re.DOTALL 
 
 @dataclass(frozen=True)
 class Bug:
-    """One replacement, and the faces that can show it."""
+    """One replacement, and the bindings that can show it."""
 
     name: str
     file: str
     old: str
     new: str
-    faces: str
+    bindings: str
 
 
 class Seedbed:
-    """A copy of the runners and the built faces, with one bug."""
+    """A copy of the runners and the built bindings, with one bug."""
 
     def __init__(self, bug: Bug) -> None:
         self.bug = bug
-        self.place = BUILD / "seeded" / bug.name
-        self.site = self.place / "site" / "slabby"
+        self.key = BUILD / "seeded" / bug.name
+        self.site = self.key / "site" / "slabby"
 
     def prepare(self) -> None:
-        shutil.rmtree(self.place, ignore_errors=True)
-        shutil.copytree(HERE, self.place / "tests" / "conformance")
+        shutil.rmtree(self.key, ignore_errors=True)
+        shutil.copytree(HERE, self.key / "tests" / "conformance")
         for name in ("bindings", "go", "swig", "core", "python"):
-            shutil.copytree(ROOT / name, self.place / name)
-        shutil.copytree(BUILD / "site", self.place / "site")
+            shutil.copytree(ROOT / name, self.key / name)
+        shutil.copytree(BUILD / "site", self.key / "site")
         for name in ("runner_c", "runner_go"):
             if (BUILD / name).exists():
-                shutil.copy2(BUILD / name, self.place / name)
+                shutil.copy2(BUILD / name, self.key / name)
         self._plant()
         getattr(self, f"_build_{Path(self.bug.file).parts[0]}")()
 
     def _plant(self) -> None:
-        path = self.place / self.bug.file
+        path = self.key / self.bug.file
         text = path.read_text()
         if text.count(self.bug.old) != 1:
             raise SystemExit(
@@ -70,13 +70,13 @@ class Seedbed:
 
     def _run(self, *command: str, cwd: Path | None = None) -> None:
         done = subprocess.run(
-            command, cwd=cwd or self.place, capture_output=True, text=True, check=False
+            command, cwd=cwd or self.key, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             raise SystemExit(f"{self.bug.name}: {' '.join(command)}: {done.stderr[-2000:]}")
 
     def _build_core(self) -> None:
-        sources = sorted(str(path) for path in (self.place / "core" / "src").rglob("*.c"))
+        sources = sorted(str(path) for path in (self.key / "core" / "src").rglob("*.c"))
         common = ("-std=gnu11", "-O0", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread")
         includes = ("-Icore/include", "-Icore/src")
         target = ("-Wl,-soname,libslabby.so.0", "-o", str(self.site / "libslabby.so.0"))
@@ -84,10 +84,10 @@ class Seedbed:
 
     def _build_python(self) -> None:
         name = Path(self.bug.file).name
-        shutil.copy2(self.place / self.bug.file, self.site / name)
+        shutil.copy2(self.key / self.bug.file, self.site / name)
 
     def _build_swig(self) -> None:
-        output = self.place / "swig.c"
+        output = self.key / "swig.c"
         self._run(
             "swig",
             "-python",
@@ -97,7 +97,7 @@ class Seedbed:
             "-Icore/include",
             "-Iswig",
             "-outdir",
-            str(self.place),
+            str(self.key),
             "-o",
             str(output),
             "swig/slabby.i",
@@ -123,9 +123,9 @@ class Seedbed:
             "build",
             "-buildvcs=false",
             "-o",
-            str(self.place / "runner_go"),
+            str(self.key / "runner_go"),
             ".",
-            cwd=self.place / "tests" / "conformance" / "go",
+            cwd=self.key / "tests" / "conformance" / "go",
         )
 
     def _build_tests(self) -> None:
@@ -134,10 +134,10 @@ class Seedbed:
     def search(self) -> list[str]:
         """The instructions of the smallest program that shows the bug; none when it was not found."""
         environment = os.environ | {
-            "CONFORM_BUILD": str(self.place),
+            "CONFORM_BUILD": str(self.key),
             "LD_LIBRARY_PATH": str(self.site),
         }
-        script = self.place / "tests" / "conformance" / "conform.py"
+        script = self.key / "tests" / "conformance" / "conform.py"
         command = (
             sys.executable,
             str(script),
@@ -149,7 +149,7 @@ class Seedbed:
             "1",
         )
         done = subprocess.run(
-            (*command, "--kept", "no", "--faces", self.bug.faces),
+            (*command, "--regressions", "no", "--bindings", self.bug.bindings),
             env=environment,
             capture_output=True,
             text=True,
@@ -179,7 +179,7 @@ def main(names: list[str]) -> int:
         outcome = f"found, {len(program)} instructions" if program else "NOT FOUND"
         print(f"{bug.name}: {outcome} ({time.monotonic() - started:.0f} s)")
         print("".join(f"    {line}\n" for line in program), end="", flush=True)
-        shutil.rmtree(seedbed.place)
+        shutil.rmtree(seedbed.key)
     print(
         f"{len(chosen) - missed} of {len(chosen)} seeded bugs found in {MOST_INSTRUCTIONS} instructions or fewer"
     )

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mode B: C, Python over CFFI, Python over SWIG and Go carry out one program on the same pools, in one process.
 
-    shared.py < PROGRAMS      each instruction by the face that its @FACE names, c where there is none
+    shared.py < PROGRAMS      each instruction by the binding that its @BINDING names, c where there is none
 
-References and ids of fast slabs are plain numbers that go from face to face. A pool is adopted by each face that
-touches it. What only one face can hold stays with it: a view is sliced and given back, and the bytes of a fast slab
-are used, by the face that has them. `destroy` is that of the language's faces that only close, and then every face
+References and ids of fast slabs are plain numbers that go from binding to binding. A pool is adopted by each binding that
+touches it. What only one binding can hold stays with it: a view is sliced and given back, and the bytes of a fast slab
+are used, by the binding that has them. `destroy` is that of the language's bindings that only close, and then every binding
 drops its owners: the core must have let go of the pool, or this ends with an error.
 """
 
@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from shared_faces import UNSET, CFace, Core, Face, GoFace, PythonFace
+from shared_bindings import UNSET, CBinding, Core, Binding, GoBinding, PythonBinding
 
 FOREIGN = re.compile(r'"foreign":\d+')
 SLAB = re.compile(r'"slab":\d+')
@@ -25,15 +25,15 @@ COLLECT = 200
 
 
 class Process:
-    """The registers that all faces see."""
+    """The registers that all bindings see."""
 
     def __init__(self) -> None:
         self.core = Core()
-        self.faces: dict[str, Face] = {
-            "c": CFace(self.core),
-            "cffi": PythonFace(self.core, "cffi"),
-            "swig": PythonFace(self.core, "swig"),
-            "go": GoFace(self.core),
+        self.bindings: dict[str, Binding] = {
+            "c": CBinding(self.core),
+            "cffi": PythonBinding(self.core, "cffi"),
+            "swig": PythonBinding(self.core, "swig"),
+            "go": GoBinding(self.core),
         }
         self.programs = 0
         self.begin()
@@ -45,8 +45,8 @@ class Process:
         self.views: dict[str, str] = {}
         self.seen: dict[int, dict[int, int]] = {}
         self.makers: dict[int, str] = {}
-        for face in self.faces.values():
-            face.new()
+        for binding in self.bindings.values():
+            binding.new()
 
     def step(self, line: str) -> str:
         words = line.split()
@@ -59,21 +59,21 @@ class Process:
             return answer
         return self._by(name, target, body)
 
-    # ---------------------------------------------------------------- an instruction by one face
+    # ---------------------------------------------------------------- an instruction by one binding
 
     def _by(self, name: str, target: str, body: list[str]) -> str:
-        face = self.faces[name]
+        binding = self.bindings[name]
         for word in body[1:]:
-            if word[0] == "p" and word in self.pools and not face.has(word):
-                face.join(word, self.pools[word])
+            if word[0] == "p" and word in self.pools and not binding.has(word):
+                binding.join(word, self.pools[word])
             elif word[0] == "r" and word[1:].isdigit():
-                face.set_ref(word, self.refs.get(word, 0))
-        line = face.run(" ".join((target, "=", *body) if target else body))
+                binding.set_ref(word, self.refs.get(word, 0))
+        line = binding.run(" ".join((target, "=", *body) if target else body))
         if line.startswith('{"status":"OK"') and target[:1] == "r":
             count = int(body[2]) if body[0] == "allocate_batch" else 1
             first = int(target[1:])
             for register in (f"r{first + at}" for at in range(count)):
-                self.refs[register] = face.ref(register)
+                self.refs[register] = binding.ref(register)
         return line
 
     def do_create(self, name: str, target: str, body: list[str]) -> str:
@@ -81,7 +81,7 @@ class Process:
             return UNSET
         line = self._by(name, target, body)
         if line.startswith('{"status":"OK"'):
-            address = self.pools[target] = self.faces[name].address(target)
+            address = self.pools[target] = self.bindings[name].address(target)
             self.seen[address] = {}
             self.makers[address] = name
         return line
@@ -91,7 +91,7 @@ class Process:
             return UNSET
         line = self._by(name, target, body)
         if line.startswith('{"status":"OK"'):
-            self.pools[target] = self.faces[name].address(target)
+            self.pools[target] = self.bindings[name].address(target)
         return line
 
     def do_destroy(self, name: str, target: str, body: list[str]) -> str:
@@ -100,9 +100,9 @@ class Process:
         if address is None:
             return UNSET
         if list(self.pools.values()).count(address) > 1:
-            for face in self.faces.values():
-                if face.has(register):
-                    face.leave(register)
+            for binding in self.bindings.values():
+                if binding.has(register):
+                    binding.leave(register)
             del self.pools[register]
             return '{"status":"OK"}'
         if self.core.slabs_out(address):
@@ -111,23 +111,23 @@ class Process:
         return '{"status":"OK"}'
 
     def _end(self, address: int) -> None:
-        """The pool's last register goes: no face may keep an owner."""
-        for face in self.faces.values():
-            face.end(address)
-        for face in self.faces.values():
-            face.forget(address)
+        """The pool's last register goes: no binding may keep an owner."""
+        for binding in self.bindings.values():
+            binding.end(address)
+        for binding in self.bindings.values():
+            binding.forget(address)
         if self.core.exists(address):
-            raise RuntimeError("a face kept an owner of a pool that every face gave up")
+            raise RuntimeError("a binding kept an owner of a pool that every binding gave up")
         for register in [r for r, where in self.pools.items() if where == address]:
             del self.pools[register]
 
-    # ------------------------------------------------------------ what one face holds for the others
+    # ------------------------------------------------------------ what one binding holds for the others
 
     def do_view(self, name: str, target: str, body: list[str]) -> str:
         if target in self.views:
             return UNSET
         line = self._by(name, target, body)
-        if self.faces[name].viewed(target):
+        if self.bindings[name].viewed(target):
             self.views[target] = name
         return line
 
@@ -142,7 +142,7 @@ class Process:
     def do_allocate_fast(self, name: str, target: str, body: list[str]) -> str:
         line = self._by(name, target, body)
         if line.startswith('{"status":"OK"'):
-            self.fasts[target] = (name, self.faces[name].fast(target))
+            self.fasts[target] = (name, self.bindings[name].fast(target))
         return line
 
     def do_deallocate_fast(self, name: str, target: str, body: list[str]) -> str:
@@ -150,11 +150,11 @@ class Process:
             return UNSET
         owner, number = self.fasts[body[2]]
         if owner != name:
-            self.faces[name].set_fast(body[2], number)
+            self.bindings[name].set_fast(body[2], number)
         line = self._by(name, target, body)
         match = STATUS.match(line)
         if match and match[1] in ("OK", "MemoryCorruption"):
-            self.faces[owner].set_fast(body[2], number)
+            self.bindings[owner].set_fast(body[2], number)
         return line
 
     def _fast_bytes(self, name: str, target: str, body: list[str]) -> str:
@@ -164,10 +164,10 @@ class Process:
 
     do_write_fast = do_digest_fast = _fast_bytes
 
-    # ------------------------------------------------------------------ what the faces see together
+    # ------------------------------------------------------------------ what the bindings see together
 
     def do_id(self, name: str, target: str, body: list[str]) -> str:
-        """First seen by any face."""
+        """First seen by any binding."""
         line = self._by(name, target, body)
         if not SLAB.search(line):
             return line
@@ -177,7 +177,7 @@ class Process:
         return SLAB.sub(f'"slab":{seen.setdefault(number, len(seen))}', line)
 
     def do_audit(self, name: str, target: str, body: list[str]) -> str:
-        """A pool's records carry the face that made it, whoever reads them."""
+        """A pool's records carry the binding that made it, whoever reads them."""
         line = self._by(name, target, body)
         if self.makers.get(self.pools.get(body[1], 0)) == name:
             return line
@@ -191,14 +191,14 @@ class Process:
         self.views.clear()
         for address in set(self.pools.values()):
             self.core.release_everything(address)
-            for face in self.faces.values():
-                face.settle()
+            for binding in self.bindings.values():
+                binding.finish()
             self._end(address)
         self.begin()
         self.programs += 1
         if self.programs % COLLECT == 0:
-            for face in self.faces.values():
-                face.collect()
+            for binding in self.bindings.values():
+                binding.collect()
 
 
 def run(process: Process, lines: Iterator[str]) -> Iterator[str]:
@@ -213,10 +213,10 @@ def run(process: Process, lines: Iterator[str]) -> Iterator[str]:
 
 def main() -> int:
     process = Process()
-    process.core.check_alone(process.faces.values())
+    process.core.check_alone(process.bindings.values())
     for trace in run(process, sys.stdin):
         print(trace)
-    process.core.check_alone(process.faces.values())
+    process.core.check_alone(process.bindings.values())
     return 0
 
 

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a program must print, whether faces differ from it, and the smallest program that shows the same."""
+"""What a program must print, whether bindings differ from it, and the smallest program that shows the same."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from faces import Face, RunnerFailed
+from bindings import Binding, RunnerFailed
 from model import Machine
 from model_pool import Undetermined
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first line at which a face does not print what the model expects."""
+    """The first line at which a binding does not print what the model expects."""
 
-    face: str
+    binding: str
     line: int
     expected: str
     printed: str
@@ -41,45 +41,45 @@ def traces(output: str) -> list[list[str]]:
     return programs
 
 
-def compare(face: str, lines: Sequence[str], printed: Sequence[str]) -> Difference | None:
+def compare(binding: str, lines: Sequence[str], printed: Sequence[str]) -> Difference | None:
     wanted = expected(lines, printed)
     for index, want in enumerate(wanted):
         got = printed[index] if index < len(printed) else "nothing"
         if got != want:
-            return Difference(face, index, want, got)
+            return Difference(binding, index, want, got)
     return None
 
 
-def judge(lines: Sequence[str], faces: Sequence[Face]) -> Difference | None:
+def judge(lines: Sequence[str], bindings: Sequence[Binding]) -> Difference | None:
     """Runs one program alone."""
     text = "\n".join(("program 0", *lines, ""))
     first: list[str] | None = None
-    for face in faces:
+    for binding in bindings:
         try:
-            found = traces(face.run(text, patience=20))
+            found = traces(binding.run(text, attempts=20))
         except RunnerFailed as failure:
-            return Difference(face.name, len(lines) - 1, "a whole trace", str(failure))
+            return Difference(binding.name, len(lines) - 1, "a whole trace", str(failure))
         printed = found[0] if found else []
-        difference = compare(face.name, lines, printed)
+        difference = compare(binding.name, lines, printed)
         if difference is not None:
             return difference
         if first is not None and printed != first:
             index = next(i for i, line in enumerate(first) if printed[i] != line)
-            return Difference(face.name, index, first[index], printed[index])
+            return Difference(binding.name, index, first[index], printed[index])
         first = printed
     return None
 
 
-def shrink(lines: list[str], face: Face) -> tuple[list[str], Difference]:
-    """Leaves instructions out, in halves first and singly in the end, as long as the face still differs."""
-    difference = judge(lines, [face])
+def shrink(lines: list[str], binding: Binding) -> tuple[list[str], Difference]:
+    """Leaves instructions out, in halves first and singly in the end, as long as the binding still differs."""
+    difference = judge(lines, [binding])
     assert difference is not None, "only what differs can be made smaller"
     lines = lines[: difference.line + 1]
     size = max(1, len(lines) // 2)
     while True:
         starts = range(len(lines) - size, -size, -size)
         candidates = [lines[: max(start, 0)] + lines[start + size :] for start in starts]
-        found = first_difference([candidate for candidate in candidates if candidate], face)
+        found = first_difference([candidate for candidate in candidates if candidate], binding)
         if found is not None:
             lines, difference = found[0][: found[1].line + 1], found[1]
             size = min(size, max(1, len(lines) // 2))
@@ -90,19 +90,19 @@ def shrink(lines: list[str], face: Face) -> tuple[list[str], Difference]:
 
 
 def first_difference(
-    candidates: Sequence[list[str]], face: Face
+    candidates: Sequence[list[str]], binding: Binding
 ) -> tuple[list[str], Difference] | None:
-    """The first of some programs at which the face differs. One process runs them all, unless it breaks."""
+    """The first of some programs at which the binding differs. One process runs them all, unless it breaks."""
     programs = [lines for lines in candidates if is_program(lines)]
     text = "".join("\n".join((f"program {at}", *lines, "")) for at, lines in enumerate(programs))
     try:
-        found = traces(face.run(text, patience=20))
+        found = traces(binding.run(text, attempts=20))
     except RunnerFailed:
-        single = ((lines, judge(lines, [face])) for lines in programs)
+        single = ((lines, judge(lines, [binding])) for lines in programs)
         return next(((lines, found) for lines, found in single if found is not None), None)
     for lines, printed in zip(programs, found, strict=True):
         try:
-            difference = compare(face.name, lines, printed)
+            difference = compare(binding.name, lines, printed)
         except Undetermined:
             continue
         if difference is not None:

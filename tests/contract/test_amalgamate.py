@@ -85,8 +85,8 @@ def test_miniature_text(tree: Tree) -> None:
     ]
     assert "#include <unistd.h>" in text
     assert text.count("SPDX-License-Identifier") == 1
-    rooms = [text.index(f"--- {name} */") for name in ("os/linux.c", "tiers/tier.c", "slabby.c")]
-    assert rooms == sorted(rooms)
+    spaces = [text.index(f"--- {name} */") for name in ("os/linux.c", "tiers/tier.c", "slabby.c")]
+    assert spaces == sorted(spaces)
 
 
 # A name that leads nowhere is an error with file and line, and nothing is written.

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void become_plain(int stderr_end) {
+static void remove_handlers(int stderr_end) {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGTRAP};
     const struct rlimit no_core = {0, 0};
 
@@ -34,7 +34,7 @@ struct death run_in_child(void (*body)(void *context), void *context) {
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        become_plain(ends[1]);
+        remove_handlers(ends[1]);
         body(context);
         _exit(0);
     }

@@ -104,23 +104,23 @@ static void *allocate_silently(void *argument) {
     return NULL;
 }
 
-/* Guards: a thread that says nothing has the face of the one that made the pool. */
-static void silent_threads_have_the_makers_face(void **state) {
+/* Guards: a thread that says nothing has the binding of the one that made the pool. */
+static void silent_threads_have_the_makers_binding(void **state) {
     slabby_audit_record records[8];
     slabby_allocator *pool;
     pthread_t thread;
 
     (void)state;
-    CHECK_STATUS(slabby_set_face(SLABBY_FACE_SWIG), SLABBY_OK);
+    CHECK_STATUS(slabby_set_binding(SLABBY_BINDING_SWIG), SLABBY_OK);
     pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 8}));
-    CHECK_STATUS(slabby_set_face(SLABBY_FACE_C), SLABBY_OK);
+    CHECK_STATUS(slabby_set_binding(SLABBY_BINDING_C), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
-    CHECK_STATUS(slabby_set_face(-1), SLABBY_OK);
+    CHECK_STATUS(slabby_set_binding(-1), SLABBY_OK);
     assert_int_equal(pthread_create(&thread, NULL, allocate_silently, pool), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(read_all(pool, records, 8), 5);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(records[i].face, i == 1 || i == 2 ? SLABBY_FACE_C : SLABBY_FACE_SWIG);
+        assert_int_equal(records[i].binding, i == 1 || i == 2 ? SLABBY_BINDING_C : SLABBY_BINDING_SWIG);
     finish(pool);
 }
 
@@ -128,7 +128,7 @@ static void *allocate_as_go(void *argument) {
     slabby_allocator *pool = argument;
     slabby_ref ref = 0;
 
-    CHECK_STATUS(slabby_set_face(SLABBY_FACE_GO), SLABBY_OK);
+    CHECK_STATUS(slabby_set_binding(SLABBY_BINDING_GO), SLABBY_OK);
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     return (void *)(uintptr_t)syscall(SYS_gettid);
@@ -136,7 +136,7 @@ static void *allocate_as_go(void *argument) {
 
 /* Guards: a record names its thread, the language of that thread alone, and a time between before
  * and after. */
-static void records_name_thread_face_and_time(void **state) {
+static void records_name_thread_binding_and_time(void **state) {
     struct timespec before, after;
     slabby_audit_record records[8];
     slabby_allocator *pool;
@@ -151,15 +151,15 @@ static void records_name_thread_face_and_time(void **state) {
     clock_gettime(CLOCK_REALTIME, &after);
     assert_int_equal(read_all(pool, records, 8), 3);
     assert_int_equal(records[0].thread, (uint64_t)syscall(SYS_gettid));
-    assert_int_equal(records[0].face, SLABBY_FACE_C);
+    assert_int_equal(records[0].binding, SLABBY_BINDING_C);
     for (int i = 1; i < 3; i++) {
         assert_int_equal(records[i].thread, (uintptr_t)other);
-        assert_int_equal(records[i].face, SLABBY_FACE_GO);
+        assert_int_equal(records[i].binding, SLABBY_BINDING_GO);
         assert_true(records[i].time_ns >= (uint64_t)before.tv_sec * 1000000000u);
         assert_true(records[i].time_ns <= ((uint64_t)after.tv_sec + 1) * 1000000000u);
     }
-    CHECK_STATUS(slabby_set_face(-2), SLABBY_INVALID_ARGUMENT);
-    CHECK_STATUS(slabby_set_face(SLABBY_FACE_GO + 1), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_set_binding(-2), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_set_binding(SLABBY_BINDING_GO + 1), SLABBY_INVALID_ARGUMENT);
     finish(pool);
 }
 
@@ -171,11 +171,11 @@ static void overwritten_records_are_counted(void **state) {
     uint64_t cursor = 0;
     uint64_t count = 0;
     uint64_t lost = 0;
-    int64_t kept = 0;
+    int64_t stored = 0;
 
     (void)state;
-    CHECK_STATUS(slabby_get_option(&kept, pool, SLABBY_OPTION_AUDIT), SLABBY_OK);
-    assert_int_equal(kept, 8);
+    CHECK_STATUS(slabby_get_option(&stored, pool, SLABBY_OPTION_AUDIT), SLABBY_OK);
+    assert_int_equal(stored, 8);
     for (int i = 0; i < 10; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
     CHECK_STATUS(slabby_audit_read(records, &count, &lost, &cursor, pool, 3), SLABBY_OK);
@@ -197,7 +197,7 @@ static void overwritten_records_are_counted(void **state) {
 }
 
 /* Guards: a pool without the option keeps nothing and says so. */
-static void without_the_option_there_is_no_trail(void **state) {
+static void without_the_option_there_is_no_audit(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_audit_record record = {.struct_size = sizeof record};
     slabby_error error = fresh_error();
@@ -425,10 +425,10 @@ static int write_sample(const char *name) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_is_recorded),
-        cmocka_unit_test(records_name_thread_face_and_time),
-        cmocka_unit_test(silent_threads_have_the_makers_face),
+        cmocka_unit_test(records_name_thread_binding_and_time),
+        cmocka_unit_test(silent_threads_have_the_makers_binding),
         cmocka_unit_test(overwritten_records_are_counted),
-        cmocka_unit_test(without_the_option_there_is_no_trail),
+        cmocka_unit_test(without_the_option_there_is_no_audit),
         cmocka_unit_test(written_lines_are_chained),
         cmocka_unit_test(refused_writes_lose_nothing),
         cmocka_unit_test(full_pipes_are_waited_for),

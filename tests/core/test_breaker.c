@@ -314,7 +314,7 @@ static void count_breaker_events(void *context, const slabby_event *event) {
 }
 
 /* Guards: each change of state is told once, in order, to the cursor and to the logger. */
-static void changes_are_told(void **state) {
+static void changes_are_reported(void **state) {
     enum { OPENED = 1, HALF_OPEN, CLOSED, FORCED };
     slabby_options *options;
     slabby_allocator *pool;
@@ -353,7 +353,7 @@ int main(void) {
         BREAKER_TEST(a_failed_probe_opens_again),   BREAKER_TEST(a_high_rate_opens),
         BREAKER_TEST(operators_have_the_last_word), BREAKER_TEST(waiting_never_trips),
         BREAKER_TEST(a_probe_that_waits_closes),    BREAKER_TEST(random_events_follow_the_model),
-        BREAKER_TEST(a_latency_limit_is_enforced),  BREAKER_TEST(changes_are_told),
+        BREAKER_TEST(a_latency_limit_is_enforced),  BREAKER_TEST(changes_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static uint64_t our_clock(void) {
 /* --------------------------------------------------------------------------------------------------- table */
 
 /* Where a pool stands. A metrics-only pool has the states of a breaker and refuses nothing. */
-enum place {
+enum entry {
     CLOSED,
     FAILED, /* closed, one failure before the threshold */
     OPEN,
@@ -33,7 +33,7 @@ enum place {
     METRICS_FAILED,
     METRICS_OPEN,
     METRICS_HALF,
-    PLACES
+    ENTRIES
 };
 
 enum happening {
@@ -52,17 +52,17 @@ enum happening {
     HAPPENINGS
 };
 
-static const char *const place_names[PLACES] = {"closed",
-                                                "closed, a failure",
-                                                "open",
-                                                "half open",
-                                                "half open, probes spent",
-                                                "forced open",
-                                                "disabled",
-                                                "metrics only",
-                                                "metrics only, a failure",
-                                                "metrics open",
-                                                "metrics half open"};
+static const char *const entry_names[ENTRIES] = {"closed",
+                                                 "closed, a failure",
+                                                 "open",
+                                                 "half open",
+                                                 "half open, probes spent",
+                                                 "forced open",
+                                                 "disabled",
+                                                 "metrics only",
+                                                 "metrics only, a failure",
+                                                 "metrics open",
+                                                 "metrics half open"};
 static const char *const happening_names[HAPPENINGS] = {
     "success",      "failure",      "wait in vain", "wait served", "early success", "late success",
     "late failure", "force normal", "force open",   "disable",     "metrics only",  "threshold 0"};
@@ -74,11 +74,11 @@ static const char *const happening_names[HAPPENINGS] = {
 
 struct transition {
     slabby_status answer;
-    enum place next;
+    enum entry next;
 };
 
 /* clang-format off */
-static const struct transition table[PLACES][HAPPENINGS] = {
+static const struct transition table[ENTRIES][HAPPENINGS] = {
     /*                  success            failure                 wait in vain            wait served */
     [CLOSED]         = {{OK, CLOSED},      {NONE, FAILED},         {LATE, CLOSED},         {OK, CLOSED},
     /* early, late success, late failure */
@@ -189,7 +189,7 @@ static slabby_status happen(struct bench *bench, enum happening what) {
 /* --------------------------------------------------------------------------------------------------- places */
 
 /* One way to each place, from a pool that was just made. */
-static const enum happening ways[PLACES][5] = {
+static const enum happening ways[ENTRIES][5] = {
     [CLOSED] = {HAPPENINGS},
     [FAILED] = {FAILURE, HAPPENINGS},
     [OPEN] = {FAILURE, FAILURE, HAPPENINGS},
@@ -203,20 +203,20 @@ static const enum happening ways[PLACES][5] = {
     [METRICS_HALF] = {TO_METRICS, FAILURE, FAILURE, HAPPENINGS},
 };
 
-static struct bench bench_at(enum place place) {
+static struct bench bench_at(enum entry entry) {
     struct bench bench;
-    int32_t bell;
+    int32_t notifier;
     bench.pool = make_pool(64, 1,
                            WITH({SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, THRESHOLD},
                                 {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, TIMEOUT_S * (int64_t)SECOND},
                                 {SLABBY_OPTION_CIRCUIT_BREAKER_PROBES, PROBES}));
-    CHECK_STATUS(slabby_listener_create(&bench.listener, &bell, bench.pool, NULL), OK);
+    CHECK_STATUS(slabby_listener_create(&bench.listener, &notifier, bench.pool, NULL), OK);
     bench.held = take(bench.pool);
-    for (const enum happening *next = ways[place]; *next != HAPPENINGS; next++)
+    for (const enum happening *next = ways[entry]; *next != HAPPENINGS; next++)
         (void)happen(&bench, *next);
-    if (place == HALF_OPEN || place == SPENT || place == METRICS_HALF)
+    if (entry == HALF_OPEN || entry == SPENT || entry == METRICS_HALF)
         pass(TIMEOUT_S + 2);
-    for (int probes = place == SPENT ? 2 : place == HALF_OPEN ? 1 : 0; probes > 0; probes--)
+    for (int probes = entry == SPENT ? 2 : entry == HALF_OPEN ? 1 : 0; probes > 0; probes--)
         CHECK_STATUS(wait_in_vain(&bench), LATE);
     return bench;
 }
@@ -243,7 +243,7 @@ struct marks {
 };
 
 /* What tells the places apart. */
-static const struct marks marks[PLACES] = {
+static const struct marks marks[ENTRIES] = {
     [CLOSED] = {SLABBY_BREAKER_STATE_CLOSED, true, THRESHOLD},
     [FAILED] = {SLABBY_BREAKER_STATE_CLOSED, true, THRESHOLD - 1},
     [OPEN] = {SLABBY_BREAKER_STATE_OPEN, true, 0},
@@ -257,8 +257,8 @@ static const struct marks marks[PLACES] = {
     [METRICS_HALF] = {SLABBY_BREAKER_STATE_HALF_OPEN, false, 1},
 };
 
-static bool stands_at(struct bench *bench, enum place place) {
-    const struct marks *expected = &marks[place];
+static bool stands_at(struct bench *bench, enum entry entry) {
+    const struct marks *expected = &marks[entry];
     int32_t state = stats_of(bench->pool).breaker_state;
     bool metrics = !expected->refuses;
     int failures = bench->held != 0 || state != SLABBY_BREAKER_STATE_CLOSED
@@ -267,9 +267,9 @@ static bool stands_at(struct bench *bench, enum place place) {
     bool right = state == expected->state && failures == expected->failures;
     if (metrics && right && bench->held != 0) /* open, it refuses nothing */
         right = fail_to(bench) == NONE;
-    if (place == FORCED || place == OPEN) { /* what time opens, and what only an operator does */
+    if (entry == FORCED || entry == OPEN) { /* what time opens, and what only an operator does */
         pass(TIMEOUT_S + 2);
-        right = right && (fail_to(bench) == REFUSED) == (place == FORCED);
+        right = right && (fail_to(bench) == REFUSED) == (entry == FORCED);
     }
     if (!right)
         print_error("state %d, %d failures; wanted state %d, %d\n", state, failures, expected->state,
@@ -300,9 +300,9 @@ static int reset_clock(void **state) {
 }
 
 /* Guards: the test's own ways and marks: each place is reached, and is told from every other. */
-static void places_are_told_apart(void **state) {
+static void addresses_are_distinguished(void **state) {
     (void)state;
-    for (enum place here = 0; here < PLACES; here++) {
+    for (enum entry here = 0; here < ENTRIES; here++) {
         struct bench bench = bench_at(here);
         assert_true(stands_at(&bench, here));
         end(&bench);
@@ -312,16 +312,16 @@ static void places_are_told_apart(void **state) {
 /* Guards: every transition, answer and place. */
 static void every_transition_is_the_tables(void **state) {
     (void)state;
-    for (enum place here = 0; here < PLACES; here++) {
+    for (enum entry here = 0; here < ENTRIES; here++) {
         for (enum happening what = 0; what < HAPPENINGS; what++) {
             const struct transition *expected = &table[here][what];
             struct bench bench = bench_at(here);
             slabby_status answer = happen(&bench, what);
             bool right = answer == expected->answer && stands_at(&bench, expected->next);
             if (!right)
-                fail_msg("%s, then %s: answered %s, wanted %s and \"%s\"", place_names[here],
+                fail_msg("%s, then %s: answered %s, wanted %s and \"%s\"", entry_names[here],
                          happening_names[what], slabby_status_name(answer),
-                         slabby_status_name(expected->answer), place_names[expected->next]);
+                         slabby_status_name(expected->answer), entry_names[expected->next]);
             end(&bench);
         }
     }
@@ -331,7 +331,7 @@ static void every_transition_is_the_tables(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TABLE_TEST(places_are_told_apart),
+        TABLE_TEST(addresses_are_distinguished),
         TABLE_TEST(every_transition_is_the_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,34 +66,35 @@ static int32_t state_of(slabby_allocator *pool) {
 }
 
 /* Events about degradation since *cursor, as their values. */
-static int steps_told(slabby_allocator *pool, uint64_t *cursor, int64_t *values, int capacity) {
+static int steps_reported(slabby_allocator *pool, uint64_t *cursor, int64_t *values, int capacity) {
     slabby_event event = {.struct_size = sizeof event};
     uint64_t count;
-    int told = 0;
+    int reported = 0;
     for (;;) {
         CHECK_STATUS(slabby_events_read(&event, &count, NULL, cursor, pool, 1), SLABBY_OK);
         if (count == 0)
-            return told;
+            return reported;
         if (event.code != SLABBY_EVENT_CODE_DEGRADATION)
             continue;
-        assert_true(told < capacity);
+        assert_true(reported < capacity);
         if (event.value == HEALTHY)
             assert_int_equal(event.level, SLABBY_EVENT_LEVEL_INFO);
         if (event.value == FALLBACK)
             assert_int_equal(event.level, SLABBY_EVENT_LEVEL_WARNING);
-        values[told++] = event.value;
+        values[reported++] = event.value;
     }
 }
 
-static void check_told(slabby_allocator *pool, uint64_t *cursor, int count, const int64_t *expected) {
+static void check_reported(slabby_allocator *pool, uint64_t *cursor, int count, const int64_t *expected) {
     int64_t values[16];
-    assert_int_equal(steps_told(pool, cursor, values, 16), count);
+    assert_int_equal(steps_reported(pool, cursor, values, 16), count);
     for (int i = 0; i < count; i++)
         assert_int_equal(values[i], expected[i]);
 }
 
-#define CHECK_TOLD(pool, cursor, ...)                                                                        \
-    check_told((pool), (cursor), (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8), (const int64_t[]){__VA_ARGS__})
+#define CHECK_REPORTED(pool, cursor, ...)                                                                    \
+    check_reported((pool), (cursor), (int)(sizeof((int64_t[]){__VA_ARGS__}) / 8),                            \
+                   (const int64_t[]){__VA_ARGS__})
 
 /* ------------------------------------------------------------------------------------------- transitions */
 
@@ -106,7 +107,7 @@ static void states_follow_the_use(void **state) {
     assert_int_equal(state_of(use.pool), HEALTHY);
     go_to(&use, 80);
     assert_int_equal(state_of(use.pool), DEGRADED);
-    CHECK_TOLD(use.pool, &cursor, DEGRADED);
+    CHECK_REPORTED(use.pool, &cursor, DEGRADED);
     go_to(&use, 94);
     assert_int_equal(state_of(use.pool), DEGRADED);
     go_to(&use, 95);
@@ -128,7 +129,7 @@ static void states_follow_the_use(void **state) {
     assert_int_equal(state_of(use.pool), DEGRADED);
     clock_ns += SECOND;
     assert_int_equal(state_of(use.pool), HEALTHY);
-    CHECK_TOLD(use.pool, &cursor, SURVIVAL, DEGRADED, HEALTHY);
+    CHECK_REPORTED(use.pool, &cursor, SURVIVAL, DEGRADED, HEALTHY);
     go_to(&use, 0);
     finish(use.pool);
 }
@@ -161,12 +162,12 @@ static void steps_may_skip_states(void **state) {
     (void)state;
     CHECK_STATUS(slabby_allocate_batch(use.refs, NULL, use.pool, 100), SLABBY_OK);
     use.count = 100;
-    CHECK_TOLD(use.pool, &cursor, SURVIVAL);
+    CHECK_REPORTED(use.pool, &cursor, SURVIVAL);
     go_to(&use, 0);
     assert_int_equal(state_of(use.pool), SURVIVAL);
     clock_ns += SECOND;
     assert_int_equal(state_of(use.pool), HEALTHY);
-    CHECK_TOLD(use.pool, &cursor, HEALTHY);
+    CHECK_REPORTED(use.pool, &cursor, HEALTHY);
     finish(use.pool);
 }
 
@@ -190,11 +191,11 @@ static void the_heap_is_fallback(void **state) {
     assert_int_equal(state_of(use.pool), HEALTHY);
     /* the looks of allocations and releases in between see some of the lower states */
     int64_t values[16];
-    int told = steps_told(use.pool, &cursor, values, 16);
-    assert_true(told >= 3 && told <= 5);
-    assert_int_equal(values[told - 3], FALLBACK);
-    assert_int_equal(values[told - 2], SURVIVAL);
-    assert_int_equal(values[told - 1], HEALTHY);
+    int reported = steps_reported(use.pool, &cursor, values, 16);
+    assert_true(reported >= 3 && reported <= 5);
+    assert_int_equal(values[reported - 3], FALLBACK);
+    assert_int_equal(values[reported - 2], SURVIVAL);
+    assert_int_equal(values[reported - 1], HEALTHY);
     go_to(&use, 0);
     finish(use.pool);
 }
@@ -247,12 +248,12 @@ static void slow_paths_notice(void **state) {
     slabby_ref *refs = malloc(CAPACITY * sizeof *refs);
     uint64_t cursor = 0;
     int64_t values[16];
-    int count = 0, told;
+    int count = 0, reported;
     (void)state;
     do {
         refs[count++] = take(pool);
-        told = steps_told(pool, &cursor, values, 16);
-    } while (told == 0 && count < CAPACITY);
+        reported = steps_reported(pool, &cursor, values, 16);
+    } while (reported == 0 && count < CAPACITY);
     assert_int_equal(values[0], DEGRADED);
     /* an eighth of the pool and a full cache, of one CPU */
     assert_in_range(count, CAPACITY * 80 / 100, CAPACITY * 80 / 100 + CAPACITY / 8 + 254);
@@ -260,15 +261,15 @@ static void slow_paths_notice(void **state) {
         refs[count++] = take(pool);
     slabby_ref one_more;
     CHECK_STATUS(slabby_allocate(&one_more, NULL, pool), SLABBY_OUT_OF_MEMORY);
-    assert_int_equal(steps_told(pool, &cursor, values, 16), 1);
+    assert_int_equal(steps_reported(pool, &cursor, values, 16), 1);
     assert_int_equal(values[0], SURVIVAL);
     while (count > 0) {
         CHECK_STATUS(slabby_release(pool, refs[--count]), SLABBY_OK);
         clock_ns += SECOND / 100;
     }
-    told = steps_told(pool, &cursor, values, 16);
-    assert_true(told >= 1);
-    assert_int_equal(values[told - 1], HEALTHY);
+    reported = steps_reported(pool, &cursor, values, 16);
+    assert_true(reported >= 1);
+    assert_int_equal(values[reported - 1], HEALTHY);
     free(refs);
     finish(pool);
 }
@@ -309,7 +310,7 @@ static void degraded_measures_no_latency(void **state) {
     finish(use.pool);
 }
 
-static uint64_t records_of(slabby_allocator *pool, uint64_t *cursor, int32_t operation, bool *only_kept) {
+static uint64_t records_of(slabby_allocator *pool, uint64_t *cursor, int32_t operation, bool *only_stored) {
     slabby_audit_record record = {.struct_size = sizeof record};
     slabby_view_info view = view_of(pool);
     uint64_t count, found = 0;
@@ -320,28 +321,28 @@ static uint64_t records_of(slabby_allocator *pool, uint64_t *cursor, int32_t ope
         if (record.operation != operation)
             continue;
         found++;
-        *only_kept = *only_kept && (record.ref & ((1ull << view.id_bits) - 1)) % 16 == 0;
+        *only_stored = *only_stored && (record.ref & ((1ull << view.id_bits) - 1)) % 16 == 0;
     }
 }
 
 /* Guards: degraded, the audit trail keeps every record of one slab in 16, all refusals, and says how many it left
  * out. */
-static void degraded_thins_the_audit_trail(void **state) {
+static void degraded_thins_the_audit(void **state) {
     struct use use = {.pool = make_pool(64, 320, WITH(THRESHOLDS, {SLABBY_OPTION_AUDIT, 4096}))};
     uint64_t cursor = 0, events = 0, count;
-    bool only_kept = true;
+    bool only_stored = true;
     slabby_event event = {.struct_size = sizeof event};
     (void)state;
     go_to(&use, 300);
     assert_int_equal(state_of(use.pool), DEGRADED);
-    (void)records_of(use.pool, &cursor, 0, &only_kept);
+    (void)records_of(use.pool, &cursor, 0, &only_stored);
     slabby_ref stale = use.refs[299];
     go_to(&use, 0);
-    uint64_t kept = records_of(use.pool, &cursor, SLABBY_AUDIT_OPERATION_RELEASE, &only_kept);
-    assert_in_range(kept, 300 / 16, 20); /* of 320 ids 20 are multiples of 16 */
-    assert_true(only_kept);
+    uint64_t stored = records_of(use.pool, &cursor, SLABBY_AUDIT_OPERATION_RELEASE, &only_stored);
+    assert_in_range(stored, 300 / 16, 20); /* of 320 ids 20 are multiples of 16 */
+    assert_true(only_stored);
     CHECK_STATUS(slabby_release(use.pool, stale), SLABBY_DOUBLE_DEALLOCATION);
-    assert_int_equal(records_of(use.pool, &cursor, SLABBY_AUDIT_OPERATION_RELEASE, &only_kept), 1);
+    assert_int_equal(records_of(use.pool, &cursor, SLABBY_AUDIT_OPERATION_RELEASE, &only_stored), 1);
     (void)state_of(use.pool);
     clock_ns += SECOND;
     assert_int_equal(state_of(use.pool), HEALTHY);
@@ -351,9 +352,9 @@ static void degraded_thins_the_audit_trail(void **state) {
     assert_int_equal(count, 1);
     assert_non_null(strstr(event.text, "audit records left out"));
     assert_null(strstr(event.text, "; 0 audit"));
-    (void)records_of(use.pool, &cursor, 0, &only_kept);
+    (void)records_of(use.pool, &cursor, 0, &only_stored);
     go_to(&use, 50);
-    assert_int_equal(records_of(use.pool, &cursor, SLABBY_AUDIT_OPERATION_ALLOCATE, &only_kept), 50);
+    assert_int_equal(records_of(use.pool, &cursor, SLABBY_AUDIT_OPERATION_ALLOCATE, &only_stored), 50);
     go_to(&use, 0);
     finish(use.pool);
 }
@@ -475,7 +476,7 @@ static void use_the_pool(void *context, const slabby_event *event) {
     use->refs[399]++;
 }
 
-static void loggers_are_told_outside(void **state) {
+static void loggers_run_outside(void **state) {
     struct use use = {.count = 0};
     slabby_options *options;
     (void)state;
@@ -497,28 +498,28 @@ static void loggers_are_told_outside(void **state) {
 
 /* ---------------------------------------------------------------------------------------------- threads */
 
-struct crew {
+struct background {
     slabby_allocator *pool;
     _Atomic int stop;
 };
 
 static void *churn(void *context) {
-    struct crew *crew = context;
+    struct background *background = context;
     slabby_ref refs[120];
     uint64_t seed = (uint64_t)(uintptr_t)&refs;
-    while (!crew->stop) {
+    while (!background->stop) {
         int count = 0, wanted = 1 + (int)(random_next(&seed) % 120);
-        while (count < wanted && slabby_allocate(&refs[count], NULL, crew->pool) == SLABBY_OK)
+        while (count < wanted && slabby_allocate(&refs[count], NULL, background->pool) == SLABBY_OK)
             count++;
         while (count > 0)
-            CHECK_STATUS(slabby_release(crew->pool, refs[--count]), SLABBY_OK);
+            CHECK_STATUS(slabby_release(background->pool, refs[--count]), SLABBY_OK);
     }
     return NULL;
 }
 
 /* Guards: steps under load lose nothing: every slab is there at the end, whatever was emptied on the way. */
 static void steps_under_load_lose_nothing(void **state) {
-    struct crew crew = {
+    struct background background = {
         .pool = make_pool(64, 300,
                           WITH({SLABBY_OPTION_DEGRADE_AT, 40}, {SLABBY_OPTION_SURVIVE_AT, 60},
                                {SLABBY_OPTION_REUSE_DELAY, 32}, {SLABBY_OPTION_HEAP_FALLBACK, 1}))};
@@ -527,21 +528,22 @@ static void steps_under_load_lose_nothing(void **state) {
     int64_t values[256];
     (void)state;
     for (int i = 0; i < 4; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, churn, &crew), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, churn, &background), 0);
     for (uint64_t i = 0; i < scaled(3000); i++) {
         clock_ns += SECOND / 2;
-        CHECK_STATUS(slabby_health_tick(crew.pool), SLABBY_OK);
+        CHECK_STATUS(slabby_health_tick(background.pool), SLABBY_OK);
         if (i % 50 == 0)
-            CHECK_STATUS(slabby_set_option(crew.pool, SLABBY_OPTION_SURVIVE_AT, 50 + (int64_t)(i % 30), NULL),
-                         SLABBY_OK);
+            CHECK_STATUS(
+                slabby_set_option(background.pool, SLABBY_OPTION_SURVIVE_AT, 50 + (int64_t)(i % 30), NULL),
+                SLABBY_OK);
     }
-    crew.stop = 1;
+    background.stop = 1;
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    assert_true(steps_told(crew.pool, &cursor, values, 256) >= 1);
-    check_sound(crew.pool, 0);
-    CHECK_STATUS(slabby_set_option(crew.pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
-    finish(crew.pool);
+    assert_true(steps_reported(background.pool, &cursor, values, 256) >= 1);
+    check_sound(background.pool, 0);
+    CHECK_STATUS(slabby_set_option(background.pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
+    finish(background.pool);
 }
 
 #define TIMED_TEST(name) cmocka_unit_test_setup_teardown(name, set_clock, reset_clock)
@@ -556,12 +558,12 @@ int main(void) {
         TIMED_TEST(tiny_pools_degrade),
         TIMED_TEST(slow_paths_notice),
         TIMED_TEST(degraded_measures_no_latency),
-        TIMED_TEST(degraded_thins_the_audit_trail),
+        TIMED_TEST(degraded_thins_the_audit),
         TIMED_TEST(degraded_thins_the_stacks),
         TIMED_TEST(survival_empties_caches_and_delay),
         TIMED_TEST(survival_reuses_at_once),
         TIMED_TEST(thresholds_are_checked_and_hot),
-        TIMED_TEST(loggers_are_told_outside),
+        TIMED_TEST(loggers_run_outside),
         TIMED_TEST(steps_under_load_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,9 @@
 
 #define SECOND 1000000000ull
 
-enum { CREW = 8, CAPACITY = 640, KEPT = CAPACITY / CREW };
+enum { THREADS = 8, CAPACITY = 640, STORED = CAPACITY / THREADS };
 
-static void nap(uint64_t ns) {
+static void pause_ns(uint64_t ns) {
     struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
     nanosleep(&time, NULL);
 }
@@ -52,13 +52,13 @@ static void leave(struct mortal *self) {
 /* Takes its share of the pool and gives all but one back, so that the caches are full when it ends. */
 static void *live_and_die(void *argument) {
     struct mortal *self = argument;
-    slabby_ref refs[KEPT];
+    slabby_ref refs[STORED];
     uint64_t released = 0;
-    CHECK_STATUS(slabby_allocate_batch(refs, NULL, self->pool, KEPT / 2), SLABBY_OK);
-    for (unsigned i = KEPT / 2; i < KEPT; i++)
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, self->pool, STORED / 2), SLABBY_OK);
+    for (unsigned i = STORED / 2; i < STORED; i++)
         CHECK_STATUS(slabby_allocate(&refs[i], NULL, self->pool), SLABBY_OK);
     self->heirloom = refs[0];
-    CHECK_STATUS(slabby_release_batch(&released, self->pool, refs + 1, KEPT - 1), SLABBY_OK);
+    CHECK_STATUS(slabby_release_batch(&released, self->pool, refs + 1, STORED - 1), SLABBY_OK);
     leave(self);
     return NULL;
 }
@@ -66,16 +66,16 @@ static void *live_and_die(void *argument) {
 /* Generations of eight threads; each takes all slabs there are, the dead ones' too. */
 static void deaths_cost_nothing(const struct setting *settings, uint64_t deaths) {
     slabby_allocator *pool = make_pool(64, CAPACITY, settings);
-    struct mortal crew[CREW];
-    for (uint64_t died = 0; died < deaths; died += CREW) {
-        for (unsigned i = 0; i < CREW; i++) {
-            crew[i] = (struct mortal){.pool = pool, .number = (unsigned)died + i};
-            assert_int_equal(pthread_create(&crew[i].thread, NULL, live_and_die, &crew[i]), 0);
+    struct mortal threads[THREADS];
+    for (uint64_t died = 0; died < deaths; died += THREADS) {
+        for (unsigned i = 0; i < THREADS; i++) {
+            threads[i] = (struct mortal){.pool = pool, .number = (unsigned)died + i};
+            assert_int_equal(pthread_create(&threads[i].thread, NULL, live_and_die, &threads[i]), 0);
         }
-        for (unsigned i = 0; i < CREW; i++)
-            assert_int_equal(pthread_join(crew[i].thread, NULL), 0);
-        for (unsigned i = 0; i < CREW; i++)
-            CHECK_STATUS(slabby_release(pool, crew[i].heirloom), SLABBY_OK);
+        for (unsigned i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_join(threads[i].thread, NULL), 0);
+        for (unsigned i = 0; i < THREADS; i++)
+            CHECK_STATUS(slabby_release(pool, threads[i].heirloom), SLABBY_OK);
     }
     finish(pool);
 }
@@ -130,10 +130,10 @@ static void a_wait_is_no_cancellation_point(void **state) {
         candidates[i].pool = pool;
         begin(&threads[i], wait_for_a_slab, &candidates[i]);
         while (stats_of(pool).waiters != (uint64_t)i + 1)
-            nap(100000);
+            pause_ns(100000);
         assert_int_equal(pthread_cancel(threads[i]), 0);
     }
-    nap(20000000);
+    pause_ns(20000000);
     for (int i = 0; i < 3; i++)
         assert_false(atomic_load(&candidates[i].returned));
     CHECK_STATUS(slabby_release(pool, held[0]), SLABBY_OK);
@@ -152,7 +152,7 @@ static void stop_at_rest(int point) {
         return;
     atomic_store(&at_rest, 1);
     for (int naps = 0; naps < 200 && !atomic_load(&go_on); naps++)
-        nap(1000000);
+        pause_ns(1000000);
 }
 
 static void *trim(void *pool) {
@@ -183,11 +183,11 @@ static void a_call_in_the_way_of_maintenance_is_finished(void **state) {
     slb_test_point = stop_at_rest;
     assert_int_equal(pthread_create(&trimming, NULL, trim, candidate.pool), 0);
     while (!atomic_load(&at_rest))
-        nap(100000);
+        pause_ns(100000);
     begin(&thread, allocate_cancelled, &candidate);
     while (!atomic_load(&candidate.waits))
-        nap(100000);
-    nap(50000000);
+        pause_ns(100000);
+    pause_ns(50000000);
     atomic_store(&go_on, 1);
     expect_cancelled(thread);
     assert_int_equal(pthread_join(trimming, NULL), 0);
@@ -208,7 +208,7 @@ struct errand {
     slabby_listener *listener;
     slabby_ref ref;
     int out;
-    atomic_int done, told;
+    atomic_int done, reported;
 };
 
 /* Everything that reaches the system or user code, with the cancellation pending: a grant that rings a bell, a file, a
@@ -245,14 +245,15 @@ static void no_call_is_a_cancellation_point(void **state) {
     errand.out = ends[1];
     errand.ref = take(errand.pool);
     CHECK_STATUS(slabby_options_create(&errand.options), SLABBY_OK);
-    CHECK_STATUS(slabby_options_set_logger(errand.options, forgetful_logger, &errand.told, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set_logger(errand.options, forgetful_logger, &errand.reported, NULL),
+                 SLABBY_OK);
     CHECK_STATUS(slabby_options_set(errand.options, SLABBY_OPTION_GUARD_PAGES, 1, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_listener_create(&errand.listener, &fd, errand.pool, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, errand.listener), SLABBY_OK);
     begin(&thread, run_errands, &errand);
     expect_cancelled(thread);
     assert_int_equal(atomic_load(&errand.done), 1);
-    assert_true(atomic_load(&errand.told) > 0);
+    assert_true(atomic_load(&errand.reported) > 0);
     slabby_options_destroy(errand.options);
     CHECK_STATUS(slabby_wait_take(&ticket, &errand.ref, &count, errand.listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);

@@ -72,7 +72,7 @@ static uint64_t read_events(slabby_allocator *pool, slabby_event *events, uint64
 
 /* Guards: each cause raises its event with level, value and a text that names the pool; cursor and
  * logger are told the same. */
-static void causes_are_told(void **state) {
+static void causes_are_reported(void **state) {
     struct log log = {0};
     slabby_allocator *pool = logged_pool(&log, 1, NULL);
     slabby_event events[16];
@@ -107,7 +107,7 @@ static void causes_are_told(void **state) {
 }
 
 /* Guards: the heap's serving is told, and the end of a pool that was never closed. */
-static void heap_and_destroy_are_told(void **state) {
+static void heap_and_destroy_are_reported(void **state) {
     struct log log = {0};
     slabby_allocator *pool = logged_pool(&log, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}));
     slabby_ref refs[2];
@@ -124,7 +124,7 @@ static void heap_and_destroy_are_told(void **state) {
 
 /* Guards: corruption is told with reference, offset and bytes, also when a reset finds it under the
  * pool's lock; the logger then hears of it on the same thread, outside the lock. */
-static void corruption_is_told_outside_locks(void **state) {
+static void corruption_is_reported_outside_locks(void **state) {
     struct log log = {.uses_pool = 1};
     slabby_allocator *pool = logged_pool(&log, 8, WITH({SLABBY_OPTION_BIT_GUARD, 1}));
     slabby_event events[16];
@@ -169,16 +169,16 @@ static void floods_are_thinned(void **state) {
     (void)state;
     for (; raised < 1000; raised++)
         CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
-    uint64_t told = read_events(pool, events, 256) - 1;
-    assert_in_range(told, 10, 250);
-    for (uint64_t before = told; told == before; raised++) {
+    uint64_t reported = read_events(pool, events, 256) - 1;
+    assert_in_range(reported, 10, 250);
+    for (uint64_t before = reported; reported == before; raised++) {
         CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
-        told = read_events(pool, events, 256) - 1;
+        reported = read_events(pool, events, 256) - 1;
     }
     uint64_t suppressed = 0;
-    for (uint64_t i = 1; i <= told; i++)
+    for (uint64_t i = 1; i <= reported; i++)
         suppressed += events[i].suppressed;
-    assert_int_equal(told + suppressed, raised);
+    assert_int_equal(reported + suppressed, raised);
     finish(pool);
 }
 
@@ -292,7 +292,7 @@ static void hammer_ring(uint64_t size, uint32_t words, uint32_t stride) {
 
 /* Guards: eight writers, a fast and a slow reader: no record is torn, none comes twice or out of a
  * writer's order, read and lost add up to written. Rings as the audit trail and the events have. */
-static void rings_survive_the_crowd(void **state) {
+static void rings_survive_contention(void **state) {
     (void)state;
     hammer_ring(1024, 4, 8);
     hammer_ring(256, 30, 32);
@@ -346,11 +346,11 @@ static void stopped_writers_are_passed_over(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(causes_are_told),
-        cmocka_unit_test(heap_and_destroy_are_told),
-        cmocka_unit_test(corruption_is_told_outside_locks),
+        cmocka_unit_test(causes_are_reported),
+        cmocka_unit_test(heap_and_destroy_are_reported),
+        cmocka_unit_test(corruption_is_reported_outside_locks),
         cmocka_unit_test(floods_are_thinned),
-        cmocka_unit_test(rings_survive_the_crowd),
+        cmocka_unit_test(rings_survive_contention),
         cmocka_unit_test(stopped_writers_are_passed_over),
     };
 

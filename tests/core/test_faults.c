@@ -36,7 +36,7 @@ static void assert_says(const char *text, const char *part) {
 }
 
 /* Guards: the words for an address in, before, behind and between slabs. */
-static void addresses_are_told_in_words(void **state) {
+static void addresses_are_reported_in_words(void **state) {
     slabby_allocator *pool = named_pool(4096, WITH({SLABBY_OPTION_GUARD_PAGES, 1}));
     slabby_ref refs[3];
     void *datas[3];
@@ -261,8 +261,10 @@ static void other_faults_pass(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses_are_told_in_words), cmocka_unit_test(other_addresses_are_outside),
-        cmocka_unit_test(faults_are_reported),         cmocka_unit_test(earlier_handlers_have_their_turn),
+        cmocka_unit_test(addresses_are_reported_in_words),
+        cmocka_unit_test(other_addresses_are_outside),
+        cmocka_unit_test(faults_are_reported),
+        cmocka_unit_test(earlier_handlers_have_their_turn),
         cmocka_unit_test(other_faults_pass),
     };
 

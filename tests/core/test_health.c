@@ -167,16 +167,16 @@ static void note_times(slabby_allocator *pool, struct bounds *bounds, uint64_t *
 /* Guards: percentiles are within the 1.1 % that docs/health.md states of an exact sort of the same times. */
 static void percentiles_match_a_sort(void **state) {
     static struct bounds bounds;
-    static const double shares[] = {0.01, 0.25, 0.5, 0.95, 0.99, 0.999};
-    int64_t found[COUNT_OF(shares)];
+    static const double parts[] = {0.01, 0.25, 0.5, 0.95, 0.99, 0.999};
+    int64_t found[COUNT_OF(parts)];
     (void)state;
     uint64_t seed = test_seed();
     struct slabby_allocator *pool = make_pool(64, 10, NULL);
     note_times(pool, &bounds, &seed);
-    slb_latency_percentiles(pool, shares, found, COUNT_OF(shares));
+    slb_latency_percentiles(pool, parts, found, COUNT_OF(parts));
     double ns_per_tick = slb_os_ns_per_tick();
-    for (size_t i = 0; i < COUNT_OF(shares); i++) {
-        size_t rank = (size_t)(shares[i] * (double)COUNT_OF(bounds.least)) - 1;
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        size_t rank = (size_t)(parts[i] * (double)COUNT_OF(bounds.least)) - 1;
         double least = (double)bounds.least[rank] * ns_per_tick,
                most = (double)bounds.most[rank] * ns_per_tick;
         assert_true((double)found[i] >= least * (1 - 0.011) && (double)found[i] <= most * (1 + 0.011));

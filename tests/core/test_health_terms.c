@@ -213,13 +213,13 @@ static slabby_allocator *pool_with_open_breaker(void) {
 static void the_breaker_alone(void **state) {
     slabby_listener *listener;
     uint64_t ticket, count;
-    int32_t bell;
+    int32_t notifier;
     slabby_ref ref;
     (void)state;
     slabby_allocator *pool = pool_with_open_breaker();
     assert_int_equal(health_of(pool).breaker_state, SLABBY_BREAKER_STATE_OPEN);
     expect_score(pool, 0.0);
-    CHECK_STATUS(slabby_listener_create(&listener, &bell, pool, NULL), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_create(&listener, &notifier, pool, NULL), SLABBY_OK);
     /* A probe without an outcome: the breaker is disabled for a moment to get the slab out of its way. */
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
     slabby_ref held = take(pool);

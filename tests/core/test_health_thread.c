@@ -37,7 +37,7 @@ static uint64_t our_clock(void) {
     return clock_ns;
 }
 
-static void nap(void) {
+static void pause_briefly(void) {
     nanosleep(&(struct timespec){.tv_nsec = MILLISECOND}, NULL);
 }
 
@@ -76,12 +76,12 @@ static int health_threads(unsigned long long *out_blocked) {
 static void wait_for_threads(int expected) {
     unsigned long long blocked;
     while (health_threads(&blocked) != expected)
-        nap();
+        pause_briefly();
 }
 
 /* --------------------------------------------------------------------------------------- is a pool ticked? */
 
-static bool degradation_is_told(slabby_allocator *pool, uint64_t *cursor, int64_t value) {
+static bool degradation_is_reported(slabby_allocator *pool, uint64_t *cursor, int64_t value) {
     slabby_event event = {.struct_size = sizeof event};
     uint64_t count = 1;
     while (count != 0) {
@@ -97,9 +97,9 @@ static bool degradation_is_told(slabby_allocator *pool, uint64_t *cursor, int64_
  * look. */
 static void wait_for_recovery(slabby_allocator *pool) {
     uint64_t cursor = 0;
-    while (!degradation_is_told(pool, &cursor, SLABBY_DEGRADATION_STATE_HEALTHY)) {
+    while (!degradation_is_reported(pool, &cursor, SLABBY_DEGRADATION_STATE_HEALTHY)) {
         clock_ns += SECOND;
-        nap();
+        pause_briefly();
     }
 }
 
@@ -197,7 +197,7 @@ static void ticks_are_hot(void **state) {
 
 struct watched {
     slabby_allocator *_Atomic pool;
-    _Atomic int ended, late, entered, told;
+    _Atomic int ended, late, entered, reported;
     bool destroys;
 };
 
@@ -207,11 +207,11 @@ static void watch(void *context, const slabby_event *event) {
     if (event->code != SLABBY_EVENT_CODE_DEGRADATION)
         return;
     watched->entered++;
-    nap();
+    pause_briefly();
     watched->late += watched->ended;
     if (watched->destroys && event->value == SLABBY_DEGRADATION_STATE_HEALTHY)
         CHECK_STATUS(slabby_destroy(watched->pool), SLABBY_OK);
-    watched->told++;
+    watched->reported++;
 }
 
 static void watched_pool(struct watched *watched) {
@@ -235,12 +235,12 @@ static void no_logger_outlives_its_pool(void **state) {
         degrade_once(watched.pool);
         while (watched.entered < 2) { /* the step back, told by the thread */
             clock_ns += SECOND;
-            nap();
+            pause_briefly();
         }
         CHECK_STATUS(round % 3 == 0 ? slabby_abandon(watched.pool) : slabby_destroy(watched.pool), SLABBY_OK);
         watched.ended = 1;
-        assert_int_equal(watched.told, 2);
-        nap();
+        assert_int_equal(watched.reported, 2);
+        pause_briefly();
         assert_int_equal(watched.late, 0);
     }
     wait_for_threads(0);
@@ -252,9 +252,9 @@ static void a_logger_may_end_its_pool(void **state) {
     (void)state;
     watched_pool(&watched);
     degrade_once(watched.pool);
-    while (watched.told < 2) {
+    while (watched.reported < 2) {
         clock_ns += SECOND;
-        nap();
+        pause_briefly();
     }
     CHECK_STATUS(slabby_destroy(watched.pool), SLABBY_CLOSED);
     wait_for_threads(0);

@@ -3,7 +3,7 @@
  * release; it takes effect, is logged, and the counters are exact afterwards. Each cold one is refused with its
  * reason. The options come from the contract, so that a hot one without a case here fails. */
 #define _GNU_SOURCE
-#include "crew.h"
+#include "threads.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -117,7 +117,7 @@ static void recover(slabby_allocator *pool, const slabby_ref *refs) {
     assert_int_equal(stats_of(pool).breaker_state, SLABBY_BREAKER_STATE_CLOSED);
 }
 
-static void nap_ms(long ms) {
+static void sleep_ms(long ms) {
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
@@ -135,7 +135,7 @@ static void see_timeout(slabby_allocator *pool, int second) {
     slabby_ref refs[CAPACITY];
 
     fail_once(pool, refs);
-    nap_ms(20);
+    sleep_ms(20);
     CHECK_STATUS(slabby_allocate(&(slabby_ref){0}, NULL, pool),
                  second ? SLABBY_OUT_OF_MEMORY : SLABBY_CIRCUIT_BREAKER_OPEN);
     recover(pool, refs);
@@ -146,11 +146,11 @@ static void see_probes(slabby_allocator *pool, int second) {
     slabby_ref refs[CAPACITY];
     slabby_listener *listener = NULL;
     uint64_t ticket;
-    int32_t bell;
+    int32_t notifier;
 
     fail_once(pool, refs);
-    nap_ms(20);
-    CHECK_STATUS(slabby_listener_create(&listener, &bell, pool, NULL), SLABBY_OK);
+    sleep_ms(20);
+    CHECK_STATUS(slabby_listener_create(&listener, &notifier, pool, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), second ? SLABBY_OK : SLABBY_CIRCUIT_BREAKER_OPEN);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_CIRCUIT_BREAKER_OPEN);
@@ -224,7 +224,7 @@ static void set_value(struct hot_run *run, int64_t value) {
 }
 
 static void change(struct hot_run *run) {
-    for (uint64_t i = 0; i < run->changes && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < run->changes && !threads_failed(); i++) {
         set_value(run, i % 2 == 0 ? run->given->second : run->given->first);
         sched_yield();
     }
@@ -287,7 +287,7 @@ static void serve(struct worker *worker) {
         if (roll >> 32 & 31)
             continue;
         sched_yield(); /* more threads than CPUs: let the one that changes come to its turn */
-    } while (!atomic_load(&run->done) && !crew_complained());
+    } while (!atomic_load(&run->done) && !threads_failed());
     while (bag.count != 0)
         give(run, &bag);
 }
@@ -312,7 +312,7 @@ static int was_logged(slabby_allocator *pool, const char *name, int64_t value) {
 
 static void check_effect(struct hot_run *run, int second) {
     set_value(run, second ? run->given->second : run->given->first);
-    crew_is_content();
+    assert_no_thread_failed();
     if (run->given->observe != NULL)
         run->given->observe(run->pool, second);
 }
@@ -323,10 +323,10 @@ static void change_under_load(const struct expected_option *option, uint64_t see
     if (run.given == NULL)
         fail_msg("the contract calls %s hot, and there is no case for it", option->name);
     run.pool = make_pool(SIZE, CAPACITY, run.given->settings);
-    run_crew(WORKERS + 1, serve, &run, seed);
-    if (crew_complained())
+    run_threads(WORKERS + 1, serve, &run, seed);
+    if (threads_failed())
         print_error("while option %s changed\n", option->name);
-    crew_is_content();
+    assert_no_thread_failed();
     assert_true(atomic_load(&run.served) > 0);
     assert_int_equal(stats_of(run.pool).total_allocations, atomic_load(&run.served));
     assert_int_equal(stats_of(run.pool).total_deallocations, atomic_load(&run.served));

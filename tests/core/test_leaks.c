@@ -19,7 +19,7 @@ NAMED slabby_ref take_and_forget(slabby_allocator *pool) {
 }
 
 /* Events of one code from the start on; the texts one after the other. */
-static uint64_t told(slabby_allocator *pool, int32_t code, slabby_event *out, uint64_t capacity) {
+static uint64_t reported(slabby_allocator *pool, int32_t code, slabby_event *out, uint64_t capacity) {
     slabby_event events[64];
     uint64_t count = 0, found = 0, cursor = 0;
 
@@ -46,7 +46,7 @@ static void reports_reclaim(void **state) {
     CHECK_STATUS(slabby_report_leak(pool, ref, "app.py:12 in load", 1), SLABBY_OK);
     assert_int_equal(stats_of(pool).leaks, 1);
     assert_int_equal(stats_of(pool).used_slabs, 0);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 1);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 1);
     assert_true(event.ref == ref);
     assert_int_equal(event.level, SLABBY_EVENT_LEVEL_WARNING);
     assert_says(event.text, "allocated at app.py:12 in load, was dropped without release; it went back");
@@ -70,7 +70,7 @@ static void reports_without_reclaim_count_once(void **state) {
     CHECK_STATUS(slabby_report_leak(pool, ref, "", 0), SLABBY_OK);
     assert_true(slabby_is_valid(pool, ref));
     assert_int_equal(stats_of(pool).leaks, 1);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_LEAK, events, 4), 1);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, events, 4), 1);
     CHECK_STATUS(slabby_report_leak(pool, ref, "", 1), SLABBY_OK);
     assert_false(slabby_is_valid(pool, ref));
     assert_int_equal(stats_of(pool).leaks, 1);
@@ -91,7 +91,7 @@ static void reports_carry_the_stack(void **state) {
     (void)state;
     CHECK_STATUS(slabby_pin(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_report_leak(pool, ref, NULL, 1), SLABBY_OK);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 1);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 1);
     assert_says(event.text, "allocated by thread ");
     assert_says(event.text, "take_and_forget+0x");
     assert_int_equal(stats_of(pool).used_slabs, 1);
@@ -104,7 +104,7 @@ static slabby_allocator *reporting_pool(uint64_t capacity) {
 }
 
 /* Guards: with finalizers, close and a refused destroy name what is out, with stacks, and count no leak. */
-static void ends_tell_what_is_out(void **state) {
+static void ends_report_what_is_out(void **state) {
     slabby_allocator *pool = reporting_pool(32);
     slabby_ref refs[12];
     slabby_event events[32];
@@ -115,7 +115,7 @@ static void ends_tell_what_is_out(void **state) {
         refs[i] = take_and_forget(pool);
     CHECK_STATUS(slabby_close(pool), SLABBY_OK);
     CHECK_STATUS(slabby_close(pool), SLABBY_OK);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_OUTSTANDING, events, 32), 9);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_OUTSTANDING, events, 32), 9);
     for (int i = 0; i < 12; i++)
         named += events[0].ref == refs[i];
     assert_int_equal(named, 1);
@@ -130,7 +130,7 @@ static void ends_tell_what_is_out(void **state) {
     pool = reporting_pool(4);
     refs[0] = take(pool);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_IN_USE);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_OUTSTANDING, events, 32), 1);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_OUTSTANDING, events, 32), 1);
     assert_says(events[0].text, "keeps the pool from being destroyed");
     CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_OK);
     finish(pool);
@@ -154,14 +154,14 @@ static void abandoned_slabs_are_leaks(void **state) {
     assert_int_equal(stats_of(pool).leaks, 1);
     CHECK_STATUS(slabby_abandon(pool), SLABBY_OK);
     assert_int_equal(stats_of(pool).leaks, 4);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_LEAK, events, 16), 4);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, events, 16), 4);
     assert_says(events[1].text, "was dropped with its pool");
     CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 3), SLABBY_OK);
     CHECK_STATUS(slabby_deallocate_fast(pool, id), SLABBY_OK);
 }
 
 /* Guards: without the option the end of a pool tells of no slab and counts none. */
-static void without_the_option_nothing_is_told(void **state) {
+static void without_the_option_nothing_is_reported(void **state) {
     slabby_allocator *pool = make_pool(64, 8, NULL);
     slabby_event event;
     slabby_ref ref = take(pool);
@@ -170,8 +170,8 @@ static void without_the_option_nothing_is_told(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_IN_USE);
     CHECK_STATUS(slabby_abandon(pool), SLABBY_OK);
     assert_int_equal(stats_of(pool).leaks, 0);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 0);
-    assert_int_equal(told(pool, SLABBY_EVENT_CODE_OUTSTANDING, &event, 1), 0);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_LEAK, &event, 1), 0);
+    assert_int_equal(reported(pool, SLABBY_EVENT_CODE_OUTSTANDING, &event, 1), 0);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
 }
 
@@ -225,9 +225,9 @@ int main(void) {
         cmocka_unit_test(reports_reclaim),
         cmocka_unit_test(reports_without_reclaim_count_once),
         cmocka_unit_test(reports_carry_the_stack),
-        cmocka_unit_test(ends_tell_what_is_out),
+        cmocka_unit_test(ends_report_what_is_out),
         cmocka_unit_test(abandoned_slabs_are_leaks),
-        cmocka_unit_test(without_the_option_nothing_is_told),
+        cmocka_unit_test(without_the_option_nothing_is_reported),
         cmocka_unit_test(reports_race_with_releases),
     };
 

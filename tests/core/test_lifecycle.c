@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* Everything that takes a handle answers Closed once the pool is destroyed. */
-static void check_gone(slabby_allocator *pool, slabby_ref ref) {
+static void check_closed(slabby_allocator *pool, slabby_ref ref) {
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_memory memory = {.struct_size = sizeof memory};
     slabby_view_info view = {.struct_size = sizeof view};
@@ -58,7 +58,7 @@ static void destroyed_pools_answer_closed(void **state) {
     (void)state;
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
-    check_gone(pool, ref);
+    check_closed(pool, ref);
 }
 
 /* Guards: law 9: a live reference keeps its pool; the refused destroy changes nothing. */
@@ -116,7 +116,7 @@ static void closed_pools_serve_what_is_live(void **state) {
     CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_CLOSED);
     check_sound(pool, 0);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
-    check_gone(pool, ref);
+    check_closed(pool, ref);
 }
 
 /* Guards: an abandoned pool lives exactly as long as its last reference and pin. */
@@ -138,10 +138,10 @@ static void abandoned_pools_end_with_their_last_slab(void **state) {
     CHECK_STATUS(slabby_release_deferred(pool, second), SLABBY_OK);
     CHECK_STATUS(slabby_size(&other, pool), SLABBY_OK);
     CHECK_STATUS(slabby_unpin(pool, second), SLABBY_OK);
-    check_gone(pool, second);
+    check_closed(pool, second);
     pool = make_pool(64, 4, NULL);
     CHECK_STATUS(slabby_abandon(pool), SLABBY_OK);
-    check_gone(pool, second);
+    check_closed(pool, second);
 }
 
 /* Guards: every owner counts once, whether it destroys or abandons. */

@@ -79,7 +79,7 @@ static void garbage_handles_are_refused(void **state) {
 
 /* Guards: each required out-parameter that is null is refused, and the refused call changes
  * nothing. */
-static void missing_places_are_refused(void **state) {
+static void missing_out_parameters_are_refused(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
     slabby_live live = {.struct_size = sizeof live};
@@ -136,7 +136,7 @@ static void zero_timeout_tries_once(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(garbage_handles_are_refused),
-        cmocka_unit_test(missing_places_are_refused),
+        cmocka_unit_test(missing_out_parameters_are_refused),
         cmocka_unit_test(zero_timeout_tries_once),
     };
 

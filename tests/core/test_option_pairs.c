@@ -134,19 +134,19 @@ static void check_pair(const struct option_value *one, const struct option_value
     const struct expected_conflict *expected = conflict_of(one, other);
     slabby_error error;
     slabby_status status = try_values(one, other, &error);
-    int named, told;
+    int named, reported;
 
     if (status == SLABBY_OK ? expected == NULL || expected->sometimes : is_excused(status, one, other))
         return;
     named = strstr(error.text, name_of(one->option)) && strstr(error.text, name_of(other->option));
-    told = status == SLABBY_OPTION_CONFLICT && expected != NULL && named;
-    if (!told) {
+    reported = status == SLABBY_OPTION_CONFLICT && expected != NULL && named;
+    if (!reported) {
         print_error("%s = %lld", name_of(one->option), (long long)one->value);
         print_error(" with %s = %lld", name_of(other->option), (long long)other->value);
         print_error(": %s: %s; the contract lists %s conflict of theirs\n", slabby_status_name(status),
                     error.text, expected ? "a" : "no");
     }
-    assert_true(told);
+    assert_true(reported);
 }
 
 /* Guards: no pair of options is accepted and broken, none is refused without both names, and the contract's list

@@ -144,7 +144,7 @@ static void unready_options_are_never_ignored(void **state) {
 }
 
 /* Guards: hot options change, cold ones answer ColdOption with the reason, bad values the range. */
-static void hot_and_cold_are_told_apart(void **state) {
+static void hot_and_cold_are_distinguished(void **state) {
     slabby_allocator *pool = make_pool(64, 100, NULL);
     slabby_error error = fresh_error();
     int64_t value = 0;
@@ -296,7 +296,7 @@ int main(void) {
         cmocka_unit_test(defaults_are_the_contracts),
         cmocka_unit_test(shards_are_rounded_up),
         cmocka_unit_test(unready_options_are_never_ignored),
-        cmocka_unit_test(hot_and_cold_are_told_apart),
+        cmocka_unit_test(hot_and_cold_are_distinguished),
         cmocka_unit_test(text_is_read_with_units),
         cmocka_unit_test(bad_text_is_refused),
         cmocka_unit_test(names_have_a_length),

@@ -10,11 +10,11 @@
 
 #include "test_hooks.h"
 
-enum { CAPACITY = 8, MOST = 16, CODES = 32, PATIENCE_S = 60 };
+enum { CAPACITY = 8, MOST = 16, CODES = 32, TIMEOUT_S = 60 };
 
 struct diary {
     slabby_allocator *pool; /* null until slabby_create has returned */
-    uint64_t told[CODES], used[CODES];
+    uint64_t reported[CODES], used[CODES];
     bool keeps_off_when_full; /* the logger's own failures are events and failures, too */
     const char *inside;       /* what the logger is doing, for who looks at a program that hangs */
 };
@@ -60,8 +60,8 @@ static void wait_and_cancel(slabby_allocator *pool) {
     slabby_listener *listener;
     uint64_t ticket;
     slabby_ref ref = 0;
-    int32_t bell;
-    slabby_status status = slabby_listener_create(&listener, &bell, pool, NULL);
+    int32_t notifier;
+    slabby_status status = slabby_listener_create(&listener, &notifier, pool, NULL);
     expect_answer(status);
     if (status != SLABBY_OK)
         return;
@@ -72,7 +72,7 @@ static void wait_and_cancel(slabby_allocator *pool) {
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
 }
 
-static void look_around(slabby_allocator *pool) {
+static void inspect(slabby_allocator *pool) {
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_health health = {.struct_size = sizeof health};
     slabby_event event = {.struct_size = sizeof event};
@@ -86,7 +86,7 @@ static void look_around(slabby_allocator *pool) {
 }
 
 /* Both wait until no slab is on its way, and one that stayed on its way for as long as this call would look lost. */
-static void look_at_every_slab(slabby_allocator *pool) {
+static void visit_every_slab(slabby_allocator *pool) {
     slabby_finding finding = {.struct_size = sizeof finding, .kind = SLABBY_FINDING_KIND_GUARD_BYTES};
     uint64_t count = 0, bytes;
     expect_answer(slabby_verify(&finding, &count, pool, 1));
@@ -107,7 +107,7 @@ static void change_things(slabby_allocator *pool) {
         expect_answer(slabby_resize(&count, pool, stats.total_slabs, NULL));
 }
 
-static bool has_room(slabby_allocator *pool) {
+static bool has_space(slabby_allocator *pool) {
     slabby_stats stats = {.struct_size = sizeof stats};
     return slabby_get_stats(&stats, pool) == SLABBY_OK && stats.available_slabs != 0;
 }
@@ -115,21 +115,21 @@ static bool has_room(slabby_allocator *pool) {
 static void use_the_pool(void *context, const slabby_event *event) {
     struct diary *diary = context;
     assert_in_range(event->code, 1, CODES - 1);
-    diary->told[event->code]++;
+    diary->reported[event->code]++;
     if (diary->pool == NULL)
         return;
     diary->used[event->code]++;
-    bool takes = !diary->keeps_off_when_full || has_room(diary->pool);
+    bool takes = !diary->keeps_off_when_full || has_space(diary->pool);
     diary->inside = "take_and_give";
     if (takes)
         take_and_give(diary->pool);
     diary->inside = "wait_and_cancel";
     if (takes)
         wait_and_cancel(diary->pool);
-    diary->inside = "look_around";
-    look_around(diary->pool);
-    diary->inside = "look_at_every_slab";
-    look_at_every_slab(diary->pool);
+    diary->inside = "inspect";
+    inspect(diary->pool);
+    diary->inside = "visit_every_slab";
+    visit_every_slab(diary->pool);
     diary->inside = "change_things";
     change_things(diary->pool);
     diary->inside = NULL;
@@ -137,7 +137,7 @@ static void use_the_pool(void *context, const slabby_event *event) {
 
 /* --------------------------------------------------------------------------------------------- what is told */
 
-static slabby_allocator *told_pool(struct diary *diary, const struct setting *settings) {
+static slabby_allocator *reported_pool(struct diary *diary, const struct setting *settings) {
     slabby_options *options;
     slabby_allocator *pool;
     CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
@@ -152,7 +152,8 @@ static slabby_allocator *told_pool(struct diary *diary, const struct setting *se
 
 static void expect_used(const struct diary *diary, int32_t code) {
     if (diary->used[code] == 0)
-        fail_msg("event %d was told %d times and never found the pool usable", code, (int)diary->told[code]);
+        fail_msg("event %d was told %d times and never found the pool usable", code,
+                 (int)diary->reported[code]);
 }
 
 static void expect_all_used(const struct diary *diary, const int32_t *codes, size_t count) {
@@ -161,11 +162,11 @@ static void expect_all_used(const struct diary *diary, const int32_t *codes, siz
 }
 
 /* Guards: exhaustion, degradation, the heap, a changed option. */
-static void exhaustion_is_told(void **state) {
+static void exhaustion_is_reported(void **state) {
     struct diary diary = {.pool = NULL, .keeps_off_when_full = true};
     slabby_ref refs[CAPACITY], more;
     (void)state;
-    slabby_allocator *pool = told_pool(&diary, WITH({SLABBY_OPTION_DEGRADE_AT, 50}));
+    slabby_allocator *pool = reported_pool(&diary, WITH({SLABBY_OPTION_DEGRADE_AT, 50}));
     for (int i = 0; i < CAPACITY; i++)
         refs[i] = take(pool);
     CHECK_STATUS(slabby_allocate(&more, NULL, pool), SLABBY_OUT_OF_MEMORY);
@@ -183,12 +184,12 @@ static void exhaustion_is_told(void **state) {
 }
 
 /* Guards: every change of the breaker; half open is told while a probe is under way. */
-static void the_breaker_is_told(void **state) {
+static void the_breaker_is_reported(void **state) {
     struct diary diary = {.pool = NULL, .keeps_off_when_full = true};
     slabby_ref refs[CAPACITY], more;
     (void)state;
-    slabby_allocator *pool = told_pool(&diary, WITH({SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 2},
-                                                    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 1000000000}));
+    slabby_allocator *pool = reported_pool(&diary, WITH({SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 2},
+                                                        {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 1000000000}));
     CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, CAPACITY), SLABBY_OK);
     for (int i = 0; i < 2; i++)
         CHECK_STATUS(slabby_allocate(&more, NULL, pool), SLABBY_OUT_OF_MEMORY);
@@ -207,15 +208,15 @@ static void the_breaker_is_told(void **state) {
 }
 
 /* Guards: corruption, found by a release and by a reset; a resize; a leak; the end of the pool. */
-static void the_rest_is_told(void **state) {
+static void the_rest_is_reported(void **state) {
     struct diary diary = {.pool = NULL};
     slabby_ref refs[2], lost;
     unsigned char *data;
     uint64_t awaited;
     (void)state;
     slabby_allocator *pool =
-        told_pool(&diary, WITH({SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_MAX_CAPACITY, MOST},
-                               {SLABBY_OPTION_FINALIZERS, 1}));
+        reported_pool(&diary, WITH({SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_MAX_CAPACITY, MOST},
+                                   {SLABBY_OPTION_FINALIZERS, 1}));
     for (int i = 0; i < 2; i++) {
         CHECK_STATUS(slabby_allocate(&refs[i], (void **)&data, pool), SLABBY_OK);
         data[64] ^= 1;
@@ -240,7 +241,7 @@ static void the_rest_is_told(void **state) {
 static int set_up(void **state) {
     (void)state;
     slb_test_clock = our_clock;
-    (void)alarm(PATIENCE_S); /* a lock that is waited for in vain */
+    (void)alarm(TIMEOUT_S); /* a lock that is waited for in vain */
     return 0;
 }
 
@@ -253,9 +254,9 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(exhaustion_is_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_breaker_is_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_rest_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(exhaustion_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_breaker_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_rest_is_reported, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static void empty(slabby_allocator *pool, const slabby_ref *refs, uint64_t count
 }
 
 /* Exactly `count` more can be taken. */
-static void check_room(slabby_allocator *pool, uint64_t count) {
+static void check_space(slabby_allocator *pool, uint64_t count) {
     slabby_ref refs[MOST], one;
 
     fill(pool, refs, count);
@@ -59,7 +59,7 @@ static int event_seen(slabby_allocator *pool, int32_t code, int64_t value) {
 }
 
 /* Guards: a capacity out of range names the value and the limit and changes nothing. */
-static void limits_are_kept(void **state) {
+static void limits_are_respected(void **state) {
     slabby_allocator *pool = make_pool(64, 10, WITH({SLABBY_OPTION_MAX_CAPACITY, 20}));
     slabby_error error = fresh_error();
     slabby_allocator *none = NULL;
@@ -76,7 +76,7 @@ static void limits_are_kept(void **state) {
     assert_int_equal(awaited, 77);
     assert_int_equal(stats_of(pool).total_slabs, 10);
     assert_int_equal(stats_of(pool).reserved_slabs, 20);
-    check_room(pool, 10);
+    check_space(pool, 10);
     CHECK_STATUS(try_pool(&none, 64, 10, WITH({SLABBY_OPTION_MAX_CAPACITY, 9}), &error),
                  SLABBY_INVALID_OPTION);
     assert_true(error.option == SLABBY_OPTION_MAX_CAPACITY && error.value == 9 && error.minimum == 10);
@@ -130,12 +130,12 @@ static void every_capacity_is_exact(void **state) {
                     64, sizes[i], WITH({SLABBY_OPTION_MAX_CAPACITY, MOST}, {SLABBY_OPTION_SHARDS, 8}));
 
                 if (used)
-                    check_room(pool, sizes[i]);
+                    check_space(pool, sizes[i]);
                 assert_int_equal(resize(pool, sizes[j]), 0);
                 check_sound(pool, 0);
-                check_room(pool, sizes[j]);
+                check_space(pool, sizes[j]);
                 assert_int_equal(resize(pool, sizes[i]), 0);
-                check_room(pool, sizes[i]);
+                check_space(pool, sizes[i]);
                 assert_int_equal(stats_of(pool).reserved_slabs, MOST);
                 assert_int_equal(stats_of(pool).retired_slabs, 0);
                 finish(pool);
@@ -186,7 +186,7 @@ static void pay(slabby_allocator *pool, uint64_t from, uint64_t to,
     CHECK_STATUS(way(pool, refs[from - to]), SLABBY_OK);
     refs[from - to] = take(pool);
     empty(pool, refs + (from - to), to);
-    check_room(pool, to);
+    check_space(pool, to);
 }
 
 /* Guards: slabs in use are given up as they are released, whichever way. */
@@ -243,7 +243,7 @@ static void growing_forgives(void **state) {
     assert_int_equal(resize(pool, 12), 0);
     check_sound(pool, 10);
     empty(pool, refs, 10);
-    check_room(pool, 12);
+    check_space(pool, 12);
     finish(pool);
 }
 
@@ -256,7 +256,7 @@ static void reset_pays(void **state) {
     assert_int_equal(resize(pool, 30), 70);
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     assert_int_equal(stats_of(pool).awaited_slabs, 0);
-    check_room(pool, 30);
+    check_space(pool, 30);
     CHECK_STATUS(slabby_trim(NULL, pool), SLABBY_OK);
     finish(pool);
 }
@@ -378,14 +378,14 @@ static void quarantine_counts(void **state) {
     assert_int_equal(stats_of(pool).quarantined_slabs, 4);
     assert_int_equal(stats_of(pool).available_slabs, 2);
     check_sound(pool, 0);
-    check_room(pool, 2);
+    check_space(pool, 2);
     assert_int_equal(resize(pool, 3), 1);
     assert_int_equal(stats_of(pool).available_slabs, 0);
     CHECK_STATUS(slabby_allocate(&refs[0], NULL, pool), SLABBY_OUT_OF_MEMORY);
     CHECK_STATUS(slabby_reclaim(&count, pool), SLABBY_OK);
     assert_int_equal(count, 4);
     assert_int_equal(stats_of(pool).awaited_slabs, 0);
-    check_room(pool, 3);
+    check_space(pool, 3);
     finish(pool);
 }
 
@@ -413,7 +413,7 @@ static void the_heap_serves_beyond(void **state) {
     assert_int_equal(stats_of(pool).awaited_slabs, 0);
     assert_int_equal(resize(pool, 8), 0);
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
-    check_room(pool, 8);
+    check_space(pool, 8);
     finish(pool);
 }
 
@@ -518,7 +518,7 @@ static void log_resized(void *context, const slabby_event *event) {
 }
 
 /* Guards: begin and end are events, the logger is told of the end by whoever pays last and may use the pool. */
-static void resizing_is_told(void **state) {
+static void resizing_is_reported(void **state) {
     slabby_options *options = NULL;
     slabby_allocator *pool = NULL;
     slabby_audit_record records[64];
@@ -573,7 +573,7 @@ static void health_goes_by_the_capacity(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(limits_are_respected),
         cmocka_unit_test(the_limit_is_an_option),
         cmocka_unit_test(closed_pools_keep_their_capacity),
         cmocka_unit_test(every_capacity_is_exact),
@@ -588,7 +588,7 @@ int main(void) {
         cmocka_unit_test(the_heap_serves_beyond),
         cmocka_unit_test(waiters_come_after_the_capacity),
         cmocka_unit_test(forks_keep_the_capacity),
-        cmocka_unit_test(resizing_is_told),
+        cmocka_unit_test(resizing_is_reported),
         cmocka_unit_test(health_goes_by_the_capacity),
     };
 

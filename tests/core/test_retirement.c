@@ -111,7 +111,7 @@ static void every_way_back_spends_a_generation(void **state) {
 }
 
 /* Guards: heap slabs retire too: their places run out instead of coming round. */
-static void heap_places_retire(void **state) {
+static void heap_entries_retire(void **state) {
     slabby_allocator *pool =
         make_pool(64, 1, WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}, {SLABBY_OPTION_HEAP_FALLBACK_LIMIT, 1}));
     slabby_ref own = take(pool);
@@ -128,7 +128,7 @@ int main(void) {
         cmocka_unit_test(spent_slabs_retire),
         cmocka_unit_test(one_spent_slab_leaves_the_rest),
         cmocka_unit_test(every_way_back_spends_a_generation),
-        cmocka_unit_test(heap_places_retire),
+        cmocka_unit_test(heap_entries_retire),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,9 +73,9 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case TAKE_BATCH:
         return slb_rseq_try_take_batch(&pool, taken, BATCH);
     case SWAP:
-        return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
+        return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
     case RELEASE:
-        return slb_rseq_release(&pool, SWAPPED, LIVE_WORD | SLB_WORD_OWNED, FREE_WORD);
+        return slb_rseq_release(&pool, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
     default:
         return slb_rseq_try_fold(&pool, FOLDED);
     }
@@ -186,7 +186,7 @@ static void swap_is_for_the_owner(void **state) {
     const uint64_t refused[] = {
         LIVE_WORD,                                                                  /* plain */
         LIVE_WORD | SLB_WORD_PIN,                                                   /* pinned */
-        LIVE_WORD | slb_word_mark(SLB_WORD_NOBODY),                                 /* being shared */
+        LIVE_WORD | slb_word_mark(SLB_WORD_REVOKING),                               /* being shared */
         LIVE_WORD | slb_word_mark(own_cpu + 1),                                     /* another CPU's */
         FREE_WORD,                                                                  /* free */
         slb_word_make(ID_BITS, 9, SLABBY_SLAB_STATE_LIVE) | slb_word_mark(own_cpu), /* older */
@@ -212,7 +212,7 @@ static void expect_release_aside(void) {
     lay_out(5, 3);
     for (int tries = 0; tries < 1000; tries++)
         assert_int_equal(run_once(RELEASE), SLB_RSEQ_RESTARTED);
-    assert_true(slb_word_is_owned(atomic_load(&words[SWAPPED])));
+    assert_true(slb_word_is_biased(atomic_load(&words[SWAPPED])));
 }
 
 /* Guards: the hot path leaves words alone where protections act, and where this CPU expects plain ones. */
@@ -262,7 +262,7 @@ static void each_refuses_what_does_not_fit(void **state) {
 }
 
 /* Guards: the gate's lock, a CPU beyond the table, an allocation that is due to be timed. */
-static void each_refuses_when_told_to(void **state) {
+static void each_is_refused_on_demand(void **state) {
     uint32_t cpus = pool.rseq_cpus;
 
     (void)state;
@@ -347,7 +347,7 @@ int main(void) {
         cmocka_unit_test(swap_is_for_the_owner),
         cmocka_unit_test(release_steps_aside),
         cmocka_unit_test(each_refuses_what_does_not_fit),
-        cmocka_unit_test(each_refuses_when_told_to),
+        cmocka_unit_test(each_is_refused_on_demand),
         cmocka_unit_test(each_restarts_when_interrupted),
     };
 

@@ -201,7 +201,7 @@ static void verify_finds_damaged_words(void **state) {
     uint64_t *words = (uint64_t *)(uintptr_t)view.words_address;
     slabby_finding finding = {.struct_size = sizeof finding};
     slabby_ref refs[8];
-    uint64_t kept[2];
+    uint64_t stored[2];
     uint64_t count = 0;
     uint32_t ids[2] = {0, 0};
 
@@ -209,8 +209,8 @@ static void verify_finds_damaged_words(void **state) {
     CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, 8), SLABBY_OK);
     for (int i = 0; i < 2; i++) {
         CHECK_STATUS(slabby_id(&ids[i], pool, refs[i]), SLABBY_OK);
-        kept[i] = words[ids[i]];
-        words[ids[i]] = kept[i] | 15;
+        stored[i] = words[ids[i]];
+        words[ids[i]] = stored[i] | 15;
     }
     CHECK_STATUS(slabby_verify(&finding, &count, pool, 1), SLABBY_OK);
     assert_true(count >= 2);
@@ -218,7 +218,7 @@ static void verify_finds_damaged_words(void **state) {
     assert_true(finding.id == ids[0] || finding.id == ids[1]);
     assert_true(strlen(finding.text) > 0);
     for (int i = 0; i < 2; i++)
-        words[ids[i]] = kept[i];
+        words[ids[i]] = stored[i];
     CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 8), SLABBY_OK);
     finish(pool);
 }
@@ -231,19 +231,19 @@ static void verify_finds_lost_slabs(void **state) {
     slabby_finding findings[8] = {{.struct_size = sizeof findings[0]}};
     slabby_ref ref = take(pool);
     uint64_t count = 0;
-    uint64_t kept;
+    uint64_t stored;
     uint32_t id = 0;
     int lost = 0;
 
     (void)state;
     CHECK_STATUS(slabby_id(&id, pool, ref), SLABBY_OK);
-    kept = words[id];
-    words[id] = (kept & ~UINT64_C(0xFFFF)) + 0x10000;
+    stored = words[id];
+    words[id] = (stored & ~UINT64_C(0xFFFF)) + 0x10000;
     CHECK_STATUS(slabby_verify(findings, &count, pool, 8), SLABBY_OK);
     for (uint64_t i = 0; i < count && i < 8; i++)
         lost += findings[i].kind == SLABBY_FINDING_KIND_LOST_SLAB && findings[i].id == id;
     assert_int_equal(lost, 1);
-    words[id] = kept;
+    words[id] = stored;
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     finish(pool);
 }

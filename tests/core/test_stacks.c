@@ -31,7 +31,7 @@ static slabby_allocator *debug_pool(void) {
     return make_pool(64, 64, WITH({SLABBY_OPTION_DEBUG, 1}));
 }
 
-static void story(char *text, size_t size, slabby_allocator *pool, slabby_ref ref) {
+static void scenario(char *text, size_t size, slabby_allocator *pool, slabby_ref ref) {
     CHECK_STATUS(slabby_stack(text, size, NULL, pool, ref), SLABBY_OK);
 }
 
@@ -46,7 +46,7 @@ static void assert_silent_about(const char *text, const char *part) {
 }
 
 /* Guards: a live slab's stack begins in the function that asked for it. */
-static void live_slabs_tell_their_allocation(void **state) {
+static void live_slabs_report_their_allocation(void **state) {
     slabby_allocator *pool = debug_pool();
     char text[4096];
     char thread[48];
@@ -54,7 +54,7 @@ static void live_slabs_tell_their_allocation(void **state) {
     (void)state;
     for (int i = 0; i < 40; i++) { /* from the CPU cache, by refill, from never-used slabs */
         slabby_ref ref = take_for_orders(pool);
-        story(text, sizeof text, pool, ref);
+        scenario(text, sizeof text, pool, ref);
         assert_says(text, "allocated by thread");
         assert_says(text, "#0 0x");
         assert_says(text, "take_for_orders+0x");
@@ -71,7 +71,7 @@ static void live_slabs_tell_their_allocation(void **state) {
 }
 
 /* Guards: a stale reference is told both ends of its life, also after the slab's next allocation. */
-static void stale_references_tell_both_ends(void **state) {
+static void stale_references_report_both_ends(void **state) {
     slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_DEBUG, 1}));
     slabby_ref ref = take_for_orders(pool);
     slabby_ref next;
@@ -79,7 +79,7 @@ static void stale_references_tell_both_ends(void **state) {
 
     (void)state;
     CHECK_STATUS(give_back_order(pool, ref), SLABBY_OK);
-    story(text, sizeof text, pool, ref);
+    scenario(text, sizeof text, pool, ref);
     assert_says(text, "take_for_orders");
     assert_says(text, "released by thread");
     assert_says(text, "give_back_order");
@@ -88,13 +88,13 @@ static void stale_references_tell_both_ends(void **state) {
     assert_says(text, "give_back_order");
 
     next = take(pool);
-    story(text, sizeof text, pool, ref);
+    scenario(text, sizeof text, pool, ref);
     assert_says(text, "give_back_order");
     assert_silent_about(text, "allocated by");
-    story(text, sizeof text, pool, next);
+    scenario(text, sizeof text, pool, next);
     assert_silent_about(text, "give_back_order");
     CHECK_STATUS(slabby_release(pool, next), SLABBY_OK);
-    story(text, sizeof text, pool, ref);
+    scenario(text, sizeof text, pool, ref);
     assert_string_equal(text, "");
     finish(pool);
 }
@@ -109,7 +109,7 @@ static void the_option_is_hot(void **state) {
     char text[4096];
 
     (void)state;
-    story(text, sizeof text, pool, before);
+    scenario(text, sizeof text, pool, before);
     assert_string_equal(text, "");
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_DEBUG, 1, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_get_option(&value, pool, SLABBY_OPTION_DEBUG), SLABBY_OK);
@@ -119,11 +119,11 @@ static void the_option_is_hot(void **state) {
     after = take_for_orders(pool);
     CHECK_STATUS(slabby_get_option(&value, pool, SLABBY_OPTION_DEBUG), SLABBY_OK);
     assert_int_equal(value, 0);
-    story(text, sizeof text, pool, during);
+    scenario(text, sizeof text, pool, during);
     assert_says(text, "take_for_orders");
-    story(text, sizeof text, pool, before);
+    scenario(text, sizeof text, pool, before);
     assert_string_equal(text, "");
-    story(text, sizeof text, pool, after);
+    scenario(text, sizeof text, pool, after);
     assert_string_equal(text, "");
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     finish(pool);
@@ -203,8 +203,8 @@ static void corruption_tells_the_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(live_slabs_tell_their_allocation),
-        cmocka_unit_test(stale_references_tell_both_ends),
+        cmocka_unit_test(live_slabs_report_their_allocation),
+        cmocka_unit_test(stale_references_report_both_ends),
         cmocka_unit_test(the_option_is_hot),
         cmocka_unit_test(live_slabs_carry_thread_and_age),
         cmocka_unit_test(bad_references_and_small_buffers),

@@ -64,7 +64,7 @@ static void explain_tells_the_case(void **state) {
 
 /* Guards: a small buffer learns the needed length, keeps its end, and gets the same text cut
  * short. */
-static void small_buffers_are_told_the_length(void **state) {
+static void small_buffers_get_the_length(void **state) {
     slabby_allocator *pool = make_pool(64, 4, NULL);
     slabby_ref ref = take(pool);
     char whole[512];
@@ -118,7 +118,7 @@ int main(void) {
         cmocka_unit_test(other_numbers_are_unknown),
         cmocka_unit_test(versions_are_the_contracts),
         cmocka_unit_test(explain_tells_the_case),
-        cmocka_unit_test(small_buffers_are_told_the_length),
+        cmocka_unit_test(small_buffers_get_the_length),
         cmocka_unit_test(reference_texts_differ_by_generation),
     };
 

@@ -18,7 +18,7 @@ static uint64_t now_ns(void) {
     return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
-static void nap(uint64_t ns) {
+static void pause_ns(uint64_t ns) {
     struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
     nanosleep(&time, NULL);
 }
@@ -30,7 +30,7 @@ struct release_later {
 
 static void *release_soon(void *argument) {
     struct release_later *later = argument;
-    nap(20000000);
+    pause_ns(20000000);
     CHECK_STATUS(slabby_release(later->pool, later->ref), SLABBY_OK);
     return NULL;
 }
@@ -80,7 +80,7 @@ static void *wait_and_release(void *argument) {
 
 static void until_waiting(slabby_allocator *pool, uint64_t count) {
     while (stats_of(pool).waiters < count)
-        nap(100000);
+        pause_ns(100000);
 }
 
 /* A thousand waiters, one slab: each gets it in turn, none is forgotten. */
@@ -274,23 +274,23 @@ static void an_idle_listener_hears_the_end(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-struct crowd {
+struct waiting_threads {
     slabby_allocator *pool;
     uint64_t rounds;
     _Atomic uint64_t served, timed_out;
 };
 
 static void *hurry(void *argument) {
-    struct crowd *crowd = argument;
-    for (uint64_t i = 0; i < crowd->rounds; i++) {
+    struct waiting_threads *waiting_threads = argument;
+    for (uint64_t i = 0; i < waiting_threads->rounds; i++) {
         slabby_ref ref;
-        slabby_status status = slabby_allocate_timeout(&ref, NULL, crowd->pool, 1 + i % 7 * 20000);
+        slabby_status status = slabby_allocate_timeout(&ref, NULL, waiting_threads->pool, 1 + i % 7 * 20000);
         if (status == SLABBY_OK) {
-            atomic_fetch_add(&crowd->served, 1);
-            CHECK_STATUS(slabby_release(crowd->pool, ref), SLABBY_OK);
+            atomic_fetch_add(&waiting_threads->served, 1);
+            CHECK_STATUS(slabby_release(waiting_threads->pool, ref), SLABBY_OK);
         } else {
             CHECK_STATUS(status, SLABBY_TIMEOUT);
-            atomic_fetch_add(&crowd->timed_out, 1);
+            atomic_fetch_add(&waiting_threads->timed_out, 1);
         }
     }
     return NULL;
@@ -302,15 +302,16 @@ static void impatient_crowds_lose_nothing(void **state) {
     (void)state;
     for (size_t c = 0; c < COUNT_OF(capacities); c++) {
         pthread_t threads[8];
-        struct crowd crowd = {.pool = make_pool(64, capacities[c], NULL), .rounds = scaled(3000)};
+        struct waiting_threads waiting_threads = {.pool = make_pool(64, capacities[c], NULL),
+                                                  .rounds = scaled(3000)};
         for (int i = 0; i < 8; i++)
-            assert_int_equal(pthread_create(&threads[i], NULL, hurry, &crowd), 0);
+            assert_int_equal(pthread_create(&threads[i], NULL, hurry, &waiting_threads), 0);
         for (int i = 0; i < 8; i++)
             pthread_join(threads[i], NULL);
-        assert_int_equal(crowd.served + crowd.timed_out, 8 * crowd.rounds);
-        assert_int_equal(stats_of(crowd.pool).total_allocations, crowd.served);
-        assert_int_equal(stats_of(crowd.pool).waiters, 0);
-        finish(crowd.pool);
+        assert_int_equal(waiting_threads.served + waiting_threads.timed_out, 8 * waiting_threads.rounds);
+        assert_int_equal(stats_of(waiting_threads.pool).total_allocations, waiting_threads.served);
+        assert_int_equal(stats_of(waiting_threads.pool).waiters, 0);
+        finish(waiting_threads.pool);
     }
 }
 

@@ -16,14 +16,14 @@
 
 enum { MOST = 1000, RELEASES = 8 };
 
-struct crowd {
+struct waiting_threads {
     slabby_allocator *pool;
     sem_t go_on; /* who has the slab may give it back */
     _Atomic uint64_t served;
 };
 
 struct waiter {
-    struct crowd *crowd;
+    struct waiting_threads *waiting_threads;
     pthread_t thread;
     _Atomic int tid;
     _Atomic bool has_it;
@@ -32,7 +32,7 @@ struct waiter {
 
 static struct waiter waiters[MOST];
 
-static void nap(void) {
+static void pause_briefly(void) {
     nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
@@ -40,12 +40,12 @@ static void *wait_for_turn(void *argument) {
     struct waiter *self = argument;
     slabby_ref ref;
     atomic_store(&self->tid, (int)syscall(SYS_gettid));
-    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, self->crowd->pool, UINT64_MAX), SLABBY_OK);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, self->waiting_threads->pool, UINT64_MAX), SLABBY_OK);
     atomic_store(&self->has_it, true);
-    atomic_fetch_add(&self->crowd->served, 1);
-    while (sem_wait(&self->crowd->go_on) != 0)
+    atomic_fetch_add(&self->waiting_threads->served, 1);
+    while (sem_wait(&self->waiting_threads->go_on) != 0)
         continue;
-    CHECK_STATUS(slabby_release(self->crowd->pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_release(self->waiting_threads->pool, ref), SLABBY_OK);
     return NULL;
 }
 
@@ -65,7 +65,7 @@ static uint64_t sleeps_of(int tid) {
 }
 
 /* Sleeps of all who still wait: each of them, where `note` is set, else how many of them moved since. */
-static uint64_t look_at_sleepers(uint64_t count, bool note) {
+static uint64_t check_sleepers(uint64_t count, bool note) {
     uint64_t moved = 0;
     for (uint64_t i = 0; i < count; i++) {
         if (atomic_load(&waiters[i].has_it))
@@ -79,41 +79,41 @@ static uint64_t look_at_sleepers(uint64_t count, bool note) {
 }
 
 static void until_all_sleep(uint64_t count) {
-    while (look_at_sleepers(count, true) != 0)
-        nap();
+    while (check_sleepers(count, true) != 0)
+        pause_briefly();
 }
 
 /* Guards: a release wakes its one waiter. */
 static void a_release_wakes_one(void **state) {
-    struct crowd crowd = {.pool = make_pool(64, 1, NULL)};
+    struct waiting_threads waiting_threads = {.pool = make_pool(64, 1, NULL)};
     uint64_t count = scaled(MOST) < MOST ? scaled(MOST) : MOST;
     (void)state;
     count = count < 2 * RELEASES ? 2 * RELEASES : count;
-    assert_int_equal(sem_init(&crowd.go_on, 0, 0), 0);
-    slabby_ref ref = take(crowd.pool);
+    assert_int_equal(sem_init(&waiting_threads.go_on, 0, 0), 0);
+    slabby_ref ref = take(waiting_threads.pool);
     for (uint64_t i = 0; i < count; i++) {
-        waiters[i].crowd = &crowd;
+        waiters[i].waiting_threads = &waiting_threads;
         assert_int_equal(pthread_create(&waiters[i].thread, NULL, wait_for_turn, &waiters[i]), 0);
     }
-    while (stats_of(crowd.pool).waiters < count)
-        nap();
+    while (stats_of(waiting_threads.pool).waiters < count)
+        pause_briefly();
     until_all_sleep(count);
-    CHECK_STATUS(slabby_release(crowd.pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_release(waiting_threads.pool, ref), SLABBY_OK);
     for (uint64_t served = 1; served <= RELEASES; served++) {
-        while (atomic_load(&crowd.served) < served)
-            nap();
-        nap(); /* time enough for those who were woken in vain to go to sleep again */
-        assert_int_equal(look_at_sleepers(count, false), 0);
-        assert_int_equal(atomic_load(&crowd.served), served);
-        assert_int_equal(stats_of(crowd.pool).waiters, count - served);
-        assert_int_equal(sem_post(&crowd.go_on), 0);
+        while (atomic_load(&waiting_threads.served) < served)
+            pause_briefly();
+        pause_briefly(); /* time enough for those who were woken in vain to go to sleep again */
+        assert_int_equal(check_sleepers(count, false), 0);
+        assert_int_equal(atomic_load(&waiting_threads.served), served);
+        assert_int_equal(stats_of(waiting_threads.pool).waiters, count - served);
+        assert_int_equal(sem_post(&waiting_threads.go_on), 0);
     }
     for (uint64_t i = RELEASES; i < count; i++)
-        assert_int_equal(sem_post(&crowd.go_on), 0);
+        assert_int_equal(sem_post(&waiting_threads.go_on), 0);
     for (uint64_t i = 0; i < count; i++)
         assert_int_equal(pthread_join(waiters[i].thread, NULL), 0);
-    assert_int_equal(stats_of(crowd.pool).total_allocations, count + 1);
-    finish(crowd.pool);
+    assert_int_equal(stats_of(waiting_threads.pool).total_allocations, count + 1);
+    finish(waiting_threads.pool);
 }
 
 int main(void) {

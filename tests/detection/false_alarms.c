@@ -66,12 +66,12 @@ static void *work(void *context) {
 
     for (uint64_t done = 0; done < share && atomic_load(&alarms) == 0; done++) {
         uint64_t number = random_next(&seed);
-        struct held *place = &held[number % HELD];
+        struct held *entry = &held[number % HELD];
 
-        if (place->data)
-            give(place);
+        if (entry->data)
+            give(entry);
         else
-            take(place, number >> 60 == 0);
+            take(entry, number >> 60 == 0);
     }
     for (size_t i = 0; i < HELD; i++)
         if (held[i].data)
@@ -103,7 +103,7 @@ static void make_pool(void) {
     slabby_options_destroy(options);
 }
 
-static void look(uint64_t operations) {
+static void check(uint64_t operations) {
     slabby_stats stats = {.struct_size = sizeof stats};
     uint64_t findings = 0;
 
@@ -133,6 +133,6 @@ int main(int count, char **arguments) {
     for (size_t i = 0; i < THREADS && pool; i++)
         (void)pthread_join(threads[i], NULL);
     if (pool)
-        look(share * THREADS);
+        check(share * THREADS);
     return atomic_load(&alarms) ? 1 : 0;
 }

@@ -74,16 +74,16 @@ static void on_fault(int number) {
 }
 
 /* Reads or writes one byte; answers whether that faulted. The write puts back what a noticed one would have lost. */
-static int touch(volatile uint8_t *place, int writes, uint8_t value) {
+static int touch(volatile uint8_t *entry, int writes, uint8_t value) {
     struct sigaction ours = {.sa_handler = on_fault}, old;
     volatile int faulted = 1;
 
     (void)sigaction(SIGSEGV, &ours, &old);
     if (sigsetjmp(before_fault, 1) == 0) {
         if (writes)
-            *place = value;
+            *entry = value;
         else
-            (void)*place;
+            (void)*entry;
         faulted = 0;
     }
     (void)sigaction(SIGSEGV, &old, NULL);
@@ -93,8 +93,8 @@ static int touch(volatile uint8_t *place, int writes, uint8_t value) {
 /* -------------------------------------------------------------------------------------- writes beside the slab */
 
 /* What a release says of a byte beside the slab that was written, if the write did not fault already. */
-static int beside(slabby_allocator *pool, slabby_ref ref, volatile uint8_t *place, int writes) {
-    int faulted = touch(place, writes, (uint8_t)random_next());
+static int beside(slabby_allocator *pool, slabby_ref ref, volatile uint8_t *entry, int writes) {
+    int faulted = touch(entry, writes, (uint8_t)random_next());
     slabby_status status = slabby_release(pool, ref);
 
     if (status != SLABBY_MEMORY_CORRUPTION)
@@ -200,12 +200,12 @@ static int release_twice(slabby_allocator *pool) {
 static int stale_reference(slabby_allocator *pool) {
     volatile uint8_t *data;
     slabby_ref ref = take(pool, &data), owner;
-    void *place = NULL;
+    void *entry = NULL;
     int noticed;
 
     insist(slabby_release(pool, ref));
     owner = take(pool, &data);
-    noticed = slabby_data(&place, pool, ref) == SLABBY_USE_AFTER_FREE &&
+    noticed = slabby_data(&entry, pool, ref) == SLABBY_USE_AFTER_FREE &&
               slabby_release(pool, ref) == SLABBY_DOUBLE_DEALLOCATION;
     insist(slabby_release(pool, owner));
     return noticed;

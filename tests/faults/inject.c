@@ -27,7 +27,7 @@ const char *inject_kind_name(enum inject_kind kind) {
     return names[kind];
 }
 
-void inject_arm(enum inject_kind kind, uint64_t k, bool on) {
+void inject_set(enum inject_kind kind, uint64_t k, bool on) {
     armed_kind = kind;
     armed_k = k;
     armed_on = on;
@@ -221,13 +221,13 @@ static void *do_nothing(void *argument) {
 
 void inject_await_threads(void) {
     static int64_t before;
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = 100000};
+    struct timespec sleep = {.tv_sec = 0, .tv_nsec = 100000};
     pthread_t first; /* after which a sanitizer has its own thread */
     if (before == 0 && __real_pthread_create(&first, NULL, do_nothing, NULL) == 0) {
         pthread_join(first, NULL);
-        nanosleep(&nap, NULL);
+        nanosleep(&sleep, NULL);
         before = count_names("/proc/self/task");
     }
     for (int naps = 0; naps < 5000 && count_names("/proc/self/task") > before; naps++)
-        nanosleep(&nap, NULL);
+        nanosleep(&sleep, NULL);
 }

@@ -24,13 +24,13 @@ enum inject_kind {
 const char *inject_kind_name(enum inject_kind kind);
 
 /* The k-th call of a kind fails, k from 1; `on` says whether those after it fail too. */
-void inject_arm(enum inject_kind kind, uint64_t k, bool on);
+void inject_set(enum inject_kind kind, uint64_t k, bool on);
 
 /* Between pause and resume calls succeed and are not numbered. */
 void inject_pause(void);
 void inject_resume(void);
 
-/* How many calls were refused since inject_arm. */
+/* How many calls were refused since inject_set. */
 uint64_t inject_fired(void);
 
 /* Until there are as many threads as at the first call: one of the core's own ends a moment after the last pool that

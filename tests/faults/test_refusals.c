@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the system refuses: for every call that the core makes in the life of a pool, a life in which that call fails,
  * and one in which it and all after it fail. Each answers as it should, leaves the pool sound and nothing behind. */
-#include "story.h"
+#include "scenario.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@
         SLABBY_OPTION_HEAP_FALLBACK, 1                                                                       \
     }
 
-static const struct story_set sets[] = {
+static const struct scenario_set sets[] = {
     {"defaults", WITH({SLABBY_OPTION_SHARDS, 2}), false, false},
     {"heap fallback", WITH({SLABBY_OPTION_HEAP_FALLBACK, 1}), true, false},
     {"everything on",
@@ -34,15 +34,15 @@ static const struct story_set sets[] = {
 
 /* Each place of the table keeps the bookkeeping of its last pool. After a pool in every place, the balance tells of
  * leaks alone. */
-static struct inject_balance balance_of_plain_places(void) {
-    for (int place = 0; place < 4095; place++)
+static struct inject_balance balance_of_plain_entries(void) {
+    for (int entry = 0; entry < 4095; entry++)
         CHECK_STATUS(slabby_destroy(make_pool(64, 1, NULL)), SLABBY_OK);
     return inject_balance();
 }
 
-static uint64_t refuse_each(const struct story_set *set, enum inject_kind kind, bool on) {
+static uint64_t refuse_each(const struct scenario_set *set, enum inject_kind kind, bool on) {
     uint64_t k = 1;
-    while (story_with_refusal(set, kind, k, on))
+    while (scenario_with_refusal(set, kind, k, on))
         k++;
     return k - 1;
 }
@@ -68,10 +68,10 @@ static void check_each_kind_was_refused(void) {
 /* Guards: every error path of the core that begins at the system's refusal. */
 static void every_refusal_is_survived(void **state) {
     (void)state;
-    struct inject_balance before = balance_of_plain_places();
+    struct inject_balance before = balance_of_plain_entries();
     for (size_t i = 0; i < COUNT_OF(sets); i++) {
         slabby_error reason;
-        if (!story_is_possible(&sets[i], &reason)) {
+        if (!scenario_is_possible(&sets[i], &reason)) {
             printf("skipped: %s: %s\n", sets[i].name, reason.text);
             continue;
         }
@@ -86,7 +86,7 @@ static void every_refusal_is_survived(void **state) {
         }
         printf("\n");
     }
-    struct inject_balance after = balance_of_plain_places();
+    struct inject_balance after = balance_of_plain_entries();
     assert_int_equal(after.mappings, before.mappings);
     assert_int_equal(after.mapped_bytes, before.mapped_bytes);
     check_each_kind_was_refused();
@@ -98,7 +98,7 @@ static void fork_must_be_prepared(void **state) {
     slabby_error error = fresh_error();
     slabby_allocator *pool = NULL;
     (void)state;
-    inject_arm(INJECT_ATFORK, 1, true);
+    inject_set(INJECT_ATFORK, 1, true);
     for (int tries = 0; tries < 2; tries++) {
         CHECK_STATUS(slabby_create(&pool, 64, 1, NULL, &error), SLABBY_NO_SYSTEM_MEMORY);
         assert_non_null(strstr(error.text, "fork"));
@@ -107,7 +107,7 @@ static void fork_must_be_prepared(void **state) {
     inject_pause();
     assert_int_equal(inject_balance().mappings, 0);
     finish(make_pool(64, 1, NULL));
-    inject_arm(INJECT_ATFORK, 1, true);
+    inject_set(INJECT_ATFORK, 1, true);
     finish(make_pool(64, 1, NULL)); /* prepared once, for good */
     inject_pause();
 }

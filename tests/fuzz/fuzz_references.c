@@ -29,8 +29,8 @@ static slabby_allocator *make_pool(void) {
     return pool;
 }
 
-static void issue(struct known *known, uint32_t place) {
-    FUZZ_REQUIRE(slabby_allocate(&known->live[place], NULL, known->pool) == SLABBY_OK);
+static void issue(struct known *known, uint32_t entry) {
+    FUZZ_REQUIRE(slabby_allocate(&known->live[entry], NULL, known->pool) == SLABBY_OK);
 }
 
 static int find_live(const struct known *known, slabby_ref ref) {
@@ -49,10 +49,10 @@ static bool was_issued(const struct known *known, slabby_ref ref) {
 
 /* Raw, or one that was issued with some bits turned, or one that was issued. */
 static slabby_ref pick(const struct known *known, struct fuzz_bytes *bytes) {
-    uint64_t way = fuzz_number(bytes, 1), place = fuzz_number(bytes, 1);
-    slabby_ref issued = known->live[place % LIVE];
-    if (place >= 128 && known->stale_count != 0)
-        issued = known->stale[place % (known->stale_count < STALE ? known->stale_count : STALE)];
+    uint64_t way = fuzz_number(bytes, 1), entry = fuzz_number(bytes, 1);
+    slabby_ref issued = known->live[entry % LIVE];
+    if (entry >= 128 && known->stale_count != 0)
+        issued = known->stale[entry % (known->stale_count < STALE ? known->stale_count : STALE)];
     if (way % 4 == 0)
         return fuzz_number(bytes, 8);
     if (way % 4 == 1)
@@ -64,7 +64,7 @@ static slabby_ref pick(const struct known *known, struct fuzz_bytes *bytes) {
 
 /* ---------------------------------------------------------------------------------------------- the calls */
 
-static void look(struct known *known, slabby_ref ref, bool live) {
+static void check(struct known *known, slabby_ref ref, bool live) {
     void *data = NULL;
     uint64_t label;
     slabby_status refusal = slabby_data(&data, known->pool, ref);
@@ -81,7 +81,7 @@ static void look(struct known *known, slabby_ref ref, bool live) {
 }
 
 /* Text of any length limit is cut, never written past its end, and says how long it would be. */
-static void tell(struct known *known, slabby_ref ref, uint64_t capacity, uint64_t choice) {
+static void report(struct known *known, slabby_ref ref, uint64_t capacity, uint64_t choice) {
     char buffer[600];
     uint64_t length = 0;
     slabby_status status;
@@ -110,18 +110,18 @@ static void number(struct known *known, slabby_ref ref) {
 
 static void release(struct known *known, slabby_ref ref, uint64_t choice) {
     uint64_t released = 0;
-    int place = find_live(known, ref);
+    int entry = find_live(known, ref);
     slabby_status status = choice % 3 == 0   ? slabby_release(known->pool, ref)
                            : choice % 3 == 1 ? slabby_release_deferred(known->pool, ref)
                                              : slabby_release_batch(&released, known->pool, &ref, 1);
-    if (place < 0) {
+    if (entry < 0) {
         FUZZ_REQUIRE(status == SLABBY_INVALID_REFERENCE || status == SLABBY_DOUBLE_DEALLOCATION);
         FUZZ_REQUIRE(!was_issued(known, ref) || status == SLABBY_DOUBLE_DEALLOCATION);
         return;
     }
     FUZZ_REQUIRE(status == SLABBY_OK);
     known->stale[known->stale_count++ % STALE] = ref;
-    issue(known, (uint32_t)place);
+    issue(known, (uint32_t)entry);
 }
 
 static void release_by_number(struct known *known, uint32_t id) {
@@ -141,10 +141,10 @@ static void call(struct known *known, struct fuzz_bytes *bytes) {
     switch (kind % 6) {
     case 0:
     case 1:
-        look(known, ref, find_live(known, ref) >= 0);
+        check(known, ref, find_live(known, ref) >= 0);
         break;
     case 2:
-        tell(known, ref, fuzz_number(bytes, 2), kind / 6);
+        report(known, ref, fuzz_number(bytes, 2), kind / 6);
         break;
     case 3:
         number(known, ref);
@@ -163,8 +163,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t findings = 0;
     void *fast;
     FUZZ_REQUIRE(slabby_allocate_fast(&fast, &known.fast, known.pool) == SLABBY_OK);
-    for (uint32_t place = 0; place < LIVE; place++)
-        issue(&known, place);
+    for (uint32_t entry = 0; entry < LIVE; entry++)
+        issue(&known, entry);
     for (int calls = 0; bytes.left > 0 && calls < CALLS_LIMIT; calls++)
         call(&known, &bytes);
     FUZZ_REQUIRE(slabby_verify(NULL, &findings, known.pool, 0) == SLABBY_OK && findings == 0);

@@ -36,7 +36,7 @@ NUMBERS = {"byte": "[0-9a-f]{2}", "expected_byte": "[0-9a-f]{2}", "age": r"[0-9]
 
 
 @dataclass(frozen=True)
-class Face:
+class Binding:
     """A language, and how its programs are started."""
 
     name: str
@@ -61,20 +61,20 @@ class Face:
         return chosen
 
 
-def faces() -> Iterator[Face]:
+def bindings() -> Iterator[Binding]:
     script = str(HERE / "python" / "misuse.py")
-    yield Face("c", (os.environ.get("MISUSE_C", ""),))
-    yield Face("cffi", (sys.executable, script), "cffi")
-    yield Face("swig", (sys.executable, script), "swig")
-    yield Face("go", (os.environ.get("MISUSE_GO", ""),))
+    yield Binding("c", (os.environ.get("MISUSE_C", ""),))
+    yield Binding("cffi", (sys.executable, script), "cffi")
+    yield Binding("swig", (sys.executable, script), "swig")
+    yield Binding("go", (os.environ.get("MISUSE_GO", ""),))
 
 
-FACES = list(faces())
+BINDINGS = list(bindings())
 
 
-@pytest.fixture(params=FACES, ids=lambda face: face.name)
-def face(request: pytest.FixtureRequest) -> Face:
-    chosen: Face = request.param
+@pytest.fixture(params=BINDINGS, ids=lambda binding: binding.name)
+def binding(request: pytest.FixtureRequest) -> Binding:
+    chosen: Binding = request.param
     if not chosen.command[0]:
         pytest.skip(f"MISUSE_{chosen.name.upper()} is not set; run ./dev test misuse")
     return chosen
@@ -124,9 +124,9 @@ def check_counts(expected: dict[str, Any], lines: list[list[str]]) -> None:
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistake(face: Face, name: str) -> None:
-    expected = face.expectation(MISTAKES[name])
-    ended = face.run(name)
+def test_mistake(binding: Binding, name: str) -> None:
+    expected = binding.expectation(MISTAKES[name])
+    ended = binding.run(name)
     signal_number = getattr(signal, expected["signal"]) if "signal" in expected else 0
     assert ended.returncode == -signal_number, ended.stdout + ended.stderr
     lines = [line.split("\t") for line in ended.stdout.splitlines()]
@@ -136,6 +136,6 @@ def test_mistake(face: Face, name: str) -> None:
         matched(expected["says"], ended.stderr, {}, beginning=True)
 
 
-def test_every_language_has_every_mistake(face: Face) -> None:
-    listed = face.run("--list").stdout.split()
+def test_every_language_has_every_mistake(binding: Binding) -> None:
+    listed = binding.run("--list").stdout.split()
     assert sorted(listed) == sorted(MISTAKES)

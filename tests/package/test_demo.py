@@ -71,7 +71,7 @@ def test_list_is_what_sha256sum_writes(
     wanted = subprocess.run([b"sha256sum", *paths], capture_output=True, check=True).stdout
     assert output.read_bytes() == wanted
     totals = json.loads(stats.read_text())
-    assert (totals["face"], totals["files"], totals["unreadable"]) == ("c", len(paths), 0)
+    assert (totals["binding"], totals["files"], totals["unreadable"]) == ("c", len(paths), 0)
     assert totals["bytes"] == sum(os.path.getsize(path) for path in paths)
     assert totals["stats"]["used_slabs"] == 0
     assert totals["stats"]["total_allocations"] == totals["stats"]["total_deallocations"] > 100

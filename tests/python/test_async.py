@@ -220,10 +220,10 @@ def test_loops_of_several_threads(full):
                 await asyncio.sleep(0)
         return rounds
 
-    async def crowd() -> None:
+    async def contended() -> None:
         served.extend(await asyncio.gather(*[use() for _ in range(5)]))
 
-    threads = [threading.Thread(target=lambda: asyncio.run(crowd())) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: asyncio.run(contended())) for _ in range(3)]
     for thread in threads:
         thread.start()
     ref.release()

@@ -33,7 +33,7 @@ def test_no_status_is_missing():
     assert {status.value for status in slabby.Status} == set(ERRORS) | {0}
 
 
-def test_an_unknown_status_is_told():
+def test_an_unknown_status_is_reported():
     error = make_error(-4711)
     assert isinstance(error, slabby.AbiMismatchError)
     assert "-4711" in str(error)
@@ -47,7 +47,7 @@ def test_errors_travel_between_processes():
     assert again.option == error.option == "shards"
 
 
-def test_errors_tell_the_story_of_the_case(pool):
+def test_errors_explain_the_case(pool):
     ref = pool.allocate()
     ref.release()
     with pytest.raises(slabby.DoubleDeallocationError) as caught:

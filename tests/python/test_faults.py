@@ -59,7 +59,7 @@ def test_other_faults_stay_pythons(run_script):
     assert done.stderr.startswith("Fatal Python error: Segmentation fault\n")
 
 
-def test_a_place_is_classified():
+def test_an_address_is_classified():
     pool = slabby.Allocator(4096, 4, name="orders", guard_pages=True)
     ref = pool.allocate()
     for offset, kind in ((0, "INSIDE"), (4096, "PAST_END"), (-1, "BEFORE_START")):

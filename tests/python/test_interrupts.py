@@ -75,7 +75,7 @@ def test_ctrl_c_ends_the_wait(full, ctrl_c):
     assert pool.stats().allocation_errors == 0
 
 
-def test_a_signal_that_raises_nothing_keeps_the_place(full, handler):
+def test_a_signal_that_raises_nothing_keeps_the_position(full, handler):
     pool, ref = full
     handled = threading.Semaphore(0)
     handler(lambda *_: handled.release())

@@ -49,7 +49,7 @@ def test_a_logger_of_ones_own_and_what_was_suppressed(caplog):
     assert {record.name for record in caplog.records} == {"mine"}
 
 
-def test_the_audit_trail_names_the_backend_on_every_thread():
+def test_the_audit_names_the_backend_on_every_thread():
     pool = slabby.Allocator(64, 4, audit=100)
     thread = threading.Thread(target=lambda: pool.allocate().release())
     thread.start()
@@ -71,12 +71,12 @@ def test_the_audit_trail_names_the_backend_on_every_thread():
         kind.RELEASE,
     ]
     assert records[5].status == slabby.Status.PINNED
-    assert {record.face for record in records} == {slabby.Face[pool.backend.upper()]}
+    assert {record.binding for record in records} == {slabby.Binding[pool.backend.upper()]}
     assert records[1].thread == thread.native_id
     assert records[3].thread == threading.get_native_id()
 
 
-def test_the_audit_trail_goes_on_where_it_stopped(tmp_path):
+def test_the_audit_goes_on_where_it_stopped(tmp_path):
     pool = slabby.Allocator(64, 4, audit=100, name="orders")
     target = tmp_path / "trail"
     with open(target, "wb", buffering=0) as file:

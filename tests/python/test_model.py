@@ -114,7 +114,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.free(slab)
 
     @rule(slab=slabs)
-    def look(self, slab: Slab) -> None:
+    def check(self, slab: Slab) -> None:
         if slab.ref is None:
             return
         if slab.named:
@@ -124,7 +124,7 @@ class PoolMachine(RuleBasedStateMachine):
                 memoryview(slab.ref)
 
     @rule(slab=slabs)
-    def look_away(self, slab: Slab) -> None:
+    def drop_view(self, slab: Slab) -> None:
         if slab.views:
             slab.views.pop()
             if not slab.views and not slab.named:

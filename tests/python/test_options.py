@@ -217,7 +217,7 @@ def test_unknown_presets_are_refused_with_the_list():
         slabby.Allocator(64, 4, preset=5)
 
 
-def test_degradation_is_seen_and_told(caplog):
+def test_degradation_is_seen_and_reported(caplog):
     pool = slabby.Allocator(64, 10, degrade_at="50%", survive_at=90)
     refs = [pool.allocate() for _ in range(9)]
     assert pool.health_check().degradation_state is slabby.DegradationState.SURVIVAL
@@ -225,9 +225,9 @@ def test_degradation_is_seen_and_told(caplog):
     assert '"degradation_state":"survival"' in pool.health_json()
     pool.breaker_force(slabby.BreakerMode.FORCED_OPEN)
     pool.log_events()
-    told = [(record.levelname, record.slabby_event.code) for record in caplog.records]
-    assert ("WARNING", slabby.EventCode.DEGRADATION) in told
-    assert ("WARNING", slabby.EventCode.BREAKER_FORCED) in told
+    reported = [(record.levelname, record.slabby_event.code) for record in caplog.records]
+    assert ("WARNING", slabby.EventCode.DEGRADATION) in reported
+    assert ("WARNING", slabby.EventCode.BREAKER_FORCED) in reported
     with pytest.raises(slabby.OptionConflictError, match="degrade_at = 95"):
         pool.set_option("degrade_at", 95)
     pool.deallocate_batch(refs)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import slabby
 from slabby import _backend
-from slabby._collector import clock
+from slabby._gc_clock import clock
 
 
 def test_exhaustion_and_back():
@@ -86,7 +86,7 @@ def test_close_is_final_and_idempotent():
     assert pool.stats().used_slabs == 0
 
 
-def test_dropped_pools_make_room():
+def test_dropped_pools_make_space():
     for _ in range(5_000):
         slabby.Allocator(64, 1)
 
@@ -102,8 +102,8 @@ def test_timeouts(pool):
     for wrong in ("soon", True, [1]):
         with pytest.raises(TypeError, match="timeout"):
             pool.allocate(wrong)
-    with pytest.raises(TypeError, match="patience"):
-        pool.allocate(patience=1)
+    with pytest.raises(TypeError, match="attempts"):
+        pool.allocate(attempts=1)
     with pytest.raises(TypeError, match="at most 1"):
         pool.allocate(1, 2)
 
@@ -146,7 +146,7 @@ def test_a_pool_begins_once(pool):
     pool.allocate().release()
 
 
-def test_stats_tell_what_happened(pool):
+def test_stats_report_what_happened(pool):
     refs = [pool.allocate() for _ in range(7)]
     number = pool.allocate_fast()[1]
     stats = pool.stats()
@@ -172,10 +172,10 @@ def test_stats_tell_what_happened(pool):
 
 def test_json_has_the_same_numbers(pool):
     with pool.allocate():
-        stats, told = pool.stats(), json.loads(pool.stats_json())
+        stats, reported = pool.stats(), json.loads(pool.stats_json())
     for name in ("version", "total_slabs", "used_slabs", "total_allocations", "memory_utilization"):
-        assert told[name] == getattr(stats, name)
-    assert told["breaker_state"] == stats.breaker_state.name.lower()
+        assert reported[name] == getattr(stats, name)
+    assert reported["breaker_state"] == stats.breaker_state.name.lower()
 
 
 def test_memory_and_view(pool):

@@ -49,7 +49,7 @@ class Duel:
         self.core = core
         self.ref = self.stamped()
         self.over = False
-        self.looks = self.refused = 0
+        self.checks = self.refused = 0
 
     def stamped(self) -> slabby.SlabRef:
         """A slab that carries its own reference."""
@@ -57,14 +57,14 @@ class Duel:
         memoryview(ref).cast("Q")[0] = ref.ref
         return ref
 
-    def look(self) -> None:
+    def check(self) -> None:
         while not self.over:
             ref = self.ref
             try:
                 view = memoryview(ref).cast("Q")
             except slabby.UseAfterFreeError:
                 continue
-            self.looks += 1
+            self.checks += 1
             # A view over a slab that was freed and handed out again would show another's stamp.
             for _ in range(8):
                 assert view[0] == ref.ref
@@ -93,8 +93,8 @@ class Duel:
 def test_no_view_over_a_freed_slab(c_core):
     with slabby.Allocator(64, 2) as pool:
         duel = Duel(pool, c_core)
-        together(duel.releases, *[duel.look] * 3)
-        assert duel.looks > 0 and duel.refused > 0
+        together(duel.releases, *[duel.check] * 3)
+        assert duel.checks > 0 and duel.refused > 0
         duel.ref.release()
         stats = pool.stats()
         assert stats.used_slabs == 0

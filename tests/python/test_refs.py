@@ -8,7 +8,7 @@ import pytest
 import slabby
 
 
-def test_release_is_refused_while_a_slice_looks(pool):
+def test_release_is_refused_while_a_slice_exists(pool):
     ref = pool.allocate()
     view = memoryview(ref)
     view[:5] = b"hello"
@@ -51,14 +51,14 @@ def test_a_view_is_the_memory(pool):
 def test_no_access_after_release(pool):
     ref = pool.allocate()
     ref.release()
-    for look in (
+    for check in (
         memoryview,
         lambda r: r.address,
         lambda r: r.label,
         lambda r: setattr(r, "label", 1),
     ):
         with pytest.raises(slabby.UseAfterFreeError):
-            look(ref)
+            check(ref)
 
 
 def test_a_reissued_slab_does_not_revive_its_old_ref():
@@ -142,7 +142,7 @@ def test_a_block_whose_slab_was_taken_away_says_so(pool):
         pool.reset()
 
 
-def test_a_failing_body_is_told_before_a_failing_release(pool, monkeypatch):
+def test_a_failing_body_is_reported_before_a_failing_release(pool, monkeypatch):
     import sys
 
     reported = []
@@ -178,7 +178,7 @@ def test_labels(pool):
         assert ref.label == 2**64 - 1
 
 
-def test_borrowed_and_owned(pool):
+def test_borrowed_and_owning(pool):
     ref = pool.allocate()
     borrowed = pool.from_ref(ref.ref)
     assert borrowed.address == ref.address
@@ -187,9 +187,9 @@ def test_borrowed_and_owned(pool):
     value = ref.detach()
     del ref
     assert pool.stats().used_slabs == 1
-    owned = pool.from_ref(value, owned=True)
-    assert owned.is_valid
-    owned.release()
+    owning = pool.from_ref(value, owning=True)
+    assert owning.is_valid
+    owning.release()
 
 
 def test_only_the_pool_makes_refs():

@@ -74,11 +74,11 @@ def test_a_capacity_out_of_range_changes_nothing(pool, capacity, error):
     assert pool.stats().total_slabs == 100
 
 
-def test_resizing_is_told(pool):
+def test_resizing_is_reported(pool):
     pool.resize(50)
-    told = [event.code for event in pool.events()]
-    assert slabby.EventCode.RESIZING in told
-    assert slabby.EventCode.RESIZED in told
+    reported = [event.code for event in pool.events()]
+    assert slabby.EventCode.RESIZING in reported
+    assert slabby.EventCode.RESIZED in reported
 
 
 def keep_busy(pool, done, failures):
@@ -117,9 +117,9 @@ def test_a_hot_option_changes_while_others_allocate(name):
         for thread in threads:
             thread.join()
         assert failures == []
-        told = [e for e in pool.events() if e.code is slabby.EventCode.OPTION_CHANGED]
-        assert len(told) == 3
-        assert all(name in event.text for event in told)
+        reported = [e for e in pool.events() if e.code is slabby.EventCode.OPTION_CHANGED]
+        assert len(reported) == 3
+        assert all(name in event.text for event in reported)
         assert pool.stats().used_slabs == 0
 
 

@@ -31,9 +31,9 @@ LOOKERS: dict[str, Callable] = {
 
 
 @pytest.mark.parametrize("name", LOOKERS)
-def test_release_is_refused_while_something_looks(pool, c_core, name):
+def test_release_is_refused_while_a_view_exists(pool, c_core, name):
     ref = pool.allocate()
-    look = LOOKERS[name](ref)
+    check = LOOKERS[name](ref)
     for release in (
         ref.release,
         lambda: pool.deallocate(ref),
@@ -46,7 +46,7 @@ def test_release_is_refused_while_something_looks(pool, c_core, name):
     # A C program is refused likewise.
     assert c_core.slabby_release(pool.handle()[0], ref.ref) == slabby.Status.PINNED
     assert ref.is_valid
-    del look
+    del check
     ref.release()
 
 

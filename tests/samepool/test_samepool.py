@@ -15,14 +15,14 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from faces import OK, SEAL, STAMP, Face, Market, all_faces, core_path
+from bindings import OK, SEAL, STAMP, Binding, Market, all_bindings, core_path
 
 import slabby
 from slabby import Status
 
-FACES = range(4)
+BINDINGS = range(4)
 NAMES = ("c", "cffi", "swig", "go")
-PAIRS = list(product(FACES, FACES))
+PAIRS = list(product(BINDINGS, BINDINGS))
 
 
 def names(pair: tuple[int, int]) -> str:
@@ -38,13 +38,13 @@ def pool() -> Iterator[slabby.Allocator]:
 
 
 @pytest.fixture
-def faces(pool: slabby.Allocator) -> list[Face]:
-    return all_faces(pool)
+def bindings(pool: slabby.Allocator) -> list[Binding]:
+    return all_bindings(pool)
 
 
-def test_one_core(faces: list[Face]) -> None:
-    """Every face answers the same instance id, and the process maps one core."""
-    assert len({face.instance_id() for face in faces}) == 1
+def test_one_core(bindings: list[Binding]) -> None:
+    """Every binding answers the same instance id, and the process maps one core."""
+    assert len({binding.instance_id() for binding in bindings}) == 1
     mapped = {
         line.split(maxsplit=5)[5].strip()
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -54,8 +54,8 @@ def test_one_core(faces: list[Face]) -> None:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=names)
-def test_what_one_holds_another_uses(faces: list[Face], pair: tuple[int, int]) -> None:
-    owner, other = faces[pair[0]], faces[pair[1]]
+def test_what_one_holds_another_uses(bindings: list[Binding], pair: tuple[int, int]) -> None:
+    owner, other = bindings[pair[0]], bindings[pair[1]]
     status, ref = owner.allocate()
     assert status == OK
     text = f"from {owner.name} to {other.name}".encode()
@@ -66,85 +66,85 @@ def test_what_one_holds_another_uses(faces: list[Face], pair: tuple[int, int]) -
     assert other.unpin(ref) == OK
     assert other.release(ref) == OK
     assert owner.release(ref) == Status.DOUBLE_DEALLOCATION
-    for face in faces:
-        assert face.read(ref, 1) == (Status.USE_AFTER_FREE, b"")
+    for binding in bindings:
+        assert binding.read(ref, 1) == (Status.USE_AFTER_FREE, b"")
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=names)
 def test_release_waits_for_the_pin_of_another(
-    pool: slabby.Allocator, faces: list[Face], pair: tuple[int, int]
+    pool: slabby.Allocator, bindings: list[Binding], pair: tuple[int, int]
 ) -> None:
-    owner, other = faces[pair[0]], faces[pair[1]]
+    owner, other = bindings[pair[0]], bindings[pair[1]]
     _, ref = owner.allocate()
     assert other.pin(ref) == OK
     assert owner.release_deferred(ref) == OK
     assert pool.stats().used_slabs == 1
-    for face in faces:
-        assert face.pin(ref) == Status.USE_AFTER_FREE
-        assert face.release(ref) == Status.DOUBLE_DEALLOCATION
+    for binding in bindings:
+        assert binding.pin(ref) == Status.USE_AFTER_FREE
+        assert binding.release(ref) == Status.DOUBLE_DEALLOCATION
     assert other.unpin(ref) == OK
     assert pool.stats().used_slabs == 0
 
 
-def test_statuses_agree(pool: slabby.Allocator, faces: list[Face]) -> None:
+def test_statuses_agree(pool: slabby.Allocator, bindings: list[Binding]) -> None:
     other_pool = slabby.Allocator(256, 8)
     foreign = other_pool.allocate()
-    _, stale = faces[0].allocate()
-    assert faces[0].release(stale) == OK
-    _, live = faces[0].allocate()
+    _, stale = bindings[0].allocate()
+    assert bindings[0].release(stale) == OK
+    _, live = bindings[0].allocate()
     bad = {"zero": 0, "forged": live ^ 1 << 40, "foreign": foreign.ref, "all ones": 2**64 - 1}
-    for face in faces:
+    for binding in bindings:
         for name, ref in bad.items():
             wanted = Status.INVALID_REFERENCE
-            for call in (face.release, face.release_deferred, face.pin):
-                assert call(ref) == wanted, f"{face.name}: {name}"
-            assert face.read(ref, 1)[0] == wanted, f"{face.name}: {name}"
-        assert face.release(stale) == Status.DOUBLE_DEALLOCATION
-        assert face.pin(stale) == Status.USE_AFTER_FREE
-    assert faces[1].release(live) == OK
+            for call in (binding.release, binding.release_deferred, binding.pin):
+                assert call(ref) == wanted, f"{binding.name}: {name}"
+            assert binding.read(ref, 1)[0] == wanted, f"{binding.name}: {name}"
+        assert binding.release(stale) == Status.DOUBLE_DEALLOCATION
+        assert binding.pin(stale) == Status.USE_AFTER_FREE
+    assert bindings[1].release(live) == OK
     foreign.release()
 
 
-def test_exhaustion_and_close_are_told_to_all(pool: slabby.Allocator, faces: list[Face]) -> None:
-    refs = [faces[at % 4].allocate() for at in range(8)]
+def test_exhaustion_and_close_are_reported_to_all(pool: slabby.Allocator, bindings: list[Binding]) -> None:
+    refs = [bindings[at % 4].allocate() for at in range(8)]
     assert [status for status, _ in refs] == [OK] * 8
-    for face in faces:
-        assert face.allocate() == (Status.OUT_OF_MEMORY, 0)
+    for binding in bindings:
+        assert binding.allocate() == (Status.OUT_OF_MEMORY, 0)
     pool.close()
-    for face in faces:
-        assert face.allocate() == (Status.CLOSED, 0)
+    for binding in bindings:
+        assert binding.allocate() == (Status.CLOSED, 0)
     for at, (_, ref) in enumerate(refs):
-        assert faces[(at + 1) % 4].release(ref) == OK
+        assert bindings[(at + 1) % 4].release(ref) == OK
     assert pool.stats().used_slabs == 0
 
 
-def test_one_queue_for_all_faces() -> None:
+def test_one_queue_for_all_bindings() -> None:
     """Whoever came first is served first, in whatever language each of them waits."""
     pool = slabby.Allocator(64, 1)
-    faces = all_faces(pool) * 3
+    bindings = all_bindings(pool) * 3
     held = pool.allocate().detach()
-    with ThreadPoolExecutor(len(faces)) as executor:
+    with ThreadPoolExecutor(len(bindings)) as executor:
         queue = []
-        for face in faces:
-            queue.append(executor.submit(face.wait, 60))
+        for binding in bindings:
+            queue.append(executor.submit(binding.wait, 60))
             while pool.stats().waiters < len(queue):
                 assert not queue[-1].done(), queue[-1].result()
         for at, waiting in enumerate(queue):
-            assert faces[at - 1].release(held) == OK
+            assert bindings[at - 1].release(held) == OK
             status, held = waiting.result()
             assert status == OK
             assert not any(other.done() for other in queue[at + 1 :])
     assert pool.stats().allocation_errors == 0
-    assert faces[0].release(held) == OK
+    assert bindings[0].release(held) == OK
     assert pool.verify() == []
 
 
-def test_close_ends_the_waits_of_all_faces() -> None:
+def test_close_ends_the_waits_of_all_bindings() -> None:
     pool = slabby.Allocator(64, 1)
-    faces = all_faces(pool)
+    bindings = all_bindings(pool)
     held = pool.allocate()
-    with ThreadPoolExecutor(len(faces)) as executor:
-        queue = [executor.submit(face.wait, 60) for face in faces]
+    with ThreadPoolExecutor(len(bindings)) as executor:
+        queue = [executor.submit(binding.wait, 60) for binding in bindings]
         while pool.stats().waiters < len(queue):
             assert not any(waiting.done() for waiting in queue)
         pool.close()
@@ -152,38 +152,38 @@ def test_close_ends_the_waits_of_all_faces() -> None:
     held.release()
 
 
-def test_all_faces_hammer_one_pool() -> None:
-    """Demand never exceeds capacity, so no face may ever meet OutOfMemory, nor another's slab."""
-    slots, workers_a_face = 8, 2
-    pool = slabby.Allocator(64, slots + 4 * workers_a_face)
-    faces = all_faces(pool)
+def test_all_bindings_hammer_one_pool() -> None:
+    """Demand never exceeds capacity, so no binding may ever meet OutOfMemory, nor another's slab."""
+    slots, workers_a_binding = 8, 2
+    pool = slabby.Allocator(64, slots + 4 * workers_a_binding)
+    bindings = all_bindings(pool)
     market = Market(slots)
     for at in range(slots):
-        fill_slot(faces[at % 4], market, at)
+        fill_slot(bindings[at % 4], market, at)
     milliseconds = int(1000 * float(os.environ.get("SAMEPOOL_SECONDS", "3")))
     over = threading.Event()
-    with ThreadPoolExecutor(4 * workers_a_face + 1) as executor:
+    with ThreadPoolExecutor(4 * workers_a_binding + 1) as executor:
         inspector = executor.submit(inspect_until, over, pool)
         jobs = [
-            executor.submit(face.work, market, milliseconds, seed)
-            for seed, face in enumerate(faces * workers_a_face, start=1)
+            executor.submit(binding.work, market, milliseconds, seed)
+            for seed, binding in enumerate(bindings * workers_a_binding, start=1)
         ]
         outcomes = [job.exception() or job.result() for job in jobs]
         over.set()
         inspected = inspector.result()
-    print([(f.name, o) for f, o in zip(faces * workers_a_face, outcomes, strict=True)], inspected)
+    print([(f.name, o) for f, o in zip(bindings * workers_a_binding, outcomes, strict=True)], inspected)
     for outcome in outcomes:
         assert isinstance(outcome, tuple) and outcome[0] == OK, outcomes
         assert outcome[1] > 0, "a worker never traded"
     for at in range(slots):
-        assert faces[at % 4].release(market.slots[at]) == OK
+        assert bindings[at % 4].release(market.slots[at]) == OK
     check_quiet(pool, slots + sum(trades for _, trades in outcomes))  # type: ignore[misc]
 
 
-def fill_slot(face: Face, market: Market, at: int) -> None:
-    status, ref = face.allocate()
+def fill_slot(binding: Binding, market: Market, at: int) -> None:
+    status, ref = binding.allocate()
     assert status == OK
-    assert face.write(ref, STAMP.pack(ref, ref ^ SEAL)) == OK
+    assert binding.write(ref, STAMP.pack(ref, ref ^ SEAL)) == OK
     market.slots[at] = ref
 
 

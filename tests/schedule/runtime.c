@@ -23,9 +23,9 @@ void __tsan_func_exit(void) {
 /* ----------------------------------------------------------------------------------------- plain accesses */
 
 #define PLAIN(name, access)                                                                                  \
-    void __tsan_##name(void *place);                                                                         \
-    void __tsan_##name(void *place) {                                                                        \
-        schedule_access(place, access, HERE);                                                                \
+    void __tsan_##name(void *location);                                                                      \
+    void __tsan_##name(void *location) {                                                                     \
+        schedule_access(location, access, HERE);                                                             \
     }
 
 PLAIN(read1, ACCESS_READ)
@@ -48,10 +48,10 @@ PLAIN(unaligned_write8, ACCESS_WRITE)
 PLAIN(unaligned_write16, ACCESS_WRITE)
 
 #define RANGE(name, access)                                                                                  \
-    void __tsan_##name(void *place, size_t size);                                                            \
-    void __tsan_##name(void *place, size_t size) {                                                           \
+    void __tsan_##name(void *location, size_t size);                                                         \
+    void __tsan_##name(void *location, size_t size) {                                                        \
         (void)size;                                                                                          \
-        schedule_access(place, access, HERE);                                                                \
+        schedule_access(location, access, HERE);                                                             \
     }
 
 RANGE(read_range, ACCESS_READ)
@@ -85,46 +85,46 @@ int schedule_compare(const void *one, const void *other, size_t size) {
 /* ---------------------------------------------------------------------------------------------- atomics */
 
 #define LOAD(bits, type)                                                                                     \
-    type __tsan_atomic##bits##_load(const volatile type *place, int order);                                  \
-    type __tsan_atomic##bits##_load(const volatile type *place, int order) {                                 \
+    type __tsan_atomic##bits##_load(const volatile type *location, int order);                               \
+    type __tsan_atomic##bits##_load(const volatile type *location, int order) {                              \
         (void)order;                                                                                         \
-        schedule_access(place, ACCESS_READ, HERE);                                                           \
-        return *place;                                                                                       \
+        schedule_access(location, ACCESS_READ, HERE);                                                        \
+        return *location;                                                                                    \
     }
 
 #define STORE(bits, type)                                                                                    \
-    void __tsan_atomic##bits##_store(volatile type *place, type value, int order);                           \
-    void __tsan_atomic##bits##_store(volatile type *place, type value, int order) {                          \
+    void __tsan_atomic##bits##_store(volatile type *location, type value, int order);                        \
+    void __tsan_atomic##bits##_store(volatile type *location, type value, int order) {                       \
         (void)order;                                                                                         \
-        schedule_access(place, ACCESS_WRITE, HERE);                                                          \
-        *place = value;                                                                                      \
-        schedule_changed(place);                                                                             \
+        schedule_access(location, ACCESS_WRITE, HERE);                                                       \
+        *location = value;                                                                                   \
+        schedule_changed(location);                                                                          \
     }
 
 #define UPDATE(bits, type, name, access, result)                                                             \
-    type __tsan_atomic##bits##_##name(volatile type *place, type value, int order);                          \
-    type __tsan_atomic##bits##_##name(volatile type *place, type value, int order) {                         \
+    type __tsan_atomic##bits##_##name(volatile type *location, type value, int order);                       \
+    type __tsan_atomic##bits##_##name(volatile type *location, type value, int order) {                      \
         (void)order;                                                                                         \
-        schedule_access(place, access, HERE);                                                                \
-        type before = *place;                                                                                \
-        *place = (type)(result);                                                                             \
-        schedule_changed(place);                                                                             \
+        schedule_access(location, access, HERE);                                                             \
+        type before = *location;                                                                             \
+        *location = (type)(result);                                                                          \
+        schedule_changed(location);                                                                          \
         return before;                                                                                       \
     }
 
 #define COMPARE(bits, type, name)                                                                            \
-    int __tsan_atomic##bits##_##name(volatile type *place, type *expected, type wanted, int order,           \
+    int __tsan_atomic##bits##_##name(volatile type *location, type *expected, type wanted, int order,        \
                                      int otherwise);                                                         \
-    int __tsan_atomic##bits##_##name(volatile type *place, type *expected, type wanted, int order,           \
+    int __tsan_atomic##bits##_##name(volatile type *location, type *expected, type wanted, int order,        \
                                      int otherwise) {                                                        \
         (void)order, (void)otherwise;                                                                        \
-        schedule_access(place, ACCESS_WRITE, HERE);                                                          \
-        type before = *place;                                                                                \
+        schedule_access(location, ACCESS_WRITE, HERE);                                                       \
+        type before = *location;                                                                             \
         bool equal = before == *expected;                                                                    \
         *expected = before;                                                                                  \
         if (equal) {                                                                                         \
-            *place = wanted;                                                                                 \
-            schedule_changed(place);                                                                         \
+            *location = wanted;                                                                              \
+            schedule_changed(location);                                                                      \
         }                                                                                                    \
         return equal;                                                                                        \
     }

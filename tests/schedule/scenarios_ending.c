@@ -69,20 +69,20 @@ static void one_out_of_a_cache_rseq(void) {
     world_take(1);
 }
 
-static void pages_are_gone(void) {
+static void pages_are_unmapped(void) {
     slabby_ref ref;
 
     EXPECT(world.pool->phase == SLB_PHASE_DRAINED, "the last slab came back, and the pages did not go");
     EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_CLOSED, "a closed pool handed out a slab");
 }
 
-static void pool_is_gone(void) {
+static void pool_is_closed(void) {
     EXPECT(world.pool->phase == SLB_PHASE_NONE, "the last reference went, and the pool did not");
 }
 
-static void gone_or_in_use(void) {
+static void closed_or_in_use(void) {
     if (world.status[1] == SLABBY_OK)
-        pool_is_gone();
+        pool_is_closed();
     else
         world_check();
 }
@@ -110,9 +110,9 @@ static void allocate_and_lose(void) {
 }
 
 static void reset_left_order(void) {
-    memset(world.owned, 0, sizeof world.owned);
+    memset(world.biased, 0, sizeof world.biased);
     if (slabby_is_valid(world.pool, world.ref[2]))
-        world.owned[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
+        world.biased[(world.ref[2] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[2];
     world_check();
 }
 
@@ -166,7 +166,7 @@ static void expect_zeros(void) {
     EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
     if (status != SLABBY_OK)
         return;
-    EXPECT(!secure || world_look(data) == 0, "a slab came with its last owner's bytes");
+    EXPECT(!secure || world_read(data) == 0, "a slab came with its last owner's bytes");
     world_own(ref, data);
 }
 
@@ -214,13 +214,13 @@ static void allocate_or_learn(void) {
         world_own(ref, world.pool->slabs);
 }
 
-static void in_use_or_gone(void) {
+static void in_use_or_closed(void) {
     EXPECT(world.status[0] == SLABBY_OK || world.status[1] == SLABBY_OK,
            "a pool without slabs was not destroyed: %s", world_text(world.status[1]));
     EXPECT(world.status[0] != SLABBY_OK || world.status[1] == SLABBY_IN_USE,
            "the pool was destroyed with a slab out");
     if (world.status[0] != SLABBY_OK)
-        pool_is_gone();
+        pool_is_closed();
     else
         world_check();
 }
@@ -231,42 +231,42 @@ const struct scenario ending_scenarios[] = {
      .prepare = one_is_free,
      .task = {allocate_against_close, close_pool},
      .cpu = {0, 1},
-     .check = pages_are_gone,
+     .check = pages_are_unmapped,
      .preemptions = 4},
     {.name = "close_against_cache",
      .says = "the same through a CPU cache, by two",
      .prepare = some_in_a_cache_portable,
      .task = {allocate_against_close, close_pool, allocate_against_close},
      .cpu = {0, 1, 0},
-     .check = pages_are_gone,
+     .check = pages_are_unmapped,
      .preemptions = 1},
     {.name = "close_against_cache_rseq",
      .says = "the same with restartable sequences",
      .prepare = some_in_a_cache_rseq,
      .task = {allocate_against_close, close_pool, allocate_against_close},
      .cpu = {0, 1, 0},
-     .check = pages_are_gone,
+     .check = pages_are_unmapped,
      .preemptions = 2},
     {.name = "abandon_against_release",
      .says = "an abandoned pool goes with its last reference, whoever is last",
      .prepare = one_is_out,
      .task = {release_first, abandon_pool},
      .cpu = {0, 1},
-     .check = pool_is_gone,
+     .check = pool_is_closed,
      .preemptions = 4},
     {.name = "abandon_against_cache_rseq",
      .says = "the same where the release goes into a CPU cache",
      .prepare = one_out_of_a_cache_rseq,
      .task = {release_first, abandon_pool},
      .cpu = {0, 1},
-     .check = pool_is_gone,
+     .check = pool_is_closed,
      .preemptions = 4},
     {.name = "destroy_against_release",
      .says = "destroy succeeds or answers InUse, and then nothing has changed",
      .prepare = one_is_out,
      .task = {release_first, destroy_pool},
      .cpu = {0, 1},
-     .check = gone_or_in_use,
+     .check = closed_or_in_use,
      .preemptions = 4},
     {.name = "reset_against_others",
      .says = "reset beside a release and an allocate: each slab comes back once",
@@ -275,7 +275,7 @@ const struct scenario ending_scenarios[] = {
      .cpu = {0, 1, 0},
      .check = reset_left_order,
      .preemptions = 2},
-    {.name = "trim_against_owner",
+    {.name = "trim_against_bias",
      .says = "trim takes no page from under a slab that goes out or comes back",
      .prepare = one_page,
      .task = {allocate_and_release, trim_pool, swap_slabs},
@@ -310,7 +310,7 @@ const struct scenario ending_scenarios[] = {
      .cpu = {0, 0},
      .check = world_check,
      .preemptions = 3},
-    {.name = "secure_against_owner",
+    {.name = "secure_against_bias",
      .says = "who switches secure on zeroes no slab that is on its way to an owner",
      .prepare = one_was_used,
      .task = {allocate_and_release, switch_secure_on},
@@ -322,7 +322,7 @@ const struct scenario ending_scenarios[] = {
      .prepare = one_is_free,
      .task = {allocate_or_learn, destroy_pool},
      .cpu = {0, 1},
-     .check = in_use_or_gone,
+     .check = in_use_or_closed,
      .preemptions = 4},
     {.name = NULL},
 };

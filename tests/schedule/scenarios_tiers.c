@@ -194,7 +194,7 @@ static void try_to_allocate_two(void) {
 
 /* ---------------------------------------------------------------------------------------------- observers */
 
-static void look_twice(void) {
+static void check_twice(void) {
     slabby_stats first = {.struct_size = sizeof first}, second = {.struct_size = sizeof second};
 
     EXPECT(slabby_get_stats(&first, world.pool) == SLABBY_OK, "get_stats failed");
@@ -315,17 +315,17 @@ const struct scenario tier_scenarios[] = {
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
-    {.name = "look_against_drain",
+    {.name = "check_against_drain",
      .says = "counters do not go back while slabs move between tiers",
      .prepare = two_in_a_cache_portable,
-     .task = {allocate_and_release, look_twice, close_and_open},
+     .task = {allocate_and_release, check_twice, close_and_open},
      .cpu = {0, 1, 1},
      .check = world_check,
      .preemptions = 1},
-    {.name = "look_against_refill_rseq",
+    {.name = "check_against_refill_rseq",
      .says = "the same while a refill carries a batch, with restartable sequences",
      .prepare = two_in_a_shard_rseq,
-     .task = {allocate_and_release, look_twice},
+     .task = {allocate_and_release, check_twice},
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 4},

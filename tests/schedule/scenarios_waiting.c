@@ -91,7 +91,7 @@ static void all_are_out_rseq(void) {
     all_are_out(SLABBY_CPU_CACHE_BACKEND_RSEQ);
 }
 
-static void nobody_waits(void) {
+static void no_waiters(void) {
     EXPECT(world.pool->first_waiter == NULL, "somebody is left in the queue");
     EXPECT((world.pool->gate & SLB_GATE_WAITERS) == 0, "the gate still waits for waiters");
     world_check();
@@ -135,9 +135,9 @@ static slabby_ref take_when_it_rings(void) {
     slabby_ref ref = take_granted();
 
     while (ref == 0) {
-        schedule_access(&schedule_bell_rings, ACCESS_READ, __builtin_return_address(0));
-        if (schedule_bell_rings == 0)
-            (void)schedule_sleep(&schedule_bell_rings, false);
+        schedule_access(&schedule_notifier_signals, ACCESS_READ, __builtin_return_address(0));
+        if (schedule_notifier_signals == 0)
+            (void)schedule_sleep(&schedule_notifier_signals, false);
         ref = take_granted();
     }
     return ref;
@@ -157,9 +157,9 @@ static void draw_and_cancel(void) {
         world_own(ref, world.pool->slabs);
 }
 
-static void nobody_is_left(void) {
+static void no_slab_is_left(void) {
     EXPECT(take_granted() == 0, "a cancelled ticket was granted");
-    nobody_waits();
+    no_waiters();
 }
 
 const struct scenario waiting_scenarios[] = {
@@ -168,49 +168,49 @@ const struct scenario waiting_scenarios[] = {
      .prepare = one_is_out,
      .task = {wait_for_ever, release_first},
      .cpu = {0, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 4},
     {.name = "cache_against_wait",
      .says = "a slab on its way into a CPU cache while somebody begins to wait",
      .prepare = all_are_out_portable,
      .task = {wait_for_ever, release_first},
      .cpu = {0, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 4},
     {.name = "cache_against_wait_rseq",
      .says = "the same with restartable sequences",
      .prepare = all_are_out_rseq,
      .task = {wait_for_ever, release_first},
      .cpu = {0, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 3},
     {.name = "wait_and_allocate",
      .says = "a plain allocate beside a waiter: what it got comes back to the waiter",
      .prepare = one_is_out,
      .task = {wait_for_ever, release_first, allocate_if_any},
      .cpu = {0, 1, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 1},
     {.name = "two_waiters",
      .says = "two wait, one slab passes from hand to hand",
      .prepare = one_is_out,
      .task = {wait_and_pass_on, wait_and_pass_on, release_first},
      .cpu = {0, 1, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 1},
     {.name = "two_releases_two_waiters",
      .says = "two wait, two come back",
      .prepare = two_are_out,
      .task = {wait_for_ever, wait_for_ever, release_both},
      .cpu = {0, 1, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 1},
     {.name = "timeout_against_release",
      .says = "a wait that ends as the slab comes: granted or free, never lost",
      .prepare = one_is_out,
      .task = {wait_a_while, release_first},
      .cpu = {0, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 3,
      .time_passes = true},
     {.name = "close_against_wait",
@@ -220,26 +220,26 @@ const struct scenario waiting_scenarios[] = {
      .cpu = {0, 1, 1},
      .check = all_is_over,
      .preemptions = 1},
-    {.name = "bell_against_release",
+    {.name = "notifier_against_release",
      .says = "a slab comes back while a ticket is drawn: the bell rings, and the loop has it",
      .prepare = one_is_out_and_heard,
      .task = {draw_and_take, release_first},
      .cpu = {0, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 3},
-    {.name = "bell_against_wait",
+    {.name = "notifier_against_wait",
      .says = "a ticket and a thread wait for one slab, and both have it in turn",
      .prepare = one_is_out_and_heard,
      .task = {draw_and_take, wait_and_pass_on, release_first},
      .cpu = {0, 1, 1},
-     .check = nobody_waits,
+     .check = no_waiters,
      .preemptions = 1},
     {.name = "cancel_against_release",
      .says = "a ticket cancelled as the slab comes: its reference or a free slab, never lost",
      .prepare = one_is_out_and_heard,
      .task = {draw_and_cancel, release_first},
      .cpu = {0, 1},
-     .check = nobody_is_left,
+     .check = no_slab_is_left,
      .preemptions = 3},
     {.name = NULL},
 };

@@ -15,13 +15,13 @@ static void one_of_two_is_out(void) {
 static void release_the_same(void) {
     world.status[schedule_task()] = slabby_release(world.pool, world.held[0]);
     if (world.status[schedule_task()] == SLABBY_OK)
-        world.owned[0] = 0;
+        world.biased[0] = 0;
 }
 
 static void defer_the_same(void) {
     world.status[schedule_task()] = slabby_release_deferred(world.pool, world.held[0]);
     if (world.status[schedule_task()] == SLABBY_OK)
-        world.owned[0] = 0;
+        world.biased[0] = 0;
 }
 
 /* Takes whatever comes free, twice, and keeps it. A slab may be had as soon as its word says free, before its releaser
@@ -45,19 +45,19 @@ static void one_release_succeeded(void) {
            world_text(first), world_text(second));
     EXPECT(first + second == SLABBY_DOUBLE_DEALLOCATION, "the other release: %s, %s", world_text(first),
            world_text(second));
-    world.owned[0] = 0;
+    world.biased[0] = 0;
     for (int i = 0; i < 2; i++)
         if (world.ref[i] != 0) {
             EXPECT(slabby_is_valid(world.pool, world.ref[i]),
                    "a stale release took a slab from its next owner");
-            world.owned[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
+            world.biased[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
         }
     world_check();
 }
 
 /* ----------------------------------------------------------------------------------- pin against release */
 
-static void pin_and_look(void) {
+static void pin_and_read(void) {
     slabby_status status = slabby_pin(world.pool, world.held[0]);
 
     world.status[0] = status;
@@ -66,7 +66,7 @@ static void pin_and_look(void) {
         return;
     }
     EXPECT(!world_flag(1), "a released slab was pinned");
-    EXPECT(world_look(world.pool->slabs) == world.held[0], "a pinned slab was used by another");
+    EXPECT(world_read(world.pool->slabs) == world.held[0], "a pinned slab was used by another");
     status = slabby_unpin(world.pool, world.held[0]);
     EXPECT(status == SLABBY_OK, "unpin answered %s", world_text(status));
 }
@@ -93,11 +93,11 @@ static void overwrite_what_is_free(void) {
 
 static void pinned_or_released(void) {
     if (world.flag[1])
-        world.owned[0] = 0;
+        world.biased[0] = 0;
     EXPECT(world.flag[1] || world.status[0] == SLABBY_OK, "neither the pin nor the release succeeded");
     for (int i = 0; i < 2; i++)
         if (world.ref[i] != 0)
-            world.owned[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
+            world.biased[(world.ref[i] - world.pool->ref_bias) & world.pool->id_mask] = world.ref[i];
     world_check();
 }
 
@@ -129,7 +129,7 @@ static void pin_in_passing(void) {
 }
 
 static void slab_came_back_once(void) {
-    world.owned[0] = 0;
+    world.biased[0] = 0;
     world_check();
 }
 
@@ -151,7 +151,7 @@ const struct scenario word_scenarios[] = {
     {.name = "pin_against_release",
      .says = "what is pinned is not released, what is released is not pinned",
      .prepare = one_of_two_is_out,
-     .task = {pin_and_look, release_once, overwrite_what_is_free},
+     .task = {pin_and_read, release_once, overwrite_what_is_free},
      .cpu = {0, 1, 1},
      .check = pinned_or_released,
      .preemptions = 2},

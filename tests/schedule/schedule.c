@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct scenario *const lists[] = {word_scenarios,    owner_scenarios,  tier_scenarios,
+static const struct scenario *const lists[] = {word_scenarios,    bias_scenarios,   tier_scenarios,
                                                waiting_scenarios, ending_scenarios, resize_scenarios,
                                                awaited_scenarios};
 

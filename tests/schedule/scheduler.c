@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "scheduler.h"
 
-#include "places.h"
+#include "locations.h"
 #include "trace.h"
 
 #include <signal.h>
@@ -14,7 +14,7 @@
 #include <ucontext.h>
 
 /* How a run that never ends is told from a long one; and how often tasks that wait for each other may look again. */
-enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_LOOKS = 64, MOST_READS = 512 };
+enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_CHECKS = 64, MOST_READS = 512 };
 enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 8, PAGE = 4096 };
 
 extern __thread uint32_t slb_in_flight_depth;
@@ -49,7 +49,7 @@ static struct {
     uint32_t tasks, current;
     ucontext_t driver;
     bool running, pruned;
-    uint32_t steps, preemptions, allowed, idle_looks;
+    uint32_t steps, preemptions, allowed, idle_checks;
     struct decision path[MOST_DECISIONS];
     uint32_t decided, planned; /* decisions of this run; of those, repeated from the last */
     const char *order;         /* of a replay, or null */
@@ -112,10 +112,10 @@ void schedule_slabs(void *base, size_t size, size_t stride) {
     slabs.stride = stride;
 }
 
-static const volatile void *whole(const volatile void *place) {
-    size_t offset = (size_t)((uintptr_t)place - (uintptr_t)slabs.base);
+static const volatile void *whole(const volatile void *location) {
+    size_t offset = (size_t)((uintptr_t)location - (uintptr_t)slabs.base);
 
-    return offset < slabs.size ? slabs.base + offset / slabs.stride * slabs.stride : place;
+    return offset < slabs.size ? slabs.base + offset / slabs.stride * slabs.stride : location;
 }
 
 static void save_memory(void) {
@@ -244,18 +244,18 @@ static void go_on_with(uint32_t next, bool costs) {
 
 /* Nobody can go on by the rules: tasks at rest look again, in turn; then the earliest deadline passes. */
 static void go_on_somehow(void) {
-    for (uint32_t i = 1; i <= it.tasks && it.idle_looks < MOST_IDLE_LOOKS; i++) {
+    for (uint32_t i = 1; i <= it.tasks && it.idle_checks < MOST_IDLE_CHECKS; i++) {
         uint32_t other = (it.current + i) % it.tasks;
 
         if (it.task[other].state == RESTING) {
-            it.idle_looks++;
+            it.idle_checks++;
             go_on_with(other, false);
             return;
         }
     }
     for (uint32_t i = 0; i < it.tasks; i++)
         if (it.task[i].state == ASLEEP && it.task[i].has_deadline) {
-            it.idle_looks = 0;
+            it.idle_checks = 0;
             go_on_with(i, false);
             return;
         }
@@ -281,12 +281,12 @@ static void leave(void) {
 
 /* ---------------------------------------------------------------------------------------------- accesses */
 
-static void remember_read(struct task *task, const volatile void *place) {
+static void remember_read(struct task *task, const volatile void *location) {
     for (uint32_t i = 0; i < task->reads; i++)
-        if (task->read[i] == place)
+        if (task->read[i] == location)
             return;
     if (task->reads < MOST_READS)
-        task->read[task->reads++] = place;
+        task->read[task->reads++] = location;
     else
         task->disturbed = true;
 }
@@ -295,23 +295,23 @@ static bool commute(enum access one, enum access other) {
     return one == ACCESS_READ && other == ACCESS_READ;
 }
 
-static void overtake(const volatile void *place, enum access access) {
+static void overtake(const volatile void *location, enum access access) {
     for (uint32_t i = 0; i < it.tasks; i++) {
         struct task *task = &it.task[i];
 
         if (i == it.current || task->pending == NULL)
             continue;
-        if (access == ACCESS_ALWAYS || (task->pending == place && !commute(task->pending_access, access)))
+        if (access == ACCESS_ALWAYS || (task->pending == location && !commute(task->pending_access, access)))
             task->overtaken = true;
     }
 }
 
 /* The current task is preempted before an access. Where nobody has done anything by the time it goes on that the access
  * does not commute with, the access might as well have come first: that order is searched anyway, and costs no more. */
-static void preempt(uint32_t next, const volatile void *place, enum access access) {
+static void preempt(uint32_t next, const volatile void *location, enum access access) {
     struct task *task = &it.task[it.current];
 
-    task->pending = place;
+    task->pending = location;
     task->pending_access = access;
     task->overtaken = task->in_sequence || access == ACCESS_ALWAYS;
     go_on_with(next, true);
@@ -322,26 +322,26 @@ static void preempt(uint32_t next, const volatile void *place, enum access acces
     }
 }
 
-void schedule_access(const volatile void *place, enum access access, const void *code) {
+void schedule_access(const volatile void *location, enum access access, const void *code) {
     uint32_t options[2 * MOST_TASKS];
 
-    if (!it.running || place == &slb_in_flight_depth) /* each task has its own, at the same address */
+    if (!it.running || location == &slb_in_flight_depth) /* each task has its own, at the same address */
         return;
     if (++it.steps > MOST_STEPS)
         schedule_broken("no end after %d steps", MOST_STEPS);
-    place = whole(place);
-    struct place *entry = places_note(place, access, it.current);
+    location = whole(location);
+    struct location *entry = locations_note(location, access, it.current);
     if (entry->shared || it.order != NULL) {
         uint32_t before = it.current, next = decide(options, options_now(options, false));
 
         if (next != before)
-            preempt(next, place, access);
+            preempt(next, location, access);
     }
     if (entry->shared)
-        overtake(place, access);
-    trace_access(it.current, it.steps, place, access, code);
+        overtake(location, access);
+    trace_access(it.current, it.steps, location, access, code);
     if (entry->shared)
-        remember_read(&it.task[it.current], place);
+        remember_read(&it.task[it.current], location);
 }
 
 void schedule_access_slabs(void *start, size_t size, const void *code) {
@@ -349,19 +349,19 @@ void schedule_access_slabs(void *start, size_t size, const void *code) {
     const char *end = (char *)start + size;
     for (const char *at = (const char *)(uintptr_t)whole(start);
          it.running && at < end && (size_t)(at - slabs.base) < slabs.size; at += slabs.stride)
-        (void)places_note(at, ACCESS_WRITE, it.current);
+        (void)locations_note(at, ACCESS_WRITE, it.current);
 }
 
-void schedule_changed(const volatile void *place) {
+void schedule_changed(const volatile void *location) {
     if (!it.running)
         return;
     for (uint32_t i = 0; i < it.tasks; i++) {
         struct task *task = &it.task[i];
 
         for (uint32_t k = 0; k < task->reads && i != it.current && !task->disturbed; k++)
-            if (task->read[k] == place) {
+            if (task->read[k] == location) {
                 task->disturbed = true;
-                it.idle_looks = 0;
+                it.idle_checks = 0;
             }
     }
 }
@@ -395,7 +395,7 @@ void schedule_wake(volatile void *word) {
     for (uint32_t i = 0; i < it.tasks; i++)
         if (it.task[i].state == ASLEEP && it.task[i].asleep_on == word) {
             it.task[i].state = READY;
-            it.idle_looks = 0;
+            it.idle_checks = 0;
             return;
         }
 }
@@ -467,7 +467,7 @@ static void run_once(void) {
     schedule_forget_allocations();
     for (uint32_t i = 0; i < it.tasks; i++)
         begin_task(i);
-    it.steps = it.preemptions = it.idle_looks = it.decided = 0;
+    it.steps = it.preemptions = it.idle_checks = it.decided = 0;
     it.current = first_task();
     slb_in_flight_depth = 0;
     it.pruned = false;
@@ -514,7 +514,7 @@ static void begin_scenario(const struct scenario *scenario) {
     it.scenario = scenario;
     for (it.tasks = 0; it.tasks < MOST_TASKS && scenario->task[it.tasks] != NULL;)
         it.tasks++;
-    places_forget();
+    locations_forget();
     it.planned = it.decided = 0;
     it.order = NULL;
     scenario->prepare();
@@ -531,8 +531,8 @@ void schedule_search(const struct scenario *scenario, uint32_t preemptions) {
         run_once();
         runs += !it.pruned;
         steps += it.pruned ? 0 : it.steps;
-        if (places_shared() != shared) { /* more places to switch at: from the beginning */
-            shared = places_shared();
+        if (locations_shared() != shared) { /* more places to switch at: from the beginning */
+            shared = locations_shared();
             it.planned = 0;
         } else if (!next_order()) {
             break;

@@ -55,10 +55,10 @@ void schedule_access_slabs(void *start, size_t size, const void *code);
 
 /* From the instrumented core: an access is about to happen at `place`. */
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ADD, ACCESS_ALWAYS };
-void schedule_access(const volatile void *place, enum access access, const void *code);
+void schedule_access(const volatile void *location, enum access access, const void *code);
 
 /* The value at `place` has changed: whoever waited for that may look again. */
-void schedule_changed(const volatile void *place);
+void schedule_changed(const volatile void *location);
 
 /* From the surroundings: the task cannot go on until somebody else does; sleeps; wakes. */
 bool schedule_is_running(void);
@@ -71,7 +71,7 @@ void schedule_wake(volatile void *word);
 void schedule_forget_allocations(void);
 
 /* The bell of the scenario's listener, restored with it. */
-extern volatile uint32_t schedule_bell_rings;
+extern volatile uint32_t schedule_notifier_signals;
 
 /* Simulated sequences: whoever else runs on the same CPU restarts them, and a fence all of them. */
 void schedule_sequence_begin(void);

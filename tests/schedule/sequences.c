@@ -17,8 +17,8 @@ struct sequence {
     uint32_t length; /* SLB_CACHE_LOCKED where it is locked */
 };
 
-static bool reach(const volatile void *place, enum access access) {
-    schedule_access(place, access, __builtin_return_address(0));
+static bool reach(const volatile void *location, enum access access) {
+    schedule_access(location, access, __builtin_return_address(0));
     return schedule_sequence_goes_on();
 }
 
@@ -75,33 +75,33 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void
 }
 
 /* From the look at the word on. */
-static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
-    uint64_t *place = (uint64_t *)(void *)&pool->words[id];
-    if (!reach(place, ACCESS_READ))
+static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word) {
+    uint64_t *location = (uint64_t *)(void *)&pool->words[id];
+    if (!reach(location, ACCESS_READ))
         return end(SLB_RSEQ_RESTARTED);
-    if (*place != (owned | (uint64_t)schedule_cpu() << SLB_WORD_HIGH))
+    if (*location != (biased | (uint64_t)schedule_cpu() << SLB_WORD_HIGH))
         return end(SLB_RSEQ_REFUSED);
-    if (!reach(place, ACCESS_WRITE))
+    if (!reach(location, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
-    *place = word;
-    schedule_changed(place);
+    *location = word;
+    schedule_changed(location);
     return end(SLB_RSEQ_DONE);
 }
 
-int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word) {
     schedule_sequence_begin();
     if (schedule_cpu() >= pool->rseq_cpus)
         return end(SLB_RSEQ_REFUSED);
-    return swap(pool, id, owned, word);
+    return swap(pool, id, biased, word);
 }
 
-int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned, uint64_t word) {
+int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word) {
     schedule_sequence_begin();
     if (!reach(&pool->release_cpus, ACCESS_READ) || schedule_cpu() >= pool->release_cpus)
         return end(SLB_RSEQ_RESTARTED);
     if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
         return end(SLB_RSEQ_RESTARTED);
-    return swap(pool, id, owned, word);
+    return swap(pool, id, biased, word);
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
@@ -131,10 +131,10 @@ int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32
     if (it.length > pool->cache_max || it.length < count)
         return end(SLB_RSEQ_REFUSED);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t *place = &it.cache->ids[it.length - count + i];
-        if (!reach(place, ACCESS_READ))
+        uint32_t *location = &it.cache->ids[it.length - count + i];
+        if (!reach(location, ACCESS_READ))
             return end(SLB_RSEQ_RESTARTED);
-        ids[i] = *place;
+        ids[i] = *location;
     }
     return commit(&it, it.header - count);
 }

@@ -62,26 +62,26 @@ void __wrap_slb_os_wake_one(_Atomic uint32_t *word) {
 }
 
 /* One bell is enough: it rings or not, and a task may sleep till it does. */
-volatile uint32_t schedule_bell_rings;
+volatile uint32_t schedule_notifier_signals;
 
-int __wrap_slb_os_bell_create(void);
-int __wrap_slb_os_bell_create(void) {
+int __wrap_slb_os_notifier_create(void);
+int __wrap_slb_os_notifier_create(void) {
     return 0;
 }
 
-void __wrap_slb_os_bell_ring(int bell);
-void __wrap_slb_os_bell_ring(int bell) {
-    (void)bell;
-    schedule_access(&schedule_bell_rings, ACCESS_WRITE, __builtin_return_address(0));
-    schedule_bell_rings = 1;
-    schedule_wake(&schedule_bell_rings);
+void __wrap_slb_os_notifier_signal(int notifier);
+void __wrap_slb_os_notifier_signal(int notifier) {
+    (void)notifier;
+    schedule_access(&schedule_notifier_signals, ACCESS_WRITE, __builtin_return_address(0));
+    schedule_notifier_signals = 1;
+    schedule_wake(&schedule_notifier_signals);
 }
 
-void __wrap_slb_os_bell_silence(int bell);
-void __wrap_slb_os_bell_silence(int bell) {
-    (void)bell;
-    schedule_access(&schedule_bell_rings, ACCESS_WRITE, __builtin_return_address(0));
-    schedule_bell_rings = 0;
+void __wrap_slb_os_notifier_clear(int notifier);
+void __wrap_slb_os_notifier_clear(int notifier) {
+    (void)notifier;
+    schedule_access(&schedule_notifier_signals, ACCESS_WRITE, __builtin_return_address(0));
+    schedule_notifier_signals = 0;
 }
 
 /* ----------------------------------------------------------------------------------------------- memory */

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "trace.h"
 
-#include "places.h"
+#include "locations.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ enum { MOST_RECORDS = 1 << 16, LINE = 256 };
 static struct {
     uint32_t task, step;
     enum access access;
-    const volatile void *place; /* null: the task goes on */
+    const volatile void *location; /* null: the task goes on */
     const void *code;
 } records[MOST_RECORDS];
 
@@ -29,18 +29,18 @@ void trace_begin(void) {
 void trace_switch(uint32_t task) {
     if (recording && count < MOST_RECORDS) {
         records[count].task = task;
-        records[count++].place = NULL;
+        records[count++].location = NULL;
     }
 }
 
-void trace_access(uint32_t task, uint32_t step, const volatile void *place, enum access access,
+void trace_access(uint32_t task, uint32_t step, const volatile void *location, enum access access,
                   const void *code) {
     if (!recording || count == MOST_RECORDS)
         return;
     records[count].task = task;
     records[count].step = step;
     records[count].access = access;
-    records[count].place = place;
+    records[count].location = location;
     records[count++].code = code;
 }
 
@@ -59,7 +59,7 @@ static FILE *source_lines(void) {
     program[length] = '\0';
     for (uint32_t i = 0; i < count; i++)
         dprintf(file, "%p\n",
-                records[i].place == NULL ? NULL : (const void *)((const char *)records[i].code - 1));
+                records[i].location == NULL ? NULL : (const void *)((const char *)records[i].code - 1));
     close(file);
     snprintf(command, sizeof command, "addr2line -s -f -p -e '%s' < %s 2>/dev/null; rm -f %s", program, path,
              path);
@@ -75,11 +75,11 @@ void trace_end(void) {
     for (uint32_t i = 0; recording && i < count; i++) {
         if (lines != NULL && fgets(line, sizeof line, lines) != NULL)
             line[strcspn(line, "\n")] = '\0';
-        if (records[i].place == NULL)
+        if (records[i].location == NULL)
             printf("task %u\n", records[i].task);
-        if (records[i].place == NULL || !places_is_shared(records[i].place))
+        if (records[i].location == NULL || !location_is_shared(records[i].location))
             continue;
-        world_name(name, sizeof name, records[i].place);
+        world_name(name, sizeof name, records[i].location);
         printf("%7u  %u %-8s %-28s %s\n", records[i].step, records[i].task, words[records[i].access], name,
                line);
     }

@@ -7,13 +7,13 @@
 
 void trace_begin(void);
 void trace_switch(uint32_t task);
-void trace_access(uint32_t task, uint32_t step, const volatile void *place, enum access access,
+void trace_access(uint32_t task, uint32_t step, const volatile void *location, enum access access,
                   const void *code);
 
 /* Prints what was recorded. */
 void trace_end(void);
 
 /* The scenario's word for a location; writes at most `size` bytes. */
-void world_name(char *text, size_t size, const volatile void *place);
+void world_name(char *text, size_t size, const volatile void *location);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "trace.h"
 
-#include "word_owner.h"
+#include "word_bias.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
     schedule_restores(&world, sizeof world);
     schedule_restores((void *)&slb_fence_budget, sizeof slb_fence_budget);
     schedule_restores(world.pool, SLB_POOL_BYTES);
-    schedule_restores(world.pool->book_mapping, world.pool->book_mapping_size);
+    schedule_restores(world.pool->metadata_mapping, world.pool->metadata_mapping_size);
     schedule_restores(world.pool->slab_base, world.pool->slab_range);
     schedule_slabs(world.pool->slab_base, world.pool->reserved * world.pool->stride, world.pool->stride);
 }
@@ -59,12 +59,12 @@ void world_take(uint32_t count) {
 /* Its memory is the C library's, which tells the size. */
 void world_listen(void) {
     slabby_error error = {.struct_size = sizeof error};
-    int32_t bell;
+    int32_t notifier;
 
-    if (slabby_listener_create(&world.listener, &bell, world.pool, &error) != SLABBY_OK)
+    if (slabby_listener_create(&world.listener, &notifier, world.pool, &error) != SLABBY_OK)
         schedule_broken("slabby_listener_create: %s", error.text);
     schedule_restores(world.listener, malloc_usable_size(world.listener));
-    schedule_restores((void *)(uintptr_t)&schedule_bell_rings, sizeof schedule_bell_rings);
+    schedule_restores((void *)(uintptr_t)&schedule_notifier_signals, sizeof schedule_notifier_signals);
 }
 
 void world_flush(void) {
@@ -83,7 +83,7 @@ bool world_flag(uint32_t task) {
     return world.flag[task];
 }
 
-slabby_ref world_look(const void *data) {
+slabby_ref world_read(const void *data) {
     slabby_ref found;
 
     schedule_access(data, ACCESS_READ, __builtin_return_address(0));
@@ -100,8 +100,8 @@ void world_own(slabby_ref ref, void *data) {
     uint32_t id = (uint32_t)((ref - world.pool->ref_bias) & world.pool->id_mask);
 
     EXPECT(id < MOST_HELD && id < world.pool->reserved, "slab %u is none of the pool's", id);
-    EXPECT(world.owned[id] == 0, "slab %u is in two hands", id);
-    world.owned[id] = ref;
+    EXPECT(world.biased[id] == 0, "slab %u is in two hands", id);
+    world.biased[id] = ref;
     world_write(data, ref);
 }
 
@@ -109,10 +109,10 @@ void world_disown(slabby_ref ref) {
     uint32_t id = (uint32_t)((ref - world.pool->ref_bias) & world.pool->id_mask);
     slabby_ref found;
 
-    EXPECT(world.owned[id] == ref, "slab %u changed hands while it was held", id);
-    found = world_look(world.pool->slabs + id * world.pool->stride);
+    EXPECT(world.biased[id] == ref, "slab %u changed hands while it was held", id);
+    found = world_read(world.pool->slabs + id * world.pool->stride);
     EXPECT(found == ref, "slab %u lost its owner's bytes", id);
-    world.owned[id] = 0;
+    world.biased[id] = 0;
 }
 
 slabby_ref world_allocate(slabby_status *out_status) {
@@ -135,18 +135,18 @@ void world_release(slabby_ref ref) {
 
 /* ------------------------------------------------------------------------------------------------- checking */
 
-static uint64_t count_owned(void) {
+static uint64_t count_biased(void) {
     uint64_t count = 0;
 
     for (uint32_t id = 0; id < MOST_HELD; id++)
-        count += world.owned[id] != 0;
+        count += world.biased[id] != 0;
     return count;
 }
 
 void world_check(void) {
     slabby_finding findings[4];
-    uint64_t found = 0, owned = count_owned(), capacity = slb_capacity(world.pool);
-    uint64_t left = owned < capacity ? capacity - owned : 0;
+    uint64_t found = 0, biased = count_biased(), capacity = slb_capacity(world.pool);
+    uint64_t left = biased < capacity ? capacity - biased : 0;
     slabby_stats stats = {.struct_size = sizeof stats};
     slabby_status status;
 
@@ -155,9 +155,9 @@ void world_check(void) {
     expect_ok(slabby_verify(findings, &found, world.pool, 4), "slabby_verify");
     EXPECT(found == 0, "verify: %s", findings[0].text);
     expect_ok(slabby_get_stats(&stats, world.pool), "slabby_get_stats");
-    EXPECT(stats.used_slabs == owned, "%llu slabs are out, %llu are owned",
-           (unsigned long long)stats.used_slabs, (unsigned long long)owned);
-    EXPECT(stats.awaited_slabs == (owned > capacity ? owned - capacity : 0), "%llu slabs are awaited",
+    EXPECT(stats.used_slabs == biased, "%llu slabs are out, %llu are owned",
+           (unsigned long long)stats.used_slabs, (unsigned long long)biased);
+    EXPECT(stats.awaited_slabs == (biased > capacity ? biased - capacity : 0), "%llu slabs are awaited",
            (unsigned long long)stats.awaited_slabs);
     for (uint64_t i = 0; i < left; i++)
         EXPECT(world_allocate(&status) != 0, "free slab %llu of %llu cannot be had: %s",
@@ -176,12 +176,16 @@ struct member {
 #define MEMBER(type, field)                                                                                  \
     { #field, offsetof(type, field) }
 
-static const struct member pool_members[] = {
-    MEMBER(struct slabby_allocator, gate),          MEMBER(struct slabby_allocator, phase),
-    MEMBER(struct slabby_allocator, gate_epoch),    MEMBER(struct slabby_allocator, gate_lock),
-    MEMBER(struct slabby_allocator, settle_wanted), MEMBER(struct slabby_allocator, scarce_free),
-    MEMBER(struct slabby_allocator, protect),       MEMBER(struct slabby_allocator, first_waiter),
-    MEMBER(struct slabby_allocator, last_waiter),   MEMBER(struct slabby_allocator, waiters)};
+static const struct member pool_members[] = {MEMBER(struct slabby_allocator, gate),
+                                             MEMBER(struct slabby_allocator, phase),
+                                             MEMBER(struct slabby_allocator, gate_epoch),
+                                             MEMBER(struct slabby_allocator, gate_lock),
+                                             MEMBER(struct slabby_allocator, deferred_pending),
+                                             MEMBER(struct slabby_allocator, scarce_free),
+                                             MEMBER(struct slabby_allocator, protect),
+                                             MEMBER(struct slabby_allocator, first_waiter),
+                                             MEMBER(struct slabby_allocator, last_waiter),
+                                             MEMBER(struct slabby_allocator, waiters)};
 
 static const struct member stripe_members[] = {
     MEMBER(struct slb_stripe, entered),       MEMBER(struct slb_stripe, left),
@@ -197,15 +201,15 @@ static const char *member_at(const struct member *members, size_t count, size_t 
 }
 
 /* The number of an array's element that holds a place, or -1. */
-static int64_t element(const void *array, size_t size, size_t count, uintptr_t place) {
+static int64_t element(const void *array, size_t size, size_t count, uintptr_t location) {
     uintptr_t start = (uintptr_t)array;
 
-    return place < start || place >= start + size * count ? -1 : (int64_t)((place - start) / size);
+    return location < start || location >= start + size * count ? -1 : (int64_t)((location - start) / size);
 }
 
-void world_name(char *text, size_t size, const volatile void *place) {
+void world_name(char *text, size_t size, const volatile void *location) {
     struct slabby_allocator *pool = world.pool;
-    uintptr_t at = (uintptr_t)place;
+    uintptr_t at = (uintptr_t)location;
     size_t offset = at - (uintptr_t)pool;
     const char *name = NULL;
     int64_t i;
@@ -230,7 +234,7 @@ void world_name(char *text, size_t size, const volatile void *place) {
         name = member_at(stripe_members, sizeof stripe_members / sizeof *stripe_members, offset);
         snprintf(text, size, "stripes[%d].%s", (int)i, name == NULL ? "other" : name);
     } else if (pool->cache_max != 0 &&
-               (i = element(pool->caches, sizeof(union slb_cpu_cache_place), pool->cpus, at)) >= 0) {
+               (i = element(pool->caches, sizeof(union slb_cpu_cache_entry), pool->cpus, at)) >= 0) {
         offset = at - (uintptr_t)&pool->caches[i];
         snprintf(text, size, offset == 0 ? "caches[%d].header" : "caches[%d] + %d", (int)i, (int)offset);
     } else if ((i = element(pool->depot.heads, sizeof *pool->depot.heads, 1, at)) >= 0) {

@@ -22,7 +22,7 @@
 
 #include "clock.h"
 #include "peers/lists.h"
-#include "soak_chores.h"
+#include "soak_background.h"
 #include "support.h"
 
 enum { SLAB_SIZE = 512, CAPACITY = 4096, CHURNERS = 2, HAND = 48, TURN = 512, BUCKETS = 64 * 32 };
@@ -195,7 +195,7 @@ static void *churn(void *argument) {
     return NULL;
 }
 
-static void *do_chores(void *argument) {
+static void *do_background_work(void *argument) {
     struct soak *soak = argument;
     uint64_t lives = 0;
     while (!atomic_load_explicit(&soak->over, memory_order_relaxed)) {
@@ -276,16 +276,16 @@ static int judge(const struct soak *soak, double tick_ns) {
 /* ------------------------------------------------------------------------------------------------- the run */
 
 static void run(struct soak *soak) {
-    pthread_t churners[CHURNERS], chores;
+    pthread_t churners[CHURNERS], background;
     soak->started_ns = clock_ns(CLOCK_MONOTONIC);
     for (int i = 0; i < CHURNERS; i++)
         assert_int_equal(pthread_create(&churners[i], NULL, churn, soak), 0);
-    assert_int_equal(pthread_create(&chores, NULL, do_chores, soak), 0);
+    assert_int_equal(pthread_create(&background, NULL, do_background_work, soak), 0);
     keep_the_books(soak);
     atomic_store(&soak->over, true);
     for (int i = 0; i < CHURNERS; i++)
         pthread_join(churners[i], NULL);
-    pthread_join(chores, NULL);
+    pthread_join(background, NULL);
 }
 
 static uint32_t read_seconds(int count, char **arguments) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Close, destroy and abandon in the middle of everything; observers that never stop looking. */
 #define _GNU_SOURCE
-#include "crew.h"
+#include "threads.h"
 
 #include <sched.h>
 #include <time.h>
@@ -62,7 +62,7 @@ static void work_until_closed(struct ending_case *test, struct worker *worker) {
     slabby_status status = SLABBY_OK;
 
     atomic_fetch_add(&test->busy, 1);
-    while (status != SLABBY_CLOSED && !crew_complained()) {
+    while (status != SLABBY_CLOSED && !threads_failed()) {
         uint64_t roll = random_next(&worker->random);
 
         if (roll % 64 == 0)
@@ -112,9 +112,9 @@ static void end_in_the_middle(enum ending ending, int disturbed) {
 
         test.pool = make_pool(64, 1 + round % 100, NULL);
         disturb(disturbed);
-        run_crew(WORKERS + 1, work_or_end, &test, random_next(&seed));
+        run_threads(WORKERS + 1, work_or_end, &test, random_next(&seed));
         disturb(0);
-        crew_is_content();
+        assert_no_thread_failed();
         if (ending == END_BY_CLOSE) {
             check_sound(test.pool, 0);
             CHECK_STATUS(slabby_destroy(test.pool), SLABBY_OK);
@@ -138,7 +138,7 @@ static void abandon_in_the_middle(void **state) {
 }
 
 static void make_and_drop(struct worker *worker) {
-    for (uint64_t i = 0; i < *(uint64_t *)worker->shared && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < *(uint64_t *)worker->shared && !threads_failed(); i++) {
         uint64_t roll = random_next(&worker->random);
         slabby_allocator *pool = NULL;
         slabby_ref ref = 0;
@@ -166,8 +166,8 @@ static void pools_come_and_go(void **state) {
     uint64_t rounds = scaled(1500);
 
     (void)state;
-    run_crew(8, make_and_drop, &rounds, test_seed());
-    crew_is_content();
+    run_threads(8, make_and_drop, &rounds, test_seed());
+    assert_no_thread_failed();
 }
 
 int main(void) {

@@ -5,7 +5,7 @@
  * after the release has returned, so the demand never exceeds the capacity and every OutOfMemory
  * is a lie.
  */
-#include "crew.h"
+#include "threads.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static void work_on_gate(struct credit_case *test) {
     slabby_finding finding = {.struct_size = sizeof finding};
     uint64_t findings = 0;
 
-    while (now_ns() < test->end_ns && !crew_complained()) {
+    while (now_ns() < test->end_ns && !threads_failed()) {
         if (test->gate_work == GATE_CYCLED)
             slb_test_gate_cycle(test->pool);
         else if (slabby_verify(&finding, &findings, test->pool, 1) != SLABBY_OK || findings)
@@ -101,8 +101,8 @@ static void spend_credits(struct worker *worker) {
     do
         for (int i = 0; i < 64; i++)
             take_turn(test, &bag, random_next(&worker->random));
-    while (now_ns() < test->end_ns && !crew_complained());
-    while (bag.count && !crew_complained())
+    while (now_ns() < test->end_ns && !threads_failed());
+    while (bag.count && !threads_failed())
         give(test, &bag, 1);
 }
 
@@ -135,13 +135,13 @@ static void run_arrangement(const struct arrangement *given, uint64_t seed) {
     test.batch_limit = given->capacity < 8 ? given->capacity : 8;
     test.end_ns = now_ns() + scaled(given->duration_ms * 1000000);
     disturb(given->disturbed);
-    run_crew(given->gate_work == GATE_LEFT_ALONE ? 8 : 9, spend_credits, &test, seed);
+    run_threads(given->gate_work == GATE_LEFT_ALONE ? 8 : 9, spend_credits, &test, seed);
     disturb(0);
-    if (crew_complained())
+    if (threads_failed())
         print_error("capacity %llu, cache %lld, backend %lld, disturbed %d, gate work %d\n",
                     (unsigned long long)given->capacity, (long long)given->cache, (long long)given->backend,
                     given->disturbed, (int)given->gate_work);
-    crew_is_content();
+    assert_no_thread_failed();
     assert_true(atomic_load(&test.served) > 0);
     assert_int_equal(stats_of(test.pool).total_allocations, atomic_load(&test.served));
     finish(test.pool);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* No slab is handed out twice and none is lost, while threads come and go and batches have any
  * size. */
-#include "crew.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,11 +9,11 @@
 
 #include "test_hooks.h"
 
-enum { HELD = 96, THREADS = 8, SLAB_WORDS = 8 };
+enum { HELD = 96, THREADS = 8, SLAB_ENUMERATORS = 8 };
 
 struct ownership {
     slabby_allocator *pool;
-    atomic_uchar *owned; /* by slab id: 1 while somebody holds it */
+    atomic_uchar *biased; /* by slab id: 1 while somebody holds it */
     _Atomic uint64_t allocated;
     _Atomic uint64_t released;
     uint64_t goal;
@@ -31,10 +31,10 @@ static void stamp(struct ownership *test, struct holding *holding, slabby_ref re
 
     if (slabby_id(&id, test->pool, ref) != SLABBY_OK || id >= test->capacity)
         complain("reference %llx has no id", (unsigned long long)ref);
-    else if (atomic_exchange(&test->owned[id], 1))
+    else if (atomic_exchange(&test->biased[id], 1))
         complain("slab %u handed out twice", id);
     data[0] = ref;
-    data[SLAB_WORDS - 1] = ~ref;
+    data[SLAB_ENUMERATORS - 1] = ~ref;
     holding->refs[holding->count] = ref;
     holding->datas[holding->count] = data;
     holding->count++;
@@ -43,22 +43,22 @@ static void stamp(struct ownership *test, struct holding *holding, slabby_ref re
 static void unstamp(struct ownership *test, slabby_ref ref, const uint64_t *data) {
     uint32_t id = 0;
 
-    if (data[0] != ref || data[SLAB_WORDS - 1] != ~ref)
+    if (data[0] != ref || data[SLAB_ENUMERATORS - 1] != ~ref)
         complain("somebody wrote into a held slab");
     if (slabby_id(&id, test->pool, ref) != SLABBY_OK)
         complain("a held reference lost its id");
-    else if (!atomic_exchange(&test->owned[id], 0))
+    else if (!atomic_exchange(&test->biased[id], 0))
         complain("slab %u was not held", id);
 }
 
 static void grab(struct ownership *test, struct holding *holding, uint64_t roll) {
-    uint64_t room = HELD - holding->count;
+    uint64_t space = HELD - holding->count;
     uint64_t count = roll % 3 ? 1 : 1 + (roll >> 8) % 40;
     slabby_ref refs[40];
     void *datas[40];
     slabby_status status;
 
-    if (count > room)
+    if (count > space)
         return;
     status = count == 1 ? slabby_allocate(refs, datas, test->pool)
                         : slabby_allocate_batch(refs, datas, test->pool, count);
@@ -111,7 +111,7 @@ static void *live_once(void *argument) {
     struct life *life = argument;
     struct holding holding = {.count = 0};
 
-    for (unsigned i = 0; i < life->turns && !crew_complained(); i++) {
+    for (unsigned i = 0; i < life->turns && !threads_failed(); i++) {
         uint64_t roll = random_next(&life->seed);
 
         if (roll >> 60 < 8)
@@ -119,7 +119,7 @@ static void *live_once(void *argument) {
         else
             give(life->test, &holding, roll);
     }
-    while (holding.count && !crew_complained())
+    while (holding.count && !threads_failed())
         give(life->test, &holding, 3);
     pthread_exit(NULL);
 }
@@ -128,7 +128,7 @@ static void replace_the_dead(struct worker *worker) {
     struct ownership *test = worker->shared;
     pthread_t thread;
 
-    while (atomic_load(&test->allocated) < test->goal && !crew_complained()) {
+    while (atomic_load(&test->allocated) < test->goal && !threads_failed()) {
         struct life life = {test, random_next(&worker->random), 0};
 
         life.turns = 1 + (unsigned)(life.seed % 5000);
@@ -144,21 +144,21 @@ static void own(uint64_t capacity, const struct setting *settings, uint64_t goal
     struct ownership test = {.capacity = capacity, .goal = goal};
     slabby_stats stats;
 
-    test.pool = make_pool(SLAB_WORDS * sizeof(uint64_t), capacity, settings);
-    test.owned = calloc(capacity, sizeof *test.owned);
-    assert_non_null(test.owned);
+    test.pool = make_pool(SLAB_ENUMERATORS * sizeof(uint64_t), capacity, settings);
+    test.biased = calloc(capacity, sizeof *test.biased);
+    assert_non_null(test.biased);
     disturb(disturbed);
-    run_crew(THREADS, replace_the_dead, &test, test_seed());
+    run_threads(THREADS, replace_the_dead, &test, test_seed());
     disturb(0);
-    crew_is_content();
+    assert_no_thread_failed();
     stats = stats_of(test.pool);
     assert_int_equal(stats.total_allocations, atomic_load(&test.allocated));
     assert_int_equal(stats.total_deallocations, atomic_load(&test.released));
     assert_int_equal(stats.used_slabs, 0);
     for (uint64_t i = 0; i < capacity; i++)
-        assert_int_equal(atomic_load(&test.owned[i]), 0);
+        assert_int_equal(atomic_load(&test.biased[i]), 0);
     finish(test.pool);
-    free(test.owned);
+    free(test.biased);
 }
 
 /* Guards: exclusive ownership and exact counters with the default CPU caches. */

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Whoever holds a pin looks at memory that nobody releases under his eyes; reset meets
  * everything else. */
-#include "crew.h"
+#include "threads.h"
 
 #include <sched.h>
 
-enum { PLACES = 16, OWNERS = 2, READERS = 3 };
+enum { ENTRIES = 16, OWNERS = 2, READERS = 3 };
 
 struct pinboard {
     slabby_allocator *pool;
-    _Atomic slabby_ref places[PLACES];
-    _Atomic uint64_t looks;
+    _Atomic slabby_ref entries[ENTRIES];
+    _Atomic uint64_t checks;
     atomic_int owners_left;
     uint64_t goal;
 };
 
 /* Plain accesses on purpose: the pin and the release must order them, which ThreadSanitizer
  * verifies. */
-static void look(struct pinboard *board, slabby_ref ref) {
+static void check(struct pinboard *board, slabby_ref ref) {
     void *address = NULL;
     const uint64_t *data;
 
@@ -34,23 +34,23 @@ static void look(struct pinboard *board, slabby_ref ref) {
         complain("a pinned slab changed under the eyes of its reader");
     if (slabby_unpin(board->pool, ref) != SLABBY_OK)
         complain("the pin was lost");
-    atomic_fetch_add_explicit(&board->looks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&board->checks, 1, memory_order_relaxed);
 }
 
-static void read_places(struct pinboard *board, struct worker *worker) {
+static void read_entries(struct pinboard *board, struct worker *worker) {
     while (atomic_load(&board->owners_left)) {
-        slabby_ref ref = atomic_load(&board->places[random_next(&worker->random) % PLACES]);
+        slabby_ref ref = atomic_load(&board->entries[random_next(&worker->random) % ENTRIES]);
         slabby_status status = ref ? slabby_pin(board->pool, ref) : SLABBY_USE_AFTER_FREE;
 
         if (status == SLABBY_OK)
-            look(board, ref);
+            check(board, ref);
         else if (status != SLABBY_USE_AFTER_FREE)
             complain("pin: %s", slabby_status_name(status));
     }
 }
 
-static void renew(struct pinboard *board, uint64_t roll, unsigned place) {
-    slabby_ref old = atomic_load(&board->places[place]);
+static void renew(struct pinboard *board, uint64_t roll, unsigned entry) {
+    slabby_ref old = atomic_load(&board->entries[entry]);
     slabby_status status = SLABBY_PINNED;
     uint64_t *data = NULL;
     slabby_ref ref = 0;
@@ -71,20 +71,20 @@ static void renew(struct pinboard *board, uint64_t roll, unsigned place) {
     }
     data[0] = ref;
     data[7] = ref;
-    atomic_store(&board->places[place], ref);
+    atomic_store(&board->entries[entry], ref);
 }
 
 static void own_or_read(struct worker *worker) {
     struct pinboard *board = worker->shared;
 
     if (worker->index >= OWNERS) {
-        read_places(board, worker);
+        read_entries(board, worker);
         return;
     }
-    while (atomic_load(&board->looks) < board->goal && !crew_complained()) {
+    while (atomic_load(&board->checks) < board->goal && !threads_failed()) {
         uint64_t roll = random_next(&worker->random);
 
-        renew(board, roll >> 32, (unsigned)(roll % (PLACES / OWNERS)) * OWNERS + worker->index);
+        renew(board, roll >> 32, (unsigned)(roll % (ENTRIES / OWNERS)) * OWNERS + worker->index);
     }
     atomic_fetch_sub(&board->owners_left, 1);
 }
@@ -93,14 +93,14 @@ static void pin_against_release(int64_t secure, int disturbed, uint64_t goal) {
     struct pinboard board = {.goal = goal, .owners_left = OWNERS};
 
     /* A dying slab is held by at most one reader each, so these extra slabs always suffice. */
-    board.pool = make_pool(64, PLACES + READERS, WITH({SLABBY_OPTION_SECURE, secure}));
+    board.pool = make_pool(64, ENTRIES + READERS, WITH({SLABBY_OPTION_SECURE, secure}));
     disturb(disturbed);
-    run_crew(OWNERS + READERS, own_or_read, &board, test_seed());
+    run_threads(OWNERS + READERS, own_or_read, &board, test_seed());
     disturb(0);
-    crew_is_content();
-    for (int i = 0; i < PLACES; i++)
-        if (atomic_load(&board.places[i]))
-            CHECK_STATUS(slabby_release(board.pool, atomic_load(&board.places[i])), SLABBY_OK);
+    assert_no_thread_failed();
+    for (int i = 0; i < ENTRIES; i++)
+        if (atomic_load(&board.entries[i]))
+            CHECK_STATUS(slabby_release(board.pool, atomic_load(&board.entries[i])), SLABBY_OK);
     finish(board.pool);
 }
 
@@ -139,7 +139,7 @@ static void use_in_spite_of_reset(struct upheaval *test, struct worker *worker) 
     uint64_t count;
     uint64_t done;
 
-    for (uint64_t i = 0; i < test->turns && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < test->turns && !threads_failed(); i++) {
         uint64_t roll = random_next(&worker->random);
         slabby_status status;
 
@@ -184,9 +184,9 @@ static void reset_meets_everything(void **state) {
 
         test.pool = make_pool(64, 100, NULL);
         disturb(disturbed);
-        run_crew(5, reset_or_use, &test, test_seed());
+        run_threads(5, reset_or_use, &test, test_seed());
         disturb(0);
-        crew_is_content();
+        assert_no_thread_failed();
         assert_true(atomic_load(&test.resets) > 0);
         CHECK_STATUS(slabby_reset(test.pool), SLABBY_OK);
         stats = stats_of(test.pool);

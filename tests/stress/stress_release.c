@@ -2,7 +2,7 @@
 /* Law 2 under races: of several concurrent releases one succeeds, and nothing forged or foreign
  * ever does. */
 #define _GNU_SOURCE
-#include "crew.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -37,18 +37,18 @@ static void release_all(struct duel *test, struct worker *worker) {
     int deferred = (int)(offset & 1);
 
     for (uint64_t i = 0; i < ROUND; i++) {
-        uint64_t place = (i + offset) % ROUND;
-        slabby_status status = deferred ? slabby_release_deferred(test->pool, test->refs[place])
-                                        : slabby_release(test->pool, test->refs[place]);
+        uint64_t entry = (i + offset) % ROUND;
+        slabby_status status = deferred ? slabby_release_deferred(test->pool, test->refs[entry])
+                                        : slabby_release(test->pool, test->refs[entry]);
 
         if (status == SLABBY_OK)
-            atomic_fetch_add(&test->successes[place], 1);
+            atomic_fetch_add(&test->successes[entry], 1);
         else if (status != SLABBY_DOUBLE_DEALLOCATION)
             complain("double release: %s", slabby_status_name(status));
     }
 }
 
-/* Every other round one by one, so that this CPU owns their words (word_owner.h). */
+/* Every other round one by one, so that this CPU owns their words (word_bias.h). */
 static void take_round(struct duel *test, uint64_t round) {
     if (round % 2 == 0) {
         if (slabby_allocate_batch(test->refs, NULL, test->pool, ROUND) != SLABBY_OK)
@@ -109,11 +109,11 @@ static void one_release_wins(void **state) {
     (void)state;
     test.pool = make_pool(64, 2 * ROUND, NULL);
     assert_int_equal(pthread_barrier_init(&test.barrier, NULL, RELEASERS), 0);
-    slb_test_owners_never_rest = true;
-    run_crew(RELEASERS + 1, duel_or_watch, &test, test_seed());
-    slb_test_owners_never_rest = false;
+    slb_test_bias_never_backs_off = true;
+    run_threads(RELEASERS + 1, duel_or_watch, &test, test_seed());
+    slb_test_bias_never_backs_off = false;
     pthread_barrier_destroy(&test.barrier);
-    crew_is_content();
+    assert_no_thread_failed();
     assert_int_equal(stats_of(test.pool).errors[-SLABBY_DOUBLE_DEALLOCATION],
                      test.rounds * ROUND * (RELEASERS - 1));
     finish(test.pool);
@@ -182,7 +182,7 @@ struct forgery {
 static void try_forgeries(struct worker *worker) {
     struct forgery *test = worker->shared;
 
-    for (uint64_t i = 0; i < test->tries && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < test->tries && !threads_failed(); i++) {
         slabby_ref ref = forge(&worker->random, test->live);
 
         if (!is_one_of(test->live, ref) && accepted(test->pool, ref, i))
@@ -194,8 +194,8 @@ static void try_forgeries(struct worker *worker) {
 static void forge_against(slabby_allocator *pool, const slabby_ref *live, uint64_t tries) {
     struct forgery test = {pool, live, tries};
 
-    run_crew(4, try_forgeries, &test, test_seed());
-    crew_is_content();
+    run_threads(4, try_forgeries, &test, test_seed());
+    assert_no_thread_failed();
     for (int i = 0; i < LIVE; i++)
         assert_int_equal(slabby_is_valid(pool, live[i]), 1);
 }

@@ -6,7 +6,7 @@
  * credits threads take what they get, and slabs in use are awaited all the time. Either way each slab is accounted for
  * afterwards.
  */
-#include "crew.h"
+#include "threads.h"
 
 #include <sched.h>
 
@@ -25,7 +25,7 @@ struct resize_case {
 };
 
 static int over(struct resize_case *test) {
-    return atomic_load(&test->done) || crew_complained();
+    return atomic_load(&test->done) || threads_failed();
 }
 
 static int take_credits(struct resize_case *test, int64_t count) {
@@ -47,7 +47,7 @@ static void verify_now(struct resize_case *test) {
 
 /* Credits out of circulation, as they become free. */
 static void withdraw(struct resize_case *test, int64_t count) {
-    while (count > 0 && !crew_complained())
+    while (count > 0 && !threads_failed())
         if (take_credits(test, 1))
             count--;
         else
@@ -57,7 +57,7 @@ static void withdraw(struct resize_case *test, int64_t count) {
 /* Demand is within the capacity, so what is awaited is only free slabs that somebody carries from one list to another
  * at this moment: they come without anybody's release. */
 static void see_nothing_awaited(struct resize_case *test) {
-    for (int i = 0; i < 1000000 && !crew_complained(); i++) {
+    for (int i = 0; i < 1000000 && !threads_failed(); i++) {
         if (stats_of(test->pool).awaited_slabs == 0)
             return;
         sched_yield();
@@ -69,7 +69,7 @@ static void see_nothing_awaited(struct resize_case *test) {
 static void change_capacity(struct worker *worker, struct resize_case *test) {
     uint64_t capacity = stats_of(test->pool).total_slabs, awaited = 0;
 
-    for (uint64_t i = 0; i < test->changes && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < test->changes && !threads_failed(); i++) {
         uint64_t wanted = 1 + random_next(&worker->random) % test->most;
         int64_t change = (int64_t)wanted - (int64_t)capacity;
 
@@ -145,7 +145,7 @@ static void work(struct worker *worker) {
         for (int i = 0; i < 64; i++)
             take_turn(test, &bag, random_next(&worker->random));
     while (!over(test));
-    while (bag.count && !crew_complained())
+    while (bag.count && !threads_failed())
         give(test, &bag, 1);
 }
 
@@ -175,13 +175,13 @@ static void run_resizing(const struct resize_setting *given, uint64_t seed) {
     test.credits = (int64_t)first;
     test.changes = scaled(200);
     disturb(given->disturbed);
-    run_crew(WORKERS + 1, work, &test, seed);
+    run_threads(WORKERS + 1, work, &test, seed);
     disturb(0);
-    if (crew_complained())
+    if (threads_failed())
         print_error("most %llu, cache %lld, backend %lld, disturbed %d, credits %d\n",
                     (unsigned long long)given->most, (long long)given->cache, (long long)given->backend,
                     given->disturbed, given->with_credits);
-    crew_is_content();
+    assert_no_thread_failed();
     assert_true(atomic_load(&test.served) > 0);
     assert_int_equal(stats_of(test.pool).total_allocations, atomic_load(&test.served));
     assert_int_equal(stats_of(test.pool).awaited_slabs, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Law 10: signal handlers that allocate and release, whatever they interrupted. */
 #define _GNU_SOURCE
-#include "crew.h"
+#include "threads.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,7 +20,7 @@ static _Atomic int64_t handler_trouble;
 
 /* A release that answers Busy would lose the slab, so only OK is good for it. */
 static void allocate_in_handler(int number) {
-    int kept = errno;
+    int stored = errno;
     unsigned char *data = NULL;
     slabby_ref ref = 0;
     slabby_status status = slabby_allocate(&ref, (void **)&data, signal_pool);
@@ -38,7 +38,7 @@ static void allocate_in_handler(int number) {
     } else {
         atomic_store(&handler_trouble, status);
     }
-    errno = kept;
+    errno = stored;
 }
 
 struct storm {
@@ -58,7 +58,7 @@ static void work_under_fire(struct storm *storm, struct worker *worker) {
     atomic_fetch_add(&storm->present, 1);
     while (atomic_load(&storm->present) < WORKERS)
         sched_yield();
-    for (uint64_t i = 0; i < storm->turns && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < storm->turns && !threads_failed(); i++) {
         uint64_t count = 1 + random_next(&worker->random) % storm->limit;
         slabby_status status = slabby_allocate_batch(refs, NULL, signal_pool, count);
 
@@ -103,9 +103,9 @@ static void storm_over(const struct setting *settings, int disturbed, uint64_t t
     atomic_store(&handled, 0);
     atomic_store(&handler_served, 0);
     disturb(disturbed);
-    run_crew(WORKERS + 1, fire_or_work, &storm, test_seed());
+    run_threads(WORKERS + 1, fire_or_work, &storm, test_seed());
     disturb(0);
-    crew_is_content();
+    assert_no_thread_failed();
     assert_true(atomic_load(&handled) > 0);
     assert_int_equal(atomic_load(&handler_trouble), 0);
     assert_int_equal(stats_of(signal_pool).total_allocations,

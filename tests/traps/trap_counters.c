@@ -2,7 +2,7 @@
 /* Law 6: counters are exact to the unit when the pool is quiet, however many threads there were, whichever tier served
  * them, and across the fold that keeps the headers' counts from wrapping. */
 #define _GNU_SOURCE
-#include "crew.h"
+#include "threads.h"
 #include "workout.h"
 
 #include "pool.h"
@@ -63,15 +63,15 @@ static void turn_by_batch(struct counted *test, struct tally *mine, uint64_t cou
     mine->released += done;
 }
 
-static void turn_in_window(struct counted *test, struct tally *mine, slabby_ref *place) {
+static void turn_in_window(struct counted *test, struct tally *mine, slabby_ref *entry) {
     slabby_status status = SLABBY_OK;
 
-    if (*place) {
-        status = slabby_release(test->pool, *place);
+    if (*entry) {
+        status = slabby_release(test->pool, *entry);
         mine->released++;
     }
     if (status == SLABBY_OK)
-        status = slabby_allocate(place, NULL, test->pool);
+        status = slabby_allocate(entry, NULL, test->pool);
     if (status != SLABBY_OK)
         complain("one: %s", slabby_status_name(status));
     mine->allocated++;
@@ -81,7 +81,7 @@ static void count_turns(struct counted *test, struct worker *worker) {
     slabby_ref window[IN_HAND] = {0};
     struct tally mine = {0, 0, 0};
 
-    while (mine.allocated < test->turns && !crew_complained()) {
+    while (mine.allocated < test->turns && !threads_failed()) {
         uint64_t roll = random_next(&worker->random);
 
         if (roll % 64 == 0)
@@ -121,8 +121,8 @@ static void count_on(int64_t cache, int64_t backend, int ageing, uint64_t seed) 
     test.pool = make_pool(
         64, CAPACITY, WITH({SLABBY_OPTION_PER_CPU_CACHE, cache}, {SLABBY_OPTION_CPU_CACHE_BACKEND, backend}));
     atomic_store(&test.at_work, THREADS);
-    run_crew(ageing ? THREADS + 1 : THREADS, count_or_age, &test, seed);
-    crew_is_content();
+    run_threads(ageing ? THREADS + 1 : THREADS, count_or_age, &test, seed);
+    assert_no_thread_failed();
     slabby_stats stats = stats_of(test.pool);
 
     assert_int_equal(stats.total_allocations, atomic_load(&test.allocated));

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { THREADS = 3, CAPACITY = 4000, OWNED = 500 };
+enum { THREADS = 3, CAPACITY = 4000, BIASED = 500 };
 
 static slabby_allocator *filtered_pool;
 static atomic_int over;
@@ -49,10 +49,10 @@ static void work_while_drained(void) {
 /* -------------------------------------------------------------------------------------------- owned words */
 
 static slabby_allocator *owning_pool;
-static slabby_ref owned_refs[OWNED];
+static slabby_ref biased_refs[BIASED];
 
 /* How many words a CPU owns, core/src/slab_word.h. */
-static unsigned count_owned(void) {
+static unsigned count_biased(void) {
     slabby_view_info view = view_of(owning_pool);
     const volatile uint64_t *words = (const volatile uint64_t *)(uintptr_t)view.words_address;
     unsigned count = 0;
@@ -64,8 +64,8 @@ static unsigned count_owned(void) {
 
 static void *take_on_the_first_cpu(void *argument) {
     if (run_on(0))
-        for (int i = 0; i < OWNED; i++)
-            CHECK_STATUS(slabby_allocate(&owned_refs[i], NULL, owning_pool), SLABBY_OK);
+        for (int i = 0; i < BIASED; i++)
+            CHECK_STATUS(slabby_allocate(&biased_refs[i], NULL, owning_pool), SLABBY_OK);
     return argument;
 }
 
@@ -73,9 +73,9 @@ static void *release_on_the_second_cpu(void *argument) {
     enum { MARK = 77 };
 
     if (run_on(1))
-        for (int i = 0; i < OWNED; i++) {
+        for (int i = 0; i < BIASED; i++) {
             errno = MARK;
-            CHECK_STATUS(slabby_release(owning_pool, owned_refs[i]), SLABBY_OK);
+            CHECK_STATUS(slabby_release(owning_pool, biased_refs[i]), SLABBY_OK);
             assert_int_equal(errno, MARK);
         }
     return argument;
@@ -90,22 +90,22 @@ static void in_a_thread(void *(*job)(void *)) {
 
 /* Guards: slabs that a CPU owned when the fence began to be refused come back on another one, errno untouched, and from
  * then on nobody owns anything. */
-static void owned_slabs_come_back_without_the_fence(void **state) {
+static void biased_slabs_come_back_without_the_fence(void **state) {
     (void)state;
     owning_pool =
-        make_pool(64, 8 * OWNED, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_RSEQ}));
+        make_pool(64, 8 * BIASED, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_RSEQ}));
     in_a_thread(take_on_the_first_cpu);
-    if (owned_refs[0] == 0 || sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+    if (biased_refs[0] == 0 || sysconf(_SC_NPROCESSORS_ONLN) < 2) {
         print_message("this process has no two CPUs to move between\n");
         skip();
     }
-    assert_true(count_owned() > OWNED / 2);
+    assert_true(count_biased() > BIASED / 2);
     assert_true(refuse_system_call(SYS_membarrier, EPERM));
     in_a_thread(release_on_the_second_cpu);
-    assert_int_equal(count_owned(), 0);
+    assert_int_equal(count_biased(), 0);
     in_a_thread(take_on_the_first_cpu);
-    assert_int_equal(count_owned(), 0);
-    CHECK_STATUS(slabby_release_batch(NULL, owning_pool, owned_refs, OWNED), SLABBY_OK);
+    assert_int_equal(count_biased(), 0);
+    CHECK_STATUS(slabby_release_batch(NULL, owning_pool, biased_refs, BIASED), SLABBY_OK);
     finish(owning_pool);
 }
 
@@ -126,7 +126,7 @@ static void drains_stay_safe_without_the_fence(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(owned_slabs_come_back_without_the_fence),
+        cmocka_unit_test(biased_slabs_come_back_without_the_fence),
         cmocka_unit_test(drains_stay_safe_without_the_fence),
     };
 

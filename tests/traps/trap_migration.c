@@ -2,7 +2,7 @@
 /* Threads that move themselves from CPU to CPU all the time, between any two operations, and timers that interrupt them
  * with handlers which use the same pool. */
 #define _GNU_SOURCE
-#include "crew.h"
+#include "threads.h"
 #include "workout.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static atomic_int handler_trouble;
 
 /* A handler may find the pool empty, or its own thread in the middle of a slow path; what it got it gives back. */
 static void use_the_pool(int number) {
-    int kept = errno;
+    int stored = errno;
     slabby_ref ref = 0;
     unsigned char *data = NULL;
     slabby_status status = slabby_allocate(&ref, (void **)&data, pool);
@@ -46,7 +46,7 @@ static void use_the_pool(int number) {
     } else if (status != SLABBY_BUSY && status != SLABBY_OUT_OF_MEMORY) {
         atomic_store(&handler_trouble, status);
     }
-    errno = kept;
+    errno = stored;
 }
 
 /* A timer for the calling thread; its period differs from thread to thread. */
@@ -64,17 +64,17 @@ static int start_timer(timer_t *out, uint64_t random) {
     return timer_create(CLOCK_MONOTONIC, &event, out) == 0 && timer_settime(*out, 0, &when, NULL) == 0;
 }
 
-static int turn(slabby_ref *place) {
-    slabby_status status = *place ? slabby_release(pool, *place) : SLABBY_OK;
+static int turn(slabby_ref *entry) {
+    slabby_status status = *entry ? slabby_release(pool, *entry) : SLABBY_OK;
     slabby_ref *stamp = NULL;
 
     if (status == SLABBY_OK)
-        status = slabby_allocate(place, (void **)&stamp, pool);
+        status = slabby_allocate(entry, (void **)&stamp, pool);
     if (status != SLABBY_OK) {
         complain("in its share: %s", slabby_status_name(status));
         return 0;
     }
-    *stamp = *place;
+    *stamp = *entry;
     return 1;
 }
 
@@ -87,7 +87,7 @@ static void wander_and_work(struct worker *worker) {
         complain("no timer: error %d", errno);
         return;
     }
-    for (uint64_t i = 0; i < turns && !crew_complained(); i++) {
+    for (uint64_t i = 0; i < turns && !threads_failed(); i++) {
         uint64_t roll = random_next(&worker->random);
 
         if (roll % 32 == 0)
@@ -112,8 +112,8 @@ static void wander_on(int64_t backend, uint64_t work, uint64_t seed) {
     atomic_store(&handled, 0);
     atomic_store(&handler_served, 0);
     atomic_store(&migrations, 0);
-    run_crew(WORKERS, wander_and_work, NULL, seed);
-    crew_is_content();
+    run_threads(WORKERS, wander_and_work, NULL, seed);
+    assert_no_thread_failed();
     assert_int_equal(atomic_load(&handler_trouble), 0);
     assert_true(atomic_load(&migrations) > 0);
     printf("%s: %llu moves, %llu signals\n", backend_name(backend),

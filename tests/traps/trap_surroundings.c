@@ -67,16 +67,16 @@ static void every_backend_works(void **state) {
 
 /* Guards: the other owner's registration is neither replaced nor written to. */
 static void the_other_owner_is_left_alone(void **state) {
-    int (*owner_is_well)(void) = (int (*)(void))(intptr_t)dlsym(RTLD_DEFAULT, "trap_owner_is_well");
+    int (*bias_holds)(void) = (int (*)(void))(intptr_t)dlsym(RTLD_DEFAULT, "trap_bias_holds");
 
     (void)state;
     if (!with_owner)
         skip();
-    assert_non_null(owner_is_well);
+    assert_non_null(bias_holds);
     slabby_allocator *pool = make_pool(256, CAPACITY, NULL);
 
     (void)work_out(pool, THREADS, scaled(200000));
-    assert_int_equal(owner_is_well(), 1);
+    assert_int_equal(bias_holds(), 1);
     finish(pool);
 }
 

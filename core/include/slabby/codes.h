@@ -365,15 +365,15 @@ enum slabby_event_level {
 };
 
 /* which language an operation came from */
-enum slabby_face {
-    /* face "c" */
-    SLABBY_FACE_C = 0,
-    /* face "cffi" */
-    SLABBY_FACE_CFFI = 1,
-    /* face "swig" */
-    SLABBY_FACE_SWIG = 2,
-    /* face "go" */
-    SLABBY_FACE_GO = 3
+enum slabby_binding {
+    /* binding "c" */
+    SLABBY_BINDING_C = 0,
+    /* binding "cffi" */
+    SLABBY_BINDING_CFFI = 1,
+    /* binding "swig" */
+    SLABBY_BINDING_SWIG = 2,
+    /* binding "go" */
+    SLABBY_BINDING_GO = 3
 };
 
 #endif

@@ -7,17 +7,17 @@
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
-static __thread int32_t face_said __attribute__((tls_model("initial-exec")));
+static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
 
-SLB_PUBLIC slabby_status slabby_set_face(int32_t face) {
-    if (face < -1 || face > SLABBY_FACE_GO)
+SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
+    if (binding < -1 || binding > SLABBY_BINDING_GO)
         return SLABBY_INVALID_ARGUMENT;
-    face_said = face + 1;
+    thread_binding = binding + 1;
     return SLABBY_OK;
 }
 
-SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise) {
-    return face_said == 0 ? otherwise : face_said - 1;
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
+    return thread_binding == 0 ? otherwise : thread_binding - 1;
 }
 
 /* What a degraded pool may leave out. */
@@ -35,7 +35,8 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
     }
     uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
                                        (uint64_t)(uint32_t)status << 32 |
-                                           (uint64_t)slb_audit_face(pool->face) << 16 | (uint64_t)operation};
+                                           (uint64_t)slb_audit_binding(pool->binding) << 16 |
+                                           (uint64_t)operation};
     (void)slb_ring_write(&pool->audit, words);
 }
 
@@ -51,7 +52,7 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
                                  .thread = words[1],
                                  .ref = words[2],
                                  .operation = (int32_t)(words[3] & 0xffff),
-                                 .face = (int32_t)(words[3] >> 16 & 0xffff),
+                                 .binding = (int32_t)(words[3] >> 16 & 0xffff),
                                  .status = (slabby_status)(uint32_t)(words[3] >> 32)};
     return true;
 }
@@ -80,7 +81,7 @@ SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uin
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (capacity > 0 && out_records[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
     if (pool->audit.size == 0)
@@ -96,7 +97,8 @@ SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *curso
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
                              pool == NULL ? "the handle is none of a pool" : "the cursor is null");
     if (!slb_pool_exists(pool))
-        return slb_error_set(out_error, slb_pool_absence(pool), 0, 0, 0, 0, "no open pool has this handle");
+        return slb_error_set(out_error, slb_pool_closed_status(pool), 0, 0, 0, 0,
+                             "no open pool has this handle");
     if (pool->audit.size == 0)
         return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
                              "pool \"%s\" keeps no audit trail; make it with option audit = the number of "

@@ -13,12 +13,12 @@
 #include "pool.h"
 #include "status.h"
 
-/* Words of a record behind the time: thread, reference, {status, face, operation}. */
+/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
 #define SLB_AUDIT_WORDS 4u
 #define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
 
-/* The face of the calling thread, where it said which. */
-SLB_PRIVATE int32_t slb_audit_face(int32_t otherwise);
+/* The binding of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
@@ -56,7 +56,7 @@ struct slb_audit_chain {
     char line[SLB_AUDIT_LINE];
 };
 
-struct slb_audit_book {
+struct slb_audit_chains {
     _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
     uint64_t turn;
     struct slb_audit_chain chains[SLB_AUDIT_CHAINS];

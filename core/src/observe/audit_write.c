@@ -67,10 +67,10 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
     struct slb_text text = line_of(chain);
     slb_text_add(&text,
                  "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
-                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"face\":\"%s\"",
+                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
                  record->sequence, record->time_ns, record->thread,
-                 slb_json_word(slb_words_audit_operation, record->operation), record->ref,
-                 slabby_status_name(record->status), slb_json_word(slb_words_face, record->face));
+                 slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
+                 slabby_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
     seal_line(chain, &text);
 }
 
@@ -80,11 +80,11 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
  * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
 static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
                                          uint64_t cursor) {
-    struct slb_audit_book *book = pool->audit_book;
-    struct slb_audit_chain *oldest = &book->chains[0];
+    struct slb_audit_chains *metadata = pool->audit_chains;
+    struct slb_audit_chain *oldest = &metadata->chains[0];
     const struct slb_audit_chain *before = NULL;
     for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
-        struct slb_audit_chain *chain = &book->chains[i];
+        struct slb_audit_chain *chain = &metadata->chains[i];
         oldest = chain->used_at < oldest->used_at ? chain : oldest;
         if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
             continue;
@@ -158,7 +158,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
     if (failure != 0)
         return report_failure(error, failure, fd);
     struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
-    chain->used_at = ++pool->audit_book->turn;
+    chain->used_at = ++pool->audit_chains->turn;
     failure = flush_line(chain, fd, out_count);
     while (failure == 0 && compose_next(pool, chain, &status))
         failure = flush_line(chain, fd, out_count);
@@ -171,7 +171,7 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
  * does not wait for a thread that stayed in the parent. */
 SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
                                           uint64_t *cursor, int32_t fd, slabby_error *error) {
-    _Atomic uint32_t *writer = &pool->audit_book->writer;
+    _Atomic uint32_t *writer = &pool->audit_chains->writer;
     uint32_t here = slb_os_process();
     uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
     if (before == here || !atomic_compare_exchange_strong_explicit(

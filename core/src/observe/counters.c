@@ -114,7 +114,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, sla
 
 static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
     out->reserved_bytes = pool->slab_mapping_size;
-    out->bookkeeping_bytes = pool->book_mapping_size;
+    out->bookkeeping_bytes = pool->metadata_mapping_size;
     out->heap_bytes = out->heap_slabs * pool->slab_size;
     out->fragmentation_ratio =
         1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
@@ -208,7 +208,7 @@ SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out
 }
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     slb_stats_read(pool, out);
 }
 
@@ -222,7 +222,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->word_bytes = pool->reserved * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes;
-    out->trail_bytes = pool->trail_bytes;
+    out->record_bytes = pool->record_bytes;
     out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;

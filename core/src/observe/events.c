@@ -88,17 +88,17 @@ static bool event_compose(struct slabby_allocator *pool, slabby_event *event, co
     return true;
 }
 
-SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling) {
-    if (telling->function == NULL || inside_logger)
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
+    if (notification->function == NULL || inside_logger)
         return;
     int held = slb_os_hold_cancellation();
     inside_logger = 1;
-    telling->function(telling->context, &telling->event);
+    notification->function(notification->context, &notification->event);
     inside_logger = 0;
     slb_os_allow_cancellation(held);
 }
 
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
                                             const char *format, ...) {
     va_list arguments;
@@ -116,18 +116,19 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slab
 
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
                                     slabby_ref ref, int64_t value, const char *format, ...) {
-    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
     bool inside = slb_in_flight_depth != 0;
     va_list arguments;
-    telling.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
-    bool admitted = event_compose(pool, &telling.event, format, arguments);
+    bool admitted = event_compose(pool, &notification.event, format, arguments);
     va_end(arguments);
     if (!admitted)
         return;
-    event_write(pool, &telling.event, inside && telling.function != NULL ? slb_os_thread() : 0);
+    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
     if (!inside)
-        slb_event_tell(&telling);
+        slb_event_notify(&notification);
 }
 
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
@@ -135,13 +136,14 @@ SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
-    struct slb_telling telling = {.function = pool->options.logger, .context = pool->options.logger_context};
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
-    if (telling.function == NULL || slb_in_flight_depth != 0)
+    if (notification.function == NULL || slb_in_flight_depth != 0)
         return;
-    while (event_read(pool, &mark, &lost, &telling.event, &deferred) == SLB_RING_RECORD)
+    while (event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
-            slb_event_tell(&telling);
+            slb_event_notify(&notification);
 }
 
 /* ------------------------------------------------------------------------------------- events with a story */
@@ -158,7 +160,8 @@ SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, boo
                   slb_capacity(pool), pool->options.name);
 }
 
-SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live) {
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
+                                  uint64_t live) {
     int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
                       "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
@@ -192,7 +195,7 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (capacity > 0 && out_events[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
     return events_read(pool, out_events, out_count, out_lost, cursor, capacity);

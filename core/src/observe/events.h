@@ -12,7 +12,7 @@
 
 #include "pool.h"
 
-#define SLB_EVENTS_KEPT 256u
+#define SLB_EVENTS_CAPACITY 256u
 #define SLB_EVENT_CODES 32u
 #define SLB_EVENT_WORDS 30u
 #define SLB_EVENT_STRIDE 32u
@@ -24,7 +24,7 @@ struct slb_event_rate {
 };
 
 /* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
-struct slb_telling {
+struct slb_notification {
     slabby_log_function function; /* null: nobody to tell */
     void *context;
     slabby_event event;
@@ -36,11 +36,11 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
                                     slabby_ref ref, int64_t value, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* The same in two steps: into the ring now, to the logger with slb_event_tell, which does not touch the pool. */
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_telling *out, struct slabby_allocator *pool,
+/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
                                             const char *format, ...) __attribute__((format(printf, 7, 8)));
-SLB_PRIVATE void slb_event_tell(const struct slb_telling *telling);
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
 /* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
@@ -50,6 +50,6 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
 
 /* The pool takes no allocation any more, with `live` slabs still out. */
-SLB_PRIVATE void slb_event_closed(struct slb_telling *out, struct slabby_allocator *pool, uint64_t live);
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
 
 #endif

@@ -42,7 +42,7 @@ static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, s
     uint32_t state = slb_word_state(word);
     slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
     slb_text_add(text, ", which is %s now in allocation %" PRIu64,
-                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_words_slab_state[state].text : "damaged",
+                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
                  slb_word_generation(pool->id_bits, word));
     if (slb_word_pins(word) != 0)
         slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));

@@ -86,10 +86,10 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
 }
 
 static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
-    static const double shares[] = {0.50, 0.95, 0.99};
+    static const double parts[] = {0.50, 0.95, 0.99};
     slabby_stats stats;
     int64_t percentiles[3];
-    slb_latency_percentiles(pool, shares, percentiles, 3);
+    slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
     slb_stats_read(pool, &stats);
     fill_window(pool, &stats, out);
@@ -175,7 +175,7 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -185,7 +185,7 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);

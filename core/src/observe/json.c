@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value) {
+SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value) {
     for (; words->text != NULL; words++)
         if (words->value == value)
             return words->text;
@@ -81,7 +81,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         if (field->type == SLB_FIELD_BOOL32)
             slb_text_add(text, small != 0 ? "true" : "false");
         else
-            slb_text_add(text, "\"%s\"", slb_json_word(field->words, small));
+            slb_text_add(text, "\"%s\"", slb_json_enumerator(field->words, small));
     }
 }
 

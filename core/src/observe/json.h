@@ -13,6 +13,6 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
 
 /* The word of an enumeration's value; "unknown" for any other. */
-SLB_PRIVATE const char *slb_json_word(const struct slb_word *words, int32_t value);
+SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value);
 
 #endif

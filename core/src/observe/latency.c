@@ -128,12 +128,12 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 /* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
  * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
  * reads numbers that were right a moment ago. */
-#define TICKS_BETWEEN_LOOKS (1u << 21)
+#define TICKS_BETWEEN_CHECKS (1u << 21)
 
 static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
     uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
     uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_LOOKS))
+    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_CHECKS))
         return period;
     period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
     atomic_store_explicit(&latency->period, period, memory_order_relaxed);
@@ -257,7 +257,7 @@ static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, ui
     return sum;
 }
 
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count) {
     uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
     uint64_t total = 0, seen = 0;
@@ -268,7 +268,7 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
         seen += merged_bucket(pool, period, bucket);
-        for (; done < count && (double)seen >= shares[done] * (double)total && seen != 0; done++)
+        for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
             out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
     }
 }

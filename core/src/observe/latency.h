@@ -42,7 +42,7 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *shares, int64_t *out_ns,
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count);
 
 #endif

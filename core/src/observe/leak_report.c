@@ -55,16 +55,16 @@ static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t gener
 
 /* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
 static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                          uint64_t generation, const char *origin) {
+                          uint64_t generation, const char *stack) {
     struct slb_trace trace;
     slb_plain_add(text, "slab ");
     slb_plain_number(text, id);
     slb_plain_add(text, " of pool \"");
     slb_plain_add(text, pool->options.name);
     slb_plain_add(text, "\"");
-    if (origin != NULL && origin[0] != 0) {
+    if (stack != NULL && stack[0] != 0) {
         slb_plain_add(text, ", allocated at ");
-        slb_plain_add(text, origin);
+        slb_plain_add(text, stack);
         slb_plain_add(text, ",");
     } else if (slb_stacks_read(pool, id, generation, false, &trace)) {
         slb_plain_add(text, ", ");
@@ -88,8 +88,8 @@ static bool first_report(struct slabby_allocator *pool, uint32_t id, uint64_t ge
 }
 
 /* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
-static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *origin,
-                                   bool reclaim, struct slb_telling *out_telling) {
+static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
+                                   bool reclaim, struct slb_notification *out_notification) {
     char slab[160];
     struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
     uint64_t word;
@@ -98,37 +98,37 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
     print_dropped(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                  origin); /* before the slab is somebody else's */
+                  stack); /* before the slab is somebody else's */
     bool first = first_report(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
     slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
     if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
         slb_count(&pool->leaks, 1);
-        slb_event_prepare(out_telling, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
                           "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
     }
     return status;
 }
 
-SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *origin,
+SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                             int32_t reclaim) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    struct slb_telling telling = {.function = NULL};
+    struct slb_notification notification = {.function = NULL};
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    slb_fork_look(pool);
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
     struct slb_stripe *stripe = slb_enter(pool);
-    slabby_status status = report_inside(pool, ref, origin, reclaim != 0, &telling);
+    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
     if (status != SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
     slb_leave(stripe);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     /* seq_cst: behind the release, see resilience/waiters.h */
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
-        slb_pool_settle(pool);
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
     return status;
 }
 

@@ -51,8 +51,8 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
-    slb_fork_look(pool);
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
     if (out_live == NULL || out_count == NULL || cursor == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (out_live->struct_size < 8)

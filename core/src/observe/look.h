@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Looking inside a pool: outstanding slabs, the self-check, text about a reference. */
-#ifndef SLB_OBSERVE_LOOK_H
-#define SLB_OBSERVE_LOOK_H
+#ifndef SLB_OBSERVE_CHECK_H
+#define SLB_OBSERVE_CHECK_H
 
 #include "pool.h"
 #include "status.h"

@@ -3,11 +3,11 @@
 
 #include "os/os.h"
 
-#define RING_PATIENCE_NS 1000000000
+#define RING_TIMEOUT_NS 1000000000
 
-static _Atomic uint64_t *ring_place(const struct slb_ring *ring, uint64_t sequence) {
-    _Atomic uint64_t *places = (_Atomic uint64_t *)(void *)(ring->head + 1);
-    return places + (sequence & (ring->size - 1)) * ring->stride;
+static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequence) {
+    _Atomic uint64_t *entries = (_Atomic uint64_t *)(void *)(ring->head + 1);
+    return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
 /* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
@@ -27,32 +27,32 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
 
 SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words) {
     uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
-    _Atomic uint64_t *place = ring_place(ring, sequence);
+    _Atomic uint64_t *entry = ring_entry(ring, sequence);
     SLB_POINT(SLB_POINT_RING_WRITE);
     /* release: whoever reads one of our words also sees that the number was taken */
     for (uint32_t i = 0; i < ring->words; i++)
-        atomic_store_explicit(&place[1 + i], words[i], memory_order_release);
-    atomic_store_explicit(&place[0], ring_check(ring, sequence, words), memory_order_release);
+        atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
+    atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
     return sequence;
 }
 
 /* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
  * newer than the words that failed it. */
 static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
-    _Atomic uint64_t *place = ring_place(ring, sequence);
-    uint64_t check = atomic_load_explicit(&place[0], memory_order_acquire);
+    _Atomic uint64_t *entry = ring_entry(ring, sequence);
+    uint64_t check = atomic_load_explicit(&entry[0], memory_order_acquire);
     for (uint32_t i = 0; i < ring->words; i++)
-        words[i] = atomic_load_explicit(&place[1 + i], memory_order_acquire);
+        words[i] = atomic_load_explicit(&entry[1 + i], memory_order_acquire);
     return check == ring_check(ring, sequence, words);
 }
 
 /* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
  * record behind it tells by its age. */
-static bool ring_writer_is_gone(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
+static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
     uint64_t words[SLB_RING_WORDS];
     while (++sequence < next)
         if (ring_copy(ring, sequence, words))
-            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_PATIENCE_NS;
+            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_TIMEOUT_NS;
     return false;
 }
 
@@ -73,7 +73,7 @@ SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint6
         next = slb_ring_next(ring);
         if (next - *cursor > ring->size)
             continue;
-        if (!ring_writer_is_gone(ring, *cursor, next))
+        if (!ring_writer_died(ring, *cursor, next))
             break;
         ++*cursor;
         ++*lost;

@@ -55,20 +55,20 @@ static const char *file_name(const char *path) {
 }
 
 static void print_address(struct slb_text *text, uintptr_t address) {
-    struct slb_os_place place = slb_os_place_of(address);
+    struct slb_os_symbol symbol = slb_os_symbol_of(address);
     slb_plain_hex(text, address);
-    if (place.symbol != NULL) {
+    if (symbol.symbol != NULL) {
         slb_plain_add(text, " ");
-        slb_plain_add(text, place.symbol);
+        slb_plain_add(text, symbol.symbol);
         slb_plain_add(text, "+");
-        slb_plain_hex(text, place.offset);
+        slb_plain_hex(text, symbol.offset);
     }
-    if (place.module != NULL) {
+    if (symbol.module != NULL) {
         slb_plain_add(text, " (");
-        slb_plain_add(text, file_name(place.module));
-        if (place.symbol == NULL) {
+        slb_plain_add(text, file_name(symbol.module));
+        if (symbol.symbol == NULL) {
             slb_plain_add(text, "+");
-            slb_plain_hex(text, place.offset);
+            slb_plain_hex(text, symbol.offset);
         }
         slb_plain_add(text, ")");
     }
@@ -81,12 +81,12 @@ static void print_frame(struct slb_text *text, uint32_t number, uintptr_t addres
     print_address(text, address);
 }
 
-static bool is_entrance(struct slb_os_place place) {
-    return place.symbol != NULL && strncmp(place.symbol, "slabby_", 7) == 0;
+static bool is_entrance(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && strncmp(symbol.symbol, "slabby_", 7) == 0;
 }
 
-static bool is_named_caller(struct slb_os_place place) {
-    return place.symbol != NULL && !is_entrance(place);
+static bool is_named_caller(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && !is_entrance(symbol);
 }
 
 /* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
@@ -94,9 +94,9 @@ static bool is_named_caller(struct slb_os_place place) {
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
     for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
-        struct slb_os_place place = slb_os_place_of(trace->frames[i]);
-        if (is_entrance(place) ||
-            (place.module != NULL && strncmp(file_name(place.module), "libslabby.", 10) == 0))
+        struct slb_os_symbol symbol = slb_os_symbol_of(trace->frames[i]);
+        if (is_entrance(symbol) ||
+            (symbol.module != NULL && strncmp(file_name(symbol.module), "libslabby.", 10) == 0))
             first = i + 1;
     }
     return first;
@@ -116,7 +116,7 @@ static void print_who(struct slb_text *text, const char *verb, const struct slb_
 SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
                                        const struct slb_trace *trace) {
     uint32_t first = first_frame_of_caller(trace), named = first;
-    while (named < trace->depth && !is_named_caller(slb_os_place_of(trace->frames[named])))
+    while (named < trace->depth && !is_named_caller(slb_os_symbol_of(trace->frames[named])))
         named++;
     if (named < trace->depth)
         first = named;

@@ -84,8 +84,8 @@ SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator
     return allocated || released;
 }
 
-SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
-                                           slabby_ref ref) {
+SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
+                                          slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
     if (!slb_ref_split(pool, ref, &generation, &id) ||
@@ -107,10 +107,10 @@ SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t 
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (buffer == NULL && capacity > 0)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_stacks_story(&text, pool, ref);
+    slabby_status status = slb_stacks_text(&text, pool, ref);
     if (status == SLABBY_OK)
         return slb_text_end(&text, out_length);
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));

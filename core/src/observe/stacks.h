@@ -38,7 +38,7 @@ SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator
                                   uint64_t generation);
 
 /* slabby_stack. */
-SLB_PRIVATE slabby_status slb_stacks_story(struct slb_text *text, struct slabby_allocator *pool,
-                                           slabby_ref ref);
+SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
+                                          slabby_ref ref);
 
 #endif

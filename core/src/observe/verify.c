@@ -144,9 +144,9 @@ static void check_words(struct check *check) {
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
             report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
-        if (slb_word_is_owned(word) && state != SLABBY_SLAB_STATE_LIVE &&
+        if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
             state != SLABBY_SLAB_STATE_LIVE_FAST)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_owner(word),
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
                    "is owned without being live");
         if (slb_word_is_out(word))
             check_guard(check, id, word);
@@ -158,7 +158,7 @@ static void check_words(struct check *check) {
     }
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         claimed += slb_shard_withheld(pool, shard);
-    uint64_t counted = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
+    uint64_t counted = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
     if (counted != claimed)
         report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
                "as many slabs were counted as given up");
@@ -169,7 +169,7 @@ static void run_checks(struct check *check) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
-    walk_stack(check, &pool->room.claimed, SLABBY_SLAB_STATE_CLAIMED);
+    walk_stack(check, &pool->space.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
     (void)slb_listeners_visit_granted(pool, see_granted, check);
     if (pool->cache_max != 0)
@@ -181,7 +181,7 @@ static void run_checks(struct check *check) {
  * counts during which no slab came back; there are at most as many others as there are slabs out. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
-        bool quiet = slb_maintenance_quieten(check->pool, SLB_PATIENCE_LONG);
+        bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
         if (!slb_pool_exists(check->pool))
             return;
         check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
@@ -194,7 +194,7 @@ static void check_at_rest(struct check *check, uint64_t seen_bytes) {
                    "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
             return;
         }
-        if (slb_maintenance_is_quiet(check->pool, 1) && slb_count_live(check->pool) == before)
+        if (slb_maintenance_is_quiescent(check->pool, 1) && slb_count_live(check->pool) == before)
             return;
     }
 }
@@ -218,7 +218,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     slb_maintenance_end(pool);
     slb_os_unmap(check.seen, bytes);
     *out_count = check.count;
-    return exists ? SLABBY_OK : slb_pool_absence(pool);
+    return exists ? SLABBY_OK : slb_pool_closed_status(pool);
 }
 
 SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
@@ -227,7 +227,7 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
-        return slb_pool_absence(pool);
+        return slb_pool_closed_status(pool);
     if (out_count == NULL || (out_findings == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (capacity > 0 && out_findings[0].struct_size < 8)

@@ -91,9 +91,9 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
 
 /* The system call by its number, here and in the other files of this folder: libc's functions are cancellation points.
  */
-SLB_PRIVATE void slb_os_nap(uint64_t ns) {
-    struct timespec nap = {.tv_sec = 0, .tv_nsec = (long)ns};
-    (void)syscall(SYS_nanosleep, &nap, NULL);
+SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
+    struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
+    (void)syscall(SYS_nanosleep, &sleep, NULL);
 }
 
 SLB_PRIVATE int slb_os_hold_cancellation(void) {
@@ -116,7 +116,7 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
     } else if (attempt < 4096) {
         sched_yield();
     } else { /* a thread of higher priority must not starve the one it waits for */
-        slb_os_nap(50000);
+        slb_os_sleep(50000);
     }
 }
 

@@ -73,7 +73,7 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
         return 1.0;
     uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     if (elapsed < 2000000)
-        slb_os_nap(2000000);
+        slb_os_sleep(2000000);
     uint64_t ticks = slb_os_ticks() - loaded_ticks;
     elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;

@@ -84,7 +84,7 @@ static void fence_slowly(void) {
         return;
     uint64_t until = slb_os_now_ns() + 10000000;
     while (slb_os_now_ns() < until)
-        slb_os_nap(10000000);
+        slb_os_sleep(10000000);
 }
 
 SLB_PRIVATE void slb_os_fence_rseq(void) {

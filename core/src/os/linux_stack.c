@@ -37,14 +37,14 @@ SLB_PRIVATE void slb_os_stack_prime(void) {
 }
 
 /* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
-SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address) {
-    struct slb_os_place place = {NULL, NULL, 0};
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
+    struct slb_os_symbol entry = {NULL, NULL, 0};
     Dl_info info;
     memset(&info, 0, sizeof info);
     if (address == 0 || dladdr((void *)(address - 1), &info) == 0)
-        return place;
-    place.module = info.dli_fname;
-    place.symbol = info.dli_sname;
-    place.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
-    return place;
+        return entry;
+    entry.module = info.dli_fname;
+    entry.symbol = info.dli_sname;
+    entry.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
+    return entry;
 }

@@ -30,29 +30,30 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
     (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
-SLB_PRIVATE int slb_os_bell_create(void) {
+SLB_PRIVATE int slb_os_notifier_create(void) {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-SLB_PRIVATE void slb_os_bell_ring(int bell) {
+SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
     uint64_t one = 1;
-    (void)syscall(SYS_write, bell, &one, sizeof one); /* fails only when it rings already, 2^64 times over */
+    (void)syscall(SYS_write, notifier, &one,
+                  sizeof one); /* fails only when it rings already, 2^64 times over */
 }
 
-SLB_PRIVATE void slb_os_bell_silence(int bell) {
+SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     uint64_t rings;
-    (void)syscall(SYS_read, bell, &rings, sizeof rings);
+    (void)syscall(SYS_read, notifier, &rings, sizeof rings);
 }
 
 /* Where the system refuses one, the number stays the parent's: better woken for nothing than deaf. */
-SLB_PRIVATE void slb_os_bell_renew(int bell) {
-    int fresh = slb_os_bell_create();
+SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
+    int fresh = slb_os_notifier_create();
     if (fresh < 0)
         return;
-    (void)dup3(fresh, bell, O_CLOEXEC);
+    (void)dup3(fresh, notifier, O_CLOEXEC);
     (void)syscall(SYS_close, fresh);
 }
 
-SLB_PRIVATE void slb_os_bell_destroy(int bell) {
-    (void)syscall(SYS_close, bell);
+SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
+    (void)syscall(SYS_close, notifier);
 }

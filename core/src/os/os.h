@@ -58,11 +58,11 @@ SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 
 /* A descriptor that an event loop can wait for: readable from signal to clear. -1 where the system refuses one. */
-SLB_PRIVATE int slb_os_bell_create(void);
-SLB_PRIVATE void slb_os_bell_ring(int bell);
-SLB_PRIVATE void slb_os_bell_silence(int bell);
-SLB_PRIVATE void slb_os_bell_renew(int bell); /* the same number, apart from the parent's */
-SLB_PRIVATE void slb_os_bell_destroy(int bell);
+SLB_PRIVATE int slb_os_notifier_create(void);
+SLB_PRIVATE void slb_os_notifier_signal(int notifier);
+SLB_PRIVATE void slb_os_notifier_clear(int notifier);
+SLB_PRIVATE void slb_os_notifier_renew(int notifier); /* the same number, apart from the parent's */
+SLB_PRIVATE void slb_os_notifier_destroy(int notifier);
 
 /* The caller's thread by the system's number, as other tools show it. */
 SLB_PRIVATE uint64_t slb_os_thread(void);
@@ -82,7 +82,7 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 SLB_PRIVATE int slb_os_hold_cancellation(void);
 SLB_PRIVATE void slb_os_allow_cancellation(int held);
 
-SLB_PRIVATE void slb_os_nap(uint64_t ns); /* under a second; a signal may end it early */
+SLB_PRIVATE void slb_os_sleep(uint64_t ns); /* under a second; a signal may end it early */
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);

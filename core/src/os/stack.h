@@ -14,10 +14,10 @@ SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
 
 /* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from the
  * symbol, or from the module's first byte. */
-struct slb_os_place {
+struct slb_os_symbol {
     const char *symbol, *module;
     uint64_t offset;
 };
-SLB_PRIVATE struct slb_os_place slb_os_place_of(uintptr_t address);
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address);
 
 #endif

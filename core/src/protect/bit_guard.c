@@ -47,13 +47,13 @@ SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size,
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
-static void *own_place(struct slabby_allocator *pool, uint32_t id) {
+static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
                                : slb_heap_data(&pool->heap, id - pool->reserved);
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    unsigned char *data = own_place(pool, id);
+    unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
     slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
@@ -61,7 +61,7 @@ SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id,
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       struct slb_damage *out_damage) {
-    const unsigned char *data = own_place(pool, id);
+    const unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
     uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);

@@ -11,17 +11,17 @@
 /* ------------------------------------------------------------------------------------------------ locating */
 
 /* Fills in what the slab's word tells. */
-static void fault_read_word(struct slb_fault_place *place) {
-    uint64_t word = atomic_load_explicit(&place->pool->words[place->id], memory_order_relaxed);
-    uint64_t generation = slb_word_generation(place->pool->id_bits, word);
+static void fault_read_word(struct slb_fault_info *info) {
+    uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(info->pool->id_bits, word);
     bool out = slb_word_is_out(word);
-    place->released = !out;
-    place->used = out || generation != 0;
-    place->generation = out || generation == 0 ? generation : generation - 1;
+    info->released = !out;
+    info->used = out || generation != 0;
+    info->generation = out || generation == 0 ? generation : generation - 1;
 }
 
 /* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
-static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_place *out) {
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)
         return false;
@@ -35,14 +35,14 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
         id++;
         offset -= stride;
     }
-    *out = (struct slb_fault_place){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
     fault_read_word(out);
     return true;
 }
 
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out) {
-    for (uint32_t i = 1; i < SLB_POOL_PLACES; i++) {
-        struct slabby_allocator *pool = &slb_places[i].pool;
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
+    for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
+        struct slabby_allocator *pool = &slb_pool_table[i].pool;
         if (slb_pool_exists(pool) &&
             (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
             return true;
@@ -57,10 +57,10 @@ static void print_count(struct slb_text *text, uint64_t bytes) {
     slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
 }
 
-static void print_slab(struct slb_text *text, const struct slb_fault_place *place) {
-    struct slabby_allocator *pool = place->pool;
+static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
+    struct slabby_allocator *pool = info->pool;
     slb_plain_add(text, "slab ");
-    slb_plain_number(text, place->id);
+    slb_plain_number(text, info->id);
     slb_plain_add(text, " (");
     print_count(text, pool->slab_size);
     if (text->length != 0 && text->length < text->capacity)
@@ -74,63 +74,62 @@ static void print_slab(struct slb_text *text, const struct slb_fault_place *plac
     slb_plain_add(text, "'");
 }
 
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
-                                 const struct slb_fault_place *place) {
-    int64_t size = (int64_t)place->pool->slab_size;
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info) {
+    int64_t size = (int64_t)info->pool->slab_size;
     slb_plain_add(text, verb);
     slb_plain_add(text, " ");
-    if (place->offset >= size) {
-        print_count(text, (uint64_t)(place->offset - size) + 1);
+    if (info->offset >= size) {
+        print_count(text, (uint64_t)(info->offset - size) + 1);
         slb_plain_add(text, "past the end of ");
-    } else if (place->offset < 0) {
-        print_count(text, (uint64_t)-place->offset);
+    } else if (info->offset < 0) {
+        print_count(text, (uint64_t)-info->offset);
         slb_plain_add(text, "before the start of ");
     } else {
         slb_plain_add(text, "at offset ");
-        slb_plain_number(text, (uint64_t)place->offset);
+        slb_plain_number(text, (uint64_t)info->offset);
         slb_plain_add(text, " of ");
     }
-    print_slab(text, place);
-    if (!place->used)
+    print_slab(text, info);
+    if (!info->used)
         slb_plain_add(text, ", which was never handed out");
-    else if (place->released)
+    else if (info->released)
         slb_plain_add(text, ", after its release");
 }
 
-static int32_t kind_of(const struct slb_fault_place *place) {
-    if (!place->used)
+static int32_t kind_of(const struct slb_fault_info *info) {
+    if (!info->used)
         return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
-    if (place->released)
+    if (info->released)
         return SLABBY_FAULT_KIND_AFTER_RELEASE;
-    if (place->offset < 0)
+    if (info->offset < 0)
         return SLABBY_FAULT_KIND_BEFORE_START;
-    return place->offset < (int64_t)place->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
-                                                           : SLABBY_FAULT_KIND_PAST_END;
+    return info->offset < (int64_t)info->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
+                                                         : SLABBY_FAULT_KIND_PAST_END;
 }
 
 static void fault_classify(uintptr_t address, slabby_fault *out) {
-    struct slb_fault_place place;
+    struct slb_fault_info info;
     struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
     out->address = address;
-    if (!slb_fault_locate(address, &place)) {
+    if (!slb_fault_locate(address, &info)) {
         slb_plain_add(&text, "address ");
         slb_plain_hex(&text, address);
         slb_plain_add(&text, " belongs to no pool");
         return;
     }
-    struct slabby_allocator *pool = place.pool;
-    uint64_t word = atomic_load_explicit(&pool->words[place.id], memory_order_relaxed);
+    struct slabby_allocator *pool = info.pool;
+    uint64_t word = atomic_load_explicit(&pool->words[info.id], memory_order_relaxed);
     out->inside = 1;
-    out->kind = kind_of(&place);
+    out->kind = kind_of(&info);
     out->allocator_address = (uint64_t)(uintptr_t)pool;
-    out->id = place.id;
+    out->id = info.id;
     out->state = (int32_t)slb_word_state(word);
-    if (place.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
-        out->ref = slb_ref_make(pool, place.generation, place.id);
-    out->offset = place.offset;
+    if (info.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, info.generation, info.id);
+    out->offset = info.offset;
     out->slab_size = pool->slab_size;
     memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
-    slb_fault_print(&text, "access", &place);
+    slb_fault_print(&text, "access", &info);
 }
 
 SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {

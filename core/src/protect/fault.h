@@ -10,7 +10,7 @@
 #include "status.h"
 
 /* The slab that an address concerns: the one that holds it, or else the nearest. */
-struct slb_fault_place {
+struct slb_fault_info {
     struct slabby_allocator *pool;
     uint32_t id;
     bool used;           /* false: the slab was never handed out, and the next two mean nothing */
@@ -21,10 +21,9 @@ struct slb_fault_place {
 };
 
 /* False where the address is in no pool. */
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_place *out);
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
 
 /* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb,
-                                 const struct slb_fault_place *place);
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
 
 #endif

@@ -39,19 +39,19 @@ static void write_out(const char *at, uint64_t length) {
     }
 }
 
-static bool on_a_guard(const struct slb_fault_place *place) {
-    return place->guarded || place->offset < 0 || place->offset >= (int64_t)place->pool->slab_size;
+static bool on_a_guard(const struct slb_fault_info *fault) {
+    return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
 }
 
-static void report_fault(const struct slb_fault_place *place, const void *context) {
+static void report_fault(const struct slb_fault_info *fault, const void *context) {
     struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
     for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
          attempt++)
         slb_os_wait_a_little(attempt);
     slb_plain_add(&text, "slabby: ");
-    slb_fault_print(&text, slb_os_fault_verb(context), place);
-    if (place->used)
-        (void)slb_stacks_print(&text, place->pool, place->id, place->generation);
+    slb_fault_print(&text, slb_os_fault_verb(context), fault);
+    if (fault->used)
+        (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
     slb_plain_add(&text, "\n");
     write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
     atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
@@ -83,11 +83,11 @@ static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) 
 
 /* si_code above 0: the kernel itself saw the fault, and the address means something. */
 static void on_fault(int number, siginfo_t *info, void *context) {
-    struct slb_fault_place place;
+    struct slb_fault_info fault;
     int error_before = errno;
-    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &place)) {
-        slb_count(&place.pool->guard_violations, on_a_guard(&place));
-        report_fault(&place, context);
+    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
+        slb_count(&fault.pool->guard_violations, on_a_guard(&fault));
+        report_fault(&fault, context);
     }
     errno = error_before;
     for (size_t i = 0; i < FAULT_SIGNALS; i++)

@@ -30,7 +30,7 @@ struct slb_guard_slot {
 
 struct slb_guards {
     char *mapping;
-    uint64_t mapping_size, book_size;
+    uint64_t mapping_size, metadata_size;
     char *bodies;
     uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
     uint32_t count;
@@ -55,7 +55,7 @@ static int64_t guard_interval(struct slabby_allocator *pool) {
     return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
 }
 
-static bool dress_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
     uint64_t size = guards->count * guards->stride;
     if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
@@ -70,11 +70,11 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     uint64_t unit = alignment > page ? alignment : page;
     uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
-    uint64_t book = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
-    struct slb_guards *guards = slb_os_map(book);
+    uint64_t metadata = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
+    struct slb_guards *guards = slb_os_map(metadata);
     if (guards == NULL)
         return NULL;
-    guards->book_size = book;
+    guards->metadata_size = metadata;
     guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
     guards->count = (uint32_t)count;
     guards->body = guard_round_up(pool->slab_size, page);
@@ -83,10 +83,10 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     guards->mapping = slb_os_reserve(guards->mapping_size);
     if (guards->mapping != NULL)
         guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
-    if (guards->mapping != NULL && dress_slots(pool, guards))
+    if (guards->mapping != NULL && configure_slots(pool, guards))
         return guards;
     slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, book);
+    slb_os_unmap(guards, metadata);
     return NULL;
 }
 
@@ -107,7 +107,7 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
         slb_os_unmap(mine->mapping, mine->mapping_size);
-        slb_os_unmap(mine, mine->book_size);
+        slb_os_unmap(mine, mine->metadata_size);
     }
     return SLABBY_OK;
 }
@@ -125,7 +125,7 @@ SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
     if (guards == NULL)
         return;
     slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, guards->book_size);
+    slb_os_unmap(guards, guards->metadata_size);
     atomic_store(&pool->guards, NULL);
 }
 
@@ -195,7 +195,7 @@ static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t si
 }
 
 /* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
-static char *place_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
+static char *entry_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
                            uint32_t turn) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     if (turn / guards->count % 2 != 0)
@@ -212,7 +212,7 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
         return false;
     }
-    char *data = place_in_body(pool, guards, body, turn);
+    char *data = entry_in_body(pool, guards, body, turn);
     pattern_slack(pool, body, guards->body, data, slb_pattern_seed(pool, id, generation));
     slb_stack_record(&slot->allocated, generation);
     atomic_store_explicit(&slot->owner, id + 1, memory_order_relaxed);
@@ -300,7 +300,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
         if (slb_os_guard(body_of(guards, slot), guards->body, &way))
             atomic_store(&slot->state, GUARD_FREE);
     }
-    return guards == NULL || dress_slots(pool, guards);
+    return guards == NULL || configure_slots(pool, guards);
 }
 
 /* ------------------------------------------------------------------------------------------------- telling */
@@ -325,7 +325,7 @@ static int64_t guard_distance(struct slb_guard_slot *slot, uintptr_t address, ui
 
 /* The slot at or before the address, or the next one where that is nearer or the only one that was ever used. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
-                                  struct slb_fault_place *out) {
+                                  struct slb_fault_info *out) {
     struct slb_guards *guards = guards_of(pool);
     if (guards == NULL || guards->mapping == NULL || address < (uintptr_t)guards->mapping ||
         address - (uintptr_t)guards->mapping >= guards->mapping_size)
@@ -342,7 +342,7 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     }
     if (best == NULL)
         return false;
-    *out = (struct slb_fault_place){.pool = pool, .used = true, .guarded = true};
+    *out = (struct slb_fault_info){.pool = pool, .used = true, .guarded = true};
     out->id = atomic_load_explicit(&best->owner, memory_order_relaxed) - 1;
     out->generation = atomic_load_explicit(&best->generation, memory_order_relaxed);
     out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != GUARD_LIVE;

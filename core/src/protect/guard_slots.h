@@ -61,6 +61,6 @@ SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uin
 
 /* Whose slot an address concerns. Async-signal-safe. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
-                                  struct slb_fault_place *out);
+                                  struct slb_fault_info *out);
 
 #endif

@@ -29,7 +29,7 @@ static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t 
 
 /* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept, struct slb_telling *out_telling) {
+                                             bool *out_stored, struct slb_notification *out_notification) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     struct slb_damage damage;
     if (protect & SLB_PROTECT_STACKS)
@@ -45,6 +45,6 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     } else if (protect & SLB_PROTECT_TOOLS) {
         slb_tools_return(pool, id);
     }
-    *out_kept = !intact && slb_corruption_found(pool, id, &damage, out_telling);
+    *out_stored = !intact && slb_corruption_found(pool, id, &damage, out_notification);
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
 }

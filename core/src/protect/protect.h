@@ -15,9 +15,9 @@ SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
- * guard bytes were overwritten; out_kept then says whether the slab stays out of service. out_telling: see
+ * guard bytes were overwritten; out_stored then says whether the slab stays out of service. out_notification: see
  * slb_corruption_found. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_kept, struct slb_telling *out_telling);
+                                             bool *out_stored, struct slb_notification *out_notification);
 
 #endif

@@ -49,39 +49,39 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
             ": expected 0x%02x, found 0x%02x "
             "(corruption_policy = abort)\n",
             pool->options.name, id, damage->offset, damage->expected, damage->found);
-    char story[4096];
-    struct slb_text text = {.buffer = story, .capacity = sizeof story};
+    char stacks[4096];
+    struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
     uint64_t generation;
     if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
-        fprintf(stderr, "%s\n", story + 1);
+        fprintf(stderr, "%s\n", stacks + 1);
     abort();
 }
 
 static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
-                             struct slb_telling *out_telling) {
+                             struct slb_notification *out_notification) {
     const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
     slabby_event event;
     (void)snprintf(event.text, sizeof event.text,
                    "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
                    " is 0x%02x, expected 0x%02x",
                    pool->options.name, id, damage->offset, damage->found, damage->expected);
-    if (out_telling != NULL && out_telling->function == NULL)
-        slb_event_prepare(out_telling, pool, level, code, damage->ref, damage->offset, "%s", event.text);
+    if (out_notification != NULL && out_notification->function == NULL)
+        slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
     else
         slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
 }
 
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                                const struct slb_damage *damage,
-                                               struct slb_telling *out_telling) {
+                                               struct slb_notification *out_notification) {
     uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
     slb_count(&pool->corruptions, 1);
     slb_count(&pool->unacknowledged, 1);
     remember(pool, damage);
-    raise_corruption(pool, id, damage, out_telling);
+    raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
-        if (out_telling != NULL)
-            slb_event_tell(out_telling);
+        if (out_notification != NULL)
+            slb_event_notify(out_notification);
         die_of_corruption(pool, id, damage);
     }
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
@@ -112,7 +112,7 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     }
     atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_ATTEND)
-        slb_pool_settle(pool);
+    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
     return reclaimed;
 }

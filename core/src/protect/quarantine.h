@@ -12,7 +12,8 @@
  * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
  * where events are delivered later anyway, or nobody waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                      const struct slb_damage *damage, struct slb_telling *out_telling);
+                                      const struct slb_damage *damage,
+                                      struct slb_notification *out_notification);
 
 /* The latest report about a reference. */
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);

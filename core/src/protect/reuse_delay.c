@@ -71,7 +71,7 @@ static uint64_t first_written(const unsigned char *data, uint64_t size) {
 }
 
 /* Where a slab that waited was written to, with the byte found there, or the slab size. */
-static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
+static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
     const unsigned char *data = slb_slab_data(pool, id);
     slb_tools_open(pool, id);
     uint64_t offset = first_written(data, pool->slab_size);
@@ -81,16 +81,16 @@ static uint64_t look_for_writes(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_telling *out_telling) {
+                               struct slb_notification *out_notification) {
     while (delay_take(&pool->delay, keep, out_id)) {
         uint8_t found;
-        uint64_t offset = look_for_writes(pool, *out_id, &found);
+        uint64_t offset = check_for_writes(pool, *out_id, &found);
         if (offset == pool->slab_size)
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
         struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
         damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage, out_telling))
+        if (!slb_corruption_found(pool, *out_id, &damage, out_notification))
             return true;
     }
     return false;

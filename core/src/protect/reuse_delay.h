@@ -20,7 +20,7 @@ SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
 /* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
  * is empty, or holds at most `keep`. */
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_telling *out_telling);
+                               struct slb_notification *out_notification);
 
 /* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);

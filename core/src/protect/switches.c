@@ -7,22 +7,22 @@
 #include "protect/guard_slots.h"
 #include "status.h"
 #include "tiers/gate.h"
-#include "word_owner.h"
+#include "word_bias.h"
 
 #include <inttypes.h>
 
 /*
  * The inline paths serve pools alone whose protections have nothing to do there. A release frees its word, then looks
  * at the protections; who switches one on looks at the words next, and must find the word free or be seen. After a
- * compare-and-swap seq_cst sees to that, after a sequence (word_owner.h) the fence: behind it each sequence has made
+ * compare-and-swap seq_cst sees to that, after a sequence (word_bias.h) the fence: behind it each sequence has made
  * its word free for everybody to see, or has not looked yet.
  */
-SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t protect) {
+SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
     atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
     if (protect != 0)
-        slb_owner_stop(pool);
+        slb_bias_disable(pool);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -30,7 +30,7 @@ SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t 
 static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
     slb_gate_lock(pool);
     uint32_t protect = atomic_load(&pool->protect);
-    slb_protections_become(pool, on ? protect | bit : protect & ~bit);
+    slb_protections_set(pool, on ? protect | bit : protect & ~bit);
     slb_gate_unlock(pool);
 }
 

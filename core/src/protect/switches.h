@@ -6,7 +6,7 @@
 #include "pool.h"
 
 /* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
-SLB_PRIVATE void slb_protections_become(struct slabby_allocator *pool, uint32_t protect);
+SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect);
 
 /* What the options of a new pool ask for. */
 SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);

@@ -60,11 +60,11 @@ static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
-static char *tools_place(struct slabby_allocator *pool, uint32_t id) {
+static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
     return pool->slabs + (uint64_t)id * pool->stride;
 }
 
-static bool is_told(struct slabby_allocator *pool, uint32_t id) {
+static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
@@ -78,7 +78,7 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
         return;
     for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
-        allow(pool, tools_place(pool, id), pool->stride - (uint64_t)pool->guard_front);
+        allow(pool, tools_data(pool, id), pool->stride - (uint64_t)pool->guard_front);
     if (RUNNING_ON_VALGRIND)
         VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
 }
@@ -86,10 +86,10 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
 /* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
  * inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    char *data = tools_place(pool, id);
+    char *data = tools_data(pool, id);
     bool zero = generation == 0 ||
                 (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
-    if (!is_told(pool, id))
+    if (!is_reported(pool, id))
         return;
     if (asan_watches(pool))
         __asan_unpoison_memory_region(data, pool->slab_size);
@@ -103,12 +103,12 @@ SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uin
 }
 
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
-    if (!is_told(pool, id))
+    if (!is_reported(pool, id))
         return;
     if (asan_watches(pool))
-        __asan_poison_memory_region(tools_place(pool, id), pool->slab_size);
+        __asan_poison_memory_region(tools_data(pool, id), pool->slab_size);
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_place(pool, id));
+        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
 }
 
 static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
@@ -118,12 +118,12 @@ static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
 
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
     if (is_watched(pool, id))
-        allow(pool, tools_place(pool, id), pool->slab_size);
+        allow(pool, tools_data(pool, id), pool->slab_size);
 }
 
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
     if (is_watched(pool, id))
-        forbid(pool, tools_place(pool, id), pool->slab_size);
+        forbid(pool, tools_data(pool, id), pool->slab_size);
 }
 
 /* Byte by byte and volatile: memset is the tools' own. */

@@ -27,24 +27,24 @@ static bool mode_refuses(const struct slb_breaker *breaker) {
 /* ------------------------------------------------------------------------------------------------- changes */
 
 /* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
-static void tell_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+static void notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
               pool->options.name, wait_ns / 1000);
 }
 
-static void tell_half_open(struct slabby_allocator *pool, uint64_t probes) {
+static void notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
               pool->options.name, probes);
 }
 
-static void tell_closed(struct slabby_allocator *pool) {
+static void notify_closed(struct slabby_allocator *pool) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
               "the breaker of pool \"%s\" closed", pool->options.name);
 }
 
-static void tell_forced(struct slabby_allocator *pool, int32_t mode) {
+static void notify_forced(struct slabby_allocator *pool, int32_t mode) {
     static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
               "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
@@ -61,7 +61,7 @@ static void breaker_open(struct slabby_allocator *pool) {
     if (mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
     if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
-        tell_opened(pool, wait);
+        notify_opened(pool, wait);
 }
 
 /* Needs the gate lock. */
@@ -70,7 +70,7 @@ static void breaker_close(struct slabby_allocator *pool) {
     uint32_t before = atomic_exchange(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
     slb_gate_open(pool, SLB_GATE_BREAKER);
     if (before != SLABBY_BREAKER_STATE_CLOSED)
-        tell_closed(pool);
+        notify_closed(pool);
 }
 
 /* ------------------------------------------------------------------------------------------------ failures */
@@ -100,7 +100,7 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
 }
 
 /* Without the gate lock: metrics_only holds no gate reason. */
-SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
     if (slb_likely(atomic_load_explicit(&breaker->mode, memory_order_relaxed) !=
                    SLABBY_BREAKER_MODE_METRICS_ONLY))
@@ -109,18 +109,18 @@ SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool) {
     if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
         atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
-            tell_half_open(pool, atomic_load(&breaker->probes));
+            notify_half_open(pool, atomic_load(&breaker->probes));
     } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
                slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
         atomic_store(&breaker->failures, 0);
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
-            tell_closed(pool);
+            notify_closed(pool);
     }
 }
 
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     struct slb_breaker *breaker = &pool->breaker;
-    slb_breaker_look(pool);
+    slb_breaker_poll(pool);
     uint64_t threshold = atomic_load_explicit(&breaker->threshold, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&breaker->state, memory_order_relaxed);
     if (threshold == 0 ||
@@ -167,7 +167,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);
             if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
-                tell_half_open(pool, atomic_load(&breaker->probes));
+                notify_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
@@ -219,7 +219,7 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
     else if (before == SLABBY_BREAKER_MODE_METRICS_ONLY)
         breaker_enforce(pool);
     if ((uint32_t)mode != before)
-        tell_forced(pool, mode);
+        notify_forced(pool, mode);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
     return SLABBY_OK;

@@ -40,7 +40,7 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
 }
 
 /* Moves metrics_only on where it is time; whoever reads the state calls this first. */
-SLB_PRIVATE void slb_breaker_look(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 
 /* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
 SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);

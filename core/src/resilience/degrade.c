@@ -16,7 +16,7 @@
 #define DEGRADE_DRAIN_AT_ONCE 1024u
 
 /* Looks are rarer in large pools, where one costs more and says less. */
-#define DEGRADE_RAREST_LOOK 16u
+#define DEGRADE_RAREST_CHECK 16u
 
 static const char *state_name(uint32_t state) {
     static const char *const names[] = {"healthy", "degraded", "survival", "fallback"};
@@ -81,8 +81,8 @@ static void empty_caches(struct slabby_allocator *pool) {
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 
-static void tell_of_step(struct slabby_allocator *pool, struct slb_telling *out, uint32_t from, uint32_t to,
-                         uint64_t used, uint64_t left_out) {
+static void notify_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t from,
+                        uint32_t to, uint64_t used, uint64_t left_out) {
     int32_t level = to > from ? SLABBY_EVENT_LEVEL_WARNING : SLABBY_EVENT_LEVEL_INFO;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_DEGRADATION, 0, (int64_t)to,
                       "pool \"%s\" went from %s to %s with %" PRIu64 " of %" PRIu32 " slabs in use; %" PRIu64
@@ -92,7 +92,8 @@ static void tell_of_step(struct slabby_allocator *pool, struct slb_telling *out,
 }
 
 /* Needs the gate lock. */
-static void take_step(struct slabby_allocator *pool, struct slb_telling *out, uint32_t to, uint64_t used) {
+static void take_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t to,
+                      uint64_t used) {
     struct slb_degrade *degrade = &pool->degrade;
     uint32_t from = atomic_exchange_explicit(&degrade->state, to, memory_order_relaxed);
     uint64_t left_out = atomic_exchange_explicit(&degrade->left_out, 0, memory_order_relaxed);
@@ -103,7 +104,7 @@ static void take_step(struct slabby_allocator *pool, struct slb_telling *out, ui
         slb_latency_track_locked(pool, degrade->tracking);
     if (from < SLABBY_DEGRADATION_STATE_SURVIVAL && to >= SLABBY_DEGRADATION_STATE_SURVIVAL)
         empty_caches(pool);
-    tell_of_step(pool, out, from, to, used, left_out);
+    notify_step(pool, out, from, to, used, left_out);
 }
 
 /* ------------------------------------------------------------------------------------------------- looking */
@@ -114,7 +115,7 @@ static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
            slb_delay_length(pool, &moves) != 0;
 }
 
-SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out) {
+SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out) {
     struct slb_degrade *degrade = &pool->degrade;
     uint32_t state = slb_degrade_state(pool);
     uint64_t used = slb_count_used(pool);
@@ -136,12 +137,12 @@ SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct
     slb_gate_unlock(pool);
 }
 
-SLB_PRIVATE SLB_COLD void slb_degrade_attend(struct slabby_allocator *pool) {
-    struct slb_telling telling = {.function = NULL};
+SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
+    struct slb_notification notification = {.function = NULL};
     if (slb_in_flight_depth != 0)
         return;
-    slb_degrade_look(pool, &telling);
-    slb_event_tell(&telling);
+    slb_degrade_update(pool, &notification);
+    slb_event_notify(&notification);
 }
 
 /* ------------------------------------------------------------------------------------------------- options */
@@ -158,17 +159,17 @@ SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, 
 }
 
 /* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
-static uint32_t distance_of_looks(struct slabby_allocator *pool) {
+static uint32_t distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
     uint64_t every = slb_capacity(pool) / (32 * batch * pool->cpus);
-    return every < 1 ? 1 : every > DEGRADE_RAREST_LOOK ? DEGRADE_RAREST_LOOK : (uint32_t)every;
+    return every < 1 ? 1 : every > DEGRADE_RAREST_CHECK ? DEGRADE_RAREST_CHECK : (uint32_t)every;
 }
 
 static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
     bool on = degrade_at != 0 || survive_at != 0;
     atomic_store(&pool->degrade.degrade_at, (uint32_t)degrade_at);
     atomic_store(&pool->degrade.survive_at, (uint32_t)survive_at);
-    atomic_store(&pool->degrade.every, on ? distance_of_looks(pool) : 0);
+    atomic_store(&pool->degrade.every, on ? distance_of_checks(pool) : 0);
 }
 
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
@@ -178,7 +179,7 @@ SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrad
 
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
                                              slabby_error *error) {
-    struct slb_telling telling = {.function = NULL};
+    struct slb_notification notification = {.function = NULL};
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
@@ -186,12 +187,12 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
     if (status == SLABBY_OK) {
         set_thresholds(pool, degrade_at, survive_at);
         if (!slb_degrade_is_on(pool) && slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY)
-            take_step(pool, &telling, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
+            take_step(pool, &notification, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
     }
     slb_gate_unlock(pool);
-    slb_event_tell(&telling);
+    slb_event_notify(&notification);
     if (status == SLABBY_OK && slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
     return status;
 }
 

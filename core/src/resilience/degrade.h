@@ -13,7 +13,7 @@
  *     fallback    as survival
  *
  * A step may skip states either way. Use is looked at on slow paths alone, every `every` of them per CPU, on every
- * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_look.
+ * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_update.
  *
  * `state` changes under the gate lock. Others read it relaxed: who reads the state before a change does once more what
  * he did before it.
@@ -47,10 +47,10 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
 
 /* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does
  * it. For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
-SLB_PRIVATE SLB_COLD void slb_degrade_look(struct slabby_allocator *pool, struct slb_telling *out);
+SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out);
 
 /* The same for callers outside. */
-SLB_PRIVATE SLB_COLD void slb_degrade_attend(struct slabby_allocator *pool);
+SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
 
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);

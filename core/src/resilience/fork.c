@@ -35,21 +35,21 @@ static void mark_pool(struct slabby_allocator *pool) {
 static void in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
-    for (uint32_t place = 1; place < SLB_POOL_PLACES; place++)
-        if (slb_pool_exists(&slb_places[place].pool))
-            mark_pool(&slb_places[place].pool);
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
+        if (slb_pool_exists(&slb_pool_table[entry].pool))
+            mark_pool(&slb_pool_table[entry].pool);
     slb_ticker_after_fork(true);
-    slb_places_unlock();
+    slb_pool_table_unlock();
 }
 
 static void before_fork(void) {
-    slb_places_lock();
+    slb_pool_table_lock();
     slb_ticker_before_fork();
 }
 
 static void in_parent(void) {
     slb_ticker_after_fork(false);
-    slb_places_unlock();
+    slb_pool_table_unlock();
 }
 
 static _Atomic bool handlers_registered;
@@ -191,11 +191,11 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
         reopen(pool);
-        slb_resize_settle(pool); /* what a vanished thread had begun, and what releases have to pay */
+        slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
     slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
     if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
 }

@@ -22,14 +22,14 @@ SLB_PRIVATE bool slb_fork_prepare_process(void);
 SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
 /* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
-SLB_INLINE void slb_fork_look(struct slabby_allocator *pool) {
+SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
         slb_fork_rebuild(pool);
 }
 
 /* The lock over the table of places, which create takes and fork must hold. */
-SLB_PRIVATE void slb_places_lock(void);
-SLB_PRIVATE void slb_places_unlock(void);
+SLB_PRIVATE void slb_pool_table_lock(void);
+SLB_PRIVATE void slb_pool_table_unlock(void);
 
 /* A pool's listeners get bells of their own in the child. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);

@@ -17,7 +17,7 @@
 struct slabby_listener {
     struct slabby_listener *next, *previous; /* in the pool's list */
     struct slabby_allocator *pool;
-    int bell;
+    int notifier;
     uint64_t last_ticket;
     struct slb_waiter *granted, *last_granted; /* oldest first */
     uint64_t waiting;                          /* tickets still in the pool's queue */
@@ -30,7 +30,7 @@ static void append_granted(struct slabby_listener *listener, struct slb_waiter *
     waiter->previous = listener->last_granted;
     *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
     listener->last_granted = waiter;
-    slb_os_bell_ring(listener->bell);
+    slb_os_notifier_signal(listener->notifier);
 }
 
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
@@ -46,7 +46,7 @@ SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         listener->closed = true;
-        slb_os_bell_ring(listener->bell);
+        slb_os_notifier_signal(listener->notifier);
     }
 }
 
@@ -75,10 +75,10 @@ SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, 
 /* The queue was dropped with its threads; what had been granted still waits to be taken. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        slb_os_bell_renew(listener->bell);
+        slb_os_notifier_renew(listener->notifier);
         listener->waiting = 0;
         if (listener->granted != NULL || listener->closed)
-            slb_os_bell_ring(listener->bell);
+            slb_os_notifier_signal(listener->notifier);
     }
 }
 
@@ -92,16 +92,16 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
     struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int bell = listener == NULL ? -1 : slb_os_bell_create();
-    if (bell < 0) {
+    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
+    if (notifier < 0) {
         free(listener);
         (void)slb_pool_abandon(pool);
         return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
                              "the system refused memory or a descriptor for the listener; close some first");
     }
     listener->pool = pool;
-    listener->bell = bell;
-    slb_fork_look(pool);
+    listener->notifier = notifier;
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     listener->next = pool->listeners;
     if (listener->next != NULL)
@@ -109,7 +109,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     pool->listeners = listener;
     slb_gate_unlock(pool);
     *out_listener = listener;
-    *out_fd = bell;
+    *out_fd = notifier;
     return SLABBY_OK;
 }
 
@@ -134,7 +134,7 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
     append_granted(listener, waiter);
     slb_gate_unlock(listener->pool);
-    slb_found_tell(listener->pool, &found);
+    slb_search_notify(listener->pool, &found);
     return SLABBY_OK;
 }
 
@@ -175,7 +175,7 @@ SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out
         free(waiter);
     }
     if (listener->granted == NULL && !listener->closed)
-        slb_os_bell_silence(listener->bell);
+        slb_os_notifier_clear(listener->notifier);
     bool over = listener->closed && listener->granted == NULL && count == 0;
     slb_gate_unlock(listener->pool);
     for (uint64_t i = 0; i < count; i++)
@@ -239,7 +239,7 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
     if (listener->next != NULL)
         listener->next->previous = listener->previous;
     slb_gate_unlock(listener->pool);
-    slb_os_bell_destroy(listener->bell);
+    slb_os_notifier_destroy(listener->notifier);
     (void)slb_pool_abandon(listener->pool);
     free(listener);
     return SLABBY_OK;

@@ -21,7 +21,7 @@
 
 /* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
 static int64_t surplus(struct slabby_allocator *pool) {
-    return (int64_t)pool->reserved - atomic_load_explicit(&pool->room.given_up, memory_order_relaxed) -
+    return (int64_t)pool->reserved - atomic_load_explicit(&pool->space.given_up, memory_order_relaxed) -
            slb_capacity(pool);
 }
 
@@ -34,8 +34,8 @@ SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
 
 /* Only holders of the lock count; the others read. */
 static void count_given_up(struct slabby_allocator *pool, int64_t change) {
-    uint32_t before = atomic_load_explicit(&pool->room.given_up, memory_order_relaxed);
-    atomic_store_explicit(&pool->room.given_up, (uint32_t)(before + change), memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->space.given_up, (uint32_t)(before + change), memory_order_relaxed);
 }
 
 /* -------------------------------------------------------------------------------------------------- pages */
@@ -78,7 +78,7 @@ static void claim(struct slabby_allocator *pool, uint32_t id) {
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
     SLB_POINT(SLB_POINT_CLAIMED);
-    slb_stack_push(&pool->room.claimed, pool->next, id);
+    slb_stack_push(&pool->space.claimed, pool->next, id);
     count_given_up(pool, 1);
     discard_pages(pool, id);
 }
@@ -113,7 +113,7 @@ static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
 static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t done = 0, id;
-    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->room.claimed, pool->next, &id)) {
+    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->space.claimed, pool->next, &id)) {
         unclaim(pool, id);
         done++;
     }
@@ -133,15 +133,15 @@ static bool resize_step(struct slabby_allocator *pool) {
     if (surplus(pool) != 0)
         return more;
     slb_gate_open(pool, SLB_GATE_SHRINKING);
-    if (pool->room.changing)
+    if (pool->space.changing)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
                   "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
                   slb_capacity(pool));
-    pool->room.changing = false;
+    pool->space.changing = false;
     return false;
 }
 
-SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
     while (resize_step(pool))
         continue;
 }
@@ -149,7 +149,7 @@ SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------------------- resize */
 
 static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
-    atomic_store_explicit(&pool->room.capacity, capacity, memory_order_seq_cst);
+    atomic_store_explicit(&pool->space.capacity, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
 }
 
@@ -162,12 +162,12 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
     uint32_t withheld = 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         withheld += slb_shard_withheld(pool, shard);
-    atomic_store(&pool->room.claimed, 0);
-    atomic_store(&pool->room.given_up, withheld);
+    atomic_store(&pool->space.claimed, 0);
+    atomic_store(&pool->space.given_up, withheld);
 }
 
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
-    slb_stack_push(&pool->room.claimed, pool->next, id);
+    slb_stack_push(&pool->space.claimed, pool->next, id);
     count_given_up(pool, 1);
 }
 
@@ -196,7 +196,7 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
               "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
               slb_capacity(pool), capacity);
-    pool->room.changing = true;
+    pool->space.changing = true;
 }
 
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
@@ -234,9 +234,9 @@ SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t awaited = 0;
     if (pool == NULL || !slb_pool_exists(pool))
-        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_absence(pool), 0, 0,
-                             0, 0, "no open pool has this handle");
-    slb_fork_look(pool);
+        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
+                             0, 0, 0, 0, "no open pool has this handle");
+    slb_fork_check(pool);
     slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
     if (status != SLABBY_OK)
         (void)slb_refuse(pool, status);

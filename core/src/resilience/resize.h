@@ -31,7 +31,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
                                      slabby_error *error);
 
 /* As far as it goes at once. Needs the gate lock. */
-SLB_PRIVATE void slb_resize_settle(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool);
 
 /* The capacity that a pool begins with. */
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity);

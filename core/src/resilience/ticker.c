@@ -15,7 +15,7 @@ static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
 static _Atomic uint32_t ticking_pools; /* how many want ticks */
-static _Atomic uint64_t ticking_place; /* the tag of the pool that is being ticked; 0: none */
+static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
 static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
 
 /* ----------------------------------------------------------------------------------------------- the thread */
@@ -29,10 +29,10 @@ static void set_ticking(struct slabby_allocator *pool, uint32_t on) {
 }
 
 static void tick(struct slabby_allocator *pool) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_health_tick(pool);
     if (slb_degrade_is_on(pool))
-        slb_degrade_attend(pool);
+        slb_degrade_poll(pool);
 }
 
 static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
@@ -42,21 +42,21 @@ static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
     atomic_store_explicit(&ticking->next_ns,
                           now + atomic_load_explicit(&ticking->interval_ns, memory_order_relaxed),
                           memory_order_relaxed);
-    atomic_store_explicit(&ticking_place, slb_pool_tag(pool), memory_order_seq_cst);
+    atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
     if (!exists)
         set_ticking(pool, 0); /* ended without close, in a child that could not lock its memory */
     else if (atomic_load_explicit(&ticking->on, memory_order_seq_cst) != 0)
         tick(pool);
-    atomic_store_explicit(&ticking_place, 0, memory_order_seq_cst);
+    atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
 }
 
 /* Ticks what is due and answers when the next one is. */
 static uint64_t tick_round(void) {
     uint64_t now = slb_os_now_ns(), earliest = UINT64_MAX;
     uint32_t left = atomic_load(&ticking_pools);
-    for (uint32_t place = 1; place < SLB_POOL_PLACES && left > 0; place++) {
-        struct slabby_allocator *pool = &slb_places[place].pool;
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES && left > 0; entry++) {
+        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         if (atomic_load_explicit(&pool->ticking.on, memory_order_relaxed) == 0)
             continue;
         tick_if_due(pool, now);
@@ -144,7 +144,7 @@ SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interva
 }
 
 SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&ticking_place, memory_order_seq_cst) == slb_pool_tag(pool);
+    return atomic_load_explicit(&ticking_entry, memory_order_seq_cst) == slb_pool_tag(pool);
 }
 
 /* ---------------------------------------------------------------------------------------------------- fork */
@@ -157,7 +157,7 @@ SLB_PRIVATE void slb_ticker_after_fork(bool child) {
     if (child) {
         ticker_runs = false;
         inside_ticker = false;
-        atomic_store(&ticking_place, 0);
+        atomic_store(&ticking_entry, 0);
     }
     pthread_mutex_unlock(&ticker_mutex);
 }

@@ -17,7 +17,7 @@ static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *wait
 
 /* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
  * may take the slab and end, and its waiter with it. The word is woken by address alone. */
-static void settle_waiter(struct slb_waiter *waiter, uint32_t state) {
+static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
     bool asleep = waiter->listener == NULL;
     _Atomic uint32_t *word = &waiter->state;
     atomic_store_explicit(word, state, memory_order_release);
@@ -37,7 +37,7 @@ SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
         unlink_waiter(pool, oldest);
         oldest->id = id;
         slb_count(&stripe->hits[SLB_TIER_GATE], 1);
-        settle_waiter(oldest, SLB_WAITER_GRANTED);
+        finish_waiter(oldest, SLB_WAITER_GRANTED);
     }
     if (pool->first_waiter == NULL)
         slb_gate_open(pool, SLB_GATE_WAITERS);
@@ -47,14 +47,14 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
     while (pool->first_waiter != NULL) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
-        settle_waiter(oldest, SLB_WAITER_CLOSED);
+        finish_waiter(oldest, SLB_WAITER_CLOSED);
     }
     slb_listeners_close(pool);
     slb_gate_open(pool, SLB_GATE_WAITERS);
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
-    slb_fork_look(pool);
+    slb_fork_check(pool);
     slb_gate_lock(pool);
     bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
     if (!closed) {

@@ -91,15 +91,15 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
     return false;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
-    (void)pool, (void)id, (void)owned, (void)word;
+    (void)pool, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                  uint64_t word) {
-    (void)pool, (void)id, (void)owned, (void)word;
+    (void)pool, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_RESTARTED;
 }
 

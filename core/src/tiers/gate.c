@@ -28,17 +28,17 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
-    /* seq_cst: before the look at settle_wanted; its release half pairs with slb_gate_try_lock */
+    /* seq_cst: before the look at deferred_pending; its release half pairs with slb_gate_try_lock */
     atomic_store_explicit(&pool->gate_lock, 0, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
-/* Whoever failed to get the lock in slb_pool_settle relies on its holder to settle afterwards. */
+/* Whoever failed to get the lock in slb_pool_run_deferred relies on its holder to settle afterwards. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->settle_wanted, memory_order_seq_cst) != 0 ||
+    if (slb_unlikely(atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0 ||
                      (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
-        slb_pool_settle(pool);
+        slb_pool_run_deferred(pool);
 }
 
 /* -------------------------------------------------------------------------------------- closing and opening */

@@ -49,7 +49,7 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
-/* The unlock of slb_pool_settle itself, which looks for wishes on its own. */
+/* The unlock of slb_pool_run_deferred itself, which looks for wishes on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 
 #endif

@@ -146,24 +146,24 @@ restarted:
 
 /* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
 #define SLB_RSEQ_SWAP                                                                                        \
-    "orr x9, %[owned], x9, lsl %[shift]\n\t"                                                                 \
-    "ldr x10, [%[place]]\n\t"                                                                                \
+    "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
+    "ldr x10, [%[entry]]\n\t"                                                                                \
     "cmp x10, x9\n\t"                                                                                        \
     "b.ne %l[refused]\n\t"                                                                                   \
-    "stlr %[word], [%[place]]\n\t"
+    "stlr %[word], [%[entry]]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
-    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),            \
-        [place] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
+    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),          \
+        [entry] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"
                                          "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -176,7 +176,7 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                  uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
@@ -187,7 +187,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                          "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
                           : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */

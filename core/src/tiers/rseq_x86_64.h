@@ -118,22 +118,22 @@ restarted:
 /* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "shlq %[shift], %%rcx\n\t"                                                                               \
-    "orq %[owned], %%rcx\n\t"                                                                                \
-    "cmpq %[place], %%rcx\n\t"                                                                               \
+    "orq %[biased], %%rcx\n\t"                                                                               \
+    "cmpq %[entry], %%rcx\n\t"                                                                               \
     "jne %l[refused]\n\t"                                                                                    \
-    "movq %[word], %[place]\n\t"
+    "movq %[word], %[entry]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_owned, its_word)                                           \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [owned] "r"(its_owned), [word] "r"(its_word),         \
-        [place] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
+        [entry] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
                                 "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, owned, word)
+                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -145,7 +145,7 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t owned,
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                  uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
@@ -155,7 +155,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                 "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
                  : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, owned, word)
+                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;

@@ -29,15 +29,15 @@ struct slb_cpu_cache {
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint64_t fast_given;
-    _Atomic uint64_t sampled_at;  /* number of the allocation that was timed last */
-    _Atomic uint64_t rests_until; /* ticks; no owning before, see word_owner.h */
-    _Atomic uint32_t plain_met;   /* plain words in a row that releases met, see word_owner.h */
+    _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
+    _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
+    _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
 };
 
 /* Caches lie a power of two apart, so that finding one's own is a shift. */
 #define SLB_CACHE_STRIDE_LOG2 11
 
-union slb_cpu_cache_place {
+union slb_cpu_cache_entry {
     struct slb_cpu_cache cache;
     char bytes[1u << SLB_CACHE_STRIDE_LOG2];
 };

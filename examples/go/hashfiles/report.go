@@ -47,7 +47,7 @@ func writeStats(output string, result totals, pool *slabby.Slabby) error {
 		return err
 	}
 	text, err := json.Marshal(map[string]any{
-		"face":       "go",
+		"binding":    "go",
 		"files":      result.files,
 		"unreadable": result.unreadable,
 		"bytes":      result.bytes,

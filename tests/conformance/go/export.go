@@ -14,19 +14,19 @@ import (
 	slabby "github.com/slabby/slabby/go"
 )
 
-// The Go face of a process that several faces share (shared.py). Its driver keeps the registers that
-// all faces see: it sets those an instruction reads and fetches those it wrote.
+// The Go binding of a process that several bindings share (shared.py). Its driver keeps the registers that
+// all bindings see: it sets those an instruction reads and fetches those it wrote.
 
 var (
-	face = newMachine()
-	// The pools of this face by their address: each object is an owner.
+	binding = newMachine()
+	// The pools of this binding by their address: each object is an owner.
 	joined = map[uint64][]*slabby.Slabby{}
 )
 
-// conform_join puts a pool of another face into a register; a status.
+// conform_join puts a pool of another binding into a register; a status.
 //
 //export conform_join
-func conform_join(place *C.char, number, instance uint64) int32 {
+func conform_join(key *C.char, number, instance uint64) int32 {
 	if len(joined[number]) == 0 {
 		pool, err := slabby.Adopt(number, instance)
 		if err != nil {
@@ -34,17 +34,17 @@ func conform_join(place *C.char, number, instance uint64) int32 {
 			return int32(status)
 		}
 		joined[number] = append(joined[number], pool)
-		face.seen[number] = map[int32]int{}
+		binding.seen[number] = map[int32]int{}
 	}
-	face.pools[C.GoString(place)] = joined[number][0]
+	binding.pools[C.GoString(key)] = joined[number][0]
 	return 0
 }
 
 // conform_address is where the pool of a register lies that an instruction made, 0 where it is unset.
 //
 //export conform_address
-func conform_address(place *C.char) uint64 {
-	pool := face.pools[C.GoString(place)]
+func conform_address(key *C.char) uint64 {
+	pool := binding.pools[C.GoString(key)]
 	if pool == nil {
 		return 0
 	}
@@ -58,8 +58,8 @@ func conform_address(place *C.char) uint64 {
 // conform_leave unsets a register that holds a pool.
 //
 //export conform_leave
-func conform_leave(place *C.char) {
-	delete(face.pools, C.GoString(place))
+func conform_leave(key *C.char) {
+	delete(binding.pools, C.GoString(key))
 }
 
 // conform_end closes a pool and forgets it. It returns how many owners its objects are, which the
@@ -69,7 +69,7 @@ func conform_leave(place *C.char) {
 func conform_end(number uint64) int32 {
 	pools := joined[number]
 	delete(joined, number)
-	delete(face.seen, number)
+	delete(binding.seen, number)
 	for _, pool := range pools {
 		if err := pool.Close(); err != nil {
 			return -1
@@ -81,32 +81,32 @@ func conform_end(number uint64) int32 {
 // conform_set_ref and conform_ref are the reference registers.
 //
 //export conform_set_ref
-func conform_set_ref(place *C.char, ref uint64) {
-	face.refs[C.GoString(place)] = ref
+func conform_set_ref(key *C.char, ref uint64) {
+	binding.refs[C.GoString(key)] = ref
 }
 
 //export conform_ref
-func conform_ref(place *C.char) uint64 {
-	return face.refs[C.GoString(place)]
+func conform_ref(key *C.char) uint64 {
+	return binding.refs[C.GoString(key)]
 }
 
-// conform_set_fast puts another face's id into a register, without bytes; an id below 0 unsets it.
+// conform_set_fast puts another binding's id into a register, without bytes; an id below 0 unsets it.
 //
 //export conform_set_fast
-func conform_set_fast(place *C.char, id int32) {
-	name := C.GoString(place)
+func conform_set_fast(key *C.char, id int32) {
+	name := C.GoString(key)
 	if id < 0 {
-		delete(face.fasts, name)
+		delete(binding.fasts, name)
 	} else {
-		face.fasts[name] = &fast{id: id}
+		binding.fasts[name] = &fast{id: id}
 	}
 }
 
 // conform_fast is the id of a register, -1 where it is unset.
 //
 //export conform_fast
-func conform_fast(place *C.char) int32 {
-	if f := face.fasts[C.GoString(place)]; f != nil {
+func conform_fast(key *C.char) int32 {
+	if f := binding.fasts[C.GoString(key)]; f != nil {
 		return f.id
 	}
 	return -1
@@ -115,8 +115,8 @@ func conform_fast(place *C.char) int32 {
 // conform_viewed reports whether a register holds a view.
 //
 //export conform_viewed
-func conform_viewed(place *C.char) bool {
-	return face.views[C.GoString(place)] != nil
+func conform_viewed(key *C.char) bool {
+	return binding.views[C.GoString(key)] != nil
 }
 
 // conform_run carries out one instruction and writes its line; it returns the line's length, or -1
@@ -129,7 +129,7 @@ func conform_run(text *C.char, buffer *C.char, capacity int32) (length int32) {
 			length = -1
 		}
 	}()
-	trace := face.execute(split(C.GoString(text)))
+	trace := binding.execute(split(C.GoString(text)))
 	if len(trace) > int(capacity) {
 		return -1
 	}
@@ -149,7 +149,7 @@ func conform_collect() {
 //
 //export conform_new
 func conform_new() {
-	face = newMachine()
+	binding = newMachine()
 }
 
 // conform_instance is the core that this library uses.

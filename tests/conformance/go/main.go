@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // The Go runner of the conformance programs: reads programs from standard input, prints their traces
-// (LANGUAGE.md). Built with -buildmode=c-shared it is the Go face of a process that others share
+// (LANGUAGE.md). Built with -buildmode=c-shared it is the Go binding of a process that others share
 // (export.go).
 package main
 
@@ -54,7 +54,7 @@ func run() (err error) {
 	return input.Err()
 }
 
-// split gives the words of a line, none for a comment, without the name of a face.
+// split gives the words of a line, none for a comment, without the name of a binding.
 func split(line string) []string {
 	words := strings.Fields(line)
 	if len(words) > 0 && words[0][0] == '#' {

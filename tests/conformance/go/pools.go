@@ -56,7 +56,7 @@ func adopt(m *machine, in instruction) string {
 	return only(err)
 }
 
-// destroy is what the language says of a face that only closes.
+// destroy is what the language says of a binding that only closes.
 func destroy(m *machine, pool *slabby.Slabby, in instruction) string {
 	if m.owners(pool) == 1 {
 		if stats := pool.Stats(); stats != nil && stats.UsedSlabs+int(stats.HeapSlabs) > 0 {

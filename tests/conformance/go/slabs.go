@@ -54,12 +54,12 @@ func allocate(m *machine, pool *slabby.Slabby, in instruction) string {
 }
 
 // following is the register a number of places after another.
-func following(register string, places int) string {
+func following(register string, keys int) string {
 	first, err := strconv.Atoi(register[1:])
 	if err != nil {
 		panic(malformed(err.Error()))
 	}
-	return register[:1] + strconv.Itoa(first+places)
+	return register[:1] + strconv.Itoa(first+keys)
 }
 
 func allocateBatch(m *machine, pool *slabby.Slabby, in instruction) string {

@@ -46,7 +46,7 @@ int model_expect(struct model *model, const char *call, slabby_status found, sla
 /* Slabs of the pool that can still be had. */
 uint64_t model_free(const struct model *model);
 
-/* model_look.c: the calls that only look at the whole pool. */
+/* model_check.c: the calls that only look at the whole pool. */
 int model_check_stats(struct model *model);
 int model_check_live(struct model *model);
 int model_check_verify(struct model *model);

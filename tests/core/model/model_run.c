@@ -6,7 +6,7 @@
 
 static struct model model_of_run;
 
-static uint64_t room_of(const struct model *model) {
+static uint64_t space_for(const struct model *model) {
     uint64_t heap = model->heap_enabled ? model->heap_limit - model->heap_used : 0;
 
     return model_free(model) + heap;
@@ -15,7 +15,7 @@ static uint64_t room_of(const struct model *model) {
 static slabby_status allocation_answer(const struct model *model, uint64_t count) {
     if (model->closed)
         return SLABBY_CLOSED;
-    return count <= room_of(model) ? SLABBY_OK : SLABBY_OUT_OF_MEMORY;
+    return count <= space_for(model) ? SLABBY_OK : SLABBY_OUT_OF_MEMORY;
 }
 
 static int check_content(struct model *model, const struct entry *entry) {
@@ -122,8 +122,8 @@ static int run_allocate_batch(struct model *model, const struct op *op) {
  * reference. */
 static struct entry *pick(struct model *model, const struct op *op, int fast) {
     for (uint32_t tries = 0; tries < 64 && model->count; tries++) {
-        uint32_t place = (op->first + tries * (op->second | 1)) % model->count;
-        struct entry *entry = &model->entries[place];
+        uint32_t at = (op->first + tries * (op->second | 1)) % model->count;
+        struct entry *entry = &model->entries[at];
 
         if ((entry->ref == 0) == fast && (entry->state != ENTRY_STALE || op->second % 4 == 0))
             return entry;

@@ -41,15 +41,15 @@ static const struct op_info infos[OP_KINDS] = {
 
 static uint8_t pick_kind(uint64_t roll) {
     unsigned total = 0;
-    unsigned place;
+    unsigned entry;
 
     for (int kind = 0; kind < OP_KINDS; kind++)
         total += infos[kind].weight;
-    place = (unsigned)(roll % total);
+    entry = (unsigned)(roll % total);
     for (uint8_t kind = 0; kind < OP_KINDS; kind++) {
-        if (place < infos[kind].weight)
+        if (entry < infos[kind].weight)
             return kind;
-        place -= infos[kind].weight;
+        entry -= infos[kind].weight;
     }
     return OP_ALLOCATE;
 }

@@ -41,7 +41,7 @@ slabby_ref take(slabby_allocator *pool, unsigned char **out_data) {
     return ref;
 }
 
-static void tell(slabby_status status, int64_t slab, slabby_ref ref, const char *text) {
+static void report(slabby_status status, int64_t slab, slabby_ref ref, const char *text) {
     printf("answer\t%s\t%" PRId64 "\t%016" PRIx64 "\t%s\n", slabby_status_name(status), slab, ref, text);
     (void)fflush(stdout);
 }
@@ -52,11 +52,11 @@ void answered(slabby_allocator *pool, slabby_ref ref, slabby_status status) {
     int known = slabby_id(&id, pool, ref) == SLABBY_OK;
 
     insist(slabby_explain(text, sizeof text, NULL, pool, ref, status));
-    tell(status, known ? (int64_t)id : -1, ref, text);
+    report(status, known ? (int64_t)id : -1, ref, text);
 }
 
 void refused(slabby_status status, const slabby_error *error) {
-    tell(status, -1, 0, error->text);
+    report(status, -1, 0, error->text);
 }
 
 void counted(const char *name, uint64_t number) {

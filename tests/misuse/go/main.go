@@ -46,7 +46,7 @@ func take(pool *slabby.Slabby) slabby.SlabRef {
 	return ref
 }
 
-func tell(name string, slab int32, ref uint64, text string) {
+func report(name string, slab int32, ref uint64, text string) {
 	fmt.Printf("answer\t%s\t%d\t%016x\t%s\n", name, slab, ref, text)
 }
 
@@ -58,7 +58,7 @@ func answered(pool *slabby.Slabby, ref slabby.SlabRef, err error) {
 		fmt.Fprintln(os.Stderr, "not refused by the package:", err)
 		os.Exit(3)
 	}
-	tell(status.String(), ref.ID(), ref.Ref(), pool.Explain(err, ref))
+	report(status.String(), ref.ID(), ref.Ref(), pool.Explain(err, ref))
 }
 
 // refused is what a cold call answered.
@@ -68,7 +68,7 @@ func refused(err error) {
 		fmt.Fprintln(os.Stderr, "not refused by the package:", err)
 		os.Exit(3)
 	}
-	tell(detail.Status.String(), -1, 0, detail.Text)
+	report(detail.Status.String(), -1, 0, detail.Text)
 }
 
 func counted(name string, number int) {

@@ -151,7 +151,7 @@ func leak() {
 	length, err := read.Read(line)
 	insist(err)
 	close(collecting)
-	tell("OK", -1, 0, string(line[:length-1]))
+	report("OK", -1, 0, string(line[:length-1]))
 }
 
 func useAfterClose() {

@@ -46,12 +46,12 @@ func writeAfterRelease() {
 }
 
 // fault writes one byte, and tells what the package makes of the fault.
-func fault(ref slabby.SlabRef, place *byte) {
+func fault(ref slabby.SlabRef, entry *byte) {
 	var fault *slabby.FaultError
-	if err := slabby.CatchFaults(func() { *place = 1 }); !errors.As(err, &fault) {
+	if err := slabby.CatchFaults(func() { *entry = 1 }); !errors.As(err, &fault) {
 		insist(errors.New("the mistake was not noticed"))
 	}
-	tell("FaultError", ref.ID(), ref.Ref(), fault.Text)
+	report("FaultError", ref.ID(), ref.Ref(), fault.Text)
 }
 
 func overflowFault() {
@@ -66,7 +66,7 @@ func underflowFault() {
 
 func writeAfterReleaseFault() {
 	ref := take(sizedPool(large, capacity, slabby.WithGuardSampleRate(1)))
-	place := byteAt(ref, 5)
+	entry := byteAt(ref, 5)
 	insist(ref.Release())
-	fault(ref, place)
+	fault(ref, entry)
 }

@@ -2,7 +2,7 @@
 """Numbers out of range, sizes that cannot be, places that are missing."""
 
 import slabby
-from told import CAPACITY, SLAB_SIZE, make_pool, mistake, refused, tell
+from reported import CAPACITY, SLAB_SIZE, make_pool, mistake, refused, report
 
 
 @mistake
@@ -50,4 +50,4 @@ def null_arguments() -> None:
     try:
         hollow.allocate()
     except RuntimeError as error:
-        tell(type(error).__name__, str(error))
+        report(type(error).__name__, str(error))

@@ -7,7 +7,7 @@ import arguments as arguments
 import references as references
 import releases as releases
 import writes as writes
-from told import MISTAKES
+from reported import MISTAKES
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--list"]:

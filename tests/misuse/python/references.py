@@ -4,7 +4,7 @@
 import random
 
 import slabby
-from told import counted, make_pool, mistake, refused, rounds
+from reported import counted, make_pool, mistake, refused, rounds
 
 
 @mistake

@@ -7,7 +7,7 @@ import threading
 import warnings
 
 import slabby
-from told import SLAB_SIZE, counted, make_pool, mistake, refused, rounds, tell
+from reported import SLAB_SIZE, counted, make_pool, mistake, refused, rounds, report
 
 RACERS = 1000
 
@@ -123,7 +123,7 @@ def leak() -> None:
         gc.collect()
     counted("used", pool.stats().used_slabs)
     for warning in caught:
-        tell("OK", f"{warning.category.__name__}: {warning.message}")
+        report("OK", f"{warning.category.__name__}: {warning.message}")
 
 
 @mistake

@@ -4,7 +4,7 @@
 import ctypes
 
 import slabby
-from told import CAPACITY, SLAB_SIZE, counted, make_pool, mistake, refused, tell
+from reported import CAPACITY, SLAB_SIZE, counted, make_pool, mistake, refused, report
 
 LARGE = 4096
 
@@ -40,8 +40,8 @@ def write_after_release() -> None:
     for _ in range(2 * CAPACITY):
         pool.allocate().release()
     counted("corruptions", pool.stats().corruptions)
-    story = pool.explain(ref, slabby.Status.MEMORY_CORRUPTION)
-    tell("MemoryCorruption", story, ref.id, ref.ref)
+    scenario = pool.explain(ref, slabby.Status.MEMORY_CORRUPTION)
+    report("MemoryCorruption", scenario, ref.id, ref.ref)
 
 
 @mistake

@@ -61,19 +61,19 @@ def succeed(*command: object, **extra: object) -> str:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("wheel")
+    entry = tmp_path_factory.mktemp("wheel")
     with zipfile.ZipFile(only("*.whl")) as wheel:
-        wheel.extractall(place)
-    return place / "slabby"
+        wheel.extractall(entry)
+    return entry / "slabby"
 
 
 @pytest.fixture
 def source_tree(tmp_path: Path) -> Iterator[Path]:
     """The sdist unpacked below a path with spaces."""
-    place = tmp_path / "a path with spaces"
+    entry = tmp_path / "a path with spaces"
     with tarfile.open(only("*.tar.gz")) as archive:
-        archive.extractall(place, filter="data")
-    (tree,) = place.iterdir()
+        archive.extractall(entry, filter="data")
+    (tree,) = entry.iterdir()
     yield tree
 
 
@@ -136,18 +136,18 @@ def test_nothing_foreign_is_needed(unpacked):
 
 def test_auditwheel_finds_nothing_foreign():
     pytest.importorskip("auditwheel", reason="auditwheel is not installed")
-    told = " ".join(succeed(sys.executable, "-m", "auditwheel", "show", only("*.whl")).split())
-    assert "is consistent with" in told
-    libraries = set(re.findall(r"(lib[\w.+-]+\.so[\d.]*) with versions", told))
+    reported = " ".join(succeed(sys.executable, "-m", "auditwheel", "show", only("*.whl")).split())
+    assert "is consistent with" in reported
+    libraries = set(re.findall(r"(lib[\w.+-]+\.so[\d.]*) with versions", reported))
     assert libraries == {"libc.so.6", CORE}
 
 
 def test_no_directory_of_the_build_is_named(unpacked):
     for path in unpacked.rglob("*.so*"):
         content = path.read_bytes()
-        for place in (ROOT, Path(sys.base_prefix)):
-            if len(place.parts) > 2:
-                assert str(place).encode() not in content, path.name
+        for entry in (ROOT, Path(sys.base_prefix)):
+            if len(entry.parts) > 2:
+                assert str(entry).encode() not in content, path.name
 
 
 def test_the_core_exports_the_header_and_no_more(unpacked):

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The market where all faces trade slabs, and the face of plain C.
+ * The market where all bindings trade slabs, and the binding of plain C.
  *
  * `slots` hold one live reference each. A worker allocates a slab, stamps it, puts it into a slot and takes
- * out what lay there: often another face's slab, which it checks and releases. A worker holds at most one
+ * out what lay there: often another binding's slab, which it checks and releases. A worker holds at most one
  * slab beside the market, so slots + workers slabs always suffice: any OutOfMemory is a fault of the pool.
  *
  * A stamp is {ref, ref ^ MARKET_SEAL}; a slab that nobody holds begins with 0. So a slab in two hands shows.

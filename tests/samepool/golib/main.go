@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Golib is the Go face of a pool that other languages of the process hold too: a C library whose
+// Golib is the Go binding of a pool that other languages of the process hold too: a C library whose
 // functions drive the Go package, built with the tag slabby_system.
 package main
 

@@ -17,7 +17,7 @@
 #define PAIRS 9u
 
 /* A round that takes this much longer than planned hangs. */
-#define PATIENCE_S 120u
+#define TIMEOUT_S 120u
 
 static uint64_t total_ns = 20ull * SECOND_NS;
 static uint64_t first_round, first_seed;
@@ -79,7 +79,7 @@ static uint64_t get(_Atomic uint64_t *counter) {
 }
 
 /* Every slab and every count. */
-static void settle(struct storm *storm) {
+static void finish_round(struct storm *storm) {
     struct storm_counts *counts = &storm->counts;
     slabby_stats stats = stats_of(storm->pool);
 
@@ -122,23 +122,23 @@ static void run_round(struct storm *storm) {
     uint64_t random = storm->plan.seed;
     uint64_t end_ns = storm_now_ns() + storm->plan.duration_ns;
     struct timespec moment = {.tv_sec = 0, .tv_nsec = 5000000};
-    pthread_t weather;
+    pthread_t disturbance;
 
     storm_catch_signals(storm);
     storm_disturb(storm->plan.disturbed);
     for (int i = 0; i < STORM_WORKERS; i++) {
-        storm->places[i].storm = storm;
-        storm->places[i].random = random_next(&random);
-        assert_int_equal(pthread_create(&storm->places[i].keeper, NULL, storm_keep_place, &storm->places[i]),
-                         0);
+        storm->entries[i].storm = storm;
+        storm->entries[i].random = random_next(&random);
+        assert_int_equal(
+            pthread_create(&storm->entries[i].keeper, NULL, storm_keep_entry, &storm->entries[i]), 0);
     }
-    assert_int_equal(pthread_create(&weather, NULL, storm_make_weather, storm), 0);
+    assert_int_equal(pthread_create(&disturbance, NULL, storm_make_disturbance, storm), 0);
     while (storm_now_ns() < end_ns && !atomic_load(&storm->over))
         nanosleep(&moment, NULL);
     atomic_store(&storm->over, 1);
     for (int i = 0; i < STORM_WORKERS; i++)
-        assert_int_equal(pthread_join(storm->places[i].keeper, NULL), 0);
-    assert_int_equal(pthread_join(weather, NULL), 0);
+        assert_int_equal(pthread_join(storm->entries[i].keeper, NULL), 0);
+    assert_int_equal(pthread_join(disturbance, NULL), 0);
     storm_disturb(0);
     storm_hand_in(storm);
 }
@@ -152,12 +152,12 @@ static void storm_round(uint64_t number, uint64_t seed, uint64_t duration_ns) {
     storm.pool = make_storm_pool(&storm.plan);
     storm.credits = (int64_t)storm.plan.capacity;
     print_plan(number, &storm.plan);
-    alarm((unsigned)(duration_ns / SECOND_NS) + PATIENCE_S);
+    alarm((unsigned)(duration_ns / SECOND_NS) + TIMEOUT_S);
     run_round(&storm);
     if (atomic_load(&storm.troubles))
         print_error("%d troubles, the first: %s\n", atomic_load(&storm.troubles), storm.trouble);
     assert_int_equal(atomic_load(&storm.troubles), 0);
-    settle(&storm);
+    finish_round(&storm);
     alarm(0);
 }
 

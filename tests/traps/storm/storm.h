@@ -51,7 +51,7 @@ struct storm_counts {
 };
 
 /* One worker's place: its slabs outlive the threads that hold them. */
-struct storm_place {
+struct storm_entry {
     struct storm *storm;
     pthread_t keeper; /* makes one thread after the other */
     slabby_ref hand[STORM_HAND];
@@ -66,19 +66,19 @@ struct storm {
     struct storm_counts counts;
     _Atomic uint64_t mailbox[STORM_MAILBOX]; /* live references */
     _Atomic uint64_t dying[STORM_MAILBOX];   /* references whose release waits for one unpin */
-    struct storm_place places[STORM_WORKERS];
+    struct storm_entry entries[STORM_WORKERS];
     char trouble[256]; /* the first */
     atomic_int troubles;
 };
 
 /* storm_worker.c */
-void *storm_keep_place(void *place);
+void *storm_keep_entry(void *entry);
 void storm_hand_in(struct storm *storm);
 int storm_take_credits(struct storm *storm, int64_t count);
 void storm_give_credits(struct storm *storm, int64_t count);
 
-/* storm_weather.c */
-void *storm_make_weather(void *storm);
+/* storm_disturbance.c */
+void *storm_make_disturbance(void *storm);
 void storm_catch_signals(struct storm *storm);
 int storm_start_timer(struct storm *storm, uint64_t random);
 void storm_stop_timer(struct storm *storm);

@@ -87,10 +87,10 @@ static void released(struct storm *storm, slabby_status status, const char *how)
     storm_give_credits(storm, 1);
 }
 
-static void release_one(struct storm *storm, slabby_ref *place) {
-    slabby_ref ref = *place;
+static void release_one(struct storm *storm, slabby_ref *entry) {
+    slabby_ref ref = *entry;
 
-    *place = 0;
+    *entry = 0;
     check_stamp(storm, ref);
     released(storm, slabby_release(storm->pool, ref), "release");
     if (slabby_release(storm->pool, ref) != SLABBY_DOUBLE_DEALLOCATION)
@@ -98,19 +98,19 @@ static void release_one(struct storm *storm, slabby_ref *place) {
 }
 
 /* In rounds by credit a wait always ends with a slab; its limit is there to find those that hang. */
-static void allocate_one(struct storm *storm, slabby_ref *place, uint64_t roll) {
+static void allocate_one(struct storm *storm, slabby_ref *entry, uint64_t roll) {
     uint64_t limit_ns = storm->plan.demand == STORM_GREED ? 50000 : 60000000000u;
     void *data = NULL;
     slabby_status status;
 
     if (!storm_take_credits(storm, 1))
         return;
-    status = roll % 8 == 0 ? slabby_allocate_timeout(place, &data, storm->pool, limit_ns)
-                           : slabby_allocate(place, &data, storm->pool);
+    status = roll % 8 == 0 ? slabby_allocate_timeout(entry, &data, storm->pool, limit_ns)
+                           : slabby_allocate(entry, &data, storm->pool);
     if (allocated(storm, status, 1, "allocate"))
-        stamp(storm, *place, data);
+        stamp(storm, *entry, data);
     else
-        *place = 0;
+        *entry = 0;
 }
 
 static void use_a_batch(struct storm *storm, uint64_t roll) {
@@ -161,12 +161,12 @@ static void unpin_dying(struct storm *storm, slabby_ref ref) {
 
 /* Pinned, a slab is not released; deferred, it waits for the unpin, which anybody may do. Resets are refused while
  * there are pins, so these are short where resets are wanted. */
-static void pin_and_defer(struct storm *storm, slabby_ref *place, uint64_t roll) {
-    slabby_ref ref = *place;
+static void pin_and_defer(struct storm *storm, slabby_ref *entry, uint64_t roll) {
+    slabby_ref ref = *entry;
     slabby_status status = slabby_pin(storm->pool, ref);
 
     if (status != SLABBY_OK) {
-        *place = 0;
+        *entry = 0;
         released(storm, status, "pin");
         return;
     }
@@ -179,7 +179,7 @@ static void pin_and_defer(struct storm *storm, slabby_ref *place, uint64_t roll)
             storm_complain(storm, "unpin: %s", slabby_status_name(status));
         return;
     }
-    *place = 0;
+    *entry = 0;
     status = slabby_release_deferred(storm->pool, ref);
     if (status != SLABBY_OK && !went_stale(storm, status))
         storm_complain(storm, "deferred release: %s", slabby_status_name(status));
@@ -195,10 +195,10 @@ static void wander(struct storm *storm, uint64_t roll) {
         atomic_fetch_add_explicit(&storm->counts.moves, 1, memory_order_relaxed);
 }
 
-static void step(struct storm_place *place) {
-    struct storm *storm = place->storm;
-    uint64_t roll = random_next(&place->random);
-    slabby_ref *mine = &place->hand[(roll >> 8) % STORM_HAND];
+static void step(struct storm_entry *entry) {
+    struct storm *storm = entry->storm;
+    uint64_t roll = random_next(&entry->random);
+    slabby_ref *mine = &entry->hand[(roll >> 8) % STORM_HAND];
 
     switch (roll % 64) {
     case 0:
@@ -234,26 +234,26 @@ static void step(struct storm_place *place) {
 /* ------------------------------------------------------------------------------------------ life and death */
 
 static void *live(void *argument) {
-    struct storm_place *place = argument;
-    struct storm *storm = place->storm;
-    uint64_t steps = 200 + random_next(&place->random) % 20000;
-    int timed = storm->plan.signals && storm_start_timer(storm, random_next(&place->random));
+    struct storm_entry *entry = argument;
+    struct storm *storm = entry->storm;
+    uint64_t steps = 200 + random_next(&entry->random) % 20000;
+    int timed = storm->plan.signals && storm_start_timer(storm, random_next(&entry->random));
 
     for (uint64_t i = 0; i < steps && !atomic_load_explicit(&storm->over, memory_order_relaxed); i++)
-        step(place);
+        step(entry);
     if (timed)
         storm_stop_timer(storm);
     return NULL;
 }
 
-void *storm_keep_place(void *argument) {
-    struct storm_place *place = argument;
-    struct storm *storm = place->storm;
+void *storm_keep_entry(void *argument) {
+    struct storm_entry *entry = argument;
+    struct storm *storm = entry->storm;
 
     while (!atomic_load(&storm->over)) {
         pthread_t thread;
 
-        if (pthread_create(&thread, NULL, live, place) != 0) {
+        if (pthread_create(&thread, NULL, live, entry) != 0) {
             storm_complain(storm, "no thread");
             break;
         }
@@ -267,8 +267,8 @@ void *storm_keep_place(void *argument) {
 void storm_hand_in(struct storm *storm) {
     for (int i = 0; i < STORM_WORKERS; i++)
         for (int j = 0; j < STORM_HAND; j++)
-            if (storm->places[i].hand[j])
-                release_one(storm, &storm->places[i].hand[j]);
+            if (storm->entries[i].hand[j])
+                release_one(storm, &storm->entries[i].hand[j]);
     for (int i = 0; i < STORM_MAILBOX; i++) {
         slabby_ref ref = atomic_exchange(&storm->mailbox[i], 0);
 

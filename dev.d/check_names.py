@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names in the field's own terms: `check_names.py ROOT`, over git's files.
+
+docs/glossary.md says which terms the project uses. The ones below were its own invention once; none
+may come back as a whole segment of an identifier or of a file name (`slb_os_bell`, `bellRings` and
+`bell.c` are hits; `label` and prose are none).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+from check_style import is_generated, tracked
+
+# invented term: what to say instead
+TERMS = {
+    "absence": "closed status",
+    "attend": "poll",
+    "become": "set",
+    "bell": "notifier",
+    "book": "metadata",
+    "chores": "background load",
+    "crew": "threads",
+    "crowd": "contended",
+    "dress": "configure",
+    "face": "binding",
+    "faces": "bindings",
+    "furnish": "initialise",
+    "gone": "closed",
+    "house": "source tree",
+    "kept": "quarantined, stored",
+    "look": "check",
+    "looks": "checks",
+    "nap": "sleep",
+    "nobody": "revoking",
+    "origin": "stack",
+    "origins": "stacks",
+    "owned": "biased",
+    "patience": "attempts left",
+    "place": "entry",
+    "places": "entries",
+    "quieten": "quiesce",
+    "rests": "backs off",
+    "room": "space",
+    "rooms": "modules",
+    "settle": "run deferred work",
+    "shares": "revokes the bias",
+    "story": "diagnostic",
+    "tell": "notify",
+    "telling": "pending notification",
+    "told": "notified, reported",
+    "trail": "audit",
+    "trails": "audit",
+    "weather": "disturbance",
+    "wish": "pending flag",
+    "wishes": "pending flags",
+}
+
+# Names that others gave: importlib's ModuleSpec.origin.
+FOREIGN = {("setup.py", "origin")}
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SEGMENT = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+")
+# Comments, strings and characters of C and Go.
+C_PROSE = re.compile(
+    r"/\*.*?\*/|//[^\n]*|`[^`]*`|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
+)
+C_SUFFIXES = {".c", ".h", ".go", ".i"}
+
+
+def without_prose(match: re.Match[str]) -> str:
+    """Blanks of the same shape, so that line numbers stay."""
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+def identifiers(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Line number and name of each identifier in the code of a file."""
+    if path.suffix in C_SUFFIXES:
+        for number, line in enumerate(C_PROSE.sub(without_prose, text).splitlines(), start=1):
+            for match in IDENTIFIER.finditer(line):
+                yield number, match.group()
+    elif path.suffix in {".py", ".pyi"}:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.NAME:
+                yield token.start[0], token.string
+
+
+def old_terms(name: str) -> Iterator[str]:
+    for segment in SEGMENT.findall(name):
+        if segment.lower() in TERMS:
+            yield segment.lower()
+
+
+def faults(root: Path) -> Iterator[str]:
+    for path in tracked(root):
+        name = path.relative_to(root)
+        for term in old_terms(str(name)):
+            yield f'{name}: the file name says "{term}"; say {TERMS[term]}'
+        if path.suffix not in C_SUFFIXES | {".py", ".pyi"}:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if is_generated(text.splitlines()):
+            continue  # its source is checked
+        for number, identifier in identifiers(path, text):
+            if (str(name), identifier) in FOREIGN:
+                continue
+            for term in old_terms(identifier):
+                yield f'{name}:{number}: {identifier} says "{term}"; say {TERMS[term]}'
+
+
+def main(root: Path) -> int:
+    found = list(faults(root))
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))

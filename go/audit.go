@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+import "C"
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// recordChunk is how many records one crossing fetches.
+const recordChunk = 64
+
+// AuditRecord is one operation of the audit trail (WithAudit). Ref is the 64-bit reference it
+// concerns; for operations by id the id, for AuditOperationOptionChange the option.
+type AuditRecord struct {
+	Operation AuditOperation
+	Sequence  uint64
+	Time      time.Time
+	Thread    uint64
+	Ref       uint64
+	Status    Status
+	Binding   Binding
+}
+
+// Event is what a logger is told. Suppressed counts those of its code that were not told since the
+// last one.
+type Event struct {
+	Level      EventLevel
+	Sequence   uint64
+	Time       time.Time
+	Ref        uint64
+	Value      int64
+	Code       EventCode
+	Suppressed uint32
+	Text       string
+}
+
+// ReadAudit returns the audit records from a cursor on, which starts at 0; next is the cursor of
+// the next call. lost counts those that were overwritten before they could be read. No records and
+// no error mean that there is nothing more to read now. A pool without WithAudit answers
+// ErrNotSupported.
+func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uint64, err error) {
+	var raw [recordChunk]C.slabby_audit_record
+	raw[0].struct_size = C.uint32_t(unsafe.Sizeof(raw[0]))
+	var count, missed C.uint64_t
+	at := C.uint64_t(cursor)
+	status := C.slabby_audit_read(&raw[0], &count, &missed, &at, p.c(), recordChunk)
+	runtime.KeepAlive(p)
+	if status != 0 {
+		return nil, cursor, 0, statusError(status)
+	}
+	for i := range raw[:count] {
+		records = append(records, AuditRecord{
+			Operation: AuditOperation(raw[i].operation),
+			Sequence:  uint64(raw[i].sequence),
+			Time:      time.Unix(0, int64(raw[i].time_ns)),
+			Thread:    uint64(raw[i].thread),
+			Ref:       uint64(raw[i].ref),
+			Status:    Status(raw[i].status),
+			Binding:   Binding(raw[i].binding),
+		})
+	}
+	return records, uint64(at), uint64(missed), nil
+}
+
+// WriteAudit appends the audit records from a cursor on to a file, as JSON lines with chained
+// digests that dev.d/audit-check verifies; count is how many records were written whole, next the
+// cursor of the next call. After an error a call for the same file with next goes on in the middle
+// of the line that was cut.
+func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, err error) {
+	raw := newRawError()
+	var written C.uint64_t
+	at := C.uint64_t(cursor)
+	connection, err := file.SyscallConn()
+	if err != nil {
+		return 0, cursor, err
+	}
+	var status C.slabby_status
+	err = connection.Control(func(fd uintptr) {
+		status = C.slabby_audit_write(&written, &at, p.c(), C.int32_t(fd), &raw)
+	})
+	runtime.KeepAlive(p)
+	if err == nil {
+		err = detailedError(status, &raw)
+	}
+	return uint64(written), uint64(at), err
+}
+
+// ReadEvents returns the events from a cursor on, as ReadAudit does records. The last 256 are kept.
+func (p *Slabby) ReadEvents(cursor uint64) (events []Event, next, lost uint64, err error) {
+	raw := make([]C.slabby_event, recordChunk)
+	raw[0].struct_size = C.uint32_t(unsafe.Sizeof(raw[0]))
+	var count, missed C.uint64_t
+	at := C.uint64_t(cursor)
+	status := C.slabby_events_read(&raw[0], &count, &missed, &at, p.c(), recordChunk)
+	runtime.KeepAlive(p)
+	if status != 0 {
+		return nil, cursor, 0, statusError(status)
+	}
+	for i := range raw[:count] {
+		events = append(events, Event{
+			Level:      EventLevel(raw[i].level),
+			Sequence:   uint64(raw[i].sequence),
+			Time:       time.Unix(0, int64(raw[i].time_ns)),
+			Ref:        uint64(raw[i].ref),
+			Value:      int64(raw[i].value),
+			Code:       EventCode(raw[i].code),
+			Suppressed: uint32(raw[i].suppressed),
+			Text:       C.GoString(&raw[i].text[0]),
+		})
+	}
+	return events, uint64(at), uint64(missed), nil
+}
+
+// LogEvents hands what the core reported since the last call to the logger of WithLogger, whatever
+// language caused it, dated when it happened; logged counts the events. Call it where it suits the
+// program: a ticker, a request's end. Without a logger it does nothing.
+func (p *Slabby) LogEvents(ctx context.Context) (logged int, err error) {
+	if p == nil {
+		return 0, ErrInvalidArgument
+	}
+	if p.logger == nil {
+		return 0, nil
+	}
+	p.logging.Lock()
+	defer p.logging.Unlock()
+	for {
+		events, next, lost, err := p.ReadEvents(p.logged)
+		if err != nil {
+			return logged, err
+		}
+		p.logged = next
+		if lost > 0 {
+			p.logger.WarnContext(ctx, "slabby: events were overwritten before they were logged", "lost", lost)
+		}
+		if len(events) == 0 {
+			return logged, nil
+		}
+		for i := range events {
+			p.logEvent(ctx, &events[i])
+			logged++
+		}
+	}
+}
+
+func (p *Slabby) logEvent(ctx context.Context, event *Event) {
+	levels := map[EventLevel]slog.Level{
+		EventLevelDebug:   slog.LevelDebug,
+		EventLevelInfo:    slog.LevelInfo,
+		EventLevelWarning: slog.LevelWarn,
+		EventLevelError:   slog.LevelError,
+	}
+	level := levels[event.Level]
+	if !p.logger.Enabled(ctx, level) {
+		return
+	}
+	record := slog.NewRecord(event.Time, level, "slabby: "+event.Text, 0)
+	record.AddAttrs(slog.String("event", event.Code.String()), slog.Int64("value", event.Value))
+	if event.Ref != 0 {
+		record.AddAttrs(slog.Uint64("ref", event.Ref))
+	}
+	if event.Suppressed != 0 {
+		record.AddAttrs(slog.Uint64("suppressed", uint64(event.Suppressed)))
+	}
+	// A handler that fails has no better place to say so than its own output.
+	_ = p.logger.Handler().Handle(ctx, record)
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+//
+// #cgo noescape slabby_set_label
+// #cgo nocallback slabby_set_label
+// #cgo noescape slabby_go_label
+// #cgo nocallback slabby_go_label
+import "C"
+
+import "runtime"
+
+// coreText asks the core for a text, again where it did not fit.
+func coreText(ask func(buffer *C.char, capacity C.uint64_t, length *C.uint64_t) C.slabby_status) (
+	string, error) {
+	buffer := make([]C.char, 512)
+	for {
+		var length C.uint64_t
+		status := ask(&buffer[0], C.uint64_t(len(buffer)), &length)
+		if Status(status) != StatusBufferTooSmall {
+			return C.GoString(&buffer[0]), statusError(status)
+		}
+		buffer = make([]C.char, length+1)
+	}
+}
+
+// Explain tells the story of one case: which pool, which slab, what the reference says and what
+// the slab is. ref may be the zero SlabRef. The text is built from the state of now, which may
+// have moved on since. An error of another package explains itself.
+func (p *Slabby) Explain(err error, ref SlabRef) string {
+	status, known := StatusOf(err)
+	if !known {
+		return err.Error()
+	}
+	text, refused := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_explain(b, c, l, p.c(), C.slabby_ref(ref.ref), C.slabby_status(status))
+	})
+	runtime.KeepAlive(p)
+	if refused != nil {
+		return status.String() + ": " + refused.Error()
+	}
+	return text
+}
+
+// String is the reference for people, such as "orders:17#4" (pool, slab, generation).
+func (r SlabRef) String() string {
+	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_ref_text(b, c, l, r.pool.c(), C.slabby_ref(r.ref))
+	})
+	runtime.KeepAlive(r.pool)
+	if err != nil {
+		return "SlabRef(invalid)"
+	}
+	return text
+}
+
+// AllocationStack is where the slab was allocated: functions, files and lines of Go, as a traceback
+// prints them, at most 16. What another language allocated is told as by Stack. "" where nothing was
+// recorded, as without WithDebug.
+func (r SlabRef) AllocationStack() string {
+	if r.token != nil {
+		return r.token.stack.String()
+	}
+	if r.pool != nil {
+		if known := r.pool.allocationOf(r.ref); known != nil {
+			return known.String()
+		}
+	}
+	text, err := r.Stack()
+	if err != nil {
+		return ""
+	}
+	return text
+}
+
+// Stack is where the slab was allocated and, where it was, released, as the core saw it: thread, age
+// and the C frames, down to the runtime's. "" without WithDebug. Errors: ErrInvalidReference.
+func (r SlabRef) Stack() (string, error) {
+	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_stack(b, c, l, r.pool.c(), C.slabby_ref(r.ref))
+	})
+	runtime.KeepAlive(r.pool)
+	return text, err
+}
+
+// SetLabel keeps a value of the caller's with the slab until its release: a request number, an
+// index.
+func (r SlabRef) SetLabel(label uint64) error {
+	status := C.slabby_set_label(r.pool.c(), C.slabby_ref(r.ref), C.uint64_t(label))
+	runtime.KeepAlive(r.pool)
+	return statusError(status)
+}
+
+// Label is the value of SetLabel, 0 until set.
+func (r SlabRef) Label() (uint64, error) {
+	found := C.slabby_go_label(r.pool.c(), C.slabby_ref(r.ref))
+	runtime.KeepAlive(r.pool)
+	return uint64(found.value), statusError(found.status)
+}

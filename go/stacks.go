@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+import "C"
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// stackFrames is how many of the caller's frames are kept of one allocation.
+const stackFrames = 16
+
+// ownFunctions is how the names of this package's functions begin.
+var ownFunctions = reflect.TypeFor[Slabby]().PkgPath() + "."
+
+// stack is where a slab was allocated: program counters, innermost first, without this package's.
+type stack struct {
+	frames [stackFrames]uintptr
+	depth  int
+	// How many of this package's functions stood before them.
+	own int
+}
+
+// callerStack is the stack of whoever called this package.
+func callerStack() stack {
+	var s stack
+	var all [stackFrames + 8]uintptr
+	found := all[:runtime.Callers(1, all[:])]
+	frames := runtime.CallersFrames(found)
+	for more := true; more && s.own < len(found); s.own++ {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if !strings.HasPrefix(frame.Function, ownFunctions) {
+			break
+		}
+	}
+	// Again from there: functions that were inlined share a program counter.
+	s.depth = runtime.Callers(1+s.own, s.frames[:])
+	return s
+}
+
+func (s *stack) String() string {
+	var text strings.Builder
+	frames := runtime.CallersFrames(s.frames[:s.depth])
+	for more := s.depth > 0; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		fmt.Fprintf(&text, "%s\n\t%s:%d\n", frame.Function, frame.File, frame.Line)
+	}
+	return text.String()
+}
+
+// summary is the innermost frame in a few words: "orders.go:12 in main.load".
+func (s *stack) summary() string {
+	if s.depth == 0 {
+		return ""
+	}
+	frame, _ := runtime.CallersFrames(s.frames[:s.depth]).Next()
+	file := frame.File[strings.LastIndexByte(frame.File, '/')+1:]
+	return fmt.Sprintf("%s:%d in %s", file, frame.Line, frame.Function)
+}
+
+// allocation is one allocation while WithDebug was on. It is also its key in the profile.
+type allocation struct {
+	stack
+	ref uint64
+	// In the profile: until its release is seen, or its slab's next allocation.
+	live atomic.Bool
+}
+
+// allocations has the last allocation of each slab, so that a stale reference can still be explained.
+type allocations struct {
+	slots []atomic.Pointer[allocation]
+}
+
+// The profile "slabby": live slabs by the stack that allocated them, of every pool with WithDebug.
+var profile = sync.OnceValue(func() *pprof.Profile {
+	if known := pprof.Lookup("slabby"); known != nil {
+		return known
+	}
+	return pprof.NewProfile("slabby")
+})
+
+// watching reports whether allocations are to be noted. The core's mode word is zero in a pool
+// that has nothing switched on, so that most pay one load.
+func (p *Slabby) watching() bool {
+	if p.mode == nil || atomic.LoadUint32(p.mode) == 0 {
+		return false
+	}
+	debug := C.slabby_go_option(p.handle, C.int32_t(OptionDebug))
+	return debug.status == 0 && debug.value != 0
+}
+
+// newRef is the reference of a fresh allocation, with what the pool's options note of it.
+func (p *Slabby) newRef(ref uint64) SlabRef {
+	made := SlabRef{pool: p, ref: ref}
+	if p.finalizers {
+		made.token = newToken(p, ref)
+	}
+	if p.watching() {
+		p.recordStack(ref)
+	}
+	return made
+}
+
+func (p *Slabby) recordStack(ref uint64) {
+	found := C.slabby_go_id(p.handle, C.slabby_ref(ref))
+	table := p.allocationTable()
+	if found.status != 0 || int(found.id) >= len(table.slots) {
+		return
+	}
+	made := &allocation{stack: callerStack(), ref: ref}
+	made.live.Store(true)
+	profile().Add(made, made.own) // Add stands where callerStack stood
+	table.slots[found.id].Swap(made).end()
+}
+
+// allocationTable is made by the first allocation that is recorded.
+func (p *Slabby) allocationTable() *allocations {
+	if table := p.allocated.Load(); table != nil {
+		return table
+	}
+	p.allocated.CompareAndSwap(nil, &allocations{make([]atomic.Pointer[allocation], p.idLimit)})
+	return p.allocated.Load()
+}
+
+// end takes an allocation out of the profile, once.
+func (a *allocation) end() {
+	if a != nil && a.live.Swap(false) {
+		profile().Remove(a)
+	}
+}
+
+// allocationOf is what was recorded of one allocation, or nil.
+func (p *Slabby) allocationOf(ref uint64) *allocation {
+	table := p.allocated.Load()
+	if table == nil {
+		return nil
+	}
+	// The slot without asking the core, which counts questions about what it never issued.
+	slot := (ref - p.refBias) & p.idMask
+	if slot >= uint64(len(table.slots)) {
+		return nil
+	}
+	if known := table.slots[slot].Load(); known != nil && known.ref == ref {
+		return known
+	}
+	return nil
+}
+
+// untrack records that a reference was released.
+func (p *Slabby) untrack(ref SlabRef) {
+	if ref.token != nil {
+		ref.token.cleanup.Stop()
+	}
+	if p.allocated.Load() != nil {
+		p.allocationOf(ref.ref).end()
+	}
+}
+
+// untrackReleased records which of a batch were released; the others are valid still, or were stale before.
+func (p *Slabby) untrackReleased(refs []SlabRef) {
+	for _, ref := range refs {
+		if !(SlabRef{pool: p, ref: ref.ref}).IsValid() {
+			p.untrack(ref)
+		}
+	}
+}
+
+// endAll records that no slab is live any more, as after a reset.
+func (a *allocations) endAll() {
+	if a == nil {
+		return
+	}
+	for at := range a.slots {
+		a.slots[at].Load().end()
+	}
+}
+
+// readView reads what newRef needs.
+func (p *Slabby) readView() {
+	view := C.slabby_go_view(p.handle)
+	p.mode = (*uint32)(unsafe.Pointer(view.mode)) // memory of the core, mapped for good
+	p.idLimit = int(view.id_limit)
+	p.refBias, p.idMask = uint64(view.ref_bias), uint64(view.id_mask)
+	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
+	p.finalizers = finalizers.status == 0 && finalizers.value != 0
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+//go:noinline
+func loadOrder(t testing.TB, pool *slabby.Slabby) slabby.SlabRef {
+	ref, err := pool.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+const loadOrderName = "github.com/slabby/slabby/go_test.loadOrder\n"
+
+// The stack begins with the function that called this package, with file and line; a stale
+// reference tells it until the slab's next allocation.
+func TestAllocationStackIsTheCallers(t *testing.T) {
+	pool := newPool(t, 64, 4, slabby.WithDebug())
+	ref := loadOrder(t, pool)
+	for range 2 {
+		text := ref.AllocationStack()
+		if !strings.HasPrefix(text, loadOrderName) || !strings.Contains(text, "/stacks_test.go:") ||
+			!strings.Contains(text, "TestAllocationStackIsTheCallers\n") {
+			t.Errorf("the stack is %s", text)
+		}
+		if ref.IsValid() {
+			mustRelease(t, ref)
+		}
+	}
+}
+
+// Every way to allocate is told, also to those who find the slab by its number.
+func TestEveryAllocationIsReported(t *testing.T) {
+	pool := newPool(t, 64, 8, slabby.WithDebug())
+	refs := take(t, pool, 3)
+	waited, err := pool.AllocateWithTimeout(time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaited, err := pool.AllocateContext(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs = append(refs, waited, awaited)
+	seen := 0
+	for live := range pool.Live() {
+		seen++
+		first, _, _ := strings.Cut(live.Ref.AllocationStack(), "\n")
+		if !strings.HasPrefix(first, "github.com/slabby/slabby/go_test.") {
+			t.Errorf("%v begins with %q", live.Ref, first)
+		}
+	}
+	if seen != len(refs) {
+		t.Errorf("%d live slabs, want %d", seen, len(refs))
+	}
+	wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs), nil)
+}
+
+// The option is hot, and off nothing is noted or allocated.
+func TestDebugIsHot(t *testing.T) {
+	pool := newPool(t, 64, 4)
+	for on := range int64(2) {
+		wantError(t, "SetOption", pool.SetOption(slabby.OptionDebug, on), nil)
+		ref := loadOrder(t, pool)
+		if reported := ref.AllocationStack() != ""; reported != (on == 1) {
+			t.Errorf("debug %d, and the stack is told: %v", on, reported)
+		}
+		mustRelease(t, ref)
+	}
+	wantError(t, "SetOption", pool.SetOption(slabby.OptionDebug, 0), nil)
+	if count := testing.AllocsPerRun(100, func() { mustRelease(t, mustAllocate(t, pool)) }); count != 0 {
+		t.Errorf("%v allocations a run with debug off again", count)
+	}
+}
+
+func profiled() int {
+	if profile := pprof.Lookup("slabby"); profile != nil {
+		return profile.Count()
+	}
+	return 0
+}
+
+// The profile "slabby" has the live slabs, and `go tool pprof` reads it.
+func TestProfileOfLiveSlabs(t *testing.T) {
+	before := profiled()
+	pool := newPool(t, 64, 16, slabby.WithDebug())
+	var refs []slabby.SlabRef
+	for range 5 {
+		refs = append(refs, loadOrder(t, pool))
+	}
+	refs = append(refs, take(t, pool, 3)...)
+	if got := profiled() - before; got != 8 {
+		t.Fatalf("%d slabs in the profile, want 8", got)
+	}
+	var listing strings.Builder
+	wantError(t, "WriteTo", pprof.Lookup("slabby").WriteTo(&listing, 1), nil)
+	if !strings.Contains(listing.String(), "go_test.loadOrder") {
+		t.Errorf("the profile lists\n%s", listing.String())
+	}
+	if !testing.Short() { // the tool may have to be built first
+		readByTool(t)
+	}
+	mustRelease(t, refs[0])
+	wantError(t, "Deallocate", pool.Deallocate(refs[1]), nil)
+	wantError(t, "ReleaseDeferred", refs[2].ReleaseDeferred(), nil)
+	wantError(t, "BatchDeallocate", pool.BatchDeallocate(refs[3:6]), nil)
+	if got := profiled() - before; got != 2 {
+		t.Errorf("%d slabs in the profile after 6 releases, want 2", got)
+	}
+	wantError(t, "Reset", pool.Reset(), nil)
+	if got := profiled() - before; got != 0 {
+		t.Errorf("%d slabs in the profile after a reset", got)
+	}
+}
+
+func readByTool(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slabby.pprof")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "WriteTo", pprof.Lookup("slabby").WriteTo(file, 0), nil)
+	wantError(t, "Close", file.Close(), nil)
+	top, err := exec.Command("go", "tool", "pprof", "-top", path).CombinedOutput()
+	if err != nil {
+		t.Skipf("go tool pprof does not run here: %v: %s", err, top)
+	}
+	if !strings.Contains(string(top), "Type: slabby") || !topLine(string(top), "5", "go_test.loadOrder") {
+		t.Errorf("go tool pprof -top says:\n%s", top)
+	}
+}
+
+// topLine looks for the line of a function whose first column is flat.
+func topLine(top, flat, function string) bool {
+	for line := range strings.Lines(top) {
+		fields := strings.Fields(line)
+		if len(fields) > 0 && fields[0] == flat && strings.Contains(line, function) {
+			return true
+		}
+	}
+	return false
+}
+
+// ------------------------------------------------------------------------------------------ leaks
+
+// collect runs the collector until `done` says so, or 30 seconds are over.
+func collect(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the collector ran for 30 seconds, and %s did not happen", what)
+		}
+		runtime.GC()
+	}
+}
+
+// leakyPool hears of its leaks in lines.
+func leakyPool(t *testing.T, options ...slabby.AllocatorOption) (*slabby.Slabby, logLines) {
+	lines := make(logLines, 64)
+	options = append(options, slabby.WithFinalizers(), slabby.WithName("orders"),
+		slabby.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+	return newPool(t, 64, 8, options...), lines
+}
+
+// A dropped reference whose memory nobody looked at goes back, and is told with its stack.
+func TestDroppedReferencesAreReclaimed(t *testing.T) {
+	pool, lines := leakyPool(t)
+	func() {
+		for range 3 {
+			loadOrder(t, pool)
+		}
+	}()
+	collect(t, "the reclaim of 3 slabs", func() bool { return pool.Stats().Leaks == 3 })
+	if used := pool.Stats().UsedSlabs; used != 0 {
+		t.Errorf("%d slabs are still in use", used)
+	}
+	for range 3 {
+		line := <-lines
+		if !strings.Contains(line, "reference dropped without Release") || !strings.Contains(line, "orders:") ||
+			!strings.Contains(line, "reclaimed=true") || !strings.Contains(line, "go_test.loadOrder") {
+			t.Errorf("logged %q", line)
+		}
+	}
+	events, _, _, err := pool.ReadEvents(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reported := 0
+	for _, event := range events {
+		if event.Code == slabby.EventCodeLeak {
+			reported++
+			if !strings.Contains(event.Text, "allocated at stacks_test.go:") {
+				t.Errorf("the event says %q", event.Text)
+			}
+		}
+	}
+	if reported != 3 {
+		t.Errorf("%d events, want 3", reported)
+	}
+}
+
+// Once the memory was handed out a slice may live on: the slab is reported and stays.
+func TestSeenReferencesAreReportedOnly(t *testing.T) {
+	pool, lines := leakyPool(t)
+	data := func() []byte {
+		ref := loadOrder(t, pool)
+		return ref.GetBytes()
+	}()
+	data[0] = 7
+	collect(t, "the report", func() bool { return pool.Stats().Leaks == 1 })
+	if line := <-lines; !strings.Contains(line, "reclaimed=false") {
+		t.Errorf("logged %q", line)
+	}
+	if used := pool.Stats().UsedSlabs; used != 1 || data[0] != 7 {
+		t.Errorf("%d slabs in use, and the slice has %d", used, data[0])
+	}
+	runtime.KeepAlive(data)
+	wantError(t, "Reset", pool.Reset(), nil)
+}
+
+// Copies keep a reference; released ones are no leak, however they were released.
+func TestReleasedReferencesAreNoLeak(t *testing.T) {
+	pool, _ := leakyPool(t)
+	stored := func() []slabby.SlabRef {
+		first := loadOrder(t, pool)
+		return []slabby.SlabRef{first, first}
+	}()
+	func() {
+		mustRelease(t, loadOrder(t, pool))
+		wantError(t, "RefOf(...).Release", pool.RefOf(loadOrder(t, pool).Ref()).Release(), nil)
+		wantError(t, "BatchDeallocate", pool.BatchDeallocate(take(t, pool, 3)), nil)
+		loadOrder(t, pool) // the one that tells when the collector is through
+	}()
+	collect(t, "the report", func() bool { return pool.Stats().Leaks > 0 })
+	for range 3 {
+		runtime.GC()
+	}
+	if leaks := pool.Stats().Leaks; leaks != 1 || !stored[1].IsValid() {
+		t.Errorf("%d leaks, want 1; the copy is valid: %v", leaks, stored[1].IsValid())
+	}
+	mustRelease(t, stored[1])
+}

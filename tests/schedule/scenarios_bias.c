@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Races for an owned word (word_bias.h): its owner changes it by a committing store, others share it first. */
+#include "scenarios.h"
+
+#include "world.h"
+
+#include "slab_word.h"
+
+/* CPU 0 owns it: the inline path took it from the cache. The first comes from a shard, and the cache's first is looked
+ * at as if it had to be timed. */
+static void one_is_biased(void) {
+    uint32_t id;
+
+    world_make(64, 16, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    for (int i = 0; i < 2; i++) {
+        world_take(1);
+        world_release(world.held[0]);
+        world.holds = 0;
+    }
+    world_take(1);
+    id = (uint32_t)((world.held[0] - world.pool->ref_bias) & world.pool->id_mask);
+    EXPECT(slb_word_is_biased(world.pool->words[id]) && slb_word_bias_cpu(world.pool->words[id]) == 0,
+           "prepare: the slab is not owned by CPU 0");
+}
+
+static void forget(slabby_ref ref) {
+    world.biased[(ref - world.pool->ref_bias) & world.pool->id_mask] = 0;
+}
+
+static void hold(slabby_ref ref) {
+    world.biased[(ref - world.pool->ref_bias) & world.pool->id_mask] = ref;
+}
+
+static void release_it(void) {
+    world.status[schedule_task()] = slabby_release(world.pool, world.held[0]);
+}
+
+static void defer_it(void) {
+    world.status[schedule_task()] = slabby_release_deferred(world.pool, world.held[0]);
+}
+
+/* The slab's next owner keeps it, whoever has not noticed yet. */
+static void take_and_keep(void) {
+    slabby_ref ref;
+    slabby_status status = slabby_allocate(&ref, NULL, world.pool);
+
+    EXPECT(status == SLABBY_OK, "allocate answered %s", world_text(status));
+    world.ref[0] = ref;
+}
+
+static void take_on_the_other_cpu(void) {
+    schedule_move_to(1);
+    take_and_keep();
+}
+
+static void keep_what_was_taken(void) {
+    if (world.ref[0] == 0)
+        return;
+    EXPECT(slabby_is_valid(world.pool, world.ref[0]), "a stale release took a slab from its next owner");
+    hold(world.ref[0]);
+}
+
+/* Of the tasks 0 .. releasers - 1. */
+static void one_of(uint32_t releasers) {
+    uint32_t done = 0;
+
+    for (uint32_t task = 0; task < releasers; task++) {
+        slabby_status status = world.status[task];
+
+        done += status == SLABBY_OK;
+        EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
+               world_text(status));
+    }
+    EXPECT(done == 1, "%u of %u releases of one reference succeeded", done, releasers);
+    forget(world.held[0]);
+    keep_what_was_taken();
+    world_check();
+}
+
+static void one_of_two(void) {
+    one_of(2);
+}
+
+static void one_of_three(void) {
+    one_of(3);
+}
+
+/* ------------------------------------------------------------------------------------------- pins, reset */
+
+static void pin_it_and_check(void) {
+    slabby_status status = slabby_pin(world.pool, world.held[0]);
+    uint64_t at = (world.held[0] - world.pool->ref_bias) & world.pool->id_mask;
+
+    world.status[schedule_task()] = status;
+    if (status != SLABBY_OK) {
+        EXPECT(status == SLABBY_USE_AFTER_FREE, "pin answered %s", world_text(status));
+        return;
+    }
+    EXPECT(!world_flag(1), "a released slab was pinned");
+    EXPECT(world_read(world.pool->slabs + at * world.pool->stride) == world.held[0],
+           "a pinned slab was used by another");
+    status = slabby_unpin(world.pool, world.held[0]);
+    EXPECT(status == SLABBY_OK, "unpin answered %s", world_text(status));
+}
+
+static void release_unless_pinned(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_PINNED, "release answered %s", world_text(status));
+    if (status == SLABBY_OK)
+        world_set_flag();
+}
+
+static void overwrite_the_next(void) {
+    slabby_ref ref;
+    void *data;
+
+    EXPECT(slabby_allocate(&ref, &data, world.pool) == SLABBY_OK, "allocate failed");
+    world_write(data, ref);
+    world.ref[0] = ref;
+}
+
+static void pinned_or_closed(void) {
+    EXPECT(world.flag[1] || world.status[0] == SLABBY_OK, "neither the pin nor the release succeeded");
+    if (world.flag[1])
+        forget(world.held[0]);
+    if (world.ref[0] != 0)
+        hold(world.ref[0]);
+    world_check();
+}
+
+static void reset_all(void) {
+    slabby_status status = slabby_reset(world.pool);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_PINNED, "reset answered %s", world_text(status));
+    if (status == SLABBY_OK)
+        world_set_flag();
+}
+
+/* A release that fails lost against reset. */
+static void released_or_reset(void) {
+    EXPECT(world.status[0] == SLABBY_OK || world.status[0] == SLABBY_DOUBLE_DEALLOCATION,
+           "release answered %s", world_text(world.status[0]));
+    EXPECT(world.flag[1], "reset found a pin");
+    forget(world.held[0]);
+    world_check();
+}
+
+/* --------------------------------------------------------------------------------- the next generation */
+
+static void release_the_first(void) {
+    slabby_status status = slabby_release(world.pool, world.held[0]);
+
+    EXPECT(status == SLABBY_OK || status == SLABBY_DOUBLE_DEALLOCATION, "release answered %s",
+           world_text(status));
+}
+
+/* The slab goes out a second time; that release of it is told as a status of task 0. */
+static void release_and_go_on(void) {
+    slabby_ref ref;
+
+    release_the_first();
+    EXPECT(slabby_allocate(&ref, NULL, world.pool) == SLABBY_OK, "allocate failed");
+    world.ref[1] = ref;
+    world_set_flag();
+    world.status[0] = slabby_release(world.pool, ref);
+}
+
+static void release_the_second(void) {
+    world.status[schedule_task()] =
+        world_flag(1) ? slabby_release(world.pool, world.ref[1]) : SLABBY_DOUBLE_DEALLOCATION;
+}
+
+static void one_of_the_second(void) {
+    const slabby_status all[] = {world.status[0], world.status[2], world.status[3]};
+    uint32_t done = 0;
+
+    for (int i = 0; i < 3; i++)
+        done += all[i] == SLABBY_OK;
+    EXPECT(done == 1, "%u releases of the second reference succeeded", done);
+    forget(world.held[0]);
+    world_check();
+}
+
+/* ----------------------------------------------------------------------------------------- secure, trim */
+
+static void one_is_biased_and_secret(void) {
+    one_is_biased();
+    world_write(world.pool->slabs, world.held[0]);
+}
+
+static void switch_secure_on_and_check(void) {
+    slabby_status status = slabby_set_option(world.pool, SLABBY_OPTION_SECURE, 1, NULL);
+    slabby_ref ref;
+    void *data;
+
+    EXPECT(status == SLABBY_OK, "secure answered %s", world_text(status));
+    for (int i = 0; i < 2; i++) {
+        EXPECT(slabby_allocate(&ref, &data, world.pool) == SLABBY_OK, "allocate failed");
+        EXPECT(world_read(data) == 0, "a slab came with its last owner's bytes");
+        world.ref[i] = ref;
+    }
+}
+
+static void trim(void) {
+    EXPECT(slabby_trim(NULL, world.pool) == SLABBY_OK, "trim failed");
+}
+
+static void take_and_write(void) {
+    slabby_ref ref;
+    void *data;
+
+    EXPECT(slabby_allocate(&ref, &data, world.pool) == SLABBY_OK, "allocate failed");
+    world_write(data, ref);
+    EXPECT(world_read(data) == ref, "a page went from under its owner");
+    world.ref[0] = ref;
+}
+
+static void released_and_others_out(void) {
+    EXPECT(world.status[0] == SLABBY_OK, "release answered %s", world_text(world.status[0]));
+    forget(world.held[0]);
+    for (int i = 0; i < 2; i++)
+        if (world.ref[i] != 0)
+            hold(world.ref[i]);
+    world_check();
+}
+
+const struct scenario bias_scenarios[] = {
+    {.name = "owner_against_elsewhere_rseq",
+     .says = "the owner's release and one elsewhere: one succeeds",
+     .prepare = one_is_biased,
+     .task = {release_it, release_it, take_and_keep},
+     .cpu = {0, 1, 0},
+     .check = one_of_two,
+     .preemptions = 2},
+    {.name = "owner_against_its_cpu_rseq",
+     .says = "two releases on the owner's CPU: one succeeds",
+     .prepare = one_is_biased,
+     .task = {release_it, release_it, take_and_keep},
+     .cpu = {0, 0, 0},
+     .check = one_of_two,
+     .preemptions = 2},
+    {.name = "owner_against_two_elsewhere_rseq",
+     .says = "the owner's release and two that share the word together: one succeeds",
+     .prepare = one_is_biased,
+     .task = {release_it, release_it, defer_it, take_on_the_other_cpu},
+     .cpu = {0, 1, 1, 0},
+     .check = one_of_three,
+     .preemptions = 2},
+    {.name = "owner_pins_against_elsewhere_rseq",
+     .says = "the owner's pin and a release elsewhere: what is pinned is not released",
+     .prepare = one_is_biased,
+     .task = {pin_it_and_check, release_unless_pinned, overwrite_the_next},
+     .cpu = {0, 1, 1},
+     .check = pinned_or_closed,
+     .preemptions = 2},
+    {.name = "owner_releases_against_pin_rseq",
+     .says = "the owner's release and a pin elsewhere: what is released is not pinned",
+     .prepare = one_is_biased,
+     .task = {pin_it_and_check, release_unless_pinned, overwrite_the_next},
+     .cpu = {1, 0, 0},
+     .check = pinned_or_closed,
+     .preemptions = 2},
+    {.name = "owner_against_reset_rseq",
+     .says = "the owner's release and a reset: the slab comes back once",
+     .prepare = one_is_biased,
+     .task = {release_it, reset_all},
+     .cpu = {0, 1},
+     .check = released_or_reset,
+     .preemptions = 3},
+    {.name = "owner_against_an_older_fence_rseq",
+     .says = "whoever fenced for one generation makes no word of the next one plain",
+     .prepare = one_is_biased,
+     .task = {release_the_first, release_and_go_on, release_the_second, release_the_second},
+     .cpu = {1, 0, 1, 1},
+     .check = one_of_the_second,
+     .preemptions = 3},
+    {.name = "owner_against_secure_rseq",
+     .says = "the owner's release while secure is switched on: its slab is zeroed by one or the other",
+     .prepare = one_is_biased_and_secret,
+     .task = {release_it, switch_secure_on_and_check},
+     .cpu = {0, 1},
+     .check = released_and_others_out,
+     .preemptions = 4},
+    {.name = "owner_against_trim_rseq",
+     .says = "the owner's release and the next owner beside a trim: no page goes from under anybody",
+     .prepare = one_is_biased,
+     .task = {release_it, trim, take_and_write},
+     .cpu = {0, 1, 0},
+     .check = released_and_others_out,
+     .preemptions = 2},
+    {.name = NULL},
+};

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Who owns words (core/src/word_bias.h): the CPU that served them, until somebody elsewhere shares them; a CPU that is
+ * shared from often rests, and protections own nothing. One thread that moves between two CPUs. */
+#define _GNU_SOURCE
+#include "workout.h"
+
+#include <sched.h>
+#include <stdbool.h>
+
+#include "word_bias.h"
+
+enum { CAPACITY = 4096, TAKEN = 400, NEIGHBOURS = 64 };
+
+static unsigned cpus[2];
+static slabby_allocator *pool;
+static slabby_ref refs[TAKEN];
+
+static uint32_t id_of(slabby_ref ref) {
+    return (uint32_t)((ref - pool->ref_bias) & pool->id_mask);
+}
+
+static bool biased_by(slabby_ref ref, unsigned cpu) {
+    uint64_t word = atomic_load(&pool->words[id_of(ref)]);
+
+    return slb_word_is_biased(word) && slb_word_bias_cpu(word) == cpu;
+}
+
+static void take_on(unsigned cpu, int count) {
+    assert_true(run_on(cpu));
+    for (int i = 0; i < count; i++)
+        refs[i] = take(pool);
+}
+
+static void release_on(unsigned cpu, int count) {
+    assert_true(run_on(cpu));
+    for (int i = 0; i < count; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+}
+
+static int count_biased(unsigned cpu) {
+    int count = 0;
+
+    for (int i = 0; i < TAKEN; i++)
+        count += biased_by(refs[i], cpu);
+    return count;
+}
+
+/* Almost all: the first of each batch comes before its cache has served anything. */
+static void expect_biased_by(unsigned cpu) {
+    assert_in_range(count_biased(cpu), TAKEN * 9 / 10, TAKEN);
+}
+
+static int make(void **state) {
+    (void)state;
+    pool = make_pool(64, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_RSEQ}));
+    atomic_store(&slb_fence_budget.paid_until, 0);
+    return 0;
+}
+
+static int end(void **state) {
+    (void)state;
+    finish(pool);
+    return 0;
+}
+
+/* Guards: what a CPU serves it owns; its own releases need nobody's help; a release elsewhere shares the slab and its
+ * neighbours, and no more. */
+static void the_server_owns_until_shared(void **state) {
+    (void)state;
+    take_on(cpus[0], TAKEN);
+    expect_biased_by(cpus[0]);
+    release_on(cpus[0], TAKEN);
+    assert_int_equal(atomic_load(&slb_fence_budget.paid_until), 0);
+    take_on(cpus[0], TAKEN);
+    slabby_ref shared = refs[0];
+    release_on(cpus[1], 1);
+    assert_true(atomic_load(&slb_fence_budget.paid_until) != 0);
+    for (int i = 1; i < TAKEN; i++)
+        if (id_of(refs[i]) / NEIGHBOURS == id_of(shared) / NEIGHBOURS)
+            assert_false(biased_by(refs[i], cpus[0]));
+    assert_in_range(count_biased(cpus[0]), TAKEN * 9 / 10 - NEIGHBOURS, TAKEN - 1);
+    for (int i = 1; i < TAKEN; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    CHECK_STATUS(slabby_release(pool, shared), SLABBY_DOUBLE_DEALLOCATION);
+}
+
+/* Guards: a CPU whose slabs always end elsewhere stops owning them, and begins again when it has rested. */
+static void revoked_cpus_back_off(void **state) {
+    struct slb_cpu_cache *cache = &pool->caches[cpus[0]].cache;
+
+    (void)state;
+    take_on(cpus[0], TAKEN);
+    release_on(cpus[0], TAKEN);
+    assert_true(atomic_load(&cache->issue) != 0);
+    for (int rounds = 0; atomic_load(&cache->issue) != 0; rounds++) {
+        assert_true(rounds < 10000);
+        take_on(cpus[0], 2);
+        release_on(cpus[1], 2);
+    }
+    assert_true(atomic_load(&cache->backoff_until) > 1);
+    take_on(cpus[0], TAKEN);
+    assert_int_equal(count_biased(cpus[0]), 0);
+    release_on(cpus[1], TAKEN);
+    atomic_store(&cache->backoff_until, 1);
+    take_on(cpus[0], TAKEN); /* looks when it is to time one, 128 allocations on at the most */
+    release_on(cpus[0], TAKEN);
+    take_on(cpus[0], TAKEN);
+    expect_biased_by(cpus[0]);
+    release_on(cpus[0], TAKEN);
+}
+
+/* Guards: while a protection acts on releases nothing is owned, and afterwards again. */
+static void protections_own_nothing(void **state) {
+    (void)state;
+    take_on(cpus[0], TAKEN);
+    release_on(cpus[0], TAKEN);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+    take_on(cpus[0], TAKEN);
+    assert_int_equal(count_biased(cpus[0]), 0);
+    release_on(cpus[0], TAKEN);
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
+    take_on(cpus[0], TAKEN);
+    release_on(cpus[0], TAKEN);
+    take_on(cpus[0], TAKEN);
+    expect_biased_by(cpus[0]);
+    release_on(cpus[0], TAKEN);
+}
+
+/* Guards: plain words in a row make a CPU expect plain ones, one that it owns makes it look again. */
+static void a_consumer_expects_plain_words(void **state) {
+    uint64_t bit = 1ull << cpus[1] % 64;
+
+    (void)state;
+    CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, 20), SLABBY_OK);
+    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
+    release_on(cpus[1], 20);
+    assert_int_equal(atomic_load(&pool->expects_plain) & bit, bit);
+    take_on(cpus[1], 20);
+    release_on(cpus[1], 20);
+    assert_int_equal(atomic_load(&pool->expects_plain) & bit, 0);
+}
+
+/* AddressSanitizer and valgrind watch each release, which counts as a protection. */
+static bool somebody_owns(void) {
+    slabby_allocator *probe =
+        make_pool(64, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_RSEQ}));
+    bool owns = atomic_load(&probe->release_cpus) != 0;
+
+    finish(probe);
+    return owns;
+}
+
+static int find_two_cpus(void) {
+    cpu_set_t allowed;
+    int found = 0;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return 0;
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE && found < 2; cpu++)
+        if (CPU_ISSET(cpu, &allowed))
+            cpus[found++] = cpu;
+    return found;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_server_owns_until_shared, make, end),
+        cmocka_unit_test_setup_teardown(revoked_cpus_back_off, make, end),
+        cmocka_unit_test_setup_teardown(protections_own_nothing, make, end),
+        cmocka_unit_test_setup_teardown(a_consumer_expects_plain_words, make, end),
+    };
+
+    if (!backend_is_here(SLABBY_CPU_CACHE_BACKEND_RSEQ))
+        skip_all("this process has no restartable sequences, so nobody owns a word");
+    if (!somebody_owns())
+        skip_all("a tool watches every release, so nobody owns a word");
+    if (find_two_cpus() < 2)
+        skip_all("this process may use one CPU only, so nobody is elsewhere");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
