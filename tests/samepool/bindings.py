@@ -141,7 +141,7 @@ class PythonBinding:
         return OK, trades
 
     def _buy(self, number: int, dice: random.Random) -> None:
-        ref = self.pool.from_ref(number, biased=True)
+        ref = self.pool.from_ref(number, owning=True)
         with memoryview(ref) as view:
             assert STAMP.unpack_from(view) == (number, number ^ SEAL), "a slab was written by two"
             if dice.randrange(4) == 0:
