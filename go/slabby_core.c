@@ -170,6 +170,11 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
  * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#define SLB_OS_RSEQ 1 /* this build can have them */
+#else
+#define SLB_OS_RSEQ 0
+#endif
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 SLB_PRIVATE bool slb_os_has_rseq(void);
@@ -464,7 +469,7 @@ SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
 }
 
 /* -------------------- os/linux_file.c */
-/* Threads' numbers, and writing to a descriptor that belongs to the caller. */
+/* Writing to a descriptor that belongs to the caller. */
 
 #include <errno.h>
 #include <poll.h>
@@ -474,23 +479,6 @@ SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-/* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
-static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
-
-SLB_PRIVATE void slb_os_forget_thread(void) {
-    known_thread = 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_thread(void) {
-    if (slb_unlikely(known_thread == 0))
-        known_thread = (uint64_t)syscall(SYS_gettid);
-    return known_thread;
-}
-
-SLB_PRIVATE uint32_t slb_os_process(void) {
-    return (uint32_t)getpid();
-}
 
 /* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
  * waiting there before. */
@@ -773,10 +761,29 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
 }
 
 /* -------------------- os/linux_thread.c */
-/* A thread of the library's own. */
+/* The number of a thread, and a thread of the library's own. */
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
+static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
+
+SLB_PRIVATE void slb_os_forget_thread(void) {
+    known_thread = 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    if (slb_unlikely(known_thread == 0))
+        known_thread = (uint64_t)syscall(SYS_gettid);
+    return known_thread;
+}
+
+SLB_PRIVATE uint32_t slb_os_process(void) {
+    return (uint32_t)getpid();
+}
 
 /* Enough for a caller's logger. */
 #define OWN_STACK (1u << 20)
@@ -898,7 +905,58 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
 
-/* -------------------- observe/latency_types.h */
+/* -------------------- observe/count_state.h */
+/* Counters of a whole pool that no CPU keeps; counters.h has those that are summed up. */
+#ifndef SLB_OBSERVE_COUNT_STATE_H
+#define SLB_OBSERVE_COUNT_STATE_H
+
+struct slb_counts {
+    _Atomic uint64_t errors[64];            /* refused calls by status */
+    _Atomic uint64_t peak_used;             /* most slabs in use that anybody saw */
+    _Atomic uint64_t allocations, releases; /* as published last: never less from look to look */
+    _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
+    _Atomic uint64_t leaks, guard_violations;
+    _Atomic uint64_t last_drain_ticks;
+};
+
+#endif
+
+/* -------------------- observe/health_state.h */
+/* What health remembers. */
+#ifndef SLB_OBSERVE_HEALTH_STATE_H
+#define SLB_OBSERVE_HEALTH_STATE_H
+
+/* The health window's memory: counters as they were when each half began, and the scores of the last ticks. */
+#define SLB_HEALTH_TICKS 32u
+
+struct slb_health_base {
+    uint64_t since_ns, allocations, failures, cache_hits;
+    uint64_t peak; /* most slabs in use that anybody saw since */
+};
+
+struct slb_health_state {
+    _Atomic uint32_t lock;
+    struct slb_health_base bases[2]; /* older, younger */
+    uint64_t ticks;
+    double scores[SLB_HEALTH_TICKS];
+};
+
+#endif
+
+/* -------------------- observe/label_state.h */
+/* The data of a label. */
+#ifndef SLB_OBSERVE_LABEL_STATE_H
+#define SLB_OBSERVE_LABEL_STATE_H
+
+/* A user's label of one allocation; owner = generation + 1 of the reference it belongs to, bit 63 while written. */
+struct slb_label {
+    _Atomic uint64_t owner;
+    _Atomic uint64_t label;
+};
+
+#endif
+
+/* -------------------- observe/latency_state.h */
 /*
  * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums
  * since the pool was made, and two histograms of 30 s each, one of which is being filled while the other is complete;
@@ -907,8 +965,8 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
  * off a bucket's middle is at most 1.1 % off.
  */
-#ifndef SLB_OBSERVE_LATENCY_TYPES_H
-#define SLB_OBSERVE_LATENCY_TYPES_H
+#ifndef SLB_OBSERVE_LATENCY_STATE_H
+#define SLB_OBSERVE_LATENCY_STATE_H
 
 #define SLB_LATENCY_PER_OCTAVE 32u
 #define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
@@ -928,40 +986,20 @@ struct slb_latency {
     struct slb_latency_window windows[2];
 };
 
-/* The health window's memory: counters as they were when each half began, and the scores of the last ticks. */
-#define SLB_HEALTH_TICKS 32u
-
-struct slb_health_base {
-    uint64_t since_ns, allocations, failures, cache_hits;
-    uint64_t peak; /* most slabs in use that anybody saw since */
-};
-
-struct slb_health_state {
-    _Atomic uint32_t lock;
-    struct slb_health_base bases[2]; /* older, younger */
-    uint64_t ticks;
-    double scores[SLB_HEALTH_TICKS];
+/* Of the whole pool. */
+struct slb_latency_limits {
+    _Atomic uint64_t limit_ns, limit_ticks; /* max_alloc_latency; 0: none */
+    _Atomic uint64_t violations;
+    _Atomic uint64_t max;      /* ticks */
+    _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
 };
 
 #endif
 
-/* -------------------- observe/ring.h */
-/*
- * A ring of fixed records that any number of threads write and read without a lock: the audit trail and the events.
- *
- *   record s lies in place s mod size:   | check | word 0 (time) | word 1 | ... |
- *
- * A writer takes the next sequence number, stores its words and last the check, a mixture of the sequence number and
- * every word. It never waits and never looks back, so a signal handler may write, and a thread that vanishes in the
- * middle (fork, cancellation) harms its own record alone.
- *
- * A reader believes a record only when the check fits the sequence number it asks for: an older record, a newer one, a
- * half-written one and one that two writers a whole lap apart mixed up all fail. (A mixture of two or more words passes
- * with a probability of 2^-64, of one word never.) Whatever a cursor passes without handing it out is counted as lost,
- * so handed out + lost = written, always.
- */
-#ifndef SLB_OBSERVE_RING_H
-#define SLB_OBSERVE_RING_H
+/* -------------------- observe/ring_state.h */
+/* The data of a ring; ring.h says how it works. */
+#ifndef SLB_OBSERVE_RING_STATE_H
+#define SLB_OBSERVE_RING_STATE_H
 
 /* The longest record of any ring, in words. */
 #define SLB_RING_WORDS 30u
@@ -979,25 +1017,9 @@ struct slb_ring {
     uint32_t stride; /* of a place, in words */
 };
 
-enum slb_ring_found {
-    SLB_RING_RECORD,    /* words holds the record at the cursor, which was moved on */
-    SLB_RING_END,       /* nothing more to read now */
-    SLB_RING_BAD_CURSOR /* no record has had this number yet */
-};
-
 SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {
     return size == 0 ? 0 : sizeof(struct slb_ring_head) + size * stride * sizeof(uint64_t);
 }
-
-/* Async-signal-safe. Answers the sequence number. */
-SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);
-
-/* The first record at or after *cursor; adds to *lost what was passed over. A record whose writer is still busy holds
- * the reader up, for a second at most once younger records are complete. */
-SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
-                                              uint64_t *words);
-
-SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 
 #endif
 
@@ -1147,15 +1169,161 @@ SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {
 /* The contract's row of an option, or NULL. */
 SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id);
 
-SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options);
 SLB_PRIVATE void slb_options_init(struct slb_options *options);
 
 /* Range and power of two. */
 SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error);
 
+/* The same, then stored. */
+SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
+                                         slabby_error *error);
+
+/* degrade_at and survive_at in the wrong order, about one of which the caller spoke. */
+SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                                      slabby_error *error);
+
 /* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
                                               slabby_error *error);
+
+#endif
+
+/* -------------------- protect/protect_state.h */
+/* Which protections of a pool act. */
+#ifndef SLB_PROTECT_PROTECT_STATE_H
+#define SLB_PROTECT_PROTECT_STATE_H
+
+/* What release and allocate must do beyond the tiers; 0 keeps the hot path short. */
+enum slb_protection {
+    SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
+    SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
+    SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
+    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
+    SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
+    SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
+    SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
+    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
+};
+
+/* Protections that act when a slab is handed out. */
+#define SLB_PROTECT_ON_ALLOCATE                                                                              \
+    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
+
+#endif
+
+/* -------------------- protect/quarantine_state.h */
+/* What a pool remembers of corruption that was found. */
+#ifndef SLB_PROTECT_QUARANTINE_STATE_H
+#define SLB_PROTECT_QUARANTINE_STATE_H
+
+/* What was found overwritten, for slabby_explain; ref = 0: no report. */
+#define SLB_DAMAGE_REPORTS 8u
+
+struct slb_damage_report {
+    _Atomic uint64_t ref;
+    _Atomic int64_t offset;
+    _Atomic uint32_t bytes; /* expected << 8 | found */
+};
+
+struct slb_corruption {
+    _Atomic uint64_t found;          /* corruptions since the pool was made */
+    _Atomic uint64_t unacknowledged; /* of them, since the last slabby_reclaim */
+    _Atomic uint64_t quarantined;    /* slabs that are out of service for it */
+    _Atomic uint32_t policy;         /* enum slabby_corruption_policy */
+    _Atomic uint64_t turn;           /* number of the next report */
+    struct slb_damage_report reports[SLB_DAMAGE_REPORTS];
+};
+
+#endif
+
+/* -------------------- resilience/breaker_state.h */
+/* The data of the circuit breaker; breaker.h says how it works. */
+#ifndef SLB_RESILIENCE_BREAKER_STATE_H
+#define SLB_RESILIENCE_BREAKER_STATE_H
+
+struct slb_breaker {
+    _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
+    _Atomic uint64_t threshold, timeout_ns, probes;
+    _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
+    _Atomic uint64_t window_ns, window_allocations, window_failures;
+    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
+};
+
+/* Whether the mode lets an open breaker refuse allocations. */
+SLB_INLINE bool slb_breaker_mode_refuses(const struct slb_breaker *breaker) {
+    uint32_t mode = atomic_load_explicit(&breaker->mode, memory_order_relaxed);
+    return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
+}
+
+/* Whether allocations are refused now. */
+SLB_INLINE bool slb_breaker_refuses(const struct slb_breaker *breaker) {
+    return slb_breaker_mode_refuses(breaker) && atomic_load(&breaker->state) == SLABBY_BREAKER_STATE_OPEN;
+}
+
+#endif
+
+/* -------------------- resilience/degrade_state.h */
+/* The data of degradation; degrade.h says how it works. */
+#ifndef SLB_RESILIENCE_DEGRADE_STATE_H
+#define SLB_RESILIENCE_DEGRADE_STATE_H
+
+struct slb_degrade {
+    _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
+    _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
+    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
+    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
+    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
+    _Atomic uint64_t left_out; /* audit records since the last step */
+};
+
+/* While degraded, slabs whose number is a multiple keep their records. */
+#define SLB_DEGRADE_THINNING 16u
+
+SLB_INLINE uint32_t slb_degrade_state_of(const struct slb_degrade *degrade) {
+    return atomic_load_explicit(&degrade->state, memory_order_relaxed);
+}
+
+/* Whether records about a slab are left out at the moment. */
+SLB_INLINE bool slb_degrade_thins(const struct slb_degrade *degrade, uint64_t id) {
+    return slb_unlikely(slb_degrade_state_of(degrade) != SLABBY_DEGRADATION_STATE_HEALTHY) &&
+           id % SLB_DEGRADE_THINNING != 0;
+}
+
+#endif
+
+/* -------------------- resilience/resize_state.h */
+/* The data of a changing capacity; resize.h says how it works. */
+#ifndef SLB_RESILIENCE_RESIZE_STATE_H
+#define SLB_RESILIENCE_RESIZE_STATE_H
+
+/* -------------------- tiers/stack_state.h */
+/* The head of a tagged stack; stack.h has its operations. */
+#ifndef SLB_TIERS_STACK_STATE_H
+#define SLB_TIERS_STACK_STATE_H
+
+/* A tagged stack: {tag:32, index + 1:32}; every swap raises the tag, so an old head never matches again. */
+typedef _Atomic uint64_t slb_stack;
+
+#endif
+
+struct slb_live_capacity {
+    _Atomic uint32_t in_service; /* slabs that may be in service; under the gate lock */
+    _Atomic uint32_t given_up;   /* of the reserved ones: withheld and claimed; under the gate lock */
+    slb_stack claimed;           /* ids, linked through pool->next */
+    bool changing;               /* a resize was announced and not reported done; under the gate lock */
+};
+
+#endif
+
+/* -------------------- resilience/ticker_state.h */
+/* When a pool is ticked; ticker.h says by whom. */
+#ifndef SLB_RESILIENCE_TICKER_STATE_H
+#define SLB_RESILIENCE_TICKER_STATE_H
+
+struct slb_ticking {
+    _Atomic uint32_t on;
+    _Atomic uint64_t interval_ns, next_ns;
+};
 
 #endif
 
@@ -1238,10 +1406,47 @@ SLB_INLINE bool slb_word_is_out(uint64_t word) {
 
 #endif
 
-/* -------------------- tiers/types.h */
-/* The data of the tiers: what they keep, drawn in one place because the pool embeds it. */
-#ifndef SLB_TIERS_TYPES_H
-#define SLB_TIERS_TYPES_H
+/* -------------------- tiers/counter_state.h */
+/* Where slow paths count. */
+#ifndef SLB_TIERS_COUNTER_STATE_H
+#define SLB_TIERS_COUNTER_STATE_H
+
+enum slb_tier {
+    SLB_TIER_CACHE,
+    SLB_TIER_DEPOT,
+    SLB_TIER_SHARD,
+    SLB_TIER_GATE,
+    SLB_TIER_GUARD,
+    SLB_TIER_HEAP
+};
+#define SLB_TIER_COUNT 6u
+
+/*
+ * Per-CPU counters of slow paths. Any thread may add to any stripe; only sums mean something.
+ * entered/left bracket every slow operation; moves_started/moves_finished bracket every move of several ids through
+ * private hands.
+ */
+struct slb_stripe {
+    _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
+    _Atomic uint64_t left;
+    _Atomic uint64_t moves_started;
+    _Atomic uint64_t moves_finished;
+    _Atomic uint64_t cache_in;  /* ids brought into caches in batches; counted before they enter */
+    _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
+    _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
+    _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
+    _Atomic uint64_t hits[SLB_TIER_COUNT];    /* by tier, the CPU cache's excepted */
+    _Atomic uint64_t guarded[SLB_TIER_COUNT]; /* of the hits and the CPU cache's, those put on a guard slot */
+    _Atomic uint64_t releases;                /* that did not go through a CPU cache */
+    _Atomic uint64_t fast_taken, fast_given;  /* that did not go through a CPU cache */
+};
+
+#endif
+
+/* -------------------- tiers/cpu_cache_state.h */
+/* The data of a CPU cache; cpu_cache.h has what is done with it. */
+#ifndef SLB_TIERS_CPU_CACHE_STATE_H
+#define SLB_TIERS_CPU_CACHE_STATE_H
 
 /*
  * A CPU cache: a stack of free ids under one header.
@@ -1282,48 +1487,32 @@ union slb_cpu_cache_entry {
 
 _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
 
-enum slb_tier {
-    SLB_TIER_CACHE,
-    SLB_TIER_DEPOT,
-    SLB_TIER_SHARD,
-    SLB_TIER_GATE,
-    SLB_TIER_GUARD,
-    SLB_TIER_HEAP
-};
-#define SLB_TIER_COUNT 6u
+#endif
 
-/*
- * Per-CPU counters of slow paths. Any thread may add to any stripe; only sums mean something.
- * entered/left bracket every slow operation; moves_started/moves_finished bracket every move of several ids through
- * private hands.
- */
-struct slb_stripe {
-    _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
-    _Atomic uint64_t left;
-    _Atomic uint64_t moves_started;
-    _Atomic uint64_t moves_finished;
-    _Atomic uint64_t cache_in;  /* ids brought into caches in batches; counted before they enter */
-    _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
-    _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
-    _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
-    _Atomic uint64_t hits[SLB_TIER_COUNT];    /* by tier, the CPU cache's excepted */
-    _Atomic uint64_t guarded[SLB_TIER_COUNT]; /* of the hits and the CPU cache's, those put on a guard slot */
-    _Atomic uint64_t releases;                /* that did not go through a CPU cache */
-    _Atomic uint64_t fast_taken, fast_given;  /* that did not go through a CPU cache */
+/* -------------------- tiers/delay_queue_state.h */
+/* The data of the queue of reuse_delay, drawn in delay_queue.h. */
+#ifndef SLB_TIERS_DELAY_QUEUE_STATE_H
+#define SLB_TIERS_DELAY_QUEUE_STATE_H
+
+/* reuse_delay: a queue of ids that wait, drawn in protect/reuse_delay.h. */
+struct slb_delay_cell {
+    _Atomic uint64_t turn;
+    _Atomic uint32_t id;
 };
 
-/* A tagged stack: {tag:32, index + 1:32}; every swap raises the tag, so an old head never matches again. */
-typedef _Atomic uint64_t slb_stack;
-
-/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used.
- * fresh = {withheld:32, used:32}: how many have been handed out at least once, from the range's start on, and how many
- * at its end are beyond the pool's capacity. One word, so that nobody takes a slab that is being withheld. */
-struct slb_shard {
-    _Alignas(SLB_CACHE_LINE) slb_stack head;
-    _Atomic uint64_t fresh;
+struct slb_delay {
+    struct slb_delay_cell *cells;
+    uint64_t mask;  /* cells - 1 */
+    uint64_t limit; /* slabs that wait before the oldest goes on; 0 means that there is no queue */
+    _Atomic uint64_t head, tail;
 };
 
-#define SLB_FRESH_WITHHELD 32 /* shift */
+#endif
+
+/* -------------------- tiers/depot_state.h */
+/* The data of the depot. */
+#ifndef SLB_TIERS_DEPOT_STATE_H
+#define SLB_TIERS_DEPOT_STATE_H
 
 /* The depot: full batches waiting, as nodes of `batch` ids each. */
 struct slb_depot {
@@ -1339,27 +1528,46 @@ struct slb_depot_heads {
     _Atomic uint64_t used; /* nodes that have been used at least once */
 };
 
-/* reuse_delay: a queue of ids that wait, drawn in protect/reuse_delay.h. */
-struct slb_delay_cell {
-    _Atomic uint64_t turn;
-    _Atomic uint32_t id;
+#endif
+
+/* -------------------- tiers/gate_state.h */
+/* The data of the gate; gate.h says how it works. */
+#ifndef SLB_TIERS_GATE_STATE_H
+#define SLB_TIERS_GATE_STATE_H
+
+/* Gate reasons: while any is set, every CPU cache is locked and empty. */
+enum slb_gate_reason {
+    SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
+    SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
+    SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
+    SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
+    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
+    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
+    SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
+    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
 };
 
-struct slb_delay {
-    struct slb_delay_cell *cells;
-    uint64_t mask;  /* cells - 1 */
-    uint64_t limit; /* slabs that wait before the oldest goes on; 0 means that there is no queue */
-    _Atomic uint64_t head, tail;
+/* Reasons for which slabs that came back are wanted before any allocation may have them. */
+#define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
+
+/* Reasons that ask for slb_pool_run_deferred at the end of a slow operation. */
+#define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
+
+struct slb_gate {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reasons; /* enum slb_gate_reason; 0: open */
+    _Atomic uint32_t lock;                             /* outlives the pool */
+    _Atomic uint64_t epoch;                            /* odd: closed and drained */
+    _Atomic uint32_t deferred_pending;                 /* somebody asked for slb_pool_run_deferred */
+    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
+    _Atomic int64_t scarce_enough; /* the gate opens at this many */
 };
 
-/* What was found overwritten, for slabby_explain; ref = 0: no report. */
-#define SLB_DAMAGE_REPORTS 8u
+#endif
 
-struct slb_damage_report {
-    _Atomic uint64_t ref;
-    _Atomic int64_t offset;
-    _Atomic uint32_t bytes; /* expected << 8 | found */
-};
+/* -------------------- tiers/heap_state.h */
+/* The data of the heap tier. */
+#ifndef SLB_TIERS_HEAP_STATE_H
+#define SLB_TIERS_HEAP_STATE_H
 
 /* The heap tier: pointers of slabs beyond capacity. */
 struct slb_heap {
@@ -1377,11 +1585,22 @@ SLB_INLINE void *slb_heap_data(struct slb_heap *heap, uint32_t index) {
     return table == NULL ? NULL : atomic_load_explicit(&table[index], memory_order_acquire);
 }
 
-/* A user's label of one allocation; owner = generation + 1 of the reference it belongs to, bit 63 while written. */
-struct slb_label {
-    _Atomic uint64_t owner;
-    _Atomic uint64_t label;
+#endif
+
+/* -------------------- tiers/shard_state.h */
+/* The data of a shard. */
+#ifndef SLB_TIERS_SHARD_STATE_H
+#define SLB_TIERS_SHARD_STATE_H
+
+/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used.
+ * fresh = {withheld:32, used:32}: how many have been handed out at least once, from the range's start on, and how many
+ * at its end are beyond the pool's capacity. One word, so that nobody takes a slab that is being withheld. */
+struct slb_shard {
+    _Alignas(SLB_CACHE_LINE) slb_stack head;
+    _Atomic uint64_t fresh;
 };
+
+#define SLB_FRESH_WITHHELD 32 /* shift */
 
 #endif
 
@@ -1396,74 +1615,10 @@ struct slb_label {
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
-/* Gate reasons: while any is set, every CPU cache is locked and empty. */
-enum slb_gate_reason {
-    SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
-    SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
-    SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
-    SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
-    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
-    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
-    SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
-    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
-};
-
-/* Reasons for which slabs that came back are wanted before any allocation may have them. */
-#define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
-
 enum slb_phase {
     SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
     SLB_PHASE_OPEN = 1,
     SLB_PHASE_DRAINED = 2 /* closed and the last slab came back: pages returned */
-};
-
-/* What release and allocate must do beyond the tiers; 0 keeps the hot path short. */
-enum slb_protection {
-    SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
-    SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
-    SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
-    SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
-    SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
-    SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
-    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
-};
-
-/* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE                                                                              \
-    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
-
-/* resilience/breaker.h */
-struct slb_breaker {
-    _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
-    _Atomic uint64_t threshold, timeout_ns, probes;
-    _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
-    _Atomic uint64_t window_ns, window_allocations, window_failures;
-    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
-};
-
-/* resilience/resize.h */
-struct slb_live_capacity {
-    _Atomic uint32_t capacity; /* slabs that may be in service; under the gate lock */
-    _Atomic uint32_t given_up; /* of the reserved ones: withheld and claimed; under the gate lock */
-    slb_stack claimed;         /* ids, linked through pool->next */
-    bool changing;             /* a resize was announced and not reported done; under the gate lock */
-};
-
-/* resilience/degrade.h */
-struct slb_degrade {
-    _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
-    _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
-    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
-    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
-    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
-    _Atomic uint64_t left_out; /* audit records since the last step */
-};
-
-/* resilience/ticker.h */
-struct slb_ticking {
-    _Atomic uint32_t on;
-    _Atomic uint64_t interval_ns, next_ns;
 };
 
 struct slabby_allocator {
@@ -1491,14 +1646,8 @@ struct slabby_allocator {
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
     uint32_t cpus;            /* of the machine: caches and stripes */
 
-    /* The gate. */
-    _Alignas(SLB_CACHE_LINE) _Atomic uint32_t gate; /* enum slb_gate_reason */
-    _Atomic uint32_t phase;                         /* enum slb_phase */
-    _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
-    _Atomic uint32_t gate_lock;
-    _Atomic uint32_t deferred_pending;
-    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
-    _Atomic int64_t scarce_enough; /* the gate opens at this many */
+    struct slb_gate gate;
+    _Atomic uint32_t phase; /* enum slb_phase */
 
     /* Tiers. */
     struct slb_stripe *stripes;
@@ -1514,35 +1663,25 @@ struct slabby_allocator {
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
-    struct slb_live_capacity space;
+    struct slb_live_capacity capacity;
 
     /* Cold. */
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks, guard_violations;
-    _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
-    uint64_t guard_key;              /* bit_guard: secret of this pool */
-    uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
-    uint32_t guard_back;             /* bit_guard: pattern bytes after them */
-    _Atomic uint32_t corruption_policy;
-    _Atomic uint64_t damage_turn;
+    uint64_t guard_key;   /* bit_guard: secret of this pool */
+    uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     _Atomic uint64_t shuffle_turn;
-    struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
-    _Atomic uint64_t peak_used;
+    struct slb_counts counts;
+    struct slb_corruption corruption;
     struct slb_breaker breaker;
     struct slb_degrade degrade;
     struct slb_ticking ticking;
     struct slb_health_state health;
-    _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
-    _Atomic uint64_t latency_violations;
-    _Atomic uint64_t last_drain_ticks;
-    _Atomic uint64_t latency_max;      /* ticks */
-    _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
-    _Atomic uint64_t published_allocations, published_releases;
-    _Atomic uint64_t errors[64];
+    struct slb_latency_limits timing;
     _Atomic(struct slb_label *) labels;
-    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leak_report.h */
+    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leaks.h */
     _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
@@ -1592,7 +1731,21 @@ SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle)
 
 /* How many slabs the pool may have in service at this moment. relaxed: nothing else is read by it. */
 SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->space.capacity, memory_order_relaxed);
+    return atomic_load_explicit(&pool->capacity.in_service, memory_order_relaxed);
+}
+
+/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
+SLB_INLINE int64_t slb_capacity_surplus(const struct slabby_allocator *pool) {
+    return (int64_t)pool->reserved - atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed) -
+           slb_capacity(pool);
+}
+
+/* Slabs in users' hands that are to leave when they are released. Closing ends a resize. */
+SLB_INLINE uint64_t slb_capacity_awaited(const struct slabby_allocator *pool) {
+    int64_t over = slb_capacity_surplus(pool);
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED)
+        return 0;
+    return over > 0 ? (uint64_t)over : 0;
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
@@ -1610,19 +1763,9 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
     return slb_data_elsewhere(pool, id);
 }
 
-/* pool.c: a pool's life. */
-SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
-                                          uint64_t capacity, const struct slb_options *options,
-                                          slabby_error *error);
-SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
-
 /* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
- * waits, finishes what close or abandon
- * began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. */
-#define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
+ * waits, finishes what close or abandon began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks.
+ * pool/deferred.c has it: the layers below ask for the work, the layer of a pool's life does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
@@ -1636,20 +1779,13 @@ SLB_INLINE bool slb_pool_exists(struct slabby_allocator *pool) {
 
 #endif
 
-/* -------------------- protect/shuffle.h */
-/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
- * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
- * pools without caches choose among a handful. */
-#ifndef SLB_PROTECT_SHUFFLE_H
-#define SLB_PROTECT_SHUFFLE_H
-
-#define SLB_SHUFFLE_AMONG 8u
+/* -------------------- tiers/random.h */
+/* Random numbers: which id of a cache, when a breaker probes. */
+#ifndef SLB_TIERS_RANDOM_H
+#define SLB_TIERS_RANDOM_H
 
 /* A number below `limit`, which must be above 0; not for secrets, but seeded by one. */
 SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit);
-
-/* Brings ids into random order, where the option is on. */
-SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 
 #endif
 
@@ -1684,7 +1820,7 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 #define SLABBY_NO_RSEQ 1
 #endif
 
-#if defined(__linux__) && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
+#if SLB_OS_RSEQ && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
 #define SLB_HAVE_RSEQ 1
 
 /* -------------------- tiers/rseq_x86_64.h */
@@ -1954,7 +2090,7 @@ restarted:
 }
 
 #endif
-#elif defined(__linux__) && defined(__aarch64__) && !defined(SLABBY_NO_RSEQ)
+#elif SLB_OS_RSEQ && defined(__aarch64__) && !defined(SLABBY_NO_RSEQ)
 #define SLB_HAVE_RSEQ 1
 
 /* -------------------- tiers/rseq_aarch64.h */
@@ -2413,6 +2549,9 @@ SLB_INLINE void slb_move_end(struct slb_stripe *stripe) {
     atomic_fetch_add_explicit(&stripe->moves_finished, 1, memory_order_seq_cst);
 }
 
+/* Whether no slow operation is under way, at some moment during the call. */
+SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
+
 #endif
 
 SLB_INLINE uint32_t slb_header_length(uint64_t header) {
@@ -2657,6 +2796,84 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache) {
     }
 }
 
+/* -------------------- tiers/delay_queue.c */
+
+/* -------------------- tiers/delay_queue.h */
+/*
+ * The queue of slabs that wait for reuse (option reuse_delay), first in first out.
+ *
+ * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
+ * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
+ * release and loaded with acquire, so the id and the zeroes travel with them.
+ */
+#ifndef SLB_TIERS_DELAY_QUEUE_H
+#define SLB_TIERS_DELAY_QUEUE_H
+
+/* Puts an id in; false where the queue is full. */
+SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
+
+/* The oldest id; false where the queue is empty, or holds at most `keep`. */
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+
+/* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
+
+#endif
+
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
+    uint64_t head = atomic_load_explicit(&pool->delay.head, memory_order_seq_cst);
+    uint64_t tail = atomic_load_explicit(&pool->delay.tail, memory_order_seq_cst);
+    *out_moves = head + tail;
+    return tail - head;
+}
+
+SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_delay *delay = &pool->delay;
+    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+    for (;;) {
+        struct slb_delay_cell *cell = &delay->cells[tail & delay->mask];
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        uint64_t wanted = tail & ~delay->mask; /* cells start at 0 in zero pages: turns count whole rounds */
+        if (turn == wanted) {
+            if (atomic_compare_exchange_weak_explicit(&delay->tail, &tail, tail + 1, memory_order_seq_cst,
+                                                      memory_order_relaxed)) {
+                atomic_store_explicit(&cell->id, id, memory_order_relaxed);
+                atomic_store_explicit(&cell->turn, wanted + 1, memory_order_release);
+                return true;
+            }
+        } else if (turn < wanted) {
+            return false; /* still full from the round before */
+        } else {
+            tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+        }
+    }
+}
+
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
+    struct slb_delay *delay = &pool->delay;
+    uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+    for (;;) {
+        struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
+        uint64_t wanted = head & ~delay->mask;
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= keep)
+            return false;
+        if (turn == wanted + 1) {
+            uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+            if (atomic_compare_exchange_weak_explicit(&delay->head, &head, head + 1, memory_order_seq_cst,
+                                                      memory_order_relaxed)) {
+                *out_id = id;
+                atomic_store_explicit(&cell->turn, wanted + delay->mask + 1, memory_order_release);
+                return true;
+            }
+        } else if (turn <= wanted) {
+            return false; /* empty, or its pusher is still on the way */
+        } else {
+            head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+        }
+    }
+}
+
 /* -------------------- tiers/depot.c */
 
 /* -------------------- tiers/depot.h */
@@ -2772,7 +2989,7 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
 /*
  * The gate: how rare things stay off the fast path.
  *
- *   open    pool->gate == 0, epoch even. CPU caches work.
+ *   open    pool->gate.reasons == 0, epoch even. CPU caches work.
  *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
  *           between the shards and their users.
  *
@@ -2810,6 +3027,9 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
 
+/* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
+
 /* At how many free slabs a gate that was closed for scarcity opens again. */
 SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity);
 
@@ -2819,86 +3039,6 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
 /* The unlock of slb_pool_run_deferred itself, which looks for wishes on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
-
-#endif
-
-/* -------------------- protect/reuse_delay.h */
-/*
- * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
- * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
- * emptied before OutOfMemory is answered.
- *
- * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
- * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
- * release and loaded with acquire, so the id and the zeroes travel with them.
- */
-#ifndef SLB_PROTECT_REUSE_DELAY_H
-#define SLB_PROTECT_REUSE_DELAY_H
-
-/* -------------------- observe/events.h */
-/*
- * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
- * that the pool was made with, on the thread that caused it.
- *
- * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
- * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
- * and second at most slb_event_limit() events are told; the next one says how many were not.
- */
-#ifndef SLB_OBSERVE_EVENTS_H
-#define SLB_OBSERVE_EVENTS_H
-
-#define SLB_EVENTS_CAPACITY 256u
-#define SLB_EVENT_CODES 32u
-#define SLB_EVENT_WORDS 30u
-#define SLB_EVENT_STRIDE 32u
-
-/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
-struct slb_event_rate {
-    _Atomic uint64_t window;
-    _Atomic uint64_t suppressed;
-};
-
-/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
-struct slb_notification {
-    slabby_log_function function; /* null: nobody to tell */
-    void *context;
-    slabby_event event;
-};
-
-/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
- * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
-
-/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
-                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
-SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
-
-/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
-SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
-
-/* How an allocation ended that found every slab in use: refused, or served by the heap. */
-SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
-
-/* The pool takes no allocation any more, with `live` slabs still out. */
-SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
-
-#endif
-
-/* Puts an id in; false where the queue is full. */
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
-
-/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
- * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_notification *out_notification);
-
-/* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
 
 #endif
 
@@ -2942,7 +3082,7 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     slb_in_flight_enter();
     uint32_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate_lock, &unlocked, 1, memory_order_acquire,
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
                                                 memory_order_relaxed))
         return true;
     slb_in_flight_leave();
@@ -2956,15 +3096,15 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
     /* seq_cst: before the look at deferred_pending; its release half pairs with slb_gate_try_lock */
-    atomic_store_explicit(&pool->gate_lock, 0, memory_order_seq_cst);
+    atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
 /* Whoever failed to get the lock in slb_pool_run_deferred relies on its holder to settle afterwards. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0 ||
-                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
+                     (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
         slb_pool_run_deferred(pool);
 }
 
@@ -3014,31 +3154,31 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
 SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
     uint64_t moved = 0;
     /* seq_cst: pairs with the load of the gate behind slb_enter */
-    uint32_t before = atomic_fetch_or_explicit(&pool->gate, reason, memory_order_seq_cst);
+    uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_CLOSING);
     if (before == 0) {
-        atomic_store_explicit(&pool->scarce_free, 0, memory_order_relaxed);
+        atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
-        atomic_store_explicit(&pool->last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->scarce_free, (int64_t)moved, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
+        atomic_store_explicit(&pool->counts.last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     }
     return moved;
 }
 
 SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
-    uint32_t before = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
     if ((before & reason) == 0)
         return;
     if ((before & ~reason) != 0) {
-        atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
+        atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
         return;
     }
-    atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_OPENING);
-    atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
+    atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
@@ -3056,18 +3196,19 @@ SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity)
         enough = share;
     if (enough > capacity / 2)
         enough = capacity / 2;
-    atomic_store_explicit(&pool->scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
+    atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
 }
 
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
-    int64_t free_now = atomic_fetch_add_explicit(&pool->scarce_free, change, memory_order_relaxed) + change;
-    if (free_now < atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed) ||
-        (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
+    int64_t free_now =
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, change, memory_order_relaxed) + change;
+    if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
+        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
         return;
     if (!slb_gate_try_lock(pool))
         return; /* the next slow operation tries again */
-    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >=
-        atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed))
+    if (atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed) >=
+        atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
         slb_gate_open(pool, SLB_GATE_SCARCE);
     slb_gate_unlock(pool);
 }
@@ -3084,7 +3225,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->finished = out->started = out->shards = 0;
     for (uint32_t i = 0; i < pool->cpus; i++)
         out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
-    out->epoch = atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst);
+    out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
     out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
     out->empty = slb_stack_is_empty(out->depot);
     out->delayed = 0;
@@ -3110,12 +3251,12 @@ static bool collects_prove(const struct collect *first, const struct collect *se
  * which waits for this very operation to leave. */
 static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
     *out_moved = 0;
-    uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
     if ((gate & SLB_GATE_SCARCE) != 0 &&
-        (atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst) & 1) == 1)
+        (atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst) & 1) == 1)
         return true;
     for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
-        if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_RESETTING)
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_RESETTING)
             return false;
         slb_os_wait_a_little(attempt);
     }
@@ -3135,6 +3276,12 @@ SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, b
     SLB_POINT(SLB_POINT_PROOF);
     collect_tiers(pool, &second);
     return collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+}
+
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate.reasons, 0);
+    atomic_store(&pool->gate.epoch, 0);
+    atomic_store(&pool->gate.scarce_free, 0);
 }
 
 /* -------------------- tiers/heap.c */
@@ -3252,6 +3399,30 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);
+}
+
+/* -------------------- tiers/in_flight.c */
+
+/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
+ * between with nobody inside. */
+SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
+    uint64_t left = 0, entered = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
+    return left == entered;
+}
+
+/* -------------------- tiers/random.c */
+
+/* A counter through a 64-bit mixer, keyed with the pool's secret; the high half scaled to the limit. */
+SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
+    uint64_t x = atomic_fetch_add_explicit(&pool->shuffle_turn, 0x9E3779B97F4A7C15u, memory_order_relaxed);
+    x ^= pool->guard_key;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return (uint32_t)(((x >> 32) * limit) >> 32);
 }
 
 /* -------------------- tiers/shards.c */
@@ -3400,6 +3571,328 @@ SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id
     return slb_shard_start(pool, shard + 1) - id <= slb_shard_withheld(pool, shard);
 }
 
+/* -------------------- tiers/used_slabs.c */
+
+/* -------------------- tiers/used_slabs.h */
+/* Walking over the slabs that were ever handed out, without touching the words of the others. */
+#ifndef SLB_TIERS_USED_SLABS_H
+#define SLB_TIERS_USED_SLABS_H
+
+/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
+
+#endif
+
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
+    if (id < pool->reserved && slb_slab_was_used(pool, id))
+        return id;
+    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->reserved; shard++) {
+        uint32_t start = slb_shard_start(pool, shard);
+        bool used = slb_shard_used(pool, shard) != 0;
+        if (start >= id && used && start < slb_shard_start(pool, shard + 1))
+            return start;
+    }
+    if (id < pool->reserved)
+        id = pool->reserved;
+    return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* -------------------- tiers/word_bias.c */
+
+/* -------------------- tiers/word_bias.h */
+/*
+ * Owned words: release without an atomic instruction.
+ *
+ * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
+ * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it,
+ * and until the word is shared only sequences that run on that CPU change it, each with one committing store:
+ *
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
+ *            |                                                                  ^
+ *            | swap, on any CPU                                                 | swap, on any CPU
+ *            v                                                                  |
+ *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *
+ * Exactly one of several changes succeeds:
+ * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
+ * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word said
+ *   nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it read
+ *   nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the swap
+ *   to the plain word fails, and the caller looks again.
+ * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
+ *   make it plain; from then on a compare-and-swap decides.
+ * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, in a child of fork, or after
+ * the one who began has ended.
+ *
+ * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
+ * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
+ * the time at most. Where the system has begun to refuse its fence, nobody owns any more.
+ *
+ * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
+ * be had by anybody.
+ */
+#ifndef SLB_TIERS_WORD_BIAS_H
+#define SLB_TIERS_WORD_BIAS_H
+
+/* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
+ * fences are paid for. */
+struct slb_fence_budget {
+    _Atomic uint64_t cheapest, paid_until;
+};
+
+SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
+
+/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
+ * word says for itself who owns it. */
+SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
+    return atomic_load_explicit(&cache->issue, memory_order_relaxed);
+}
+
+/* The release of the hot path, one try: done where the slab is live under the generation that it was free with as
+ * `free_word`, and owned here; the next generation is not the last. Refused: the word is another. Restarted: it
+ * was not looked at, because a protection acts on releases, this CPU expects plain words, or the kernel came in
+ * between. */
+SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, uint64_t id,
+                                                 uint64_t free_word) {
+    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+                            free_word + pool->generation_step);
+}
+
+/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
+SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
+
+/* One try to move a plain word on; where it fails *word is what it has become. Releases the owner's writes to whoever
+ * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever
+ * switches one on looks at the words next, and either finds the slab live or is seen here. */
+SLB_INLINE bool slb_word_swap_plain(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                    uint64_t new_word) {
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
+                                                   memory_order_acquire);
+}
+
+/* The same for a word that may be biased. */
+SLB_INLINE bool slb_word_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
+    return slb_word_is_biased(*word) ? slb_bias_swap(pool, id, word, new_word)
+                                     : slb_word_swap_plain(pool, id, word, new_word);
+}
+
+/* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
+SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
+
+/* What is served from now on has no owner, until slb_bias_poll gives it one. */
+SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
+
+/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
+ * slb_bias_here. */
+SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
+
+/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
+ * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
+ * that it owns. */
+SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
+
+#endif
+
+/* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
+#define NEIGHBOURS 64u
+
+/* What sharing all slabs does at once where it gets no memory. */
+#define FEW_AT_ONCE 128u
+
+#define ANY_OWNER UINT32_MAX
+
+/* So many plain words in a row make a CPU expect the next one. */
+#define PLAIN_IN_A_ROW 8u
+
+/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
+ * fence counts at the most, however long its thread was kept from running. */
+#define BACKOFF_LOG2 10
+#define AT_ONCE_LOG2 4
+#define DEAREST_LOG2 6
+
+/* ------------------------------------------------------------------------------------------------- owning */
+
+/* relaxed: `issue` is a hint, each word says for itself who owns it */
+SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
+    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+        return 0;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    if (issue != 0)
+        return issue;
+    uint64_t backoff_until = atomic_load_explicit(&cache->backoff_until, memory_order_relaxed);
+    if ((backoff_until != 0 && slb_os_ticks() < backoff_until) || !slb_os_fences_well())
+        return 0;
+    issue = slb_word_mark(cpu);
+    atomic_store_explicit(&cache->issue, issue, memory_order_relaxed);
+    return issue;
+}
+
+SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->rseq_cpus; cpu++)
+        atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
+}
+
+/* relaxed: a hint as well; a count that goes lost makes it come one release later */
+SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (cpu >= pool->rseq_cpus)
+        return;
+    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
+    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
+    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
+    if (now == PLAIN_IN_A_ROW)
+        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+}
+
+static void expect_biased(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    uint64_t bit = 1ull << cpu % 64;
+    if (cpu >= pool->rseq_cpus)
+        return;
+    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
+        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------ what it costs */
+
+#ifndef SLB_AMALGAMATION
+struct slb_fence_budget slb_fence_budget;
+#endif
+
+/* relaxed throughout: none of this decides about a word */
+
+static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
+    uint64_t cost = ended > began ? ended - began : 1;
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    while ((cheapest == 0 || cost < cheapest) &&
+           !atomic_compare_exchange_weak_explicit(&slb_fence_budget.cheapest, &cheapest, cost,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
+    return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
+}
+
+/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
+ * shared while that lies too far ahead owns nothing until then. */
+static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
+    uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
+    uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
+    do
+        next = (until > ended ? until : ended) + price;
+    while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
+        return;
+#ifdef SLABBY_TEST_HOOKS
+    if (slb_test_bias_never_backs_off)
+        return;
+#endif
+    struct slb_cpu_cache *cache = &pool->caches[owner].cache;
+    atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
+    atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------------ sharing */
+
+/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
+ * sequence. */
+static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
+    uint64_t none = word | slb_word_mark(SLB_WORD_REVOKING);
+    if (!slb_word_is_biased(word))
+        return 0;
+    if (word == none)
+        return none;
+    if (owner != ANY_OWNER && slb_word_bias_cpu(word) != owner)
+        return 0;
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, none, memory_order_seq_cst,
+                                                   memory_order_relaxed)
+               ? none
+               : 0;
+}
+
+/*
+ * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
+ * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
+ * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
+ * owner's commit came before the fence, or somebody else has shared the word.
+ */
+static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
+                  uint64_t *announced) {
+    uint64_t any = 0;
+    for (uint32_t id = first; id < end; id++)
+        any |= announced[id - first] = announce_revocation(pool, id, owner);
+    if (any == 0)
+        return;
+    SLB_POINT(SLB_POINT_REVOKING);
+    uint64_t began = slb_os_ticks();
+    slb_os_fence_rseq();
+    note_fence(pool, owner, began, slb_os_ticks());
+    SLB_POINT(SLB_POINT_REVOKED);
+    for (uint32_t id = first; id < end; id++) {
+        uint64_t none = announced[id - first];
+        if (none != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &none, slb_word_plain(none),
+                                                          memory_order_seq_cst, memory_order_relaxed);
+    }
+}
+
+static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
+    uint64_t left = pool->reserved - first;
+    return first + (uint32_t)(left < wanted ? left : wanted);
+}
+
+static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t announced[NEIGHBOURS];
+    uint32_t first = id - id % NEIGHBOURS;
+    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, announced);
+}
+
+SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
+    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
+    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
+    if (pool->rseq_cpus == 0)
+        return;
+    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    if (mapped != NULL)
+        length = pool->reserved;
+    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
+        end = end_of(pool, id, length);
+        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
+    }
+    slb_os_unmap(mapped, size);
+}
+
+/* ------------------------------------------------------------------------------------------------- changing */
+
+static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
+    enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+    for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
+        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
+    if (result == SLB_RSEQ_DONE)
+        expect_biased(pool);
+    return result == SLB_RSEQ_DONE;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                        uint64_t new_word) {
+    uint64_t plain = slb_word_plain(*word);
+    if (swap_here(pool, id, plain, new_word))
+        return true;
+    *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
+        revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
+        if (!slb_os_fences_well()) { /* they take long here: once and for all */
+            slb_bias_disable(pool);
+            slb_bias_revoke_all(pool);
+        }
+        *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    }
+    return false;
+}
+
 /* -------------------- protect/bit_guard.c */
 
 /* -------------------- protect/bit_guard.h */
@@ -3416,15 +3909,22 @@ SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id
 #ifndef SLB_PROTECT_BIT_GUARD_H
 #define SLB_PROTECT_BIT_GUARD_H
 
+/* -------------------- protect/bit_guard_state.h */
+/* How many pattern bytes a side has; bit_guard.h says what for. */
+#ifndef SLB_PROTECT_BIT_GUARD_STATE_H
+#define SLB_PROTECT_BIT_GUARD_STATE_H
+
+#define SLB_GUARD_MINIMUM 8u
+#define SLB_GUARD_MAXIMUM 64u
+
+#endif
+
 /* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
 struct slb_damage {
     slabby_ref ref;
     int64_t offset;
     uint8_t expected, found;
 };
-
-#define SLB_GUARD_MINIMUM 8u
-#define SLB_GUARD_MAXIMUM 64u
 
 /* The pattern by itself, for whoever has bytes to watch: `first` numbers its eight-byte words. slb_pattern_compare
  * answers the offset of the first byte that differs, or size. */
@@ -3596,6 +4096,9 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
 #ifndef SLB_STATUS_H
 #define SLB_STATUS_H
 
+SLB_PRIVATE const char *slb_status_name(slabby_status status);
+SLB_PRIVATE const char *slb_status_message(slabby_status status);
+
 /* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
 SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
@@ -3633,6 +4136,9 @@ struct slb_fault_info {
 
 /* False where the address is in no pool. */
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
+
+/* Once a process: handlers that explain faults on guards. False where the system refuses them. */
+SLB_PRIVATE bool slb_fault_handler_install(void);
 
 /* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
 SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
@@ -3744,10 +4250,6 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
 
 /* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
 SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-/* Stacks are kept for slots whether or not `debug` is on. */
-SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                 bool released, struct slb_trace *out);
 
 /* Whose slot an address concerns. Async-signal-safe. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
@@ -3925,6 +4427,10 @@ SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
 SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out);
 
+/* The same of a slab on a guard slot: protect/guard_slots.c keeps these. */
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
 /* Both stacks of one allocation, as far as they are known; answers whether any was. */
 SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                   uint64_t generation);
@@ -4012,7 +4518,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     struct slb_fault_info fault;
     int error_before = errno;
     if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
-        slb_count(&fault.pool->guard_violations, on_a_guard(&fault));
+        slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
         report_fault(&fault, context);
     }
     errno = error_before;
@@ -4031,20 +4537,175 @@ static bool take_signal(struct fault_signal *fault) {
     return sigaction(fault->number, &ours, &fault->before) == 0;
 }
 
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+SLB_PRIVATE bool slb_fault_handler_install(void) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool installed;
-    slabby_status status = SLABBY_OK;
+    bool done = true;
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < FAULT_SIGNALS && !installed && status == SLABBY_OK; i++)
-        if (!take_signal(&fault_signals[i]))
-            status = SLABBY_NOT_SUPPORTED;
-    installed = installed || status == SLABBY_OK;
+    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
+        done = take_signal(&fault_signals[i]);
+    installed = installed || done;
     pthread_mutex_unlock(&lock);
-    if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, 0, 0, 0,
-                             "the system refused a handler of SIGSEGV or SIGBUS");
-    return SLABBY_OK;
+    return done;
+}
+
+/* -------------------- protect/free_ids.c */
+
+/* -------------------- protect/free_ids.h */
+/* One free id while the gate is closed: from the shards, from a batch of the depot, or from those that wait for reuse,
+ * which are checked on their way out. */
+#ifndef SLB_PROTECT_FREE_IDS_H
+#define SLB_PROTECT_FREE_IDS_H
+
+/* Not counted. The caller is inside slb_enter or holds the gate lock. */
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                               enum slb_tier *out_tier);
+
+#endif
+
+/* -------------------- protect/reuse_delay.h */
+/*
+ * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
+ * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
+ * emptied before OutOfMemory is answered.
+ */
+#ifndef SLB_PROTECT_REUSE_DELAY_H
+#define SLB_PROTECT_REUSE_DELAY_H
+
+/* -------------------- observe/events.h */
+/*
+ * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
+ * that the pool was made with, on the thread that caused it.
+ *
+ * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
+ * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
+ * and second at most slb_event_limit() events are told; the next one says how many were not.
+ */
+#ifndef SLB_OBSERVE_EVENTS_H
+#define SLB_OBSERVE_EVENTS_H
+
+/* -------------------- observe/event_state.h */
+/* The data of events. */
+#ifndef SLB_OBSERVE_EVENT_STATE_H
+#define SLB_OBSERVE_EVENT_STATE_H
+
+#define SLB_EVENTS_CAPACITY 256u
+#define SLB_EVENT_CODES 32u
+#define SLB_EVENT_WORDS 30u
+#define SLB_EVENT_STRIDE 32u
+
+/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+struct slb_event_rate {
+    _Atomic uint64_t window;
+    _Atomic uint64_t suppressed;
+};
+
+#endif
+
+/* -------------------- observe/ring.h */
+/*
+ * A ring of fixed records that any number of threads write and read without a lock: the audit trail and the events.
+ *
+ *   record s lies in place s mod size:   | check | word 0 (time) | word 1 | ... |
+ *
+ * A writer takes the next sequence number, stores its words and last the check, a mixture of the sequence number and
+ * every word. It never waits and never looks back, so a signal handler may write, and a thread that vanishes in the
+ * middle (fork, cancellation) harms its own record alone.
+ *
+ * A reader believes a record only when the check fits the sequence number it asks for: an older record, a newer one, a
+ * half-written one and one that two writers a whole lap apart mixed up all fail. (A mixture of two or more words passes
+ * with a probability of 2^-64, of one word never.) Whatever a cursor passes without handing it out is counted as lost,
+ * so handed out + lost = written, always.
+ */
+#ifndef SLB_OBSERVE_RING_H
+#define SLB_OBSERVE_RING_H
+
+enum slb_ring_found {
+    SLB_RING_RECORD,    /* words holds the record at the cursor, which was moved on */
+    SLB_RING_END,       /* nothing more to read now */
+    SLB_RING_BAD_CURSOR /* no record has had this number yet */
+};
+
+/* Async-signal-safe. Answers the sequence number. */
+SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);
+
+/* The first record at or after *cursor; adds to *lost what was passed over. A record whose writer is still busy holds
+ * the reader up, for a second at most once younger records are complete. */
+SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
+                                              uint64_t *words);
+
+SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
+
+#endif
+
+/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
+struct slb_notification {
+    slabby_log_function function; /* null: nobody to tell */
+    void *context;
+    slabby_event event;
+};
+
+/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
+ * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
+
+/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* The event at the cursor; out_deferred: whether its logger call still waits. */
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
+
+/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
+
+/* The pool takes no allocation any more, with `live` slabs still out. */
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
+
+#endif
+
+/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
+ * is empty, or holds at most `keep`. */
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_notification *out_notification);
+
+#endif
+
+static bool split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool found = slb_depot_pop(pool, ids);
+    SLB_POINT(SLB_POINT_SPLIT);
+    if (found) {
+        *out_id = ids[0];
+        for (uint32_t i = 1; i < pool->batch; i++)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    }
+    slb_move_end(stripe);
+    return found;
+}
+
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                               enum slb_tier *out_tier) {
+    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
+        *out_tier = SLB_TIER_SHARD;
+    else if (split_depot_batch(pool, stripe, out_id))
+        *out_tier = SLB_TIER_DEPOT;
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
+        *out_tier = SLB_TIER_SHARD;
+    else
+        return false;
+    slb_gate_note_free(pool, -1);
+    return true;
 }
 
 /* -------------------- protect/guard_slots.c */
@@ -4532,42 +5193,6 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 
 /* -------------------- protect/quarantine.c */
 
-/* -------------------- maintenance.h */
-/*
- * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
- * allocations wait outside, releases go on.
- */
-#ifndef SLB_MAINTENANCE_H
-#define SLB_MAINTENANCE_H
-
-/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
- * interrupted its own thread inside the core. */
-SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
-
-/* Whether no slow operation is under way, at some moment during the call. */
-SLB_PRIVATE bool slb_maintenance_is_idle(struct slabby_allocator *pool);
-
-/*
- * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
- * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
- * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
- * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
- */
-#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
-SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
-
-/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
- * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
- * may be gone afterwards. */
-SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
-
-/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
-SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
-
-#endif
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -4575,8 +5200,8 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
 /* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
  * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
 static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
-    uint64_t turn = atomic_fetch_add_explicit(&pool->damage_turn, 1, memory_order_relaxed);
-    struct slb_damage_report *report = &pool->damage[turn % SLB_DAMAGE_REPORTS];
+    uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
+    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
     atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
     atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
     atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
@@ -4587,7 +5212,7 @@ static void remember(struct slabby_allocator *pool, const struct slb_damage *dam
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
                                        struct slb_damage *out) {
     for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
-        struct slb_damage_report *report = &pool->damage[i];
+        struct slb_damage_report *report = &pool->corruption.reports[i];
         if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
             continue;
         uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
@@ -4631,9 +5256,9 @@ static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const s
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                                const struct slb_damage *damage,
                                                struct slb_notification *out_notification) {
-    uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
-    slb_count(&pool->corruptions, 1);
-    slb_count(&pool->unacknowledged, 1);
+    uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
+    slb_count(&pool->corruption.found, 1);
+    slb_count(&pool->corruption.unacknowledged, 1);
     remember(pool, damage);
     raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
@@ -4644,7 +5269,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slb_count(&pool->quarantined, 1);
+    slb_count(&pool->corruption.quarantined, 1);
     /* release: whoever reclaims the slab sees it as we left it */
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
     return true;
@@ -4661,15 +5286,15 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
                                                      word - SLABBY_SLAB_STATE_QUARANTINED,
                                                      memory_order_acq_rel, memory_order_relaxed))
             continue;
-        atomic_fetch_sub_explicit(&pool->quarantined, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
         slb_shards_push(pool, slb_os_cpu(), id);
-        if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0)
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
             slb_gate_note_free(pool, 1);
         reclaimed++;
     }
-    atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
         slb_pool_run_deferred(pool);
     return reclaimed;
 }
@@ -4677,59 +5302,6 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
 /* -------------------- protect/reuse_delay.c */
 
 #include <string.h>
-
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
-    uint64_t head = atomic_load_explicit(&pool->delay.head, memory_order_seq_cst);
-    uint64_t tail = atomic_load_explicit(&pool->delay.tail, memory_order_seq_cst);
-    *out_moves = head + tail;
-    return tail - head;
-}
-
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
-    struct slb_delay *delay = &pool->delay;
-    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
-    for (;;) {
-        struct slb_delay_cell *cell = &delay->cells[tail & delay->mask];
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        uint64_t wanted = tail & ~delay->mask; /* cells start at 0 in zero pages: turns count whole rounds */
-        if (turn == wanted) {
-            if (atomic_compare_exchange_weak_explicit(&delay->tail, &tail, tail + 1, memory_order_seq_cst,
-                                                      memory_order_relaxed)) {
-                atomic_store_explicit(&cell->id, id, memory_order_relaxed);
-                atomic_store_explicit(&cell->turn, wanted + 1, memory_order_release);
-                return true;
-            }
-        } else if (turn < wanted) {
-            return false; /* still full from the round before */
-        } else {
-            tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
-        }
-    }
-}
-
-static bool delay_take(struct slb_delay *delay, uint64_t keep, uint32_t *out_id) {
-    uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
-    for (;;) {
-        struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
-        uint64_t wanted = head & ~delay->mask;
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= keep)
-            return false;
-        if (turn == wanted + 1) {
-            uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
-            if (atomic_compare_exchange_weak_explicit(&delay->head, &head, head + 1, memory_order_seq_cst,
-                                                      memory_order_relaxed)) {
-                *out_id = id;
-                atomic_store_explicit(&cell->turn, wanted + delay->mask + 1, memory_order_release);
-                return true;
-            }
-        } else if (turn <= wanted) {
-            return false; /* empty, or its pusher is still on the way */
-        } else {
-            head = atomic_load_explicit(&delay->head, memory_order_relaxed);
-        }
-    }
-}
 
 /* Offset of the first byte that is not zero, or the slab size. */
 static uint64_t first_written(const unsigned char *data, uint64_t size) {
@@ -4753,7 +5325,7 @@ static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uin
 
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
                                struct slb_notification *out_notification) {
-    while (delay_take(&pool->delay, keep, out_id)) {
+    while (slb_delay_take(pool, keep, out_id)) {
         uint8_t found;
         uint64_t offset = check_for_writes(pool, *out_id, &found);
         if (offset == pool->slab_size)
@@ -4787,14 +5359,19 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
 
 /* -------------------- protect/shuffle.c */
 
-/* A counter through a 64-bit mixer, keyed with the pool's secret; the high half scaled to the limit. */
-SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
-    uint64_t x = atomic_fetch_add_explicit(&pool->shuffle_turn, 0x9E3779B97F4A7C15u, memory_order_relaxed);
-    x ^= pool->guard_key;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return (uint32_t)(((x >> 32) * limit) >> 32);
-}
+/* -------------------- protect/shuffle.h */
+/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
+ * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
+ * pools without caches choose among a handful. */
+#ifndef SLB_PROTECT_SHUFFLE_H
+#define SLB_PROTECT_SHUFFLE_H
+
+#define SLB_SHUFFLE_AMONG 8u
+
+/* Brings ids into random order, where the option is on. */
+SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+
+#endif
 
 SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0)
@@ -4851,8 +5428,9 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* Ends it; `parts` allocations shared the time. */
-SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+/* Ends it; `parts` allocations shared the time. Whether it took longer than max_alloc_latency, which the caller tells
+ * the breaker. */
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
 /* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
@@ -4873,85 +5451,6 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
 SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
                                          uint32_t count);
-
-#endif
-
-/* -------------------- word_bias.h */
-/*
- * Owned words: release without an atomic instruction.
- *
- * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
- * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it,
- * and until the word is shared only sequences that run on that CPU change it, each with one committing store:
- *
- *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
- *            |                                                                  ^
- *            | swap, on any CPU                                                 | swap, on any CPU
- *            v                                                                  |
- *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
- *
- * Exactly one of several changes succeeds:
- * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
- * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word said
- *   nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it read
- *   nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the swap
- *   to the plain word fails, and the caller looks again.
- * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
- *   make it plain; from then on a compare-and-swap decides.
- * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, in a child of fork, or after
- * the one who began has ended.
- *
- * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
- * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
- * the time at most. Where the system has begun to refuse its fence, nobody owns any more.
- *
- * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
- * be had by anybody.
- */
-#ifndef SLB_WORD_BIAS_H
-#define SLB_WORD_BIAS_H
-
-/* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
- * fences are paid for. */
-struct slb_fence_budget {
-    _Atomic uint64_t cheapest, paid_until;
-};
-
-SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
-
-/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
- * word says for itself who owns it. */
-SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
-    return atomic_load_explicit(&cache->issue, memory_order_relaxed);
-}
-
-/* The release of the hot path, one try: done where the slab is live under the generation that it was free with as
- * `free_word`, and owned here; the next generation is not the last. Refused: the word is another. Restarted: it
- * was not looked at, because a protection acts on releases, this CPU expects plain words, or the kernel came in
- * between. */
-SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, uint64_t id,
-                                                 uint64_t free_word) {
-    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
-                            free_word + pool->generation_step);
-}
-
-/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
-SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
-
-/* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
-SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
-
-/* What is served from now on has no owner, until slb_bias_poll gives it one. */
-SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
-
-/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
- * slb_bias_here. */
-SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
-
-/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
- * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
- * that it owns. */
-SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
 
@@ -5002,7 +5501,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
         set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);
-    slb_latency_track(pool, atomic_load(&pool->latency_tracking));
+    slb_latency_track(pool, atomic_load(&pool->timing.tracking));
     return SLABBY_OK;
 }
 
@@ -5193,9 +5692,6 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
 /* Moves metrics_only on where it is time; whoever reads the state calls this first. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 
-/* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
-SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);
-
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes);
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
@@ -5232,19 +5728,15 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
 
-/* The same for callers that hold a lock: the breaker stays where it was when it was last looked at. */
-SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out);
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
-
 /* Counts a refused call and passes its status on. */
 SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
 
 #endif
 
-/* -------------------- resilience/clock.h */
+/* -------------------- os/clock.h */
 /* The time that breaker and health go by. Test builds may put their own in its place. */
-#ifndef SLB_RESILIENCE_CLOCK_H
-#define SLB_RESILIENCE_CLOCK_H
+#ifndef SLB_OS_CLOCK_H
+#define SLB_OS_CLOCK_H
 
 SLB_INLINE uint64_t slb_now_ns(void) {
 #ifdef SLABBY_TEST_HOOKS
@@ -5266,11 +5758,6 @@ SLB_INLINE uint64_t slb_now_ns(void) {
 static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
     uint64_t fifth = timeout / 5;
     return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
-}
-
-static bool mode_refuses(const struct slb_breaker *breaker) {
-    uint32_t mode = atomic_load_explicit(&breaker->mode, memory_order_relaxed);
-    return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
 }
 
 /* ------------------------------------------------------------------------------------------------- changes */
@@ -5307,7 +5794,7 @@ static void breaker_open(struct slabby_allocator *pool) {
     atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
     atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
-    if (mode_refuses(breaker))
+    if (slb_breaker_mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
     if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         notify_opened(pool, wait);
@@ -5439,10 +5926,6 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
     slb_events_deliver(pool, mark);
 }
 
-SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
-    return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
-}
-
 /* Needs the gate lock. From metrics_only to normal: a breaker that opened meanwhile begins to refuse, and one that is
  * half open admits a round of probes. */
 static void breaker_enforce(struct slabby_allocator *pool) {
@@ -5503,15 +5986,8 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 #define SLB_DEGRADE_POINTS 10u
 #define SLB_DEGRADE_CALM_NS 1000000000u
 
-/* While degraded, slabs whose number is a multiple keep their records. */
-#define SLB_DEGRADE_THINNING 16u
-
 /* At the making of a pool. */
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at);
-
-/* Both thresholds on, in the wrong order. */
-SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, int64_t survive_at,
-                                            slabby_error *error);
 
 /* One of the two thresholds changes; at once healthy where both are off. */
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
@@ -5539,18 +6015,12 @@ SLB_INLINE bool slb_degrade_is_due(struct slabby_allocator *pool, struct slb_str
 }
 
 SLB_INLINE uint32_t slb_degrade_state(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->degrade.state, memory_order_relaxed);
+    return slb_degrade_state_of(&pool->degrade);
 }
 
 /* How many released slabs wait before the oldest goes on. */
 SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
     return slb_degrade_state(pool) >= SLABBY_DEGRADATION_STATE_SURVIVAL ? 0 : pool->delay.limit;
-}
-
-/* Whether records about a slab are left out at the moment. */
-SLB_INLINE bool slb_degrade_thins(struct slabby_allocator *pool, uint64_t id) {
-    return slb_unlikely(slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY) &&
-           id % SLB_DEGRADE_THINNING != 0;
 }
 
 #endif
@@ -5671,7 +6141,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
         return;
     /* The state as it is now: another look may have been faster. */
     state = slb_degrade_state(pool);
-    bool forked = (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
+    bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
     if (slb_pool_exists(pool) && !forked && slb_degrade_is_on(pool)) {
         uint32_t to = warranted_state(pool, used, state);
         if (step && to != state)
@@ -5692,17 +6162,6 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- options */
 
-SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, int64_t survive_at,
-                                            slabby_error *error) {
-    if (degrade_at == 0 || survive_at == 0 || degrade_at < survive_at)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_OPTION_CONFLICT, option,
-                         option == SLABBY_OPTION_DEGRADE_AT ? degrade_at : survive_at, 0, 100,
-                         "options degrade_at = %" PRId64 " %% and survive_at = %" PRId64
-                         " %%: a pool degrades before it survives; lower degrade_at or raise survive_at",
-                         degrade_at, survive_at);
-}
-
 /* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
 static uint32_t distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
@@ -5718,7 +6177,7 @@ static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, in
 }
 
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
-    pool->degrade.tracking = atomic_load(&pool->latency_tracking);
+    pool->degrade.tracking = atomic_load(&pool->timing.tracking);
     set_thresholds(pool, degrade_at, survive_at);
 }
 
@@ -5728,7 +6187,7 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
-    slabby_status status = slb_degrade_check(option, degrade_at, survive_at, error);
+    slabby_status status = slb_option_check_thresholds(option, degrade_at, survive_at, error);
     if (status == SLABBY_OK) {
         set_thresholds(pool, degrade_at, survive_at);
         if (!slb_degrade_is_on(pool) && slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY)
@@ -5774,7 +6233,7 @@ SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
 /* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
 SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED))
         slb_fork_rebuild(pool);
 }
 
@@ -5862,9 +6321,6 @@ SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 /* The pages of claimed slabs back to the system, after somebody wrote there. Needs the lock. */
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 
-/* Slabs that are still to be given up. */
-SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool);
-
 #endif
 
 /* -------------------- resilience/waiters.h */
@@ -5930,9 +6386,9 @@ SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
 
 /* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
 static void mark_pool(struct slabby_allocator *pool) {
-    atomic_store(&pool->gate_lock, 0);
+    atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
-    atomic_fetch_or(&pool->gate, SLB_GATE_FORKED);
+    atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
 }
@@ -6070,18 +6526,18 @@ static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
 
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
 static void reopen(struct slabby_allocator *pool) {
-    uint64_t epoch = atomic_load(&pool->gate_epoch);
-    atomic_store(&pool->gate_epoch, epoch | 1);
-    atomic_store(&pool->scarce_free, 0);
+    uint64_t epoch = atomic_load(&pool->gate.epoch);
+    atomic_store(&pool->gate.epoch, epoch | 1);
+    atomic_store(&pool->gate.scarce_free, 0);
     uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_SERVE;
-    atomic_fetch_and(&pool->gate, ~stale);
+    atomic_fetch_and(&pool->gate.reasons, ~stale);
     slb_gate_open(pool, SLB_GATE_FORKED);
 }
 
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
-    if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
+    if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
@@ -6101,371 +6557,8 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     slb_gate_unlock(pool);
     slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
-    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         slb_pool_run_deferred(pool);
-}
-
-/* -------------------- resilience/listener.c */
-/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
- * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
-
-/* -------------------- allocate.h */
-/* The journey to a slab: CPU cache, depot, shards, gate, heap. */
-#ifndef SLB_ALLOCATE_H
-#define SLB_ALLOCATE_H
-
-/* -------------------- observe/audit.h */
-/*
- * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
- * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
- *
- * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
- * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
- * exactly one record `release` or `deallocate_fast`.
- */
-#ifndef SLB_OBSERVE_AUDIT_H
-#define SLB_OBSERVE_AUDIT_H
-
-/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
-#define SLB_AUDIT_WORDS 4u
-#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
-
-/* The binding of the calling thread, where it said which. */
-SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
-
-SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                           slabby_status status);
-
-/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
- * for option_change, else 0. */
-SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                     slabby_status status) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record(pool, operation, ref, status);
-    return status;
-}
-
-/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
-SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                slabby_audit_record *out, slabby_status *out_status);
-
-/*
- * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
- * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
- */
-#define SLB_AUDIT_CHAINS 4u
-#define SLB_AUDIT_LINE 512u
-
-struct slb_audit_chain {
-    uint64_t device, inode;
-    uint64_t cursor;    /* of the first record that is not wholly in the file */
-    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
-    uint64_t after;     /* the cursor once `line` is wholly written */
-    uint64_t used_at;   /* turn of the last use; 0: free */
-    uint32_t rest;      /* bytes of `line` still to be written */
-    uint32_t rest_at;   /* where they begin */
-    uint32_t is_record; /* the line is one record, not a beginning or a loss */
-    uint8_t digest[32];
-    char line[SLB_AUDIT_LINE];
-};
-
-struct slb_audit_chains {
-    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
-    uint64_t turn;
-    struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
-};
-
-/* Appends everything from *cursor on; see slabby_audit_write. */
-SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
-                                          uint64_t *cursor, int32_t fd, slabby_error *error);
-
-#endif
-
-/* Where a slab was found, and what is still to be told of it. */
-struct slb_found {
-    enum slb_tier tier;
-    bool degrade_due;
-    uint64_t mark; /* events from here on that this thread raised */
-};
-
-/* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
-SLB_PRIVATE slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                   struct slb_found *out_found);
-
-/* Due after each slb_find that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
- * whole pool, and would wait for an id that is in no list and not out either. */
-SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found);
-
-/* One free id while the gate is closed, not counted. */
-SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id);
-
-SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
-                                             void **out_datas, uint64_t count);
-
-/* What the caller will know a free slab by: its next reference, or its id. */
-SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
-               ? id
-               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-}
-
-/*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
- * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
- * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
- */
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
-    SLB_POINT(SLB_POINT_TAKEN);
-    _Atomic uint64_t *entry = &pool->words[id];
-    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
-    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
-    atomic_store_explicit(entry, word | state, memory_order_release);
-    return word;
-}
-
-/* The same past the inline path: with what protections do before, and the record of the audit trail. */
-SLB_INLINE uint64_t slb_issue_slowly(struct slabby_allocator *pool, uint32_t id, uint64_t state,
-                                     int32_t operation) {
-    slb_protect_issue(pool, id);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
-    return slb_issue(pool, id, state);
-}
-
-#endif
-
-#include <stdlib.h>
-
-struct slabby_listener {
-    struct slabby_listener *next, *previous; /* in the pool's list */
-    struct slabby_allocator *pool;
-    int notifier;
-    uint64_t last_ticket;
-    struct slb_waiter *granted, *last_granted; /* oldest first */
-    uint64_t waiting;                          /* tickets still in the pool's queue */
-    bool closed;                               /* the pool was closed */
-};
-
-/* Behind those who were granted before. Needs the lock. */
-static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    waiter->next = NULL;
-    waiter->previous = listener->last_granted;
-    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
-    listener->last_granted = waiter;
-    slb_os_notifier_signal(listener->notifier);
-}
-
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
-    struct slabby_listener *listener = waiter->listener;
-    listener->waiting--;
-    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
-        free(waiter); /* slb_listeners_close has told the listener */
-    else
-        append_granted(listener, waiter);
-}
-
-/* Every listener hears of the end, whether it has tickets out or not. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        listener->closed = true;
-        slb_os_notifier_signal(listener->notifier);
-    }
-}
-
-static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
-    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
-}
-
-static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word = slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
-    slb_breaker_served(pool);
-    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-}
-
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context) {
-    uint64_t count = 0;
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
-            if (visit != NULL)
-                visit(context, waiter->id);
-    }
-    return count;
-}
-
-/* The queue was dropped with its threads; what had been granted still waits to be taken. */
-SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        slb_os_notifier_renew(listener->notifier);
-        listener->waiting = 0;
-        if (listener->granted != NULL || listener->closed)
-            slb_os_notifier_signal(listener->notifier);
-    }
-}
-
-SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
-                                                slabby_allocator *allocator, slabby_error *out_error) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_listener == NULL || out_fd == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the handle or a place for a result is null");
-    slabby_status status = slb_pool_retain(pool);
-    if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
-    struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
-    if (notifier < 0) {
-        free(listener);
-        (void)slb_pool_abandon(pool);
-        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
-                             "the system refused memory or a descriptor for the listener; close some first");
-    }
-    listener->pool = pool;
-    listener->notifier = notifier;
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    listener->next = pool->listeners;
-    if (listener->next != NULL)
-        listener->next->previous = listener;
-    pool->listeners = listener;
-    slb_gate_unlock(pool);
-    *out_listener = listener;
-    *out_fd = notifier;
-    return SLABBY_OK;
-}
-
-static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    slb_gate_lock(listener->pool);
-    waiter->listener = listener;
-    uint64_t ticket = waiter->ticket =
-        ++listener->last_ticket; /* once it waits, another thread may take and free it */
-    listener->waiting++;
-    slb_gate_unlock(listener->pool);
-    return ticket;
-}
-
-/* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
-static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
-    slabby_status status = slb_find(listener->pool, &waiter->id, false, &found);
-    if (status != SLABBY_OK)
-        return status;
-    slb_gate_lock(listener->pool);
-    listener->waiting--;
-    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
-    append_granted(listener, waiter);
-    slb_gate_unlock(listener->pool);
-    slb_search_notify(listener->pool, &found);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
-    if (out_ticket == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
-    if (waiter == NULL)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    uint64_t ticket = draw_ticket(listener, waiter);
-    slabby_status status = try_at_once(listener, waiter);
-    if (status == SLABBY_OUT_OF_MEMORY)
-        status = slb_waiters_join(listener->pool, waiter);
-    if (status != SLABBY_OK) {
-        slb_gate_lock(listener->pool);
-        listener->waiting--;
-        slb_gate_unlock(listener->pool);
-        free(waiter);
-        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
-                           slb_refuse(listener->pool, status));
-    }
-    *out_ticket = ticket;
-    return SLABBY_OK;
-}
-
-/* The bell rings on while something is left to take, or to learn. */
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                                          slabby_listener *listener, uint64_t capacity) {
-    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t count = 0;
-    slb_gate_lock(listener->pool);
-    while (count < capacity && listener->granted != NULL) {
-        struct slb_waiter *waiter = listener->granted;
-        forget_granted(listener, waiter);
-        out_tickets[count] = waiter->ticket;
-        out_refs[count++] = waiter->id;
-        free(waiter);
-    }
-    if (listener->granted == NULL && !listener->closed)
-        slb_os_notifier_clear(listener->notifier);
-    bool over = listener->closed && listener->granted == NULL && count == 0;
-    slb_gate_unlock(listener->pool);
-    for (uint64_t i = 0; i < count; i++)
-        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
-    *out_count = count;
-    return over ? SLABBY_CLOSED : SLABBY_OK;
-}
-
-/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
-static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
-    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
-    for (size_t i = 0; i < 2; i++)
-        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
-            if (waiter->listener == listener && waiter->ticket == ticket)
-                return waiter;
-    return NULL;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
-    if (out_ref == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = find_ticket(listener, ticket);
-    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
-    if (granted)
-        forget_granted(listener, waiter);
-    else if (waiter != NULL)
-        listener->waiting--;
-    slb_gate_unlock(listener->pool);
-    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
-    free(waiter);
-    return SLABBY_OK;
-}
-
-/* A ticket that is still out, or 0. */
-static uint64_t any_ticket(struct slabby_listener *listener) {
-    uint64_t ticket = 0;
-    slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = listener->pool->first_waiter;
-    while (waiter != NULL && waiter->listener != listener)
-        waiter = waiter->next;
-    if (waiter == NULL)
-        waiter = listener->granted;
-    if (waiter != NULL)
-        ticket = waiter->ticket;
-    slb_gate_unlock(listener->pool);
-    return ticket;
-}
-
-SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
-    if (listener == NULL)
-        return SLABBY_OK;
-    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
-        slabby_ref ref;
-        (void)slabby_wait_cancel(&ref, listener, ticket);
-        if (ref != 0)
-            (void)slabby_release(listener->pool, ref);
-    }
-    slb_gate_lock(listener->pool);
-    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
-    if (listener->next != NULL)
-        listener->next->previous = listener->previous;
-    slb_gate_unlock(listener->pool);
-    slb_os_notifier_destroy(listener->notifier);
-    (void)slb_pool_abandon(listener->pool);
-    free(listener);
-    return SLABBY_OK;
 }
 
 /* -------------------- resilience/resize.c */
@@ -6475,23 +6568,10 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
 /* Slabs that change sides while the lock is held once. */
 #define RESIZE_STEP 256u
 
-/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
-static int64_t surplus(struct slabby_allocator *pool) {
-    return (int64_t)pool->reserved - atomic_load_explicit(&pool->space.given_up, memory_order_relaxed) -
-           slb_capacity(pool);
-}
-
-SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
-    int64_t over = surplus(pool);
-    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED)
-        return 0; /* closing ends a resize */
-    return over > 0 ? (uint64_t)over : 0;
-}
-
 /* Only holders of the lock count; the others read. */
 static void count_given_up(struct slabby_allocator *pool, int64_t change) {
-    uint32_t before = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
-    atomic_store_explicit(&pool->space.given_up, (uint32_t)(before + change), memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->capacity.given_up, (uint32_t)(before + change), memory_order_relaxed);
 }
 
 /* -------------------------------------------------------------------------------------------------- pages */
@@ -6534,7 +6614,7 @@ static void claim(struct slabby_allocator *pool, uint32_t id) {
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
     SLB_POINT(SLB_POINT_CLAIMED);
-    slb_stack_push(&pool->space.claimed, pool->next, id);
+    slb_stack_push(&pool->capacity.claimed, pool->next, id);
     count_given_up(pool, 1);
     discard_pages(pool, id);
 }
@@ -6552,15 +6632,16 @@ static void unclaim(struct slabby_allocator *pool, uint32_t id) {
 static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t withheld = slb_shards_withhold(pool, over), taken = 0, id;
+    enum slb_tier tier;
     count_given_up(pool, withheld);
     over -= withheld;
-    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id)) {
+    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id, &tier)) {
         claim(pool, id);
         taken++;
     }
     if (taken == over || taken == RESIZE_STEP)
         return taken != over;
-    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING)
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING)
         return false;
     slb_gate_close(pool, SLB_GATE_SHRINKING);
     return true;
@@ -6569,7 +6650,7 @@ static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
 static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t done = 0, id;
-    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->space.claimed, pool->next, &id)) {
+    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->capacity.claimed, pool->next, &id)) {
         unclaim(pool, id);
         done++;
     }
@@ -6584,16 +6665,16 @@ static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
 }
 
 static bool resize_step(struct slabby_allocator *pool) {
-    int64_t over = surplus(pool);
+    int64_t over = slb_capacity_surplus(pool);
     bool more = over > 0 ? shrink_step(pool, (uint32_t)over) : grow_step(pool, (uint32_t)-over);
-    if (surplus(pool) != 0)
+    if (slb_capacity_surplus(pool) != 0)
         return more;
     slb_gate_open(pool, SLB_GATE_SHRINKING);
-    if (pool->space.changing)
+    if (pool->capacity.changing)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
                   "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
                   slb_capacity(pool));
-    pool->space.changing = false;
+    pool->capacity.changing = false;
     return false;
 }
 
@@ -6605,7 +6686,7 @@ SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------------------- resize */
 
 static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
-    atomic_store_explicit(&pool->space.capacity, capacity, memory_order_seq_cst);
+    atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
 }
 
@@ -6618,12 +6699,12 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
     uint32_t withheld = 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         withheld += slb_shard_withheld(pool, shard);
-    atomic_store(&pool->space.claimed, 0);
-    atomic_store(&pool->space.given_up, withheld);
+    atomic_store(&pool->capacity.claimed, 0);
+    atomic_store(&pool->capacity.given_up, withheld);
 }
 
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
-    slb_stack_push(&pool->space.claimed, pool->next, id);
+    slb_stack_push(&pool->capacity.claimed, pool->next, id);
     count_given_up(pool, 1);
 }
 
@@ -6644,7 +6725,7 @@ static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capa
 
 static bool is_open(struct slabby_allocator *pool) {
     return slb_pool_exists(pool) &&
-           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
 }
 
 /* Under the gate lock. */
@@ -6652,7 +6733,7 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
               "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
               slb_capacity(pool), capacity);
-    pool->space.changing = true;
+    pool->capacity.changing = true;
 }
 
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
@@ -6674,7 +6755,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
             begun = true;
         }
         more = more && resize_step(pool);
-        *out_awaited = slb_resize_awaited(pool);
+        *out_awaited = slb_capacity_awaited(pool);
         slb_gate_unlock(pool);
     }
     if (!begun)
@@ -6683,22 +6764,6 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     slb_gate_note_free(pool, 0); /* what came back may be enough to open */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
-                                       slabby_error *out_error) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t awaited = 0;
-    if (pool == NULL || !slb_pool_exists(pool))
-        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
-                             0, 0, 0, 0, "no open pool has this handle");
-    slb_fork_check(pool);
-    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
-    if (status != SLABBY_OK)
-        (void)slb_refuse(pool, status);
-    else if (out_awaited != NULL)
-        *out_awaited = awaited;
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
 }
 
 /* -------------------- resilience/ticker.c */
@@ -6843,7 +6908,7 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
         slb_ticker_forget(pool);
         return SLABBY_OK;
     }
-    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
                              "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
@@ -6924,10 +6989,11 @@ static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
 
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
+    enum slb_tier tier;
     uint32_t id;
     while (pool->first_waiter != NULL &&
-           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
-           slb_take_free(pool, stripe, &id)) {
+           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
+           slb_take_free(pool, stripe, &id, &tier)) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         oldest->id = id;
@@ -6951,7 +7017,7 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     slb_fork_check(pool);
     slb_gate_lock(pool);
-    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
+    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0;
     if (!closed) {
         slb_gate_close(pool, SLB_GATE_WAITERS);
         waiter->previous = pool->last_waiter;
@@ -6998,15 +7064,89 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 
 /* -------------------- observe/audit.c */
 
+/* -------------------- observe/audit.h */
+/*
+ * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
+ *
+ * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
+ * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
+ * exactly one record `release` or `deallocate_fast`.
+ */
+#ifndef SLB_OBSERVE_AUDIT_H
+#define SLB_OBSERVE_AUDIT_H
+
+/* -------------------- observe/audit_state.h */
+/* The data of the audit trail. */
+#ifndef SLB_OBSERVE_AUDIT_STATE_H
+#define SLB_OBSERVE_AUDIT_STATE_H
+
+/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
+#define SLB_AUDIT_WORDS 4u
+#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
+
+/*
+ * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
+ * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
+ */
+#define SLB_AUDIT_CHAINS 4u
+#define SLB_AUDIT_LINE 512u
+
+struct slb_audit_chain {
+    uint64_t device, inode;
+    uint64_t cursor;    /* of the first record that is not wholly in the file */
+    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
+    uint64_t after;     /* the cursor once `line` is wholly written */
+    uint64_t used_at;   /* turn of the last use; 0: free */
+    uint32_t rest;      /* bytes of `line` still to be written */
+    uint32_t rest_at;   /* where they begin */
+    uint32_t is_record; /* the line is one record, not a beginning or a loss */
+    uint8_t digest[32];
+    char line[SLB_AUDIT_LINE];
+};
+
+struct slb_audit_chains {
+    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
+    uint64_t turn;
+    struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
+};
+
+#endif
+
+/* -1: the thread says nothing. */
+SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
+
+/* The binding of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status);
+
+/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
+ * for option_change, else 0. */
+SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                     slabby_status status) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, ref, status);
+    return status;
+}
+
+/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status);
+
+/* Appends everything from *cursor on; see slabby_audit_write. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error);
+
+#endif
+
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
 static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
 
-SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
-    if (binding < -1 || binding > SLABBY_BINDING_GO)
-        return SLABBY_INVALID_ARGUMENT;
+SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
     thread_binding = binding + 1;
-    return SLABBY_OK;
 }
 
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
@@ -7022,7 +7162,8 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
                                            slabby_status status) {
     if (!slb_pool_exists(pool))
         return;
-    if (slb_degrade_thins(pool, ref & pool->id_mask) && status == SLABBY_OK && is_about_a_slab(operation)) {
+    if (slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK &&
+        is_about_a_slab(operation)) {
         slb_count(&pool->degrade.left_out, 1);
         return;
     }
@@ -7048,63 +7189,6 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
                                  .binding = (int32_t)(words[3] >> 16 & 0xffff),
                                  .status = (slabby_status)(uint32_t)(words[3] >> 32)};
     return true;
-}
-
-static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_record *records,
-                                uint64_t *out_count, uint64_t *out_lost, uint64_t *cursor,
-                                uint64_t capacity) {
-    slabby_audit_record record;
-    slabby_status status = SLABBY_OK;
-    uint64_t at = *cursor, count = 0, lost = 0;
-    while (count < capacity && slb_audit_next(pool, &at, &lost, &record, &status))
-        slb_copy_record(records, count++, &record, sizeof record);
-    if (status != SLABBY_OK)
-        return status;
-    *out_count = count;
-    *cursor = at;
-    if (out_lost != NULL)
-        *out_lost = lost;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
-                                           uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
-                                           uint64_t capacity) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (capacity > 0 && out_records[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    if (pool->audit.size == 0)
-        return SLABBY_NOT_SUPPORTED;
-    return audit_read(pool, out_records, out_count, out_lost, cursor, capacity);
-}
-
-SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
-                                            slabby_allocator *allocator, int32_t fd,
-                                            slabby_error *out_error) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || cursor == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
-                             pool == NULL ? "the handle is none of a pool" : "the cursor is null");
-    if (!slb_pool_exists(pool))
-        return slb_error_set(out_error, slb_pool_closed_status(pool), 0, 0, 0, 0,
-                             "no open pool has this handle");
-    if (pool->audit.size == 0)
-        return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
-                             "pool \"%s\" keeps no audit trail; make it with option audit = the number of "
-                             "records to keep",
-                             pool->options.name);
-    if (fd < 0)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, fd, 0, INT32_MAX,
-                             "descriptor %d cannot be open", (int)fd);
-    uint64_t count = 0;
-    slabby_status status = slb_audit_write(pool, &count, cursor, fd, out_error);
-    if (out_count != NULL)
-        *out_count = count;
-    return status;
 }
 
 /* -------------------- observe/audit_write.c */
@@ -7212,7 +7296,7 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
                  ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
                  record->sequence, record->time_ns, record->thread,
                  slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
-                 slabby_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
+                 slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
     seal_line(chain, &text);
 }
 
@@ -7327,25 +7411,6 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 
 /* -------------------- observe/counters.c */
 
-/* -------------------- observe/labels.h */
-/* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
- * says which generation it belongs to, so the label of an earlier owner reads as 0. */
-#ifndef SLB_OBSERVE_LABELS_H
-#define SLB_OBSERVE_LABELS_H
-
-SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label);
-SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label);
-
-/* The label of a slab under a generation, 0 where none was set. */
-SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
-/* The pages go with the pool, the table when its place gets the next one. */
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
-
-#endif
-
 #include <string.h>
 
 struct totals {
@@ -7365,7 +7430,7 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     uint64_t header = read_counter(&cache->header);
     for (uint32_t attempt = 0; attempt < 1000; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
-            atomic_load_explicit(&pool->gate, memory_order_relaxed))
+            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
         slb_os_wait_a_little(attempt);
         header = read_counter(&cache->header);
@@ -7442,7 +7507,7 @@ static bool is_allocation_error(slabby_status status) {
 
 SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status) {
     if (status < 0 && -status < SLB_STATUS_COUNT)
-        slb_count(&pool->errors[-status], 1);
+        slb_count(&pool->counts.errors[-status], 1);
     return status;
 }
 
@@ -7466,7 +7531,7 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     uint64_t used = slb_count_used(pool);
-    (void)publish(&pool->peak_used, used);
+    (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
 
@@ -7479,7 +7544,7 @@ SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
 static uint64_t allocation_errors(struct slabby_allocator *pool) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
-        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->errors[i]) : 0;
+        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->counts.errors[i]) : 0;
     return sum;
 }
 
@@ -7494,28 +7559,29 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 }
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
-    uint64_t out_of_service = read_counter(&pool->quarantined) + read_counter(&pool->retired);
-    out->quarantined_slabs = read_counter(&pool->quarantined);
-    out->retired_slabs = read_counter(&pool->retired) + read_counter(&pool->heap_retired);
+    uint64_t out_of_service =
+        read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
+    out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
+    out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->peak_used, out->used_slabs);
+    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out) {
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
     out->total_slabs = slb_capacity(pool);
     out->reserved_slabs = pool->reserved;
-    out->awaited_slabs = slb_resize_awaited(pool);
+    out->awaited_slabs = slb_capacity_awaited(pool);
     out->slab_size = pool->slab_size;
-    out->total_allocations = publish(&pool->published_allocations, now.allocations);
-    out->total_deallocations = publish(&pool->published_releases, now.releases);
+    out->total_allocations = publish(&pool->counts.allocations, now.allocations);
+    out->total_deallocations = publish(&pool->counts.releases, now.releases);
     out->fast_allocations = now.fast_taken;
     out->fast_deallocations = now.fast_given;
     out->ref_pool_hits = out->total_allocations - out->fast_allocations;
@@ -7526,40 +7592,19 @@ SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out
     out->guard_hits = now.hits[SLB_TIER_GUARD];
     out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
-    out->corruptions = read_counter(&pool->corruptions);
-    out->guard_page_violations = read_counter(&pool->guard_violations);
-    out->leaks = read_counter(&pool->leaks);
+    out->corruptions = read_counter(&pool->corruption.found);
+    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
+    out->leaks = read_counter(&pool->counts.leaks);
     out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++)
-        out->errors[i] = read_counter(&pool->errors[i]);
+        out->errors[i] = read_counter(&pool->counts.errors[i]);
     out->allocation_errors = allocation_errors(pool);
     out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
     out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
-    out->latency_violations = read_counter(&pool->latency_violations);
+    out->latency_violations = read_counter(&pool->timing.violations);
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
-}
-
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    slb_breaker_poll(pool);
-    slb_stats_read(pool, out);
-}
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
-    memset(out, 0, sizeof *out);
-    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
-    out->stride = pool->stride;
-    out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes =
-        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->reserved * sizeof(uint64_t);
-    out->list_bytes = pool->list_bytes;
-    out->cache_bytes = pool->cache_bytes;
-    out->record_bytes = pool->record_bytes;
-    out->label_bytes = slb_labels_bytes(pool);
-    out->heap_table_bytes = slb_heap_table_bytes(pool);
-    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
 }
 
 /* -------------------- observe/events.c */
@@ -7613,8 +7658,8 @@ static void event_write(struct slabby_allocator *pool, slabby_event *event, uint
     event->sequence = slb_ring_write(&pool->events, words);
 }
 
-static enum slb_ring_found event_read(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                      slabby_event *out, uint64_t *out_deferred) {
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred) {
     uint64_t words[SLB_EVENT_WORDS];
     enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
     if (found != SLB_RING_RECORD)
@@ -7700,7 +7745,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
     uint64_t lost = 0, deferred;
     if (notification.function == NULL || slb_in_flight_depth != 0)
         return;
-    while (event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
+    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
 }
@@ -7724,134 +7769,6 @@ SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_al
     int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
                       "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
-}
-
-/* ------------------------------------------------------------------------------------------------- reading */
-
-static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
-                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
-    slabby_event event;
-    uint64_t at = *cursor, count = 0, lost = 0, deferred;
-    while (count < capacity) {
-        enum slb_ring_found found = event_read(pool, &at, &lost, &event, &deferred);
-        if (found == SLB_RING_BAD_CURSOR)
-            return SLABBY_INVALID_ARGUMENT;
-        if (found == SLB_RING_END)
-            break;
-        slb_copy_record(events, count++, &event, sizeof event);
-    }
-    *out_count = count;
-    *cursor = at;
-    if (out_lost != NULL)
-        *out_lost = lost;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
-                                            uint64_t *cursor, slabby_allocator *allocator,
-                                            uint64_t capacity) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (capacity > 0 && out_events[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
-}
-
-/* -------------------- observe/explain.c */
-/* Text about a reference and about what went wrong with it. */
-
-/* -------------------- observe/look.h */
-/* Looking inside a pool: outstanding slabs, the self-check, text about a reference. */
-#ifndef SLB_OBSERVE_CHECK_H
-#define SLB_OBSERVE_CHECK_H
-
-SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
-
-/* Up to `capacity` findings; out_count counts them all. */
-SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
-                                     uint64_t capacity, uint64_t *out_count);
-
-SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
-                             slabby_status status);
-SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref);
-
-#endif
-
-#include <inttypes.h>
-
-static void pool_name(struct slb_text *text, struct slabby_allocator *pool) {
-    if (pool->options.name[0] != '\0')
-        slb_text_add(text, "%s", pool->options.name);
-    else
-        slb_text_add(text, "pool%" PRIu64, slb_pool_tag(pool));
-}
-
-SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if (!slb_ref_was_issued(pool, ref, &generation, &id))
-        return SLABBY_INVALID_REFERENCE;
-    pool_name(text, pool);
-    slb_text_add(text, ":%" PRIu32 "#%" PRIu64, id, generation);
-    return SLABBY_OK;
-}
-
-static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if ((ref >> SLB_REF_TAG_SHIFT) != slb_pool_tag(pool)) {
-        slb_text_add(text, "; reference 0x%016" PRIx64 " carries tag %" PRIu64 ", this pool's is %" PRIu64,
-                     ref, ref >> SLB_REF_TAG_SHIFT, slb_pool_tag(pool));
-        return;
-    }
-    if (!slb_ref_split(pool, ref, &generation, &id)) {
-        slb_text_add(text, "; reference 0x%016" PRIx64 " names no slab of this pool", ref);
-        return;
-    }
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    uint32_t state = slb_word_state(word);
-    slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
-    slb_text_add(text, ", which is %s now in allocation %" PRIu64,
-                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
-                 slb_word_generation(pool->id_bits, word));
-    if (slb_word_pins(word) != 0)
-        slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
-}
-
-SLB_PRIVATE void slb_explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
-                             slabby_status status) {
-    slb_text_add(text, "%s: %s", slabby_status_name(status), slabby_status_message(status));
-    if (pool == NULL)
-        return;
-    slb_text_add(text, "; pool ");
-    pool_name(text, pool);
-    if (!slb_pool_exists(pool)) {
-        slb_text_add(text, " was destroyed");
-        return;
-    }
-    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
-    if (ref != 0)
-        explain_slab(text, pool, ref);
-    struct slb_damage damage;
-    if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
-        slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
-                     damage.offset, damage.found, damage.expected);
-    uint64_t generation;
-    uint32_t id;
-    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
-        (void)slb_stacks_print(text, pool, id, generation);
-}
-
-SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_explain(&text, slb_pool_of(allocator), ref, status);
-    return slb_text_end(&text, out_length);
 }
 
 /* -------------------- observe/health.c */
@@ -7910,7 +7827,7 @@ static double used_factor(double used) {
 }
 
 static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
-    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ns, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
     if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
         return 1.0;
     return (double)limit / (double)p99_ns;
@@ -7941,7 +7858,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     int64_t percentiles[3];
     slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_read(pool, &stats);
+    slb_stats_fill(pool, &stats);
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -7950,11 +7867,11 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats.degradation_state;
     out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = slb_breaker_refuses(pool);
+    out->circuit_breaker_open = slb_breaker_refuses(&pool->breaker);
     out->last_drain_duration =
-        (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *
+        (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
-    bool damaged = atomic_load_explicit(&pool->unacknowledged, memory_order_relaxed) != 0;
+    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
     out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
                         (1.0 - out->error_rate) *
                         latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
@@ -8025,7 +7942,6 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
-    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -8035,7 +7951,6 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
-    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);
@@ -8139,6 +8054,25 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
 }
 
 /* -------------------- observe/labels.c */
+
+/* -------------------- observe/labels.h */
+/* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
+ * says which generation it belongs to, so the label of an earlier owner reads as 0. */
+#ifndef SLB_OBSERVE_LABELS_H
+#define SLB_OBSERVE_LABELS_H
+
+SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label);
+SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label);
+
+/* The label of a slab under a generation, 0 where none was set. */
+SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
+/* The pages go with the pool, the table when its place gets the next one. */
+SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
+
+#endif
 
 #define LABEL_WRITING (1ull << 63)
 
@@ -8277,7 +8211,7 @@ static double bucket_middle(uint32_t bucket) {
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
-        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
         (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
@@ -8285,7 +8219,7 @@ static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
 SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
-    uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
+    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (pool->cache_max == 0 || cpu >= pool->cpus)
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
@@ -8326,7 +8260,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
 /* With the caches locked no number is used up while the next sample is set to it. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
-    atomic_store_explicit(&pool->latency_tracking, tracking, memory_order_relaxed);
+    atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
@@ -8343,7 +8277,7 @@ SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t track
 }
 
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
-    if (atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
+    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
         return;
     if (timing->started == 0)
         timing->started = slb_os_ticks();
@@ -8415,34 +8349,34 @@ static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t t
     add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
 }
 
-SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
-        return;
+        return false;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
     write_record(pool, now, ticks, timing->weight);
-    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
-    if (slb_unlikely(limit != 0 && ticks > limit)) {
-        slb_count(&pool->latency_violations, 1);
-        slb_breaker_failed(pool, true);
-    }
-    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
-    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->latency_max, &most, ticks,
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
                                                                   memory_order_relaxed, memory_order_relaxed))
         ;
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    bool slow = slb_unlikely(limit != 0 && ticks > limit);
+    if (slow)
+        slb_count(&pool->timing.violations, 1);
+    return slow;
 }
 
 /* --------------------------------------------------------------------------------------------------- limit */
 
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
     double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
-    atomic_store(&pool->latency_limit_ns, (uint64_t)limit_ns);
-    atomic_store(&pool->latency_limit_ticks, (uint64_t)ticks);
+    atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
+    atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
 }
 
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
-    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
     return limit != 0 && slb_os_ticks() - started > limit;
 }
 
@@ -8463,7 +8397,7 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
     out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
     if (weight == 0)
         return;
-    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
     out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
     out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
 }
@@ -8498,9 +8432,9 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
     }
 }
 
-/* -------------------- observe/leak_report.c */
+/* -------------------- observe/leaks.c */
 
-/* -------------------- observe/leak_report.h */
+/* -------------------- observe/leaks.h */
 /*
  * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
  * ends.
@@ -8512,8 +8446,8 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
  * What was reported and left out is marked with its generation, in a table that the first such report maps, so that no
  * reference counts twice.
  */
-#ifndef SLB_OBSERVE_LEAK_REPORT_H
-#define SLB_OBSERVE_LEAK_REPORT_H
+#ifndef SLB_OBSERVE_LEAKS_H
+#define SLB_OBSERVE_LEAKS_H
 
 enum slb_ending {
     SLB_ENDING_CLOSED,   /* allocations ended, releases go on */
@@ -8524,36 +8458,27 @@ enum slb_ending {
 /* Tells of the slabs that are out, the first few by name. The caller owns the pool and holds no lock. */
 SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
 
+/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
+SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                uint64_t generation, const char *stack);
+
+/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the system
+ * refused memory for the mark. */
+SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                   bool reclaim, bool *out_known);
+
 /* Unmaps the marks when a place gets a new pool. */
 SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
 
 #endif
 
-/* -------------------- release.h */
-/* The journey back: the word decides, then protections, then the tiers. */
-#ifndef SLB_RELEASE_H
-#define SLB_RELEASE_H
+/* -------------------- observe/live.h */
+/* The cursor over slabs that are out. */
+#ifndef SLB_OBSERVE_LIVE_H
+#define SLB_OBSERVE_LIVE_H
 
-/* The word of the slab already says free under the generation after `generation`, and this thread alone knows it: does
- * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
- * too. OK, or MemoryCorruption. */
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                          bool fast);
-
-/* Everything that the hot path of slabby_release does not settle by itself. */
-SLB_PRIVATE slabby_status slb_release_slowly(struct slabby_allocator *pool, slabby_ref ref);
-
-SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
-SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
-SLB_PRIVATE slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref);
-SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref);
-
-/* The word of a slab after this release: free under the next generation, or retired when there is none. */
-SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
-    if (slb_unlikely(generation + 1 >= pool->generations))
-        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
-    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
-}
+/* The next slab that is out at or after *cursor; false at the end. */
+SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
 
 #endif
 
@@ -8594,11 +8519,10 @@ static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t gener
     return table != NULL && atomic_load_explicit(&table[id], memory_order_relaxed) == generation + 1;
 }
 
-/* --------------------------------------------------------------------------------------------------- telling */
+/* ------------------------------------------------------------------------------------------------ printing */
 
-/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
-static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                          uint64_t generation, const char *stack) {
+SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                uint64_t generation, const char *stack) {
     struct slb_trace trace;
     slb_plain_add(text, "slab ");
     slb_plain_number(text, id);
@@ -8616,11 +8540,8 @@ static void print_dropped(struct slb_text *text, struct slabby_allocator *pool, 
     }
 }
 
-/* ------------------------------------------------------------------------------------------ what bindings report */
-
-/* Whether this report is the reference's first. False in out_known where there is no room to note it. */
-static bool first_report(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool reclaim,
-                         bool *out_known) {
+SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                   bool reclaim, bool *out_known) {
     *out_known = true;
     if (reclaim)
         return !is_marked(pool, id, generation);
@@ -8628,51 +8549,6 @@ static bool first_report(struct slabby_allocator *pool, uint32_t id, uint64_t ge
     *out_known = table != NULL;
     return table != NULL &&
            atomic_exchange_explicit(&table[id], generation + 1, memory_order_relaxed) != generation + 1;
-}
-
-/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
-static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
-                                   bool reclaim, struct slb_notification *out_notification) {
-    char slab[160];
-    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
-    uint64_t word;
-    uint32_t id;
-    bool known;
-    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
-        return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-    print_dropped(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                  stack); /* before the slab is somebody else's */
-    bool first = first_report(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
-    if (!known)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
-    if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
-        slb_count(&pool->leaks, 1);
-        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
-                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
-    }
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
-                                            int32_t reclaim) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    struct slb_notification notification = {.function = NULL};
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    slb_fork_check(pool);
-    struct slb_stripe *stripe = slb_enter(pool);
-    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
-    if (status != SLABBY_OK)
-        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
-    slb_leave(stripe);
-    slb_event_notify(&notification);
-    /* seq_cst: behind the release, see resilience/waiters.h */
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
-        slb_pool_run_deferred(pool);
-    return status;
 }
 
 /* ------------------------------------------------------------------------------------------ the end of a pool */
@@ -8690,7 +8566,7 @@ static void name_slab(struct slabby_allocator *pool, const slabby_live *live, ui
                       enum slb_ending ending) {
     char slab[160];
     struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
-    print_dropped(&text, pool, live->id, generation, NULL);
+    slb_leak_print(&text, pool, live->id, generation, NULL);
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, live->ref, live->id, "%s %s", slab,
               at_end[ending].end);
 }
@@ -8710,15 +8586,14 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
             name_slab(pool, &live, generation, ending);
         lost += ending == SLB_ENDING_ABANDONED;
     }
-    slb_count(&pool->leaks, lost);
+    slb_count(&pool->counts.leaks, lost);
     if (seen > NAMED_AT_END)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, 0, (int64_t)seen,
                   "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
                   at_end[ending].end);
 }
 
-/* -------------------- observe/leaks.c */
-/* The cursor over outstanding slabs. */
+/* -------------------- observe/live.c */
 
 #include <string.h>
 
@@ -8755,23 +8630,6 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     return false;
 }
 
-SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
-                                          slabby_allocator *allocator) {
-    slabby_live live;
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    slb_fork_check(pool);
-    if (out_live == NULL || out_count == NULL || cursor == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (out_live->struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    *out_count = slb_live_next(pool, cursor, &live);
-    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
-}
-
 /* -------------------- observe/plain_text.c */
 
 SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
@@ -8800,6 +8658,38 @@ SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
 SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
     slb_plain_add(text, "0x");
     plain_digits(text, number, 16);
+}
+
+/* -------------------- observe/ref_text.c */
+
+/* -------------------- observe/ref_text.h */
+/* A pool and a reference in words: "orders", "orders:17#3". */
+#ifndef SLB_OBSERVE_REF_TEXT_H
+#define SLB_OBSERVE_REF_TEXT_H
+
+SLB_PRIVATE void slb_pool_name(struct slb_text *text, const struct slabby_allocator *pool);
+
+SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref);
+
+#endif
+
+#include <inttypes.h>
+
+SLB_PRIVATE void slb_pool_name(struct slb_text *text, const struct slabby_allocator *pool) {
+    if (pool->options.name[0] != '\0')
+        slb_text_add(text, "%s", pool->options.name);
+    else
+        slb_text_add(text, "pool%" PRIu64, slb_pool_tag(pool));
+}
+
+SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
+        return SLABBY_INVALID_REFERENCE;
+    slb_pool_name(text, pool);
+    slb_text_add(text, ":%" PRIu32 "#%" PRIu64, id, generation);
+    return SLABBY_OK;
 }
 
 /* -------------------- observe/ring.c */
@@ -9149,14 +9039,14 @@ static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) 
 
 SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
                                                uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->allocated, generation);
 }
 
 SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
                                               uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->released, generation);
 }
@@ -9197,260 +9087,138 @@ SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_a
     return status;
 }
 
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_stacks_text(&text, pool, ref);
-    if (status == SLABBY_OK)
-        return slb_text_end(&text, out_length);
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
-}
+/* -------------------- api/allocate.c */
+/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; everything that it does not
+ * settle goes on in allocate_slow, above it. */
 
-/* -------------------- observe/verify.c */
-/* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
- * rest, under maintenance, with a bitmap of its own. */
+/* -------------------- api/allocate.h */
+/* The way to a slab behind the CPU cache (depot, shards, gate, heap), for allocate itself, batches and listeners. */
+#ifndef SLB_API_ALLOCATE_H
+#define SLB_API_ALLOCATE_H
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
-struct check {
-    struct slabby_allocator *pool;
-    slabby_finding *findings;
-    uint64_t capacity, count;
-    uint64_t *seen; /* one bit an id */
-    uint32_t limit;
+/* Where a slab was found, and what is still to be told of it. */
+struct slb_found {
+    enum slb_tier tier;
+    bool degrade_due;
+    uint64_t mark; /* events from here on that this thread raised */
 };
 
-static void store(struct check *check, slabby_finding *finding) {
-    if (check->count++ < check->capacity)
-        slb_copy_record(check->findings, check->count - 1, finding, sizeof *finding);
-}
+/* How an allocation looks for its slab. */
+struct slb_search {
+    bool nested;      /* in a signal handler that interrupted its own thread inside the core */
+    uint64_t started; /* ticks, for max_alloc_latency */
+    uint64_t mark;    /* events from here on that this thread raised are told when it has left */
+};
 
-static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
-    slabby_finding finding = {.kind = kind, .id = id};
-    if (id < check->limit) {
-        uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
-        finding.state = (int32_t)slb_word_state(word);
-        finding.ref = slb_ref_make(check->pool, slb_word_generation(check->pool->id_bits, word), id);
-    }
-    return finding;
-}
+/* Leave, wait for the work on the whole pool to end, and begin again. Not a status: no public function answers it. */
+#define SLB_SEARCH_AGAIN 1
 
-static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
-                   const char *what) {
-    slabby_finding finding = finding_about(check, kind, id);
-    finding.expected = expected;
-    finding.found = found;
-    (void)snprintf(finding.text, sizeof finding.text,
-                   "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected,
-                   found);
-    store(check, &finding);
-}
+SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool);
 
-static void report_damage(struct check *check, uint32_t id, const struct slb_damage *damage) {
-    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GUARD_BYTES, id);
-    finding.offset = damage->offset;
-    finding.expected = damage->expected;
-    finding.found = damage->found;
-    (void)snprintf(finding.text, sizeof finding.text,
-                   "slab %" PRIu32 ": the byte at offset %" PRId64 " of its %" PRIu64
-                   " was overwritten (expected 0x%02x, found 0x%02x)",
-                   id, damage->offset, check->pool->slab_size, damage->expected, damage->found);
-    store(check, &finding);
-}
+/* One free id, not counted. Inside slb_enter. SLB_SEARCH_AGAIN: leave, call slb_search_wait, and begin again. */
+SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                            const struct slb_search *search, uint32_t *out_id,
+                                            enum slb_tier *out_tier);
 
-/* An id in a place where slabs of one state wait. */
-static void see(struct check *check, uint32_t id, uint32_t expected) {
-    if (id >= check->limit) {
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
-               "an id out of range waits in a list");
-        return;
-    }
-    uint64_t bit = 1ull << (id % 64);
-    uint32_t state = slb_word_state(atomic_load_explicit(&check->pool->words[id], memory_order_relaxed));
-    if (check->seen[id / 64] & bit)
-        report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
-    check->seen[id / 64] |= bit;
-    if (state != expected)
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, expected, state,
-               expected == SLABBY_SLAB_STATE_FREE ? "waits in a list, not free"
-                                                  : "was given up, not claimed");
-}
+/* Waits for the end of maintenance, outside. */
+SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool);
 
-static void see_free(struct check *check, uint32_t id) {
-    see(check, id, SLABBY_SLAB_STATE_FREE);
-}
+/* Runs the work that is due once an operation has left that may have brought slabs back. */
+SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool);
 
-/* A damaged list might be a ring: no list is longer than there are ids. */
-static void walk_stack(struct check *check, slb_stack *stack, uint32_t expected) {
-    uint32_t at = (uint32_t)atomic_load_explicit(stack, memory_order_acquire);
-    for (uint32_t steps = 0; at != 0 && steps <= check->limit; steps++) {
-        see(check, at - 1, expected);
-        if (at - 1 >= check->limit)
-            break;
-        at = atomic_load_explicit(&check->pool->next[at - 1], memory_order_relaxed);
-    }
-}
+/* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
+SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                     struct slb_found *out_found);
 
-static void walk_depot(struct check *check) {
-    struct slb_depot *depot = &check->pool->depot;
-    uint32_t at = (uint32_t)atomic_load_explicit(&depot->heads->full, memory_order_acquire);
-    for (uint32_t steps = 0; at != 0 && steps <= depot->nodes; steps++) {
-        for (uint32_t i = 0; i < check->pool->batch; i++)
-            see_free(check, depot->ids[(uint64_t)(at - 1) * check->pool->batch + i]);
-        at = atomic_load_explicit(&depot->next[at - 1], memory_order_relaxed);
-    }
-}
+/* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
+ * whole pool, and would wait for an id that is in no list and not out either. */
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
+                                            slabby_status status);
 
-static void walk_delay(struct check *check) {
-    struct slb_delay *delay = &check->pool->delay;
-    uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
-    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
-    for (; head != tail && delay->limit != 0; head++)
-        see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
-}
+/* Counts and records a refused allocation; tells the breaker where it is a failure of the pool. */
+SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
+                                                slabby_status status);
 
-/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
- * away. The word is read again: a release that came in between has taken the slab away. */
-static void check_guard(struct check *check, uint32_t id, uint64_t word) {
-    struct slabby_allocator *pool = check->pool;
-    struct slb_damage damage;
-    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
-        slb_guard_holds(pool, id) ||
-        slb_bit_guard_intact(pool, id, slb_word_generation(pool->id_bits, word), &damage) ||
-        slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
-            slb_word_generation(pool->id_bits, word))
-        return;
-    report_damage(check, id, &damage);
-}
+#endif
 
-static void see_granted(void *check, uint32_t id) {
-    see_free(check, id);
-}
+/* -------------------- api/call.h */
+/* What the public functions begin and end with: the pool behind a handle; counting and recording an answer. */
+#ifndef SLB_API_CALL_H
+#define SLB_API_CALL_H
 
-static void check_words(struct check *check) {
-    struct slabby_allocator *pool = check->pool;
-    uint64_t claimed = 0;
-    for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
-        bool seen = (check->seen[id / 64] >> (id % 64) & 1) != 0;
-        if (state > SLABBY_SLAB_STATE_RETIRED)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state,
-                   "no such state");
-        if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
-        if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
-            state != SLABBY_SLAB_STATE_LIVE_FAST)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
-                   "is owned without being live");
-        if (slb_word_is_out(word))
-            check_guard(check, id, word);
-        if (state == SLABBY_SLAB_STATE_FREE && !seen)
-            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
-        if (state == SLABBY_SLAB_STATE_CLAIMED && !seen)
-            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "was given up and waits nowhere");
-        claimed += state == SLABBY_SLAB_STATE_CLAIMED;
-    }
-    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        claimed += slb_shard_withheld(pool, shard);
-    uint64_t counted = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
-    if (counted != claimed)
-        report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
-               "as many slabs were counted as given up");
-}
-
-static void run_checks(struct check *check) {
-    struct slabby_allocator *pool = check->pool;
-    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
-    walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
-    walk_stack(check, &pool->space.claimed, SLABBY_SLAB_STATE_CLAIMED);
-    walk_delay(check);
-    (void)slb_listeners_visit_granted(pool, see_granted, check);
-    if (pool->cache_max != 0)
-        walk_depot(check);
-    check_words(check);
-}
-
-/* Releases go on under maintenance: a slab that came back between the lists and the words would look lost. Only a round
- * counts during which no slab came back; there are at most as many others as there are slabs out. */
-static void check_at_rest(struct check *check, uint64_t seen_bytes) {
-    for (;;) {
-        bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
-        if (!slb_pool_exists(check->pool))
-            return;
-        check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
-        uint64_t before = slb_count_live(check->pool);
-        memset(check->seen, 0, seen_bytes);
-        check->count = 0;
-        run_checks(check);
-        if (!quiet) {
-            report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, 0, 1,
-                   "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
-            return;
-        }
-        if (slb_maintenance_is_quiescent(check->pool, 1) && slb_count_live(check->pool) == before)
-            return;
-    }
-}
-
-SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
-                                     uint64_t capacity, uint64_t *out_count) {
-    struct check check = {.pool = pool, .findings = out_findings, .capacity = capacity};
-    uint64_t page = slb_os_page_size();
-    uint64_t most = (uint64_t)pool->reserved + pool->heap.limit;
-    uint64_t bytes = ((most + 63) / 64 * 8 + page - 1) / page * page;
-    check.seen = slb_os_map(bytes);
-    if (check.seen == NULL)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    if (!slb_maintenance_begin(pool)) {
-        slb_os_unmap(check.seen, bytes);
-        return SLABBY_BUSY;
-    }
-    if (slb_pool_exists(pool))
-        check_at_rest(&check, bytes);
-    bool exists = slb_pool_exists(pool);
-    slb_maintenance_end(pool);
-    slb_os_unmap(check.seen, bytes);
-    *out_count = check.count;
-    return exists ? SLABBY_OK : slb_pool_closed_status(pool);
-}
-
-SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
-                                       slabby_allocator *allocator, uint64_t capacity) {
+/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
+SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, slabby_status *out_status) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (out_count == NULL || (out_findings == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (capacity > 0 && out_findings[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    slabby_status status = slb_verify(pool, out_findings, capacity, out_count);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+    *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (pool != NULL && !slb_pool_exists(pool))
+        *out_status = slb_pool_closed_status(pool);
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_check(pool);
+    return pool;
 }
 
-/* -------------------- allocate.c */
+/* Counts a refusal, records the call. */
+SLB_INLINE slabby_status slb_answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                      slabby_status status) {
+    if (slb_unlikely(status != SLABBY_OK))
+        (void)slb_refuse(pool, status);
+    return slb_audited(pool, operation, ref, status);
+}
 
-#include <string.h>
+/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                       slabby_status status) {
+    if (slb_likely(status == SLABBY_OK))
+        return status;
+    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
+                                              : slb_answered(pool, operation, ref, status);
+}
 
-/* Leave, wait for the work on the whole pool to end, and begin again. Not a status: never leaves this file. */
-#define SLB_AGAIN 1
+#endif
+
+/* -------------------- api/issue.h */
+/* The last step of an allocation: the word of a slab that this thread has taken says live. */
+#ifndef SLB_API_ISSUE_H
+#define SLB_API_ISSUE_H
+
+/* What the caller will know a free slab by: its next reference, or its id. */
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
+               ? id
+               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+/*
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
+ * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
+ * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
+ */
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    SLB_POINT(SLB_POINT_TAKEN);
+    _Atomic uint64_t *entry = &pool->words[id];
+    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(entry, word | state, memory_order_release);
+    return word;
+}
+
+/* The same past the inline path: with what protections do before, and the record of the audit trail. */
+SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                        int32_t operation) {
+    slb_protect_issue(pool, id);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+    return slb_issue(pool, id, state);
+}
+
+#endif
+
+/* ------------------------------------------------------------------------------------- the gate is open */
 
 /* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
 #define PEAK_EVERY 16
-
-/* ------------------------------------------------------------------------------------- the gate is open */
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
 static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
@@ -9501,84 +9269,43 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
     return count != 0;
 }
 
-/* ----------------------------------------------------------------------------------- the gate is closed */
-
-static bool split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
-    uint32_t ids[SLB_CACHE_IDS];
-    slb_move_begin(stripe);
-    bool found = slb_depot_pop(pool, ids);
-    SLB_POINT(SLB_POINT_SPLIT);
-    if (found) {
-        *out_id = ids[0];
-        for (uint32_t i = 1; i < pool->batch; i++)
-            slb_shards_push(pool, slb_os_cpu(), ids[i]);
-    }
-    slb_move_end(stripe);
-    return found;
-}
-
-static bool take_single(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                        enum slb_tier *out_tier) {
-    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
-        *out_tier = SLB_TIER_SHARD;
-    else if (split_depot_batch(pool, stripe, out_id))
-        *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
-        *out_tier = SLB_TIER_SHARD;
-    else
-        return false;
-    slb_gate_note_free(pool, -1);
-    return true;
-}
-
-SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
-    enum slb_tier tier;
-    return take_single(pool, stripe, out_id, &tier);
-}
-
-/* ------------------------------------------------------------------------------------- the slow journey */
+/* ---------------------------------------------------------------------------------------------- the search */
 
 static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
     *out_tier = SLB_TIER_HEAP;
     return slb_heap_take(pool, out_id);
 }
 
-/* How an allocation looks for its slab. */
-struct search {
-    bool nested;      /* in a signal handler that interrupted its own thread inside the core */
-    uint64_t started; /* ticks, for max_alloc_latency */
-    uint64_t mark;    /* events from here on that this thread raised are told when it has left */
-};
-
-static struct search search_begin(struct slabby_allocator *pool) {
-    struct search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
-    if (slb_unlikely(atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed) != 0))
+SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool) {
+    struct slb_search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
+    if (slb_unlikely(atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0))
         search.started = slb_os_ticks();
     return search;
 }
 
 /* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
  * thread made. */
-static slabby_status find_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                 const struct search *search, uint32_t *out_id, enum slb_tier *out_tier) {
+SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                            const struct slb_search *search, uint32_t *out_id,
+                                            enum slb_tier *out_tier) {
     const bool nested = search->nested;
     bool drained = false, probe = false;
     for (uint32_t attempt = 0;; attempt++) {
         /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
-        uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+        uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
         if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
             return SLABBY_CLOSED;
         if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
-            return nested ? SLABBY_BUSY : SLB_AGAIN;
+            return nested ? SLABBY_BUSY : SLB_SEARCH_AGAIN;
         if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
             return SLABBY_CIRCUIT_BREAKER_OPEN;
         if (slb_unlikely(gate & SLB_GATE_SERVE)) {
             slb_pool_run_deferred(pool); /* who came first is served first */
-            gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+            gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
         if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
-                                   : take_single(pool, stripe, out_id, out_tier))) {
+                                   : slb_take_free(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
             return SLABBY_OK;
@@ -9596,23 +9323,23 @@ static slabby_status find_inside(struct slabby_allocator *pool, struct slb_strip
             slb_os_wait_a_little(attempt);
             break;
         case SLB_PROOF_WAIT:
-            return nested ? SLABBY_BUSY : SLB_AGAIN;
+            return nested ? SLABBY_BUSY : SLB_SEARCH_AGAIN;
         }
     }
 }
 
 /* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
-static void wait_for_maintenance(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool) {
     slb_fork_check(pool);
-    for (uint32_t attempt = 0; atomic_load_explicit(&pool->gate, memory_order_acquire) & SLB_GATE_RESETTING;
-         attempt++)
+    for (uint32_t attempt = 0;
+         atomic_load_explicit(&pool->gate.reasons, memory_order_acquire) & SLB_GATE_RESETTING; attempt++)
         slb_os_wait_a_little(attempt);
 }
 
 /* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
  * resilience/waiters.h. */
-static void after_leaving(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL))
+SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
         slb_pool_run_deferred(pool);
 }
 
@@ -9623,8 +9350,8 @@ static void note_success(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-static void notify_search(struct slabby_allocator *pool, const struct slb_found *found,
-                          slabby_status status) {
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
+                                            slabby_status status) {
     bool refused = status == SLABBY_OUT_OF_MEMORY;
     bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
     slb_events_deliver(pool, found->mark);
@@ -9636,37 +9363,221 @@ static void notify_search(struct slabby_allocator *pool, const struct slb_found 
         slb_event_exhausted(pool, refused);
 }
 
-SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found) {
-    notify_search(pool, found, SLABBY_OK);
-}
-
-SLB_PRIVATE SLB_COLD slabby_status slb_find(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                            struct slb_found *out_found) {
+SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                              struct slb_found *out_found) {
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    struct search search = search_begin(pool);
+    struct slb_search search = slb_search_begin(pool);
     out_found->mark = search.mark;
     for (;;) {
         struct slb_stripe *stripe = slb_enter(pool);
-        status = find_inside(pool, stripe, &search, out_id, &out_found->tier);
+        status = slb_search_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
             slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
-        if (status != SLB_AGAIN)
+        if (status != SLB_SEARCH_AGAIN)
             break;
-        wait_for_maintenance(pool);
+        slb_search_wait(pool);
     }
-    after_leaving(pool);
+    slb_search_leave(pool);
     if (status != SLABBY_OK)
-        notify_search(pool, out_found, status);
+        slb_search_notify(pool, out_found, status);
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------ batches */
+/* ----------------------------------------------------------------------------------------- allocate */
+
+/* What counts as a failure of the pool is told to the breaker. */
+SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
+                                                slabby_status status) {
+    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+        slb_breaker_failed(pool, false);
+    return slb_answered(pool, operation, 0, status);
+}
+
+/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                               uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
+    struct slb_timing timing = slb_timing_if_due(pool);
+    uint64_t stands_for = timing.weight;
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_cache_take(pool, out_id, fast);
+    if (searched) {
+        slb_timing_slow(pool, &timing);
+        slabby_status status = slb_search(pool, out_id, fast, &found);
+        if (status != SLABBY_OK)
+            return status;
+        stands_for = stands_for == 0 ? 1 : stands_for;
+    }
+    slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    if (fast || *out_id >= pool->reserved)
+        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
+    *out_word =
+        slb_issue_protected(pool, *out_id, state | owner,
+                            fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (slb_timing_end(pool, &timing, 1))
+        slb_breaker_failed(pool, true);
+    if (searched)
+        slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
+                                                              uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    slabby_status status = take_slab(pool, state, out_id, out_word);
+    return slb_likely(status == SLABBY_OK)
+               ? status
+               : slb_allocation_failed(
+                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
+                     status);
+}
+
+static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
+                     void **out_data) {
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (out_data != NULL)
+        *out_data = slb_slab_data(pool, id);
+}
+
+static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref, void **out_data,
+                                                             struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    slabby_status status = take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
+        return allocate_slow(out_ref, out_data, allocator);
+    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_issued(allocator, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
+    return SLABBY_OK;
+}
+
+/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+    uint64_t word;
+    uint32_t id;
+    if (timeout_ns == 0)
+        return slabby_allocate(out_ref, out_data, allocator);
+    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OUT_OF_MEMORY) {
+        uint64_t now = slb_os_now_ns();
+        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
+        if (status == SLABBY_OK)
+            word =
+                slb_issue_protected(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    }
+    if (status == SLABBY_OK)
+        hand_out(allocator, id, word, out_ref, out_data);
+    return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                              slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
+    uint64_t word;
+    uint32_t id;
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
+        slb_cache_count_fast(allocator, true);
+        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+    } else {
+        slabby_status status = take_or_refuse(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
+        if (status != SLABBY_OK)
+            return status;
+    }
+    *out_data = slb_slab_data(allocator, id);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+/* -------------------- api/audit.c */
+/* Reading the audit trail, and writing it to a file. */
+
+static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_record *records,
+                                uint64_t *out_count, uint64_t *out_lost, uint64_t *cursor,
+                                uint64_t capacity) {
+    slabby_audit_record record;
+    slabby_status status = SLABBY_OK;
+    uint64_t at = *cursor, count = 0, lost = 0;
+    while (count < capacity && slb_audit_next(pool, &at, &lost, &record, &status))
+        slb_copy_record(records, count++, &record, sizeof record);
+    if (status != SLABBY_OK)
+        return status;
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
+                                           uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
+                                           uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (capacity > 0 && out_records[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    if (pool->audit.size == 0)
+        return SLABBY_NOT_SUPPORTED;
+    return audit_read(pool, out_records, out_count, out_lost, cursor, capacity);
+}
+
+SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
+                                            slabby_allocator *allocator, int32_t fd,
+                                            slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || cursor == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
+                             pool == NULL ? "the handle is none of a pool" : "the cursor is null");
+    if (!slb_pool_exists(pool))
+        return slb_error_set(out_error, slb_pool_closed_status(pool), 0, 0, 0, 0,
+                             "no open pool has this handle");
+    if (pool->audit.size == 0)
+        return slb_error_set(out_error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_AUDIT, 0, 1, 16777216,
+                             "pool \"%s\" keeps no audit trail; make it with option audit = the number of "
+                             "records to keep",
+                             pool->options.name);
+    if (fd < 0)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, fd, 0, INT32_MAX,
+                             "descriptor %d cannot be open", (int)fd);
+    uint64_t count = 0;
+    slabby_status status = slb_audit_write(pool, &count, cursor, fd, out_error);
+    if (out_count != NULL)
+        *out_count = count;
+    return status;
+}
+
+/* -------------------- api/batch.c */
+/* Many slabs in one call: all or none on the way out, each by itself on the way back. */
+
+#include <string.h>
 
 struct batch_hits {
     uint64_t by_tier[SLB_TIER_COUNT];
@@ -9689,14 +9600,14 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
 }
 
 static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                   const struct search *search, slabby_ref *out_ids, uint64_t count,
+                                   const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
                                    struct batch_hits *hits) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
         slabby_status status = SLABBY_OK;
         if (!slb_cache_take(pool, &id, false))
-            status = find_inside(pool, stripe, search, &id, &tier);
+            status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             undo_batch(pool, stripe, out_ids, i, hits);
             return status;
@@ -9710,15 +9621,15 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
 }
 
 /* Ids first, in the caller's array; references only once all are there. */
-SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs,
-                                             void **out_datas, uint64_t count) {
+static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+                                    uint64_t count) {
     slabby_status status;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
     if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
-    struct search search = search_begin(pool);
+    struct slb_search search = slb_search_begin(pool);
     struct batch_hits hits;
     struct slb_timing timing = {0, 0};
     slb_timing_slow(pool, &timing);
@@ -9727,37 +9638,1446 @@ SLB_PRIVATE slabby_status slb_allocate_batch(struct slabby_allocator *pool, slab
         struct slb_stripe *stripe = slb_enter(pool);
         status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
         slb_leave(stripe);
-        if (status != SLB_AGAIN)
+        if (status != SLB_SEARCH_AGAIN)
             break;
-        wait_for_maintenance(pool);
+        slb_search_wait(pool);
     }
-    after_leaving(pool);
+    slb_search_leave(pool);
     struct slb_found found = {
         .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
         .degrade_due = slb_degrade_is_on(pool),
         .mark = search.mark,
     };
     if (status != SLABBY_OK) {
-        notify_search(pool, &found, status);
+        slb_search_notify(pool, &found, status);
         return status;
     }
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)out_refs[i];
         uint64_t word =
-            slb_issue_slowly(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
+            slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
         out_refs[i] = slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
         if (out_datas != NULL)
             out_datas[i] = slb_slab_data(pool, id);
     }
     /* what the CPU caches served is in their samples' weight already */
     timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
-    slb_timing_end(pool, &timing, count);
+    if (slb_timing_end(pool, &timing, count))
+        slb_breaker_failed(pool, true);
     slb_timing_catch_up(pool);
-    slb_search_notify(pool, &found);
+    slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;
 }
 
-/* -------------------- layout.c */
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                               slabby_allocator *allocator, uint64_t count) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_refs == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
+    return status == SLABBY_OK ? status
+                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
+}
+
+SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                              const slabby_ref *refs, uint64_t count) {
+    slabby_status first = SLABBY_OK;
+    uint64_t released = 0;
+    if (out_released != NULL)
+        *out_released = 0;
+    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    for (uint64_t i = 0; i < count; i++) {
+        slabby_status status = slabby_release(allocator, refs[i]);
+        released += status == SLABBY_OK;
+        if (first == SLABBY_OK)
+            first = status;
+    }
+    if (out_released != NULL)
+        *out_released = released;
+    return first;
+}
+
+/* -------------------- api/inspect.c */
+/* Looking inside a pool: slabs that are out, the self-check, explanations, stacks, events, the view for bindings. */
+
+/* -------------------- pool/verify.h */
+/* The self-check. */
+#ifndef SLB_POOL_VERIFY_H
+#define SLB_POOL_VERIFY_H
+
+/* Up to `capacity` findings; out_count counts them all. OK, NoSystemMemory, Busy, Closed. */
+SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
+                                     uint64_t capacity, uint64_t *out_count);
+
+#endif
+
+#include <inttypes.h>
+
+SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
+                                          slabby_allocator *allocator) {
+    slabby_live live;
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
+    if (out_live == NULL || out_count == NULL || cursor == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (out_live->struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    *out_count = slb_live_next(pool, cursor, &live);
+    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
+}
+
+SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
+                                       slabby_allocator *allocator, uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (out_count == NULL || (out_findings == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (capacity > 0 && out_findings[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    slabby_status status = slb_verify(pool, out_findings, capacity, out_count);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if ((ref >> SLB_REF_TAG_SHIFT) != slb_pool_tag(pool)) {
+        slb_text_add(text, "; reference 0x%016" PRIx64 " carries tag %" PRIu64 ", this pool's is %" PRIu64,
+                     ref, ref >> SLB_REF_TAG_SHIFT, slb_pool_tag(pool));
+        return;
+    }
+    if (!slb_ref_split(pool, ref, &generation, &id)) {
+        slb_text_add(text, "; reference 0x%016" PRIx64 " names no slab of this pool", ref);
+        return;
+    }
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    uint32_t state = slb_word_state(word);
+    slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
+    slb_text_add(text, ", which is %s now in allocation %" PRIu64,
+                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
+                 slb_word_generation(pool->id_bits, word));
+    if (slb_word_pins(word) != 0)
+        slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
+}
+
+static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
+                    slabby_status status) {
+    slb_text_add(text, "%s: %s", slb_status_name(status), slb_status_message(status));
+    if (pool == NULL)
+        return;
+    slb_text_add(text, "; pool ");
+    slb_pool_name(text, pool);
+    if (!slb_pool_exists(pool)) {
+        slb_text_add(text, " was destroyed");
+        return;
+    }
+    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
+    if (ref != 0)
+        explain_slab(text, pool, ref);
+    struct slb_damage damage;
+    if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
+        slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
+                     damage.offset, damage.found, damage.expected);
+    uint64_t generation;
+    uint32_t id;
+    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
+        (void)slb_stacks_print(text, pool, id, generation);
+}
+
+SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    explain(&text, slb_pool_of(allocator), ref, status);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_stacks_text(&text, pool, ref);
+    if (status == SLABBY_OK)
+        return slb_text_end(&text, out_length);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+}
+
+static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
+                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
+    slabby_event event;
+    uint64_t at = *cursor, count = 0, lost = 0, deferred;
+    while (count < capacity) {
+        enum slb_ring_found found = slb_event_read(pool, &at, &lost, &event, &deferred);
+        if (found == SLB_RING_BAD_CURSOR)
+            return SLABBY_INVALID_ARGUMENT;
+        if (found == SLB_RING_END)
+            break;
+        slb_copy_record(events, count++, &event, sizeof event);
+    }
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
+                                            uint64_t *cursor, slabby_allocator *allocator,
+                                            uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (capacity > 0 && out_events[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
+}
+
+SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_view == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slabby_view_info view = {.version = 2,
+                             .words_address = (uint64_t)(uintptr_t)pool->words,
+                             .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
+                             .stride = pool->stride,
+                             .slab_size = pool->slab_size,
+                             .capacity = pool->reserved,
+                             .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
+                             .ref_bias = pool->ref_bias,
+                             .ref_limit = pool->ref_limit,
+                             .id_bits = pool->id_bits,
+                             .mode_address = (uint64_t)(uintptr_t)&pool->protect};
+    return slb_copy_out(out_view, &view, sizeof view);
+}
+
+/* -------------------- api/leaks.c */
+/* References that a binding found dropped. */
+
+/* -------------------- api/release.h */
+/* The way back of a slab, for release itself, unpin, reset and leak reports. */
+#ifndef SLB_API_RELEASE_H
+#define SLB_API_RELEASE_H
+
+/* The word of the slab has been changed to `new_word`, which says free or retired, and this thread alone knows it: does
+ * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
+ * too. OK, or MemoryCorruption. */
+SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
+                                             bool fast);
+
+/* Released now, or by the last unpin. */
+SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
+
+SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
+
+/* The word of a slab after this release: free under the next generation, or retired when there is none. */
+SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
+    if (slb_unlikely(generation + 1 >= pool->generations))
+        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
+    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
+}
+
+#endif
+
+/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
+static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
+                                   bool reclaim, struct slb_notification *out_notification) {
+    char slab[160];
+    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
+    uint64_t word;
+    uint32_t id;
+    bool known;
+    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
+        return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+    slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
+                   stack); /* before the slab is somebody else's */
+    bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
+    if (!known)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
+    if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
+        slb_count(&pool->counts.leaks, 1);
+        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
+    }
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
+                                            int32_t reclaim) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    struct slb_notification notification = {.function = NULL};
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
+    struct slb_stripe *stripe = slb_enter(pool);
+    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
+    if (status != SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+    slb_leave(stripe);
+    slb_event_notify(&notification);
+    /* seq_cst: behind the release, see resilience/waiters.h */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
+    return status;
+}
+
+/* -------------------- api/library.c */
+/* The library itself: versions, the names of statuses, the binding of a thread. */
+
+SLB_PUBLIC const char *slabby_version(void) {
+    return SLB_VERSION_TEXT;
+}
+
+SLB_PUBLIC uint32_t slabby_abi_version(void) {
+    return SLB_ABI_VERSION;
+}
+
+SLB_PUBLIC uint64_t slabby_instance_id(void) {
+    static _Atomic uint64_t instance;
+    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
+    uint64_t fresh = slb_os_unique();
+    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
+        id = fresh;
+    return id;
+}
+
+SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
+    return slb_status_name(status);
+}
+
+SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
+    return slb_status_message(status);
+}
+
+SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
+    if (binding < -1 || binding > SLABBY_BINDING_GO)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_audit_set_binding(binding);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_handler_install() ? SLABBY_OK
+                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
+                                                       "the system refused a handler of SIGSEGV or SIGBUS");
+}
+
+/* -------------------- api/listener.c */
+/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
+ * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
+
+/* -------------------- pool/lifecycle.h */
+/* A pool's life: create, retain, close, destroy, abandon. */
+#ifndef SLB_POOL_LIFECYCLE_H
+#define SLB_POOL_LIFECYCLE_H
+
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
+                                          uint64_t capacity, const struct slb_options *options,
+                                          slabby_error *error);
+SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
+
+#endif
+
+#include <stdlib.h>
+
+struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
+    struct slabby_allocator *pool;
+    int notifier;
+    uint64_t last_ticket;
+    struct slb_waiter *granted, *last_granted; /* oldest first */
+    uint64_t waiting;                          /* tickets still in the pool's queue */
+    bool closed;                               /* the pool was closed */
+};
+
+/* Behind those who were granted before. Needs the lock. */
+static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    waiter->next = NULL;
+    waiter->previous = listener->last_granted;
+    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
+    listener->last_granted = waiter;
+    slb_os_notifier_signal(listener->notifier);
+}
+
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
+    struct slabby_listener *listener = waiter->listener;
+    listener->waiting--;
+    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
+        free(waiter); /* slb_listeners_close has told the listener */
+    else
+        append_granted(listener, waiter);
+}
+
+/* Every listener hears of the end, whether it has tickets out or not. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        listener->closed = true;
+        slb_os_notifier_signal(listener->notifier);
+    }
+}
+
+static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
+}
+
+static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word =
+        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context) {
+    uint64_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
+            if (visit != NULL)
+                visit(context, waiter->id);
+    }
+    return count;
+}
+
+/* The queue was dropped with its threads; what had been granted still waits to be taken. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        slb_os_notifier_renew(listener->notifier);
+        listener->waiting = 0;
+        if (listener->granted != NULL || listener->closed)
+            slb_os_notifier_signal(listener->notifier);
+    }
+}
+
+SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                                slabby_allocator *allocator, slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_listener == NULL || out_fd == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the handle or a place for a result is null");
+    slabby_status status = slb_pool_retain(pool);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    struct slabby_listener *listener = calloc(1, sizeof *listener);
+    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
+    if (notifier < 0) {
+        free(listener);
+        (void)slb_pool_abandon(pool);
+        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                             "the system refused memory or a descriptor for the listener; close some first");
+    }
+    listener->pool = pool;
+    listener->notifier = notifier;
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    listener->next = pool->listeners;
+    if (listener->next != NULL)
+        listener->next->previous = listener;
+    pool->listeners = listener;
+    slb_gate_unlock(pool);
+    *out_listener = listener;
+    *out_fd = notifier;
+    return SLABBY_OK;
+}
+
+static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    slb_gate_lock(listener->pool);
+    waiter->listener = listener;
+    uint64_t ticket = waiter->ticket =
+        ++listener->last_ticket; /* once it waits, another thread may take and free it */
+    listener->waiting++;
+    slb_gate_unlock(listener->pool);
+    return ticket;
+}
+
+/* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
+static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    slabby_status status = slb_search(listener->pool, &waiter->id, false, &found);
+    if (status != SLABBY_OK)
+        return status;
+    slb_gate_lock(listener->pool);
+    listener->waiting--;
+    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
+    append_granted(listener, waiter);
+    slb_gate_unlock(listener->pool);
+    slb_search_notify(listener->pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+    if (out_ticket == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    uint64_t ticket = draw_ticket(listener, waiter);
+    slabby_status status = try_at_once(listener, waiter);
+    if (status == SLABBY_OUT_OF_MEMORY)
+        status = slb_waiters_join(listener->pool, waiter);
+    if (status != SLABBY_OK) {
+        slb_gate_lock(listener->pool);
+        listener->waiting--;
+        slb_gate_unlock(listener->pool);
+        free(waiter);
+        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
+                           slb_refuse(listener->pool, status));
+    }
+    *out_ticket = ticket;
+    return SLABBY_OK;
+}
+
+/* The bell rings on while something is left to take, or to learn. */
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t count = 0;
+    slb_gate_lock(listener->pool);
+    while (count < capacity && listener->granted != NULL) {
+        struct slb_waiter *waiter = listener->granted;
+        forget_granted(listener, waiter);
+        out_tickets[count] = waiter->ticket;
+        out_refs[count++] = waiter->id;
+        free(waiter);
+    }
+    if (listener->granted == NULL && !listener->closed)
+        slb_os_notifier_clear(listener->notifier);
+    bool over = listener->closed && listener->granted == NULL && count == 0;
+    slb_gate_unlock(listener->pool);
+    for (uint64_t i = 0; i < count; i++)
+        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
+    *out_count = count;
+    return over ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
+static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
+    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
+    for (size_t i = 0; i < 2; i++)
+        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
+            if (waiter->listener == listener && waiter->ticket == ticket)
+                return waiter;
+    return NULL;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    if (out_ref == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = find_ticket(listener, ticket);
+    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
+    if (granted)
+        forget_granted(listener, waiter);
+    else if (waiter != NULL)
+        listener->waiting--;
+    slb_gate_unlock(listener->pool);
+    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
+    free(waiter);
+    return SLABBY_OK;
+}
+
+/* A ticket that is still out, or 0. */
+static uint64_t any_ticket(struct slabby_listener *listener) {
+    uint64_t ticket = 0;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = listener->pool->first_waiter;
+    while (waiter != NULL && waiter->listener != listener)
+        waiter = waiter->next;
+    if (waiter == NULL)
+        waiter = listener->granted;
+    if (waiter != NULL)
+        ticket = waiter->ticket;
+    slb_gate_unlock(listener->pool);
+    return ticket;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    if (listener == NULL)
+        return SLABBY_OK;
+    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
+        slabby_ref ref;
+        (void)slabby_wait_cancel(&ref, listener, ticket);
+        if (ref != 0)
+            (void)slabby_release(listener->pool, ref);
+    }
+    slb_gate_lock(listener->pool);
+    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
+    if (listener->next != NULL)
+        listener->next->previous = listener->previous;
+    slb_gate_unlock(listener->pool);
+    slb_os_notifier_destroy(listener->notifier);
+    (void)slb_pool_abandon(listener->pool);
+    free(listener);
+    return SLABBY_OK;
+}
+
+/* -------------------- api/options.c */
+/* Options: the object that create takes, and those that change in a running pool. */
+
+/* -------------------- api/option_values.h */
+/* The values inside a caller's options. */
+#ifndef SLB_API_OPTION_VALUES_H
+#define SLB_API_OPTION_VALUES_H
+
+SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options);
+
+#endif
+
+/* -------------------- option_text.h */
+/* Options as text: names, and values such as 4KiB, 250us, 80% or an enumerator. */
+#ifndef SLB_OPTION_TEXT_H
+#define SLB_OPTION_TEXT_H
+
+/* The number of the option with this name. */
+SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error);
+
+/* What a text means for an option that is no text itself; the range is for slb_option_check. */
+SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
+                                           slabby_error *error);
+
+/* A whole number without a unit. */
+SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
+
+#endif
+
+/* -------------------- pool/hot_options.h */
+/* Options that change while a pool is in use. */
+#ifndef SLB_POOL_HOT_OPTIONS_H
+#define SLB_POOL_HOT_OPTIONS_H
+
+SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
+                                            slabby_error *error);
+
+/* What the pool uses now. */
+SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id);
+
+#endif
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct slabby_options {
+    struct slb_options values;
+};
+
+SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options) {
+    return &options->values;
+}
+
+SLB_PUBLIC slabby_status slabby_options_create(slabby_options **out_options) {
+    if (out_options == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_options *options = malloc(sizeof *options);
+    if (options == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slb_options_init(&options->values);
+    *out_options = options;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC void slabby_options_destroy(slabby_options *options) {
+    free(options);
+}
+
+SLB_PUBLIC slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
+                                            slabby_error *out_error) {
+    if (options == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, option, value, 0, 0, "the options are null");
+    return slb_option_set(&options->values, option, value, out_error);
+}
+
+static slabby_status set_name(struct slb_options *options, int32_t id, const char *text,
+                              slabby_error *error) {
+    size_t length = strlen(text);
+    if (length >= SLB_NAME_BYTES)
+        return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
+                             "the name has %zu bytes; at most %d are kept", length, SLB_NAME_BYTES - 1);
+    memcpy(options->name, text, length + 1);
+    options->set |= 1ull << (id - 1);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
+                                                 slabby_error *out_error) {
+    if (options == NULL || name == NULL || text == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options, name or text is null");
+    int32_t id;
+    int64_t value;
+    slabby_status status = slb_option_find(name, &id, out_error);
+    if (status == SLABBY_OK && slb_option_info(id)->kind == SLB_KIND_TEXT)
+        return set_name(&options->values, id, text, out_error);
+    if (status == SLABBY_OK)
+        status = slb_option_parse(id, text, &value, out_error);
+    return status == SLABBY_OK ? slb_option_set(&options->values, id, value, out_error) : status;
+}
+
+static slabby_status no_preset(const char *name, slabby_error *error) {
+    char names[160] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        const char *between = i == 0 ? "" : i + 1 < SLB_PRESET_COUNT ? ", " : " or ";
+        length +=
+            (size_t)snprintf(&names[length], sizeof names - length, "%s%s", between, slb_presets[i].name);
+        if (length >= sizeof names)
+            break;
+    }
+    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
+                         "there is no preset named \"%.40s\"; choose %s", name, names);
+}
+
+SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
+                                               slabby_error *out_error) {
+    if (options == NULL || name == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        if (strcmp(name, slb_presets[i].name) != 0)
+            continue;
+        const struct slb_preset_value *value = slb_presets[i].values;
+        if (value->option == 0)
+            slb_options_init(&options->values);
+        for (; value->option != 0; value++) {
+            options->values.value[value->option - 1] = value->value;
+            options->values.set |= 1ull << (value->option - 1);
+        }
+        return SLABBY_OK;
+    }
+    return no_preset(name, out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
+                                                   void *context, slabby_error *out_error) {
+    if (options == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
+    options->values.logger = function;
+    options->values.logger_context = context;
+    return SLABBY_OK;
+}
+
+/* ------------------------------------------------------------------------------------- of a running pool */
+
+SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
+                                           slabby_error *out_error) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
+    int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
+    status = slb_option_change(pool, option, value, out_error);
+    if (status == SLABBY_OK)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
+                  "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
+                  slb_option_info(option)->name, pool->options.name, value, before);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    const struct slb_option_info *info = slb_option_info(option);
+    if (pool == NULL || out_value == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (info == NULL)
+        return slb_refuse(pool, SLABBY_INVALID_OPTION);
+    if (info->kind == SLB_KIND_TEXT)
+        return SLABBY_INVALID_ARGUMENT;
+    *out_value = slb_option_effective(pool, option);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,
+                                                const char *text, slabby_error *out_error) {
+    if (allocator == NULL || name == NULL || text == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "pool, name or text is null");
+    int32_t id;
+    int64_t value = 0;
+    slabby_status status = slb_option_find(name, &id, out_error);
+    if (status == SLABBY_OK && slb_option_info(id)->hot)
+        status = slb_option_parse(id, text, &value, out_error);
+    return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
+}
+
+/* -------------------- api/pin.c */
+/* Pins: a slab that is looked at is not released. */
+
+static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
+            return SLABBY_TOO_MANY_PINS;
+        if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
+            return SLABBY_OK;
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, pin(pool, ref));
+}
+
+/* The last pin of a dying slab carries out the release that was deferred. */
+static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
+        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
+           slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
+        if (slb_word_pins(word) == 0)
+            return SLABBY_INVALID_ARGUMENT;
+        bool last = slb_word_state(word) == SLABBY_SLAB_STATE_DYING && slb_word_pins(word) == 1;
+        uint64_t released = slb_word_released(pool, generation);
+        if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
+            return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, unpin(pool, ref));
+}
+
+/* -------------------- api/pool.c */
+/* A pool as a whole: create, share, close, destroy; trim, reclaim, resize; the breaker by hand. */
+
+/* -------------------- pool/trim.h */
+/* trim: the pages of free slabs go back to the system. */
+#ifndef SLB_POOL_TRIM_H
+#define SLB_POOL_TRIM_H
+
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes);
+
+#endif
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------------ a pool's life */
+
+SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
+                                       uint64_t capacity, const slabby_options *options,
+                                       slabby_error *out_error) {
+    struct slb_options defaults;
+    if (out_allocator == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the handle is null");
+    slb_options_init(&defaults);
+    return slb_pool_create(out_allocator, slab_size, capacity,
+                           options == NULL ? &defaults : slb_options_of(options), out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, slb_pool_retain(pool));
+}
+
+SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
+                                       slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (out_address == NULL || out_instance_id == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (pool == NULL)
+        return status;
+    *out_address = (uint64_t)(uintptr_t)pool;
+    *out_instance_id = slabby_instance_id();
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
+                                      uint64_t instance_id, slabby_error *out_error) {
+    if (out_allocator == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the handle is null");
+    if (instance_id != slabby_instance_id())
+        return slb_error_set(out_error, SLABBY_ABI_MISMATCH, 0, (int64_t)instance_id, 0, 0,
+                             "the handle belongs to core instance %016" PRIx64 ", this one is %016" PRIx64
+                             "; let both sides load the same shared library",
+                             instance_id, slabby_instance_id());
+    slabby_allocator *allocator = (slabby_allocator *)(uintptr_t)address;
+    slabby_status status = slabby_retain(allocator);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0,
+                             "no open pool has the handle 0x%" PRIx64, address);
+    *out_allocator = allocator;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
+}
+
+SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (allocator == NULL)
+        return SLABBY_OK;
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_destroy(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (allocator == NULL)
+        return SLABBY_OK;
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_abandon(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                            SLABBY_INVALID_ARGUMENT);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                       slb_breaker_force(pool, mode));
+}
+
+SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
+    uint64_t bytes;
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    uint64_t count = slb_quarantine_reclaim(pool);
+    if (out_count != NULL)
+        *out_count = count;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
+}
+
+SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
+                                       slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t awaited = 0;
+    if (pool == NULL || !slb_pool_exists(pool))
+        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
+                             0, 0, 0, 0, "no open pool has this handle");
+    slb_fork_check(pool);
+    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
+    if (status != SLABBY_OK)
+        (void)slb_refuse(pool, status);
+    else if (out_awaited != NULL)
+        *out_awaited = awaited;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
+}
+
+SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_size == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    *out_size = pool->slab_size;
+    return SLABBY_OK;
+}
+
+/* -------------------- api/reference.c */
+/* What can be asked of one reference. */
+
+static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
+                        slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
+}
+
+SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    if (slb_unlikely(pool == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
+        return refuse_access(pool, ref);
+    void *data = slb_slab_data(pool, id);
+    if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
+        return refuse_access(pool, ref);
+    *out_data = data;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    return pool != NULL && slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
+}
+
+SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    uint64_t generation;
+    uint32_t id;
+    if (pool == NULL || out_id == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                         slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    status = slb_ref_text(&text, pool, ref);
+    return status == SLABBY_OK ? slb_text_end(&text, out_length)
+                               : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
+}
+
+SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_label_set(pool, ref, label);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_label == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_label_get(pool, ref, out_label);
+    return slb_likely(status == SLABBY_OK) ? status
+                                           : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
+}
+
+/* -------------------- api/release.c */
+/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; everything that it
+ * does not settle goes on in release_slow and return_slow, above it. */
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------- into the tiers */
+
+/* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
+static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool taken = slb_cache_take_batch(pool, ids, pool->batch);
+    SLB_POINT(SLB_POINT_FLUSH);
+    if (taken) {
+        if (!slb_depot_push(pool, ids))
+            for (uint32_t i = 0; i < pool->batch; i++)
+                slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        slb_count(&stripe->cache_out, pool->batch);
+    }
+    slb_move_end(stripe);
+    return taken && slb_cache_give(pool, id, fast);
+}
+
+/* Counts a release whose slab did not go through a CPU cache. */
+static void count_release(struct slb_stripe *stripe, bool fast) {
+    slb_count(&stripe->releases, 1);
+    slb_count(&stripe->fast_given, fast);
+}
+
+/* Before leaving: the pool may be gone afterwards. */
+static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_notification notification = {.function = NULL};
+    slb_degrade_update(pool, &notification);
+    slb_leave(stripe);
+    slb_event_notify(&notification);
+}
+
+/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
+static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+        check_and_leave(pool, stripe);
+    else
+        slb_leave(stripe);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+static void give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
+                              bool fast) {
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+    if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
+        return;
+    slb_shards_push(pool, slb_os_cpu(), id);
+    count_release(stripe, fast);
+    if (gate != 0)
+        slb_gate_note_free(pool, 1);
+}
+
+static SLB_COLD void give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    give_inside_tiers(pool, stripe, id, fast);
+    leave_after_release(pool, stripe);
+}
+
+static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_heap_give(pool, id, reusable);
+    slb_count(&pool->counts.heap_retired, !reusable);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* A slab that does not come back: its generation is spent, or it is in quarantine. */
+static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
+ * are short, and it goes straight to the shards. */
+static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
+    uint32_t oldest = id;
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
+        slb_shards_push(pool, slb_os_cpu(), oldest);
+        if (closed)
+            slb_gate_note_free(pool, 1);
+    }
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+    slb_event_notify(&notification);
+}
+
+/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
+ * ended yet. */
+static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
+                                 slabby_status status) {
+    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
+                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
+                              status);
+}
+
+/* Into the tiers, unprotected or behind every protection. */
+static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    if (slb_unlikely(id >= pool->reserved))
+        give_heap(pool, id, fast, true);
+    else if (slb_unlikely(pool->delay.limit != 0))
+        give_delayed(pool, id, fast);
+    else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
+        give_inside(pool, id, fast);
+}
+
+/* ---------------------------------------------------------------------------- protections, then the tiers */
+
+static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      bool fast) {
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
+    if (slb_unlikely(quarantined))
+        keep_out(pool, fast);
+    else
+        give(pool, id, fast);
+    slb_event_notify(&notification);
+    return status;
+}
+
+static slabby_status return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
+        return return_protected(pool, id, generation, fast);
+    give(pool, id, fast);
+    return SLABBY_OK;
+}
+
+static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                             struct slb_notification *out_notification) {
+    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
+    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    slabby_ref ref = slb_ref_make(pool, generation, id);
+    if (out_notification != NULL)
+        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
+    else
+        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
+}
+
+/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
+static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                     bool fast) {
+    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
+    raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
+    if (id >= pool->reserved) {
+        give_heap(pool, id, fast, false);
+    } else {
+        slb_count(&pool->counts.retired, !quarantined);
+        keep_out(pool, fast);
+    }
+    slb_event_notify(&corruption);
+    slb_event_notify(&retirement);
+    return status;
+}
+
+SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
+                                             bool fast) {
+    uint64_t generation = slb_word_generation(pool->id_bits, new_word);
+    if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
+        return return_slab(pool, id, generation - 1, fast);
+    return retire(pool, id, generation, fast);
+}
+
+/* --------------------------------------------------------------------------------- the word decides */
+
+static slabby_status release_checked(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) != 0)
+            return SLABBY_PINNED;
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
+        if (slb_word_swap(pool, id, &word, released))
+            return slb_finish_release(pool, id, released, false);
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+}
+
+SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) == 0) {
+            uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
+            if (slb_word_swap(pool, id, &word, released))
+                return slb_finish_release(pool, id, released, false);
+        } else if (slb_word_swap(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
+            return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
+        }
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+}
+
+SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id) {
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
+        return SLABBY_INVALID_SLAB_ID;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
+        if (slb_word_swap(pool, id, &word, released))
+            return slb_finish_release(pool, id, released, true);
+    }
+    return slb_word_is_out(word) ? SLABBY_INVALID_SLAB_ID : SLABBY_DOUBLE_DEALLOCATION;
+}
+
+/* -------------------------------------------------------------------------------------------- release */
+
+static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref) {
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
+}
+
+/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+static __attribute__((noinline)) slabby_status return_slow(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    slabby_status status =
+        return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
+ * each time. */
+static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
+        return release_slow(pool, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
+                     !slb_rseq_give_once(pool, id)))
+        return return_slow(pool, ref);
+    return SLABBY_OK;
+}
+
+/* This CPU looked at the word in vain. */
+static SLB_COLD slabby_status release_unbiased(struct slabby_allocator *pool, slabby_ref ref) {
+    slb_bias_note_plain(pool);
+    return release_plain(pool, ref);
+}
+
+SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t relative = slb_ref_relative(allocator, ref);
+    uint64_t id = relative & allocator->id_mask;
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
+        return release_slow(allocator, ref);
+    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
+    if (slb_unlikely(biased != SLB_RSEQ_DONE))
+        return biased == SLB_RSEQ_REFUSED ? release_unbiased(allocator, ref) : release_plain(allocator, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+        return return_slow(allocator, ref);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+}
+
+SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (slb_unlikely(pool == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+}
+
+/* -------------------- api/reset.c */
+/* reset: every slab is released at once. */
+
+/* -------------------- pool/quiesce.h */
+/*
+ * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
+ * allocations wait outside, releases go on.
+ */
+#ifndef SLB_POOL_QUIESCE_H
+#define SLB_POOL_QUIESCE_H
+
+/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
+ * interrupted its own thread inside the core. */
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
+
+/*
+ * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
+ * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
+ * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
+ * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
+ */
+#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
+
+/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
+ * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
+ * may be gone afterwards. */
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
+
+#endif
+
+static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        if (slb_word_pins(atomic_load_explicit(&pool->words[id], memory_order_acquire)) != 0)
+            return true;
+    return false;
+}
+
+/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
+ * after the check turns the release into a deferred one inside slb_release_deferred. */
+static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
+    slb_bias_revoke_all(pool);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
+            (void)slb_release_deferred(pool,
+                                       slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id));
+        else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
+            (void)slb_release_fast(pool, id);
+    }
+}
+
+static slabby_status reset(struct slabby_allocator *pool) {
+    slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    if (!slb_pool_exists(pool))
+        status = slb_pool_closed_status(pool);
+    else if (anything_pinned(pool, limit))
+        status = SLABBY_PINNED;
+    else
+        release_everything(pool, limit);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_refuse(pool, slb_pool_closed_status(pool));
+    uint64_t mark = slb_events_mark(pool);
+    slabby_status status = reset(pool);
+    slb_events_deliver(pool, mark);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
+}
+
+/* -------------------- api/sizing.c */
+/*
+ * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
+ * concerned.
+ *
+ * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
+ * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
+ * (Elektroteknikeren 13, 1917):
+ *
+ *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
+ *
+ * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
+ * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
+ * or a disk stalls, everything is held long at once. That is why the 99th percentile is asked for: one percent of the
+ * time is taken to be a stall, in which the load is rate x p99. The chance of exhaustion is then
+ *
+ *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
+ *
+ * and the answer the least n that keeps it within the limit. With p99 = mean it is Erlang's formula by itself.
+ */
 
 /* -------------------- layout.h */
 /*
@@ -9811,6 +11131,202 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
 SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error);
 
 #endif
+
+/* From here on, or when an average object fills half a line, neighbours do not share cache lines. */
+#define BUSY_RATE 1e6
+
+#define MOST_RATE 1e12           /* per second */
+#define MOST_HOLD 86400000000000 /* a day */
+#define LEAST_PROBABILITY 1e-15
+#define MOST_ALIGNMENT 2097152u
+
+/* Comparisons with a NaN are false, so it is within no range. */
+static bool within(double value, double least, double most) {
+    return value >= least && value <= most;
+}
+
+SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
+                                                  double rate_per_second, uint64_t alignment) {
+    if (out_size == NULL || average == 0 || average > maximum || maximum > SLB_MAX_SLAB_SIZE ||
+        !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || alignment == 0 ||
+        alignment > MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t unit = alignment, line = slb_os_cache_line();
+    if (unit < line && (rate_per_second >= BUSY_RATE || 2 * average >= line))
+        unit = line;
+    *out_size = (maximum + unit - 1) / unit * unit;
+    return SLABBY_OK;
+}
+
+/*
+ * The recursion turned round: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
+ * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
+ * of them count, where the recursion would take n steps.
+ */
+static double erlang_b(double load, uint64_t servers) {
+    double sum = 1, term = 1;
+    for (uint64_t left = servers; left > 0; left--) {
+        term *= (double)left / load;
+        sum += term;
+        if (sum > 1e300)
+            return 0;
+        if (term < sum * 1e-18 && (double)left < load)
+            break;
+    }
+    return 1 / sum;
+}
+
+static double exhaustion(double mean_load, double stall_load, uint64_t capacity) {
+    return 0.99 * erlang_b(mean_load, capacity) + 0.01 * erlang_b(stall_load, capacity);
+}
+
+SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
+                                                 uint64_t mean_hold_ns, uint64_t p99_hold_ns,
+                                                 double exhaustion_probability) {
+    /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
+    if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || mean_hold_ns == 0 ||
+        mean_hold_ns > MOST_HOLD || p99_hold_ns > MOST_HOLD || p99_hold_ns == 0 ||
+        p99_hold_ns / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
+        exhaustion_probability == 1)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;
+    double mean_load = rate_per_second * (double)mean_hold_ns / 1e9;
+    double stall_load = rate_per_second * (double)stall_ns / 1e9;
+    uint64_t low = 0, high = INT32_MAX; /* low is too few; high enough, if anything is */
+    if (exhaustion(mean_load, stall_load, high) > exhaustion_probability)
+        return SLABBY_CAPACITY_EXCEEDED;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (exhaustion(mean_load, stall_load, middle) > exhaustion_probability)
+            low = middle;
+        else
+            high = middle;
+    }
+    *out_capacity = high;
+    return SLABBY_OK;
+}
+
+/* -------------------- api/stats.c */
+/* What a pool says of itself in numbers: statistics, memory, health. */
+
+/* -------------------- pool/memory_report.h */
+/* What a pool takes of the system, by use. */
+#ifndef SLB_POOL_MEMORY_REPORT_H
+#define SLB_POOL_MEMORY_REPORT_H
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+
+#endif
+
+/* Whoever asks sees the breaker and the degradation as the next caller would meet them. */
+static void poll_state(struct slabby_allocator *pool) {
+    slb_breaker_poll(pool);
+    if (slb_degrade_is_on(pool))
+        slb_degrade_poll(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_stats stats;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_stats == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    poll_state(pool);
+    slb_stats_fill(pool, &stats);
+    return slb_copy_out(out_stats, &stats, sizeof stats);
+}
+
+SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                           slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_stats stats;
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    poll_state(pool);
+    slb_stats_fill(pool, &stats);
+    slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_memory memory;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_memory == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_memory_fill(pool, &memory);
+    return slb_copy_out(out_memory, &memory, sizeof memory);
+}
+
+SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
+    slabby_status status;
+    slabby_health health;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_health == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    poll_state(pool);
+    slb_health_fill(pool, &health);
+    return slb_copy_out(out_health, &health, sizeof health);
+}
+
+SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                            slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_health health;
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    poll_state(pool);
+    slb_health_fill(pool, &health);
+    slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool != NULL)
+        slb_health_tick(pool);
+    if (pool != NULL)
+        poll_state(pool);
+    return status;
+}
+
+/* -------------------- api/test_hooks.c */
+/* Empty but in builds with SLABBY_TEST_HOOKS. */
+
+#ifdef SLABBY_TEST_HOOKS
+
+void (*slb_test_point)(int point);
+uint64_t (*slb_test_clock)(void);
+bool slb_test_bias_never_backs_off;
+
+void slb_test_gate_cycle(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
+}
+
+/* The stripes take back what the headers gain, so that the sums stay as they are. */
+void slb_test_age_counters(struct slabby_allocator *pool) {
+    const uint64_t years = (1ull << 41) + 5;
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
+        atomic_fetch_sub(&pool->stripes[cpu].folded, years);
+    }
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
+}
+
+#endif
+
+/* -------------------- layout.c */
 
 #include <inttypes.h>
 #include <string.h>
@@ -10000,309 +11516,9 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     return SLABBY_OK;
 }
 
-/* -------------------- maintenance.c */
+/* -------------------- option_text.c */
 
-/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
- * between with nobody inside. */
-SLB_PRIVATE bool slb_maintenance_is_idle(struct slabby_allocator *pool) {
-    uint64_t left = 0, entered = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
-        left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
-    for (uint32_t i = 0; i < pool->cpus; i++)
-        entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
-    return left == entered;
-}
-
-SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
-    if (slb_in_flight_depth != 0)
-        return false;
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_RESETTING);
-    for (uint32_t attempt = 0; !slb_maintenance_is_idle(pool); attempt++)
-        slb_os_wait_a_little(attempt);
-    return true;
-}
-
-SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
-    slb_gate_open(pool, SLB_GATE_RESETTING);
-    slb_gate_unlock(pool);
-}
-
-static uint64_t count_words_out(struct slabby_allocator *pool) {
-    uint64_t out = 0;
-    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
-    return out;
-}
-
-SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
-    uint64_t before = UINT64_MAX;
-    uint64_t granted =
-        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
-    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
-        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
-        uint64_t out = count_words_out(pool);
-        out += granted;
-        if (out == live)
-            return true;
-        if (live - out != before && attempts > 1)
-            attempt = 0;
-        before = live - out;
-        slb_os_wait_a_little(attempt);
-    }
-    return false;
-}
-
-/* Attempts of slb_os_wait_a_little that sleep begin here. */
-#define SLEEPS_FROM 4096u
-
-/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
-#define FIRST_SLEEPS 128u
-#define OPEN_SLEEPS 20u
-
-SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
-    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
-        bool last = attempts <= SLEEPS_FROM + sleeps;
-        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
-            return true;
-        if (last)
-            return false;
-        attempts -= sleeps;
-        slb_maintenance_end(pool);
-        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
-            slb_os_wait_a_little(SLEEPS_FROM);
-        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
-        if (!slb_pool_exists(pool))
-            return false;
-    }
-}
-
-SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
-    if (id < pool->reserved && slb_slab_was_used(pool, id))
-        return id;
-    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->reserved; shard++) {
-        uint32_t start = slb_shard_start(pool, shard);
-        bool used = slb_shard_used(pool, shard) != 0;
-        if (start >= id && used && start < slb_shard_start(pool, shard + 1))
-            return start;
-    }
-    if (id < pool->reserved)
-        id = pool->reserved;
-    return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-}
-
-/* -------------------- memory.c */
-
-/* -------------------- memory.h */
-/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
- * locked, touched, kept out of core dumps. */
-#ifndef SLB_MEMORY_H
-#define SLB_MEMORY_H
-
-struct slb_memory {
-    char *slab_mapping, *slab_base, *metadata;
-};
-
-SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
-                                         const struct slb_options *options, slabby_error *error);
-SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
-
-#endif
-
-#include <inttypes.h>
 #include <string.h>
-
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
-                         size, what);
-}
-
-/* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
- * mappings left cannot even start a thread. */
-static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
-                                 slabby_error *error) {
-    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
-    for (uint64_t i = 0; i < layout->reserved; i++) {
-        char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
-        uint64_t size = layout->stride - layout->guard_at;
-        if (!slb_os_guard(guard, size, &way))
-            return refused_memory(error, size, "a guard page");
-        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
-            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
-                                 1, (int64_t)slb_os_guard_limit(),
-                                 "guard_pages for %" PRIu32
-                                 " slabs would exceed the system's mappings; choose at most "
-                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
-                                 layout->reserved, slb_os_guard_limit());
-    }
-    return SLABBY_OK;
-}
-
-static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                const struct slb_options *options, slabby_error *error) {
-    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
-    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
-        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
-                         (int64_t)layout->slab_bytes, 0, 0,
-                         "the system refused to lock %" PRIu64
-                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
-                         layout->slab_bytes);
-}
-
-/* Populating a range that contains guards fails at the first one: slab by slab, then. */
-static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
-    if (layout->guard_at == 0)
-        return slb_os_populate(memory->slab_base, layout->slab_bytes);
-    for (uint64_t i = 0; i < layout->reserved; i++)
-        if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
-            return false;
-    return true;
-}
-
-/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                     const struct slb_options *options, slabby_error *error) {
-    slabby_status status = SLABBY_OK;
-    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
-        !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-                             "option huge_pages = on: this system offers none; leave it off");
-    if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
-                             "option no_dump = on: this system cannot keep memory out of core dumps");
-    if (layout->guard_at != 0)
-        status = init_guards(memory, layout, error);
-    if (status == SLABBY_OK)
-        status = lock_slabs(memory, layout, options, error);
-    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
-        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
-    return status;
-}
-
-/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
-static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
-                               const struct slb_options *options, slabby_error *error) {
-    uint64_t page = slb_os_page_size();
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
-    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
-    if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs");
-    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
-    if (!slb_os_commit(out->slab_base, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs");
-    return configure_slabs(out, layout, options, error);
-}
-
-SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
-    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->metadata, layout->metadata_mapping);
-}
-
-SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
-                                         const struct slb_options *options, slabby_error *error) {
-    memset(out, 0, sizeof *out);
-    slabby_status status = map_slabs(out, layout, options, error);
-    if (status == SLABBY_OK) {
-        out->metadata = slb_os_map(layout->metadata_mapping);
-        if (out->metadata == NULL)
-            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
-    }
-    if (status != SLABBY_OK)
-        slb_memory_unmap(out, layout);
-    return status;
-}
-
-/* -------------------- options.c */
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct slabby_options {
-    struct slb_options values;
-};
-
-_Static_assert(SLB_OPTION_COUNT <= 64, "the set of options is one 64-bit word");
-
-SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id) {
-    return id >= 1 && id <= SLB_OPTION_COUNT ? &slb_options_table[id - 1] : NULL;
-}
-
-SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options) {
-    return &options->values;
-}
-
-SLB_PRIVATE void slb_options_init(struct slb_options *options) {
-    memset(options, 0, sizeof *options);
-    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
-        options->value[id - 1] = slb_options_table[id - 1].default_value;
-}
-
-/* --------------------------------------------------------------------------------------------- numbers */
-
-static slabby_status unknown_option(int32_t id, slabby_error *error) {
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, id, 1, SLB_OPTION_COUNT,
-                         "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
-}
-
-SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
-    const struct slb_option_info *info = slb_option_info(id);
-    if (info == NULL)
-        return unknown_option(id, error);
-    if (info->kind == SLB_KIND_TEXT)
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
-                             "option %s is a text: set it with slabby_options_set_text", info->name);
-    if (value < info->minimum || value > info->maximum)
-        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
-                             value, info->minimum, info->maximum);
-    if (info->power_of_two && (value & (value - 1)) != 0)
-        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
-                             " to %" PRId64,
-                             info->name, value, info->minimum, info->maximum);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_options_create(slabby_options **out_options) {
-    if (out_options == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_options *options = malloc(sizeof *options);
-    if (options == NULL)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    slb_options_init(&options->values);
-    *out_options = options;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC void slabby_options_destroy(slabby_options *options) {
-    free(options);
-}
-
-static slabby_status set_number(struct slb_options *options, int32_t id, int64_t value, slabby_error *error) {
-    slabby_status status = slb_option_check(id, value, error);
-    if (status == SLABBY_OK) {
-        options->value[id - 1] = value;
-        options->set |= 1ull << (id - 1);
-    }
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
-                                            slabby_error *out_error) {
-    if (options == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, option, value, 0, 0, "the options are null");
-    return set_number(&options->values, option, value, out_error);
-}
-
-/* ------------------------------------------------------------------------------------------------ text */
 
 struct unit {
     const char *suffix;
@@ -10374,17 +11590,6 @@ static bool parse_enumerator(const char *text, const struct slb_enumerator *word
     return false;
 }
 
-static slabby_status set_name(struct slb_options *options, int32_t id, const char *text,
-                              slabby_error *error) {
-    size_t length = strlen(text);
-    if (length >= SLB_NAME_BYTES)
-        return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
-                             "the name has %zu bytes; at most %d are kept", length, SLB_NAME_BYTES - 1);
-    memcpy(options->name, text, length + 1);
-    options->set |= 1ull << (id - 1);
-    return SLABBY_OK;
-}
-
 static int32_t option_named(const char *name) {
     for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
         if (strcmp(slb_options_table[id - 1].name, name) == 0)
@@ -10407,7 +11612,8 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
 }
 
 /* What a text means for an option that is no text itself; the range is for others to check. */
-static slabby_status parse_value(int32_t id, const char *text, int64_t *out_value, slabby_error *error) {
+SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
+                                           slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
     if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->words, out_value) ||
@@ -10419,7 +11625,7 @@ static slabby_status parse_value(int32_t id, const char *text, int64_t *out_valu
     return SLABBY_OK;
 }
 
-static slabby_status find_option(const char *name, int32_t *out_id, slabby_error *error) {
+SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error) {
     *out_id = option_named(name);
     if (*out_id != 0)
         return SLABBY_OK;
@@ -10427,72 +11633,59 @@ static slabby_status find_option(const char *name, int32_t *out_id, slabby_error
                          "there is no option named \"%.40s\"; docs/contract.md lists them", name);
 }
 
-SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
-                                                 slabby_error *out_error) {
-    if (options == NULL || name == NULL || text == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options, name or text is null");
-    int32_t id;
-    int64_t value;
-    slabby_status status = find_option(name, &id, out_error);
-    if (status == SLABBY_OK && slb_option_info(id)->kind == SLB_KIND_TEXT)
-        return set_name(&options->values, id, text, out_error);
-    if (status == SLABBY_OK)
-        status = parse_value(id, text, &value, out_error);
-    return status == SLABBY_OK ? set_number(&options->values, id, value, out_error) : status;
+SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value) {
+    return parse_quantity(text, plain_units, out_value);
 }
 
-SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,
-                                                const char *text, slabby_error *out_error) {
-    if (allocator == NULL || name == NULL || text == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "pool, name or text is null");
-    int32_t id;
-    int64_t value = 0;
-    slabby_status status = find_option(name, &id, out_error);
-    if (status == SLABBY_OK && slb_option_info(id)->hot)
-        status = parse_value(id, text, &value, out_error);
-    return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
+/* -------------------- options.c */
+
+#include <inttypes.h>
+#include <string.h>
+
+_Static_assert(SLB_OPTION_COUNT <= 64, "the set of options is one 64-bit word");
+
+SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id) {
+    return id >= 1 && id <= SLB_OPTION_COUNT ? &slb_options_table[id - 1] : NULL;
 }
 
-static slabby_status no_preset(const char *name, slabby_error *error) {
-    char names[160] = "";
-    size_t length = 0;
-    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
-        const char *between = i == 0 ? "" : i + 1 < SLB_PRESET_COUNT ? ", " : " or ";
-        length +=
-            (size_t)snprintf(&names[length], sizeof names - length, "%s%s", between, slb_presets[i].name);
-        if (length >= sizeof names)
-            break;
-    }
-    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
-                         "there is no preset named \"%.40s\"; choose %s", name, names);
+SLB_PRIVATE void slb_options_init(struct slb_options *options) {
+    memset(options, 0, sizeof *options);
+    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
+        options->value[id - 1] = slb_options_table[id - 1].default_value;
 }
 
-SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
-                                               slabby_error *out_error) {
-    if (options == NULL || name == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
-    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
-        if (strcmp(name, slb_presets[i].name) != 0)
-            continue;
-        const struct slb_preset_value *value = slb_presets[i].values;
-        if (value->option == 0)
-            slb_options_init(&options->values);
-        for (; value->option != 0; value++) {
-            options->values.value[value->option - 1] = value->value;
-            options->values.set |= 1ull << (value->option - 1);
-        }
-        return SLABBY_OK;
-    }
-    return no_preset(name, out_error);
+static slabby_status unknown_option(int32_t id, slabby_error *error) {
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, id, 1, SLB_OPTION_COUNT,
+                         "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
 }
 
-SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
-                                                   void *context, slabby_error *out_error) {
-    if (options == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
-    options->values.logger = function;
-    options->values.logger_context = context;
+SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    if (info == NULL)
+        return unknown_option(id, error);
+    if (info->kind == SLB_KIND_TEXT)
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
+                             "option %s is a text: set it with slabby_options_set_text", info->name);
+    if (value < info->minimum || value > info->maximum)
+        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
+                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
+                             value, info->minimum, info->maximum);
+    if (info->power_of_two && (value & (value - 1)) != 0)
+        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
+                             "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
+                             " to %" PRId64,
+                             info->name, value, info->minimum, info->maximum);
     return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
+                                         slabby_error *error) {
+    slabby_status status = slb_option_check(id, value, error);
+    if (status == SLABBY_OK) {
+        options->value[id - 1] = value;
+        options->set |= 1ull << (id - 1);
+    }
+    return status;
 }
 
 /* --------------------------------------------------------------------------------------------- resolving */
@@ -10553,6 +11746,17 @@ static slabby_status check_conflicts(const struct slb_options *options, slabby_e
     return SLABBY_OK;
 }
 
+SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                                      slabby_error *error) {
+    if (degrade_at == 0 || survive_at == 0 || degrade_at < survive_at)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_OPTION_CONFLICT, option,
+                         option == SLABBY_OPTION_DEGRADE_AT ? degrade_at : survive_at, 0, 100,
+                         "options degrade_at = %" PRId64 " %% and survive_at = %" PRId64
+                         " %%: a pool degrades before it survives; lower degrade_at or raise survive_at",
+                         degrade_at, survive_at);
+}
+
 static slabby_status check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
     int64_t most = slb_option(options, id);
@@ -10579,15 +11783,15 @@ static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity
 
 static slabby_status resolve_backend(struct slb_options *options, slabby_error *error) {
     int64_t *backend = &options->value[SLABBY_OPTION_CPU_CACHE_BACKEND - 1];
-    if (*backend == SLABBY_CPU_CACHE_BACKEND_RSEQ && !slb_rseq_available())
+    if (*backend == SLABBY_CPU_CACHE_BACKEND_RSEQ && !slb_os_has_rseq())
         return slb_error_set(
             error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
     bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
-        *backend = slb_rseq_available() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ
-                                                    : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
+        *backend =
+            slb_os_has_rseq() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     return SLABBY_OK;
 }
 
@@ -10598,8 +11802,8 @@ static slabby_status read_environment(struct slb_options *options, slabby_error 
     int64_t rate;
     if (text == NULL || was_set(options, id))
         return SLABBY_OK;
-    if (parse_quantity(text, plain_units, &rate))
-        return set_number(options, id, rate, error);
+    if (slb_option_parse_count(text, &rate))
+        return slb_option_set(options, id, rate, error);
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
                          "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
                          "or remove it",
@@ -10615,8 +11819,9 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     if (status == SLABBY_OK)
         status = check_conflicts(options, error);
     if (status == SLABBY_OK)
-        status = slb_degrade_check(SLABBY_OPTION_DEGRADE_AT, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
-                                   slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
+        status = slb_option_check_thresholds(SLABBY_OPTION_DEGRADE_AT,
+                                             slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                                             slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
     if (status == SLABBY_OK)
         status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)
@@ -10631,7 +11836,23 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
     return status;
 }
 
-/* -------------------- pool.c */
+/* -------------------- pool/create.c */
+
+/* -------------------- pool/memory.h */
+/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
+ * locked, touched, kept out of core dumps. */
+#ifndef SLB_POOL_MEMORY_H
+#define SLB_POOL_MEMORY_H
+
+struct slb_memory {
+    char *slab_mapping, *slab_base, *metadata;
+};
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error);
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
+
+#endif
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -10748,35 +11969,20 @@ static void clear_entry(struct slabby_allocator *pool) {
     slb_guards_forget(pool);
     atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
+    slb_gate_forget(pool);
     memset(&pool->heap, 0, sizeof pool->heap);
-    for (size_t i = 0; i < 64; i++)
-        atomic_store(&pool->errors[i], 0);
-    atomic_store(&pool->gate, 0);
-    atomic_store(&pool->gate_epoch, 0);
-    atomic_store(&pool->scarce_free, 0);
-    atomic_store(&pool->retired, 0);
-    atomic_store(&pool->heap_retired, 0);
-    atomic_store(&pool->quarantined, 0);
-    atomic_store(&pool->corruptions, 0);
-    atomic_store(&pool->leaks, 0);
-    atomic_store(&pool->guard_violations, 0);
-    atomic_store(&pool->unacknowledged, 0);
-    memset(pool->damage, 0, sizeof pool->damage);
     memset(&pool->delay, 0, sizeof pool->delay);
-    atomic_store(&pool->latency_max, 0);
-    atomic_store(&pool->latency_violations, 0);
-    atomic_store(&pool->last_drain_ticks, 0);
+    memset(&pool->counts, 0, sizeof pool->counts);
+    memset(&pool->corruption, 0, sizeof pool->corruption);
+    memset(&pool->timing, 0, sizeof pool->timing);
     memset(&pool->breaker, 0, sizeof pool->breaker);
     memset(&pool->degrade, 0, sizeof pool->degrade);
     memset(&pool->health, 0, sizeof pool->health);
-    atomic_store(&pool->peak_used, 0);
+    memset(&pool->capacity, 0, sizeof pool->capacity);
     atomic_store(&pool->waiters, 0);
     atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
-    memset(&pool->space, 0, sizeof pool->space);
     pool->listeners = NULL;
-    atomic_store(&pool->published_allocations, 0);
-    atomic_store(&pool->published_releases, 0);
 }
 
 static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
@@ -10822,9 +12028,9 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
     if (pool->rseq_cpus > SLB_WORD_REVOKING)
         pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
-    atomic_store(&pool->latency_tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
+    atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
-    atomic_store(&pool->corruption_policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
+    atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
     configure_protections(pool, options);
     slb_tools_begin(pool);
@@ -10885,6 +12091,9 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
 
 /* --------------------------------------------------------------------------------------------------- ends */
 
+/* -------------------- pool/end.c */
+/* How a pool ends: close, destroy, abandon, and the work that they leave to later calls. */
+
 /* The highest reference that this pool can have issued, for the next pool under the tag to start above. */
 static void remember_spent(struct slabby_allocator *pool) {
     uint64_t highest = 0;
@@ -10921,17 +12130,17 @@ static void drain_closed(struct slabby_allocator *pool) {
 }
 
 static bool nothing_is_held(struct slabby_allocator *pool) {
-    return slb_maintenance_is_idle(pool) && slb_count_live(pool) == 0;
+    return slb_is_idle(pool) && slb_count_live(pool) == 0;
 }
 
 /* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
 static void finish_all(struct slabby_allocator *pool) {
-    atomic_store_explicit(&pool->deferred_pending, 1, memory_order_seq_cst);
-    while (atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0) {
+    atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0) {
         if (!slb_gate_try_lock(pool))
             return;
-        atomic_store_explicit(&pool->deferred_pending, 0, memory_order_seq_cst);
-        uint32_t gate = atomic_load(&pool->gate);
+        atomic_store_explicit(&pool->gate.deferred_pending, 0, memory_order_seq_cst);
+        uint32_t gate = atomic_load(&pool->gate.reasons);
         bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
         if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
@@ -10965,7 +12174,7 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
 
 /* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
 static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
-    if ((atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
+    if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
         slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
     slb_waiters_dismiss(pool);
@@ -10976,7 +12185,8 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
-    bool first = exists && (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+    bool first =
+        exists && (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
     if (exists)
         stop_allocations(pool, &notification);
     slb_gate_unlock(pool);
@@ -11053,9 +12263,680 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     if (last)
         slb_ticker_forget(pool);
     slb_event_notify(&notification);
-    if (status == SLABBY_OK && (atomic_load(&pool->gate) & SLB_GATE_CLOSED))
+    if (status == SLABBY_OK && (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED))
         slb_pool_run_deferred(pool);
     return status;
+}
+
+/* -------------------- pool/free_range.c */
+
+/* -------------------- pool/free_range.h */
+/* Which slabs of a range are free while nobody is inside a call: for those who touch free slabs (trim, switching
+ * `secure` on). Under maintenance. */
+#ifndef SLB_POOL_FREE_RANGE_H
+#define SLB_POOL_FREE_RANGE_H
+
+/* How many slabs one range holds: allocations wait for one range, not for the whole pool. */
+#define SLB_FREE_RANGE 16384u
+
+/* Slabs first .. end-1, and a bit for each that was free. */
+struct slb_free_range {
+    uint32_t first, end;
+    uint64_t *is_free;
+};
+
+/* Fills the bits; false where the pool did not come to rest, or ended. */
+SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range);
+
+SLB_INLINE bool slb_range_has_free(const struct slb_free_range *range, uint32_t id) {
+    uint32_t bit = id - range->first;
+    return (range->is_free[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+#endif
+
+#include <string.h>
+
+static void note_free_slabs(struct slabby_allocator *pool, const struct slb_free_range *range) {
+    memset(range->is_free, 0, ((range->end - range->first + 63) / 64) * sizeof *range->is_free);
+    for (uint32_t id = range->first; id < range->end; id++) {
+        uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
+        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED ||
+            state == SLABBY_SLAB_STATE_CLAIMED)
+            range->is_free[(id - range->first) / 64] |= 1ull << ((id - range->first) % 64);
+    }
+}
+
+/* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
+ * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
+SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range) {
+    while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
+        uint64_t before = slb_count_live(pool);
+        note_free_slabs(pool, range);
+        if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
+            return true;
+    }
+    return false;
+}
+
+/* -------------------- pool/hot_options.c */
+/* Options that change while a pool is in use. */
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------------- hot options */
+
+/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
+ * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
+static bool zero_free_slabs(struct slabby_allocator *pool) {
+    uint64_t bits[SLB_FREE_RANGE / 64];
+    struct slb_free_range range = {.is_free = bits};
+    for (; range.first < pool->reserved; range.first = range.end) {
+        range.end =
+            pool->reserved - range.first < SLB_FREE_RANGE ? pool->reserved : range.first + SLB_FREE_RANGE;
+        if (!slb_find_free(pool, &range))
+            return false;
+        for (uint32_t i = 0; i < range.end - range.first; i++)
+            if (slb_range_has_free(&range, range.first + i))
+                slb_secure_zero_free_slab(pool, range.first + i);
+    }
+    return true;
+}
+
+static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (!on) {
+        slb_gate_lock(pool);
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_gate_unlock(pool);
+        return SLABBY_OK;
+    }
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
+    bool quiet = zero_free_slabs(pool);
+    if (quiet)
+        slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
+    else if (!was_on &&
+             slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+    slb_maintenance_end(pool);
+    if (!quiet)
+        return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
+                             "option secure: a thread is stopped inside a call of this pool; try again");
+    return SLABBY_OK;
+}
+
+static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && pool->heap.limit == 0)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
+                             "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
+                             pool->reserved);
+    atomic_store(&pool->heap.enabled, on);
+    return SLABBY_OK;
+}
+
+static slabby_status refuse_change(const struct slb_option_info *info, int32_t id, int64_t value,
+                                   slabby_error *error) {
+    if (!info->hot)
+        return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
+                             "option %s is fixed when the pool is made; make a new pool to change it",
+                             info->name);
+    return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, value, info->minimum, info->maximum,
+                         "option %s has no effect in this version, so a change is refused", info->name);
+}
+
+SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
+                                            slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    if (info != NULL && !info->hot)
+        return refuse_change(info, id, value, error);
+    slabby_status status = slb_option_check(id, value, error);
+    if (status != SLABBY_OK)
+        return status;
+    switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        slb_latency_limit(pool, value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        atomic_store(&pool->breaker.probes, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        atomic_store(&pool->corruption.policy, (uint32_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        slb_degrade_track(pool, (uint32_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_SECURE:
+        return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return slb_switch_guards(pool, (uint32_t)value, error);
+    case SLABBY_OPTION_DEBUG:
+        return slb_switch_debug(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return slb_ticker_switch(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        slb_ticker_pace(pool, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_DEGRADE_AT:
+    case SLABBY_OPTION_SURVIVE_AT:
+        return slb_degrade_change(pool, id, value, error);
+    case SLABBY_OPTION_HEAP_FALLBACK:
+        return change_heap(pool, value != 0, error);
+    default:
+        return refuse_change(info, id, value, error);
+    }
+}
+
+SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
+    switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        return (int64_t)atomic_load(&pool->timing.limit_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        return (int64_t)atomic_load(&pool->breaker.threshold);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        return (int64_t)atomic_load(&pool->breaker.probes);
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        return atomic_load(&pool->corruption.policy);
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        return atomic_load(&pool->timing.tracking);
+    case SLABBY_OPTION_SECURE:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return atomic_load(&pool->guard_rate);
+    case SLABBY_OPTION_DEBUG:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return atomic_load(&pool->ticking.on) != 0;
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        return (int64_t)atomic_load(&pool->ticking.interval_ns);
+    case SLABBY_OPTION_DEGRADE_AT:
+        return atomic_load(&pool->degrade.degrade_at);
+    case SLABBY_OPTION_SURVIVE_AT:
+        return atomic_load(&pool->degrade.survive_at);
+    case SLABBY_OPTION_HEAP_FALLBACK:
+        return atomic_load(&pool->heap.enabled);
+    default:
+        return slb_option(&pool->options, id);
+    }
+}
+
+/* -------------------- pool/memory.c */
+
+#include <inttypes.h>
+#include <string.h>
+
+static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
+                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
+                         size, what);
+}
+
+/* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
+ * mappings left cannot even start a thread. */
+static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+                                 slabby_error *error) {
+    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    for (uint64_t i = 0; i < layout->reserved; i++) {
+        char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
+        uint64_t size = layout->stride - layout->guard_at;
+        if (!slb_os_guard(guard, size, &way))
+            return refused_memory(error, size, "a guard page");
+        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
+            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
+                                 1, (int64_t)slb_os_guard_limit(),
+                                 "guard_pages for %" PRIu32
+                                 " slabs would exceed the system's mappings; choose at most "
+                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
+                                 layout->reserved, slb_os_guard_limit());
+    }
+    return SLABBY_OK;
+}
+
+static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                const struct slb_options *options, slabby_error *error) {
+    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
+    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
+        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
+                         (int64_t)layout->slab_bytes, 0, 0,
+                         "the system refused to lock %" PRIu64
+                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
+                         layout->slab_bytes);
+}
+
+/* Populating a range that contains guards fails at the first one: slab by slab, then. */
+static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
+    if (layout->guard_at == 0)
+        return slb_os_populate(memory->slab_base, layout->slab_bytes);
+    for (uint64_t i = 0; i < layout->reserved; i++)
+        if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
+            return false;
+    return true;
+}
+
+/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
+static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                     const struct slb_options *options, slabby_error *error) {
+    slabby_status status = SLABBY_OK;
+    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
+        !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+                             "option huge_pages = on: this system offers none; leave it off");
+    if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
+                             "option no_dump = on: this system cannot keep memory out of core dumps");
+    if (layout->guard_at != 0)
+        status = init_guards(memory, layout, error);
+    if (status == SLABBY_OK)
+        status = lock_slabs(memory, layout, options, error);
+    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
+        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
+    return status;
+}
+
+/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
+static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
+                               const struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t edge = alignment > page ? alignment : page;
+    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
+    if (out->slab_mapping == NULL)
+        return refused_memory(error, layout->slab_mapping, "the slabs");
+    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
+    if (!slb_os_commit(out->slab_base, layout->slab_bytes))
+        return refused_memory(error, layout->slab_bytes, "the slabs");
+    return configure_slabs(out, layout, options, error);
+}
+
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
+    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
+    slb_os_unmap(memory->metadata, layout->metadata_mapping);
+}
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error) {
+    memset(out, 0, sizeof *out);
+    slabby_status status = map_slabs(out, layout, options, error);
+    if (status == SLABBY_OK) {
+        out->metadata = slb_os_map(layout->metadata_mapping);
+        if (out->metadata == NULL)
+            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
+    }
+    if (status != SLABBY_OK)
+        slb_memory_unmap(out, layout);
+    return status;
+}
+
+/* -------------------- pool/memory_report.c */
+
+#include <string.h>
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
+    memset(out, 0, sizeof *out);
+    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
+    out->stride = pool->stride;
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->guard_bytes =
+        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
+    out->word_bytes = pool->reserved * sizeof(uint64_t);
+    out->list_bytes = pool->list_bytes;
+    out->cache_bytes = pool->cache_bytes;
+    out->record_bytes = pool->record_bytes;
+    out->label_bytes = slb_labels_bytes(pool);
+    out->heap_table_bytes = slb_heap_table_bytes(pool);
+    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}
+
+/* -------------------- pool/quiesce.c */
+
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
+    if (slb_in_flight_depth != 0)
+        return false;
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_RESETTING);
+    for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+    return true;
+}
+
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
+    slb_gate_open(pool, SLB_GATE_RESETTING);
+    slb_gate_unlock(pool);
+}
+
+static uint64_t count_words_out(struct slabby_allocator *pool) {
+    uint64_t out = 0;
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
+    return out;
+}
+
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
+    uint64_t before = UINT64_MAX;
+    uint64_t granted =
+        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
+        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
+        uint64_t out = count_words_out(pool);
+        out += granted;
+        if (out == live)
+            return true;
+        if (live - out != before && attempts > 1)
+            attempt = 0;
+        before = live - out;
+        slb_os_wait_a_little(attempt);
+    }
+    return false;
+}
+
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
+
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
+
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = attempts <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        attempts -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
+    }
+}
+
+/* -------------------- pool/trim.c */
+
+/* The whole pages between the end of one slab in use and the start of the next go back. */
+static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    uint64_t page = slb_os_page_size();
+    uint64_t start = (from + page - 1) / page * page;
+    uint64_t end = to / page * page;
+    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
+        return 0;
+    return end - start;
+}
+
+static uint64_t trim_range(struct slabby_allocator *pool, const struct slb_free_range *range) {
+    uint64_t bytes = 0;
+    uint64_t from = range->first * pool->stride;
+    SLB_POINT(SLB_POINT_AT_REST);
+    for (uint32_t id = range->first; id < range->end; id++) {
+        if (slb_range_has_free(range, id))
+            continue;
+        bytes += discard_between(pool, from, id * pool->stride);
+        from = (id + 1) * pool->stride;
+    }
+    return bytes + discard_between(pool, from, range->end * pool->stride);
+}
+
+static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_free_range *range,
+                               uint64_t *inout_bytes) {
+    slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    if (!slb_pool_exists(pool))
+        status = slb_pool_closed_status(pool);
+    else if (!slb_find_free(pool, range))
+        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
+    else
+        *inout_bytes += trim_range(pool, range);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
+    uint64_t few[SLB_FREE_RANGE / 64];
+    uint32_t slabs = pool->reserved, length = slabs / 16;
+    uint64_t page = slb_os_page_size();
+    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
+    uint64_t *mapped = length > SLB_FREE_RANGE ? slb_os_map(mapping) : NULL;
+    slabby_status status = SLABBY_OK;
+    struct slb_free_range range = {.is_free = mapped == NULL ? few : mapped};
+    if (mapped == NULL)
+        length = SLB_FREE_RANGE;
+    *out_bytes = 0;
+    for (; range.first < slabs && status == SLABBY_OK; range.first = range.end) {
+        range.end = slabs - range.first < length ? slabs : range.first + length;
+        status = trim_step(pool, &range, out_bytes);
+    }
+    slb_os_unmap(mapped, mapping);
+    return status;
+}
+
+/* -------------------- pool/verify.c */
+/* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
+ * rest, under maintenance, with a bitmap of its own. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct check {
+    struct slabby_allocator *pool;
+    slabby_finding *findings;
+    uint64_t capacity, count;
+    uint64_t *seen; /* one bit an id */
+    uint32_t limit;
+};
+
+static void store(struct check *check, slabby_finding *finding) {
+    if (check->count++ < check->capacity)
+        slb_copy_record(check->findings, check->count - 1, finding, sizeof *finding);
+}
+
+static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
+    slabby_finding finding = {.kind = kind, .id = id};
+    if (id < check->limit) {
+        uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
+        finding.state = (int32_t)slb_word_state(word);
+        finding.ref = slb_ref_make(check->pool, slb_word_generation(check->pool->id_bits, word), id);
+    }
+    return finding;
+}
+
+static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
+                   const char *what) {
+    slabby_finding finding = finding_about(check, kind, id);
+    finding.expected = expected;
+    finding.found = found;
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected,
+                   found);
+    store(check, &finding);
+}
+
+static void report_damage(struct check *check, uint32_t id, const struct slb_damage *damage) {
+    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GUARD_BYTES, id);
+    finding.offset = damage->offset;
+    finding.expected = damage->expected;
+    finding.found = damage->found;
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": the byte at offset %" PRId64 " of its %" PRIu64
+                   " was overwritten (expected 0x%02x, found 0x%02x)",
+                   id, damage->offset, check->pool->slab_size, damage->expected, damage->found);
+    store(check, &finding);
+}
+
+/* An id in a place where slabs of one state wait. */
+static void see(struct check *check, uint32_t id, uint32_t expected) {
+    if (id >= check->limit) {
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
+               "an id out of range waits in a list");
+        return;
+    }
+    uint64_t bit = 1ull << (id % 64);
+    uint32_t state = slb_word_state(atomic_load_explicit(&check->pool->words[id], memory_order_relaxed));
+    if (check->seen[id / 64] & bit)
+        report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
+    check->seen[id / 64] |= bit;
+    if (state != expected)
+        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, expected, state,
+               expected == SLABBY_SLAB_STATE_FREE ? "waits in a list, not free"
+                                                  : "was given up, not claimed");
+}
+
+static void see_free(struct check *check, uint32_t id) {
+    see(check, id, SLABBY_SLAB_STATE_FREE);
+}
+
+/* A damaged list might be a ring: no list is longer than there are ids. */
+static void walk_stack(struct check *check, slb_stack *stack, uint32_t expected) {
+    uint32_t at = (uint32_t)atomic_load_explicit(stack, memory_order_acquire);
+    for (uint32_t steps = 0; at != 0 && steps <= check->limit; steps++) {
+        see(check, at - 1, expected);
+        if (at - 1 >= check->limit)
+            break;
+        at = atomic_load_explicit(&check->pool->next[at - 1], memory_order_relaxed);
+    }
+}
+
+static void walk_depot(struct check *check) {
+    struct slb_depot *depot = &check->pool->depot;
+    uint32_t at = (uint32_t)atomic_load_explicit(&depot->heads->full, memory_order_acquire);
+    for (uint32_t steps = 0; at != 0 && steps <= depot->nodes; steps++) {
+        for (uint32_t i = 0; i < check->pool->batch; i++)
+            see_free(check, depot->ids[(uint64_t)(at - 1) * check->pool->batch + i]);
+        at = atomic_load_explicit(&depot->next[at - 1], memory_order_relaxed);
+    }
+}
+
+static void walk_delay(struct check *check) {
+    struct slb_delay *delay = &check->pool->delay;
+    uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
+    for (; head != tail && delay->limit != 0; head++)
+        see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
+}
+
+/* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
+ * away. The word is read again: a release that came in between has taken the slab away. */
+static void check_guard(struct check *check, uint32_t id, uint64_t word) {
+    struct slabby_allocator *pool = check->pool;
+    struct slb_damage damage;
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
+        slb_guard_holds(pool, id) ||
+        slb_bit_guard_intact(pool, id, slb_word_generation(pool->id_bits, word), &damage) ||
+        slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
+            slb_word_generation(pool->id_bits, word))
+        return;
+    report_damage(check, id, &damage);
+}
+
+static void see_granted(void *check, uint32_t id) {
+    see_free(check, id);
+}
+
+static void check_words(struct check *check) {
+    struct slabby_allocator *pool = check->pool;
+    uint64_t claimed = 0;
+    for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
+        bool seen = (check->seen[id / 64] >> (id % 64) & 1) != 0;
+        if (state > SLABBY_SLAB_STATE_RETIRED)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state,
+                   "no such state");
+        if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+        if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
+            state != SLABBY_SLAB_STATE_LIVE_FAST)
+            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
+                   "is owned without being live");
+        if (slb_word_is_out(word))
+            check_guard(check, id, word);
+        if (state == SLABBY_SLAB_STATE_FREE && !seen)
+            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
+        if (state == SLABBY_SLAB_STATE_CLAIMED && !seen)
+            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "was given up and waits nowhere");
+        claimed += state == SLABBY_SLAB_STATE_CLAIMED;
+    }
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        claimed += slb_shard_withheld(pool, shard);
+    uint64_t counted = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
+    if (counted != claimed)
+        report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
+               "as many slabs were counted as given up");
+}
+
+static void run_checks(struct check *check) {
+    struct slabby_allocator *pool = check->pool;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
+    walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
+    walk_stack(check, &pool->capacity.claimed, SLABBY_SLAB_STATE_CLAIMED);
+    walk_delay(check);
+    (void)slb_listeners_visit_granted(pool, see_granted, check);
+    if (pool->cache_max != 0)
+        walk_depot(check);
+    check_words(check);
+}
+
+/* Releases go on under maintenance: a slab that came back between the lists and the words would look lost. Only a round
+ * counts during which no slab came back; there are at most as many others as there are slabs out. */
+static void check_at_rest(struct check *check, uint64_t seen_bytes) {
+    for (;;) {
+        bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
+        if (!slb_pool_exists(check->pool))
+            return;
+        check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
+        uint64_t before = slb_count_live(check->pool);
+        memset(check->seen, 0, seen_bytes);
+        check->count = 0;
+        run_checks(check);
+        if (!quiet) {
+            report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, 0, 1,
+                   "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
+            return;
+        }
+        if (slb_maintenance_is_quiescent(check->pool, 1) && slb_count_live(check->pool) == before)
+            return;
+    }
+}
+
+SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
+                                     uint64_t capacity, uint64_t *out_count) {
+    struct check check = {.pool = pool, .findings = out_findings, .capacity = capacity};
+    uint64_t page = slb_os_page_size();
+    uint64_t most = (uint64_t)pool->reserved + pool->heap.limit;
+    uint64_t bytes = ((most + 63) / 64 * 8 + page - 1) / page * page;
+    check.seen = slb_os_map(bytes);
+    if (check.seen == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    if (!slb_maintenance_begin(pool)) {
+        slb_os_unmap(check.seen, bytes);
+        return SLABBY_BUSY;
+    }
+    if (slb_pool_exists(pool))
+        check_at_rest(&check, bytes);
+    bool exists = slb_pool_exists(pool);
+    slb_maintenance_end(pool);
+    slb_os_unmap(check.seen, bytes);
+    *out_count = check.count;
+    return exists ? SLABBY_OK : slb_pool_closed_status(pool);
 }
 
 /* -------------------- ref.c */
@@ -11093,364 +12974,6 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
     return slb_ref_split(pool, ref, out_generation, out_id) &&
            (slb_ref_live_word(pool, ref, &id, &word) ||
             slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE) == SLABBY_USE_AFTER_FREE);
-}
-
-/* -------------------- release.c */
-
-#include <inttypes.h>
-
-/* ------------------------------------------------------------------------------------- into the tiers */
-
-/* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
-static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
-    uint32_t ids[SLB_CACHE_IDS];
-    slb_move_begin(stripe);
-    bool taken = slb_cache_take_batch(pool, ids, pool->batch);
-    SLB_POINT(SLB_POINT_FLUSH);
-    if (taken) {
-        if (!slb_depot_push(pool, ids))
-            for (uint32_t i = 0; i < pool->batch; i++)
-                slb_shards_push(pool, slb_os_cpu(), ids[i]);
-        slb_count(&stripe->cache_out, pool->batch);
-    }
-    slb_move_end(stripe);
-    return taken && slb_cache_give(pool, id, fast);
-}
-
-/* Counts a release whose slab did not go through a CPU cache. */
-static void count_release(struct slb_stripe *stripe, bool fast) {
-    slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
-}
-
-/* Before leaving: the pool may be gone afterwards. */
-static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    struct slb_notification notification = {.function = NULL};
-    slb_degrade_update(pool, &notification);
-    slb_leave(stripe);
-    slb_event_notify(&notification);
-}
-
-/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
-static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
-        check_and_leave(pool, stripe);
-    else
-        slb_leave(stripe);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL))
-        slb_pool_run_deferred(pool);
-}
-
-static void give_slowly(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
-    uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
-    if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
-        return;
-    slb_shards_push(pool, slb_os_cpu(), id);
-    count_release(stripe, fast);
-    if (gate != 0)
-        slb_gate_note_free(pool, 1);
-}
-
-static SLB_COLD void give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    give_slowly(pool, stripe, id, fast);
-    leave_after_release(pool, stripe);
-}
-
-static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    slb_heap_give(pool, id, reusable);
-    slb_count(&pool->heap_retired, !reusable);
-    count_release(stripe, fast);
-    leave_after_release(pool, stripe);
-}
-
-/* A slab that does not come back: its generation is spent, or it is in quarantine. */
-static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    count_release(stripe, fast);
-    leave_after_release(pool, stripe);
-}
-
-/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
- * are short, and it goes straight to the shards. */
-static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_notification notification = {.function = NULL};
-    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
-    bool closed = atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0;
-    uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
-        slb_shards_push(pool, slb_os_cpu(), oldest);
-        if (closed)
-            slb_gate_note_free(pool, 1);
-    }
-    count_release(stripe, fast);
-    leave_after_release(pool, stripe);
-    slb_event_notify(&notification);
-}
-
-/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
- * ended yet. */
-static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
-                                 slabby_status status) {
-    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
-                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
-                              status);
-}
-
-/* Into the tiers, unprotected or behind every protection. */
-static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
-    if (slb_unlikely(id >= pool->reserved))
-        give_heap(pool, id, fast, true);
-    else if (slb_unlikely(pool->delay.limit != 0))
-        give_delayed(pool, id, fast);
-    else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
-        give_inside(pool, id, fast);
-}
-
-static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                      bool fast) {
-    struct slb_notification notification = {.function = NULL};
-    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
-    bool quarantined = false;
-    slabby_status status = note_return(pool, id, generation, fast,
-                                       slb_protect_return(pool, id, generation, &quarantined, later));
-    if (slb_unlikely(quarantined))
-        keep_out(pool, fast);
-    else
-        give(pool, id, fast);
-    slb_event_notify(&notification);
-    return status;
-}
-
-SLB_PRIVATE slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                          bool fast) {
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
-        return return_protected(pool, id, generation, fast);
-    give(pool, id, fast);
-    return SLABBY_OK;
-}
-
-static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                             struct slb_notification *out_notification) {
-    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
-    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
-    slabby_ref ref = slb_ref_make(pool, generation, id);
-    if (out_notification != NULL)
-        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
-    else
-        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
-}
-
-/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
-static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                     bool fast) {
-    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
-    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
-    bool quarantined = false;
-    slabby_status status = note_return(pool, id, generation, fast,
-                                       slb_protect_return(pool, id, generation, &quarantined, later));
-    raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
-    if (id >= pool->reserved) {
-        give_heap(pool, id, fast, false);
-    } else {
-        slb_count(&pool->retired, !quarantined);
-        keep_out(pool, fast);
-    }
-    slb_event_notify(&corruption);
-    slb_event_notify(&retirement);
-    return status;
-}
-
-/* --------------------------------------------------------------------------------- the word decides */
-
-static slabby_status finish(struct slabby_allocator *pool, uint32_t id, uint64_t new_word, bool fast) {
-    uint64_t generation = slb_word_generation(pool->id_bits, new_word);
-    if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
-        return slb_return_slab(pool, id, generation - 1, fast);
-    return retire(pool, id, generation, fast);
-}
-
-/* One try to move a slab's word on; where it fails *word is what it has become. Releases the owner's writes to
- * whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind
- * it: whoever switches one on looks at the words next, and either finds the slab live or is seen here. */
-static bool swap_word(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
-    if (slb_word_is_biased(*word))
-        return slb_bias_swap(pool, id, word, new_word);
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
-                                                   memory_order_acquire);
-}
-
-SLB_PRIVATE SLB_COLD slabby_status slb_release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t word;
-    uint32_t id;
-    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
-        if (slb_word_pins(word) != 0)
-            return SLABBY_PINNED;
-        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
-        if (swap_word(pool, id, &word, released))
-            return finish(pool, id, released, false);
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-}
-
-SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t word;
-    uint32_t id;
-    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
-        if (slb_word_pins(word) == 0) {
-            uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
-            if (swap_word(pool, id, &word, released))
-                return finish(pool, id, released, false);
-        } else if (swap_word(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
-            return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
-        }
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-}
-
-SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id) {
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
-        return SLABBY_INVALID_SLAB_ID;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
-        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
-        if (swap_word(pool, id, &word, released))
-            return finish(pool, id, released, true);
-    }
-    return slb_word_is_out(word) ? SLABBY_INVALID_SLAB_ID : SLABBY_DOUBLE_DEALLOCATION;
-}
-
-/* ------------------------------------------------------------------------------------------------- pins */
-
-SLB_PRIVATE slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t word;
-    uint32_t id;
-    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
-        if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
-            return SLABBY_TOO_MANY_PINS;
-        if (swap_word(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
-            return SLABBY_OK;
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-}
-
-/* The last pin of a dying slab carries out the release that was deferred. */
-SLB_PRIVATE slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
-        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
-           slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
-        if (slb_word_pins(word) == 0)
-            return SLABBY_INVALID_ARGUMENT;
-        bool last = slb_word_state(word) == SLABBY_SLAB_STATE_DYING && slb_word_pins(word) == 1;
-        uint64_t released = slb_word_released(pool, generation);
-        if (swap_word(pool, id, &word, last ? released : word - SLB_WORD_PIN))
-            return last ? finish(pool, id, released, false) : SLABBY_OK;
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-}
-
-/* -------------------- sizing.c */
-/*
- * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
- * concerned.
- *
- * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
- * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
- * (Elektroteknikeren 13, 1917):
- *
- *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
- *
- * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
- * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
- * or a disk stalls, everything is held long at once. That is why the 99th percentile is asked for: one percent of the
- * time is taken to be a stall, in which the load is rate x p99. The chance of exhaustion is then
- *
- *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
- *
- * and the answer the least n that keeps it within the limit. With p99 = mean it is Erlang's formula by itself.
- */
-
-/* From here on, or when an average object fills half a line, neighbours do not share cache lines. */
-#define BUSY_RATE 1e6
-
-#define MOST_RATE 1e12           /* per second */
-#define MOST_HOLD 86400000000000 /* a day */
-#define LEAST_PROBABILITY 1e-15
-#define MOST_ALIGNMENT 2097152u
-
-/* Comparisons with a NaN are false, so it is within no range. */
-static bool within(double value, double least, double most) {
-    return value >= least && value <= most;
-}
-
-SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
-                                                  double rate_per_second, uint64_t alignment) {
-    if (out_size == NULL || average == 0 || average > maximum || maximum > SLB_MAX_SLAB_SIZE ||
-        !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || alignment == 0 ||
-        alignment > MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t unit = alignment, line = slb_os_cache_line();
-    if (unit < line && (rate_per_second >= BUSY_RATE || 2 * average >= line))
-        unit = line;
-    *out_size = (maximum + unit - 1) / unit * unit;
-    return SLABBY_OK;
-}
-
-/*
- * The recursion turned round: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
- * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
- * of them count, where the recursion would take n steps.
- */
-static double erlang_b(double load, uint64_t servers) {
-    double sum = 1, term = 1;
-    for (uint64_t left = servers; left > 0; left--) {
-        term *= (double)left / load;
-        sum += term;
-        if (sum > 1e300)
-            return 0;
-        if (term < sum * 1e-18 && (double)left < load)
-            break;
-    }
-    return 1 / sum;
-}
-
-static double exhaustion(double mean_load, double stall_load, uint64_t capacity) {
-    return 0.99 * erlang_b(mean_load, capacity) + 0.01 * erlang_b(stall_load, capacity);
-}
-
-SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
-                                                 uint64_t mean_hold_ns, uint64_t p99_hold_ns,
-                                                 double exhaustion_probability) {
-    /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
-    if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || mean_hold_ns == 0 ||
-        mean_hold_ns > MOST_HOLD || p99_hold_ns > MOST_HOLD || p99_hold_ns == 0 ||
-        p99_hold_ns / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
-        exhaustion_probability == 1)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;
-    double mean_load = rate_per_second * (double)mean_hold_ns / 1e9;
-    double stall_load = rate_per_second * (double)stall_ns / 1e9;
-    uint64_t low = 0, high = INT32_MAX; /* low is too few; high enough, if anything is */
-    if (exhaustion(mean_load, stall_load, high) > exhaustion_probability)
-        return SLABBY_CAPACITY_EXCEEDED;
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        if (exhaustion(mean_load, stall_load, middle) > exhaustion_probability)
-            low = middle;
-        else
-            high = middle;
-    }
-    *out_capacity = high;
-    return SLABBY_OK;
 }
 
 /* -------------------- slabby_contract.c */
@@ -12022,371 +13545,17 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
 };
 
-/* -------------------- slabby_slabs.c */
-/* The front door for slabs: allocate, release, and what can be done with one reference. Its inline paths settle
- * all that a CPU's cache and an owned word settle; everything else is one call inward. */
-
-/* -------------------- front.h */
-/* What the public functions begin and end with: the pool behind a handle; counting and recording an answer. */
-#ifndef SLB_FRONT_H
-#define SLB_FRONT_H
-
-/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
-SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, slabby_status *out_status) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
-    if (pool != NULL && !slb_pool_exists(pool))
-        *out_status = slb_pool_closed_status(pool);
-    if (*out_status != SLABBY_OK)
-        return NULL;
-    slb_fork_check(pool);
-    return pool;
-}
-
-/* Counts a refusal, records the call. */
-SLB_INLINE slabby_status slb_answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                      slabby_status status) {
-    if (slb_unlikely(status != SLABBY_OK))
-        (void)slb_refuse(pool, status);
-    return slb_audited(pool, operation, ref, status);
-}
-
-/* The same for calls that allocate or release: what changed hands was recorded where it did. */
-SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                       slabby_status status) {
-    if (slb_likely(status == SLABBY_OK))
-        return status;
-    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
-                                              : slb_answered(pool, operation, ref, status);
-}
-
-#endif
-
-#include <inttypes.h>
-
-/* ------------------------------------------------------------------------------------ allocate and release */
-
-/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
-static slabby_status try_slowly(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                                uint64_t *out_word) {
-    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
-    struct slb_timing timing = slb_timing_if_due(pool);
-    uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
-    bool searched = !slb_cache_take(pool, out_id, fast);
-    if (searched) {
-        slb_timing_slow(pool, &timing);
-        slabby_status status = slb_find(pool, out_id, fast, &found);
-        if (status != SLABBY_OK)
-            return status;
-        stands_for = stands_for == 0 ? 1 : stands_for;
-    }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
-    if (fast || *out_id >= pool->reserved)
-        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
-    *out_word =
-        slb_issue_slowly(pool, *out_id, state | owner,
-                         fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
-    slb_timing_end(pool, &timing, 1);
-    if (searched)
-        slb_search_notify(pool, &found);
-    return SLABBY_OK;
-}
-
-/* What counts as a failure of the pool is told to the breaker. */
-static slabby_status fail_allocation(struct slabby_allocator *pool, int32_t operation, slabby_status status) {
-    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
-        slb_breaker_failed(pool, false);
-    return slb_answered(pool, operation, 0, status);
-}
-
-static __attribute__((noinline)) slabby_status take_slowly(struct slabby_allocator *pool, uint32_t state,
-                                                           uint32_t *out_id, uint64_t *out_word) {
-    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = try_slowly(pool, state, out_id, out_word);
-    return slb_likely(status == SLABBY_OK)
-               ? status
-               : fail_allocation(
-                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
-                     status);
-}
-
-static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
-                     void **out_data) {
-    *out_ref = slb_ref_issued(pool, word, id);
-    if (out_data != NULL)
-        *out_data = slb_slab_data(pool, id);
-}
-
-static __attribute__((noinline)) slabby_status allocate_slowly(slabby_ref *out_ref, void **out_data,
-                                                               struct slabby_allocator *pool) {
-    uint64_t word;
-    uint32_t id;
-    slabby_status status = take_slowly(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
-    if (status == SLABBY_OK)
-        hand_out(pool, id, word, out_ref, out_data);
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
-        return allocate_slowly(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_issued(allocator, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
-    return SLABBY_OK;
-}
-
-/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
-SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
-                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
-    uint64_t word;
-    uint32_t id;
-    if (timeout_ns == 0)
-        return slabby_allocate(out_ref, out_data, allocator);
-    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = try_slowly(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
-    if (status == SLABBY_OUT_OF_MEMORY) {
-        uint64_t now = slb_os_now_ns();
-        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
-        if (status == SLABBY_OK)
-            word = slb_issue_slowly(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
-    }
-    if (status == SLABBY_OK)
-        hand_out(allocator, id, word, out_ref, out_data);
-    return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
-}
-
-SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
-                                               slabby_allocator *allocator, uint64_t count) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_refs == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status
-                               : fail_allocation(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
-}
-
-static SLB_COLD slabby_status release_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_slowly(pool, ref));
-}
-
-/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
-static __attribute__((noinline)) slabby_status return_slowly(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    slabby_status status =
-        slb_return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
-    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
-}
-
-/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
- * each time. */
-static __attribute__((noinline)) slabby_status release_shared(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    uint32_t id = (uint32_t)(relative & pool->id_mask);
-    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
-    /* seq_cst, as swap_word in release.c: protections are read behind it, see protect/switches.c */
-    if (slb_unlikely(!atomic_compare_exchange_strong_explicit(&pool->words[id], &live,
-                                                              relative - id + pool->generation_step,
-                                                              memory_order_seq_cst, memory_order_relaxed)))
-        return release_slowly(pool, ref);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
-                     !slb_rseq_give_once(pool, id)))
-        return return_slowly(pool, ref);
-    return SLABBY_OK;
-}
-
-/* This CPU looked at the word in vain. */
-static SLB_COLD slabby_status release_unowned(struct slabby_allocator *pool, slabby_ref ref) {
-    slb_bias_note_plain(pool);
-    return release_shared(pool, ref);
-}
-
-SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
-    if (slb_unlikely(!slb_is_pool_entry(allocator)))
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t relative = slb_ref_relative(allocator, ref);
-    uint64_t id = relative & allocator->id_mask;
-    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
-        return release_slowly(allocator, ref);
-    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
-    if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? release_unowned(allocator, ref) : release_shared(allocator, ref);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
-        return return_slowly(allocator, ref);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
-}
-
-SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
-                                              const slabby_ref *refs, uint64_t count) {
-    slabby_status first = SLABBY_OK;
-    uint64_t released = 0;
-    if (out_released != NULL)
-        *out_released = 0;
-    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    for (uint64_t i = 0; i < count; i++) {
-        slabby_status status = slabby_release(allocator, refs[i]);
-        released += status == SLABBY_OK;
-        if (first == SLABBY_OK)
-            first = status;
-    }
-    if (out_released != NULL)
-        *out_released = released;
-    return first;
-}
-
-SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
-                                              slabby_allocator *allocator) {
-    struct slb_cpu_cache *cache;
-    uint64_t word;
-    uint32_t id;
-    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
-        slb_cache_count_fast(allocator, true);
-        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
-    } else {
-        slabby_status status = take_slowly(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
-        if (status != SLABBY_OK)
-            return status;
-    }
-    *out_data = slb_slab_data(allocator, id);
-    *out_id = id;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (slb_unlikely(pool == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
-}
-
-/* ----------------------------------------------------------------------------------- looking at a reference */
-
-static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
-                        slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
-}
-
-SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t word;
-    uint32_t id;
-    if (slb_unlikely(pool == NULL || out_data == NULL))
-        return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
-        return refuse_access(pool, ref);
-    void *data = slb_slab_data(pool, id);
-    if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
-        return refuse_access(pool, ref);
-    *out_data = data;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t word;
-    uint32_t id;
-    return pool != NULL && slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
-}
-
-SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    uint64_t generation;
-    uint32_t id;
-    if (pool == NULL || out_id == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    if (!slb_ref_was_issued(pool, ref, &generation, &id))
-        return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, SLABBY_INVALID_REFERENCE);
-    *out_id = id;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_size == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    *out_size = pool->slab_size;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                         slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || (buffer == NULL && capacity > 0))
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    status = slb_ref_text(&text, pool, ref);
-    return status == SLABBY_OK ? slb_text_end(&text, out_length)
-                               : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
-}
-
-SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
-}
-
-SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, slb_unpin(pool, ref));
-}
-
-SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_label_set(pool, ref, label);
-    return slb_likely(status == SLABBY_OK) ? status
-                                           : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
-}
-
-SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_label == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_label_get(pool, ref, out_label);
-    return slb_likely(status == SLABBY_OK) ? status
-                                           : slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, status);
-}
-
 /* -------------------- status.c */
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
+SLB_PRIVATE const char *slb_status_name(slabby_status status) {
     return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].name : "Unknown";
 }
 
-SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
+SLB_PRIVATE const char *slb_status_message(slabby_status status) {
     return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message
                                                      : "no status of this library";
 }
@@ -12440,801 +13609,4 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
     char *entry = (char *)array + index * stride;
     memcpy(entry, &stride, sizeof stride);
     (void)slb_copy_out(entry, source, size);
-}
-
-/* -------------------- test_hooks.c */
-/* Empty but in builds with SLABBY_TEST_HOOKS. */
-
-#ifdef SLABBY_TEST_HOOKS
-
-void (*slb_test_point)(int point);
-uint64_t (*slb_test_clock)(void);
-bool slb_test_bias_never_backs_off;
-
-void slb_test_gate_cycle(struct slabby_allocator *pool) {
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-    slb_gate_unlock(pool);
-}
-
-/* The stripes take back what the headers gain, so that the sums stay as they are. */
-void slb_test_age_counters(struct slabby_allocator *pool) {
-    const uint64_t years = (1ull << 41) + 5;
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
-        atomic_fetch_sub(&pool->stripes[cpu].folded, years);
-    }
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-    slb_gate_unlock(pool);
-}
-
-#endif
-
-/* -------------------- upkeep.c */
-
-/* -------------------- upkeep.h */
-/* What is done to a pool as a whole while it lives: reset, trim, hot options. */
-#ifndef SLB_UPKEEP_H
-#define SLB_UPKEEP_H
-
-SLB_PRIVATE slabby_status slb_reset(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes);
-SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
-                                            slabby_error *error);
-
-/* What the pool uses now. */
-SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id);
-
-#endif
-
-#include <inttypes.h>
-#include <string.h>
-
-/* ------------------------------------------------------------------------------------------------- reset */
-
-static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        if (slb_word_pins(atomic_load_explicit(&pool->words[id], memory_order_acquire)) != 0)
-            return true;
-    return false;
-}
-
-/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
- * after the check turns the release into a deferred one inside slb_release_deferred. */
-static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
-    slb_bias_revoke_all(pool);
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
-            (void)slb_release_deferred(pool,
-                                       slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id));
-        else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
-            (void)slb_release_fast(pool, id);
-    }
-}
-
-SLB_PRIVATE slabby_status slb_reset(struct slabby_allocator *pool) {
-    slabby_status status = SLABBY_OK;
-    if (!slb_maintenance_begin(pool))
-        return SLABBY_BUSY;
-    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-    if (!slb_pool_exists(pool))
-        status = slb_pool_closed_status(pool);
-    else if (anything_pinned(pool, limit))
-        status = SLABBY_PINNED;
-    else
-        release_everything(pool, limit);
-    slb_maintenance_end(pool);
-    return status;
-}
-
-/* -------------------------------------------------------------------------------------------------- trim */
-
-/* How many slabs one step looks at: allocations wait for one step, not for the whole. */
-#define TRIM_STEP 16384u
-
-/* The whole pages between the end of one slab in use and the start of the next go back. */
-static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
-    uint64_t page = slb_os_page_size();
-    uint64_t start = (from + page - 1) / page * page;
-    uint64_t end = to / page * page;
-    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
-        return 0;
-    return end - start;
-}
-
-/* One step: slabs first .. end-1, and a bit for each that was free while nobody was inside a call. */
-struct trim_step {
-    uint32_t first, end;
-    uint64_t *is_free;
-};
-
-static void note_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
-    memset(step->is_free, 0, ((step->end - step->first + 63) / 64) * sizeof *step->is_free);
-    for (uint32_t id = step->first; id < step->end; id++) {
-        uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
-        if (state == SLABBY_SLAB_STATE_FREE || state == SLABBY_SLAB_STATE_RETIRED ||
-            state == SLABBY_SLAB_STATE_CLAIMED)
-            step->is_free[(id - step->first) / 64] |= 1ull << ((id - step->first) % 64);
-    }
-}
-
-/* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
- * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
-static bool find_free_slabs(struct slabby_allocator *pool, const struct trim_step *step) {
-    while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
-        uint64_t before = slb_count_live(pool);
-        note_free_slabs(pool, step);
-        if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
-            return true;
-    }
-    return false;
-}
-
-static uint64_t trim_range(struct slabby_allocator *pool, const struct trim_step *step) {
-    uint64_t bytes = 0;
-    uint64_t from = step->first * pool->stride;
-    SLB_POINT(SLB_POINT_AT_REST);
-    for (uint32_t id = step->first; id < step->end; id++) {
-        if (step->is_free[(id - step->first) / 64] >> ((id - step->first) % 64) & 1)
-            continue;
-        bytes += discard_between(pool, from, id * pool->stride);
-        from = (id + 1) * pool->stride;
-    }
-    return bytes + discard_between(pool, from, step->end * pool->stride);
-}
-
-static slabby_status trim_step(struct slabby_allocator *pool, const struct trim_step *step,
-                               uint64_t *inout_bytes) {
-    slabby_status status = SLABBY_OK;
-    if (!slb_maintenance_begin(pool))
-        return SLABBY_BUSY;
-    if (!slb_pool_exists(pool))
-        status = slb_pool_closed_status(pool);
-    else if (!find_free_slabs(pool, step))
-        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
-    else
-        *inout_bytes += trim_range(pool, step);
-    slb_maintenance_end(pool);
-    return status;
-}
-
-/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
-SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
-    uint64_t few[TRIM_STEP / 64];
-    uint32_t slabs = pool->reserved, length = slabs / 16;
-    uint64_t page = slb_os_page_size();
-    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
-    uint64_t *mapped = length > TRIM_STEP ? slb_os_map(mapping) : NULL;
-    slabby_status status = SLABBY_OK;
-    struct trim_step step = {.is_free = mapped == NULL ? few : mapped};
-    if (mapped == NULL)
-        length = TRIM_STEP;
-    *out_bytes = 0;
-    for (; step.first < slabs && status == SLABBY_OK; step.first = step.end) {
-        step.end = slabs - step.first < length ? slabs : step.first + length;
-        status = trim_step(pool, &step, out_bytes);
-    }
-    slb_os_unmap(mapped, mapping);
-    return status;
-}
-
-/* ------------------------------------------------------------------------------------------- hot options */
-
-/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
- * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
-static bool zero_free_slabs(struct slabby_allocator *pool) {
-    uint64_t bits[TRIM_STEP / 64];
-    struct trim_step step = {.is_free = bits};
-    for (; step.first < pool->reserved; step.first = step.end) {
-        step.end = pool->reserved - step.first < TRIM_STEP ? pool->reserved : step.first + TRIM_STEP;
-        if (!find_free_slabs(pool, &step))
-            return false;
-        for (uint32_t i = 0; i < step.end - step.first; i++)
-            if (bits[i / 64] >> (i % 64) & 1)
-                slb_secure_zero_free_slab(pool, step.first + i);
-    }
-    return true;
-}
-
-static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
-    if (!on) {
-        slb_gate_lock(pool);
-        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
-        slb_gate_unlock(pool);
-        return SLABBY_OK;
-    }
-    if (!slb_maintenance_begin(pool))
-        return SLABBY_BUSY;
-    bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
-    slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
-    bool quiet = zero_free_slabs(pool);
-    if (quiet)
-        slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
-    else if (!was_on &&
-             slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
-        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
-    slb_maintenance_end(pool);
-    if (!quiet)
-        return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
-                             "option secure: a thread is stopped inside a call of this pool; try again");
-    return SLABBY_OK;
-}
-
-static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
-    if (on && pool->heap.limit == 0)
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
-                             "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
-                             pool->reserved);
-    atomic_store(&pool->heap.enabled, on);
-    return SLABBY_OK;
-}
-
-static slabby_status refuse_change(const struct slb_option_info *info, int32_t id, int64_t value,
-                                   slabby_error *error) {
-    if (!info->hot)
-        return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s is fixed when the pool is made; make a new pool to change it",
-                             info->name);
-    return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, value, info->minimum, info->maximum,
-                         "option %s has no effect in this version, so a change is refused", info->name);
-}
-
-SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
-                                            slabby_error *error) {
-    const struct slb_option_info *info = slb_option_info(id);
-    if (info != NULL && !info->hot)
-        return refuse_change(info, id, value, error);
-    slabby_status status = slb_option_check(id, value, error);
-    if (status != SLABBY_OK)
-        return status;
-    switch (id) {
-    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
-        slb_latency_limit(pool, value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
-        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-        return SLABBY_OK;
-    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
-        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
-        atomic_store(&pool->breaker.probes, (uint64_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_CORRUPTION_POLICY:
-        atomic_store(&pool->corruption_policy, (uint32_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_LATENCY_TRACKING:
-        slb_degrade_track(pool, (uint32_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_SECURE:
-        return change_secure(pool, value != 0, error);
-    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
-        return slb_switch_guards(pool, (uint32_t)value, error);
-    case SLABBY_OPTION_DEBUG:
-        return slb_switch_debug(pool, value != 0, error);
-    case SLABBY_OPTION_HEALTH_CHECKS:
-        return slb_ticker_switch(pool, value != 0, error);
-    case SLABBY_OPTION_HEALTH_INTERVAL:
-        slb_ticker_pace(pool, (uint64_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_DEGRADE_AT:
-    case SLABBY_OPTION_SURVIVE_AT:
-        return slb_degrade_change(pool, id, value, error);
-    case SLABBY_OPTION_HEAP_FALLBACK:
-        return change_heap(pool, value != 0, error);
-    default:
-        return refuse_change(info, id, value, error);
-    }
-}
-
-SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
-    switch (id) {
-    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
-        return (int64_t)atomic_load(&pool->latency_limit_ns);
-    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
-        return (int64_t)atomic_load(&pool->breaker.threshold);
-    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
-        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
-    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
-        return (int64_t)atomic_load(&pool->breaker.probes);
-    case SLABBY_OPTION_CORRUPTION_POLICY:
-        return atomic_load(&pool->corruption_policy);
-    case SLABBY_OPTION_LATENCY_TRACKING:
-        return atomic_load(&pool->latency_tracking);
-    case SLABBY_OPTION_SECURE:
-        return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
-    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
-        return atomic_load(&pool->guard_rate);
-    case SLABBY_OPTION_DEBUG:
-        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
-    case SLABBY_OPTION_HEALTH_CHECKS:
-        return atomic_load(&pool->ticking.on) != 0;
-    case SLABBY_OPTION_HEALTH_INTERVAL:
-        return (int64_t)atomic_load(&pool->ticking.interval_ns);
-    case SLABBY_OPTION_DEGRADE_AT:
-        return atomic_load(&pool->degrade.degrade_at);
-    case SLABBY_OPTION_SURVIVE_AT:
-        return atomic_load(&pool->degrade.survive_at);
-    case SLABBY_OPTION_HEAP_FALLBACK:
-        return atomic_load(&pool->heap.enabled);
-    default:
-        return slb_option(&pool->options, id);
-    }
-}
-
-/* -------------------- word_bias.c */
-
-/* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
-#define NEIGHBOURS 64u
-
-/* What sharing all slabs does at once where it gets no memory. */
-#define FEW_AT_ONCE 128u
-
-#define ANY_OWNER UINT32_MAX
-
-/* So many plain words in a row make a CPU expect the next one. */
-#define PLAIN_IN_A_ROW 8u
-
-/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
- * fence counts at the most, however long its thread was kept from running. */
-#define BACKOFF_LOG2 10
-#define AT_ONCE_LOG2 4
-#define DEAREST_LOG2 6
-
-/* ------------------------------------------------------------------------------------------------- owning */
-
-/* relaxed: `issue` is a hint, each word says for itself who owns it */
-SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
-    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
-        return 0;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
-    if (issue != 0)
-        return issue;
-    uint64_t backoff_until = atomic_load_explicit(&cache->backoff_until, memory_order_relaxed);
-    if ((backoff_until != 0 && slb_os_ticks() < backoff_until) || !slb_os_fences_well())
-        return 0;
-    issue = slb_word_mark(cpu);
-    atomic_store_explicit(&cache->issue, issue, memory_order_relaxed);
-    return issue;
-}
-
-SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool) {
-    for (uint32_t cpu = 0; cpu < pool->rseq_cpus; cpu++)
-        atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
-}
-
-/* relaxed: a hint as well; a count that goes lost makes it come one release later */
-SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    if (cpu >= pool->rseq_cpus)
-        return;
-    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
-    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
-    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
-    if (now == PLAIN_IN_A_ROW)
-        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
-}
-
-static void expect_biased(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    uint64_t bit = 1ull << cpu % 64;
-    if (cpu >= pool->rseq_cpus)
-        return;
-    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
-    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
-        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
-}
-
-/* ------------------------------------------------------------------------------------------ what it costs */
-
-#ifndef SLB_AMALGAMATION
-struct slb_fence_budget slb_fence_budget;
-#endif
-
-/* relaxed throughout: none of this decides about a word */
-
-static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
-    uint64_t cost = ended > began ? ended - began : 1;
-    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
-    while ((cheapest == 0 || cost < cheapest) &&
-           !atomic_compare_exchange_weak_explicit(&slb_fence_budget.cheapest, &cheapest, cost,
-                                                  memory_order_relaxed, memory_order_relaxed))
-        continue;
-    return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
-}
-
-/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
- * shared while that lies too far ahead owns nothing until then. */
-static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
-    uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
-    uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
-    do
-        next = (until > ended ? until : ended) + price;
-    while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
-                                                  memory_order_relaxed, memory_order_relaxed));
-    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
-    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
-        return;
-#ifdef SLABBY_TEST_HOOKS
-    if (slb_test_bias_never_backs_off)
-        return;
-#endif
-    struct slb_cpu_cache *cache = &pool->caches[owner].cache;
-    atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
-    atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
-}
-
-/* ------------------------------------------------------------------------------------------------ sharing */
-
-/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
- * sequence. */
-static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
-    uint64_t none = word | slb_word_mark(SLB_WORD_REVOKING);
-    if (!slb_word_is_biased(word))
-        return 0;
-    if (word == none)
-        return none;
-    if (owner != ANY_OWNER && slb_word_bias_cpu(word) != owner)
-        return 0;
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, none, memory_order_seq_cst,
-                                                   memory_order_relaxed)
-               ? none
-               : 0;
-}
-
-/*
- * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
- * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
- * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
- * owner's commit came before the fence, or somebody else has shared the word.
- */
-static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
-                  uint64_t *announced) {
-    uint64_t any = 0;
-    for (uint32_t id = first; id < end; id++)
-        any |= announced[id - first] = announce_revocation(pool, id, owner);
-    if (any == 0)
-        return;
-    SLB_POINT(SLB_POINT_REVOKING);
-    uint64_t began = slb_os_ticks();
-    slb_os_fence_rseq();
-    note_fence(pool, owner, began, slb_os_ticks());
-    SLB_POINT(SLB_POINT_REVOKED);
-    for (uint32_t id = first; id < end; id++) {
-        uint64_t none = announced[id - first];
-        if (none != 0)
-            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &none, slb_word_plain(none),
-                                                          memory_order_seq_cst, memory_order_relaxed);
-    }
-}
-
-static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
-    uint64_t left = pool->reserved - first;
-    return first + (uint32_t)(left < wanted ? left : wanted);
-}
-
-static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
-    uint64_t announced[NEIGHBOURS];
-    uint32_t first = id - id % NEIGHBOURS;
-    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, announced);
-}
-
-SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
-    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
-    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
-    if (pool->rseq_cpus == 0)
-        return;
-    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
-    if (mapped != NULL)
-        length = pool->reserved;
-    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
-        end = end_of(pool, id, length);
-        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
-    }
-    slb_os_unmap(mapped, size);
-}
-
-/* ------------------------------------------------------------------------------------------------- changing */
-
-static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
-    enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
-    for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
-    if (result == SLB_RSEQ_DONE)
-        expect_biased(pool);
-    return result == SLB_RSEQ_DONE;
-}
-
-SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
-                                        uint64_t new_word) {
-    uint64_t plain = slb_word_plain(*word);
-    if (swap_here(pool, id, plain, new_word))
-        return true;
-    *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
-        revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
-        if (!slb_os_fences_well()) { /* they take long here: once and for all */
-            slb_bias_disable(pool);
-            slb_bias_revoke_all(pool);
-        }
-        *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    }
-    return false;
-}
-
-/* -------------------- slabby.c */
-/* The front door for pools: each public function checks its arguments, then makes one call inward. slabby_slabs.c has
- * those for slabs. */
-
-#include <inttypes.h>
-
-/* --------------------------------------------------------------------------------------------- the library */
-
-SLB_PUBLIC const char *slabby_version(void) {
-    return SLB_VERSION_TEXT;
-}
-
-SLB_PUBLIC uint32_t slabby_abi_version(void) {
-    return SLB_ABI_VERSION;
-}
-
-SLB_PUBLIC uint64_t slabby_instance_id(void) {
-    static _Atomic uint64_t instance;
-    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
-    uint64_t fresh = slb_os_unique();
-    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
-        id = fresh;
-    return id;
-}
-
-/* ------------------------------------------------------------------------------------------ a pool's life */
-
-SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
-                                       uint64_t capacity, const slabby_options *options,
-                                       slabby_error *out_error) {
-    struct slb_options defaults;
-    if (out_allocator == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the place for the handle is null");
-    slb_options_init(&defaults);
-    return slb_pool_create(out_allocator, slab_size, capacity,
-                           options == NULL ? &defaults : slb_options_of(options), out_error);
-}
-
-SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT
-                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, slb_pool_retain(pool));
-}
-
-SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
-                                       slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (out_address == NULL || out_instance_id == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (pool == NULL)
-        return status;
-    *out_address = (uint64_t)(uintptr_t)pool;
-    *out_instance_id = slabby_instance_id();
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
-                                      uint64_t instance_id, slabby_error *out_error) {
-    if (out_allocator == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the place for the handle is null");
-    if (instance_id != slabby_instance_id())
-        return slb_error_set(out_error, SLABBY_ABI_MISMATCH, 0, (int64_t)instance_id, 0, 0,
-                             "the handle belongs to core instance %016" PRIx64 ", this one is %016" PRIx64
-                             "; let both sides load the same shared library",
-                             instance_id, slabby_instance_id());
-    slabby_allocator *allocator = (slabby_allocator *)(uintptr_t)address;
-    slabby_status status = slabby_retain(allocator);
-    if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0,
-                             "no open pool has the handle 0x%" PRIx64, address);
-    *out_allocator = allocator;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT
-                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
-}
-
-SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (allocator == NULL)
-        return SLABBY_OK;
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_destroy(pool);
-}
-
-SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (allocator == NULL)
-        return SLABBY_OK;
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_abandon(pool);
-}
-
-/* ----------------------------------------------------------------------------------------- the pool as a whole */
-
-SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_refuse(pool, slb_pool_closed_status(pool));
-    uint64_t mark = slb_events_mark(pool);
-    slabby_status status = slb_reset(pool);
-    slb_events_deliver(pool, mark);
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
-}
-
-/* Who asks is told of the degradation as it is now. */
-static void poll_degradation(struct slabby_allocator *pool) {
-    if (slb_degrade_is_on(pool))
-        slb_degrade_poll(pool);
-}
-
-SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
-    slabby_status status;
-    slabby_stats stats;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_stats == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_degradation(pool);
-    slb_stats_fill(pool, &stats);
-    return slb_copy_out(out_stats, &stats, sizeof stats);
-}
-
-SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator) {
-    slabby_status status;
-    slabby_memory memory;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_memory == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    slb_memory_fill(pool, &memory);
-    return slb_copy_out(out_memory, &memory, sizeof memory);
-}
-
-SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
-    slabby_status status;
-    slabby_health health;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_health == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_degradation(pool);
-    slb_health_fill(pool, &health);
-    return slb_copy_out(out_health, &health, sizeof health);
-}
-
-SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool != NULL)
-        slb_health_tick(pool);
-    if (pool != NULL)
-        poll_degradation(pool);
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                            slabby_allocator *allocator) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    slabby_health health;
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || (buffer == NULL && capacity > 0))
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_degradation(pool);
-    slb_health_fill(pool, &health);
-    slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
-    return slb_text_end(&text, out_length);
-}
-
-SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return slb_answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
-                            SLABBY_INVALID_ARGUMENT);
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
-                       slb_breaker_force(pool, mode));
-}
-
-SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                           slabby_allocator *allocator) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    slabby_stats stats;
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || (buffer == NULL && capacity > 0))
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_degradation(pool);
-    slb_stats_fill(pool, &stats);
-    slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
-    return slb_text_end(&text, out_length);
-}
-
-SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
-                                           slabby_error *out_error) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
-    int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
-    status = slb_option_change(pool, option, value, out_error);
-    if (status == SLABBY_OK)
-        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
-                  "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
-                  slb_option_info(option)->name, pool->options.name, value, before);
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
-}
-
-SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    const struct slb_option_info *info = slb_option_info(option);
-    if (pool == NULL || out_value == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    if (info == NULL)
-        return slb_refuse(pool, SLABBY_INVALID_OPTION);
-    if (info->kind == SLB_KIND_TEXT)
-        return SLABBY_INVALID_ARGUMENT;
-    *out_value = slb_option_effective(pool, option);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
-    uint64_t bytes;
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
-}
-
-SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    uint64_t count = slb_quarantine_reclaim(pool);
-    if (out_count != NULL)
-        *out_count = count;
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
-}
-
-/* ---------------------------------------------------------------------------------------------- looking inside */
-
-SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_view == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    slabby_view_info view = {.version = 2,
-                             .words_address = (uint64_t)(uintptr_t)pool->words,
-                             .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
-                             .stride = pool->stride,
-                             .slab_size = pool->slab_size,
-                             .capacity = pool->reserved,
-                             .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
-                             .ref_bias = pool->ref_bias,
-                             .ref_limit = pool->ref_limit,
-                             .id_bits = pool->id_bits,
-                             .mode_address = (uint64_t)(uintptr_t)&pool->protect};
-    return slb_copy_out(out_view, &view, sizeof view);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "layout.h"
 
-#include "observe/audit.h"
-#include "observe/events.h"
+#include "observe/audit_state.h"
+#include "observe/event_state.h"
 #include "os/os.h"
 #include "pool.h"
-#include "protect/bit_guard.h"
+#include "protect/bit_guard_state.h"
 #include "status.h"
 
 #include <inttypes.h>

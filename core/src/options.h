@@ -25,11 +25,18 @@ SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {
 /* The contract's row of an option, or NULL. */
 SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id);
 
-SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options);
 SLB_PRIVATE void slb_options_init(struct slb_options *options);
 
 /* Range and power of two. */
 SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error);
+
+/* The same, then stored. */
+SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
+                                         slabby_error *error);
+
+/* degrade_at and survive_at in the wrong order, about one of which the caller spoke. */
+SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                                      slabby_error *error);
 
 /* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,

@@ -20,11 +20,26 @@
 #define SLB_POOL_H
 
 #include "base.h"
-#include "observe/latency_types.h"
-#include "observe/ring.h"
+#include "observe/count_state.h"
+#include "observe/health_state.h"
+#include "observe/label_state.h"
+#include "observe/latency_state.h"
+#include "observe/ring_state.h"
 #include "options.h"
+#include "protect/protect_state.h"
+#include "protect/quarantine_state.h"
+#include "resilience/breaker_state.h"
+#include "resilience/degrade_state.h"
+#include "resilience/resize_state.h"
+#include "resilience/ticker_state.h"
 #include "slab_word.h"
-#include "tiers/types.h"
+#include "tiers/counter_state.h"
+#include "tiers/cpu_cache_state.h"
+#include "tiers/delay_queue_state.h"
+#include "tiers/depot_state.h"
+#include "tiers/gate_state.h"
+#include "tiers/heap_state.h"
+#include "tiers/shard_state.h"
 
 #include <slabby/slabby.h>
 
@@ -39,74 +54,10 @@
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
-/* Gate reasons: while any is set, every CPU cache is locked and empty. */
-enum slb_gate_reason {
-    SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
-    SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
-    SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
-    SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
-    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
-    SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
-    SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
-    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
-};
-
-/* Reasons for which slabs that came back are wanted before any allocation may have them. */
-#define SLB_GATE_SERVE (SLB_GATE_WAITERS | SLB_GATE_SHRINKING)
-
 enum slb_phase {
     SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
     SLB_PHASE_OPEN = 1,
     SLB_PHASE_DRAINED = 2 /* closed and the last slab came back: pages returned */
-};
-
-/* What release and allocate must do beyond the tiers; 0 keeps the hot path short. */
-enum slb_protection {
-    SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
-    SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
-    SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
-    SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
-    SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
-    SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
-    SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
-};
-
-/* Protections that act when a slab is handed out. */
-#define SLB_PROTECT_ON_ALLOCATE                                                                              \
-    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
-
-/* resilience/breaker.h */
-struct slb_breaker {
-    _Atomic uint32_t state, mode; /* enum slabby_breaker_state, enum slabby_breaker_mode */
-    _Atomic uint64_t threshold, timeout_ns, probes;
-    _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
-    _Atomic uint64_t window_ns, window_allocations, window_failures;
-    _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
-};
-
-/* resilience/resize.h */
-struct slb_live_capacity {
-    _Atomic uint32_t capacity; /* slabs that may be in service; under the gate lock */
-    _Atomic uint32_t given_up; /* of the reserved ones: withheld and claimed; under the gate lock */
-    slb_stack claimed;         /* ids, linked through pool->next */
-    bool changing;             /* a resize was announced and not reported done; under the gate lock */
-};
-
-/* resilience/degrade.h */
-struct slb_degrade {
-    _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
-    _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
-    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
-    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
-    _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
-    _Atomic uint64_t left_out; /* audit records since the last step */
-};
-
-/* resilience/ticker.h */
-struct slb_ticking {
-    _Atomic uint32_t on;
-    _Atomic uint64_t interval_ns, next_ns;
 };
 
 struct slabby_allocator {
@@ -134,14 +85,8 @@ struct slabby_allocator {
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
     uint32_t cpus;            /* of the machine: caches and stripes */
 
-    /* The gate. */
-    _Alignas(SLB_CACHE_LINE) _Atomic uint32_t gate; /* enum slb_gate_reason */
-    _Atomic uint32_t phase;                         /* enum slb_phase */
-    _Atomic uint64_t gate_epoch;                    /* odd: closed and drained */
-    _Atomic uint32_t gate_lock;
-    _Atomic uint32_t deferred_pending;
-    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
-    _Atomic int64_t scarce_enough; /* the gate opens at this many */
+    struct slb_gate gate;
+    _Atomic uint32_t phase; /* enum slb_phase */
 
     /* Tiers. */
     struct slb_stripe *stripes;
@@ -157,35 +102,25 @@ struct slabby_allocator {
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
     _Atomic uint64_t waiters;
-    struct slb_live_capacity space;
+    struct slb_live_capacity capacity;
 
     /* Cold. */
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    _Atomic uint64_t retired, heap_retired, quarantined, corruptions, leaks, guard_violations;
-    _Atomic uint64_t unacknowledged; /* corruptions since the last slabby_reclaim */
-    uint64_t guard_key;              /* bit_guard: secret of this pool */
-    uint32_t guard_front;            /* bit_guard: pattern bytes before the user's */
-    uint32_t guard_back;             /* bit_guard: pattern bytes after them */
-    _Atomic uint32_t corruption_policy;
-    _Atomic uint64_t damage_turn;
+    uint64_t guard_key;   /* bit_guard: secret of this pool */
+    uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     _Atomic uint64_t shuffle_turn;
-    struct slb_damage_report damage[SLB_DAMAGE_REPORTS];
-    _Atomic uint64_t peak_used;
+    struct slb_counts counts;
+    struct slb_corruption corruption;
     struct slb_breaker breaker;
     struct slb_degrade degrade;
     struct slb_ticking ticking;
     struct slb_health_state health;
-    _Atomic uint64_t latency_limit_ns, latency_limit_ticks; /* max_alloc_latency; 0: none */
-    _Atomic uint64_t latency_violations;
-    _Atomic uint64_t last_drain_ticks;
-    _Atomic uint64_t latency_max;      /* ticks */
-    _Atomic uint32_t latency_tracking; /* enum slabby_latency_tracking */
-    _Atomic uint64_t published_allocations, published_releases;
-    _Atomic uint64_t errors[64];
+    struct slb_latency_limits timing;
     _Atomic(struct slb_label *) labels;
-    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leak_report.h */
+    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leaks.h */
     _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
@@ -235,7 +170,21 @@ SLB_INLINE struct slabby_allocator *slb_pool_of(struct slabby_allocator *handle)
 
 /* How many slabs the pool may have in service at this moment. relaxed: nothing else is read by it. */
 SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->space.capacity, memory_order_relaxed);
+    return atomic_load_explicit(&pool->capacity.in_service, memory_order_relaxed);
+}
+
+/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
+SLB_INLINE int64_t slb_capacity_surplus(const struct slabby_allocator *pool) {
+    return (int64_t)pool->reserved - atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed) -
+           slb_capacity(pool);
+}
+
+/* Slabs in users' hands that are to leave when they are released. Closing ends a resize. */
+SLB_INLINE uint64_t slb_capacity_awaited(const struct slabby_allocator *pool) {
+    int64_t over = slb_capacity_surplus(pool);
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED)
+        return 0;
+    return over > 0 ? (uint64_t)over : 0;
 }
 
 SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
@@ -253,19 +202,9 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
     return slb_data_elsewhere(pool, id);
 }
 
-/* pool.c: a pool's life. */
-SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
-                                          uint64_t capacity, const struct slb_options *options,
-                                          slabby_error *error);
-SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
-
 /* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
- * waits, finishes what close or abandon
- * began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. */
-#define SLB_GATE_POLL (SLB_GATE_CLOSED | SLB_GATE_SERVE)
+ * waits, finishes what close or abandon began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks.
+ * pool/deferred.c has it: the layers below ask for the work, the layer of a pool's life does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
 /* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */

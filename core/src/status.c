@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
+SLB_PRIVATE const char *slb_status_name(slabby_status status) {
     return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].name : "Unknown";
 }
 
-SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
+SLB_PRIVATE const char *slb_status_message(slabby_status status) {
     return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message
                                                      : "no status of this library";
 }

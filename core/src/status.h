@@ -7,6 +7,9 @@
 
 #include <slabby/slabby.h>
 
+SLB_PRIVATE const char *slb_status_name(slabby_status status);
+SLB_PRIVATE const char *slb_status_message(slabby_status status);
+
 /* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
 SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,

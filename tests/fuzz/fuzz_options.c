@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options.h"
+#include "api/option_values.h"
 
 #include <slabby/slabby.h>
 

@@ -123,7 +123,7 @@ static void two_in_a_cache_rseq(void) {
 }
 
 static void check_resized(void) {
-    EXPECT((world.pool->gate & SLB_GATE_SHRINKING) == 0, "the gate still waits for slabs to give up");
+    EXPECT((world.pool->gate.reasons & SLB_GATE_SHRINKING) == 0, "the gate still waits for slabs to give up");
     EXPECT(world.pool->first_waiter == NULL, "somebody is left in the queue");
     world_check();
 }

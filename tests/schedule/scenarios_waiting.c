@@ -93,7 +93,7 @@ static void all_are_out_rseq(void) {
 
 static void no_waiters(void) {
     EXPECT(world.pool->first_waiter == NULL, "somebody is left in the queue");
-    EXPECT((world.pool->gate & SLB_GATE_WAITERS) == 0, "the gate still waits for waiters");
+    EXPECT((world.pool->gate.reasons & SLB_GATE_WAITERS) == 0, "the gate still waits for waiters");
     world_check();
 }
 

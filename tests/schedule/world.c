@@ -3,7 +3,7 @@
 
 #include "trace.h"
 
-#include "word_bias.h"
+#include "tiers/word_bias.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -176,12 +176,12 @@ struct member {
 #define MEMBER(type, field)                                                                                  \
     { #field, offsetof(type, field) }
 
-static const struct member pool_members[] = {MEMBER(struct slabby_allocator, gate),
+static const struct member pool_members[] = {MEMBER(struct slabby_allocator, gate.reasons),
                                              MEMBER(struct slabby_allocator, phase),
-                                             MEMBER(struct slabby_allocator, gate_epoch),
-                                             MEMBER(struct slabby_allocator, gate_lock),
-                                             MEMBER(struct slabby_allocator, deferred_pending),
-                                             MEMBER(struct slabby_allocator, scarce_free),
+                                             MEMBER(struct slabby_allocator, gate.epoch),
+                                             MEMBER(struct slabby_allocator, gate.lock),
+                                             MEMBER(struct slabby_allocator, gate.deferred_pending),
+                                             MEMBER(struct slabby_allocator, gate.scarce_free),
                                              MEMBER(struct slabby_allocator, protect),
                                              MEMBER(struct slabby_allocator, first_waiter),
                                              MEMBER(struct slabby_allocator, last_waiter),

@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <stdbool.h>
 
-#include "word_bias.h"
+#include "tiers/word_bias.h"
 
 enum { CAPACITY = 4096, TAKEN = 400, NEIGHBOURS = 64 };
 

@@ -25,7 +25,7 @@ static void interrupt(int point) {
 
     if (point != interrupted_at || atomic_exchange(&interrupted, 1))
         return;
-    while ((atomic_load(&pool->gate) & SLB_GATE_RESETTING) == 0 && !atomic_load(&verified))
+    while ((atomic_load(&pool->gate.reasons) & SLB_GATE_RESETTING) == 0 && !atomic_load(&verified))
         sched_yield();
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);

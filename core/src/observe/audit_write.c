@@ -11,6 +11,7 @@
  */
 #include "observe/audit.h"
 #include "observe/json.h"
+#include "observe/ring.h"
 #include "observe/sha256.h"
 #include "os/os.h"
 
@@ -70,7 +71,7 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
                  ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
                  record->sequence, record->time_ns, record->thread,
                  slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
-                 slabby_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
+                 slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
     seal_line(chain, &text);
 }
 

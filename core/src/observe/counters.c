@@ -2,14 +2,9 @@
 #include "observe/counters.h"
 
 #include "observe/health.h"
-#include "observe/labels.h"
 #include "observe/latency.h"
-#include "protect/guard_slots.h"
-#include "resilience/breaker.h"
-#include "resilience/resize.h"
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
-#include "tiers/heap.h"
 #include "tiers/in_flight.h"
 
 #include <string.h>
@@ -31,7 +26,7 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     uint64_t header = read_counter(&cache->header);
     for (uint32_t attempt = 0; attempt < 1000; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
-            atomic_load_explicit(&pool->gate, memory_order_relaxed))
+            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
         slb_os_wait_a_little(attempt);
         header = read_counter(&cache->header);
@@ -108,7 +103,7 @@ static bool is_allocation_error(slabby_status status) {
 
 SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status) {
     if (status < 0 && -status < SLB_STATUS_COUNT)
-        slb_count(&pool->errors[-status], 1);
+        slb_count(&pool->counts.errors[-status], 1);
     return status;
 }
 
@@ -132,7 +127,7 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     uint64_t used = slb_count_used(pool);
-    (void)publish(&pool->peak_used, used);
+    (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
 
@@ -145,7 +140,7 @@ SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
 static uint64_t allocation_errors(struct slabby_allocator *pool) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
-        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->errors[i]) : 0;
+        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->counts.errors[i]) : 0;
     return sum;
 }
 
@@ -160,28 +155,29 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
 }
 
 static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
-    uint64_t out_of_service = read_counter(&pool->quarantined) + read_counter(&pool->retired);
-    out->quarantined_slabs = read_counter(&pool->quarantined);
-    out->retired_slabs = read_counter(&pool->retired) + read_counter(&pool->heap_retired);
+    uint64_t out_of_service =
+        read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
+    out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
+    out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->peak_used, out->used_slabs);
+    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out) {
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
     out->total_slabs = slb_capacity(pool);
     out->reserved_slabs = pool->reserved;
-    out->awaited_slabs = slb_resize_awaited(pool);
+    out->awaited_slabs = slb_capacity_awaited(pool);
     out->slab_size = pool->slab_size;
-    out->total_allocations = publish(&pool->published_allocations, now.allocations);
-    out->total_deallocations = publish(&pool->published_releases, now.releases);
+    out->total_allocations = publish(&pool->counts.allocations, now.allocations);
+    out->total_deallocations = publish(&pool->counts.releases, now.releases);
     out->fast_allocations = now.fast_taken;
     out->fast_deallocations = now.fast_given;
     out->ref_pool_hits = out->total_allocations - out->fast_allocations;
@@ -192,38 +188,17 @@ SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out
     out->guard_hits = now.hits[SLB_TIER_GUARD];
     out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
-    out->corruptions = read_counter(&pool->corruptions);
-    out->guard_page_violations = read_counter(&pool->guard_violations);
-    out->leaks = read_counter(&pool->leaks);
+    out->corruptions = read_counter(&pool->corruption.found);
+    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
+    out->leaks = read_counter(&pool->counts.leaks);
     out->waiters = read_counter(&pool->waiters);
     for (uint32_t i = 0; i < 64; i++)
-        out->errors[i] = read_counter(&pool->errors[i]);
+        out->errors[i] = read_counter(&pool->counts.errors[i]);
     out->allocation_errors = allocation_errors(pool);
     out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
     out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
-    out->latency_violations = read_counter(&pool->latency_violations);
+    out->latency_violations = read_counter(&pool->timing.violations);
     fill_usage(pool, out, now.allocations - now.releases);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
-}
-
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    slb_breaker_poll(pool);
-    slb_stats_read(pool, out);
-}
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
-    memset(out, 0, sizeof *out);
-    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
-    out->stride = pool->stride;
-    out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes =
-        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->reserved * sizeof(uint64_t);
-    out->list_bytes = pool->list_bytes;
-    out->cache_bytes = pool->cache_bytes;
-    out->record_bytes = pool->record_bytes;
-    out->label_bytes = slb_labels_bytes(pool);
-    out->heap_table_bytes = slb_heap_table_bytes(pool);
-    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
 }

@@ -30,10 +30,6 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
 
-/* The same for callers that hold a lock: the breaker stays where it was when it was last looked at. */
-SLB_PRIVATE void slb_stats_read(struct slabby_allocator *pool, slabby_stats *out);
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
-
 /* Counts a refused call and passes its status on. */
 SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
 

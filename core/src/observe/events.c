@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/events.h"
 
+#include "observe/ring.h"
 #include "os/os.h"
-#include "status.h"
 #include "tiers/in_flight.h"
 
 #include <inttypes.h>
@@ -54,8 +54,8 @@ static void event_write(struct slabby_allocator *pool, slabby_event *event, uint
     event->sequence = slb_ring_write(&pool->events, words);
 }
 
-static enum slb_ring_found event_read(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                      slabby_event *out, uint64_t *out_deferred) {
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred) {
     uint64_t words[SLB_EVENT_WORDS];
     enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
     if (found != SLB_RING_RECORD)
@@ -141,7 +141,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
     uint64_t lost = 0, deferred;
     if (notification.function == NULL || slb_in_flight_depth != 0)
         return;
-    while (event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
+    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
 }
@@ -165,38 +165,4 @@ SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_al
     int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
                       "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
-}
-
-/* ------------------------------------------------------------------------------------------------- reading */
-
-static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
-                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
-    slabby_event event;
-    uint64_t at = *cursor, count = 0, lost = 0, deferred;
-    while (count < capacity) {
-        enum slb_ring_found found = event_read(pool, &at, &lost, &event, &deferred);
-        if (found == SLB_RING_BAD_CURSOR)
-            return SLABBY_INVALID_ARGUMENT;
-        if (found == SLB_RING_END)
-            break;
-        slb_copy_record(events, count++, &event, sizeof event);
-    }
-    *out_count = count;
-    *cursor = at;
-    if (out_lost != NULL)
-        *out_lost = lost;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
-                                            uint64_t *cursor, slabby_allocator *allocator,
-                                            uint64_t capacity) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (capacity > 0 && out_events[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
 }

@@ -10,18 +10,9 @@
 #ifndef SLB_OBSERVE_EVENTS_H
 #define SLB_OBSERVE_EVENTS_H
 
+#include "observe/event_state.h"
+#include "observe/ring.h"
 #include "pool.h"
-
-#define SLB_EVENTS_CAPACITY 256u
-#define SLB_EVENT_CODES 32u
-#define SLB_EVENT_WORDS 30u
-#define SLB_EVENT_STRIDE 32u
-
-/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
-struct slb_event_rate {
-    _Atomic uint64_t window;
-    _Atomic uint64_t suppressed;
-};
 
 /* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
 struct slb_notification {
@@ -45,6 +36,10 @@ SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 /* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* The event at the cursor; out_deferred: whether its logger call still waits. */
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
 
 /* How an allocation ended that found every slab in use: refused, or served by the heap. */
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);

@@ -3,8 +3,7 @@
 
 #include "observe/counters.h"
 #include "observe/latency.h"
-#include "resilience/breaker.h"
-#include "resilience/clock.h"
+#include "os/clock.h"
 
 #include <string.h>
 
@@ -60,7 +59,7 @@ static double used_factor(double used) {
 }
 
 static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
-    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ns, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
     if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
         return 1.0;
     return (double)limit / (double)p99_ns;
@@ -91,7 +90,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     int64_t percentiles[3];
     slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_read(pool, &stats);
+    slb_stats_fill(pool, &stats);
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -100,11 +99,11 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats.degradation_state;
     out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = slb_breaker_refuses(pool);
+    out->circuit_breaker_open = slb_breaker_refuses(&pool->breaker);
     out->last_drain_duration =
-        (int64_t)((double)atomic_load_explicit(&pool->last_drain_ticks, memory_order_relaxed) *
+        (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
-    bool damaged = atomic_load_explicit(&pool->unacknowledged, memory_order_relaxed) != 0;
+    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
     out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
                         (1.0 - out->error_rate) *
                         latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
@@ -175,7 +174,6 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
-    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, out);
@@ -185,7 +183,6 @@ SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *o
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
     slabby_health now;
-    slb_breaker_poll(pool);
     health_lock(pool);
     turn_window(pool, slb_now_ns());
     fill_score(pool, &now);

@@ -15,7 +15,7 @@
 #ifndef SLB_OBSERVE_HEALTH_H
 #define SLB_OBSERVE_HEALTH_H
 
-#include "observe/latency_types.h"
+#include "observe/latency_state.h"
 #include "pool.h"
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);

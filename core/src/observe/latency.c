@@ -2,7 +2,6 @@
 #include "observe/latency.h"
 
 #include "os/os.h"
-#include "resilience/breaker.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -52,7 +51,7 @@ static double bucket_middle(uint32_t bucket) {
 static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
-        atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
         (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
@@ -60,7 +59,7 @@ static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
 SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
-    uint32_t tracking = atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed);
+    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (pool->cache_max == 0 || cpu >= pool->cpus)
         return timing;
     /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
@@ -101,7 +100,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
 /* With the caches locked no number is used up while the next sample is set to it. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
-    atomic_store_explicit(&pool->latency_tracking, tracking, memory_order_relaxed);
+    atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
@@ -118,7 +117,7 @@ SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t track
 }
 
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
-    if (atomic_load_explicit(&pool->latency_tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
+    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
         return;
     if (timing->started == 0)
         timing->started = slb_os_ticks();
@@ -190,34 +189,34 @@ static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t t
     add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
 }
 
-SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts) {
     if (timing->started == 0 || timing->weight == 0)
-        return;
+        return false;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
     write_record(pool, now, ticks, timing->weight);
-    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
-    if (slb_unlikely(limit != 0 && ticks > limit)) {
-        slb_count(&pool->latency_violations, 1);
-        slb_breaker_failed(pool, true);
-    }
-    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
-    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->latency_max, &most, ticks,
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
                                                                   memory_order_relaxed, memory_order_relaxed))
         ;
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    bool slow = slb_unlikely(limit != 0 && ticks > limit);
+    if (slow)
+        slb_count(&pool->timing.violations, 1);
+    return slow;
 }
 
 /* --------------------------------------------------------------------------------------------------- limit */
 
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
     double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
-    atomic_store(&pool->latency_limit_ns, (uint64_t)limit_ns);
-    atomic_store(&pool->latency_limit_ticks, (uint64_t)ticks);
+    atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
+    atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
 }
 
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
-    uint64_t limit = atomic_load_explicit(&pool->latency_limit_ticks, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
     return limit != 0 && slb_os_ticks() - started > limit;
 }
 
@@ -238,7 +237,7 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
     out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
     if (weight == 0)
         return;
-    uint64_t most = atomic_load_explicit(&pool->latency_max, memory_order_relaxed);
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
     out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
     out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
 }

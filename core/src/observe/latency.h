@@ -22,8 +22,9 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* Ends it; `parts` allocations shared the time. */
-SLB_PRIVATE void slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+/* Ends it; `parts` allocations shared the time. Whether it took longer than max_alloc_latency, which the caller tells
+ * the breaker. */
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
 /* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */

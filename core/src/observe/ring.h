@@ -16,33 +16,13 @@
 #ifndef SLB_OBSERVE_RING_H
 #define SLB_OBSERVE_RING_H
 
-#include "base.h"
-
-/* The longest record of any ring, in words. */
-#define SLB_RING_WORDS 30u
-
-struct slb_ring_head {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t next; /* sequence number of the next record */
-    char rest_of_line[SLB_CACHE_LINE - sizeof(uint64_t)];
-};
-
-/* Memory that reads as zeros is an empty ring. size is a power of two; 0 means that there is no ring. */
-struct slb_ring {
-    struct slb_ring_head *head;
-    uint64_t size;
-    uint32_t words;  /* of a record, the time first, the check not counted */
-    uint32_t stride; /* of a place, in words */
-};
+#include "observe/ring_state.h"
 
 enum slb_ring_found {
     SLB_RING_RECORD,    /* words holds the record at the cursor, which was moved on */
     SLB_RING_END,       /* nothing more to read now */
     SLB_RING_BAD_CURSOR /* no record has had this number yet */
 };
-
-SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {
-    return size == 0 ? 0 : sizeof(struct slb_ring_head) + size * stride * sizeof(uint64_t);
-}
 
 /* Async-signal-safe. Answers the sequence number. */
 SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/stacks.h"
 
-#include "observe/audit.h"
-#include "observe/counters.h"
-#include "observe/look.h"
+#include "observe/ref_text.h"
 #include "os/os.h"
 #include "os/stack.h"
-#include "protect/guard_slots.h"
 #include "ref.h"
-#include "resilience/degrade.h"
 
 #include <string.h>
 
@@ -52,14 +48,14 @@ static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) 
 
 SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
                                                uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->allocated, generation);
 }
 
 SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
                                               uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(pool, id) ? NULL : stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->released, generation);
 }
@@ -98,20 +94,4 @@ SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_a
     slabby_status status = slb_ref_text(text, pool, ref);
     (void)slb_stacks_print(text, pool, id, generation);
     return status;
-}
-
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_stacks_text(&text, pool, ref);
-    if (status == SLABBY_OK)
-        return slb_text_end(&text, out_length);
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
 }

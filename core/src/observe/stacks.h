@@ -33,6 +33,10 @@ SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
 SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out);
 
+/* The same of a slab on a guard slot: protect/guard_slots.c keeps these. */
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
 /* Both stacks of one allocation, as far as they are known; answers whether any was. */
 SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                   uint64_t generation);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Threads' numbers, and writing to a descriptor that belongs to the caller. */
+/* Writing to a descriptor that belongs to the caller. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -10,23 +10,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-/* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
-static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
-
-SLB_PRIVATE void slb_os_forget_thread(void) {
-    known_thread = 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_thread(void) {
-    if (slb_unlikely(known_thread == 0))
-        known_thread = (uint64_t)syscall(SYS_gettid);
-    return known_thread;
-}
-
-SLB_PRIVATE uint32_t slb_os_process(void) {
-    return (uint32_t)getpid();
-}
 
 /* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
  * waiting there before. */

@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A thread of the library's own. */
+/* The number of a thread, and a thread of the library's own. */
 #include "os/os.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
+static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
+
+SLB_PRIVATE void slb_os_forget_thread(void) {
+    known_thread = 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    if (slb_unlikely(known_thread == 0))
+        known_thread = (uint64_t)syscall(SYS_gettid);
+    return known_thread;
+}
+
+SLB_PRIVATE uint32_t slb_os_process(void) {
+    return (uint32_t)getpid();
+}
 
 /* Enough for a caller's logger. */
 #define OWN_STACK (1u << 20)

@@ -13,6 +13,7 @@
 #define SLB_PROTECT_BIT_GUARD_H
 
 #include "pool.h"
+#include "protect/bit_guard_state.h"
 
 /* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
 struct slb_damage {
@@ -20,9 +21,6 @@ struct slb_damage {
     int64_t offset;
     uint8_t expected, found;
 };
-
-#define SLB_GUARD_MINIMUM 8u
-#define SLB_GUARD_MAXIMUM 64u
 
 /* The pattern by itself, for whoever has bytes to watch: `first` numbers its eight-byte words. slb_pattern_compare
  * answers the offset of the first byte that differs, or size. */

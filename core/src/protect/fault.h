@@ -23,6 +23,9 @@ struct slb_fault_info {
 /* False where the address is in no pool. */
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
 
+/* Once a process: handlers that explain faults on guards. False where the system refuses them. */
+SLB_PRIVATE bool slb_fault_handler_install(void);
+
 /* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
 SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
 

@@ -86,7 +86,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     struct slb_fault_info fault;
     int error_before = errno;
     if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
-        slb_count(&fault.pool->guard_violations, on_a_guard(&fault));
+        slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
         report_fault(&fault, context);
     }
     errno = error_before;
@@ -105,18 +105,14 @@ static bool take_signal(struct fault_signal *fault) {
     return sigaction(fault->number, &ours, &fault->before) == 0;
 }
 
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+SLB_PRIVATE bool slb_fault_handler_install(void) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool installed;
-    slabby_status status = SLABBY_OK;
+    bool done = true;
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < FAULT_SIGNALS && !installed && status == SLABBY_OK; i++)
-        if (!take_signal(&fault_signals[i]))
-            status = SLABBY_NOT_SUPPORTED;
-    installed = installed || status == SLABBY_OK;
+    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
+        done = take_signal(&fault_signals[i]);
+    installed = installed || done;
     pthread_mutex_unlock(&lock);
-    if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, 0, 0, 0,
-                             "the system refused a handler of SIGSEGV or SIGBUS");
-    return SLABBY_OK;
+    return done;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protect/guard_slots.h"
 
+#include "observe/stacks.h"
 #include "os/os.h"
 #include "os/stack.h"
 #include "protect/secure.h"
-#include "protect/shuffle.h"
+#include "tiers/random.h"
 #include "ref.h"
-#include "tiers/heap.h"
 #include "tiers/in_flight.h"
 
 #include <errno.h>

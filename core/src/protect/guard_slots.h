@@ -55,10 +55,6 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
 /* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
 SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
-/* Stacks are kept for slots whether or not `debug` is on. */
-SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                 bool released, struct slb_trace *out);
-
 /* Whose slot an address concerns. Async-signal-safe. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
                                   struct slb_fault_info *out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protect/quarantine.h"
 
-#include "maintenance.h"
+#include "tiers/used_slabs.h"
 #include "observe/events.h"
 #include "observe/plain_text.h"
 #include "observe/stacks.h"
@@ -18,8 +18,8 @@
 /* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
  * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
 static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
-    uint64_t turn = atomic_fetch_add_explicit(&pool->damage_turn, 1, memory_order_relaxed);
-    struct slb_damage_report *report = &pool->damage[turn % SLB_DAMAGE_REPORTS];
+    uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
+    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
     atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
     atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
     atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
@@ -30,7 +30,7 @@ static void remember(struct slabby_allocator *pool, const struct slb_damage *dam
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
                                        struct slb_damage *out) {
     for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
-        struct slb_damage_report *report = &pool->damage[i];
+        struct slb_damage_report *report = &pool->corruption.reports[i];
         if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
             continue;
         uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
@@ -74,9 +74,9 @@ static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const s
 SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                                const struct slb_damage *damage,
                                                struct slb_notification *out_notification) {
-    uint32_t policy = atomic_load_explicit(&pool->corruption_policy, memory_order_relaxed);
-    slb_count(&pool->corruptions, 1);
-    slb_count(&pool->unacknowledged, 1);
+    uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
+    slb_count(&pool->corruption.found, 1);
+    slb_count(&pool->corruption.unacknowledged, 1);
     remember(pool, damage);
     raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
@@ -87,7 +87,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slb_count(&pool->quarantined, 1);
+    slb_count(&pool->corruption.quarantined, 1);
     /* release: whoever reclaims the slab sees it as we left it */
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
     return true;
@@ -104,15 +104,15 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
                                                      word - SLABBY_SLAB_STATE_QUARANTINED,
                                                      memory_order_acq_rel, memory_order_relaxed))
             continue;
-        atomic_fetch_sub_explicit(&pool->quarantined, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
         slb_shards_push(pool, slb_os_cpu(), id);
-        if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) != 0)
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
             slb_gate_note_free(pool, 1);
         reclaimed++;
     }
-    atomic_store_explicit(&pool->unacknowledged, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
     slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_POLL)
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
         slb_pool_run_deferred(pool);
     return reclaimed;
 }

@@ -9,9 +9,6 @@
 
 #define SLB_SHUFFLE_AMONG 8u
 
-/* A number below `limit`, which must be above 0; not for secrets, but seeded by one. */
-SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit);
-
 /* Brings ids into random order, where the option is on. */
 SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 

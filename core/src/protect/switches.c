@@ -7,7 +7,7 @@
 #include "protect/guard_slots.h"
 #include "status.h"
 #include "tiers/gate.h"
-#include "word_bias.h"
+#include "tiers/word_bias.h"
 
 #include <inttypes.h>
 
@@ -56,7 +56,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
         set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);
-    slb_latency_track(pool, atomic_load(&pool->latency_tracking));
+    slb_latency_track(pool, atomic_load(&pool->timing.tracking));
     return SLABBY_OK;
 }
 

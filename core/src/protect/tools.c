@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "protect/tools.h"
 
-#include "maintenance.h"
+#include "tiers/used_slabs.h"
 #include "protect/guard_slots.h"
 
 #include <stddef.h>

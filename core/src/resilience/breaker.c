@@ -3,8 +3,8 @@
 
 #include "observe/counters.h"
 #include "observe/events.h"
-#include "protect/shuffle.h"
-#include "resilience/clock.h"
+#include "tiers/random.h"
+#include "os/clock.h"
 #include "tiers/gate.h"
 
 #include <inttypes.h>
@@ -17,11 +17,6 @@
 static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
     uint64_t fifth = timeout / 5;
     return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
-}
-
-static bool mode_refuses(const struct slb_breaker *breaker) {
-    uint32_t mode = atomic_load_explicit(&breaker->mode, memory_order_relaxed);
-    return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
 }
 
 /* ------------------------------------------------------------------------------------------------- changes */
@@ -58,7 +53,7 @@ static void breaker_open(struct slabby_allocator *pool) {
     atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
     atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
-    if (mode_refuses(breaker))
+    if (slb_breaker_mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
     if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
         notify_opened(pool, wait);
@@ -188,10 +183,6 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
         breaker_close(pool);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
-}
-
-SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool) {
-    return mode_refuses(&pool->breaker) && atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_OPEN;
 }
 
 /* Needs the gate lock. From metrics_only to normal: a breaker that opened meanwhile begins to refuse, and one that is

@@ -42,9 +42,6 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
 /* Moves metrics_only on where it is time; whoever reads the state calls this first. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 
-/* Whether allocations are refused now: metrics_only moves on to open and refuses nothing. */
-SLB_PRIVATE bool slb_breaker_refuses(struct slabby_allocator *pool);
-
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes);
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);

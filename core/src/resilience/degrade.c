@@ -4,8 +4,7 @@
 #include "observe/counters.h"
 #include "observe/latency.h"
 #include "protect/reuse_delay.h"
-#include "resilience/clock.h"
-#include "status.h"
+#include "os/clock.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
@@ -126,7 +125,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
         return;
     /* The state as it is now: another look may have been faster. */
     state = slb_degrade_state(pool);
-    bool forked = (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
+    bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
     if (slb_pool_exists(pool) && !forked && slb_degrade_is_on(pool)) {
         uint32_t to = warranted_state(pool, used, state);
         if (step && to != state)
@@ -147,17 +146,6 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- options */
 
-SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, int64_t survive_at,
-                                            slabby_error *error) {
-    if (degrade_at == 0 || survive_at == 0 || degrade_at < survive_at)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_OPTION_CONFLICT, option,
-                         option == SLABBY_OPTION_DEGRADE_AT ? degrade_at : survive_at, 0, 100,
-                         "options degrade_at = %" PRId64 " %% and survive_at = %" PRId64
-                         " %%: a pool degrades before it survives; lower degrade_at or raise survive_at",
-                         degrade_at, survive_at);
-}
-
 /* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
 static uint32_t distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
@@ -173,7 +161,7 @@ static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, in
 }
 
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
-    pool->degrade.tracking = atomic_load(&pool->latency_tracking);
+    pool->degrade.tracking = atomic_load(&pool->timing.tracking);
     set_thresholds(pool, degrade_at, survive_at);
 }
 
@@ -183,7 +171,7 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
-    slabby_status status = slb_degrade_check(option, degrade_at, survive_at, error);
+    slabby_status status = slb_option_check_thresholds(option, degrade_at, survive_at, error);
     if (status == SLABBY_OK) {
         set_thresholds(pool, degrade_at, survive_at);
         if (!slb_degrade_is_on(pool) && slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY)

@@ -28,15 +28,8 @@
 #define SLB_DEGRADE_POINTS 10u
 #define SLB_DEGRADE_CALM_NS 1000000000u
 
-/* While degraded, slabs whose number is a multiple keep their records. */
-#define SLB_DEGRADE_THINNING 16u
-
 /* At the making of a pool. */
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at);
-
-/* Both thresholds on, in the wrong order. */
-SLB_PRIVATE slabby_status slb_degrade_check(int32_t option, int64_t degrade_at, int64_t survive_at,
-                                            slabby_error *error);
 
 /* One of the two thresholds changes; at once healthy where both are off. */
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
@@ -64,18 +57,12 @@ SLB_INLINE bool slb_degrade_is_due(struct slabby_allocator *pool, struct slb_str
 }
 
 SLB_INLINE uint32_t slb_degrade_state(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->degrade.state, memory_order_relaxed);
+    return slb_degrade_state_of(&pool->degrade);
 }
 
 /* How many released slabs wait before the oldest goes on. */
 SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
     return slb_degrade_state(pool) >= SLABBY_DEGRADATION_STATE_SURVIVAL ? 0 : pool->delay.limit;
-}
-
-/* Whether records about a slab are left out at the moment. */
-SLB_INLINE bool slb_degrade_thins(struct slabby_allocator *pool, uint64_t id) {
-    return slb_unlikely(slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY) &&
-           id % SLB_DEGRADE_THINNING != 0;
 }
 
 #endif

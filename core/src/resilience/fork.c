@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "resilience/fork.h"
 
-#include "maintenance.h"
+#include "tiers/used_slabs.h"
 #include "observe/counters.h"
 #include "observe/events.h"
 #include "os/os.h"
@@ -25,9 +25,9 @@
 
 /* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
 static void mark_pool(struct slabby_allocator *pool) {
-    atomic_store(&pool->gate_lock, 0);
+    atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
-    atomic_fetch_or(&pool->gate, SLB_GATE_FORKED);
+    atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
 }
@@ -165,18 +165,18 @@ static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
 
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
 static void reopen(struct slabby_allocator *pool) {
-    uint64_t epoch = atomic_load(&pool->gate_epoch);
-    atomic_store(&pool->gate_epoch, epoch | 1);
-    atomic_store(&pool->scarce_free, 0);
+    uint64_t epoch = atomic_load(&pool->gate.epoch);
+    atomic_store(&pool->gate.epoch, epoch | 1);
+    atomic_store(&pool->gate.scarce_free, 0);
     uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_SERVE;
-    atomic_fetch_and(&pool->gate, ~stale);
+    atomic_fetch_and(&pool->gate.reasons, ~stale);
     slb_gate_open(pool, SLB_GATE_FORKED);
 }
 
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
-    if (slb_pool_exists(pool) && (atomic_load(&pool->gate) & SLB_GATE_FORKED) != 0) {
+    if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
         clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
@@ -196,6 +196,6 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     slb_gate_unlock(pool);
     slb_ticker_revive(pool);
     slb_events_deliver(pool, mark);
-    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         slb_pool_run_deferred(pool);
 }

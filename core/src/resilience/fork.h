@@ -23,7 +23,7 @@ SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
 /* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
 SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_FORKED))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED))
         slb_fork_rebuild(pool);
 }
 

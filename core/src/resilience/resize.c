@@ -1,41 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "resilience/resize.h"
 
-#include "allocate.h"
-#include "maintenance.h"
-#include "observe/audit.h"
-#include "observe/counters.h"
 #include "observe/events.h"
 #include "os/os.h"
-#include "resilience/fork.h"
+#include "protect/free_ids.h"
 #include "status.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
 #include "tiers/stack.h"
+#include "tiers/used_slabs.h"
 
 #include <inttypes.h>
 
 /* Slabs that change sides while the lock is held once. */
 #define RESIZE_STEP 256u
 
-/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
-static int64_t surplus(struct slabby_allocator *pool) {
-    return (int64_t)pool->reserved - atomic_load_explicit(&pool->space.given_up, memory_order_relaxed) -
-           slb_capacity(pool);
-}
-
-SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool) {
-    int64_t over = surplus(pool);
-    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED)
-        return 0; /* closing ends a resize */
-    return over > 0 ? (uint64_t)over : 0;
-}
-
 /* Only holders of the lock count; the others read. */
 static void count_given_up(struct slabby_allocator *pool, int64_t change) {
-    uint32_t before = atomic_load_explicit(&pool->space.given_up, memory_order_relaxed);
-    atomic_store_explicit(&pool->space.given_up, (uint32_t)(before + change), memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
+    atomic_store_explicit(&pool->capacity.given_up, (uint32_t)(before + change), memory_order_relaxed);
 }
 
 /* -------------------------------------------------------------------------------------------------- pages */
@@ -78,7 +62,7 @@ static void claim(struct slabby_allocator *pool, uint32_t id) {
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
     SLB_POINT(SLB_POINT_CLAIMED);
-    slb_stack_push(&pool->space.claimed, pool->next, id);
+    slb_stack_push(&pool->capacity.claimed, pool->next, id);
     count_given_up(pool, 1);
     discard_pages(pool, id);
 }
@@ -96,15 +80,16 @@ static void unclaim(struct slabby_allocator *pool, uint32_t id) {
 static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t withheld = slb_shards_withhold(pool, over), taken = 0, id;
+    enum slb_tier tier;
     count_given_up(pool, withheld);
     over -= withheld;
-    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id)) {
+    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id, &tier)) {
         claim(pool, id);
         taken++;
     }
     if (taken == over || taken == RESIZE_STEP)
         return taken != over;
-    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING)
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING)
         return false;
     slb_gate_close(pool, SLB_GATE_SHRINKING);
     return true;
@@ -113,7 +98,7 @@ static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
 static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t done = 0, id;
-    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->space.claimed, pool->next, &id)) {
+    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->capacity.claimed, pool->next, &id)) {
         unclaim(pool, id);
         done++;
     }
@@ -128,16 +113,16 @@ static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
 }
 
 static bool resize_step(struct slabby_allocator *pool) {
-    int64_t over = surplus(pool);
+    int64_t over = slb_capacity_surplus(pool);
     bool more = over > 0 ? shrink_step(pool, (uint32_t)over) : grow_step(pool, (uint32_t)-over);
-    if (surplus(pool) != 0)
+    if (slb_capacity_surplus(pool) != 0)
         return more;
     slb_gate_open(pool, SLB_GATE_SHRINKING);
-    if (pool->space.changing)
+    if (pool->capacity.changing)
         slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZED, 0, slb_capacity(pool),
                   "pool \"%s\" has its new capacity: %" PRIu32 " slabs", pool->options.name,
                   slb_capacity(pool));
-    pool->space.changing = false;
+    pool->capacity.changing = false;
     return false;
 }
 
@@ -149,7 +134,7 @@ SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------------------- resize */
 
 static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
-    atomic_store_explicit(&pool->space.capacity, capacity, memory_order_seq_cst);
+    atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
 }
 
@@ -162,12 +147,12 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
     uint32_t withheld = 0;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         withheld += slb_shard_withheld(pool, shard);
-    atomic_store(&pool->space.claimed, 0);
-    atomic_store(&pool->space.given_up, withheld);
+    atomic_store(&pool->capacity.claimed, 0);
+    atomic_store(&pool->capacity.given_up, withheld);
 }
 
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
-    slb_stack_push(&pool->space.claimed, pool->next, id);
+    slb_stack_push(&pool->capacity.claimed, pool->next, id);
     count_given_up(pool, 1);
 }
 
@@ -188,7 +173,7 @@ static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capa
 
 static bool is_open(struct slabby_allocator *pool) {
     return slb_pool_exists(pool) &&
-           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
 }
 
 /* Under the gate lock. */
@@ -196,7 +181,7 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
               "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
               slb_capacity(pool), capacity);
-    pool->space.changing = true;
+    pool->capacity.changing = true;
 }
 
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
@@ -218,7 +203,7 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
             begun = true;
         }
         more = more && resize_step(pool);
-        *out_awaited = slb_resize_awaited(pool);
+        *out_awaited = slb_capacity_awaited(pool);
         slb_gate_unlock(pool);
     }
     if (!begun)
@@ -227,20 +212,4 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     slb_gate_note_free(pool, 0); /* what came back may be enough to open */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
-                                       slabby_error *out_error) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t awaited = 0;
-    if (pool == NULL || !slb_pool_exists(pool))
-        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
-                             0, 0, 0, 0, "no open pool has this handle");
-    slb_fork_check(pool);
-    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
-    if (status != SLABBY_OK)
-        (void)slb_refuse(pool, status);
-    else if (out_awaited != NULL)
-        *out_awaited = awaited;
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
 }

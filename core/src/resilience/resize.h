@@ -43,7 +43,4 @@ SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 /* The pages of claimed slabs back to the system, after somebody wrote there. Needs the lock. */
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 
-/* Slabs that are still to be given up. */
-SLB_PRIVATE uint64_t slb_resize_awaited(struct slabby_allocator *pool);
-
 #endif

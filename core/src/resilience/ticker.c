@@ -118,7 +118,7 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
         slb_ticker_forget(pool);
         return SLABBY_OK;
     }
-    if (atomic_load(&pool->gate) & SLB_GATE_CLOSED)
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
                              "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));

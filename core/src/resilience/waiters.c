@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "resilience/waiters.h"
 
-#include "allocate.h"
 #include "os/os.h"
+#include "protect/free_ids.h"
 #include "resilience/breaker.h"
 #include "resilience/fork.h"
 #include "tiers/gate.h"
@@ -29,10 +29,11 @@ static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
 
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
+    enum slb_tier tier;
     uint32_t id;
     while (pool->first_waiter != NULL &&
-           (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
-           slb_take_free(pool, stripe, &id)) {
+           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
+           slb_take_free(pool, stripe, &id, &tier)) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         oldest->id = id;
@@ -56,7 +57,7 @@ SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     slb_fork_check(pool);
     slb_gate_lock(pool);
-    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate) & SLB_GATE_CLOSED) != 0;
+    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0;
     if (!closed) {
         slb_gate_close(pool, SLB_GATE_WAITERS);
         waiter->previous = pool->last_waiter;

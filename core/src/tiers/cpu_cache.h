@@ -14,7 +14,7 @@
 
 #include "os/os.h"
 #include "pool.h"
-#include "protect/shuffle.h"
+#include "tiers/random.h"
 #include "tiers/cpu_cache_rseq.h"
 #include "tiers/in_flight.h"
 

@@ -33,10 +33,10 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 #define SLABBY_NO_RSEQ 1
 #endif
 
-#if defined(__linux__) && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
+#if SLB_OS_RSEQ && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
 #define SLB_HAVE_RSEQ 1
 #include "tiers/rseq_x86_64.h"
-#elif defined(__linux__) && defined(__aarch64__) && !defined(SLABBY_NO_RSEQ)
+#elif SLB_OS_RSEQ && defined(__aarch64__) && !defined(SLABBY_NO_RSEQ)
 #define SLB_HAVE_RSEQ 1
 #include "tiers/rseq_aarch64.h"
 #else

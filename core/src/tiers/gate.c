@@ -2,7 +2,7 @@
 #include "tiers/gate.h"
 
 #include "os/os.h"
-#include "protect/reuse_delay.h"
+#include "tiers/delay_queue.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
@@ -15,7 +15,7 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     slb_in_flight_enter();
     uint32_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate_lock, &unlocked, 1, memory_order_acquire,
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
                                                 memory_order_relaxed))
         return true;
     slb_in_flight_leave();
@@ -29,15 +29,15 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
     /* seq_cst: before the look at deferred_pending; its release half pairs with slb_gate_try_lock */
-    atomic_store_explicit(&pool->gate_lock, 0, memory_order_seq_cst);
+    atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
 /* Whoever failed to get the lock in slb_pool_run_deferred relies on its holder to settle afterwards. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->deferred_pending, memory_order_seq_cst) != 0 ||
-                     (atomic_load_explicit(&pool->gate, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
+                     (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
         slb_pool_run_deferred(pool);
 }
 
@@ -87,31 +87,31 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
 SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
     uint64_t moved = 0;
     /* seq_cst: pairs with the load of the gate behind slb_enter */
-    uint32_t before = atomic_fetch_or_explicit(&pool->gate, reason, memory_order_seq_cst);
+    uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_CLOSING);
     if (before == 0) {
-        atomic_store_explicit(&pool->scarce_free, 0, memory_order_relaxed);
+        atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
-        atomic_store_explicit(&pool->last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->scarce_free, (int64_t)moved, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
+        atomic_store_explicit(&pool->counts.last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     }
     return moved;
 }
 
 SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
-    uint32_t before = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
     if ((before & reason) == 0)
         return;
     if ((before & ~reason) != 0) {
-        atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
+        atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
         return;
     }
-    atomic_fetch_add_explicit(&pool->gate_epoch, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_OPENING);
-    atomic_fetch_and_explicit(&pool->gate, ~reason, memory_order_seq_cst);
+    atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
@@ -129,18 +129,19 @@ SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity)
         enough = share;
     if (enough > capacity / 2)
         enough = capacity / 2;
-    atomic_store_explicit(&pool->scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
+    atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
 }
 
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
-    int64_t free_now = atomic_fetch_add_explicit(&pool->scarce_free, change, memory_order_relaxed) + change;
-    if (free_now < atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed) ||
-        (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
+    int64_t free_now =
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, change, memory_order_relaxed) + change;
+    if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
+        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
         return;
     if (!slb_gate_try_lock(pool))
         return; /* the next slow operation tries again */
-    if (atomic_load_explicit(&pool->scarce_free, memory_order_relaxed) >=
-        atomic_load_explicit(&pool->scarce_enough, memory_order_relaxed))
+    if (atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed) >=
+        atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
         slb_gate_open(pool, SLB_GATE_SCARCE);
     slb_gate_unlock(pool);
 }
@@ -157,7 +158,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->finished = out->started = out->shards = 0;
     for (uint32_t i = 0; i < pool->cpus; i++)
         out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
-    out->epoch = atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst);
+    out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
     out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
     out->empty = slb_stack_is_empty(out->depot);
     out->delayed = 0;
@@ -183,12 +184,12 @@ static bool collects_prove(const struct collect *first, const struct collect *se
  * which waits for this very operation to leave. */
 static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
     *out_moved = 0;
-    uint32_t gate = atomic_load_explicit(&pool->gate, memory_order_seq_cst);
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
     if ((gate & SLB_GATE_SCARCE) != 0 &&
-        (atomic_load_explicit(&pool->gate_epoch, memory_order_seq_cst) & 1) == 1)
+        (atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst) & 1) == 1)
         return true;
     for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
-        if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & SLB_GATE_RESETTING)
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_RESETTING)
             return false;
         slb_os_wait_a_little(attempt);
     }
@@ -208,4 +209,10 @@ SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, b
     SLB_POINT(SLB_POINT_PROOF);
     collect_tiers(pool, &second);
     return collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+}
+
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate.reasons, 0);
+    atomic_store(&pool->gate.epoch, 0);
+    atomic_store(&pool->gate.scarce_free, 0);
 }

@@ -2,7 +2,7 @@
 /*
  * The gate: how rare things stay off the fast path.
  *
- *   open    pool->gate == 0, epoch even. CPU caches work.
+ *   open    pool->gate.reasons == 0, epoch even. CPU caches work.
  *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
  *           between the shards and their users.
  *
@@ -41,6 +41,9 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
 SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
+
+/* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
 
 /* At how many free slabs a gate that was closed for scarcity opens again. */
 SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity);

@@ -65,4 +65,7 @@ SLB_INLINE void slb_move_end(struct slb_stripe *stripe) {
     atomic_fetch_add_explicit(&stripe->moves_finished, 1, memory_order_seq_cst);
 }
 
+/* Whether no slow operation is under way, at some moment during the call. */
+SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
+
 #endif

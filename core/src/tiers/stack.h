@@ -11,7 +11,7 @@
 #define SLB_TIERS_STACK_H
 
 #include "base.h"
-#include "tiers/types.h"
+#include "tiers/stack_state.h"
 
 SLB_INLINE bool slb_stack_is_empty(uint64_t head) {
     return (uint32_t)head == 0;

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; everything that it does not
+ * settle goes on in allocate_slow, above it. */
+#include "api/allocate.h"
+
+#include "api/call.h"
+#include "api/issue.h"
+#include "observe/counters.h"
+#include "observe/events.h"
+#include "observe/latency.h"
+#include "os/os.h"
+#include "protect/free_ids.h"
+#include "protect/guard_slots.h"
+#include "protect/reuse_delay.h"
+#include "protect/shuffle.h"
+#include "resilience/breaker.h"
+#include "resilience/degrade.h"
+#include "resilience/fork.h"
+#include "resilience/waiters.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/depot.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+#include "tiers/word_bias.h"
+
+/* ------------------------------------------------------------------------------------- the gate is open */
+
+/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
+#define PEAK_EVERY 16
+
+/* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
+static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+                       uint32_t count) {
+    if (count == 0)
+        return;
+    slb_count(&stripe->cache_in, count);
+    if (slb_cache_give_batch(pool, ids, count))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    slb_count(&stripe->cache_out, count);
+}
+
+/* Pools without caches take one id at a time, unless a random one of several is asked for. */
+static uint32_t refill_size(struct slabby_allocator *pool) {
+    if (pool->cache_max != 0)
+        return pool->batch;
+    return atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE
+               ? SLB_SHUFFLE_AMONG
+               : 1;
+}
+
+static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                   enum slb_tier *out_tier) {
+    uint32_t ids[SLB_CACHE_IDS];
+    uint32_t count = 0;
+    slb_move_begin(stripe);
+    if (slb_depot_pop(pool, ids)) {
+        count = pool->batch;
+        *out_tier = SLB_TIER_DEPOT;
+    } else {
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, refill_size(pool));
+        *out_tier = SLB_TIER_SHARD;
+    }
+    if (count == 0 && pool->delay.limit != 0)
+        count = slb_delay_pop(pool, 0, ids, NULL);
+    SLB_POINT(SLB_POINT_REFILL);
+    if (count != 0) {
+        slb_shuffle(pool, ids, count);
+        *out_id = ids[0];
+        keep_batch(pool, stripe, &ids[1], count - 1);
+        slb_cache_fold(pool);
+    }
+    slb_move_end(stripe);
+    if (slb_unlikely(atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % PEAK_EVERY == 0))
+        slb_note_peak(pool);
+    return count != 0;
+}
+
+/* ---------------------------------------------------------------------------------------------- the search */
+
+static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
+    *out_tier = SLB_TIER_HEAP;
+    return slb_heap_take(pool, out_id);
+}
+
+SLB_PRIVATE struct slb_search slb_search_begin(struct slabby_allocator *pool) {
+    struct slb_search search = {.nested = slb_in_flight_depth != 0, .mark = slb_events_mark(pool)};
+    if (slb_unlikely(atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0))
+        search.started = slb_os_ticks();
+    return search;
+}
+
+/* Inside slb_enter. Every round either finds a slab, proves that there is none, or follows a change that another
+ * thread made. */
+SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                            const struct slb_search *search, uint32_t *out_id,
+                                            enum slb_tier *out_tier) {
+    const bool nested = search->nested;
+    bool drained = false, probe = false;
+    for (uint32_t attempt = 0;; attempt++) {
+        /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+        uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+        if (slb_unlikely((gate & SLB_GATE_CLOSED) != 0 || !slb_pool_exists(pool)))
+            return SLABBY_CLOSED;
+        if (slb_unlikely(gate & (SLB_GATE_RESETTING | SLB_GATE_FORKED)))
+            return nested ? SLABBY_BUSY : SLB_SEARCH_AGAIN;
+        if (slb_unlikely((gate & SLB_GATE_BREAKER) != 0 && !probe && !(probe = slb_breaker_admits(pool))))
+            return SLABBY_CIRCUIT_BREAKER_OPEN;
+        if (slb_unlikely(gate & SLB_GATE_SERVE)) {
+            slb_pool_run_deferred(pool); /* who came first is served first */
+            gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+        }
+        bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
+        if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
+                                   : slb_take_free(pool, stripe, out_id, out_tier))) {
+            if (drained)
+                *out_tier = SLB_TIER_GATE;
+            return SLABBY_OK;
+        }
+        if (slb_unlikely(slb_latency_is_spent(pool, search->started)))
+            return SLABBY_LATENCY_EXCEEDED;
+        switch (slb_gate_prove_empty(pool, nested)) {
+        case SLB_PROOF_EMPTY:
+            slb_note_peak(pool);
+            return from_heap(pool, out_id, out_tier);
+        case SLB_PROOF_DRAINED:
+            drained = true;
+            break;
+        case SLB_PROOF_MOVED:
+            slb_os_wait_a_little(attempt);
+            break;
+        case SLB_PROOF_WAIT:
+            return nested ? SLABBY_BUSY : SLB_SEARCH_AGAIN;
+        }
+    }
+}
+
+/* Maintenance and rebuilding wait for everybody inside to leave, so allocations wait outside. */
+SLB_PRIVATE void slb_search_wait(struct slabby_allocator *pool) {
+    slb_fork_check(pool);
+    for (uint32_t attempt = 0;
+         atomic_load_explicit(&pool->gate.reasons, memory_order_acquire) & SLB_GATE_RESETTING; attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+/* What is due once an operation has left that may have brought slabs back. seq_cst: behind the pushes, see
+ * resilience/waiters.h. */
+SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+/* A probe that succeeds closes the breaker. */
+static void note_success(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
+                     SLABBY_BREAKER_STATE_HALF_OPEN))
+        slb_breaker_succeeded(pool);
+}
+
+SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
+                                            slabby_status status) {
+    bool refused = status == SLABBY_OUT_OF_MEMORY;
+    bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
+    slb_events_deliver(pool, found->mark);
+    if (status == SLABBY_OK)
+        note_success(pool);
+    if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
+        slb_degrade_poll(pool);
+    if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
+        slb_event_exhausted(pool, refused);
+}
+
+SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                              struct slb_found *out_found) {
+    slabby_status status;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    struct slb_search search = slb_search_begin(pool);
+    out_found->mark = search.mark;
+    for (;;) {
+        struct slb_stripe *stripe = slb_enter(pool);
+        status = slb_search_inside(pool, stripe, &search, out_id, &out_found->tier);
+        if (status == SLABBY_OK) {
+            slb_count(&stripe->hits[out_found->tier], 1);
+            slb_count(&stripe->fast_taken, fast);
+        }
+        out_found->degrade_due = slb_degrade_is_due(pool, stripe);
+        slb_leave(stripe);
+        if (status != SLB_SEARCH_AGAIN)
+            break;
+        slb_search_wait(pool);
+    }
+    slb_search_leave(pool);
+    if (status != SLABBY_OK)
+        slb_search_notify(pool, out_found, status);
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------- allocate */
+
+/* What counts as a failure of the pool is told to the breaker. */
+SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
+                                                slabby_status status) {
+    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+        slb_breaker_failed(pool, false);
+    return slb_answered(pool, operation, 0, status);
+}
+
+/* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                               uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
+    struct slb_timing timing = slb_timing_if_due(pool);
+    uint64_t stands_for = timing.weight;
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_cache_take(pool, out_id, fast);
+    if (searched) {
+        slb_timing_slow(pool, &timing);
+        slabby_status status = slb_search(pool, out_id, fast, &found);
+        if (status != SLABBY_OK)
+            return status;
+        stands_for = stands_for == 0 ? 1 : stands_for;
+    }
+    slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    if (fast || *out_id >= pool->reserved)
+        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
+    *out_word =
+        slb_issue_protected(pool, *out_id, state | owner,
+                            fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (slb_timing_end(pool, &timing, 1))
+        slb_breaker_failed(pool, true);
+    if (searched)
+        slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
+                                                              uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    slabby_status status = take_slab(pool, state, out_id, out_word);
+    return slb_likely(status == SLABBY_OK)
+               ? status
+               : slb_allocation_failed(
+                     pool, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE,
+                     status);
+}
+
+static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
+                     void **out_data) {
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (out_data != NULL)
+        *out_data = slb_slab_data(pool, id);
+}
+
+static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref, void **out_data,
+                                                             struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    slabby_status status = take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
+        return allocate_slow(out_ref, out_data, allocator);
+    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_issued(allocator, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
+    return SLABBY_OK;
+}
+
+/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+    uint64_t word;
+    uint32_t id;
+    if (timeout_ns == 0)
+        return slabby_allocate(out_ref, out_data, allocator);
+    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OUT_OF_MEMORY) {
+        uint64_t now = slb_os_now_ns();
+        status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
+        if (status == SLABBY_OK)
+            word =
+                slb_issue_protected(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    }
+    if (status == SLABBY_OK)
+        hand_out(allocator, id, word, out_ref, out_data);
+    return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                              slabby_allocator *allocator) {
+    struct slb_cpu_cache *cache;
+    uint64_t word;
+    uint32_t id;
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
+        slb_cache_count_fast(allocator, true);
+        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
+    } else {
+        slabby_status status = take_or_refuse(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
+        if (status != SLABBY_OK)
+            return status;
+    }
+    *out_data = slb_slab_data(allocator, id);
+    *out_id = id;
+    return SLABBY_OK;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Many slabs in one call: all or none on the way out, each by itself on the way back. */
+#include "api/allocate.h"
+#include "api/call.h"
+#include "api/issue.h"
+#include "observe/latency.h"
+#include "resilience/breaker.h"
+#include "resilience/degrade.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+
+#include <string.h>
+
+struct batch_hits {
+    uint64_t by_tier[SLB_TIER_COUNT];
+};
+
+/* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
+ * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
+static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const slabby_ref *ids,
+                       uint64_t count, const struct batch_hits *hits) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)ids[i];
+        if (id >= pool->reserved) {
+            slb_heap_give(pool, id, true);
+            continue;
+        }
+        slb_shards_push(pool, slb_os_cpu(), id);
+        slb_gate_note_free(pool, 1);
+    }
+    slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
+}
+
+static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                   const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
+                                   struct batch_hits *hits) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id;
+        enum slb_tier tier = SLB_TIER_CACHE;
+        slabby_status status = SLABBY_OK;
+        if (!slb_cache_take(pool, &id, false))
+            status = slb_search_inside(pool, stripe, search, &id, &tier);
+        if (status != SLABBY_OK) {
+            undo_batch(pool, stripe, out_ids, i, hits);
+            return status;
+        }
+        hits->by_tier[tier]++;
+        out_ids[i] = id;
+    }
+    for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
+        slb_count(&stripe->hits[tier], hits->by_tier[tier]);
+    return SLABBY_OK;
+}
+
+/* Ids first, in the caller's array; references only once all are there. */
+static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+                                    uint64_t count) {
+    slabby_status status;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
+    if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
+        return SLABBY_INVALID_BATCH_SIZE;
+    struct slb_search search = slb_search_begin(pool);
+    struct batch_hits hits;
+    struct slb_timing timing = {0, 0};
+    slb_timing_slow(pool, &timing);
+    for (;;) {
+        memset(&hits, 0, sizeof hits);
+        struct slb_stripe *stripe = slb_enter(pool);
+        status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
+        slb_leave(stripe);
+        if (status != SLB_SEARCH_AGAIN)
+            break;
+        slb_search_wait(pool);
+    }
+    slb_search_leave(pool);
+    struct slb_found found = {
+        .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
+        .degrade_due = slb_degrade_is_on(pool),
+        .mark = search.mark,
+    };
+    if (status != SLABBY_OK) {
+        slb_search_notify(pool, &found, status);
+        return status;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)out_refs[i];
+        uint64_t word =
+            slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
+        out_refs[i] = slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+        if (out_datas != NULL)
+            out_datas[i] = slb_slab_data(pool, id);
+    }
+    /* what the CPU caches served is in their samples' weight already */
+    timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
+    if (slb_timing_end(pool, &timing, count))
+        slb_breaker_failed(pool, true);
+    slb_timing_catch_up(pool);
+    slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                               slabby_allocator *allocator, uint64_t count) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_refs == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
+    return status == SLABBY_OK ? status
+                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
+}
+
+SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                              const slabby_ref *refs, uint64_t count) {
+    slabby_status first = SLABBY_OK;
+    uint64_t released = 0;
+    if (out_released != NULL)
+        *out_released = 0;
+    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    for (uint64_t i = 0; i < count; i++) {
+        slabby_status status = slabby_release(allocator, refs[i]);
+        released += status == SLABBY_OK;
+        if (first == SLABBY_OK)
+            first = status;
+    }
+    if (out_released != NULL)
+        *out_released = released;
+    return first;
+}

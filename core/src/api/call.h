@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the public functions begin and end with: the pool behind a handle; counting and recording an answer. */
+#ifndef SLB_API_CALL_H
+#define SLB_API_CALL_H
+
+#include "observe/audit.h"
+#include "observe/counters.h"
+#include "pool.h"
+#include "resilience/fork.h"
+
+/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
+SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, slabby_status *out_status) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (pool != NULL && !slb_pool_exists(pool))
+        *out_status = slb_pool_closed_status(pool);
+    if (*out_status != SLABBY_OK)
+        return NULL;
+    slb_fork_check(pool);
+    return pool;
+}
+
+/* Counts a refusal, records the call. */
+SLB_INLINE slabby_status slb_answered(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                      slabby_status status) {
+    if (slb_unlikely(status != SLABBY_OK))
+        (void)slb_refuse(pool, status);
+    return slb_audited(pool, operation, ref, status);
+}
+
+/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                       slabby_status status) {
+    if (slb_likely(status == SLABBY_OK))
+        return status;
+    return status == SLABBY_MEMORY_CORRUPTION ? slb_refuse(pool, status)
+                                              : slb_answered(pool, operation, ref, status);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The last step of an allocation: the word of a slab that this thread has taken says live. */
+#ifndef SLB_API_ISSUE_H
+#define SLB_API_ISSUE_H
+
+#include "observe/audit.h"
+#include "protect/protect.h"
+#include "ref.h"
+
+/* What the caller will know a free slab by: its next reference, or its id. */
+SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    return slb_word_state(state) == SLABBY_SLAB_STATE_LIVE_FAST
+               ? id
+               : slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+/*
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
+ * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
+ * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
+ */
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    SLB_POINT(SLB_POINT_TAKEN);
+    _Atomic uint64_t *entry = &pool->words[id];
+    uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
+    SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
+    atomic_store_explicit(entry, word | state, memory_order_release);
+    return word;
+}
+
+/* The same past the inline path: with what protections do before, and the record of the audit trail. */
+SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                        int32_t operation) {
+    slb_protect_issue(pool, id);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+    return slb_issue(pool, id, state);
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* References that a binding found dropped. */
+#include "api/call.h"
+#include "api/release.h"
+#include "observe/events.h"
+#include "observe/leaks.h"
+#include "ref.h"
+#include "tiers/in_flight.h"
+
+/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
+static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
+                                   bool reclaim, struct slb_notification *out_notification) {
+    char slab[160];
+    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
+    uint64_t word;
+    uint32_t id;
+    bool known;
+    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
+        return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+    slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
+                   stack); /* before the slab is somebody else's */
+    bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
+    if (!known)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
+    if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
+        slb_count(&pool->counts.leaks, 1);
+        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
+    }
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
+                                            int32_t reclaim) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    struct slb_notification notification = {.function = NULL};
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
+    struct slb_stripe *stripe = slb_enter(pool);
+    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
+    if (status != SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+    slb_leave(stripe);
+    slb_event_notify(&notification);
+    /* seq_cst: behind the release, see resilience/waiters.h */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Pins: a slab that is looked at is not released. */
+#include "api/call.h"
+#include "api/release.h"
+#include "ref.h"
+#include "tiers/word_bias.h"
+
+static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
+            return SLABBY_TOO_MANY_PINS;
+        if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
+            return SLABBY_OK;
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, pin(pool, ref));
+}
+
+/* The last pin of a dying slab carries out the release that was deferred. */
+static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
+        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
+           slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
+        if (slb_word_pins(word) == 0)
+            return SLABBY_INVALID_ARGUMENT;
+        bool last = slb_word_state(word) == SLABBY_SLAB_STATE_DYING && slb_word_pins(word) == 1;
+        uint64_t released = slb_word_released(pool, generation);
+        if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
+            return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, unpin(pool, ref));
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; everything that it
+ * does not settle goes on in release_slow and return_slow, above it. */
+#include "api/release.h"
+
+#include "api/call.h"
+#include "observe/audit.h"
+#include "observe/events.h"
+#include "protect/protect.h"
+#include "protect/reuse_delay.h"
+#include "ref.h"
+#include "resilience/degrade.h"
+#include "tiers/cpu_cache.h"
+#include "tiers/depot.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+#include "tiers/shards.h"
+#include "tiers/word_bias.h"
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------- into the tiers */
+
+/* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
+static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool taken = slb_cache_take_batch(pool, ids, pool->batch);
+    SLB_POINT(SLB_POINT_FLUSH);
+    if (taken) {
+        if (!slb_depot_push(pool, ids))
+            for (uint32_t i = 0; i < pool->batch; i++)
+                slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        slb_count(&stripe->cache_out, pool->batch);
+    }
+    slb_move_end(stripe);
+    return taken && slb_cache_give(pool, id, fast);
+}
+
+/* Counts a release whose slab did not go through a CPU cache. */
+static void count_release(struct slb_stripe *stripe, bool fast) {
+    slb_count(&stripe->releases, 1);
+    slb_count(&stripe->fast_given, fast);
+}
+
+/* Before leaving: the pool may be gone afterwards. */
+static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    struct slb_notification notification = {.function = NULL};
+    slb_degrade_update(pool, &notification);
+    slb_leave(stripe);
+    slb_event_notify(&notification);
+}
+
+/* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
+static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
+        check_and_leave(pool, stripe);
+    else
+        slb_leave(stripe);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+}
+
+static void give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
+                              bool fast) {
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+    if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
+        return;
+    slb_shards_push(pool, slb_os_cpu(), id);
+    count_release(stripe, fast);
+    if (gate != 0)
+        slb_gate_note_free(pool, 1);
+}
+
+static SLB_COLD void give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    give_inside_tiers(pool, stripe, id, fast);
+    leave_after_release(pool, stripe);
+}
+
+static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_heap_give(pool, id, reusable);
+    slb_count(&pool->counts.heap_retired, !reusable);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* A slab that does not come back: its generation is spent, or it is in quarantine. */
+static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+}
+
+/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
+ * are short, and it goes straight to the shards. */
+static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
+    uint32_t oldest = id;
+    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
+        slb_shards_push(pool, slb_os_cpu(), oldest);
+        if (closed)
+            slb_gate_note_free(pool, 1);
+    }
+    count_release(stripe, fast);
+    leave_after_release(pool, stripe);
+    slb_event_notify(&notification);
+}
+
+/* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
+ * ended yet. */
+static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
+                                 slabby_status status) {
+    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
+                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
+                              status);
+}
+
+/* Into the tiers, unprotected or behind every protection. */
+static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    if (slb_unlikely(id >= pool->reserved))
+        give_heap(pool, id, fast, true);
+    else if (slb_unlikely(pool->delay.limit != 0))
+        give_delayed(pool, id, fast);
+    else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
+        give_inside(pool, id, fast);
+}
+
+/* ---------------------------------------------------------------------------- protections, then the tiers */
+
+static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      bool fast) {
+    struct slb_notification notification = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
+    if (slb_unlikely(quarantined))
+        keep_out(pool, fast);
+    else
+        give(pool, id, fast);
+    slb_event_notify(&notification);
+    return status;
+}
+
+static slabby_status return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast) {
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
+        return return_protected(pool, id, generation, fast);
+    give(pool, id, fast);
+    return SLABBY_OK;
+}
+
+static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                             struct slb_notification *out_notification) {
+    static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
+    const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
+    slabby_ref ref = slb_ref_make(pool, generation, id);
+    if (out_notification != NULL)
+        slb_event_prepare(out_notification, pool, level, code, ref, id, says, id, pool->options.name);
+    else
+        slb_event(pool, level, code, ref, id, says, id, pool->options.name);
+}
+
+/* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
+static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                     bool fast) {
+    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
+    bool quarantined = false;
+    slabby_status status = note_return(pool, id, generation, fast,
+                                       slb_protect_return(pool, id, generation, &quarantined, later));
+    raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
+    if (id >= pool->reserved) {
+        give_heap(pool, id, fast, false);
+    } else {
+        slb_count(&pool->counts.retired, !quarantined);
+        keep_out(pool, fast);
+    }
+    slb_event_notify(&corruption);
+    slb_event_notify(&retirement);
+    return status;
+}
+
+SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
+                                             bool fast) {
+    uint64_t generation = slb_word_generation(pool->id_bits, new_word);
+    if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
+        return return_slab(pool, id, generation - 1, fast);
+    return retire(pool, id, generation, fast);
+}
+
+/* --------------------------------------------------------------------------------- the word decides */
+
+static slabby_status release_checked(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) != 0)
+            return SLABBY_PINNED;
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
+        if (slb_word_swap(pool, id, &word, released))
+            return slb_finish_release(pool, id, released, false);
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+}
+
+SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) == 0) {
+            uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
+            if (slb_word_swap(pool, id, &word, released))
+                return slb_finish_release(pool, id, released, false);
+        } else if (slb_word_swap(pool, id, &word, word + SLABBY_SLAB_STATE_DYING - SLABBY_SLAB_STATE_LIVE)) {
+            return slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, SLABBY_OK);
+        }
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+}
+
+SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id) {
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
+        return SLABBY_INVALID_SLAB_ID;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
+        uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
+        if (slb_word_swap(pool, id, &word, released))
+            return slb_finish_release(pool, id, released, true);
+    }
+    return slb_word_is_out(word) ? SLABBY_INVALID_SLAB_ID : SLABBY_DOUBLE_DEALLOCATION;
+}
+
+/* -------------------------------------------------------------------------------------------- release */
+
+static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref) {
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
+}
+
+/* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
+static __attribute__((noinline)) slabby_status return_slow(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    slabby_status status =
+        return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
+ * each time. */
+static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint32_t id = (uint32_t)(relative & pool->id_mask);
+    uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
+    if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
+        return release_slow(pool, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
+                     !slb_rseq_give_once(pool, id)))
+        return return_slow(pool, ref);
+    return SLABBY_OK;
+}
+
+/* This CPU looked at the word in vain. */
+static SLB_COLD slabby_status release_unbiased(struct slabby_allocator *pool, slabby_ref ref) {
+    slb_bias_note_plain(pool);
+    return release_plain(pool, ref);
+}
+
+SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t relative = slb_ref_relative(allocator, ref);
+    uint64_t id = relative & allocator->id_mask;
+    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
+        return release_slow(allocator, ref);
+    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
+    if (slb_unlikely(biased != SLB_RSEQ_DONE))
+        return biased == SLB_RSEQ_REFUSED ? release_unbiased(allocator, ref) : release_plain(allocator, ref);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
+        return return_slow(allocator, ref);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
+}
+
+SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (slb_unlikely(pool == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+}

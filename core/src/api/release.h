@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The way back of a slab, for release itself, unpin, reset and leak reports. */
+#ifndef SLB_API_RELEASE_H
+#define SLB_API_RELEASE_H
+
+#include "pool.h"
+
+/* The word of the slab has been changed to `new_word`, which says free or retired, and this thread alone knows it: does
+ * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
+ * too. OK, or MemoryCorruption. */
+SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
+                                             bool fast);
+
+/* Released now, or by the last unpin. */
+SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
+
+SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
+
+/* The word of a slab after this release: free under the next generation, or retired when there is none. */
+SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
+    if (slb_unlikely(generation + 1 >= pool->generations))
+        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
+    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
+}
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Counters of a whole pool that no CPU keeps; counters.h has those that are summed up. */
+#ifndef SLB_OBSERVE_COUNT_STATE_H
+#define SLB_OBSERVE_COUNT_STATE_H
+
+#include "base.h"
+
+struct slb_counts {
+    _Atomic uint64_t errors[64];            /* refused calls by status */
+    _Atomic uint64_t peak_used;             /* most slabs in use that anybody saw */
+    _Atomic uint64_t allocations, releases; /* as published last: never less from look to look */
+    _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
+    _Atomic uint64_t leaks, guard_violations;
+    _Atomic uint64_t last_drain_ticks;
+};
+
+#endif

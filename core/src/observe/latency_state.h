@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums
+ * since the pool was made, and two histograms of 30 s each, one of which is being filled while the other is complete;
+ * together they show the last 30 to 60 seconds.
+ *
+ * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
+ * off a bucket's middle is at most 1.1 % off.
+ */
+#ifndef SLB_OBSERVE_LATENCY_STATE_H
+#define SLB_OBSERVE_LATENCY_STATE_H
+
+#include "base.h"
+
+#define SLB_LATENCY_PER_OCTAVE 32u
+#define SLB_LATENCY_OCTAVES 40u /* up to 2^40 ticks: some minutes */
+#define SLB_LATENCY_BUCKETS (SLB_LATENCY_PER_OCTAVE * SLB_LATENCY_OCTAVES)
+#define SLB_LATENCY_WINDOW_NS 30000000000u
+
+struct slb_latency_window {
+    _Atomic uint64_t period; /* which half minute the buckets are of, + 1 */
+    _Atomic uint64_t buckets[SLB_LATENCY_BUCKETS];
+};
+
+struct slb_latency {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t samples; /* allocations that were timed */
+    _Atomic uint64_t weight;                           /* allocations that they stand for */
+    _Atomic uint64_t weighted_ticks;
+    _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
+    struct slb_latency_window windows[2];
+};
+
+/* Of the whole pool. */
+struct slb_latency_limits {
+    _Atomic uint64_t limit_ns, limit_ticks; /* max_alloc_latency; 0: none */
+    _Atomic uint64_t violations;
+    _Atomic uint64_t max;      /* ticks */
+    _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
+};
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Options as text: names, and values such as 4KiB, 250us, 80% or an enumerator. */
+#ifndef SLB_OPTION_TEXT_H
+#define SLB_OPTION_TEXT_H
+
+#include "base.h"
+#include <slabby/slabby.h>
+
+/* The number of the option with this name. */
+SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error);
+
+/* What a text means for an option that is no text itself; the range is for slb_option_check. */
+SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
+                                           slabby_error *error);
+
+/* A whole number without a unit. */
+SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "pool/lifecycle.h"
+
+#include "layout.h"
+#include "pool/memory.h"
+#include "observe/audit.h"
+#include "observe/events.h"
+#include "observe/labels.h"
+#include "observe/latency.h"
+#include "observe/leaks.h"
+#include "observe/stacks.h"
+#include "os/os.h"
+#include "protect/guard_slots.h"
+#include "protect/switches.h"
+#include "protect/tools.h"
+#include "ref.h"
+#include "resilience/breaker.h"
+#include "os/clock.h"
+#include "resilience/degrade.h"
+#include "resilience/fork.h"
+#include "resilience/resize.h"
+#include "resilience/ticker.h"
+#include "status.h"
+#include "tiers/gate.h"
+#include "tiers/heap.h"
+#include "tiers/in_flight.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+#ifndef SLABBY_GENERATION_BITS
+#define SLABBY_GENERATION_BITS 48 /* what a word has; tests build with few, to reach the end */
+#endif
+
+#ifndef SLB_AMALGAMATION
+union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
+#endif
+
+/* Taken by create alone; destroy only marks a place. */
+static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t locations_cursor;
+
+SLB_PRIVATE void slb_pool_table_lock(void) {
+    pthread_mutex_lock(&locations_mutex);
+}
+
+SLB_PRIVATE void slb_pool_table_unlock(void) {
+    pthread_mutex_unlock(&locations_mutex);
+}
+
+/* ---------------------------------------------------------------------------------------------- places */
+
+/* Generations that a tag has left for ids of so many bits: references under one tag never repeat, whatever pools
+ * used it before. */
+static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t id_bits, uint64_t *out_first) {
+    uint64_t all = 1ull << (SLB_REF_VALUE_BITS - id_bits);
+    *out_first = pool->tag_spent == 0 ? 0 : (pool->tag_spent >> id_bits) + 1;
+    return *out_first < all ? all - *out_first : 0;
+}
+
+/* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
+ * references left is taken only when there is no better one. */
+static struct slabby_allocator *take_entry(uint32_t id_bits) {
+    struct slabby_allocator *best = NULL;
+    uint64_t best_left = 1, first;
+    for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
+        uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
+        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
+        uint64_t left = generations_left(pool, id_bits, &first);
+        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
+            continue;
+        best = pool;
+        best_left = left;
+        if (left >= 1ull << (SLB_REF_VALUE_BITS - id_bits - 1))
+            break;
+    }
+    if (best != NULL)
+        locations_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_ENTRIES - 1);
+    return best;
+}
+
+/* -------------------------------------------------------------------------------------------------- create */
+
+static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
+    pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
+    pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
+    pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);
+    pool->depot.heads = (struct slb_depot_heads *)(void *)(metadata + layout->depot_heads);
+    pool->words = (_Atomic uint64_t *)(void *)(metadata + layout->words);
+    pool->next = (_Atomic uint32_t *)(void *)(metadata + layout->next);
+    pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
+    pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
+    pool->depot.nodes = layout->depot_nodes;
+    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
+    pool->delay.mask = layout->delay_cells - 1;
+    pool->shard_mask = layout->shard_count - 1;
+    pool->cpus = layout->cpus;
+    pool->cache_max = layout->cache_max;
+    pool->batch = layout->batch;
+    pool->list_bytes = layout->list_bytes;
+    pool->cache_bytes = layout->cache_bytes;
+    pool->record_bytes = layout->record_bytes;
+}
+
+static void init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->event_rates = (struct slb_event_rate *)(void *)(metadata + layout->event_rates);
+    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->events),
+                                     .size = SLB_EVENTS_CAPACITY,
+                                     .words = SLB_EVENT_WORDS,
+                                     .stride = SLB_EVENT_STRIDE};
+    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
+    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
+                                    .size = layout->audit_records,
+                                    .words = SLB_AUDIT_WORDS,
+                                    .stride = SLB_AUDIT_STRIDE};
+}
+
+static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
+    uint64_t first;
+    uint64_t left = generations_left(pool, layout->id_bits, &first);
+    uint64_t most = 1ull << SLABBY_GENERATION_BITS;
+    pool->id_bits = layout->id_bits;
+    pool->id_mask = (1ull << layout->id_bits) - 1;
+    pool->generation_step = 1ull << layout->id_bits;
+    pool->generations = left < most ? left : most;
+    pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
+    pool->ref_limit = (pool->generations - 1) << layout->id_bits;
+    atomic_store(&pool->id_limit, layout->reserved);
+}
+
+/* The fields of a place but its tag_spent and its locks, which outlive the pool. */
+static void clear_entry(struct slabby_allocator *pool) {
+    slb_heap_forget(pool);
+    slb_labels_forget(pool);
+    slb_leaks_forget(pool);
+    slb_stacks_forget(pool);
+    slb_ticker_forget(pool);
+    slb_guards_forget(pool);
+    atomic_store(&pool->guard_rate, 0);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
+    slb_gate_forget(pool);
+    memset(&pool->heap, 0, sizeof pool->heap);
+    memset(&pool->delay, 0, sizeof pool->delay);
+    memset(&pool->counts, 0, sizeof pool->counts);
+    memset(&pool->corruption, 0, sizeof pool->corruption);
+    memset(&pool->timing, 0, sizeof pool->timing);
+    memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->degrade, 0, sizeof pool->degrade);
+    memset(&pool->health, 0, sizeof pool->health);
+    memset(&pool->capacity, 0, sizeof pool->capacity);
+    atomic_store(&pool->waiters, 0);
+    atomic_store(&pool->expects_plain, 0);
+    pool->first_waiter = pool->last_waiter = NULL;
+    pool->listeners = NULL;
+}
+
+static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+    uint32_t protect = 0;
+    protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
+    protect |=
+        pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
+    protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
+    protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
+    protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
+    protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
+    slb_protections_set(pool, protect);
+}
+
+static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
+                       const struct slb_memory *memory, const struct slb_options *options) {
+    clear_entry(pool);
+    pool->options = *options;
+    pool->slab_base = memory->slab_base;
+    pool->slab_range = layout->slab_bytes;
+    pool->slabs = memory->slab_base + layout->first_byte;
+    pool->guard_front = layout->guard_front;
+    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
+    pool->guard_back = layout->guard_back;
+    pool->guard_key = slb_os_unique();
+    pool->slab_mapping = memory->slab_mapping;
+    pool->slab_mapping_size = layout->slab_mapping;
+    pool->metadata_mapping = memory->metadata;
+    pool->metadata_mapping_size = layout->metadata_mapping;
+    pool->slab_size = layout->slab_size;
+    pool->stride = layout->stride;
+    pool->reserved = layout->reserved;
+    atomic_store(&pool->plain_ids, layout->reserved);
+    pool->heap.limit = layout->heap_limit;
+    pool->owners = 1;
+    init_lists(pool, layout, memory->metadata);
+    slb_resize_begin(pool, capacity);
+    init_records(pool, layout, memory->metadata);
+    pool->binding = slb_audit_binding(SLABBY_BINDING_C);
+    number_references(pool, layout);
+    pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
+                                           : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
+    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
+    if (pool->rseq_cpus > SLB_WORD_REVOKING)
+        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+    atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
+    atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
+    atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
+    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
+    configure_protections(pool, options);
+    slb_tools_begin(pool);
+    pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
+    slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
+    slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                      slb_option(options, SLABBY_OPTION_SURVIVE_AT));
+    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
+    atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
+}
+
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
+                                          uint64_t capacity, const struct slb_options *asked,
+                                          slabby_error *error) {
+    struct slb_options options = *asked;
+    struct slb_layout layout;
+    struct slb_memory memory;
+    slabby_status status = slb_layout_check(slab_size, capacity, error);
+    if (status == SLABBY_OK && !slb_fork_prepare_process())
+        status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                               "the system refused memory for the handlers of fork; free some and try again");
+    if (status == SLABBY_OK)
+        status = slb_options_resolve(&options, capacity, error);
+    if (status == SLABBY_OK)
+        status = slb_layout_compute(
+            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
+    if (status == SLABBY_OK)
+        status = slb_memory_map(&memory, &layout, &options, error);
+    if (status != SLABBY_OK)
+        return status;
+    slb_pool_table_lock();
+    struct slabby_allocator *pool = take_entry(layout.id_bits);
+    if (pool != NULL)
+        init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
+    slb_pool_table_unlock();
+    if (pool == NULL) {
+        slb_memory_unmap(&memory, &layout);
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
+    }
+    status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
+        status = slb_ticker_switch(pool, true, error);
+    if (status != SLABBY_OK) {
+        (void)slb_pool_destroy(pool);
+        return status;
+    }
+    *out = pool;
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
+              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
+              slab_size);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
+}
+
+/* --------------------------------------------------------------------------------------------------- ends */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* How a pool ends: close, destroy, abandon, and the work that they leave to later calls. */
+#include "pool/lifecycle.h"
+
+#include "observe/audit.h"
+#include "observe/counters.h"
+#include "observe/events.h"
+#include "observe/labels.h"
+#include "observe/leaks.h"
+#include "observe/stacks.h"
+#include "os/os.h"
+#include "pool/quiesce.h"
+#include "protect/guard_slots.h"
+#include "protect/tools.h"
+#include "ref.h"
+#include "resilience/fork.h"
+#include "resilience/resize.h"
+#include "resilience/ticker.h"
+#include "resilience/waiters.h"
+#include "tiers/gate.h"
+#include "tiers/in_flight.h"
+#include "tiers/used_slabs.h"
+
+/* The highest reference that this pool can have issued, for the next pool under the tag to start above. */
+static void remember_spent(struct slabby_allocator *pool) {
+    uint64_t highest = 0;
+    bool used = false;
+    uint32_t limit = atomic_load(&pool->id_limit);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t generation =
+            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
+        highest = generation > highest ? generation : highest;
+        used = true;
+    }
+    uint64_t first = pool->ref_bias & ((1ull << SLB_REF_TAG_SHIFT) - 1);
+    if (used)
+        pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
+}
+
+/* The slabs go; the bookkeeping and its tables stay mapped as zero pages, which say "free, never used" to a late
+ * caller, until the place gets its next pool. Needs the gate lock and no live slab. */
+static void tear_down(struct slabby_allocator *pool) {
+    remember_spent(pool);
+    atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
+    slb_tools_end(pool);
+    slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
+    slb_guards_end(pool);
+    slb_labels_end(pool);
+    slb_stacks_end(pool);
+    (void)slb_os_discard(pool->metadata_mapping, pool->metadata_mapping_size);
+}
+
+static void drain_closed(struct slabby_allocator *pool) {
+    uint32_t open = SLB_PHASE_OPEN;
+    if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
+        (void)slb_os_discard(pool->slab_base, pool->slab_range);
+}
+
+static bool nothing_is_held(struct slabby_allocator *pool) {
+    return slb_is_idle(pool) && slb_count_live(pool) == 0;
+}
+
+/* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
+static void finish_all(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0) {
+        if (!slb_gate_try_lock(pool))
+            return;
+        atomic_store_explicit(&pool->gate.deferred_pending, 0, memory_order_seq_cst);
+        uint32_t gate = atomic_load(&pool->gate.reasons);
+        bool forked = (gate & SLB_GATE_FORKED) != 0; /* lists and waiters are the parent's still */
+        bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
+        if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
+            slb_resize_run_deferred(pool);
+        if (pool->first_waiter != NULL && !forked)
+            slb_waiters_serve(pool);
+        if (closed && nothing_is_held(pool)) {
+            drain_closed(pool);
+            if (pool->owners == 0)
+                tear_down(pool);
+        }
+        slb_gate_release_lock(pool);
+    }
+}
+
+SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
+    finish_all(pool);
+    slb_events_deliver(pool, mark);
+}
+
+SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    slabby_status status =
+        slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
+    if (status == SLABBY_OK)
+        pool->owners++;
+    slb_gate_unlock(pool);
+    return status;
+}
+
+/* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
+static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
+    if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
+        slb_event_closed(out, pool, slb_count_live(pool));
+    slb_gate_close(pool, SLB_GATE_CLOSED);
+    slb_waiters_dismiss(pool);
+}
+
+SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
+    struct slb_notification notification = {.function = NULL};
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    bool exists = slb_pool_exists(pool);
+    bool first =
+        exists && (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
+    if (exists)
+        stop_allocations(pool, &notification);
+    slb_gate_unlock(pool);
+    if (first)
+        slb_ticker_forget(pool);
+    slb_event_notify(&notification);
+    if (first)
+        slb_leaks_at_end(pool, SLB_ENDING_CLOSED);
+    if (exists)
+        slb_pool_run_deferred(pool);
+    return exists || pool->words != NULL ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
+}
+
+/* Under maintenance nobody allocates; a release that is still on its way counts as live. */
+static slabby_status destroy_last(struct slabby_allocator *pool) {
+    struct slb_notification notification = {.function = NULL};
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    slabby_status status = SLABBY_OK;
+    if (!slb_pool_exists(pool) || pool->owners == 0)
+        status = slb_pool_closed_status(pool);
+    else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
+        status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
+    else if (--pool->owners == 0) {
+        stop_allocations(pool, &notification);
+        tear_down(pool);
+    }
+    slb_maintenance_end(pool);
+    if (status == SLABBY_OK)
+        slb_ticker_forget(pool);
+    slb_event_notify(&notification);
+    if (status == SLABBY_IN_USE)
+        slb_leaks_at_end(pool, SLB_ENDING_REFUSED);
+    return status;
+}
+
+SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    bool exists = slb_pool_exists(pool);
+    bool shared = exists && pool->owners > 1;
+    if (shared) {
+        pool->owners--;
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_OK);
+    }
+    slb_gate_unlock(pool);
+    if (shared)
+        return SLABBY_OK;
+    return exists ? destroy_last(pool) : slb_pool_closed_status(pool);
+}
+
+/* Whether the caller, who owns a share, has the only one. */
+static bool is_last_owner(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    bool last = slb_pool_exists(pool) && pool->owners == 1;
+    slb_gate_unlock(pool);
+    return last;
+}
+
+SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
+    struct slb_notification notification = {.function = NULL};
+    slb_fork_check(pool);
+    if (is_last_owner(pool))
+        slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
+    slb_gate_lock(pool);
+    slabby_status status =
+        slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
+    if (status == SLABBY_OK && --pool->owners == 0)
+        stop_allocations(pool, &notification);
+    if (status == SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
+    bool last = status == SLABBY_OK && pool->owners == 0;
+    slb_gate_unlock(pool);
+    if (last)
+        slb_ticker_forget(pool);
+    slb_event_notify(&notification);
+    if (status == SLABBY_OK && (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED))
+        slb_pool_run_deferred(pool);
+    return status;
+}

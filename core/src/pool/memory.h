@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
+ * locked, touched, kept out of core dumps. */
+#ifndef SLB_POOL_MEMORY_H
+#define SLB_POOL_MEMORY_H
+
+#include "layout.h"
+
+struct slb_memory {
+    char *slab_mapping, *slab_base, *metadata;
+};
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error);
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "pool/quiesce.h"
+
+#include "observe/counters.h"
+#include "os/os.h"
+#include "resilience/fork.h"
+#include "resilience/waiters.h"
+#include "tiers/gate.h"
+#include "tiers/in_flight.h"
+#include "tiers/used_slabs.h"
+
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
+    if (slb_in_flight_depth != 0)
+        return false;
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_RESETTING);
+    for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+    return true;
+}
+
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
+    slb_gate_open(pool, SLB_GATE_RESETTING);
+    slb_gate_unlock(pool);
+}
+
+static uint64_t count_words_out(struct slabby_allocator *pool) {
+    uint64_t out = 0;
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
+    return out;
+}
+
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
+    uint64_t before = UINT64_MAX;
+    uint64_t granted =
+        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
+        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
+        uint64_t out = count_words_out(pool);
+        out += granted;
+        if (out == live)
+            return true;
+        if (live - out != before && attempts > 1)
+            attempt = 0;
+        before = live - out;
+        slb_os_wait_a_little(attempt);
+    }
+    return false;
+}
+
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
+
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
+
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = attempts <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        attempts -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
+    }
+}

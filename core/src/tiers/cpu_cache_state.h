@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The data of a CPU cache; cpu_cache.h has what is done with it. */
+#ifndef SLB_TIERS_CPU_CACHE_STATE_H
+#define SLB_TIERS_CPU_CACHE_STATE_H
+
+#include "base.h"
+
+/*
+ * A CPU cache: a stack of free ids under one header.
+ *
+ *    63                          16 15       0
+ *   +------------------------------+----------+
+ *   | allocations served (48)      | len (16) |      taking one: header + 0xFFFF;  giving one: header + 1
+ *   +------------------------------+----------+
+ *
+ * len = 0xFFFF means locked: len - 1 >= max catches empty and locked in one unsigned compare, len >= max catches
+ * full and locked.
+ */
+#define SLB_CACHE_IDS 254u
+#define SLB_CACHE_LOCKED 0xFFFFu
+#define SLB_CACHE_TAKE 0xFFFFu
+#define SLB_CACHE_GIVE 1u
+
+struct slb_cpu_cache {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
+    _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
+    uint16_t locked_length;     /* what the gate found when it locked the header */
+    _Atomic uint64_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
+    uint32_t ids[SLB_CACHE_IDS];
+    _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
+    _Atomic uint64_t fast_given;
+    _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
+    _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
+    _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
+};
+
+/* Caches lie a power of two apart, so that finding one's own is a shift. */
+#define SLB_CACHE_STRIDE_LOG2 11
+
+union slb_cpu_cache_entry {
+    struct slb_cpu_cache cache;
+    char bytes[1u << SLB_CACHE_STRIDE_LOG2];
+};
+
+_Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
+
+#endif

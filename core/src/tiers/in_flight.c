@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tiers/in_flight.h"
+
+/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
+ * between with nobody inside. */
+SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
+    uint64_t left = 0, entered = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
+    return left == entered;
+}

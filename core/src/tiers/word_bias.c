@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tiers/word_bias.h"
+
+#include "tiers/used_slabs.h"
+#include "os/os.h"
+#include "tiers/in_flight.h"
+
+/* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
+#define NEIGHBOURS 64u
+
+/* What sharing all slabs does at once where it gets no memory. */
+#define FEW_AT_ONCE 128u
+
+#define ANY_OWNER UINT32_MAX
+
+/* So many plain words in a row make a CPU expect the next one. */
+#define PLAIN_IN_A_ROW 8u
+
+/* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
+ * fence counts at the most, however long its thread was kept from running. */
+#define BACKOFF_LOG2 10
+#define AT_ONCE_LOG2 4
+#define DEAREST_LOG2 6
+
+/* ------------------------------------------------------------------------------------------------- owning */
+
+/* relaxed: `issue` is a hint, each word says for itself who owns it */
+SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
+    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+        return 0;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
+    if (issue != 0)
+        return issue;
+    uint64_t backoff_until = atomic_load_explicit(&cache->backoff_until, memory_order_relaxed);
+    if ((backoff_until != 0 && slb_os_ticks() < backoff_until) || !slb_os_fences_well())
+        return 0;
+    issue = slb_word_mark(cpu);
+    atomic_store_explicit(&cache->issue, issue, memory_order_relaxed);
+    return issue;
+}
+
+SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->rseq_cpus; cpu++)
+        atomic_store_explicit(&pool->caches[cpu].cache.issue, 0, memory_order_relaxed);
+}
+
+/* relaxed: a hint as well; a count that goes lost makes it come one release later */
+SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (cpu >= pool->rseq_cpus)
+        return;
+    _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
+    uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
+    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
+    if (now == PLAIN_IN_A_ROW)
+        atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
+}
+
+static void expect_biased(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    uint64_t bit = 1ull << cpu % 64;
+    if (cpu >= pool->rseq_cpus)
+        return;
+    atomic_store_explicit(&pool->caches[cpu].cache.plain_met, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&pool->expects_plain, memory_order_relaxed) & bit)
+        atomic_fetch_and_explicit(&pool->expects_plain, ~bit, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------ what it costs */
+
+#ifndef SLB_AMALGAMATION
+struct slb_fence_budget slb_fence_budget;
+#endif
+
+/* relaxed throughout: none of this decides about a word */
+
+static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
+    uint64_t cost = ended > began ? ended - began : 1;
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    while ((cheapest == 0 || cost < cheapest) &&
+           !atomic_compare_exchange_weak_explicit(&slb_fence_budget.cheapest, &cheapest, cost,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        continue;
+    return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
+}
+
+/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
+ * shared while that lies too far ahead owns nothing until then. */
+static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
+    uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
+    uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
+    do
+        next = (until > ended ? until : ended) + price;
+    while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
+                                                  memory_order_relaxed, memory_order_relaxed));
+    uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
+    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
+        return;
+#ifdef SLABBY_TEST_HOOKS
+    if (slb_test_bias_never_backs_off)
+        return;
+#endif
+    struct slb_cpu_cache *cache = &pool->caches[owner].cache;
+    atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
+    atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------------ sharing */
+
+/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
+ * sequence. */
+static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
+    uint64_t none = word | slb_word_mark(SLB_WORD_REVOKING);
+    if (!slb_word_is_biased(word))
+        return 0;
+    if (word == none)
+        return none;
+    if (owner != ANY_OWNER && slb_word_bias_cpu(word) != owner)
+        return 0;
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, none, memory_order_seq_cst,
+                                                   memory_order_relaxed)
+               ? none
+               : 0;
+}
+
+/*
+ * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
+ * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
+ * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
+ * owner's commit came before the fence, or somebody else has shared the word.
+ */
+static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
+                  uint64_t *announced) {
+    uint64_t any = 0;
+    for (uint32_t id = first; id < end; id++)
+        any |= announced[id - first] = announce_revocation(pool, id, owner);
+    if (any == 0)
+        return;
+    SLB_POINT(SLB_POINT_REVOKING);
+    uint64_t began = slb_os_ticks();
+    slb_os_fence_rseq();
+    note_fence(pool, owner, began, slb_os_ticks());
+    SLB_POINT(SLB_POINT_REVOKED);
+    for (uint32_t id = first; id < end; id++) {
+        uint64_t none = announced[id - first];
+        if (none != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &none, slb_word_plain(none),
+                                                          memory_order_seq_cst, memory_order_relaxed);
+    }
+}
+
+static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
+    uint64_t left = pool->reserved - first;
+    return first + (uint32_t)(left < wanted ? left : wanted);
+}
+
+static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+    uint64_t announced[NEIGHBOURS];
+    uint32_t first = id - id % NEIGHBOURS;
+    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, announced);
+}
+
+SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
+    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
+    uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
+    if (pool->rseq_cpus == 0)
+        return;
+    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    if (mapped != NULL)
+        length = pool->reserved;
+    for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
+        end = end_of(pool, id, length);
+        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
+    }
+    slb_os_unmap(mapped, size);
+}
+
+/* ------------------------------------------------------------------------------------------------- changing */
+
+static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
+    enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
+    for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
+        result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
+    if (result == SLB_RSEQ_DONE)
+        expect_biased(pool);
+    return result == SLB_RSEQ_DONE;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                        uint64_t new_word) {
+    uint64_t plain = slb_word_plain(*word);
+    if (swap_here(pool, id, plain, new_word))
+        return true;
+    *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
+        revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
+        if (!slb_os_fences_well()) { /* they take long here: once and for all */
+            slb_bias_disable(pool);
+            slb_bias_revoke_all(pool);
+        }
+        *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    }
+    return false;
+}

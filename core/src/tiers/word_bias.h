@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Owned words: release without an atomic instruction.
+ *
+ * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
+ * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it,
+ * and until the word is shared only sequences that run on that CPU change it, each with one committing store:
+ *
+ *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
+ *            |                                                                  ^
+ *            | swap, on any CPU                                                 | swap, on any CPU
+ *            v                                                                  |
+ *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *
+ * Exactly one of several changes succeeds:
+ * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
+ * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word said
+ *   nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it read
+ *   nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the swap
+ *   to the plain word fails, and the caller looks again.
+ * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
+ *   make it plain; from then on a compare-and-swap decides.
+ * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, in a child of fork, or after
+ * the one who began has ended.
+ *
+ * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
+ * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
+ * the time at most. Where the system has begun to refuse its fence, nobody owns any more.
+ *
+ * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
+ * be had by anybody.
+ */
+#ifndef SLB_TIERS_WORD_BIAS_H
+#define SLB_TIERS_WORD_BIAS_H
+
+#include "pool.h"
+#include "tiers/cpu_cache_rseq.h"
+
+/* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
+ * fences are paid for. */
+struct slb_fence_budget {
+    _Atomic uint64_t cheapest, paid_until;
+};
+
+SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
+
+/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
+ * word says for itself who owns it. */
+SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
+    return atomic_load_explicit(&cache->issue, memory_order_relaxed);
+}
+
+/* The release of the hot path, one try: done where the slab is live under the generation that it was free with as
+ * `free_word`, and owned here; the next generation is not the last. Refused: the word is another. Restarted: it
+ * was not looked at, because a protection acts on releases, this CPU expects plain words, or the kernel came in
+ * between. */
+SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, uint64_t id,
+                                                 uint64_t free_word) {
+    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+                            free_word + pool->generation_step);
+}
+
+/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
+SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
+
+/* One try to move a plain word on; where it fails *word is what it has become. Releases the owner's writes to whoever
+ * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever
+ * switches one on looks at the words next, and either finds the slab live or is seen here. */
+SLB_INLINE bool slb_word_swap_plain(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                    uint64_t new_word) {
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
+                                                   memory_order_acquire);
+}
+
+/* The same for a word that may be biased. */
+SLB_INLINE bool slb_word_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word) {
+    return slb_word_is_biased(*word) ? slb_bias_swap(pool, id, word, new_word)
+                                     : slb_word_swap_plain(pool, id, word, new_word);
+}
+
+/* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
+SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
+
+/* What is served from now on has no owner, until slb_bias_poll gives it one. */
+SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
+
+/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
+ * slb_bias_here. */
+SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
+
+/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
+ * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
+ * that it owns. */
+SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
+
+#endif
