@@ -1205,6 +1205,9 @@ enum slb_protection {
     SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
 };
 
+/* Protections that act when a slab is released; a guarded slab is known by its word. */
+#define SLB_PROTECT_ON_RELEASE (~(uint32_t)SLB_PROTECT_SAMPLE)
+
 /* Protections that act when a slab is handed out. */
 #define SLB_PROTECT_ON_ALLOCATE                                                                              \
     (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
@@ -1332,11 +1335,11 @@ struct slb_ticking {
  * The one word of truth about a slab.
  *
  *    63        52 51                    id_bits            4  3  2     0
- *   +------------+--------------------------+--------------+---+-------+
- *   | pins (12)  | generation               | 0            | 0 | state |      plain
- *   +------------+--------------------------+--------------+---+-------+
- *   | CPU (12)   | generation               | 0            | 1 | live  |      owned, without pins
- *   +------------+--------------------------+--------------+---+-------+
+ *   +------------+--------------------------+----------+---+---+-------+
+ *   | pins (12)  | generation               | 0        | g | 0 | state |      plain
+ *   +------------+--------------------------+----------+---+---+-------+
+ *   | CPU (12)   | generation               | 0        | 0 | 1 | live  |      biased to a CPU, without pins
+ *   +------------+--------------------------+----------+---+---+-------+
  *
  * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
  * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
@@ -1344,7 +1347,10 @@ struct slb_ticking {
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. An owned word has a cheaper way, see word_bias.h.
+ * concurrent releases can find the old value. A biased word has a cheaper way, see tiers/word_bias.h.
+ *
+ * The bit g says that the slab lies on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
+ * for such a slab alone, so a pool that samples guards pays nothing for its other slabs.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -1353,17 +1359,18 @@ struct slb_ticking {
 #define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_BIASED 8u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the word is on its way from owned to plain */
-#define SLB_WORD_LOW_BITS 4u    /* state and owned: an id has at least as many */
+#define SLB_WORD_GUARDED 16u
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: somebody revokes the bias of this word */
+#define SLB_WORD_LOW_BITS 5u    /* state, biased, guarded: an id has at least as many bits */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
     return generation << id_bits | state;
 }
 
-/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_REVOKING. */
-SLB_INLINE uint64_t slb_word_mark(uint32_t owner) {
-    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_BIASED;
+/* What biases the word of a live slab to a CPU; SLB_WORD_REVOKING in place of the CPU. */
+SLB_INLINE uint64_t slb_word_mark(uint32_t cpu) {
+    return (uint64_t)cpu << SLB_WORD_HIGH | SLB_WORD_BIASED;
 }
 
 SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
@@ -1374,7 +1381,7 @@ SLB_INLINE bool slb_word_is_biased(uint64_t word) {
     return (word & SLB_WORD_BIASED) != 0;
 }
 
-/* Of an owned word: a CPU, or SLB_WORD_REVOKING. */
+/* Of a biased word: a CPU, or SLB_WORD_REVOKING. */
 SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
     return (uint32_t)(word >> SLB_WORD_HIGH);
 }
@@ -1389,7 +1396,11 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_BIASED);
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)(SLB_WORD_BIASED | SLB_WORD_GUARDED));
+}
+
+SLB_INLINE bool slb_word_is_guarded(uint64_t word) {
+    return (word & SLB_WORD_GUARDED) != 0;
 }
 
 /* The same slab in the same state, with its pins, as a plain word. */
@@ -1623,8 +1634,11 @@ enum slb_phase {
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
-    uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
-    uint64_t ref_limit; /* relative references from here on take the slow path: last generation, foreign */
+    uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
+    /* Relative references from here on leave the inline path of release: last generation, foreign. 0 while a protection
+     * acts on releases; ref_end is the same without protections. Changes as protect does. */
+    _Atomic uint64_t ref_limit;
+    uint64_t ref_end;
     uint64_t id_mask;
     uint64_t generation_step; /* 1 << id_bits: from one generation to the next, in references and words */
     _Atomic uint64_t *words;
@@ -1633,11 +1647,10 @@ struct slabby_allocator {
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* reserved, or with the heap tier's ids once it was used */
     uint32_t reserved;         /* slabs there is room for: max_capacity */
-    _Atomic uint32_t
-        plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_entry *caches;
-    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    _Atomic uint32_t
+        rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend. Fixed by create */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
@@ -1752,15 +1765,19 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_pool_index(pool);
 }
 
-/* A heap slab, or one of a pool that samples guards (protect/guard_slots.c). */
+/* A heap slab, or one on a guard slot (protect/guard_slots.c). */
 SLB_PRIVATE void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id);
 
-/* The first byte of a slab that is in the caller's hands. relaxed: who was handed a slab of a guard slot was handed
- * what came before, the end of plain_ids included. */
-SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_likely(id < atomic_load_explicit(&pool->plain_ids, memory_order_relaxed)))
+/* The first byte of a slab that is live under `word`. */
+SLB_INLINE void *slb_slab_data_of(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
+    if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
     return slb_data_elsewhere(pool, id);
+}
+
+/* The same for a slab that is in the caller's hands. relaxed: nobody else changes where it lies. */
+SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
+    return slb_slab_data_of(pool, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
 }
 
 /* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
@@ -1895,8 +1912,8 @@ restarted:
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
  * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
  * cache served it. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
-                                      struct slb_cpu_cache **out_cache) {
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
@@ -1911,8 +1928,7 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "addq $0xffff, %%r10\n\t"
                                               "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                   SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
                  : "rax", "r10", "memory", "cc"
                  : refused);
     *out_id = id;
@@ -1970,8 +1986,8 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                 uint64_t word) {
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
                                 "jae %l[aside]\n\t"
@@ -1979,8 +1995,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                 "btq %%rcx, %%rax\n\t"
                                 "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
+                 : [plain] "m"(pool->expects_plain), SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -2194,8 +2209,8 @@ restarted:
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
  * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
  * it. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
-                                      struct slb_cpu_cache **out_cache) {
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ volatile goto(
@@ -2211,7 +2226,7 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                      "add x10, x10, x13\n\t"
                                      "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
         : [id] "=&r"(id), [cache] "=&r"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
         : SLB_RSEQ_CLOBBERS
         : refused);
     *out_id = id;
@@ -2271,8 +2286,8 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                 uint64_t word) {
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"
@@ -2282,7 +2297,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                          "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
                           : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -2440,9 +2455,9 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 
 #else
 
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
-                                      struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)out_id, (void)out_cache;
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)limit, (void)out_id, (void)out_cache;
     return false;
 }
 
@@ -2452,9 +2467,9 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                 uint64_t word) {
-    (void)pool, (void)id, (void)biased, (void)word;
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
+    (void)pool, (void)limit, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -3648,13 +3663,13 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* The release of the hot path, one try: done where the slab is live under the generation that it was free with as
- * `free_word`, and owned here; the next generation is not the last. Refused: the word is another. Restarted: it
- * was not looked at, because a protection acts on releases, this CPU expects plain words, or the kernel came in
+/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and biased
+ * to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another. Restarted:
+ * nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel came in
  * between. */
-SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, uint64_t id,
-                                                 uint64_t free_word) {
-    return slb_rseq_release(pool, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t free_word) {
+    return slb_rseq_release(pool, limit, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
                             free_word + pool->generation_step);
 }
 
@@ -3714,7 +3729,7 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
-    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+    if (cpu >= pool->rseq_cpus)
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
@@ -3926,12 +3941,80 @@ struct slb_damage {
     uint8_t expected, found;
 };
 
-/* The pattern by itself, for whoever has bytes to watch: `first` numbers its eight-byte words. slb_pattern_compare
- * answers the offset of the first byte that differs, or size. */
-SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+/* Word k of a pattern is seed + k x SLB_PATTERN_STEP; front and back are numbered together. */
+#define SLB_PATTERN_STEP 0x9E3779B97F4A7C15u
+
+SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
+    return seed + k * SLB_PATTERN_STEP;
+}
+
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret and
+ * what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
+    uint64_t x = pool->guard_key + relative_ref;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
+}
+
+/* A pattern of any size. slb_pattern_compare answers the offset of the first byte that differs, or size. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
                                          uint32_t first, uint8_t *out_expected);
+
+/* Sixteen bytes at any address, in one vector register. */
+typedef uint64_t slb_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+#define SLB_PATTERN_SIDE 64u /* what the default alignment leaves on either side */
+
+#define SLB_PAIR_STEP ((slb_pair){2 * SLB_PATTERN_STEP, 2 * SLB_PATTERN_STEP})
+
+SLB_INLINE slb_pair slb_side_begin(uint64_t seed, uint32_t first) {
+    return (slb_pair){slb_pattern_word(seed, first), slb_pattern_word(seed, first + 1)};
+}
+
+SLB_INLINE void slb_side_write(unsigned char *at, uint64_t seed, uint32_t first) {
+    slb_pair words = slb_side_begin(seed, first), *pairs = (slb_pair *)(void *)at;
+    pairs[0] = words;
+    pairs[1] = words += SLB_PAIR_STEP;
+    pairs[2] = words += SLB_PAIR_STEP;
+    pairs[3] = words + SLB_PAIR_STEP;
+}
+
+SLB_INLINE slb_pair slb_side_difference(const unsigned char *at, uint64_t seed, uint32_t first) {
+    slb_pair words = slb_side_begin(seed, first), different;
+    const slb_pair *pairs = (const slb_pair *)(const void *)at;
+    different = pairs[0] ^ words;
+    words += SLB_PAIR_STEP;
+    different |= pairs[1] ^ words;
+    words += SLB_PAIR_STEP;
+    different |= pairs[2] ^ words;
+    words += SLB_PAIR_STEP;
+    return different | (pairs[3] ^ words);
+}
+
+/* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
+SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
+    return slb_likely(pool->guard_front == SLB_PATTERN_SIDE && pool->guard_back == SLB_PATTERN_SIDE);
+}
+
+/* Both sides of the slab at `data`, of the usual size. */
+SLB_INLINE void slb_usual_sides_write(const struct slabby_allocator *pool, unsigned char *data,
+                                      uint64_t seed) {
+    slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+    slb_side_write(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+}
+
+SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                     uint64_t seed) {
+    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0) |
+                         slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+    return (different[0] | different[1]) == 0;
+}
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
@@ -3947,7 +4030,7 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
  *
  *    63        52 51                                  0
  *   +------------+----------------------+--------------+
- *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 4
+ *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
  *   +------------+----------------------+--------------+
  *
  * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
@@ -4007,45 +4090,45 @@ SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref,
 
 #include <string.h>
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014): every input bit
- * reaches every output bit. */
-static uint64_t guard_mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
-
-SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    return guard_mix(pool->guard_key ^ guard_mix((generation << 20) + id + 1));
-}
-
-/* Eight pattern bytes; k numbers the words of front and back together. */
-static uint64_t guard_word(uint64_t seed, uint32_t k) {
-    return seed + k * 0x9E3779B97F4A7C15u;
-}
-
+/* The same bytes whatever the byte order: word k is written as the machine writes it. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    for (uint32_t done = 0; done < size; done += 8) {
-        uint64_t word = guard_word(seed, first + done / 8);
-        memcpy(at + done, &word, size - done < 8 ? size - done : 8);
-    }
+    uint64_t word = slb_pattern_word(seed, first);
+    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP)
+        memcpy(at, &word, 8);
+    for (uint32_t k = 0; k < size; k++)
+        at[k] = ((const unsigned char *)&word)[k];
 }
 
-SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
-                                         uint32_t first, uint8_t *out_expected) {
-    for (uint32_t done = 0; done < size; done += 8) {
-        uint64_t word = guard_word(seed, first + done / 8);
-        uint32_t length = size - done < 8 ? size - done : 8;
-        if (memcmp(at + done, &word, length) == 0)
-            continue;
-        const unsigned char *bytes = (const unsigned char *)&word;
-        uint32_t k = 0;
-        while (at[done + k] == bytes[k])
-            k++;
-        *out_expected = bytes[k];
-        return done + k;
+static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    uint64_t word = slb_pattern_word(seed, first), different = 0, found;
+    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
+        memcpy(&found, at, 8);
+        different |= found ^ word;
+    }
+    for (uint32_t k = 0; k < size; k++)
+        different |= (uint64_t)(at[k] ^ ((const unsigned char *)&word)[k]);
+    return different == 0;
+}
+
+SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                                  uint32_t first, uint8_t *out_expected) {
+    for (uint32_t k = 0; k < size; k++) {
+        uint64_t word = slb_pattern_word(seed, first + k / 8);
+        *out_expected = ((const unsigned char *)&word)[k % 8];
+        if (at[k] != *out_expected)
+            return k;
     }
     return size;
+}
+
+static void sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+static bool sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+    return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
+           pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
@@ -4055,10 +4138,7 @@ static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    unsigned char *data = own_entry(pool, id);
-    uint64_t seed = slb_pattern_seed(pool, id, generation);
-    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
 }
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -4066,6 +4146,8 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     const unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
+    if (slb_likely(sides_hold(pool, data, seed)))
+        return true;
     uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
     if (bad < pool->guard_front) {
         out_damage->offset = (int64_t)bad - pool->guard_front;
@@ -4166,9 +4248,9 @@ SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
  *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
  *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
  *
- * The allocation keeps its ordinary slab: id, word, generation and capacity are as ever, and just the address of the
- * data is another. slot_of[id] names the slot, so whoever asks for an address looks there. Pools that never sampled do
- * not: pool->plain_ids, which slb_slab_data compares with anyhow, says that every slab lies at its own place.
+ * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
+ * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
+ * slb_guard_close has closed it.
  *
  * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
  * ordinary. Who owns the slab owns its slot.
@@ -4231,14 +4313,15 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
 /* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. */
-SLB_PRIVATE void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. Answers what the word has
+ * to say beside its state: SLB_WORD_GUARDED or 0. */
+SLB_PRIVATE uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
                                          uint64_t weight);
 
-SLB_INLINE void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                 uint64_t weight) {
-    if (slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0) && weight != 0)
-        slb_guard_sample_slowly(pool, id, tier, weight);
+SLB_INLINE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                     uint64_t weight) {
+    bool sampled = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0 && weight != 0;
+    return slb_unlikely(sampled) ? slb_guard_take_slot(pool, id, tier, weight) : 0;
 }
 
 /* Whether a slab in use lies on a slot. */
@@ -4717,6 +4800,31 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
 
 #include <string.h>
 
+/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call. */
+#define SLB_ZERO_INLINE 256u
+
+typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+SLB_INLINE void slb_zero_at(char *at) {
+    *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
+    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or makes a call of them */
+}
+
+/* At most SLB_ZERO_INLINE bytes. */
+SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
+    char *at = memory, *end = at + size;
+    for (; end - at >= 64; at += 64) {
+        slb_zero_at(at);
+        slb_zero_at(at + 16);
+        slb_zero_at(at + 32);
+        slb_zero_at(at + 48);
+    }
+    for (; end - at >= 16; at += 16)
+        slb_zero_at(at);
+    for (; at < end; at++)
+        *(volatile char *)at = 0;
+}
+
 SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
     memset(memory, 0, size);
     __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
@@ -4944,19 +5052,23 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     return true;
 }
 
-SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id,
+SLB_PRIVATE SLB_COLD uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id,
                                                   enum slb_tier tier, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
+    uint64_t guarded = 0;
     uint32_t turn;
     int error_before = errno;
-    /* acquire: whoever gets this slab sees the end of plain_ids and the protection that came before the rate */
+    /* acquire: whoever gets this slab sees the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
-        return;
+        return 0;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
-    if (slot != NULL && open_slot(pool, guards, slot, turn, id))
+    if (slot != NULL && open_slot(pool, guards, slot, turn, id)) {
         slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
+        guarded = SLB_WORD_GUARDED;
+    }
     errno = error_before;
+    return guarded;
 }
 
 SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -5457,17 +5569,22 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 #include <inttypes.h>
 
 /*
- * The inline paths serve pools alone whose protections have nothing to do there. A release frees its word, then looks
- * at the protections; who switches one on looks at the words next, and must find the word free or be seen. After a
- * compare-and-swap seq_cst sees to that, after a sequence (word_bias.h) the fence: behind it each sequence has made
- * its word free for everybody to see, or has not looked yet.
+ * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
+ * compare that the paths make anyhow.
+ *
+ * A release frees its word first and reads `protect` next. Whoever switches a protection on stores `protect` first and
+ * reads the words next; it must find the word free, or the release must find the protection. After a compare-and-swap
+ * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not committed,
+ * and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to us now. A
+ * release whose commit comes later loads `protect` later still, and finds it. The inline path never loads `protect` after
+ * its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
+    bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
-    atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
-    if (protect != 0)
-        slb_bias_disable(pool);
+    atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
+    atomic_store(&pool->ref_limit, acts ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -5497,7 +5614,6 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
     if (status != SLABBY_OK)
         return status;
     if (rate != 0) {
-        atomic_store(&pool->plain_ids, 0);
         set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);
@@ -6153,7 +6269,8 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
 }
 
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     if (slb_in_flight_depth != 0)
         return;
     slb_degrade_update(pool, &notification);
@@ -6183,7 +6300,8 @@ SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrad
 
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
                                              slabby_error *error) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
@@ -9405,7 +9523,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
+    uint64_t bias = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     struct slb_found found = {.tier = SLB_TIER_CACHE};
@@ -9417,11 +9535,11 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
-    if (fast || *out_id >= pool->reserved)
-        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
+    uint64_t guarded = slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    if (fast || guarded != 0 || *out_id >= pool->reserved)
+        bias = 0; /* only slabby_release of a slab at its own place knows what to do with it */
     *out_word =
-        slb_issue_protected(pool, *out_id, state | owner,
+        slb_issue_protected(pool, *out_id, state | bias | guarded,
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
@@ -9458,13 +9576,44 @@ static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref
     return status;
 }
 
+/* The tail of an allocation whose id came from the CPU cache, with every protection. */
+static __attribute__((noinline)) slabby_status
+issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    uint64_t word = slb_issue_protected(pool, id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    hand_out(pool, id, word, out_ref, out_data);
+    return SLABBY_OK;
+}
+
+/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here, every
+ * other protection acts in issue_slow. */
+static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
+                                                              struct slabby_allocator *pool) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0 ||
+                     !slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
+        return allocate_slow(out_ref, out_data, pool);
+    uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
+    if (slb_unlikely((protect & ~(uint32_t)SLB_PROTECT_BIT_GUARD) != 0 || !slb_sides_are_usual(pool)))
+        return issue_slow(out_ref, out_data, pool, id, state);
+    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    /* acquire: as in slb_issue, ahead of the writing */
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    slb_usual_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = data;
+    return SLABBY_OK;
+}
+
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
-        return allocate_slow(out_ref, out_data, allocator);
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache)))
+        return allocate_aside(out_ref, out_data, allocator);
     uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_issued(allocator, word, id);
     if (slb_likely(out_data != NULL))
@@ -9501,7 +9650,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
+    if (slb_likely(slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache))) {
         slb_cache_count_fast(allocator, true);
         slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
     } else {
@@ -9862,7 +10011,7 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .capacity = pool->reserved,
                              .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
                              .ref_bias = pool->ref_bias,
-                             .ref_limit = pool->ref_limit,
+                             .ref_limit = pool->ref_end,
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->protect};
     return slb_copy_out(out_view, &view, sizeof view);
@@ -9923,7 +10072,8 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
 SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                             int32_t reclaim) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))
@@ -10630,7 +10780,7 @@ SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocato
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
         return refuse_access(pool, ref);
-    void *data = slb_slab_data(pool, id);
+    void *data = slb_slab_data_of(pool, id, word);
     if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
         return refuse_access(pool, ref);
     *out_data = data;
@@ -10719,7 +10869,8 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
 
 /* Before leaving: the pool may be gone afterwards. */
 static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     slb_degrade_update(pool, &notification);
     slb_leave(stripe);
     slb_event_notify(&notification);
@@ -10771,7 +10922,8 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
  * are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
@@ -10808,7 +10960,8 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
 
 static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -10843,7 +10996,8 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
-    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_notification corruption, retirement;
+    corruption.function = retirement.function = NULL;
     struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -10926,25 +11080,71 @@ static __attribute__((noinline)) slabby_status return_slow(struct slabby_allocat
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
-/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
- * each time. */
+static __attribute__((noinline)) slabby_status give_slow(struct slabby_allocator *pool, uint32_t id) {
+    give(pool, id, false);
+    return SLABBY_OK;
+}
+
+/* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
+static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_allocator *pool, uint32_t id) {
+    slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        give(pool, id, false);
+    return SLABBY_OK;
+}
+
+/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until the id
+ * is given to a tier the slab is this thread's alone. */
+SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
+                                               uint64_t relative, uint64_t id) {
+    /* behind the free word, see protect/switches.c */
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
+    unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(
+            (protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE)) != 0))
+        return return_slow(pool, ref);
+    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
+        slb_unlikely(!slb_sides_are_usual(pool) ||
+                     !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+        return return_slow(pool, ref); /* compares again, and reports */
+    if (protect & SLB_PROTECT_SECURE) {
+        if (pool->slab_size > SLB_ZERO_INLINE)
+            return return_zeroed(pool, (uint32_t)id);
+        slb_zero_few(data, pool->slab_size);
+    }
+    if (slb_unlikely(!slb_rseq_give_once(pool, (uint32_t)id)))
+        return give_slow(pool, (uint32_t)id);
+    return SLABBY_OK;
+}
+
+/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on comes
+ * this way each time. */
 static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
         return release_slow(pool, ref);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
-                     !slb_rseq_give_once(pool, id)))
-        return return_slow(pool, ref);
-    return SLABBY_OK;
+    return return_protected_slab(pool, ref, relative, id);
 }
 
-/* This CPU looked at the word in vain. */
+/* This CPU read the word in vain. */
 static SLB_COLD slabby_status release_unbiased(struct slabby_allocator *pool, slabby_ref ref) {
     slb_bias_note_plain(pool);
     return release_plain(pool, ref);
+}
+
+/* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
+static __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint64_t id = relative & pool->id_mask;
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
+        return release_slow(pool, ref);
+    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    if (slb_likely(biased == SLB_RSEQ_DONE))
+        return return_protected_slab(pool, ref, relative, id);
+    return biased == SLB_RSEQ_REFUSED ? release_unbiased(pool, ref) : release_plain(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
@@ -10952,9 +11152,11 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint64_t id = relative & allocator->id_mask;
-    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
-        return release_slow(allocator, ref);
-    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
+    /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
+    if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
+                     id >= allocator->reserved))
+        return release_aside(allocator, ref);
+    enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
         return biased == SLB_RSEQ_REFUSED ? release_unbiased(allocator, ref) : release_plain(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);
@@ -11955,7 +12157,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     pool->generation_step = 1ull << layout->id_bits;
     pool->generations = left < most ? left : most;
     pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
-    pool->ref_limit = (pool->generations - 1) << layout->id_bits;
+    pool->ref_end = (pool->generations - 1) << layout->id_bits;
     atomic_store(&pool->id_limit, layout->reserved);
 }
 
@@ -12015,7 +12217,6 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
     pool->reserved = layout->reserved;
-    atomic_store(&pool->plain_ids, layout->reserved);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
     init_lists(pool, layout, memory->metadata);
@@ -12181,7 +12382,8 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_notificat
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
@@ -12202,7 +12404,8 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
 
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
@@ -12247,7 +12450,8 @@ static bool is_last_owner(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     slb_fork_check(pool);
     if (is_last_owner(pool))
         slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);

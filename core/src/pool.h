@@ -62,8 +62,11 @@ enum slb_phase {
 
 struct slabby_allocator {
     /* What every operation reads; written by create only, before the handle exists. */
-    uint64_t ref_bias;  /* tag and first generation: reference = ref_bias + relative reference */
-    uint64_t ref_limit; /* relative references from here on take the slow path: last generation, foreign */
+    uint64_t ref_bias; /* tag and first generation: reference = ref_bias + relative reference */
+    /* Relative references from here on leave the inline path of release: last generation, foreign. 0 while a protection
+     * acts on releases; ref_end is the same without protections. Changes as protect does. */
+    _Atomic uint64_t ref_limit;
+    uint64_t ref_end;
     uint64_t id_mask;
     uint64_t generation_step; /* 1 << id_bits: from one generation to the next, in references and words */
     _Atomic uint64_t *words;
@@ -72,11 +75,10 @@ struct slabby_allocator {
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* reserved, or with the heap tier's ids once it was used */
     uint32_t reserved;         /* slabs there is room for: max_capacity */
-    _Atomic uint32_t
-        plain_ids; /* ids below lie at their own place: reserved, or 0 once guards were sampled */
     union slb_cpu_cache_entry *caches;
-    uint32_t cache_max;        /* ids a CPU cache may hold; 0 means that there are no CPU caches */
-    uint32_t rseq_cpus;        /* CPUs whose cache the rseq backend keeps; 0 with another backend */
+    uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
+    _Atomic uint32_t
+        rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend. Fixed by create */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
@@ -191,15 +193,19 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_pool_index(pool);
 }
 
-/* A heap slab, or one of a pool that samples guards (protect/guard_slots.c). */
+/* A heap slab, or one on a guard slot (protect/guard_slots.c). */
 SLB_PRIVATE void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id);
 
-/* The first byte of a slab that is in the caller's hands. relaxed: who was handed a slab of a guard slot was handed
- * what came before, the end of plain_ids included. */
-SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_likely(id < atomic_load_explicit(&pool->plain_ids, memory_order_relaxed)))
+/* The first byte of a slab that is live under `word`. */
+SLB_INLINE void *slb_slab_data_of(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
+    if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
     return slb_data_elsewhere(pool, id);
+}
+
+/* The same for a slab that is in the caller's hands. relaxed: nobody else changes where it lies. */
+SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
+    return slb_slab_data_of(pool, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
 }
 
 /* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who

@@ -3,11 +3,11 @@
  * The one word of truth about a slab.
  *
  *    63        52 51                    id_bits            4  3  2     0
- *   +------------+--------------------------+--------------+---+-------+
- *   | pins (12)  | generation               | 0            | 0 | state |      plain
- *   +------------+--------------------------+--------------+---+-------+
- *   | CPU (12)   | generation               | 0            | 1 | live  |      owned, without pins
- *   +------------+--------------------------+--------------+---+-------+
+ *   +------------+--------------------------+----------+---+---+-------+
+ *   | pins (12)  | generation               | 0        | g | 0 | state |      plain
+ *   +------------+--------------------------+----------+---+---+-------+
+ *   | CPU (12)   | generation               | 0        | 0 | 1 | live  |      biased to a CPU, without pins
+ *   +------------+--------------------------+----------+---+---+-------+
  *
  * The generation stands where a reference has it (ref.h), so that the word of a free slab and its id add up to a
  * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
@@ -15,7 +15,10 @@
  *
  * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
  * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. An owned word has a cheaper way, see word_bias.h.
+ * concurrent releases can find the old value. A biased word has a cheaper way, see tiers/word_bias.h.
+ *
+ * The bit g says that the slab lies on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
+ * for such a slab alone, so a pool that samples guards pays nothing for its other slabs.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -27,17 +30,18 @@
 #define SLB_WORD_PIN (1ull << SLB_WORD_HIGH)
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_BIASED 8u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the word is on its way from owned to plain */
-#define SLB_WORD_LOW_BITS 4u    /* state and owned: an id has at least as many */
+#define SLB_WORD_GUARDED 16u
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: somebody revokes the bias of this word */
+#define SLB_WORD_LOW_BITS 5u    /* state, biased, guarded: an id has at least as many bits */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
 SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_t state) {
     return generation << id_bits | state;
 }
 
-/* What goes into the word of a live slab for an owner: a CPU, or SLB_WORD_REVOKING. */
-SLB_INLINE uint64_t slb_word_mark(uint32_t owner) {
-    return (uint64_t)owner << SLB_WORD_HIGH | SLB_WORD_BIASED;
+/* What biases the word of a live slab to a CPU; SLB_WORD_REVOKING in place of the CPU. */
+SLB_INLINE uint64_t slb_word_mark(uint32_t cpu) {
+    return (uint64_t)cpu << SLB_WORD_HIGH | SLB_WORD_BIASED;
 }
 
 SLB_INLINE uint64_t slb_word_generation(uint32_t id_bits, uint64_t word) {
@@ -48,7 +52,7 @@ SLB_INLINE bool slb_word_is_biased(uint64_t word) {
     return (word & SLB_WORD_BIASED) != 0;
 }
 
-/* Of an owned word: a CPU, or SLB_WORD_REVOKING. */
+/* Of a biased word: a CPU, or SLB_WORD_REVOKING. */
 SLB_INLINE uint32_t slb_word_bias_cpu(uint64_t word) {
     return (uint32_t)(word >> SLB_WORD_HIGH);
 }
@@ -63,7 +67,11 @@ SLB_INLINE uint32_t slb_word_state(uint64_t word) {
 
 /* Generation and state alone. */
 SLB_INLINE uint64_t slb_word_without_pins(uint64_t word) {
-    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)SLB_WORD_BIASED);
+    return word & ((SLB_WORD_PIN - 1) & ~(uint64_t)(SLB_WORD_BIASED | SLB_WORD_GUARDED));
+}
+
+SLB_INLINE bool slb_word_is_guarded(uint64_t word) {
+    return (word & SLB_WORD_GUARDED) != 0;
 }
 
 /* The same slab in the same state, with its pins, as a plain word. */

@@ -60,7 +60,7 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case TAKE:
         return slb_rseq_try_take(&pool, taken);
     case TAKE_UNTIMED:
-        if (!slb_rseq_take_untimed(&pool, taken, &served))
+        if (!slb_rseq_take_untimed(&pool, &pool.hot_cpus, taken, &served))
             return SLB_RSEQ_REFUSED;
         assert_ptr_equal(served, cache);
         return SLB_RSEQ_DONE;
@@ -75,7 +75,7 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case SWAP:
         return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
     case RELEASE:
-        return slb_rseq_release(&pool, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
+        return slb_rseq_release(&pool, &pool.release_cpus, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
     default:
         return slb_rseq_try_fold(&pool, FOLDED);
     }

@@ -31,9 +31,11 @@ uint32_t slb_rseq_cpu(void);
 int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void *out_cache);
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+                           void *out_cache);
 int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word);
-int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word);
+int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
+                     uint64_t biased, uint64_t word);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);

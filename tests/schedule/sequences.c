@@ -70,8 +70,9 @@ int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     return take(pool, pool->rseq_cpus, false, out_id, &cache);
 }
 
-bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id, void *out_cache) {
-    return take(pool, pool->hot_cpus, true, out_id, out_cache) == SLB_RSEQ_DONE;
+bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+                           void *out_cache) {
+    return take(pool, *limit, true, out_id, out_cache) == SLB_RSEQ_DONE;
 }
 
 /* From the look at the word on. */
@@ -95,9 +96,10 @@ int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biase
     return swap(pool, id, biased, word);
 }
 
-int slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word) {
+int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
+                     uint64_t biased, uint64_t word) {
     schedule_sequence_begin();
-    if (!reach(&pool->release_cpus, ACCESS_READ) || schedule_cpu() >= pool->release_cpus)
+    if (!reach((const volatile void *)limit, ACCESS_READ) || schedule_cpu() >= *limit)
         return end(SLB_RSEQ_RESTARTED);
     if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
         return end(SLB_RSEQ_RESTARTED);

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <stdbool.h>
 
+#include <string.h>
+
 #include "tiers/word_bias.h"
 
 enum { CAPACITY = 4096, TAKEN = 400, NEIGHBOURS = 64 };
@@ -109,20 +111,27 @@ static void revoked_cpus_back_off(void **state) {
     release_on(cpus[0], TAKEN);
 }
 
-/* Guards: while a protection acts on releases nothing is owned, and afterwards again. */
-static void protections_own_nothing(void **state) {
+/* Guards: a protection that acts on releases leaves words biased, and acts on each of their releases. */
+static void protections_keep_words_biased(void **state) {
+    void *data;
     (void)state;
     take_on(cpus[0], TAKEN);
     release_on(cpus[0], TAKEN);
+    take_on(cpus[0], TAKEN);
+    for (int i = 0; i < TAKEN; i++) {
+        CHECK_STATUS(slabby_data(&data, pool, refs[i]), SLABBY_OK);
+        memset(data, 0xA5, 64);
+    }
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
-    take_on(cpus[0], TAKEN);
-    assert_int_equal(count_biased(cpus[0]), 0);
-    release_on(cpus[0], TAKEN);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
-    take_on(cpus[0], TAKEN);
     release_on(cpus[0], TAKEN);
     take_on(cpus[0], TAKEN);
     expect_biased_by(cpus[0]);
+    for (int i = 0; i < TAKEN; i++) {
+        CHECK_STATUS(slabby_data(&data, pool, refs[i]), SLABBY_OK);
+        for (int k = 0; k < 64; k++)
+            assert_int_equal(((unsigned char *)data)[k], 0);
+    }
+    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 0, NULL), SLABBY_OK);
     release_on(cpus[0], TAKEN);
 }
 
@@ -166,7 +175,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_server_owns_until_shared, make, end),
         cmocka_unit_test_setup_teardown(revoked_cpus_back_off, make, end),
-        cmocka_unit_test_setup_teardown(protections_own_nothing, make, end),
+        cmocka_unit_test_setup_teardown(protections_keep_words_biased, make, end),
         cmocka_unit_test_setup_teardown(a_consumer_expects_plain_words, make, end),
     };
 

@@ -9,6 +9,7 @@
 #include "observe/events.h"
 #include "observe/latency.h"
 #include "os/os.h"
+#include "protect/bit_guard.h"
 #include "protect/free_ids.h"
 #include "protect/guard_slots.h"
 #include "protect/reuse_delay.h"
@@ -215,7 +216,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
+    uint64_t bias = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
     struct slb_found found = {.tier = SLB_TIER_CACHE};
@@ -227,11 +228,11 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
-    if (fast || *out_id >= pool->reserved)
-        owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
+    uint64_t guarded = slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    if (fast || guarded != 0 || *out_id >= pool->reserved)
+        bias = 0; /* only slabby_release of a slab at its own place knows what to do with it */
     *out_word =
-        slb_issue_protected(pool, *out_id, state | owner,
+        slb_issue_protected(pool, *out_id, state | bias | guarded,
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
@@ -268,13 +269,44 @@ static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref
     return status;
 }
 
+/* The tail of an allocation whose id came from the CPU cache, with every protection. */
+static __attribute__((noinline)) slabby_status
+issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    uint64_t word = slb_issue_protected(pool, id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
+    hand_out(pool, id, word, out_ref, out_data);
+    return SLABBY_OK;
+}
+
+/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here, every
+ * other protection acts in issue_slow. */
+static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
+                                                              struct slabby_allocator *pool) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0 ||
+                     !slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
+        return allocate_slow(out_ref, out_data, pool);
+    uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
+    if (slb_unlikely((protect & ~(uint32_t)SLB_PROTECT_BIT_GUARD) != 0 || !slb_sides_are_usual(pool)))
+        return issue_slow(out_ref, out_data, pool, id, state);
+    unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
+    /* acquire: as in slb_issue, ahead of the writing */
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    slb_usual_sides_write(pool, data, slb_pattern_seed_of(pool, word + id));
+    *out_ref = slb_ref_issued(pool, slb_issue(pool, id, state), id);
+    if (slb_likely(out_data != NULL))
+        *out_data = data;
+    return SLABBY_OK;
+}
+
 SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &id, &cache)))
-        return allocate_slow(out_ref, out_data, allocator);
+    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache)))
+        return allocate_aside(out_ref, out_data, allocator);
     uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
     *out_ref = slb_ref_issued(allocator, word, id);
     if (slb_likely(out_data != NULL))
@@ -311,7 +343,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &id, &cache))) {
+    if (slb_likely(slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache))) {
         slb_cache_count_fast(allocator, true);
         slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
     } else {

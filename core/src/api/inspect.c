@@ -161,7 +161,7 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
                              .capacity = pool->reserved,
                              .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
                              .ref_bias = pool->ref_bias,
-                             .ref_limit = pool->ref_limit,
+                             .ref_limit = pool->ref_end,
                              .id_bits = pool->id_bits,
                              .mode_address = (uint64_t)(uintptr_t)&pool->protect};
     return slb_copy_out(out_view, &view, sizeof view);

@@ -34,7 +34,8 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
 SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                             int32_t reclaim) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))

@@ -19,7 +19,7 @@ SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocato
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
         return refuse_access(pool, ref);
-    void *data = slb_slab_data(pool, id);
+    void *data = slb_slab_data_of(pool, id, word);
     if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
         return refuse_access(pool, ref);
     *out_data = data;

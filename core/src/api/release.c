@@ -6,8 +6,10 @@
 #include "api/call.h"
 #include "observe/audit.h"
 #include "observe/events.h"
+#include "protect/bit_guard.h"
 #include "protect/protect.h"
 #include "protect/reuse_delay.h"
+#include "protect/secure.h"
 #include "ref.h"
 #include "resilience/degrade.h"
 #include "tiers/cpu_cache.h"
@@ -46,7 +48,8 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
 
 /* Before leaving: the pool may be gone afterwards. */
 static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     slb_degrade_update(pool, &notification);
     slb_leave(stripe);
     slb_event_notify(&notification);
@@ -98,7 +101,8 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
  * are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
@@ -135,7 +139,8 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
 
 static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
-    struct slb_notification notification = {.function = NULL};
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
     struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -170,7 +175,8 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
-    struct slb_notification corruption = {.function = NULL}, retirement = {.function = NULL};
+    struct slb_notification corruption, retirement;
+    corruption.function = retirement.function = NULL;
     struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -253,25 +259,71 @@ static __attribute__((noinline)) slabby_status return_slow(struct slabby_allocat
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
-/* The word is not owned here. A pool whose slabs are released on other CPUs than they were allocated on comes this way
- * each time. */
+static __attribute__((noinline)) slabby_status give_slow(struct slabby_allocator *pool, uint32_t id) {
+    give(pool, id, false);
+    return SLABBY_OK;
+}
+
+/* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
+static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_allocator *pool, uint32_t id) {
+    slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        give(pool, id, false);
+    return SLABBY_OK;
+}
+
+/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until the id
+ * is given to a tier the slab is this thread's alone. */
+SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
+                                               uint64_t relative, uint64_t id) {
+    /* behind the free word, see protect/switches.c */
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
+    unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(
+            (protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE)) != 0))
+        return return_slow(pool, ref);
+    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
+        slb_unlikely(!slb_sides_are_usual(pool) ||
+                     !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
+        return return_slow(pool, ref); /* compares again, and reports */
+    if (protect & SLB_PROTECT_SECURE) {
+        if (pool->slab_size > SLB_ZERO_INLINE)
+            return return_zeroed(pool, (uint32_t)id);
+        slb_zero_few(data, pool->slab_size);
+    }
+    if (slb_unlikely(!slb_rseq_give_once(pool, (uint32_t)id)))
+        return give_slow(pool, (uint32_t)id);
+    return SLABBY_OK;
+}
+
+/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on comes
+ * this way each time. */
 static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
         return release_slow(pool, ref);
-    SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0 ||
-                     !slb_rseq_give_once(pool, id)))
-        return return_slow(pool, ref);
-    return SLABBY_OK;
+    return return_protected_slab(pool, ref, relative, id);
 }
 
-/* This CPU looked at the word in vain. */
+/* This CPU read the word in vain. */
 static SLB_COLD slabby_status release_unbiased(struct slabby_allocator *pool, slabby_ref ref) {
     slb_bias_note_plain(pool);
     return release_plain(pool, ref);
+}
+
+/* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
+static __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint64_t id = relative & pool->id_mask;
+    if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
+        return release_slow(pool, ref);
+    enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
+    if (slb_likely(biased == SLB_RSEQ_DONE))
+        return return_protected_slab(pool, ref, relative, id);
+    return biased == SLB_RSEQ_REFUSED ? release_unbiased(pool, ref) : release_plain(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
@@ -279,9 +331,11 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
     uint64_t id = relative & allocator->id_mask;
-    if (slb_unlikely(relative >= allocator->ref_limit || id >= allocator->reserved))
-        return release_slow(allocator, ref);
-    enum slb_rseq_result biased = slb_bias_release(allocator, id, relative - id);
+    /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
+    if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
+                     id >= allocator->reserved))
+        return release_aside(allocator, ref);
+    enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
         return biased == SLB_RSEQ_REFUSED ? release_unbiased(allocator, ref) : release_plain(allocator, ref);
     SLB_POINT(SLB_POINT_RELEASED);

@@ -126,7 +126,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     pool->generation_step = 1ull << layout->id_bits;
     pool->generations = left < most ? left : most;
     pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
-    pool->ref_limit = (pool->generations - 1) << layout->id_bits;
+    pool->ref_end = (pool->generations - 1) << layout->id_bits;
     atomic_store(&pool->id_limit, layout->reserved);
 }
 
@@ -186,7 +186,6 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->slab_size = layout->slab_size;
     pool->stride = layout->stride;
     pool->reserved = layout->reserved;
-    atomic_store(&pool->plain_ids, layout->reserved);
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
     init_lists(pool, layout, memory->metadata);

@@ -5,45 +5,45 @@
 
 #include <string.h>
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014): every input bit
- * reaches every output bit. */
-static uint64_t guard_mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
-
-SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    return guard_mix(pool->guard_key ^ guard_mix((generation << 20) + id + 1));
-}
-
-/* Eight pattern bytes; k numbers the words of front and back together. */
-static uint64_t guard_word(uint64_t seed, uint32_t k) {
-    return seed + k * 0x9E3779B97F4A7C15u;
-}
-
+/* The same bytes whatever the byte order: word k is written as the machine writes it. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    for (uint32_t done = 0; done < size; done += 8) {
-        uint64_t word = guard_word(seed, first + done / 8);
-        memcpy(at + done, &word, size - done < 8 ? size - done : 8);
-    }
+    uint64_t word = slb_pattern_word(seed, first);
+    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP)
+        memcpy(at, &word, 8);
+    for (uint32_t k = 0; k < size; k++)
+        at[k] = ((const unsigned char *)&word)[k];
 }
 
-SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
-                                         uint32_t first, uint8_t *out_expected) {
-    for (uint32_t done = 0; done < size; done += 8) {
-        uint64_t word = guard_word(seed, first + done / 8);
-        uint32_t length = size - done < 8 ? size - done : 8;
-        if (memcmp(at + done, &word, length) == 0)
-            continue;
-        const unsigned char *bytes = (const unsigned char *)&word;
-        uint32_t k = 0;
-        while (at[done + k] == bytes[k])
-            k++;
-        *out_expected = bytes[k];
-        return done + k;
+static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    uint64_t word = slb_pattern_word(seed, first), different = 0, found;
+    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
+        memcpy(&found, at, 8);
+        different |= found ^ word;
+    }
+    for (uint32_t k = 0; k < size; k++)
+        different |= (uint64_t)(at[k] ^ ((const unsigned char *)&word)[k]);
+    return different == 0;
+}
+
+SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                                  uint32_t first, uint8_t *out_expected) {
+    for (uint32_t k = 0; k < size; k++) {
+        uint64_t word = slb_pattern_word(seed, first + k / 8);
+        *out_expected = ((const unsigned char *)&word)[k % 8];
+        if (at[k] != *out_expected)
+            return k;
     }
     return size;
+}
+
+static void sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+static bool sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+    return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
+           pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
@@ -53,10 +53,7 @@ static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    unsigned char *data = own_entry(pool, id);
-    uint64_t seed = slb_pattern_seed(pool, id, generation);
-    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+    sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
 }
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -64,6 +61,8 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     const unsigned char *data = own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
+    if (slb_likely(sides_hold(pool, data, seed)))
+        return true;
     uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
     if (bad < pool->guard_front) {
         out_damage->offset = (int64_t)bad - pool->guard_front;

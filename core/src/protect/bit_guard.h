@@ -22,12 +22,80 @@ struct slb_damage {
     uint8_t expected, found;
 };
 
-/* The pattern by itself, for whoever has bytes to watch: `first` numbers its eight-byte words. slb_pattern_compare
- * answers the offset of the first byte that differs, or size. */
-SLB_PRIVATE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+/* Word k of a pattern is seed + k x SLB_PATTERN_STEP; front and back are numbered together. */
+#define SLB_PATTERN_STEP 0x9E3779B97F4A7C15u
+
+SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
+    return seed + k * SLB_PATTERN_STEP;
+}
+
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret and
+ * what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
+    uint64_t x = pool->guard_key + relative_ref;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
+}
+
+/* A pattern of any size. slb_pattern_compare answers the offset of the first byte that differs, or size. */
 SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
 SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
                                          uint32_t first, uint8_t *out_expected);
+
+/* Sixteen bytes at any address, in one vector register. */
+typedef uint64_t slb_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+#define SLB_PATTERN_SIDE 64u /* what the default alignment leaves on either side */
+
+#define SLB_PAIR_STEP ((slb_pair){2 * SLB_PATTERN_STEP, 2 * SLB_PATTERN_STEP})
+
+SLB_INLINE slb_pair slb_side_begin(uint64_t seed, uint32_t first) {
+    return (slb_pair){slb_pattern_word(seed, first), slb_pattern_word(seed, first + 1)};
+}
+
+SLB_INLINE void slb_side_write(unsigned char *at, uint64_t seed, uint32_t first) {
+    slb_pair words = slb_side_begin(seed, first), *pairs = (slb_pair *)(void *)at;
+    pairs[0] = words;
+    pairs[1] = words += SLB_PAIR_STEP;
+    pairs[2] = words += SLB_PAIR_STEP;
+    pairs[3] = words + SLB_PAIR_STEP;
+}
+
+SLB_INLINE slb_pair slb_side_difference(const unsigned char *at, uint64_t seed, uint32_t first) {
+    slb_pair words = slb_side_begin(seed, first), different;
+    const slb_pair *pairs = (const slb_pair *)(const void *)at;
+    different = pairs[0] ^ words;
+    words += SLB_PAIR_STEP;
+    different |= pairs[1] ^ words;
+    words += SLB_PAIR_STEP;
+    different |= pairs[2] ^ words;
+    words += SLB_PAIR_STEP;
+    return different | (pairs[3] ^ words);
+}
+
+/* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
+SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
+    return slb_likely(pool->guard_front == SLB_PATTERN_SIDE && pool->guard_back == SLB_PATTERN_SIDE);
+}
+
+/* Both sides of the slab at `data`, of the usual size. */
+SLB_INLINE void slb_usual_sides_write(const struct slabby_allocator *pool, unsigned char *data,
+                                      uint64_t seed) {
+    slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+    slb_side_write(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+}
+
+SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                     uint64_t seed) {
+    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0) |
+                         slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+    return (different[0] | different[1]) == 0;
+}
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 

@@ -223,19 +223,23 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     return true;
 }
 
-SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id,
+SLB_PRIVATE SLB_COLD uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id,
                                                   enum slb_tier tier, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
+    uint64_t guarded = 0;
     uint32_t turn;
     int error_before = errno;
-    /* acquire: whoever gets this slab sees the end of plain_ids and the protection that came before the rate */
+    /* acquire: whoever gets this slab sees the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
-        return;
+        return 0;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
-    if (slot != NULL && open_slot(pool, guards, slot, turn, id))
+    if (slot != NULL && open_slot(pool, guards, slot, turn, id)) {
         slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
+        guarded = SLB_WORD_GUARDED;
+    }
     errno = error_before;
+    return guarded;
 }
 
 SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,

@@ -7,9 +7,9 @@
  *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
  *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
  *
- * The allocation keeps its ordinary slab: id, word, generation and capacity are as ever, and just the address of the
- * data is another. slot_of[id] names the slot, so whoever asks for an address looks there. Pools that never sampled do
- * not: pool->plain_ids, which slb_slab_data compares with anyhow, says that every slab lies at its own place.
+ * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
+ * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
+ * slb_guard_close has closed it.
  *
  * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
  * ordinary. Who owns the slab owns its slot.
@@ -35,14 +35,15 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
 /* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. */
-SLB_PRIVATE void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. Answers what the word has
+ * to say beside its state: SLB_WORD_GUARDED or 0. */
+SLB_PRIVATE uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
                                          uint64_t weight);
 
-SLB_INLINE void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                 uint64_t weight) {
-    if (slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0) && weight != 0)
-        slb_guard_sample_slowly(pool, id, tier, weight);
+SLB_INLINE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                     uint64_t weight) {
+    bool sampled = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0 && weight != 0;
+    return slb_unlikely(sampled) ? slb_guard_take_slot(pool, id, tier, weight) : 0;
 }
 
 /* Whether a slab in use lies on a slot. */

@@ -17,6 +17,9 @@ enum slb_protection {
     SLB_PROTECT_TOOLS = 1u << 7      /* AddressSanitizer or valgrind is told who may use what */
 };
 
+/* Protections that act when a slab is released; a guarded slab is known by its word. */
+#define SLB_PROTECT_ON_RELEASE (~(uint32_t)SLB_PROTECT_SAMPLE)
+
 /* Protections that act when a slab is handed out. */
 #define SLB_PROTECT_ON_ALLOCATE                                                                              \
     (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)

@@ -12,17 +12,22 @@
 #include <inttypes.h>
 
 /*
- * The inline paths serve pools alone whose protections have nothing to do there. A release frees its word, then looks
- * at the protections; who switches one on looks at the words next, and must find the word free or be seen. After a
- * compare-and-swap seq_cst sees to that, after a sequence (word_bias.h) the fence: behind it each sequence has made
- * its word free for everybody to see, or has not looked yet.
+ * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
+ * compare that the paths make anyhow.
+ *
+ * A release frees its word first and reads `protect` next. Whoever switches a protection on stores `protect` first and
+ * reads the words next; it must find the word free, or the release must find the protection. After a compare-and-swap
+ * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not committed,
+ * and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to us now. A
+ * release whose commit comes later loads `protect` later still, and finds it. The inline path never loads `protect` after
+ * its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
+    bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
     atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
-    atomic_store(&pool->release_cpus, protect != 0 ? 0 : pool->rseq_cpus);
-    if (protect != 0)
-        slb_bias_disable(pool);
+    atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
+    atomic_store(&pool->ref_limit, acts ? 0 : pool->ref_end);
     if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
         slb_os_fence_rseq();
 }
@@ -52,7 +57,6 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
     if (status != SLABBY_OK)
         return status;
     if (rate != 0) {
-        atomic_store(&pool->plain_ids, 0);
         set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);

@@ -85,9 +85,9 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 
 #else
 
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
-                                      struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)out_id, (void)out_cache;
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)limit, (void)out_id, (void)out_cache;
     return false;
 }
 
@@ -97,9 +97,9 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
     return SLB_RSEQ_REFUSED;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                 uint64_t word) {
-    (void)pool, (void)id, (void)biased, (void)word;
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
+    (void)pool, (void)limit, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_RESTARTED;
 }
 

@@ -99,8 +99,8 @@ restarted:
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
  * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
  * it. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
-                                      struct slb_cpu_cache **out_cache) {
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ volatile goto(
@@ -116,7 +116,7 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                      "add x10, x10, x13\n\t"
                                      "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
         : [id] "=&r"(id), [cache] "=&r"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
         : SLB_RSEQ_CLOBBERS
         : refused);
     *out_id = id;
@@ -176,8 +176,8 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                 uint64_t word) {
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
                                          "ldr w12, %[cpus]\n\t"
                                          "cmp w9, w12\n\t"
@@ -187,7 +187,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                          "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
                           : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
+                            SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */

@@ -70,8 +70,8 @@ restarted:
 /* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
  * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
  * cache served it. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *out_id,
-                                      struct slb_cpu_cache **out_cache) {
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
@@ -86,8 +86,7 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, uint32_t *o
                                               "addq $0xffff, %%r10\n\t"
                                               "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                   SLB_RSEQ_INPUTS_FOR(pool, pool->hot_cpus)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
                  : "rax", "r10", "memory", "cc"
                  : refused);
     *out_id = id;
@@ -145,8 +144,8 @@ restarted:
 
 /* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
  * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                 uint64_t word) {
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
     __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
                                 "cmpl %[cpus], %%ecx\n\t"
                                 "jae %l[aside]\n\t"
@@ -154,8 +153,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                 "btq %%rcx, %%rax\n\t"
                                 "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(pool, id, pool->release_cpus, biased, word)
+                 : [plain] "m"(pool->expects_plain), SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;

@@ -26,7 +26,7 @@
 
 /* relaxed: `issue` is a hint, each word says for itself who owns it */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
-    if (cpu >= atomic_load_explicit(&pool->release_cpus, memory_order_relaxed))
+    if (cpu >= pool->rseq_cpus)
         return 0;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t issue = atomic_load_explicit(&cache->issue, memory_order_relaxed);
