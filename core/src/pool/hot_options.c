@@ -71,7 +71,8 @@ static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_
 static slabby_status refuse_cold(const struct slb_option_info *info, int32_t id, int64_t value,
                                  slabby_error *error) {
     return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
-                         "option %s is fixed when the pool is made; make a new pool to change it", info->name);
+                         "option %s is fixed when the pool is made; make a new pool to change it",
+                         info->name);
 }
 
 SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
