@@ -89,7 +89,9 @@ def main(arguments: list[str]) -> int:
     bindings = arguments[1:]
     if not bindings:
         return 0
-    results = [json.loads(Path(f"{binding}.json").read_text(encoding="utf-8")) for binding in bindings]
+    results = [
+        json.loads(Path(f"{binding}.json").read_text(encoding="utf-8")) for binding in bindings
+    ]
     print_table(totals(bindings, results), left={0, 6})
     print()
     fields = contract["snapshots"]["stats"]["field"]

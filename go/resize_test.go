@@ -136,8 +136,9 @@ func TestOptionsChangeAsTheContractSays(t *testing.T) {
 			keepBusy(t, pool, &done, &served)
 		}()
 	}
-	for option, hot := range hotOptions {
-		if !hot {
+	for _, known := range contractOptions {
+		option := known.id
+		if !known.hot {
 			err := pool.SetOption(option, 1)
 			wantError(t, "a cold option", err, slabby.ErrColdOption)
 			if err != nil && !strings.Contains(err.Error(), "fixed when the pool is made") {
@@ -166,8 +167,9 @@ func TestOptionsChangeAsTheContractSays(t *testing.T) {
 
 // What a hot option was set to is told, once each time. A pool for each: of one code ten a second are told.
 func TestHotOptionsAreLogged(t *testing.T) {
-	for option, hot := range hotOptions {
-		if !hot {
+	for _, known := range contractOptions {
+		option := known.id
+		if !known.hot {
 			continue
 		}
 		var log bytes.Buffer

@@ -122,8 +122,872 @@ void slb_test_age_counters(struct slabby_allocator *pool);
 
 #include "slabby.h"
 
-/* -------------------- os/linux.c */
-/* Linux, glibc 2.35 or newer for the fast CPU number, any libc otherwise. */
+/* -------------------- observe/sha256.c */
+
+/* -------------------- observe/sha256.h */
+/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of a written audit trail. Not meant for keys:
+ * nothing here runs in constant time by design, and nothing is wiped. */
+#ifndef SLB_OBSERVE_SHA256_H
+#define SLB_OBSERVE_SHA256_H
+
+#define SLB_SHA256_BYTES 32u
+#define SLB_SHA256_BLOCK 64u
+
+struct slb_sha256 {
+    uint32_t state[8];
+    uint64_t length; /* bytes taken in so far */
+    uint8_t block[SLB_SHA256_BLOCK];
+};
+
+SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash);
+SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_t size);
+SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA256_BYTES]);
+
+#endif
+
+#include <string.h>
+
+/* The first 32 bits of the fractional parts: cube roots of the first 64 primes; square roots of the first 8. */
+static const uint32_t sha256_round_constants[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+static const uint32_t sha256_first_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+static uint32_t sha256_rotate(uint32_t word, unsigned by) {
+    return word >> by | word << (32 - by);
+}
+
+static uint32_t sha256_load(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* The message schedule: 16 words of the block, then 48 made from them. */
+static void sha256_schedule(uint32_t words[64], const uint8_t *block) {
+    for (unsigned i = 0; i < 16; i++)
+        words[i] = sha256_load(block + 4 * i);
+    for (unsigned i = 16; i < 64; i++) {
+        uint32_t near = words[i - 15], far = words[i - 2];
+        uint32_t small = sha256_rotate(near, 7) ^ sha256_rotate(near, 18) ^ near >> 3;
+        uint32_t large = sha256_rotate(far, 17) ^ sha256_rotate(far, 19) ^ far >> 10;
+        words[i] = words[i - 16] + small + words[i - 7] + large;
+    }
+}
+
+/* v[0] .. v[7] are the standard's a .. h. */
+static void sha256_block(uint32_t state[8], const uint8_t *block) {
+    uint32_t words[64], v[8];
+    sha256_schedule(words, block);
+    memcpy(v, state, sizeof v);
+    for (unsigned i = 0; i < 64; i++) {
+        uint32_t sum1 = sha256_rotate(v[4], 6) ^ sha256_rotate(v[4], 11) ^ sha256_rotate(v[4], 25);
+        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
+        uint32_t first = v[7] + sum1 + choice + sha256_round_constants[i] + words[i];
+        uint32_t sum0 = sha256_rotate(v[0], 2) ^ sha256_rotate(v[0], 13) ^ sha256_rotate(v[0], 22);
+        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
+        memmove(v + 1, v, 7 * sizeof v[0]);
+        v[4] += first;
+        v[0] = first + sum0 + majority;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        state[i] += v[i];
+}
+
+SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash) {
+    memcpy(hash->state, sha256_first_state, sizeof hash->state);
+    hash->length = 0;
+}
+
+SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_t size) {
+    const uint8_t *bytes = data;
+    while (size > 0) {
+        size_t filled = hash->length % SLB_SHA256_BLOCK;
+        size_t taken = SLB_SHA256_BLOCK - filled < size ? SLB_SHA256_BLOCK - filled : size;
+        memcpy(hash->block + filled, bytes, taken);
+        hash->length += taken;
+        if (hash->length % SLB_SHA256_BLOCK == 0)
+            sha256_block(hash->state, hash->block);
+        bytes += taken;
+        size -= taken;
+    }
+}
+
+/* One bit 1, zeros, and the length in bits as the last eight bytes of a block. */
+SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA256_BYTES]) {
+    static const uint8_t padding[SLB_SHA256_BLOCK] = {0x80};
+    uint64_t bits = hash->length * 8;
+    uint8_t length[8];
+    for (unsigned i = 0; i < 8; i++)
+        length[i] = (uint8_t)(bits >> (56 - 8 * i));
+    size_t filled = hash->length % SLB_SHA256_BLOCK;
+    slb_sha256_add(hash, padding, (filled < 56 ? 56 : 120) - filled);
+    slb_sha256_add(hash, length, sizeof length);
+    for (unsigned i = 0; i < SLB_SHA256_BYTES; i++)
+        digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+/* -------------------- slabby_contract.c */
+/* Generated by ./dev gen from bindings/contract.toml; do not edit.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* -------------------- slabby_contract.h */
+/* Generated by ./dev gen from bindings/contract.toml; do not edit.
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+/* The contract as tables, for the core alone. */
+#ifndef SLB_CONTRACT_H
+#define SLB_CONTRACT_H
+
+#include <stdint.h>
+
+#define SLB_VERSION_TEXT "0.1.0"
+#define SLB_ABI_VERSION 1
+#define SLB_STATUS_COUNT 29
+#define SLB_OPTION_COUNT 33
+#define SLB_CONFLICT_COUNT 2
+#define SLB_PRESET_COUNT 5
+#define SLB_STATS_FIELD_COUNT 41
+#define SLB_HEALTH_FIELD_COUNT 14
+#define SLB_MEMORY_FIELD_COUNT 11
+
+/* An enumerator: its text and its number. A list of them ends with a null text. */
+struct slb_enumerator {
+    const char *text;
+    int64_t value;
+};
+
+struct slb_status_info {
+    int32_t code;
+    const char *name;
+    const char *message;
+};
+
+enum slb_option_kind {
+    SLB_KIND_FLAG,
+    SLB_KIND_COUNT,
+    SLB_KIND_BYTES,
+    SLB_KIND_DURATION,
+    SLB_KIND_PERCENT,
+    SLB_KIND_ENUM,
+    SLB_KIND_TEXT
+};
+
+/* Where an option's default comes from: a number, or something known only when the pool is made. */
+enum slb_default_rule {
+    SLB_DEFAULT_NUMBER,
+    SLB_DEFAULT_CPUS,
+    SLB_DEFAULT_CACHE_LINE,
+    SLB_DEFAULT_CAPACITY
+};
+
+/* default_value is 0 where default_rule is not SLB_DEFAULT_NUMBER. The limits of a text are lengths
+ * in bytes, without the NUL. enumerators is null where the option is no enumeration. */
+struct slb_option_info {
+    const char *name;
+    int64_t default_value;
+    int64_t minimum;
+    int64_t maximum;
+    const struct slb_enumerator *enumerators;
+    const char *meaning;
+    uint8_t kind;
+    uint8_t default_rule;
+    uint8_t hot;
+    uint8_t power_of_two;
+};
+
+/* Two options that cannot both be on, or at a value where that is not 0. */
+struct slb_conflict {
+    struct {
+        int32_t option;
+        int64_t value;
+        const char *text;
+    } sides[2];
+    const char *reason;
+};
+
+/* The options of a use case, ended by option 0; "default" has none and sets every option back. */
+struct slb_preset_value {
+    int32_t option;
+    int64_t value;
+};
+
+struct slb_preset {
+    const char *name;
+    const struct slb_preset_value *values;
+};
+
+/* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
+ * ENUM are int32_t. */
+enum slb_field_type {
+    SLB_FIELD_U64,
+    SLB_FIELD_I64,
+    SLB_FIELD_F64,
+    SLB_FIELD_TEXT,
+    SLB_FIELD_COUNTS,
+    SLB_FIELD_BOOL32,
+    SLB_FIELD_ENUM
+};
+
+/* offset is in bytes from the start of the struct; enumerators is null but for SLB_FIELD_ENUM. */
+struct slb_field {
+    const char *name;
+    const struct slb_enumerator *enumerators;
+    uint16_t offset;
+    uint8_t type;
+};
+
+/* The tables are generated whole, whether or not this version of the core reads every one. In the
+ * single-file build they are static: C allows to declare those ahead when the size is known. */
+#define SLB_TABLE SLB_SHARED_DATA __attribute__((unused)) const
+
+/* Index: -code, id - 1, and the order of the struct's members. */
+SLB_TABLE struct slb_status_info slb_statuses[SLB_STATUS_COUNT];
+SLB_TABLE struct slb_option_info slb_options_table[SLB_OPTION_COUNT];
+SLB_TABLE struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT];
+SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
+SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
+SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
+SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
+SLB_TABLE struct slb_enumerator slb_enum_slab_state[8];
+SLB_TABLE struct slb_enumerator slb_enum_audit_operation[22];
+SLB_TABLE struct slb_enumerator slb_enum_binding[5];
+
+#endif
+
+#include <stddef.h>
+
+static const struct slb_enumerator slb_enum_cpu_cache_backend[4] = {
+    {"auto", SLABBY_CPU_CACHE_BACKEND_AUTO},
+    {"rseq", SLABBY_CPU_CACHE_BACKEND_RSEQ},
+    {"portable", SLABBY_CPU_CACHE_BACKEND_PORTABLE},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_latency_tracking[4] = {
+    {"off", SLABBY_LATENCY_TRACKING_OFF},
+    {"sampled", SLABBY_LATENCY_TRACKING_SAMPLED},
+    {"all", SLABBY_LATENCY_TRACKING_ALL},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_lock_memory[4] = {
+    {"off", SLABBY_LOCK_MEMORY_OFF},
+    {"best_effort", SLABBY_LOCK_MEMORY_BEST_EFFORT},
+    {"required", SLABBY_LOCK_MEMORY_REQUIRED},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_corruption_policy[4] = {
+    {"quarantine", SLABBY_CORRUPTION_POLICY_QUARANTINE},
+    {"reclaim", SLABBY_CORRUPTION_POLICY_RECLAIM},
+    {"abort", SLABBY_CORRUPTION_POLICY_ABORT},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_breaker_state[4] = {
+    {"closed", SLABBY_BREAKER_STATE_CLOSED},
+    {"open", SLABBY_BREAKER_STATE_OPEN},
+    {"half_open", SLABBY_BREAKER_STATE_HALF_OPEN},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_degradation_state[5] = {
+    {"healthy", SLABBY_DEGRADATION_STATE_HEALTHY},
+    {"degraded", SLABBY_DEGRADATION_STATE_DEGRADED},
+    {"survival", SLABBY_DEGRADATION_STATE_SURVIVAL},
+    {"fallback", SLABBY_DEGRADATION_STATE_FALLBACK},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_trend[4] = {
+    {"stable", SLABBY_TREND_STABLE},
+    {"improving", SLABBY_TREND_IMPROVING},
+    {"degrading", SLABBY_TREND_DEGRADING},
+    {NULL, 0},
+};
+
+SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
+    {"free", SLABBY_SLAB_STATE_FREE},
+    {"live", SLABBY_SLAB_STATE_LIVE},
+    {"live_fast", SLABBY_SLAB_STATE_LIVE_FAST},
+    {"dying", SLABBY_SLAB_STATE_DYING},
+    {"claimed", SLABBY_SLAB_STATE_CLAIMED},
+    {"quarantined", SLABBY_SLAB_STATE_QUARANTINED},
+    {"retired", SLABBY_SLAB_STATE_RETIRED},
+    {NULL, 0},
+};
+
+SLB_PRIVATE const struct slb_enumerator slb_enum_audit_operation[22] = {
+    {"create", SLABBY_AUDIT_OPERATION_CREATE},
+    {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
+    {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
+    {"allocate_fast", SLABBY_AUDIT_OPERATION_ALLOCATE_FAST},
+    {"allocate_wait", SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT},
+    {"release", SLABBY_AUDIT_OPERATION_RELEASE},
+    {"release_deferred", SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED},
+    {"deallocate_fast", SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST},
+    {"pin", SLABBY_AUDIT_OPERATION_PIN},
+    {"unpin", SLABBY_AUDIT_OPERATION_UNPIN},
+    {"access", SLABBY_AUDIT_OPERATION_ACCESS},
+    {"reset", SLABBY_AUDIT_OPERATION_RESET},
+    {"retain", SLABBY_AUDIT_OPERATION_RETAIN},
+    {"close", SLABBY_AUDIT_OPERATION_CLOSE},
+    {"destroy", SLABBY_AUDIT_OPERATION_DESTROY},
+    {"abandon", SLABBY_AUDIT_OPERATION_ABANDON},
+    {"option_change", SLABBY_AUDIT_OPERATION_OPTION_CHANGE},
+    {"trim", SLABBY_AUDIT_OPERATION_TRIM},
+    {"reclaim", SLABBY_AUDIT_OPERATION_RECLAIM},
+    {"breaker_force", SLABBY_AUDIT_OPERATION_BREAKER_FORCE},
+    {"resize", SLABBY_AUDIT_OPERATION_RESIZE},
+    {NULL, 0},
+};
+
+SLB_PRIVATE const struct slb_enumerator slb_enum_binding[5] = {
+    {"c", SLABBY_BINDING_C},
+    {"cffi", SLABBY_BINDING_CFFI},
+    {"swig", SLABBY_BINDING_SWIG},
+    {"go", SLABBY_BINDING_GO},
+    {NULL, 0},
+};
+
+SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
+    [-SLABBY_OK] = {SLABBY_OK, "OK",
+        "success"},
+    [-SLABBY_INVALID_ARGUMENT] = {SLABBY_INVALID_ARGUMENT, "InvalidArgument",
+        "an argument is missing or makes no sense: a null handle, a null out-parameter, a value"
+        " out of range"},
+    [-SLABBY_INVALID_SLAB_SIZE] = {SLABBY_INVALID_SLAB_SIZE, "InvalidSlabSize",
+        "the slab size must be between 1 byte and 1 GiB"},
+    [-SLABBY_INVALID_CAPACITY] = {SLABBY_INVALID_CAPACITY, "InvalidCapacity",
+        "the capacity must be at least 1"},
+    [-SLABBY_CAPACITY_EXCEEDED] = {SLABBY_CAPACITY_EXCEEDED, "CapacityExceeded",
+        "capacity with heap and guard slots is above what a reference can number"},
+    [-SLABBY_INVALID_OPTION] = {SLABBY_INVALID_OPTION, "InvalidOption",
+        "no such option, or the value is outside the option's range"},
+    [-SLABBY_OPTION_CONFLICT] = {SLABBY_OPTION_CONFLICT, "OptionConflict",
+        "two options cannot be had together"},
+    [-SLABBY_COLD_OPTION] = {SLABBY_COLD_OPTION, "ColdOption",
+        "this option is fixed when the pool is made"},
+    [-SLABBY_INVALID_BATCH_SIZE] = {SLABBY_INVALID_BATCH_SIZE, "InvalidBatchSize",
+        "the batch must hold between 1 and capacity slabs"},
+    [-SLABBY_OUT_OF_MEMORY] = {SLABBY_OUT_OF_MEMORY, "OutOfMemory",
+        "every slab of the pool is in use"},
+    [-SLABBY_NO_SYSTEM_MEMORY] = {SLABBY_NO_SYSTEM_MEMORY, "NoSystemMemory",
+        "the operating system refused memory"},
+    [-SLABBY_INVALID_REFERENCE] = {SLABBY_INVALID_REFERENCE, "InvalidReference",
+        "this reference was never issued by this pool: forged, damaged, or of another pool"},
+    [-SLABBY_USE_AFTER_FREE] = {SLABBY_USE_AFTER_FREE, "UseAfterFree",
+        "the slab of this reference has been released"},
+    [-SLABBY_DOUBLE_DEALLOCATION] = {SLABBY_DOUBLE_DEALLOCATION, "DoubleDeallocation",
+        "this slab has been released already"},
+    [-SLABBY_INVALID_SLAB_ID] = {SLABBY_INVALID_SLAB_ID, "InvalidSlabID",
+        "this slab id is out of range or its slab is owned by a reference"},
+    [-SLABBY_MEMORY_CORRUPTION] = {SLABBY_MEMORY_CORRUPTION, "MemoryCorruption",
+        "bytes beside the slab were overwritten"},
+    [-SLABBY_PINNED] = {SLABBY_PINNED, "Pinned",
+        "somebody still looks at the slab: a view is exported or a pin is held"},
+    [-SLABBY_TOO_MANY_PINS] = {SLABBY_TOO_MANY_PINS, "TooManyPins",
+        "a slab carries at most 4,095 pins"},
+    [-SLABBY_TOO_MANY_POOLS] = {SLABBY_TOO_MANY_POOLS, "TooManyPools",
+        "a process holds at most 4,095 pools"},
+    [-SLABBY_IN_USE] = {SLABBY_IN_USE, "InUse",
+        "references of the pool are still live"},
+    [-SLABBY_CIRCUIT_BREAKER_OPEN] = {SLABBY_CIRCUIT_BREAKER_OPEN, "CircuitBreakerOpen",
+        "the circuit breaker refuses allocations for now"},
+    [-SLABBY_TIMEOUT] = {SLABBY_TIMEOUT, "Timeout",
+        "no slab became free in time"},
+    [-SLABBY_LATENCY_EXCEEDED] = {SLABBY_LATENCY_EXCEEDED, "LatencyExceeded",
+        "the latency budget was spent before a slab was found"},
+    [-SLABBY_CLOSED] = {SLABBY_CLOSED, "Closed",
+        "the pool is closed"},
+    [-SLABBY_BUSY] = {SLABBY_BUSY, "Busy",
+        "a signal handler interrupted its own thread inside the pool; try again later"},
+    [-SLABBY_BUFFER_TOO_SMALL] = {SLABBY_BUFFER_TOO_SMALL, "BufferTooSmall",
+        "the text does not fit the buffer; the needed length was stored"},
+    [-SLABBY_NOT_SUPPORTED] = {SLABBY_NOT_SUPPORTED, "NotSupported",
+        "this build or this system does not offer it"},
+    [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
+        "the other side was built for another core"},
+    [-SLABBY_WRITE_FAILED] = {SLABBY_WRITE_FAILED, "WriteFailed",
+        "a descriptor refused data"},
+};
+
+SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
+    [SLABBY_OPTION_NAME - 1] = {
+        .name = "name",
+        .default_value = 0, .minimum = 0, .maximum = 63,
+        .enumerators = NULL,
+        .meaning = "shown in reports and metrics",
+        .kind = SLB_KIND_TEXT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_SHARDS - 1] = {
+        .name = "shards",
+        .default_value = 0, .minimum = 1, .maximum = 4096,
+        .enumerators = NULL,
+        .meaning = "lock-free free lists, rounded up to a power of two",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CPUS,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_ALIGNMENT - 1] = {
+        .name = "alignment",
+        .default_value = 0, .minimum = 1, .maximum = 2097152,
+        .enumerators = NULL,
+        .meaning = "of every slab's first byte, a power of two",
+        .kind = SLB_KIND_BYTES, .default_rule = SLB_DEFAULT_CACHE_LINE,
+        .hot = 0, .power_of_two = 1,
+    },
+    [SLABBY_OPTION_PER_CPU_CACHE - 1] = {
+        .name = "per_cpu_cache",
+        .default_value = 1, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "keep a small stack of free slabs per CPU",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_CPU_CACHE_BACKEND - 1] = {
+        .name = "cpu_cache_backend",
+        .default_value = 0, .minimum = 0, .maximum = 2,
+        .enumerators = slb_enum_cpu_cache_backend,
+        .meaning = "restartable sequences, or a try-lock that works everywhere",
+        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_MAX_ALLOC_LATENCY - 1] = {
+        .name = "max_alloc_latency",
+        .default_value = 0, .minimum = 0, .maximum = INT64_C(3600000000000),
+        .enumerators = NULL,
+        .meaning = "budget of one allocation; 0 means none",
+        .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_LATENCY_TRACKING - 1] = {
+        .name = "latency_tracking",
+        .default_value = 1, .minimum = 0, .maximum = 2,
+        .enumerators = slb_enum_latency_tracking,
+        .meaning = "which allocations are timed",
+        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_SECURE - 1] = {
+        .name = "secure",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "zero a slab when it is released, before it can be handed out again",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_LOCK_MEMORY - 1] = {
+        .name = "lock_memory",
+        .default_value = 0, .minimum = 0, .maximum = 2,
+        .enumerators = slb_enum_lock_memory,
+        .meaning = "lock slab pages into RAM",
+        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_NO_DUMP - 1] = {
+        .name = "no_dump",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "keep slabs out of core dumps",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_BIT_GUARD - 1] = {
+        .name = "bit_guard",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "keyed patterns just before and after the user's bytes, verified on release",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_GUARD_PAGES - 1] = {
+        .name = "guard_pages",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "the first byte past a slab's end faults",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_GUARD_SLACK - 1] = {
+        .name = "guard_slack",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "with guard_pages, allow an explicit alignment that leaves slack before the "
+                   "guard",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_GUARD_SAMPLE_RATE - 1] = {
+        .name = "guard_sample_rate",
+        .default_value = 0, .minimum = 0, .maximum = 1000000000,
+        .enumerators = NULL,
+        .meaning = "one allocation in N goes to a guard slot; 0 means none",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_GUARD_SLOTS - 1] = {
+        .name = "guard_slots",
+        .default_value = 16, .minimum = 1, .maximum = 4096,
+        .enumerators = NULL,
+        .meaning = "guard slots for sampled allocations",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_CORRUPTION_POLICY - 1] = {
+        .name = "corruption_policy",
+        .default_value = 0, .minimum = 0, .maximum = 2,
+        .enumerators = slb_enum_corruption_policy,
+        .meaning = "what becomes of a slab whose guard bytes were overwritten",
+        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_REUSE_DELAY - 1] = {
+        .name = "reuse_delay",
+        .default_value = 0, .minimum = 0, .maximum = 2147483647,
+        .enumerators = NULL,
+        .meaning = "slabs that wait, first in first out, before reuse",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_SHUFFLE - 1] = {
+        .name = "shuffle",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "hand slabs out in random order",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_FINALIZERS - 1] = {
+        .name = "finalizers",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "report references dropped without release, with their stacks",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_DEBUG - 1] = {
+        .name = "debug",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "record the stack of every allocation and release",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_AUDIT - 1] = {
+        .name = "audit",
+        .default_value = 0, .minimum = 0, .maximum = 16777216,
+        .enumerators = NULL,
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_HEAP_FALLBACK - 1] = {
+        .name = "heap_fallback",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "serve from the heap when every slab is in use",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_HEAP_FALLBACK_LIMIT - 1] = {
+        .name = "heap_fallback_limit",
+        .default_value = 0, .minimum = 1, .maximum = 2147483646,
+        .enumerators = NULL,
+        .meaning = "slabs the heap may add at the same time",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD - 1] = {
+        .name = "circuit_breaker_threshold",
+        .default_value = 0, .minimum = 0, .maximum = 1000000000,
+        .enumerators = NULL,
+        .meaning = "consecutive failures that open the breaker; 0 means no breaker",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT - 1] = {
+        .name = "circuit_breaker_timeout",
+        .default_value = INT64_C(30000000000), .minimum = 1000, .maximum = INT64_C(86400000000000),
+        .enumerators = NULL,
+        .meaning = "how long the breaker stays open before it admits probes",
+        .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_CIRCUIT_BREAKER_PROBES - 1] = {
+        .name = "circuit_breaker_probes",
+        .default_value = 1, .minimum = 1, .maximum = 1000,
+        .enumerators = NULL,
+        .meaning = "allocations admitted while half open",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_HEALTH_CHECKS - 1] = {
+        .name = "health_checks",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "let the thread slabby-health tick this pool every health_interval",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_HEALTH_INTERVAL - 1] = {
+        .name = "health_interval",
+        .default_value = 1000000000, .minimum = 1000000, .maximum = INT64_C(3600000000000),
+        .enumerators = NULL,
+        .meaning = "time between two ticks",
+        .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_DEGRADE_AT - 1] = {
+        .name = "degrade_at",
+        .default_value = 0, .minimum = 0, .maximum = 100,
+        .enumerators = NULL,
+        .meaning = "utilisation from which on the pool degrades; 0 means never",
+        .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_SURVIVE_AT - 1] = {
+        .name = "survive_at",
+        .default_value = 0, .minimum = 0, .maximum = 100,
+        .enumerators = NULL,
+        .meaning = "utilisation from which on reuse_delay and CPU caches are emptied; 0 means "
+                   "never",
+        .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 1, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_MAX_CAPACITY - 1] = {
+        .name = "max_capacity",
+        .default_value = 0, .minimum = 1, .maximum = 2147483647,
+        .enumerators = NULL,
+        .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
+                   "for so many slabs",
+        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_HUGE_PAGES - 1] = {
+        .name = "huge_pages",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "ask the system for huge pages behind the slabs",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+    [SLABBY_OPTION_PREFAULT - 1] = {
+        .name = "prefault",
+        .default_value = 0, .minimum = 0, .maximum = 1,
+        .enumerators = NULL,
+        .meaning = "touch every slab page when the pool is made",
+        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
+        .hot = 0, .power_of_two = 0,
+    },
+};
+
+SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
+    {{{SLABBY_OPTION_GUARD_PAGES, 0, "guard_pages"},
+      {SLABBY_OPTION_HUGE_PAGES, 0, "huge_pages"}},
+        "a guard page inside a huge page splits it"},
+    {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
+      {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
+        "a restartable sequence hands out the slab that came last; choose auto or portable"},
+};
+
+static const struct slb_preset_value slb_preset_default[1] = {
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_trading[8] = {
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 50000},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 10},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 100000000},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_BIT_GUARD, 1},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {SLABBY_OPTION_HEALTH_INTERVAL, 1000000000},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_gateway[9] = {
+    {SLABBY_OPTION_HEAP_FALLBACK, 1},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 100},
+    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, INT64_C(5000000000)},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_BIT_GUARD, 1},
+    {SLABBY_OPTION_DEGRADE_AT, 80},
+    {SLABBY_OPTION_SURVIVE_AT, 95},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_analytics[5] = {
+    {SLABBY_OPTION_GUARD_PAGES, 1},
+    {SLABBY_OPTION_SECURE, 1},
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 1000000},
+    {SLABBY_OPTION_HEALTH_CHECKS, 1},
+    {0, 0},
+};
+
+static const struct slb_preset_value slb_preset_packets[3] = {
+    {SLABBY_OPTION_GUARD_PAGES, 1},
+    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 10000},
+    {0, 0},
+};
+
+SLB_PRIVATE const struct slb_preset slb_presets[SLB_PRESET_COUNT] = {
+    {"default", slb_preset_default},
+    {"trading", slb_preset_trading},
+    {"gateway", slb_preset_gateway},
+    {"analytics", slb_preset_analytics},
+    {"packets", slb_preset_packets},
+};
+
+SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
+    {"version", NULL, offsetof(slabby_stats, version), SLB_FIELD_TEXT},
+    {"total_slabs", NULL, offsetof(slabby_stats, total_slabs), SLB_FIELD_U64},
+    {"slab_size", NULL, offsetof(slabby_stats, slab_size), SLB_FIELD_U64},
+    {"used_slabs", NULL, offsetof(slabby_stats, used_slabs), SLB_FIELD_U64},
+    {"available_slabs", NULL, offsetof(slabby_stats, available_slabs), SLB_FIELD_U64},
+    {"total_allocations", NULL, offsetof(slabby_stats, total_allocations), SLB_FIELD_U64},
+    {"total_deallocations", NULL, offsetof(slabby_stats, total_deallocations), SLB_FIELD_U64},
+    {"fast_allocations", NULL, offsetof(slabby_stats, fast_allocations), SLB_FIELD_U64},
+    {"fast_deallocations", NULL, offsetof(slabby_stats, fast_deallocations), SLB_FIELD_U64},
+    {"ref_pool_hits", NULL, offsetof(slabby_stats, ref_pool_hits), SLB_FIELD_U64},
+    {"avg_alloc_time_ns", NULL, offsetof(slabby_stats, avg_alloc_time_ns), SLB_FIELD_F64},
+    {"max_alloc_time_ns", NULL, offsetof(slabby_stats, max_alloc_time_ns), SLB_FIELD_I64},
+    {"pcpu_cache_hits", NULL, offsetof(slabby_stats, pcpu_cache_hits), SLB_FIELD_U64},
+    {"lock_free_hits", NULL, offsetof(slabby_stats, lock_free_hits), SLB_FIELD_U64},
+    {"memory_utilization", NULL, offsetof(slabby_stats, memory_utilization), SLB_FIELD_F64},
+    {"fragmentation_ratio", NULL, offsetof(slabby_stats, fragmentation_ratio), SLB_FIELD_F64},
+    {"allocation_errors", NULL, offsetof(slabby_stats, allocation_errors), SLB_FIELD_U64},
+    {"guard_page_violations", NULL, offsetof(slabby_stats, guard_page_violations), SLB_FIELD_U64},
+    {"heap_fallbacks", NULL, offsetof(slabby_stats, heap_fallbacks), SLB_FIELD_U64},
+    {"shard_hits", NULL, offsetof(slabby_stats, shard_hits), SLB_FIELD_U64},
+    {"gate_hits", NULL, offsetof(slabby_stats, gate_hits), SLB_FIELD_U64},
+    {"guard_hits", NULL, offsetof(slabby_stats, guard_hits), SLB_FIELD_U64},
+    {"corruptions", NULL, offsetof(slabby_stats, corruptions), SLB_FIELD_U64},
+    {"leaks", NULL, offsetof(slabby_stats, leaks), SLB_FIELD_U64},
+    {"degradation_state", slb_enum_degradation_state,
+        offsetof(slabby_stats, degradation_state), SLB_FIELD_ENUM},
+    {"breaker_state", slb_enum_breaker_state,
+        offsetof(slabby_stats, breaker_state), SLB_FIELD_ENUM},
+    {"cached_slabs", NULL, offsetof(slabby_stats, cached_slabs), SLB_FIELD_U64},
+    {"quarantined_slabs", NULL, offsetof(slabby_stats, quarantined_slabs), SLB_FIELD_U64},
+    {"retired_slabs", NULL, offsetof(slabby_stats, retired_slabs), SLB_FIELD_U64},
+    {"heap_slabs", NULL, offsetof(slabby_stats, heap_slabs), SLB_FIELD_U64},
+    {"peak_used", NULL, offsetof(slabby_stats, peak_used), SLB_FIELD_U64},
+    {"latency_samples", NULL, offsetof(slabby_stats, latency_samples), SLB_FIELD_U64},
+    {"latency_floor_ns", NULL, offsetof(slabby_stats, latency_floor_ns), SLB_FIELD_U64},
+    {"latency_violations", NULL, offsetof(slabby_stats, latency_violations), SLB_FIELD_U64},
+    {"waiters", NULL, offsetof(slabby_stats, waiters), SLB_FIELD_U64},
+    {"reserved_bytes", NULL, offsetof(slabby_stats, reserved_bytes), SLB_FIELD_U64},
+    {"bookkeeping_bytes", NULL, offsetof(slabby_stats, bookkeeping_bytes), SLB_FIELD_U64},
+    {"heap_bytes", NULL, offsetof(slabby_stats, heap_bytes), SLB_FIELD_U64},
+    {"errors", NULL, offsetof(slabby_stats, errors), SLB_FIELD_COUNTS},
+    {"reserved_slabs", NULL, offsetof(slabby_stats, reserved_slabs), SLB_FIELD_U64},
+    {"awaited_slabs", NULL, offsetof(slabby_stats, awaited_slabs), SLB_FIELD_U64},
+};
+
+SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
+    {"alloc_latency_p50", NULL, offsetof(slabby_health, alloc_latency_p50), SLB_FIELD_I64},
+    {"alloc_latency_p95", NULL, offsetof(slabby_health, alloc_latency_p95), SLB_FIELD_I64},
+    {"alloc_latency_p99", NULL, offsetof(slabby_health, alloc_latency_p99), SLB_FIELD_I64},
+    {"health_score", NULL, offsetof(slabby_health, health_score), SLB_FIELD_F64},
+    {"fragmentation_score", NULL, offsetof(slabby_health, fragmentation_score), SLB_FIELD_F64},
+    {"memory_pressure", NULL, offsetof(slabby_health, memory_pressure), SLB_FIELD_F64},
+    {"error_rate", NULL, offsetof(slabby_health, error_rate), SLB_FIELD_F64},
+    {"cache_efficiency", NULL, offsetof(slabby_health, cache_efficiency), SLB_FIELD_F64},
+    {"circuit_breaker_open", NULL, offsetof(slabby_health, circuit_breaker_open), SLB_FIELD_BOOL32},
+    {"recent_trend", slb_enum_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_ENUM},
+    {"last_gc_duration", NULL, offsetof(slabby_health, last_gc_duration), SLB_FIELD_I64},
+    {"last_drain_duration", NULL, offsetof(slabby_health, last_drain_duration), SLB_FIELD_I64},
+    {"degradation_state", slb_enum_degradation_state,
+        offsetof(slabby_health, degradation_state), SLB_FIELD_ENUM},
+    {"breaker_state", slb_enum_breaker_state,
+        offsetof(slabby_health, breaker_state), SLB_FIELD_ENUM},
+};
+
+SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
+    {"slab_bytes", NULL, offsetof(slabby_memory, slab_bytes), SLB_FIELD_U64},
+    {"stride", NULL, offsetof(slabby_memory, stride), SLB_FIELD_U64},
+    {"reserved_bytes", NULL, offsetof(slabby_memory, reserved_bytes), SLB_FIELD_U64},
+    {"guard_bytes", NULL, offsetof(slabby_memory, guard_bytes), SLB_FIELD_U64},
+    {"word_bytes", NULL, offsetof(slabby_memory, word_bytes), SLB_FIELD_U64},
+    {"list_bytes", NULL, offsetof(slabby_memory, list_bytes), SLB_FIELD_U64},
+    {"cache_bytes", NULL, offsetof(slabby_memory, cache_bytes), SLB_FIELD_U64},
+    {"label_bytes", NULL, offsetof(slabby_memory, label_bytes), SLB_FIELD_U64},
+    {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
+    {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
+    {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
+};
+
+/* -------------------- observe/ring.c */
+
+/* -------------------- observe/ring.h */
+/*
+ * A ring of fixed records that any number of threads write and read without a lock: the audit trail and the events.
+ *
+ *   record s lies in place s mod size:   | check | word 0 (time) | word 1 | ... |
+ *
+ * A writer takes the next sequence number, stores its words and last the check, a mixture of the sequence number and
+ * every word. It never waits and never looks back, so a signal handler may write, and a thread that vanishes in the
+ * middle (fork, cancellation) harms its own record alone.
+ *
+ * A reader believes a record only when the check fits the sequence number it asks for: an older record, a newer one, a
+ * half-written one and one that two writers a whole lap apart mixed up all fail. (A mixture of two or more words passes
+ * with a probability of 2^-64, of one word never.) Whatever a cursor passes without handing it out is counted as lost,
+ * so handed out + lost = written, always.
+ */
+#ifndef SLB_OBSERVE_RING_H
+#define SLB_OBSERVE_RING_H
+
+/* -------------------- observe/ring_state.h */
+/* The data of a ring; ring.h says how it works. */
+#ifndef SLB_OBSERVE_RING_STATE_H
+#define SLB_OBSERVE_RING_STATE_H
+
+/* The longest record of any ring, in words. */
+#define SLB_RING_WORDS 30u
+
+struct slb_ring_head {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t next; /* sequence number of the next record */
+    char rest_of_line[SLB_CACHE_LINE - sizeof(uint64_t)];
+};
+
+/* Memory that reads as zeros is an empty ring. size is a power of two; 0 means that there is no ring. */
+struct slb_ring {
+    struct slb_ring_head *head;
+    uint64_t size;
+    uint32_t words;  /* of a record, the time first, the check not counted */
+    uint32_t stride; /* of a place, in words */
+};
+
+SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {
+    return size == 0 ? 0 : sizeof(struct slb_ring_head) + size * stride * sizeof(uint64_t);
+}
+
+#endif
+
+enum slb_ring_found {
+    SLB_RING_RECORD,    /* words holds the record at the cursor, which was moved on */
+    SLB_RING_END,       /* nothing more to read now */
+    SLB_RING_BAD_CURSOR /* no record has had this number yet */
+};
+
+/* Async-signal-safe. Answers the sequence number. */
+SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);
+
+/* The first record at or after *cursor; adds to *lost what was passed over. A record whose writer is still busy holds
+ * the reader up, for a second at most once younger records are complete. */
+SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
+                                              uint64_t *words);
+
+SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
+
+#endif
 
 /* -------------------- os/os.h */
 /* What the core asks of the operating system: memory, CPUs, clock, waiting. One file an operating system; nothing
@@ -224,6 +1088,87 @@ SLB_PRIVATE const char *slb_os_environment(const char *name);
 SLB_PRIVATE uint64_t slb_os_unique(void);
 
 #endif
+
+#define RING_TIMEOUT_NS 1000000000
+
+static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequence) {
+    _Atomic uint64_t *entries = (_Atomic uint64_t *)(void *)(ring->head + 1);
+    return entries + (sequence & (ring->size - 1)) * ring->stride;
+}
+
+/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
+ * so untouched memory is no record. */
+static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
+    uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
+    for (uint32_t i = 0; i < ring->words; i++) {
+        check = (check ^ words[i]) * 0xd6e8feb86659fd93u;
+        check ^= check >> 32;
+    }
+    return check;
+}
+
+SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
+    return atomic_load_explicit(&ring->head->next, memory_order_acquire);
+}
+
+SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words) {
+    uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
+    _Atomic uint64_t *entry = ring_entry(ring, sequence);
+    SLB_POINT(SLB_POINT_RING_WRITE);
+    /* release: whoever reads one of our words also sees that the number was taken */
+    for (uint32_t i = 0; i < ring->words; i++)
+        atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
+    atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
+    return sequence;
+}
+
+/* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
+ * newer than the words that failed it. */
+static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
+    _Atomic uint64_t *entry = ring_entry(ring, sequence);
+    uint64_t check = atomic_load_explicit(&entry[0], memory_order_acquire);
+    for (uint32_t i = 0; i < ring->words; i++)
+        words[i] = atomic_load_explicit(&entry[1 + i], memory_order_acquire);
+    return check == ring_check(ring, sequence, words);
+}
+
+/* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
+ * record behind it tells by its age. */
+static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
+    uint64_t words[SLB_RING_WORDS];
+    while (++sequence < next)
+        if (ring_copy(ring, sequence, words))
+            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_TIMEOUT_NS;
+    return false;
+}
+
+SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
+                                              uint64_t *words) {
+    uint64_t next = slb_ring_next(ring);
+    if (*cursor > next)
+        return SLB_RING_BAD_CURSOR;
+    while (*cursor != next) {
+        if (next - *cursor > ring->size) {
+            *lost += next - ring->size - *cursor;
+            *cursor = next - ring->size;
+        }
+        if (ring_copy(ring, *cursor, words)) {
+            ++*cursor;
+            return SLB_RING_RECORD;
+        }
+        next = slb_ring_next(ring);
+        if (next - *cursor > ring->size)
+            continue;
+        if (!ring_writer_died(ring, *cursor, next))
+            break;
+        ++*cursor;
+        ++*lost;
+    }
+    return SLB_RING_END;
+}
+
+/* -------------------- os/linux.c */
+/* Linux, glibc 2.35 or newer for the fast CPU number, any libc otherwise. */
 
 #include <errno.h>
 #include <pthread.h>
@@ -868,21 +1813,905 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
     (void)syscall(SYS_close, notifier);
 }
 
-/* -------------------- tiers/cpu_cache.c */
+/* -------------------- status.c */
 
-/* -------------------- tiers/cpu_cache.h */
+/* -------------------- status.h */
+/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
+#ifndef SLB_STATUS_H
+#define SLB_STATUS_H
+
+SLB_PRIVATE const char *slb_status_name(slabby_status status);
+SLB_PRIVATE const char *slb_status_message(slabby_status status);
+
+/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
+                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
+                                        ...) __attribute__((format(printf, 7, 8)));
+
+/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
+struct slb_text {
+    char *buffer;
+    uint64_t capacity;
+    uint64_t length;
+};
+
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
+
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
+
+/* The same into place `index` of an array of records, whose stride is the struct_size of the first. */
+SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size);
+
+#endif
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+SLB_PRIVATE const char *slb_status_name(slabby_status status) {
+    return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].name : "Unknown";
+}
+
+SLB_PRIVATE const char *slb_status_message(slabby_status status) {
+    return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message
+                                                     : "no status of this library";
+}
+
+SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
+                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
+                                        ...) {
+    slabby_error full = {
+        .status = status, .option = option, .value = value, .minimum = minimum, .maximum = maximum};
+    va_list arguments;
+    if (error == NULL)
+        return status;
+    va_start(arguments, format);
+    (void)vsnprintf(full.text, sizeof full.text, format, arguments);
+    va_end(arguments);
+    (void)slb_copy_out(error, &full, sizeof full);
+    return status;
+}
+
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) {
+    va_list arguments;
+    uint64_t space = text->length < text->capacity ? text->capacity - text->length : 0;
+    va_start(arguments, format);
+    int added = vsnprintf(space > 0 ? text->buffer + text->length : NULL, space, format, arguments);
+    va_end(arguments);
+    if (added > 0)
+        text->length += (uint64_t)added;
+}
+
+SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length) {
+    if (text->length == 0 && text->capacity > 0)
+        text->buffer[0] = '\0';
+    if (out_length != NULL)
+        *out_length = text->length;
+    return text->length < text->capacity ? SLABBY_OK : SLABBY_BUFFER_TOO_SMALL;
+}
+
+SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size) {
+    uint32_t theirs;
+    memcpy(&theirs, destination, sizeof theirs);
+    if (theirs < 8)
+        return SLABBY_ABI_MISMATCH;
+    uint32_t common = theirs < size ? theirs : size;
+    memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size) {
+    uint32_t stride;
+    memcpy(&stride, array, sizeof stride);
+    char *entry = (char *)array + index * stride;
+    memcpy(entry, &stride, sizeof stride);
+    (void)slb_copy_out(entry, source, size);
+}
+
+/* -------------------- observe/json.c */
+
+/* -------------------- observe/json.h */
+/* Snapshots as JSON: one writer over the contract's field tables, so that struct and text cannot drift apart. */
+#ifndef SLB_OBSERVE_JSON_H
+#define SLB_OBSERVE_JSON_H
+
+SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
+                                 const void *snapshot);
+
+/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is. */
+SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
+
+/* The word of an enumeration's value; "unknown" for any other. */
+SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value);
+
+#endif
+
+#include <inttypes.h>
+#include <string.h>
+
+SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value) {
+    for (; words->text != NULL; words++)
+        if (words->value == value)
+            return words->text;
+    return "unknown";
+}
+
+SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
+    slb_text_add(text, "\"");
+    for (; *value != '\0'; value++) {
+        if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
+            slb_text_add(text, "\\u%04x", (unsigned)*value);
+        else
+            slb_text_add(text, "%c", *value);
+    }
+    slb_text_add(text, "\"");
+}
+
+/* printf writes the decimal point of the locale; JSON knows the dot alone. Nine digits after it, scaled by hand. */
+static void json_number(struct slb_text *text, double value) {
+    const char *sign = value < 0 ? "-" : "";
+    double size = value < 0 ? -value : value;
+    if (!(size < 9e15)) { /* not a number, or beyond what nine digits can follow */
+        slb_text_add(text, "null");
+        return;
+    }
+    uint64_t whole = (uint64_t)size;
+    uint64_t part = (uint64_t)((size - (double)whole) * 1e9 + 0.5);
+    if (part >= 1000000000) {
+        whole++;
+        part = 0;
+    }
+    slb_text_add(text, "%s%" PRIu64 ".%09" PRIu64, sign, whole, part);
+}
+
+/* Only statuses that occurred: most pools never see most errors. */
+static void json_counts(struct slb_text *text, const uint64_t *counts) {
+    const char *separator = "";
+    slb_text_add(text, "{");
+    for (uint32_t i = 1; i < SLB_STATUS_COUNT; i++) {
+        if (counts[i] == 0)
+            continue;
+        slb_text_add(text, "%s\"%s\":%" PRIu64, separator, slb_statuses[i].name, counts[i]);
+        separator = ",";
+    }
+    slb_text_add(text, "}");
+}
+
+static void json_value(struct slb_text *text, const struct slb_field *field, const char *at) {
+    uint64_t whole;
+    int64_t negative;
+    int32_t small;
+    double real;
+    switch (field->type) {
+    case SLB_FIELD_U64:
+        memcpy(&whole, at, sizeof whole);
+        slb_text_add(text, "%" PRIu64, whole);
+        break;
+    case SLB_FIELD_I64:
+        memcpy(&negative, at, sizeof negative);
+        slb_text_add(text, "%" PRId64, negative);
+        break;
+    case SLB_FIELD_F64:
+        memcpy(&real, at, sizeof real);
+        json_number(text, real);
+        break;
+    case SLB_FIELD_TEXT:
+        slb_text_add(text, "\"%s\"", at);
+        break;
+    case SLB_FIELD_COUNTS:
+        json_counts(text, (const uint64_t *)(const void *)at);
+        break;
+    default:
+        memcpy(&small, at, sizeof small);
+        if (field->type == SLB_FIELD_BOOL32)
+            slb_text_add(text, small != 0 ? "true" : "false");
+        else
+            slb_text_add(text, "\"%s\"", slb_json_enumerator(field->enumerators, small));
+    }
+}
+
+SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
+                                 const void *snapshot) {
+    for (uint32_t i = 0; i < count; i++) {
+        slb_text_add(text, "%s\"%s\":", i == 0 ? "{" : ",", fields[i].name);
+        json_value(text, &fields[i], (const char *)snapshot + fields[i].offset);
+    }
+    slb_text_add(text, "}");
+}
+
+/* -------------------- observe/plain_text.c */
+
+/* -------------------- observe/plain_text.h */
+/* Text without printf, for reports that are written inside a signal handler. Builds the same slb_text. */
+#ifndef SLB_OBSERVE_PLAIN_TEXT_H
+#define SLB_OBSERVE_PLAIN_TEXT_H
+
+/* The final NUL is in place after each call, as far as the text fits. */
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
+
+#endif
+
+SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
+    for (; *string != '\0'; string++, text->length++)
+        if (text->length + 1 < text->capacity)
+            text->buffer[text->length] = *string;
+    if (text->capacity != 0)
+        text->buffer[text->length < text->capacity ? text->length : text->capacity - 1] = '\0';
+}
+
+static void plain_digits(struct slb_text *text, uint64_t number, uint64_t base) {
+    char digits[24];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number != 0);
+    slb_plain_add(text, &digits[at]);
+}
+
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
+    plain_digits(text, number, 10);
+}
+
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
+    slb_plain_add(text, "0x");
+    plain_digits(text, number, 16);
+}
+
+/* -------------------- option_text.c */
+
+/* -------------------- option_text.h */
+/* Options as text: names, and values such as 4KiB, 250us, 80% or an enumerator. */
+#ifndef SLB_OPTION_TEXT_H
+#define SLB_OPTION_TEXT_H
+
+/* The number of the option with this name. */
+SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error);
+
+/* What a text means for an option that is no text itself; the range is for slb_option_check. */
+SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
+                                           slabby_error *error);
+
+/* A whole number without a unit. */
+SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
+
+#endif
+
+/* -------------------- options.h */
+/* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
+#ifndef SLB_OPTIONS_H
+#define SLB_OPTIONS_H
+
+#define SLB_NAME_BYTES 64
+
+struct slb_options {
+    int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
+    uint64_t set;                    /* bit id - 1: asked for, not the default */
+    char name[SLB_NAME_BYTES];
+    slabby_log_function logger; /* null: nobody */
+    void *logger_context;
+};
+
+SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {
+    return options->value[id - 1];
+}
+
+/* The contract's row of an option, or NULL. */
+SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id);
+
+SLB_PRIVATE void slb_options_init(struct slb_options *options);
+
+/* Range and power of two. */
+SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error);
+
+/* The same, then stored. */
+SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
+                                         slabby_error *error);
+
+/* degrade_at and survive_at in the wrong order, about one of which the caller spoke. */
+SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                                      slabby_error *error);
+
+/* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
+SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
+                                              slabby_error *error);
+
+#endif
+
+#include <string.h>
+
+struct unit {
+    const char *suffix;
+    int64_t factor;
+};
+
+static const struct unit byte_units[] = {{"", 1},          {"B", 1},         {"KiB", 1 << 10},
+                                         {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
+static const struct unit time_units[] = {
+    {"", 1},           {"ns", 1},          {"us", 1000},         {"ms", 1000000},
+    {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
+static const struct unit percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
+static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
+static const struct slb_enumerator flag_enumerators[] = {
+    {"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
+
+static const struct unit *units_of(uint8_t kind) {
+    switch (kind) {
+    case SLB_KIND_BYTES:
+        return byte_units;
+    case SLB_KIND_DURATION:
+        return time_units;
+    case SLB_KIND_PERCENT:
+        return percent_units;
+    default:
+        return plain_units;
+    }
+}
+
+/* Digits, perhaps a fraction, perhaps a space, a unit. A fraction must come out whole in the option's unit. False on
+ * anything else and on overflow. */
+static bool parse_quantity(const char *text, const struct unit *units, int64_t *out_value) {
+    const char *at = text;
+    uint64_t whole = 0, fraction = 0, scale = 1;
+    if (*at < '0' || *at > '9')
+        return false;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (whole > (uint64_t)INT64_MAX / 10 - 1)
+            return false;
+        whole = whole * 10 + (uint64_t)(*at - '0');
+    }
+    if (*at == '.') {
+        for (at++; *at >= '0' && *at <= '9' && scale < 1000000000; at++, scale *= 10)
+            fraction = fraction * 10 + (uint64_t)(*at - '0');
+    }
+    while (*at == ' ')
+        at++;
+    for (const struct unit *unit = units; unit->suffix != NULL; unit++) {
+        uint64_t factor = (uint64_t)unit->factor, value, part;
+        if (strcmp(at, unit->suffix) != 0)
+            continue;
+        if (__builtin_mul_overflow(whole, factor, &value) ||
+            __builtin_mul_overflow(fraction, factor, &part) || part % scale != 0 ||
+            value + part / scale > (uint64_t)INT64_MAX)
+            return false;
+        *out_value = (int64_t)(value + part / scale);
+        return true;
+    }
+    return false;
+}
+
+static bool parse_enumerator(const char *text, const struct slb_enumerator *words, int64_t *out_value) {
+    for (; words != NULL && words->text != NULL; words++) {
+        if (strcmp(text, words->text) == 0) {
+            *out_value = words->value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int32_t option_named(const char *name) {
+    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
+        if (strcmp(slb_options_table[id - 1].name, name) == 0)
+            return id;
+    return 0;
+}
+
+static slabby_status unreadable(const struct slb_option_info *info, int32_t id, const char *text,
+                                slabby_error *error) {
+    static const char *const forms[] = {"on or off",
+                                        "a whole number",
+                                        "bytes, such as 4096 or 4KiB",
+                                        "a time, such as 250us or 30s",
+                                        "percent, such as 80%",
+                                        "one of its names",
+                                        "a text"};
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
+                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
+                         forms[info->kind]);
+}
+
+/* What a text means for an option that is no text itself; the range is for others to check. */
+SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
+                                           slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
+    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators,
+                         out_value) ||
+        parse_quantity(text, units_of(info->kind), out_value))
+        return SLABBY_OK;
+    if (!none || info->minimum != 0)
+        return unreadable(info, id, text, error);
+    *out_value = 0;
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error) {
+    *out_id = option_named(name);
+    if (*out_id != 0)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
+                         "there is no option named \"%.40s\"; docs/contract.md lists them", name);
+}
+
+SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value) {
+    return parse_quantity(text, plain_units, out_value);
+}
+
+/* -------------------- observe/stack_record.c */
+
+/* -------------------- observe/stack_record.h */
 /*
- * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
+ * Who did it: thread, time and return addresses of one allocation or release.
  *
- * Portable: a try-lock on the header. Whoever swaps len for 0xFFFF owns the stack until it stores the new header;
- * a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the header
- * are handed over with it.
- * Restartable sequences (cpu_cache_rseq.h): the kernel restarts whoever is preempted before the one committing store.
- *
- * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
+ * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
+ * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
+ * after.
  */
-#ifndef SLB_TIERS_CPU_CACHE_H
-#define SLB_TIERS_CPU_CACHE_H
+#ifndef SLB_OBSERVE_STACK_RECORD_H
+#define SLB_OBSERVE_STACK_RECORD_H
+
+/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
+#define SLB_STACK_FRAMES 20u
+
+struct slb_stack_record {
+    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
+    _Atomic uint64_t time_ns;
+    _Atomic uint64_t thread;
+    _Atomic uint64_t depth;
+    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+/* A record in a reader's hands. */
+struct slb_trace {
+    uint64_t generation, time_ns, thread, depth;
+    uintptr_t frames[SLB_STACK_FRAMES];
+};
+
+SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
+
+/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
+
+/* "allocated by thread 17, 4 ms ago, at 0x5581 load+0x1c (orders)": the innermost frame of the caller alone. */
+SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
+                                       const struct slb_trace *trace);
+
+/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
+
+#endif
+
+#include <string.h>
+
+SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_record *record,
+                                                            uint64_t generation) {
+    uintptr_t frames[SLB_STACK_FRAMES];
+    uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
+    atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
+    /* release, each: a reader who sees one of these sees the owner gone */
+    atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
+    atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
+    atomic_store_explicit(&record->depth, depth, memory_order_release);
+    for (uint32_t i = 0; i < depth; i++)
+        atomic_store_explicit(&record->frames[i], frames[i], memory_order_release);
+    /* release: a reader who sees the owner sees the rest */
+    atomic_store_explicit(&record->owner, generation + 1, memory_order_release);
+}
+
+SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out) {
+    uint64_t owner = atomic_load_explicit(&record->owner, memory_order_acquire);
+    if (owner == 0)
+        return false;
+    out->generation = owner - 1;
+    /* acquire, each: the second look at the owner stays behind them */
+    out->time_ns = atomic_load_explicit(&record->time_ns, memory_order_acquire);
+    out->thread = atomic_load_explicit(&record->thread, memory_order_acquire);
+    out->depth = atomic_load_explicit(&record->depth, memory_order_acquire);
+    for (uint32_t i = 0; i < SLB_STACK_FRAMES; i++)
+        out->frames[i] = atomic_load_explicit(&record->frames[i], memory_order_acquire);
+    return out->depth <= SLB_STACK_FRAMES &&
+           atomic_load_explicit(&record->owner, memory_order_relaxed) == owner;
+}
+
+static void print_age(struct slb_text *text, uint64_t age_ns) {
+    static const struct {
+        uint64_t ns;
+        const char *unit;
+    } units[] = {{1000000000u, " s"}, {1000000u, " ms"}, {1000u, " us"}, {1u, " ns"}};
+    size_t at = 0;
+    while (at < 3 && age_ns < 10 * units[at].ns)
+        at++;
+    slb_plain_number(text, age_ns / units[at].ns);
+    slb_plain_add(text, units[at].unit);
+}
+
+static const char *file_name(const char *path) {
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static void print_address(struct slb_text *text, uintptr_t address) {
+    struct slb_os_symbol symbol = slb_os_symbol_of(address);
+    slb_plain_hex(text, address);
+    if (symbol.symbol != NULL) {
+        slb_plain_add(text, " ");
+        slb_plain_add(text, symbol.symbol);
+        slb_plain_add(text, "+");
+        slb_plain_hex(text, symbol.offset);
+    }
+    if (symbol.module != NULL) {
+        slb_plain_add(text, " (");
+        slb_plain_add(text, file_name(symbol.module));
+        if (symbol.symbol == NULL) {
+            slb_plain_add(text, "+");
+            slb_plain_hex(text, symbol.offset);
+        }
+        slb_plain_add(text, ")");
+    }
+}
+
+static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+    slb_plain_add(text, "\n    #");
+    slb_plain_number(text, number);
+    slb_plain_add(text, " ");
+    print_address(text, address);
+}
+
+static bool is_entrance(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && strncmp(symbol.symbol, "slabby_", 7) == 0;
+}
+
+static bool is_named_caller(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && !is_entrance(symbol);
+}
+
+/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
+ * function, as far as it left a frame and its name is known. */
+static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
+    uint32_t first = 0;
+    for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
+        struct slb_os_symbol symbol = slb_os_symbol_of(trace->frames[i]);
+        if (is_entrance(symbol) ||
+            (symbol.module != NULL && strncmp(file_name(symbol.module), "libslabby.", 10) == 0))
+            first = i + 1;
+    }
+    return first;
+}
+
+/* "allocated by thread 17, 4 ms" */
+static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+    uint64_t now = slb_os_now_ns();
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " by thread ");
+    slb_plain_number(text, trace->thread);
+    slb_plain_add(text, ", ");
+    print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+}
+
+/* The first frame of the caller that has a name; frames of a core without names may come before it. */
+SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
+                                       const struct slb_trace *trace) {
+    uint32_t first = first_frame_of_caller(trace), named = first;
+    while (named < trace->depth && !is_named_caller(slb_os_symbol_of(trace->frames[named])))
+        named++;
+    if (named < trace->depth)
+        first = named;
+    print_who(text, verb, trace);
+    slb_plain_add(text, " ago");
+    if (first < trace->depth) {
+        slb_plain_add(text, ", at ");
+        print_address(text, trace->frames[first]);
+    }
+}
+
+SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+    slb_plain_add(text, "\n  ");
+    print_who(text, verb, trace);
+    slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
+    uint32_t first = first_frame_of_caller(trace);
+    for (uint32_t i = first; i < trace->depth; i++)
+        print_frame(text, i - first, trace->frames[i]);
+}
+
+/* -------------------- options.c */
+
+#include <inttypes.h>
+#include <string.h>
+
+_Static_assert(SLB_OPTION_COUNT <= 64, "the set of options is one 64-bit word");
+
+SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id) {
+    return id >= 1 && id <= SLB_OPTION_COUNT ? &slb_options_table[id - 1] : NULL;
+}
+
+SLB_PRIVATE void slb_options_init(struct slb_options *options) {
+    memset(options, 0, sizeof *options);
+    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
+        options->value[id - 1] = slb_options_table[id - 1].default_value;
+}
+
+static slabby_status unknown_option(int32_t id, slabby_error *error) {
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, id, 1, SLB_OPTION_COUNT,
+                         "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
+}
+
+SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    if (info == NULL)
+        return unknown_option(id, error);
+    if (info->kind == SLB_KIND_TEXT)
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
+                             "option %s is a text: set it with slabby_options_set_text", info->name);
+    if (value < info->minimum || value > info->maximum)
+        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
+                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
+                             value, info->minimum, info->maximum);
+    if (info->power_of_two && (value & (value - 1)) != 0)
+        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
+                             "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
+                             " to %" PRId64,
+                             info->name, value, info->minimum, info->maximum);
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
+                                         slabby_error *error) {
+    slabby_status status = slb_option_check(id, value, error);
+    if (status == SLABBY_OK) {
+        options->value[id - 1] = value;
+        options->set |= 1ull << (id - 1);
+    }
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- resolving */
+
+static bool was_set(const struct slb_options *options, int32_t id) {
+    return (options->set >> (id - 1) & 1) != 0;
+}
+
+static int64_t power_of_two_up(int64_t value) {
+    int64_t power = 1;
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+static int64_t resolved_default(const struct slb_option_info *info, uint64_t capacity) {
+    switch (info->default_rule) {
+    case SLB_DEFAULT_CPUS:
+        return (int64_t)slb_os_cpu_count();
+    case SLB_DEFAULT_CACHE_LINE:
+        return (int64_t)slb_os_cache_line();
+    case SLB_DEFAULT_CAPACITY:
+        return (int64_t)capacity;
+    default:
+        return info->default_value;
+    }
+}
+
+static slabby_status check_conflicts(const struct slb_options *options, slabby_error *error) {
+    for (size_t i = 0; i < SLB_CONFLICT_COUNT; i++) {
+        const struct slb_conflict *conflict = &slb_conflicts[i];
+        int64_t values[2];
+        bool both = true;
+        for (int side = 0; side < 2; side++) {
+            int64_t excluded = conflict->sides[side].value;
+            values[side] = slb_option(options, conflict->sides[side].option);
+            both = both && values[side] != 0 && (excluded == 0 || values[side] == excluded);
+        }
+        if (both)
+            return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->sides[0].option, values[0], 0, 0,
+                                 "options %s and %s cannot be had together: %s", conflict->sides[0].text,
+                                 conflict->sides[1].text, conflict->reason);
+    }
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
+                                                      slabby_error *error) {
+    if (degrade_at == 0 || survive_at == 0 || degrade_at < survive_at)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_OPTION_CONFLICT, option,
+                         option == SLABBY_OPTION_DEGRADE_AT ? degrade_at : survive_at, 0, 100,
+                         "options degrade_at = %" PRId64 " %% and survive_at = %" PRId64
+                         " %%: a pool degrades before it survives; lower degrade_at or raise survive_at",
+                         degrade_at, survive_at);
+}
+
+static slabby_status check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
+    const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
+    int64_t most = slb_option(options, id);
+    if (most >= (int64_t)capacity)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, most, (int64_t)capacity, INT32_MAX,
+                         "option max_capacity = %" PRId64 " is below the capacity %" PRIu64
+                         " that the pool begins with; raise it or leave it out",
+                         most, capacity);
+}
+
+static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity, slabby_error *error) {
+    const int32_t limit_id = SLABBY_OPTION_HEAP_FALLBACK_LIMIT;
+    int64_t *limit = &options->value[limit_id - 1];
+    int64_t reserved = slb_option(options, SLABBY_OPTION_MAX_CAPACITY), left = INT32_MAX - reserved;
+    if (!was_set(options, limit_id))
+        *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
+    if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
+                             "capacity %" PRId64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
+                             reserved, *limit, INT32_MAX);
+    return SLABBY_OK;
+}
+
+static slabby_status resolve_backend(struct slb_options *options, slabby_error *error) {
+    int64_t *backend = &options->value[SLABBY_OPTION_CPU_CACHE_BACKEND - 1];
+    if (*backend == SLABBY_CPU_CACHE_BACKEND_RSEQ && !slb_os_has_rseq())
+        return slb_error_set(
+            error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
+            "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
+            "or portable");
+    bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
+    if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
+        *backend =
+            slb_os_has_rseq() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
+    return SLABBY_OK;
+}
+
+/* An operator may sample guards in a program that knows nothing of it. */
+static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
+    const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
+    const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
+    int64_t rate;
+    if (text == NULL || was_set(options, id))
+        return SLABBY_OK;
+    if (slb_option_parse_count(text, &rate))
+        return slb_option_set(options, id, rate, error);
+    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
+                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
+                         "or remove it",
+                         text);
+}
+
+SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
+                                              slabby_error *error) {
+    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
+        if (!was_set(options, id))
+            options->value[id - 1] = resolved_default(slb_option_info(id), capacity);
+    slabby_status status = read_environment(options, error);
+    if (status == SLABBY_OK)
+        status = check_conflicts(options, error);
+    if (status == SLABBY_OK)
+        status = slb_option_check_thresholds(SLABBY_OPTION_DEGRADE_AT,
+                                             slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                                             slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
+    if (status == SLABBY_OK)
+        status = check_space(options, capacity, error);
+    if (status == SLABBY_OK)
+        status = resolve_heap(options, capacity, error);
+    if (status == SLABBY_OK)
+        status = resolve_backend(options, error);
+    options->value[SLABBY_OPTION_SHARDS - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_SHARDS));
+    if (slb_option(options, SLABBY_OPTION_AUDIT) != 0)
+        options->value[SLABBY_OPTION_AUDIT - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_AUDIT));
+    return status;
+}
+
+/* -------------------- layout.c */
+
+/* -------------------- layout.h */
+/*
+ * Where things lie.
+ *
+ * Slabs: stride = slab_size rounded up to the alignment; when that is a multiple of 512 and the alignment is below 512,
+ * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
+ * set.
+ *
+ * With bit_guard, one pattern before and one after the user's bytes inside each stride; first_byte is where the user's
+ * begin:
+ *
+ *   | front pattern | user's bytes | back pattern, to the end of the stride |
+ *
+ * With guard_pages, each stride ends with an inaccessible page that the user's last byte touches:
+ *
+ *   | slack | front pattern | user's bytes | guard page |
+ *
+ * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
+ * many slabs compete for the same set:
+ *
+ *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
+ *   event rates | events | written audit trails | audit records
+ */
+#ifndef SLB_LAYOUT_H
+#define SLB_LAYOUT_H
+
+struct slb_layout {
+    uint64_t slab_size, stride, first_byte;
+    uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
+    uint32_t guard_front, guard_back;
+    uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
+    uint64_t slab_mapping; /* with the guards at both ends and room to align */
+    uint64_t metadata_mapping;
+    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
+        event_rates, events, audit_chains, audit; /* offsets */
+    uint64_t audit_records, record_bytes;
+    uint64_t delay_cells;
+    uint64_t cache_bytes, list_bytes;
+    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
+    uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
+};
+
+#define SLB_MAX_SLAB_SIZE (1ull << 30)
+
+/* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
+                                             struct slb_options *options, slabby_error *error);
+
+/* The limits alone, before options that depend on the capacity are resolved. */
+SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error);
+
+#endif
+
+/* -------------------- observe/audit_state.h */
+/* The data of the audit trail. */
+#ifndef SLB_OBSERVE_AUDIT_STATE_H
+#define SLB_OBSERVE_AUDIT_STATE_H
+
+/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
+#define SLB_AUDIT_WORDS 4u
+#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
+
+/*
+ * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
+ * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
+ */
+#define SLB_AUDIT_CHAINS 4u
+#define SLB_AUDIT_LINE 512u
+
+struct slb_audit_chain {
+    uint64_t device, inode;
+    uint64_t cursor;    /* of the first record that is not wholly in the file */
+    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
+    uint64_t after;     /* the cursor once `line` is wholly written */
+    uint64_t used_at;   /* turn of the last use; 0: free */
+    uint32_t rest;      /* bytes of `line` still to be written */
+    uint32_t rest_at;   /* where they begin */
+    uint32_t is_record; /* the line is one record, not a beginning or a loss */
+    uint8_t digest[32];
+    char line[SLB_AUDIT_LINE];
+};
+
+struct slb_audit_chains {
+    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
+    uint64_t turn;
+    struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
+};
+
+#endif
+
+/* -------------------- observe/event_state.h */
+/* The data of events. */
+#ifndef SLB_OBSERVE_EVENT_STATE_H
+#define SLB_OBSERVE_EVENT_STATE_H
+
+#define SLB_EVENTS_CAPACITY 256u
+#define SLB_EVENT_CODES 32u
+#define SLB_EVENT_WORDS 30u
+#define SLB_EVENT_STRIDE 32u
+
+/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+struct slb_event_rate {
+    _Atomic uint64_t window;
+    _Atomic uint64_t suppressed;
+};
+
+#endif
 
 /* -------------------- pool.h */
 /*
@@ -993,198 +2822,6 @@ struct slb_latency_limits {
     _Atomic uint64_t max;      /* ticks */
     _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
 };
-
-#endif
-
-/* -------------------- observe/ring_state.h */
-/* The data of a ring; ring.h says how it works. */
-#ifndef SLB_OBSERVE_RING_STATE_H
-#define SLB_OBSERVE_RING_STATE_H
-
-/* The longest record of any ring, in words. */
-#define SLB_RING_WORDS 30u
-
-struct slb_ring_head {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t next; /* sequence number of the next record */
-    char rest_of_line[SLB_CACHE_LINE - sizeof(uint64_t)];
-};
-
-/* Memory that reads as zeros is an empty ring. size is a power of two; 0 means that there is no ring. */
-struct slb_ring {
-    struct slb_ring_head *head;
-    uint64_t size;
-    uint32_t words;  /* of a record, the time first, the check not counted */
-    uint32_t stride; /* of a place, in words */
-};
-
-SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {
-    return size == 0 ? 0 : sizeof(struct slb_ring_head) + size * stride * sizeof(uint64_t);
-}
-
-#endif
-
-/* -------------------- options.h */
-/* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
-#ifndef SLB_OPTIONS_H
-#define SLB_OPTIONS_H
-
-/* -------------------- slabby_contract.h */
-/* Generated by ./dev gen from bindings/contract.toml; do not edit.
- * SPDX-License-Identifier: GPL-3.0-or-later */
-/* The contract as tables, for the core alone. */
-#ifndef SLB_CONTRACT_H
-#define SLB_CONTRACT_H
-
-#include <stdint.h>
-
-#define SLB_VERSION_TEXT "0.1.0"
-#define SLB_ABI_VERSION 1
-#define SLB_STATUS_COUNT 29
-#define SLB_OPTION_COUNT 33
-#define SLB_CONFLICT_COUNT 2
-#define SLB_PRESET_COUNT 5
-#define SLB_STATS_FIELD_COUNT 41
-#define SLB_HEALTH_FIELD_COUNT 14
-#define SLB_MEMORY_FIELD_COUNT 11
-
-/* One word of an enumeration. A list of words ends with a null text. */
-struct slb_enumerator {
-    const char *text;
-    int64_t value;
-};
-
-struct slb_status_info {
-    int32_t code;
-    const char *name;
-    const char *message;
-};
-
-enum slb_option_kind {
-    SLB_KIND_FLAG,
-    SLB_KIND_COUNT,
-    SLB_KIND_BYTES,
-    SLB_KIND_DURATION,
-    SLB_KIND_PERCENT,
-    SLB_KIND_ENUM,
-    SLB_KIND_TEXT
-};
-
-/* Where an option's default comes from: a number, or something known only when the pool is made. */
-enum slb_default_rule {
-    SLB_DEFAULT_NUMBER,
-    SLB_DEFAULT_CPUS,
-    SLB_DEFAULT_CACHE_LINE,
-    SLB_DEFAULT_CAPACITY
-};
-
-/* default_value is 0 where default_rule is not SLB_DEFAULT_NUMBER. The limits of a text are lengths
- * in bytes, without the NUL. words is null where the option is no enumeration. */
-struct slb_option_info {
-    const char *name;
-    int64_t default_value;
-    int64_t minimum;
-    int64_t maximum;
-    const struct slb_enumerator *words;
-    const char *meaning;
-    uint8_t kind;
-    uint8_t default_rule;
-    uint8_t hot;
-    uint8_t ready;
-    uint8_t power_of_two;
-};
-
-/* Two options that cannot both be on, or at a value where that is not 0. */
-struct slb_conflict {
-    struct {
-        int32_t option;
-        int64_t value;
-        const char *text;
-    } sides[2];
-    const char *reason;
-};
-
-/* The options of a use case, ended by option 0; "default" has none and sets every option back. */
-struct slb_preset_value {
-    int32_t option;
-    int64_t value;
-};
-
-struct slb_preset {
-    const char *name;
-    const struct slb_preset_value *values;
-};
-
-/* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
- * WORD are int32_t. */
-enum slb_field_type {
-    SLB_FIELD_U64,
-    SLB_FIELD_I64,
-    SLB_FIELD_F64,
-    SLB_FIELD_TEXT,
-    SLB_FIELD_COUNTS,
-    SLB_FIELD_BOOL32,
-    SLB_FIELD_WORD
-};
-
-/* offset is in bytes from the start of the struct; words is null but for SLB_FIELD_WORD. */
-struct slb_field {
-    const char *name;
-    const struct slb_enumerator *words;
-    uint16_t offset;
-    uint8_t type;
-};
-
-/* The tables are generated whole, whether or not this version of the core reads every one. In the
- * single-file build they are static: C allows to declare those ahead when the size is known. */
-#define SLB_TABLE SLB_SHARED_DATA __attribute__((unused)) const
-
-/* Index: -code, id - 1, and the order of the struct's members. */
-SLB_TABLE struct slb_status_info slb_statuses[SLB_STATUS_COUNT];
-SLB_TABLE struct slb_option_info slb_options_table[SLB_OPTION_COUNT];
-SLB_TABLE struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT];
-SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
-SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
-SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
-SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
-SLB_TABLE struct slb_enumerator slb_enum_slab_state[8];
-SLB_TABLE struct slb_enumerator slb_enum_audit_operation[22];
-SLB_TABLE struct slb_enumerator slb_enum_binding[5];
-
-#endif
-
-#define SLB_NAME_BYTES 64
-
-struct slb_options {
-    int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
-    uint64_t set;                    /* bit id - 1: asked for, not the default */
-    char name[SLB_NAME_BYTES];
-    slabby_log_function logger; /* null: nobody */
-    void *logger_context;
-};
-
-SLB_INLINE int64_t slb_option(const struct slb_options *options, int32_t id) {
-    return options->value[id - 1];
-}
-
-/* The contract's row of an option, or NULL. */
-SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id);
-
-SLB_PRIVATE void slb_options_init(struct slb_options *options);
-
-/* Range and power of two. */
-SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error);
-
-/* The same, then stored. */
-SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
-                                         slabby_error *error);
-
-/* degrade_at and survive_at in the wrong order, about one of which the caller spoke. */
-SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
-                                                      slabby_error *error);
-
-/* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
-SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
-                                              slabby_error *error);
 
 #endif
 
@@ -1796,6 +3433,575 @@ SLB_INLINE bool slb_pool_exists(struct slabby_allocator *pool) {
 
 #endif
 
+/* -------------------- protect/bit_guard_state.h */
+/* How many pattern bytes a side has; bit_guard.h says what for. */
+#ifndef SLB_PROTECT_BIT_GUARD_STATE_H
+#define SLB_PROTECT_BIT_GUARD_STATE_H
+
+#define SLB_GUARD_MINIMUM 8u
+#define SLB_GUARD_MAXIMUM 64u
+
+#endif
+
+#include <inttypes.h>
+#include <string.h>
+
+#define LAYOUT_FIRST_CACHE 0x140u
+
+static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error) {
+    if (slab_size < 1 || slab_size > SLB_MAX_SLAB_SIZE)
+        return slb_error_set(error, SLABBY_INVALID_SLAB_SIZE, 0, (int64_t)slab_size, 1, SLB_MAX_SLAB_SIZE,
+                             "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size,
+                             SLB_MAX_SLAB_SIZE);
+    if (capacity < 1)
+        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, (int64_t)capacity, 1, INT32_MAX,
+                             "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity,
+                             INT32_MAX);
+    if (capacity > INT32_MAX)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, (int64_t)capacity, 1, INT32_MAX,
+                             "capacity %" PRIu64
+                             " is above what a reference can number; choose 1 to %d slabs",
+                             capacity, INT32_MAX);
+    return SLABBY_OK;
+}
+
+static uint64_t layout_max(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+/* The first lines of neighbouring slabs must not fall into the same cache set. */
+static uint64_t layout_colour(uint64_t stride, uint64_t alignment) {
+    if (stride % 512 == 0 && alignment < 512)
+        stride += layout_max(alignment, 64);
+    return stride;
+}
+
+static void layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_guard) {
+    if (!bit_guard) {
+        out->stride = layout_colour(layout_round_up(out->slab_size, alignment), alignment);
+        return;
+    }
+    out->first_byte = layout_round_up(SLB_GUARD_MINIMUM, alignment);
+    out->stride = layout_round_up(out->first_byte + out->slab_size + SLB_GUARD_MINIMUM, alignment);
+    out->stride = layout_colour(out->stride, alignment);
+    uint64_t back = out->stride - out->first_byte - out->slab_size;
+    out->guard_front = (uint32_t)(out->first_byte < SLB_GUARD_MAXIMUM ? out->first_byte : SLB_GUARD_MAXIMUM);
+    out->guard_back = (uint32_t)(back < SLB_GUARD_MAXIMUM ? back : SLB_GUARD_MAXIMUM);
+}
+
+/* User bytes end at the guard page. An alignment that the size does not allow leaves slack before the page, which is
+ * patterned; without guard_slack it was refused, or lowered where it was only the default. */
+static void layout_guarded(struct slb_layout *out, uint64_t alignment, bool bit_guard, bool slack) {
+    uint64_t page = slb_os_page_size();
+    uint64_t unit = layout_max(page, alignment);
+    uint64_t user = slack ? layout_round_up(out->slab_size, alignment) : out->slab_size;
+    uint64_t front = bit_guard ? layout_round_up(SLB_GUARD_MINIMUM, alignment) : 0;
+    uint64_t body = layout_round_up(front + user, unit);
+    out->first_byte = body - user;
+    out->guard_at = body;
+    out->stride = layout_round_up(body + page, unit);
+    out->guard_front = (uint32_t)(front < SLB_GUARD_MAXIMUM ? front : SLB_GUARD_MAXIMUM);
+    out->guard_back = (uint32_t)(user - out->slab_size);
+}
+
+/* The alignment that holds with guard pages, where every slab's end is fixed. */
+static slabby_status layout_alignment(struct slb_options *options, uint64_t slab_size, slabby_error *error) {
+    int64_t *alignment = &options->value[SLABBY_OPTION_ALIGNMENT - 1];
+    bool asked = (options->set >> (SLABBY_OPTION_ALIGNMENT - 1) & 1) != 0;
+    if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) || slb_option(options, SLABBY_OPTION_GUARD_SLACK))
+        return SLABBY_OK;
+    uint64_t largest = slab_size & -slab_size;
+    if (largest >= (uint64_t)*alignment)
+        return SLABBY_OK;
+    if (asked)
+        return slb_error_set(error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_ALIGNMENT, *alignment, 1,
+                             (int64_t)largest,
+                             "options alignment = %" PRId64 " and guard_pages: slabs of %" PRIu64
+                             " bytes that end at a page begin at multiples of %" PRIu64
+                             "; lower the alignment or set guard_slack",
+                             *alignment, slab_size, largest);
+    *alignment = (int64_t)largest;
+    return SLABBY_OK;
+}
+
+static uint32_t layout_id_bits(uint64_t ids) {
+    uint32_t bits = SLB_WORD_LOW_BITS;
+    while ((1ull << bits) < ids)
+        bits++;
+    return bits;
+}
+
+/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. A
+ * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
+ * the fewer batches change CPUs, the fewer lines do. Whole lines of words, so that fresh batches of two CPUs share
+ * none. */
+static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
+    uint64_t share = (uint64_t)out->reserved / out->cpus;
+    uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
+    uint64_t batch = cache_max / 2;
+    if (batch > SLB_WORDS_A_LINE)
+        batch -= batch % SLB_WORDS_A_LINE;
+    if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
+        cache_max = 0;
+    out->cache_max = (uint32_t)cache_max;
+    out->batch = batch < 1 ? 1 : (uint32_t)batch;
+    out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
+    out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
+}
+
+/* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
+static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
+    uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
+    while (cells < most)
+        cells *= 2;
+    return delay == 0 ? 0 : cells;
+}
+
+/* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
+static void layout_records(struct slb_layout *out, uint64_t at) {
+    uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
+    out->event_rates = at;
+    out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
+    out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
+    out->audit = layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
+    uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
+    out->record_bytes = end - at;
+    out->metadata_mapping = layout_round_up(end, slb_os_page_size());
+}
+
+/* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
+static void layout_metadata(struct slb_layout *out) {
+    uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
+    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
+    out->caches = LAYOUT_FIRST_CACHE;
+    out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
+    out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
+    out->shards =
+        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
+    out->depot_heads =
+        layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
+    out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
+    out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
+    out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
+    out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
+                                 SLB_CACHE_LINE);
+    layout_records(
+        out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
+    out->cache_bytes = out->shards;
+    out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
+                      out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
+                      (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
+}
+
+SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
+                                             struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    slabby_status status = layout_alignment(options, slab_size, error);
+    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t edge = layout_max(alignment, page);
+    bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
+    if (status != SLABBY_OK)
+        return status;
+    memset(out, 0, sizeof *out);
+    out->slab_size = slab_size;
+    out->reserved = (uint32_t)reserved;
+    out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
+    out->id_bits = layout_id_bits(reserved + out->heap_limit);
+    out->cpus = slb_os_cpu_count();
+    if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
+        layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
+    else
+        layout_packed(out, alignment, bit_guard);
+    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
+    if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
+                             "%" PRIu64 " slabs of %" PRIu64
+                             " bytes exceed the address space; lower one of them",
+                             reserved, slab_size);
+    out->slab_bytes = layout_round_up(out->slab_bytes, page);
+    out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
+    out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
+    layout_tiers(out, options);
+    layout_metadata(out);
+    return SLABBY_OK;
+}
+
+/* -------------------- ref.c */
+
+/* -------------------- ref.h */
+/*
+ * References.
+ *
+ *    63        52 51                                  0
+ *   +------------+----------------------+--------------+
+ *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
+ *   +------------+----------------------+--------------+
+ *
+ * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
+ * tag and start away in one go and leaves the relative reference {generation of the slab's word, id}; what never was
+ * a reference of this pool comes out at or above its limit.
+ */
+#ifndef SLB_REF_H
+#define SLB_REF_H
+
+#define SLB_REF_TAG_SHIFT 52
+#define SLB_REF_VALUE_BITS 52
+
+SLB_INLINE slabby_ref slb_ref_make(const struct slabby_allocator *pool, uint64_t generation, uint32_t id) {
+    return pool->ref_bias + ((generation << pool->id_bits) | id);
+}
+
+/* The reference of a slab that is leaving the free state with this word. */
+SLB_INLINE slabby_ref slb_ref_issued(const struct slabby_allocator *pool, uint64_t free_word, uint64_t id) {
+    return free_word + id + pool->ref_bias;
+}
+
+SLB_INLINE uint64_t slb_ref_relative(const struct slabby_allocator *pool, slabby_ref ref) {
+    return ref - pool->ref_bias;
+}
+
+/* Splits a reference. False where it cannot be one of this pool: another tag, a generation out of range, an id out of
+ * range. The last generation of a slab is in range here; the hot path excludes it by ref_limit. */
+SLB_INLINE bool slb_ref_split(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                              uint32_t *out_id) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    *out_id = (uint32_t)(relative & pool->id_mask);
+    *out_generation = relative >> pool->id_bits;
+    return *out_generation < pool->generations &&
+           *out_id < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* Why a reference is refused: `stale` is the name of staleness for this kind of call. */
+SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale);
+
+/* Splits a reference that was issued by this pool, live or stale; false for one that never was. */
+SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                                    uint32_t *out_id);
+
+/* Whether a reference names a live slab, and that slab's word. */
+SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
+                                  uint64_t *out_word) {
+    uint64_t generation;
+    if (slb_unlikely(!slb_ref_split(pool, ref, &generation, out_id)))
+        return false;
+    /* relaxed: whoever handed the reference over has ordered the slab's content as well */
+    *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
+    return slb_word_without_pins(*out_word) ==
+           slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_LIVE);
+}
+
+#endif
+
+/* A reference below the pool's first generation under its own tag belongs to a pool that this one replaced: it was
+ * issued once and is stale. Above the slab's word it was never issued. */
+SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref,
+                                          slabby_status stale) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if ((ref >> SLB_REF_TAG_SHIFT) == slb_pool_tag(pool) && ref < pool->ref_bias)
+        return stale;
+    if (!slb_ref_split(pool, ref, &generation, &id))
+        return SLABBY_INVALID_REFERENCE;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    if (generation < slb_word_generation(pool->id_bits, word))
+        return stale;
+    if (generation > slb_word_generation(pool->id_bits, word))
+        return SLABBY_INVALID_REFERENCE;
+    switch (slb_word_state(word)) {
+    case SLABBY_SLAB_STATE_DYING:
+    case SLABBY_SLAB_STATE_RETIRED:
+        return stale;
+    default: /* no reference had been issued under this generation when the caller looked */
+        return SLABBY_INVALID_REFERENCE;
+    }
+}
+
+SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
+                                    uint32_t *out_id) {
+    uint64_t word;
+    uint32_t id;
+    return slb_ref_split(pool, ref, out_generation, out_id) &&
+           (slb_ref_live_word(pool, ref, &id, &word) ||
+            slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE) == SLABBY_USE_AFTER_FREE);
+}
+
+/* -------------------- tiers/delay_queue.c */
+
+/* -------------------- tiers/delay_queue.h */
+/*
+ * The queue of slabs that wait for reuse (option reuse_delay), first in first out.
+ *
+ * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
+ * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
+ * release and loaded with acquire, so the id and the zeroes travel with them.
+ */
+#ifndef SLB_TIERS_DELAY_QUEUE_H
+#define SLB_TIERS_DELAY_QUEUE_H
+
+/* Puts an id in; false where the queue is full. */
+SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
+
+/* The oldest id; false where the queue is empty, or holds at most `keep`. */
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+
+/* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
+
+#endif
+
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
+    uint64_t head = atomic_load_explicit(&pool->delay.head, memory_order_seq_cst);
+    uint64_t tail = atomic_load_explicit(&pool->delay.tail, memory_order_seq_cst);
+    *out_moves = head + tail;
+    return tail - head;
+}
+
+SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_delay *delay = &pool->delay;
+    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+    for (;;) {
+        struct slb_delay_cell *cell = &delay->cells[tail & delay->mask];
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        uint64_t wanted = tail & ~delay->mask; /* cells start at 0 in zero pages: turns count whole rounds */
+        if (turn == wanted) {
+            if (atomic_compare_exchange_weak_explicit(&delay->tail, &tail, tail + 1, memory_order_seq_cst,
+                                                      memory_order_relaxed)) {
+                atomic_store_explicit(&cell->id, id, memory_order_relaxed);
+                atomic_store_explicit(&cell->turn, wanted + 1, memory_order_release);
+                return true;
+            }
+        } else if (turn < wanted) {
+            return false; /* still full from the round before */
+        } else {
+            tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+        }
+    }
+}
+
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
+    struct slb_delay *delay = &pool->delay;
+    uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+    for (;;) {
+        struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
+        uint64_t wanted = head & ~delay->mask;
+        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= keep)
+            return false;
+        if (turn == wanted + 1) {
+            uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
+            if (atomic_compare_exchange_weak_explicit(&delay->head, &head, head + 1, memory_order_seq_cst,
+                                                      memory_order_relaxed)) {
+                *out_id = id;
+                atomic_store_explicit(&cell->turn, wanted + delay->mask + 1, memory_order_release);
+                return true;
+            }
+        } else if (turn <= wanted) {
+            return false; /* empty, or its pusher is still on the way */
+        } else {
+            head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+        }
+    }
+}
+
+/* -------------------- tiers/depot.c */
+
+/* -------------------- tiers/depot.h */
+/* The depot: a lock-free stack of full batches, so that ids travel between CPUs a batch at a time. */
+#ifndef SLB_TIERS_DEPOT_H
+#define SLB_TIERS_DEPOT_H
+
+/* Parks exactly pool->batch ids; false where every node is taken (the ids then belong in the shards). */
+SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids);
+
+/* Copies one full batch out. */
+SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids);
+
+#endif
+
+/* -------------------- tiers/stack.h */
+/*
+ * The lock-free tagged stack that shards, depot and heap ids share: indices linked through a side array.
+ *
+ * head = {tag:32, index + 1:32}. Push and pop raise the tag, so a head read before any other operation never matches
+ * again (within 2^32 operations while one thread sleeps between its load and its swap). The swap is acq_rel: the
+ * release half publishes the link and whatever the pusher wrote behind the index, the acquire half lets the popper
+ * see it. Links are read before the swap has proved that they are current, hence atomics, relaxed.
+ */
+#ifndef SLB_TIERS_STACK_H
+#define SLB_TIERS_STACK_H
+
+SLB_INLINE bool slb_stack_is_empty(uint64_t head) {
+    return (uint32_t)head == 0;
+}
+
+SLB_INLINE uint64_t slb_stack_swap_value(uint64_t old_head, uint32_t index_plus_1) {
+    return (((old_head >> 32) + 1) << 32) | index_plus_1;
+}
+
+SLB_INLINE void slb_stack_push(slb_stack *stack, _Atomic uint32_t *next, uint32_t index) {
+    uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
+    do {
+        atomic_store_explicit(&next[index], (uint32_t)head, memory_order_relaxed);
+        SLB_POINT(SLB_POINT_STACK);
+    } while (!atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, index + 1),
+                                                    memory_order_acq_rel, memory_order_relaxed));
+}
+
+SLB_INLINE bool slb_stack_pop(slb_stack *stack, _Atomic uint32_t *next, uint32_t *out_index) {
+    uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
+    for (;;) {
+        if (slb_stack_is_empty(head))
+            return false;
+        uint32_t index = (uint32_t)head - 1;
+        uint32_t below = atomic_load_explicit(&next[index], memory_order_relaxed);
+        SLB_POINT(SLB_POINT_STACK);
+        if (atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, below),
+                                                  memory_order_acq_rel, memory_order_acquire)) {
+            *out_index = index;
+            return true;
+        }
+    }
+}
+
+/* Takes up to `wanted` of the `total` numbers that were never used, lowest first; answers how many. */
+SLB_INLINE uint32_t slb_bump(_Atomic uint64_t *used, uint64_t total, uint32_t wanted, uint64_t *out_first) {
+    uint64_t first = atomic_load_explicit(used, memory_order_relaxed);
+    for (;;) {
+        uint64_t left = first < total ? total - first : 0;
+        uint32_t count = left < wanted ? (uint32_t)left : wanted;
+        if (count == 0)
+            return 0;
+        if (atomic_compare_exchange_weak_explicit(used, &first, first + count, memory_order_acq_rel,
+                                                  memory_order_relaxed)) {
+            *out_first = first;
+            return count;
+        }
+    }
+}
+
+#endif
+
+#include <string.h>
+
+static bool depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
+    if (slb_stack_pop(&depot->heads->empty, depot->next, out_node))
+        return true;
+    uint64_t fresh;
+    if (slb_bump(&depot->heads->used, depot->nodes, 1, &fresh) == 0)
+        return false;
+    *out_node = (uint32_t)fresh;
+    return true;
+}
+
+/* The ids are plain memory: the push of the node releases them, the pop acquires them, and in between nobody looks. */
+SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids) {
+    uint32_t node;
+    if (!depot_take_empty_node(&pool->depot, &node))
+        return false;
+    memcpy(&pool->depot.ids[(uint64_t)node * pool->batch], ids, pool->batch * sizeof *ids);
+    slb_stack_push(&pool->depot.heads->full, pool->depot.next, node);
+    return true;
+}
+
+SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids) {
+    uint32_t node;
+    if (!slb_stack_pop(&pool->depot.heads->full, pool->depot.next, &node))
+        return false;
+    memcpy(out_ids, &pool->depot.ids[(uint64_t)node * pool->batch], pool->batch * sizeof *out_ids);
+    slb_stack_push(&pool->depot.heads->empty, pool->depot.next, node);
+    return true;
+}
+
+/* -------------------- tiers/in_flight.c */
+
+/* -------------------- tiers/in_flight.h */
+/*
+ * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
+ * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
+ *
+ * initial-exec: the address is known without a call into the dynamic linker, which a handler could not make; costs a
+ * few bytes of the static TLS that libc keeps for libraries loaded late.
+ */
+#ifndef SLB_TIERS_IN_FLIGHT_H
+#define SLB_TIERS_IN_FLIGHT_H
+
+SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+
+/* Only the own thread's handlers look: compiler order is all that is needed. */
+SLB_INLINE void slb_in_flight_enter(void) {
+    slb_in_flight_depth++;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+SLB_INLINE void slb_in_flight_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    slb_in_flight_depth--;
+}
+
+SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    return &pool->stripes[cpu < pool->cpus ? cpu : 0];
+}
+
+/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
+SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
+    atomic_fetch_add_explicit(counter, by, memory_order_release);
+}
+
+/*
+ * A slow operation: from slb_enter to slb_leave the pool may not be reset or destroyed. seq_cst on both sides of the
+ * pair {entered, gate}: either the operation sees the reason that somebody set, or that somebody sees the operation.
+ */
+SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_in_flight_enter();
+    atomic_fetch_add_explicit(&stripe->entered, 1, memory_order_seq_cst);
+    return stripe;
+}
+
+SLB_INLINE void slb_leave(struct slb_stripe *stripe) {
+    atomic_fetch_add_explicit(&stripe->left, 1, memory_order_seq_cst);
+    slb_in_flight_leave();
+}
+
+/*
+ * Several ids in private hands: between these two, nobody may conclude that the pool is empty. The proof reads
+ * finished, then the tiers, then started; seq_cst keeps the start before the first id leaves a tier and the finish
+ * behind the last id's return.
+ */
+SLB_INLINE void slb_move_begin(struct slb_stripe *stripe) {
+    atomic_fetch_add_explicit(&stripe->moves_started, 1, memory_order_seq_cst);
+}
+
+SLB_INLINE void slb_move_end(struct slb_stripe *stripe) {
+    atomic_fetch_add_explicit(&stripe->moves_finished, 1, memory_order_seq_cst);
+}
+
+/* Whether no slow operation is under way, at some moment during the call. */
+SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
+
+#endif
+
+/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
+ * between with nobody inside. */
+SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
+    uint64_t left = 0, entered = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
+    return left == entered;
+}
+
+/* -------------------- tiers/random.c */
+
 /* -------------------- tiers/random.h */
 /* Random numbers: which id of a cache, when a breaker probes. */
 #ifndef SLB_TIERS_RANDOM_H
@@ -1805,6 +4011,1309 @@ SLB_INLINE bool slb_pool_exists(struct slabby_allocator *pool) {
 SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit);
 
 #endif
+
+/* A counter through a 64-bit mixer, keyed with the pool's secret; the high half scaled to the limit. */
+SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
+    uint64_t x = atomic_fetch_add_explicit(&pool->shuffle_turn, 0x9E3779B97F4A7C15u, memory_order_relaxed);
+    x ^= pool->guard_key;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return (uint32_t)(((x >> 32) * limit) >> 32);
+}
+
+/* -------------------- tiers/shards.c */
+
+/* -------------------- tiers/shards.h */
+/* The shards: lock-free stacks of single ids, one per CPU by default, neighbours tried when one is empty. Each owns a
+ * range of the pool's slabs and hands out the never-used ones of its range by a bump index, so that making a pool
+ * writes nothing. */
+#ifndef SLB_TIERS_SHARDS_H
+#define SLB_TIERS_SHARDS_H
+
+SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id);
+SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id);
+
+/* Up to `wanted` ids, from one shard where possible; answers how many. */
+SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
+                                         uint32_t wanted);
+
+/* First slab of a shard's range, and whether a slab was ever handed out. */
+SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
+
+/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at its
+ * end; and those in between, which were never used. */
+SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard);
+SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard);
+
+/* Whether a slab that was never used is withheld. */
+SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
+
+/* Out of service with up to `wanted` unused slabs, and back; answer how many. See resilience/resize.h. */
+SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
+SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
+
+#endif
+
+SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
+}
+
+static uint32_t shard_range(const struct slabby_allocator *pool, uint32_t shard) {
+    return slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
+}
+
+static uint64_t load_fresh(const struct slabby_allocator *pool, uint32_t shard) {
+    return atomic_load_explicit(&pool->shards[shard].fresh, memory_order_seq_cst);
+}
+
+SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)load_fresh(pool, shard);
+}
+
+SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard) {
+    return (uint32_t)(load_fresh(pool, shard) >> SLB_FRESH_WITHHELD);
+}
+
+static uint32_t fresh_left(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
+    return shard_range(pool, shard) - (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - (uint32_t)fresh;
+}
+
+SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard) {
+    return fresh_left(pool, shard, load_fresh(pool, shard));
+}
+
+/* Up to `wanted` slabs that were never used, lowest first; answers how many. */
+static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted,
+                           uint32_t *out_first) {
+    uint64_t fresh = atomic_load_explicit(&pool->shards[shard].fresh, memory_order_relaxed);
+    for (;;) {
+        uint32_t left = fresh_left(pool, shard, fresh);
+        uint32_t count = left < wanted ? left : wanted;
+        if (count == 0)
+            return 0;
+        if (atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh, fresh + count,
+                                                  memory_order_acq_rel, memory_order_relaxed)) {
+            *out_first = (uint32_t)fresh;
+            return count;
+        }
+    }
+}
+
+/* Moves the line between withheld and unused slabs; answers by how much. */
+static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
+    uint64_t fresh = load_fresh(pool, shard), moved;
+    uint32_t count;
+    do {
+        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
+        count = most < wanted ? most : wanted;
+        moved = (uint64_t)count << SLB_FRESH_WITHHELD;
+    } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,
+                                                    withhold ? fresh + moved : fresh - moved,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    return count;
+}
+
+/* An even share from each shard first, then from whichever has any. */
+static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
+    uint32_t shards = pool->shard_mask + 1, left = wanted;
+    for (uint32_t i = 0; i < shards; i++)
+        left -= shift_fresh(pool, i, (left + shards - i - 1) / (shards - i), withhold);
+    for (uint32_t i = 0; i < shards && left != 0; i++)
+        left -= shift_fresh(pool, i, left, withhold);
+    return wanted - left;
+}
+
+SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted) {
+    return shift_all(pool, wanted, true);
+}
+
+SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted) {
+    return shift_all(pool, wanted, false);
+}
+
+SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id) {
+    slb_stack_push(&pool->shards[hint & pool->shard_mask].head, pool->next, id);
+}
+
+/*
+ * The k-th of `count` neighbouring slabs in the order in which they are handed out: one of each line of words, every
+ * other line first, then the next of each.
+ *
+ *      line 0   0 15 30 ..      15 lines: 0 and 1 are two lines apart, as the processor fetches lines in pairs
+ *      line 1   8 23 38 ..
+ *      line 2   1 16 31 ..
+ *
+ * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between an
+ * allocation and a release. On one line of words, the two CPUs would then take it from each other at every operation.
+ */
+static uint32_t deal(uint32_t k, uint32_t count) {
+    uint32_t lines = count / SLB_WORDS_A_LINE;
+    if (k >= lines * SLB_WORDS_A_LINE)
+        return k;
+    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
+    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
+    return line * SLB_WORDS_A_LINE + k / lines;
+}
+
+/* Recently used slabs first: they are in some cache, and untouched pages stay untouched. */
+SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
+                                         uint32_t wanted) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i <= pool->shard_mask && count == 0; i++) {
+        uint32_t shard = (hint + i) & pool->shard_mask;
+        while (count < wanted && slb_stack_pop(&pool->shards[shard].head, pool->next, &out_ids[count]))
+            count++;
+    }
+    for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
+        uint32_t shard = (hint + i) & pool->shard_mask;
+        uint32_t first;
+        uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
+        for (uint32_t k = 0; k < taken; k++)
+            out_ids[count++] = slb_shard_start(pool, shard) + first + deal(k, taken);
+    }
+    return count;
+}
+
+SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id) {
+    return slb_shards_pop_many(pool, hint, out_id, 1) == 1;
+}
+
+/* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
+static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
+    uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->reserved);
+    while (shard < pool->shard_mask && slb_shard_start(pool, shard + 1) <= id)
+        shard++;
+    return shard;
+}
+
+SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
+    if (id >= pool->reserved)
+        return id - pool->reserved < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
+    uint32_t shard = shard_of(pool, id);
+    return id - slb_shard_start(pool, shard) < slb_shard_used(pool, shard);
+}
+
+SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id) {
+    uint32_t shard = shard_of(pool, id);
+    return slb_shard_start(pool, shard + 1) - id <= slb_shard_withheld(pool, shard);
+}
+
+/* -------------------- api/sizing.c */
+/*
+ * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
+ * concerned.
+ *
+ * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
+ * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
+ * (Elektroteknikeren 13, 1917):
+ *
+ *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
+ *
+ * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
+ * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
+ * or a disk stalls, everything is held long at once. That is why the 99th percentile is asked for: one percent of the
+ * time is taken to be a stall, in which the load is rate x p99. The chance of exhaustion is then
+ *
+ *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
+ *
+ * and the answer the least n that keeps it within the limit. With p99 = mean it is Erlang's formula by itself.
+ */
+
+/* From here on, or when an average object fills half a line, neighbours do not share cache lines. */
+#define BUSY_RATE 1e6
+
+#define MOST_RATE 1e12           /* per second */
+#define MOST_HOLD 86400000000000 /* a day */
+#define LEAST_PROBABILITY 1e-15
+#define MOST_ALIGNMENT 2097152u
+
+/* Comparisons with a NaN are false, so it is within no range. */
+static bool within(double value, double least, double most) {
+    return value >= least && value <= most;
+}
+
+SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
+                                                  double rate_per_second, uint64_t alignment) {
+    if (out_size == NULL || average == 0 || average > maximum || maximum > SLB_MAX_SLAB_SIZE ||
+        !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || alignment == 0 ||
+        alignment > MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t unit = alignment, line = slb_os_cache_line();
+    if (unit < line && (rate_per_second >= BUSY_RATE || 2 * average >= line))
+        unit = line;
+    *out_size = (maximum + unit - 1) / unit * unit;
+    return SLABBY_OK;
+}
+
+/*
+ * The recursion turned round: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
+ * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
+ * of them count, where the recursion would take n steps.
+ */
+static double erlang_b(double load, uint64_t servers) {
+    double sum = 1, term = 1;
+    for (uint64_t left = servers; left > 0; left--) {
+        term *= (double)left / load;
+        sum += term;
+        if (sum > 1e300)
+            return 0;
+        if (term < sum * 1e-18 && (double)left < load)
+            break;
+    }
+    return 1 / sum;
+}
+
+static double exhaustion(double mean_load, double stall_load, uint64_t capacity) {
+    return 0.99 * erlang_b(mean_load, capacity) + 0.01 * erlang_b(stall_load, capacity);
+}
+
+SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
+                                                 uint64_t mean_hold_ns, uint64_t p99_hold_ns,
+                                                 double exhaustion_probability) {
+    /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
+    if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || mean_hold_ns == 0 ||
+        mean_hold_ns > MOST_HOLD || p99_hold_ns > MOST_HOLD || p99_hold_ns == 0 ||
+        p99_hold_ns / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
+        exhaustion_probability == 1)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;
+    double mean_load = rate_per_second * (double)mean_hold_ns / 1e9;
+    double stall_load = rate_per_second * (double)stall_ns / 1e9;
+    uint64_t low = 0, high = INT32_MAX; /* low is too few; high enough, if anything is */
+    if (exhaustion(mean_load, stall_load, high) > exhaustion_probability)
+        return SLABBY_CAPACITY_EXCEEDED;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (exhaustion(mean_load, stall_load, middle) > exhaustion_probability)
+            low = middle;
+        else
+            high = middle;
+    }
+    *out_capacity = high;
+    return SLABBY_OK;
+}
+
+/* -------------------- observe/audit.c */
+
+/* -------------------- observe/audit.h */
+/*
+ * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
+ *
+ * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
+ * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
+ * exactly one record `release` or `deallocate_fast`.
+ */
+#ifndef SLB_OBSERVE_AUDIT_H
+#define SLB_OBSERVE_AUDIT_H
+
+/* -1: the thread says nothing. */
+SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
+
+/* The binding of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status);
+
+/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
+ * for option_change, else 0. */
+SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                     slabby_status status) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record(pool, operation, ref, status);
+    return status;
+}
+
+/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status);
+
+/* Appends everything from *cursor on; see slabby_audit_write. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error);
+
+#endif
+
+/* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
+ * may allocate. */
+static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
+
+SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
+    thread_binding = binding + 1;
+}
+
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
+    return thread_binding == 0 ? otherwise : thread_binding - 1;
+}
+
+/* What a degraded pool may leave out. */
+static bool is_about_a_slab(int32_t operation) {
+    return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
+}
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status) {
+    if (!slb_pool_exists(pool))
+        return;
+    if (slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK &&
+        is_about_a_slab(operation)) {
+        slb_count(&pool->degrade.left_out, 1);
+        return;
+    }
+    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
+                                       (uint64_t)(uint32_t)status << 32 |
+                                           (uint64_t)slb_audit_binding(pool->binding) << 16 |
+                                           (uint64_t)operation};
+    (void)slb_ring_write(&pool->audit, words);
+}
+
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status) {
+    uint64_t words[SLB_AUDIT_WORDS];
+    enum slb_ring_found found = slb_ring_read(&pool->audit, cursor, lost, words);
+    *out_status = found == SLB_RING_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (found != SLB_RING_RECORD)
+        return false;
+    *out = (slabby_audit_record){.sequence = *cursor - 1,
+                                 .time_ns = words[0],
+                                 .thread = words[1],
+                                 .ref = words[2],
+                                 .operation = (int32_t)(words[3] & 0xffff),
+                                 .binding = (int32_t)(words[3] >> 16 & 0xffff),
+                                 .status = (slabby_status)(uint32_t)(words[3] >> 32)};
+    return true;
+}
+
+/* -------------------- observe/events.c */
+
+/* -------------------- observe/events.h */
+/*
+ * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
+ * that the pool was made with, on the thread that caused it.
+ *
+ * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
+ * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
+ * and second at most slb_event_limit() events are told; the next one says how many were not.
+ */
+#ifndef SLB_OBSERVE_EVENTS_H
+#define SLB_OBSERVE_EVENTS_H
+
+/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
+struct slb_notification {
+    slabby_log_function function; /* null: nobody to tell */
+    void *context;
+    slabby_event event;
+};
+
+/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
+ * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
+
+/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* The event at the cursor; out_deferred: whether its logger call still waits. */
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
+
+/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
+
+/* The pool takes no allocation any more, with `live` slabs still out. */
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
+
+#endif
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Words of an event behind the time. */
+enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
+
+_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
+_Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
+
+/* A logger that uses the pool may cause events; those go to the ring alone, so that it does not call itself. */
+static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
+
+/* ---------------------------------------------------------------------------------------------------- rate */
+
+/* Exhaustion comes once per refused call, as often as the caller tries. */
+static uint64_t slb_event_limit(int32_t code) {
+    return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
+}
+
+static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
+    struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
+    uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
+    uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
+    do {
+        bool same = window >> 24 == second;
+        if (same && (window & 0xffffff) >= slb_event_limit(code)) {
+            atomic_fetch_add_explicit(&rate->suppressed, 1, memory_order_relaxed);
+            return false;
+        }
+        wanted = (same ? window : second << 24) + 1;
+    } while (!atomic_compare_exchange_weak_explicit(&rate->window, &window, wanted, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *out_suppressed = atomic_exchange_explicit(&rate->suppressed, 0, memory_order_relaxed);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------- ring */
+
+static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
+    uint64_t words[SLB_EVENT_WORDS] = {
+        event->time_ns,         event->ref,
+        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
+        event->suppressed,      deferred};
+    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
+    event->sequence = slb_ring_write(&pool->events, words);
+}
+
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred) {
+    uint64_t words[SLB_EVENT_WORDS];
+    enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
+    if (found != SLB_RING_RECORD)
+        return found;
+    *out = (slabby_event){.struct_size = sizeof *out,
+                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
+                          .sequence = *cursor - 1,
+                          .time_ns = words[0],
+                          .ref = words[EVENT_REF],
+                          .value = (int64_t)words[EVENT_VALUE],
+                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
+                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
+    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
+    *out_deferred = words[EVENT_DEFERRED];
+    return found;
+}
+
+/* ------------------------------------------------------------------------------------------------- raising */
+
+/* False where this second has had enough of the code. */
+static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
+                          va_list arguments) {
+    uint64_t suppressed;
+    if (!event_admitted(pool, event->code, &suppressed))
+        return false;
+    event->struct_size = sizeof *event;
+    event->time_ns = slb_os_wall_ns();
+    event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
+    (void)vsnprintf(event->text, sizeof event->text, format, arguments);
+    return true;
+}
+
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
+    if (notification->function == NULL || inside_logger)
+        return;
+    int held = slb_os_hold_cancellation();
+    inside_logger = 1;
+    notification->function(notification->context, &notification->event);
+    inside_logger = 0;
+    slb_os_allow_cancellation(held);
+}
+
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) {
+    va_list arguments;
+    memset(out, 0, sizeof *out);
+    out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &out->event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &out->event, 0);
+    out->function = pool->options.logger;
+    out->context = pool->options.logger_context;
+}
+
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) {
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
+    bool inside = slb_in_flight_depth != 0;
+    va_list arguments;
+    notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &notification.event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
+    if (!inside)
+        slb_event_notify(&notification);
+}
+
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
+    return slb_ring_next(&pool->events);
+}
+
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
+    uint64_t lost = 0, deferred;
+    if (notification.function == NULL || slb_in_flight_depth != 0)
+        return;
+    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
+        if (deferred == slb_os_thread())
+            slb_event_notify(&notification);
+}
+
+/* ------------------------------------------------------------------------------------- events with a story */
+
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
+    if (refused)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
+                  "all %" PRIu32
+                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
+                  slb_capacity(pool), pool->options.name);
+    else
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
+                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
+                  slb_capacity(pool), pool->options.name);
+}
+
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
+                                  uint64_t live) {
+    int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
+    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
+                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
+}
+
+/* -------------------- observe/labels.c */
+
+/* -------------------- observe/labels.h */
+/* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
+ * says which generation it belongs to, so the label of an earlier owner reads as 0. */
+#ifndef SLB_OBSERVE_LABELS_H
+#define SLB_OBSERVE_LABELS_H
+
+SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label);
+SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label);
+
+/* The label of a slab under a generation, 0 where none was set. */
+SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
+/* The pages go with the pool, the table when its place gets the next one. */
+SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
+
+#endif
+
+#define LABEL_WRITING (1ull << 63)
+
+static uint64_t labels_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_label);
+    return (size + page - 1) / page * page;
+}
+
+SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->labels, memory_order_relaxed) == NULL ? 0 : labels_size(pool);
+}
+
+SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool) {
+    slb_os_unmap(atomic_load(&pool->labels), labels_size(pool));
+    atomic_store(&pool->labels, NULL);
+}
+
+SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool) {
+    struct slb_label *table = atomic_load(&pool->labels);
+    if (table != NULL)
+        (void)slb_os_discard(table, labels_size(pool));
+}
+
+/* Threads may race to map the table: the first publishes it, the others unmap theirs. */
+static struct slb_label *labels_table(struct slabby_allocator *pool) {
+    struct slb_label *table = atomic_load_explicit(&pool->labels, memory_order_acquire);
+    if (table != NULL)
+        return table;
+    struct slb_label *mine = slb_os_map(labels_size(pool));
+    if (mine == NULL)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(&pool->labels, &table, mine, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return mine;
+    slb_os_unmap(mine, labels_size(pool));
+    return table;
+}
+
+/* The writer marks the entry as its own, looks once more whether the reference is live, writes, and takes the mark
+ * away. A writer that was overtaken by a release leaves an entry of an old generation, which nobody reads. */
+SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label) {
+    uint64_t word;
+    uint32_t id;
+    struct slb_label *table = NULL;
+    if (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        table = labels_table(pool);
+        if (table == NULL)
+            return SLABBY_NO_SYSTEM_MEMORY;
+    }
+    for (uint32_t attempt = 0; table != NULL && slb_ref_live_word(pool, ref, &id, &word); attempt++) {
+        struct slb_label *entry = &table[id];
+        uint64_t owner = slb_word_generation(pool->id_bits, word) + 1;
+        uint64_t before = atomic_load_explicit(&entry->owner, memory_order_relaxed);
+        if ((before & LABEL_WRITING) == 0 &&
+            atomic_compare_exchange_strong_explicit(&entry->owner, &before, owner | LABEL_WRITING,
+                                                    memory_order_acquire, memory_order_relaxed)) {
+            atomic_store_explicit(&entry->label, label, memory_order_relaxed);
+            /* release: a reader who sees the owner sees the label */
+            atomic_store_explicit(&entry->owner, owner, memory_order_release);
+            return SLABBY_OK;
+        }
+        slb_os_wait_a_little(attempt);
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    struct slb_label *table = atomic_load_explicit(&pool->labels, memory_order_acquire);
+    if (table == NULL)
+        return 0;
+    for (uint32_t attempt = 0;; attempt++) {
+        uint64_t owner = atomic_load_explicit(&table[id].owner, memory_order_acquire);
+        uint64_t label = atomic_load_explicit(&table[id].label, memory_order_acquire);
+        bool steady = (owner & LABEL_WRITING) == 0 &&
+                      atomic_load_explicit(&table[id].owner, memory_order_relaxed) == owner;
+        if (steady)
+            return owner == generation + 1 ? label : 0;
+        slb_os_wait_a_little(attempt);
+    }
+}
+
+SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label) {
+    uint64_t word;
+    uint32_t id;
+    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
+        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    *out_label = slb_label_of(pool, id, slb_word_generation(pool->id_bits, word));
+    return SLABBY_OK;
+}
+
+/* -------------------- observe/ref_text.c */
+
+/* -------------------- observe/ref_text.h */
+/* A pool and a reference in words: "orders", "orders:17#3". */
+#ifndef SLB_OBSERVE_REF_TEXT_H
+#define SLB_OBSERVE_REF_TEXT_H
+
+SLB_PRIVATE void slb_pool_name(struct slb_text *text, const struct slabby_allocator *pool);
+
+SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref);
+
+#endif
+
+#include <inttypes.h>
+
+SLB_PRIVATE void slb_pool_name(struct slb_text *text, const struct slabby_allocator *pool) {
+    if (pool->options.name[0] != '\0')
+        slb_text_add(text, "%s", pool->options.name);
+    else
+        slb_text_add(text, "pool%" PRIu64, slb_pool_tag(pool));
+}
+
+SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_ref_was_issued(pool, ref, &generation, &id))
+        return SLABBY_INVALID_REFERENCE;
+    slb_pool_name(text, pool);
+    slb_text_add(text, ":%" PRIu32 "#%" PRIu64, id, generation);
+    return SLABBY_OK;
+}
+
+/* -------------------- pool/memory.c */
+
+/* -------------------- pool/memory.h */
+/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
+ * locked, touched, kept out of core dumps. */
+#ifndef SLB_POOL_MEMORY_H
+#define SLB_POOL_MEMORY_H
+
+struct slb_memory {
+    char *slab_mapping, *slab_base, *metadata;
+};
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error);
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
+
+#endif
+
+#include <inttypes.h>
+#include <string.h>
+
+static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
+                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
+                         size, what);
+}
+
+/* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
+ * mappings left cannot even start a thread. */
+static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+                                 slabby_error *error) {
+    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    for (uint64_t i = 0; i < layout->reserved; i++) {
+        char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
+        uint64_t size = layout->stride - layout->guard_at;
+        if (!slb_os_guard(guard, size, &way))
+            return refused_memory(error, size, "a guard page");
+        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
+            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
+                                 1, (int64_t)slb_os_guard_limit(),
+                                 "guard_pages for %" PRIu32
+                                 " slabs would exceed the system's mappings; choose at most "
+                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
+                                 layout->reserved, slb_os_guard_limit());
+    }
+    return SLABBY_OK;
+}
+
+static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                const struct slb_options *options, slabby_error *error) {
+    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
+    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
+        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
+                         (int64_t)layout->slab_bytes, 0, 0,
+                         "the system refused to lock %" PRIu64
+                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
+                         layout->slab_bytes);
+}
+
+/* Populating a range that contains guards fails at the first one: slab by slab, then. */
+static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
+    if (layout->guard_at == 0)
+        return slb_os_populate(memory->slab_base, layout->slab_bytes);
+    for (uint64_t i = 0; i < layout->reserved; i++)
+        if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
+            return false;
+    return true;
+}
+
+/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
+static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+                                     const struct slb_options *options, slabby_error *error) {
+    slabby_status status = SLABBY_OK;
+    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
+        !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+                             "option huge_pages = on: this system offers none; leave it off");
+    if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
+        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
+                             "option no_dump = on: this system cannot keep memory out of core dumps");
+    if (layout->guard_at != 0)
+        status = init_guards(memory, layout, error);
+    if (status == SLABBY_OK)
+        status = lock_slabs(memory, layout, options, error);
+    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
+        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
+    return status;
+}
+
+/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
+static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
+                               const struct slb_options *options, slabby_error *error) {
+    uint64_t page = slb_os_page_size();
+    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
+    uint64_t edge = alignment > page ? alignment : page;
+    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
+    if (out->slab_mapping == NULL)
+        return refused_memory(error, layout->slab_mapping, "the slabs");
+    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
+    if (!slb_os_commit(out->slab_base, layout->slab_bytes))
+        return refused_memory(error, layout->slab_bytes, "the slabs");
+    return configure_slabs(out, layout, options, error);
+}
+
+SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
+    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
+    slb_os_unmap(memory->metadata, layout->metadata_mapping);
+}
+
+SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
+                                         const struct slb_options *options, slabby_error *error) {
+    memset(out, 0, sizeof *out);
+    slabby_status status = map_slabs(out, layout, options, error);
+    if (status == SLABBY_OK) {
+        out->metadata = slb_os_map(layout->metadata_mapping);
+        if (out->metadata == NULL)
+            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
+    }
+    if (status != SLABBY_OK)
+        slb_memory_unmap(out, layout);
+    return status;
+}
+
+/* -------------------- protect/bit_guard.c */
+
+/* -------------------- protect/bit_guard.h */
+/*
+ * bit_guard: a keyed pattern just before and just after the user's bytes, written when the slab is handed out and
+ * verified when it comes back.
+ *
+ *   ... | front pattern | user's slab_size bytes | back pattern | ...
+ *
+ * The pattern depends on a secret of the pool, the slab and its generation, so neither a copy of a neighbour's pattern
+ * nor that of an earlier owner passes. Every byte of it is compared: one flipped byte is found. What lies further off
+ * (an overflow by more than the back pattern) lands in the next slab's front pattern or bytes.
+ */
+#ifndef SLB_PROTECT_BIT_GUARD_H
+#define SLB_PROTECT_BIT_GUARD_H
+
+/* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
+struct slb_damage {
+    slabby_ref ref;
+    int64_t offset;
+    uint8_t expected, found;
+};
+
+/* Word k of a pattern is seed + k x SLB_PATTERN_STEP; front and back are numbered together. */
+#define SLB_PATTERN_STEP 0x9E3779B97F4A7C15u
+
+SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
+    return seed + k * SLB_PATTERN_STEP;
+}
+
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret and
+ * what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
+    uint64_t x = pool->guard_key + relative_ref;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
+}
+
+/* A pattern of any size. slb_pattern_compare answers the offset of the first byte that differs, or size. */
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
+SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                         uint32_t first, uint8_t *out_expected);
+
+/* Sixteen bytes at any address, in one vector register. */
+typedef uint64_t slb_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+#define SLB_PATTERN_SIDE 64u /* what the default alignment leaves on either side */
+
+#define SLB_PAIR_STEP ((slb_pair){2 * SLB_PATTERN_STEP, 2 * SLB_PATTERN_STEP})
+
+SLB_INLINE slb_pair slb_side_begin(uint64_t seed, uint32_t first) {
+    return (slb_pair){slb_pattern_word(seed, first), slb_pattern_word(seed, first + 1)};
+}
+
+SLB_INLINE void slb_side_write(unsigned char *at, uint64_t seed, uint32_t first) {
+    slb_pair words = slb_side_begin(seed, first), *pairs = (slb_pair *)(void *)at;
+    pairs[0] = words;
+    pairs[1] = words += SLB_PAIR_STEP;
+    pairs[2] = words += SLB_PAIR_STEP;
+    pairs[3] = words + SLB_PAIR_STEP;
+}
+
+SLB_INLINE slb_pair slb_side_difference(const unsigned char *at, uint64_t seed, uint32_t first) {
+    slb_pair words = slb_side_begin(seed, first), different;
+    const slb_pair *pairs = (const slb_pair *)(const void *)at;
+    different = pairs[0] ^ words;
+    words += SLB_PAIR_STEP;
+    different |= pairs[1] ^ words;
+    words += SLB_PAIR_STEP;
+    different |= pairs[2] ^ words;
+    words += SLB_PAIR_STEP;
+    return different | (pairs[3] ^ words);
+}
+
+/* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
+SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
+    return slb_likely(pool->guard_front == SLB_PATTERN_SIDE && pool->guard_back == SLB_PATTERN_SIDE);
+}
+
+/* Both sides of the slab at `data`, of the usual size. */
+SLB_INLINE void slb_usual_sides_write(const struct slabby_allocator *pool, unsigned char *data,
+                                      uint64_t seed) {
+    slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
+    slb_side_write(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+}
+
+SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
+                                     uint64_t seed) {
+    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0) |
+                         slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
+    return (different[0] | different[1]) == 0;
+}
+
+SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* False where a byte differs; out_damage is filled then, its ref included. */
+SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      struct slb_damage *out_damage);
+
+#endif
+
+#include <string.h>
+
+/* The same bytes whatever the byte order: word k is written as the machine writes it. */
+SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    uint64_t word = slb_pattern_word(seed, first);
+    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP)
+        memcpy(at, &word, 8);
+    for (uint32_t k = 0; k < size; k++)
+        at[k] = ((const unsigned char *)&word)[k];
+}
+
+static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+    uint64_t word = slb_pattern_word(seed, first), different = 0, found;
+    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
+        memcpy(&found, at, 8);
+        different |= found ^ word;
+    }
+    for (uint32_t k = 0; k < size; k++)
+        different |= (uint64_t)(at[k] ^ ((const unsigned char *)&word)[k]);
+    return different == 0;
+}
+
+SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
+                                                  uint32_t first, uint8_t *out_expected) {
+    for (uint32_t k = 0; k < size; k++) {
+        uint64_t word = slb_pattern_word(seed, first + k / 8);
+        *out_expected = ((const unsigned char *)&word)[k % 8];
+        if (at[k] != *out_expected)
+            return k;
+    }
+    return size;
+}
+
+static void sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
+    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+static bool sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+    return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
+           pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+}
+
+/* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
+static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
+                               : slb_heap_data(&pool->heap, id - pool->reserved);
+}
+
+SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
+}
+
+SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                      struct slb_damage *out_damage) {
+    const unsigned char *data = own_entry(pool, id);
+    uint64_t seed = slb_pattern_seed(pool, id, generation);
+    const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
+    if (slb_likely(sides_hold(pool, data, seed)))
+        return true;
+    uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
+    if (bad < pool->guard_front) {
+        out_damage->offset = (int64_t)bad - pool->guard_front;
+        out_damage->found = front[bad];
+    } else {
+        bad = slb_pattern_compare(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
+        if (bad == pool->guard_back)
+            return true;
+        out_damage->offset = (int64_t)pool->slab_size + bad;
+        out_damage->found = back[bad];
+    }
+    out_damage->ref = slb_ref_make(pool, generation, id);
+    return false;
+}
+
+/* -------------------- protect/fault.c */
+
+/* -------------------- protect/fault.h */
+/*
+ * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
+ * what else the system tells. Everything here is async-signal-safe.
+ */
+#ifndef SLB_PROTECT_FAULT_H
+#define SLB_PROTECT_FAULT_H
+
+/* The slab that an address concerns: the one that holds it, or else the nearest. */
+struct slb_fault_info {
+    struct slabby_allocator *pool;
+    uint32_t id;
+    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
+    bool released;       /* the allocation is over */
+    bool guarded;        /* on a guard slot */
+    uint64_t generation; /* the allocation concerned: the present one, or the last */
+    int64_t offset;      /* from the slab's first byte */
+};
+
+/* False where the address is in no pool. */
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
+
+/* Once a process: handlers that explain faults on guards. False where the system refuses them. */
+SLB_PRIVATE bool slb_fault_handler_install(void);
+
+/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
+
+#endif
+
+/* -------------------- protect/guard_slots.h */
+/*
+ * Sampled guards: one allocation in guard_sample_rate lies on a guard slot, whose pages are inaccessible while it is
+ * free and which begins and ends at inaccessible pages.
+ *
+ *   | guard | slot 0 | guard | slot 1 | guard | ...        free: all of it faults
+ *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
+ *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
+ *
+ * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
+ * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
+ * slb_guard_close has closed it.
+ *
+ * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
+ * ordinary. Who owns the slab owns its slot.
+ */
+#ifndef SLB_PROTECT_GUARD_SLOTS_H
+#define SLB_PROTECT_GUARD_SLOTS_H
+
+/* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
+SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
+
+/* The slots' pages go with the slabs; the records go when the place gets a new pool. */
+SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
+
+/* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
+SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
+
+SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
+
+/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. Answers what the word has
+ * to say beside its state: SLB_WORD_GUARDED or 0. */
+SLB_PRIVATE uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                         uint64_t weight);
+
+SLB_INLINE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                     uint64_t weight) {
+    bool sampled = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0 && weight != 0;
+    return slb_unlikely(sampled) ? slb_guard_take_slot(pool, id, tier, weight) : 0;
+}
+
+/* Whether a slab in use lies on a slot. */
+SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
+
+/* False where the slack was written to; out_damage is filled then. */
+SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                  struct slb_damage *out_damage);
+
+/* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
+SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* Whose slot an address concerns. Async-signal-safe. */
+SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
+                                  struct slb_fault_info *out);
+
+#endif
+
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ locating */
+
+/* Fills in what the slab's word tells. */
+static void fault_read_word(struct slb_fault_info *info) {
+    uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(info->pool->id_bits, word);
+    bool out = slb_word_is_out(word);
+    info->released = !out;
+    info->used = out || generation != 0;
+    info->generation = out || generation == 0 ? generation : generation - 1;
+}
+
+/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
+    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
+    if (address < mapping || address - mapping >= pool->slab_mapping_size)
+        return false;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->reserved - 1;
+    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
+    int64_t id = from_first < 0 ? 0 : from_first / stride;
+    if (id > last)
+        id = last;
+    int64_t offset = from_first - id * stride;
+    if (id < last && offset >= size && stride - offset < offset - size + 1) {
+        id++;
+        offset -= stride;
+    }
+    *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    fault_read_word(out);
+    return true;
+}
+
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
+    for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
+        struct slabby_allocator *pool = &slb_pool_table[i].pool;
+        if (slb_pool_exists(pool) &&
+            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+static void print_count(struct slb_text *text, uint64_t bytes) {
+    slb_plain_number(text, bytes);
+    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
+}
+
+static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
+    struct slabby_allocator *pool = info->pool;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, info->id);
+    slb_plain_add(text, " (");
+    print_count(text, pool->slab_size);
+    if (text->length != 0 && text->length < text->capacity)
+        text->length--; /* the blank behind the unit */
+    slb_plain_add(text, ") of pool '");
+    slb_plain_add(text, pool->options.name);
+    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
+        slb_plain_add(text, "pool");
+        slb_plain_number(text, slb_pool_tag(pool));
+    }
+    slb_plain_add(text, "'");
+}
+
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info) {
+    int64_t size = (int64_t)info->pool->slab_size;
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " ");
+    if (info->offset >= size) {
+        print_count(text, (uint64_t)(info->offset - size) + 1);
+        slb_plain_add(text, "past the end of ");
+    } else if (info->offset < 0) {
+        print_count(text, (uint64_t)-info->offset);
+        slb_plain_add(text, "before the start of ");
+    } else {
+        slb_plain_add(text, "at offset ");
+        slb_plain_number(text, (uint64_t)info->offset);
+        slb_plain_add(text, " of ");
+    }
+    print_slab(text, info);
+    if (!info->used)
+        slb_plain_add(text, ", which was never handed out");
+    else if (info->released)
+        slb_plain_add(text, ", after its release");
+}
+
+static int32_t kind_of(const struct slb_fault_info *info) {
+    if (!info->used)
+        return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
+    if (info->released)
+        return SLABBY_FAULT_KIND_AFTER_RELEASE;
+    if (info->offset < 0)
+        return SLABBY_FAULT_KIND_BEFORE_START;
+    return info->offset < (int64_t)info->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
+                                                         : SLABBY_FAULT_KIND_PAST_END;
+}
+
+static void fault_classify(uintptr_t address, slabby_fault *out) {
+    struct slb_fault_info info;
+    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
+    out->address = address;
+    if (!slb_fault_locate(address, &info)) {
+        slb_plain_add(&text, "address ");
+        slb_plain_hex(&text, address);
+        slb_plain_add(&text, " belongs to no pool");
+        return;
+    }
+    struct slabby_allocator *pool = info.pool;
+    uint64_t word = atomic_load_explicit(&pool->words[info.id], memory_order_relaxed);
+    out->inside = 1;
+    out->kind = kind_of(&info);
+    out->allocator_address = (uint64_t)(uintptr_t)pool;
+    out->id = info.id;
+    out->state = (int32_t)slb_word_state(word);
+    if (info.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, info.generation, info.id);
+    out->offset = info.offset;
+    out->slab_size = pool->slab_size;
+    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
+    slb_fault_print(&text, "access", &info);
+}
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
+}
+
+/* -------------------- protect/shuffle.c */
+
+/* -------------------- protect/shuffle.h */
+/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
+ * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
+ * pools without caches choose among a handful. */
+#ifndef SLB_PROTECT_SHUFFLE_H
+#define SLB_PROTECT_SHUFFLE_H
+
+#define SLB_SHUFFLE_AMONG 8u
+
+/* Brings ids into random order, where the option is on. */
+SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+
+#endif
+
+SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0)
+        return;
+    for (uint32_t i = count; i > 1; i--) {
+        uint32_t k = slb_random_below(pool, i);
+        uint32_t moved = ids[i - 1];
+        ids[i - 1] = ids[k];
+        ids[k] = moved;
+    }
+}
+
+/* -------------------- tiers/cpu_cache.c */
+
+/* -------------------- tiers/cpu_cache.h */
+/*
+ * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
+ *
+ * Portable: a try-lock on the header. Whoever swaps len for 0xFFFF owns the stack until it stores the new header;
+ * a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the header
+ * are handed over with it.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts whoever is preempted before the one committing store.
+ *
+ * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
+ */
+#ifndef SLB_TIERS_CPU_CACHE_H
+#define SLB_TIERS_CPU_CACHE_H
 
 /* -------------------- tiers/cpu_cache_rseq.h */
 /*
@@ -2501,74 +6010,6 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
 
 #endif
 
-/* -------------------- tiers/in_flight.h */
-/*
- * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
- * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
- *
- * initial-exec: the address is known without a call into the dynamic linker, which a handler could not make; costs a
- * few bytes of the static TLS that libc keeps for libraries loaded late.
- */
-#ifndef SLB_TIERS_IN_FLIGHT_H
-#define SLB_TIERS_IN_FLIGHT_H
-
-SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
-
-/* Only the own thread's handlers look: compiler order is all that is needed. */
-SLB_INLINE void slb_in_flight_enter(void) {
-    slb_in_flight_depth++;
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
-SLB_INLINE void slb_in_flight_leave(void) {
-    atomic_signal_fence(memory_order_seq_cst);
-    slb_in_flight_depth--;
-}
-
-SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    return &pool->stripes[cpu < pool->cpus ? cpu : 0];
-}
-
-/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
-SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
-    atomic_fetch_add_explicit(counter, by, memory_order_release);
-}
-
-/*
- * A slow operation: from slb_enter to slb_leave the pool may not be reset or destroyed. seq_cst on both sides of the
- * pair {entered, gate}: either the operation sees the reason that somebody set, or that somebody sees the operation.
- */
-SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    slb_in_flight_enter();
-    atomic_fetch_add_explicit(&stripe->entered, 1, memory_order_seq_cst);
-    return stripe;
-}
-
-SLB_INLINE void slb_leave(struct slb_stripe *stripe) {
-    atomic_fetch_add_explicit(&stripe->left, 1, memory_order_seq_cst);
-    slb_in_flight_leave();
-}
-
-/*
- * Several ids in private hands: between these two, nobody may conclude that the pool is empty. The proof reads
- * finished, then the tiers, then started; seq_cst keeps the start before the first id leaves a tier and the finish
- * behind the last id's return.
- */
-SLB_INLINE void slb_move_begin(struct slb_stripe *stripe) {
-    atomic_fetch_add_explicit(&stripe->moves_started, 1, memory_order_seq_cst);
-}
-
-SLB_INLINE void slb_move_end(struct slb_stripe *stripe) {
-    atomic_fetch_add_explicit(&stripe->moves_finished, 1, memory_order_seq_cst);
-}
-
-/* Whether no slow operation is under way, at some moment during the call. */
-SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
-
-#endif
-
 SLB_INLINE uint32_t slb_header_length(uint64_t header) {
     return (uint32_t)(header & SLB_CACHE_LOCKED);
 }
@@ -2811,191 +6252,674 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache) {
     }
 }
 
-/* -------------------- tiers/delay_queue.c */
+/* -------------------- tiers/heap.c */
 
-/* -------------------- tiers/delay_queue.h */
-/*
- * The queue of slabs that wait for reuse (option reuse_delay), first in first out.
- *
- * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
- * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
- * release and loaded with acquire, so the id and the zeroes travel with them.
- */
-#ifndef SLB_TIERS_DELAY_QUEUE_H
-#define SLB_TIERS_DELAY_QUEUE_H
+/* -------------------- tiers/heap.h */
+/* The heap tier: when the pool is exhausted, slabs from malloc under ids beyond capacity, up to a limit, with the same
+ * words and the same checks. Its bookkeeping is mapped on first use. malloc makes it unfit for signal handlers. */
+#ifndef SLB_TIERS_HEAP_H
+#define SLB_TIERS_HEAP_H
 
-/* Puts an id in; false where the queue is full. */
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
+/* OK, OutOfMemory (off, or the limit is reached), NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id);
 
-/* The oldest id; false where the queue is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+/* Frees the memory; the id goes back too unless its generation is spent. */
+SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable);
 
-/* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
+/* Address space that the tier has mapped. */
+SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
+
+/* Unmaps the table when a place gets a new pool. */
+SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #endif
 
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
-    uint64_t head = atomic_load_explicit(&pool->delay.head, memory_order_seq_cst);
-    uint64_t tail = atomic_load_explicit(&pool->delay.tail, memory_order_seq_cst);
-    *out_moves = head + tail;
-    return tail - head;
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t heap_table_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    return (pool->heap.limit * sizeof(void *) + page - 1) / page * page;
 }
 
-SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
-    struct slb_delay *delay = &pool->delay;
-    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
-    for (;;) {
-        struct slb_delay_cell *cell = &delay->cells[tail & delay->mask];
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        uint64_t wanted = tail & ~delay->mask; /* cells start at 0 in zero pages: turns count whole rounds */
-        if (turn == wanted) {
-            if (atomic_compare_exchange_weak_explicit(&delay->tail, &tail, tail + 1, memory_order_seq_cst,
-                                                      memory_order_relaxed)) {
-                atomic_store_explicit(&cell->id, id, memory_order_relaxed);
-                atomic_store_explicit(&cell->turn, wanted + 1, memory_order_release);
-                return true;
-            }
-        } else if (turn < wanted) {
-            return false; /* still full from the round before */
-        } else {
-            tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
-        }
-    }
+SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool) {
+    bool mapped = atomic_load_explicit(&pool->heap.table, memory_order_relaxed) != NULL;
+    return mapped ? heap_table_size(pool) : 0;
 }
 
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
-    struct slb_delay *delay = &pool->delay;
-    uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
-    for (;;) {
-        struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
-        uint64_t wanted = head & ~delay->mask;
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= keep)
+SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool) {
+    slb_os_unmap((void *)atomic_load(&pool->heap.table), heap_table_size(pool));
+    atomic_store(&pool->heap.table, NULL);
+}
+
+/* Threads may race to map the table: the first publishes it (release, pairs with slb_heap_data), the others unmap. */
+static bool heap_map_table(struct slabby_allocator *pool) {
+    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
+    if (table == NULL) {
+        _Atomic(void *) *mine = slb_os_map(heap_table_size(pool));
+        if (mine == NULL)
             return false;
-        if (turn == wanted + 1) {
-            uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
-            if (atomic_compare_exchange_weak_explicit(&delay->head, &head, head + 1, memory_order_seq_cst,
-                                                      memory_order_relaxed)) {
-                *out_id = id;
-                atomic_store_explicit(&cell->turn, wanted + delay->mask + 1, memory_order_release);
-                return true;
-            }
-        } else if (turn <= wanted) {
-            return false; /* empty, or its pusher is still on the way */
-        } else {
-            head = atomic_load_explicit(&delay->head, memory_order_relaxed);
-        }
+        if (!atomic_compare_exchange_strong_explicit(&pool->heap.table, &table, mine, memory_order_acq_rel,
+                                                     memory_order_acquire))
+            slb_os_unmap((void *)mine, heap_table_size(pool));
     }
+    /* from now on references to heap slabs are in range */
+    atomic_store_explicit(&pool->id_limit, pool->reserved + pool->heap.limit, memory_order_release);
+    return true;
 }
 
-/* -------------------- tiers/depot.c */
+static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
+    if (slb_stack_pop(&pool->heap.head, pool->next, out_id))
+        return true;
+    uint64_t first;
+    if (slb_bump(&pool->heap.used, pool->heap.limit, 1, &first) == 0)
+        return false;
+    *out_id = pool->reserved + (uint32_t)first;
+    return true;
+}
 
-/* -------------------- tiers/depot.h */
-/* The depot: a lock-free stack of full batches, so that ids travel between CPUs a batch at a time. */
-#ifndef SLB_TIERS_DEPOT_H
-#define SLB_TIERS_DEPOT_H
+static size_t heap_alignment(const struct slabby_allocator *pool) {
+    size_t alignment = (size_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
+    return alignment < sizeof(void *) ? sizeof(void *) : alignment;
+}
 
-/* Parks exactly pool->batch ids; false where every node is taken (the ids then belong in the shards). */
-SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids);
+/* Room before the user's first byte: for the front pattern of bit_guard, in whole alignment units. */
+static size_t heap_front(const struct slabby_allocator *pool) {
+    size_t alignment = heap_alignment(pool);
+    return (pool->guard_front + alignment - 1) / alignment * alignment;
+}
 
-/* Copies one full batch out. */
-SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids);
+static void *heap_memory(struct slabby_allocator *pool) {
+    void *memory = NULL;
+    size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
+    if (posix_memalign(&memory, heap_alignment(pool), size) != 0)
+        return NULL;
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
+        memset(memory, 0, size);
+    return (char *)memory + heap_front(pool);
+}
+
+SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    if (atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0)
+        return SLABBY_OUT_OF_MEMORY;
+    if (!heap_map_table(pool))
+        return SLABBY_NO_SYSTEM_MEMORY;
+    if (!heap_take_id(pool, &id))
+        return SLABBY_OUT_OF_MEMORY;
+    void *memory = heap_memory(pool);
+    if (memory == NULL) {
+        slb_stack_push(&pool->heap.head, pool->next, id);
+        return SLABBY_NO_SYSTEM_MEMORY;
+    }
+    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_relaxed);
+    atomic_store_explicit(&table[id - pool->reserved], memory, memory_order_release);
+    slb_count(&pool->heap.live, 1);
+    *out_id = id;
+    return SLABBY_OK;
+}
+
+/* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
+SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
+    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
+    char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
+    free(data - heap_front(pool));
+    atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
+    if (reusable)
+        slb_stack_push(&pool->heap.head, pool->next, id);
+}
+
+/* -------------------- tiers/used_slabs.c */
+
+/* -------------------- tiers/used_slabs.h */
+/* Walking over the slabs that were ever handed out, without touching the words of the others. */
+#ifndef SLB_TIERS_USED_SLABS_H
+#define SLB_TIERS_USED_SLABS_H
+
+/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
 
 #endif
 
-/* -------------------- tiers/stack.h */
+SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
+    if (id < pool->reserved && slb_slab_was_used(pool, id))
+        return id;
+    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->reserved; shard++) {
+        uint32_t start = slb_shard_start(pool, shard);
+        bool used = slb_shard_used(pool, shard) != 0;
+        if (start >= id && used && start < slb_shard_start(pool, shard + 1))
+            return start;
+    }
+    if (id < pool->reserved)
+        id = pool->reserved;
+    return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* -------------------- api/library.c */
+/* The library itself: versions, the names of statuses, the binding of a thread. */
+
+SLB_PUBLIC const char *slabby_version(void) {
+    return SLB_VERSION_TEXT;
+}
+
+SLB_PUBLIC uint32_t slabby_abi_version(void) {
+    return SLB_ABI_VERSION;
+}
+
+SLB_PUBLIC uint64_t slabby_instance_id(void) {
+    static _Atomic uint64_t instance;
+    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
+    uint64_t fresh = slb_os_unique();
+    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
+        id = fresh;
+    return id;
+}
+
+SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
+    return slb_status_name(status);
+}
+
+SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
+    return slb_status_message(status);
+}
+
+SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
+    if (binding < -1 || binding > SLABBY_BINDING_GO)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_audit_set_binding(binding);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_handler_install() ? SLABBY_OK
+                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
+                                                       "the system refused a handler of SIGSEGV or SIGBUS");
+}
+
+/* -------------------- observe/audit_write.c */
 /*
- * The lock-free tagged stack that shards, depot and heap ids share: indices linked through a side array.
+ * The audit trail as JSON lines, each with a digest over the digest before it and its own text:
  *
- * head = {tag:32, index + 1:32}. Push and pop raise the tag, so a head read before any other operation never matches
- * again (within 2^32 operations while one thread sleeps between its load and its swap). The swap is acq_rel: the
- * release half publishes the link and whatever the pusher wrote behind the index, the acquire half lets the popper
- * see it. Links are read before the swap has proved that they are current, hence atomics, relaxed.
+ *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
+ *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
+ *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
+ *
+ * Changing, removing or inserting a line breaks the next digest. Cutting the end off does not show in the file alone,
+ * nor does a rewriting of everything: whoever must notice these keeps the last digest elsewhere.
  */
-#ifndef SLB_TIERS_STACK_H
-#define SLB_TIERS_STACK_H
 
-SLB_INLINE bool slb_stack_is_empty(uint64_t head) {
-    return (uint32_t)head == 0;
-}
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
 
-SLB_INLINE uint64_t slb_stack_swap_value(uint64_t old_head, uint32_t index_plus_1) {
-    return (((old_head >> 32) + 1) << 32) | index_plus_1;
-}
-
-SLB_INLINE void slb_stack_push(slb_stack *stack, _Atomic uint32_t *next, uint32_t index) {
-    uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
-    do {
-        atomic_store_explicit(&next[index], (uint32_t)head, memory_order_relaxed);
-        SLB_POINT(SLB_POINT_STACK);
-    } while (!atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, index + 1),
-                                                    memory_order_acq_rel, memory_order_relaxed));
-}
-
-SLB_INLINE bool slb_stack_pop(slb_stack *stack, _Atomic uint32_t *next, uint32_t *out_index) {
-    uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
-    for (;;) {
-        if (slb_stack_is_empty(head))
-            return false;
-        uint32_t index = (uint32_t)head - 1;
-        uint32_t below = atomic_load_explicit(&next[index], memory_order_relaxed);
-        SLB_POINT(SLB_POINT_STACK);
-        if (atomic_compare_exchange_weak_explicit(stack, &head, slb_stack_swap_value(head, below),
-                                                  memory_order_acq_rel, memory_order_acquire)) {
-            *out_index = index;
-            return true;
-        }
+static void hex_digest(char out[65], const uint8_t *digest) {
+    static const char digits[] = "0123456789abcdef";
+    for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
     }
+    out[64] = '\0';
 }
 
-/* Takes up to `wanted` of the `total` numbers that were never used, lowest first; answers how many. */
-SLB_INLINE uint32_t slb_bump(_Atomic uint64_t *used, uint64_t total, uint32_t wanted, uint64_t *out_first) {
-    uint64_t first = atomic_load_explicit(used, memory_order_relaxed);
-    for (;;) {
-        uint64_t left = first < total ? total - first : 0;
-        uint32_t count = left < wanted ? (uint32_t)left : wanted;
-        if (count == 0)
-            return 0;
-        if (atomic_compare_exchange_weak_explicit(used, &first, first + count, memory_order_acq_rel,
-                                                  memory_order_relaxed)) {
-            *out_first = first;
-            return count;
-        }
-    }
+/* Ends the line that `text` holds so far and moves the chain's digest on. */
+static void seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
+    struct slb_sha256 hash;
+    char digest[65];
+    slb_sha256_begin(&hash);
+    slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
+    slb_sha256_add(&hash, text->buffer, text->length);
+    slb_sha256_end(&hash, chain->digest);
+    hex_digest(digest, chain->digest);
+    slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
+    SLB_ASSERT(text->length < text->capacity);
+    chain->rest = (uint32_t)text->length;
+    chain->rest_at = 0;
 }
+
+static struct slb_text line_of(struct slb_audit_chain *chain) {
+    return (struct slb_text){.buffer = chain->line, .capacity = sizeof chain->line};
+}
+
+static void compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
+    struct slb_text text = line_of(chain);
+    char previous[65];
+    hex_digest(previous, chain->digest);
+    slb_text_add(&text, "{\"begin\":%" PRIu64 ",\"pool\":", cursor);
+    slb_json_text(&text, pool->options.name);
+    slb_text_add(&text, ",\"tag\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"previous\":\"%s\"",
+                 slb_pool_tag(pool), slb_os_wall_ns(), previous);
+    seal_line(chain, &text);
+}
+
+static void compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
+    struct slb_text text = line_of(chain);
+    slb_text_add(&text, "{\"lost\":%" PRIu64 ",\"sequence\":%" PRIu64, lost, chain->cursor);
+    seal_line(chain, &text);
+}
+
+static void compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
+    struct slb_text text = line_of(chain);
+    slb_text_add(&text,
+                 "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
+                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
+                 record->sequence, record->time_ns, record->thread,
+                 slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
+                 slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
+    seal_line(chain, &text);
+}
+
+/* ---------------------------------------------------------------------------------------------- the chains */
+
+/* The chain that this file and cursor go on with; else the place of the one unused for longest, begun afresh. A new
+ * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
+static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
+                                         uint64_t cursor) {
+    struct slb_audit_chains *metadata = pool->audit_chains;
+    struct slb_audit_chain *oldest = &metadata->chains[0];
+    const struct slb_audit_chain *before = NULL;
+    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
+        struct slb_audit_chain *chain = &metadata->chains[i];
+        oldest = chain->used_at < oldest->used_at ? chain : oldest;
+        if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
+            continue;
+        if (chain->device == device && chain->inode == inode)
+            return chain;
+        if (chain->cursor != cursor)
+            continue;
+        if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
+            before = chain;
+    }
+    uint8_t previous[SLB_SHA256_BYTES] = {0};
+    if (before != NULL)
+        memcpy(previous, before->digest, sizeof previous);
+    memset(oldest, 0, sizeof *oldest);
+    memcpy(oldest->digest, previous, sizeof previous);
+    oldest->device = device;
+    oldest->inode = inode;
+    oldest->cursor = oldest->asked = oldest->after = cursor;
+    compose_begin(pool, oldest, cursor);
+    return oldest;
+}
+
+/* Writes the line that is composed, or what an earlier call left of it. The cursor moves only when the whole line is
+ * out. 0, or the system's error number. */
+static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
+    while (chain->rest > 0) {
+        size_t written = 0;
+        int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
+        chain->rest_at += (uint32_t)written;
+        chain->rest -= (uint32_t)written;
+        if (failure != 0)
+            return failure;
+    }
+    *count += chain->cursor != chain->after && chain->is_record;
+    chain->cursor = chain->after;
+    return 0;
+}
+
+/* One line more: a record, or what was lost before it, after which the record is read again. */
+static bool compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
+                         slabby_status *out_status) {
+    slabby_audit_record record;
+    uint64_t lost = 0, at = chain->cursor;
+    bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
+    if (lost != 0)
+        compose_lost(chain, lost);
+    else if (found)
+        compose_record(chain, &record);
+    chain->is_record = lost == 0;
+    chain->after = chain->cursor + (lost != 0 ? lost : found);
+    return found || lost != 0;
+}
+
+static slabby_status report_failure(slabby_error *error, int failure, int32_t fd) {
+    slabby_status status = failure == EBADF ? SLABBY_INVALID_ARGUMENT : SLABBY_WRITE_FAILED;
+    return slb_error_set(error, status, 0, failure, 0, 0,
+                         "descriptor %d refused the audit trail (errno %d, %s); call again with the same "
+                         "cursor once it takes data, and the file goes on where it stopped",
+                         (int)fd, failure, strerror(failure));
+}
+
+static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
+                                 int32_t fd, slabby_error *error) {
+    uint64_t device = 0, inode = 0;
+    slabby_status status = SLABBY_OK;
+    if (*cursor > slb_ring_next(&pool->audit))
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0,
+                             (int64_t)slb_ring_next(&pool->audit),
+                             "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
+    int failure = slb_os_file_identity(fd, &device, &inode);
+    if (failure != 0)
+        return report_failure(error, failure, fd);
+    struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
+    chain->used_at = ++pool->audit_chains->turn;
+    failure = flush_line(chain, fd, out_count);
+    while (failure == 0 && compose_next(pool, chain, &status))
+        failure = flush_line(chain, fd, out_count);
+    chain->asked = failure == 0 ? chain->cursor : *cursor;
+    *cursor = chain->cursor;
+    return failure == 0 ? status : report_failure(error, failure, fd);
+}
+
+/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
+ * does not wait for a thread that stayed in the parent. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error) {
+    _Atomic uint32_t *writer = &pool->audit_chains->writer;
+    uint32_t here = slb_os_process();
+    uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
+    if (before == here || !atomic_compare_exchange_strong_explicit(
+                              writer, &before, here, memory_order_acquire, memory_order_relaxed))
+        return slb_error_set(error, SLABBY_BUSY, 0, fd, 0, 0,
+                             "another thread is writing the audit trail of this pool; try again later");
+    slabby_status status = write_chain(pool, out_count, cursor, fd, error);
+    atomic_store_explicit(writer, 0, memory_order_release);
+    return status;
+}
+
+/* -------------------- observe/stacks.c */
+
+/* -------------------- observe/stacks.h */
+/*
+ * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is
+ * mapped when the option is first switched on:
+ *
+ *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
+ *
+ * A released reference is told where it was allocated and where it was released until its slab's next allocation and
+ * release. Off, nothing is captured and the inline path of allocate stays.
+ */
+#ifndef SLB_OBSERVE_STACKS_H
+#define SLB_OBSERVE_STACKS_H
+
+struct slb_stacks {
+    struct slb_stack_record allocated, released;
+};
+
+/* Maps the table and readies the walker; false where the system refuses the memory. */
+SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
+
+/* The pages go with the pool, the table when its place gets the next one. */
+SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
+
+/* The slab is in the calling thread's hands. */
+SLB_PRIVATE void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* What is known about one allocation of one slab. */
+SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
+/* The same of a slab on a guard slot: protect/guard_slots.c keeps these. */
+SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out);
+
+/* Both stacks of one allocation, as far as they are known; answers whether any was. */
+SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                  uint64_t generation);
+
+/* slabby_stack. */
+SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
+                                          slabby_ref ref);
 
 #endif
 
 #include <string.h>
 
-static bool depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
-    if (slb_stack_pop(&depot->heads->empty, depot->next, out_node))
+static uint64_t stacks_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_stacks);
+    return (size + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
+    slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
+    atomic_store(&pool->stacks, NULL);
+}
+
+SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool) {
+    struct slb_stacks *table = atomic_load(&pool->stacks);
+    if (table != NULL)
+        (void)slb_os_discard(table, stacks_size(pool));
+}
+
+/* Threads may race to map the table: the first publishes it, the others unmap theirs. */
+SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool) {
+    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
+    slb_os_stack_prime();
+    if (table != NULL)
         return true;
-    uint64_t fresh;
-    if (slb_bump(&depot->heads->used, depot->nodes, 1, &fresh) == 0)
+    struct slb_stacks *mine = slb_os_map(stacks_size(pool));
+    if (mine == NULL)
         return false;
-    *out_node = (uint32_t)fresh;
+    /* release: pairs with the acquire of stacks_of */
+    if (!atomic_compare_exchange_strong_explicit(&pool->stacks, &table, mine, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        slb_os_unmap(mine, stacks_size(pool));
     return true;
 }
 
-/* The ids are plain memory: the push of the node releases them, the pop acquires them, and in between nobody looks. */
-SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids) {
-    uint32_t node;
-    if (!depot_take_empty_node(&pool->depot, &node))
-        return false;
-    memcpy(&pool->depot.ids[(uint64_t)node * pool->batch], ids, pool->batch * sizeof *ids);
-    slb_stack_push(&pool->depot.heads->full, pool->depot.next, node);
-    return true;
+static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
+    return table == NULL ? NULL : &table[id];
 }
 
-SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids) {
-    uint32_t node;
-    if (!slb_stack_pop(&pool->depot.heads->full, pool->depot.next, &node))
-        return false;
-    memcpy(out_ids, &pool->depot.ids[(uint64_t)node * pool->batch], pool->batch * sizeof *out_ids);
-    slb_stack_push(&pool->depot.heads->empty, pool->depot.next, node);
-    return true;
+SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
+                                               uint64_t generation) {
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
+    if (stacks != NULL)
+        slb_stack_record(&stacks->allocated, generation);
+}
+
+SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
+                                              uint64_t generation) {
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
+    if (stacks != NULL)
+        slb_stack_record(&stacks->released, generation);
+}
+
+SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                 bool released, struct slb_trace *out) {
+    struct slb_stacks *stacks = stacks_of(pool, id);
+    return (stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
+            out->generation == generation) ||
+           slb_guard_trace(pool, id, generation, released, out);
+}
+
+SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                  uint64_t generation) {
+    struct slb_trace trace;
+    bool allocated = slb_stacks_read(pool, id, generation, false, &trace);
+    if (allocated)
+        slb_trace_print(text, "allocated", &trace);
+    bool released = slb_stacks_read(pool, id, generation, true, &trace);
+    if (released)
+        slb_trace_print(text, "released", &trace);
+    return allocated || released;
+}
+
+SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
+                                          slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_ref_split(pool, ref, &generation, &id) ||
+        generation >
+            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
+        return SLABBY_INVALID_REFERENCE;
+    struct slb_text stacks = {.buffer = NULL};
+    if (!slb_stacks_print(&stacks, pool, id, generation))
+        return SLABBY_OK;
+    slabby_status status = slb_ref_text(text, pool, ref);
+    (void)slb_stacks_print(text, pool, id, generation);
+    return status;
+}
+
+/* -------------------- protect/tools.c */
+
+/* -------------------- protect/tools.h */
+/*
+ * Tools that watch a program's memory: AddressSanitizer and valgrind are told which slabs are in use.
+ *
+ *   | slab in use | gap | slab free | gap |        accessible: the bytes of slabs in use
+ *   |  may be used | no | no        | no  |        a gap with patterns or guard pages of ours is theirs to watch
+ *
+ * Whether a tool is there is asked when a pool is made; without one, SLB_PROTECT_TOOLS stays off and nothing here is
+ * called. AddressSanitizer is found by its weak symbols, so that a program built with it is told by a library that was
+ * not. Slabs that were never handed out, heap slabs and slabs on guard slots are left to the system and malloc.
+ */
+#ifndef SLB_PROTECT_TOOLS_H
+#define SLB_PROTECT_TOOLS_H
+
+SLB_PRIVATE bool slb_tools_watch(void);
+
+/* A pool begins and ends. */
+SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
+
+/* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
+SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
+
+/* Around the core's own look at a slab that nobody uses. */
+SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
+SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
+
+/* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
+ * back. The stores stay. */
+SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
+
+#endif
+
+#include <stddef.h>
+
+#ifdef SLABBY_VALGRIND
+#include <valgrind/memcheck.h>
+#else /* the same words, and never a tool */
+#define RUNNING_ON_VALGRIND 0
+#define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
+#define VALGRIND_DESTROY_MEMPOOL(pool) (void)(pool)
+#define VALGRIND_MEMPOOL_ALLOC(pool, data, size) (void)(pool)
+#define VALGRIND_MEMPOOL_FREE(pool, data) (void)(pool)
+#define VALGRIND_MAKE_MEM_DEFINED(data, size) (void)(data)
+#define VALGRIND_MAKE_MEM_NOACCESS(data, size) (void)(data)
+#define VALGRIND_DISABLE_ERROR_REPORTING (void)0
+#define VALGRIND_ENABLE_ERROR_REPORTING (void)0
+#endif
+
+#ifdef __ELF__ /* null where the program has no AddressSanitizer */
+void __asan_poison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
+void __asan_unpoison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
+#define HAS_ASAN (__asan_poison_memory_region != NULL && __asan_unpoison_memory_region != NULL)
+#else
+#define HAS_ASAN 0
+static void __asan_poison_memory_region(void const volatile *memory, size_t size) {
+    (void)memory, (void)size;
+}
+static void __asan_unpoison_memory_region(void const volatile *memory, size_t size) {
+    (void)memory, (void)size;
+}
+#endif
+
+/* What one byte of AddressSanitizer's shadow stands for. */
+#define ASAN_GRANULE 8u
+
+SLB_PRIVATE bool slb_tools_watch(void) {
+    return HAS_ASAN || RUNNING_ON_VALGRIND;
+}
+
+/* Two slabs in one granule would be marked by two threads at once. */
+static bool asan_watches(const struct slabby_allocator *pool) {
+    return HAS_ASAN && pool->stride % ASAN_GRANULE == 0;
+}
+
+static void forbid(struct slabby_allocator *pool, void *memory, uint64_t size) {
+    if (asan_watches(pool))
+        __asan_poison_memory_region(memory, size);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_MAKE_MEM_NOACCESS(memory, size);
+}
+
+static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
+    if (asan_watches(pool))
+        __asan_unpoison_memory_region(memory, size);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_MAKE_MEM_DEFINED(memory, size);
+}
+
+static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
+    return pool->slabs + (uint64_t)id * pool->stride;
+}
+
+static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->reserved && !slb_guard_holds(pool, id);
+}
+
+SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
+}
+
+/* The pages go back to the system, which may hand them to anybody. */
+SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
+        return;
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
+        allow(pool, tools_data(pool, id), pool->stride - (uint64_t)pool->guard_front);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
+}
+
+/* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
+ * inside the slab's last granule. */
+SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    char *data = tools_data(pool, id);
+    bool zero = generation == 0 ||
+                (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
+    if (!is_reported(pool, id))
+        return;
+    if (asan_watches(pool))
+        __asan_unpoison_memory_region(data, pool->slab_size);
+    if (RUNNING_ON_VALGRIND) {
+        VALGRIND_MEMPOOL_ALLOC(pool->slab_base, data, pool->slab_size);
+        if (zero)
+            VALGRIND_MAKE_MEM_DEFINED(data, pool->slab_size);
+    }
+    if (pool->guard_front + pool->guard_back == 0 && pool->guard_bytes == 0)
+        forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
+}
+
+SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
+    if (!is_reported(pool, id))
+        return;
+    if (asan_watches(pool))
+        __asan_poison_memory_region(tools_data(pool, id), pool->slab_size);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
+}
+
+static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
+    return id < pool->reserved &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
+}
+
+SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
+    if (is_watched(pool, id))
+        allow(pool, tools_data(pool, id), pool->slab_size);
+}
+
+SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
+    if (is_watched(pool, id))
+        forbid(pool, tools_data(pool, id), pool->slab_size);
+}
+
+/* Byte by byte and volatile: memset is the tools' own. */
+SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *memory, uint64_t size) {
+    volatile unsigned char *bytes = memory;
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    for (uint64_t i = 0; i < size; i++)
+        bytes[i] = 0;
+    VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
 /* -------------------- tiers/gate.c */
@@ -3054,39 +6978,6 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
 /* The unlock of slb_pool_run_deferred itself, which looks for wishes on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
-
-#endif
-
-/* -------------------- tiers/shards.h */
-/* The shards: lock-free stacks of single ids, one per CPU by default, neighbours tried when one is empty. Each owns a
- * range of the pool's slabs and hands out the never-used ones of its range by a bump index, so that making a pool
- * writes nothing. */
-#ifndef SLB_TIERS_SHARDS_H
-#define SLB_TIERS_SHARDS_H
-
-SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id);
-SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id);
-
-/* Up to `wanted` ids, from one shard where possible; answers how many. */
-SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
-                                         uint32_t wanted);
-
-/* First slab of a shard's range, and whether a slab was ever handed out. */
-SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
-SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
-
-/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at its
- * end; and those in between, which were never used. */
-SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard);
-SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard);
-SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard);
-
-/* Whether a slab that was never used is withheld. */
-SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id);
-
-/* Out of service with up to `wanted` unused slabs, and back; answer how many. See resilience/resize.h. */
-SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted);
-SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted);
 
 #endif
 
@@ -3297,319 +7188,6 @@ SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.reasons, 0);
     atomic_store(&pool->gate.epoch, 0);
     atomic_store(&pool->gate.scarce_free, 0);
-}
-
-/* -------------------- tiers/heap.c */
-
-/* -------------------- tiers/heap.h */
-/* The heap tier: when the pool is exhausted, slabs from malloc under ids beyond capacity, up to a limit, with the same
- * words and the same checks. Its bookkeeping is mapped on first use. malloc makes it unfit for signal handlers. */
-#ifndef SLB_TIERS_HEAP_H
-#define SLB_TIERS_HEAP_H
-
-/* OK, OutOfMemory (off, or the limit is reached), NoSystemMemory. */
-SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id);
-
-/* Frees the memory; the id goes back too unless its generation is spent. */
-SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable);
-
-/* Address space that the tier has mapped. */
-SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
-
-/* Unmaps the table when a place gets a new pool. */
-SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
-
-#endif
-
-#include <stdlib.h>
-#include <string.h>
-
-static uint64_t heap_table_size(struct slabby_allocator *pool) {
-    uint64_t page = slb_os_page_size();
-    return (pool->heap.limit * sizeof(void *) + page - 1) / page * page;
-}
-
-SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool) {
-    bool mapped = atomic_load_explicit(&pool->heap.table, memory_order_relaxed) != NULL;
-    return mapped ? heap_table_size(pool) : 0;
-}
-
-SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool) {
-    slb_os_unmap((void *)atomic_load(&pool->heap.table), heap_table_size(pool));
-    atomic_store(&pool->heap.table, NULL);
-}
-
-/* Threads may race to map the table: the first publishes it (release, pairs with slb_heap_data), the others unmap. */
-static bool heap_map_table(struct slabby_allocator *pool) {
-    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
-    if (table == NULL) {
-        _Atomic(void *) *mine = slb_os_map(heap_table_size(pool));
-        if (mine == NULL)
-            return false;
-        if (!atomic_compare_exchange_strong_explicit(&pool->heap.table, &table, mine, memory_order_acq_rel,
-                                                     memory_order_acquire))
-            slb_os_unmap((void *)mine, heap_table_size(pool));
-    }
-    /* from now on references to heap slabs are in range */
-    atomic_store_explicit(&pool->id_limit, pool->reserved + pool->heap.limit, memory_order_release);
-    return true;
-}
-
-static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
-    if (slb_stack_pop(&pool->heap.head, pool->next, out_id))
-        return true;
-    uint64_t first;
-    if (slb_bump(&pool->heap.used, pool->heap.limit, 1, &first) == 0)
-        return false;
-    *out_id = pool->reserved + (uint32_t)first;
-    return true;
-}
-
-static size_t heap_alignment(const struct slabby_allocator *pool) {
-    size_t alignment = (size_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
-    return alignment < sizeof(void *) ? sizeof(void *) : alignment;
-}
-
-/* Room before the user's first byte: for the front pattern of bit_guard, in whole alignment units. */
-static size_t heap_front(const struct slabby_allocator *pool) {
-    size_t alignment = heap_alignment(pool);
-    return (pool->guard_front + alignment - 1) / alignment * alignment;
-}
-
-static void *heap_memory(struct slabby_allocator *pool) {
-    void *memory = NULL;
-    size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
-    if (posix_memalign(&memory, heap_alignment(pool), size) != 0)
-        return NULL;
-    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
-        memset(memory, 0, size);
-    return (char *)memory + heap_front(pool);
-}
-
-SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    uint32_t id;
-    if (atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0)
-        return SLABBY_OUT_OF_MEMORY;
-    if (!heap_map_table(pool))
-        return SLABBY_NO_SYSTEM_MEMORY;
-    if (!heap_take_id(pool, &id))
-        return SLABBY_OUT_OF_MEMORY;
-    void *memory = heap_memory(pool);
-    if (memory == NULL) {
-        slb_stack_push(&pool->heap.head, pool->next, id);
-        return SLABBY_NO_SYSTEM_MEMORY;
-    }
-    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_relaxed);
-    atomic_store_explicit(&table[id - pool->reserved], memory, memory_order_release);
-    slb_count(&pool->heap.live, 1);
-    *out_id = id;
-    return SLABBY_OK;
-}
-
-/* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
-SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
-    _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
-    char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
-    free(data - heap_front(pool));
-    atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
-    if (reusable)
-        slb_stack_push(&pool->heap.head, pool->next, id);
-}
-
-/* -------------------- tiers/in_flight.c */
-
-/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
- * between with nobody inside. */
-SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
-    uint64_t left = 0, entered = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
-        left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
-    for (uint32_t i = 0; i < pool->cpus; i++)
-        entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
-    return left == entered;
-}
-
-/* -------------------- tiers/random.c */
-
-/* A counter through a 64-bit mixer, keyed with the pool's secret; the high half scaled to the limit. */
-SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
-    uint64_t x = atomic_fetch_add_explicit(&pool->shuffle_turn, 0x9E3779B97F4A7C15u, memory_order_relaxed);
-    x ^= pool->guard_key;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return (uint32_t)(((x >> 32) * limit) >> 32);
-}
-
-/* -------------------- tiers/shards.c */
-
-SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
-}
-
-static uint32_t shard_range(const struct slabby_allocator *pool, uint32_t shard) {
-    return slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
-}
-
-static uint64_t load_fresh(const struct slabby_allocator *pool, uint32_t shard) {
-    return atomic_load_explicit(&pool->shards[shard].fresh, memory_order_seq_cst);
-}
-
-SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)load_fresh(pool, shard);
-}
-
-SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)(load_fresh(pool, shard) >> SLB_FRESH_WITHHELD);
-}
-
-static uint32_t fresh_left(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
-    return shard_range(pool, shard) - (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - (uint32_t)fresh;
-}
-
-SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard) {
-    return fresh_left(pool, shard, load_fresh(pool, shard));
-}
-
-/* Up to `wanted` slabs that were never used, lowest first; answers how many. */
-static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted,
-                           uint32_t *out_first) {
-    uint64_t fresh = atomic_load_explicit(&pool->shards[shard].fresh, memory_order_relaxed);
-    for (;;) {
-        uint32_t left = fresh_left(pool, shard, fresh);
-        uint32_t count = left < wanted ? left : wanted;
-        if (count == 0)
-            return 0;
-        if (atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh, fresh + count,
-                                                  memory_order_acq_rel, memory_order_relaxed)) {
-            *out_first = (uint32_t)fresh;
-            return count;
-        }
-    }
-}
-
-/* Moves the line between withheld and unused slabs; answers by how much. */
-static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
-    uint64_t fresh = load_fresh(pool, shard), moved;
-    uint32_t count;
-    do {
-        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
-        count = most < wanted ? most : wanted;
-        moved = (uint64_t)count << SLB_FRESH_WITHHELD;
-    } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,
-                                                    withhold ? fresh + moved : fresh - moved,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    return count;
-}
-
-/* An even share from each shard first, then from whichever has any. */
-static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
-    uint32_t shards = pool->shard_mask + 1, left = wanted;
-    for (uint32_t i = 0; i < shards; i++)
-        left -= shift_fresh(pool, i, (left + shards - i - 1) / (shards - i), withhold);
-    for (uint32_t i = 0; i < shards && left != 0; i++)
-        left -= shift_fresh(pool, i, left, withhold);
-    return wanted - left;
-}
-
-SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted) {
-    return shift_all(pool, wanted, true);
-}
-
-SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted) {
-    return shift_all(pool, wanted, false);
-}
-
-SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id) {
-    slb_stack_push(&pool->shards[hint & pool->shard_mask].head, pool->next, id);
-}
-
-/*
- * The k-th of `count` neighbouring slabs in the order in which they are handed out: one of each line of words, every
- * other line first, then the next of each.
- *
- *      line 0   0 15 30 ..      15 lines: 0 and 1 are two lines apart, as the processor fetches lines in pairs
- *      line 1   8 23 38 ..
- *      line 2   1 16 31 ..
- *
- * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between an
- * allocation and a release. On one line of words, the two CPUs would then take it from each other at every operation.
- */
-static uint32_t deal(uint32_t k, uint32_t count) {
-    uint32_t lines = count / SLB_WORDS_A_LINE;
-    if (k >= lines * SLB_WORDS_A_LINE)
-        return k;
-    uint32_t turn = k % lines, even_lines = (lines + 1) / 2;
-    uint32_t line = turn < even_lines ? 2 * turn : 2 * (turn - even_lines) + 1;
-    return line * SLB_WORDS_A_LINE + k / lines;
-}
-
-/* Recently used slabs first: they are in some cache, and untouched pages stay untouched. */
-SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_ids,
-                                         uint32_t wanted) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i <= pool->shard_mask && count == 0; i++) {
-        uint32_t shard = (hint + i) & pool->shard_mask;
-        while (count < wanted && slb_stack_pop(&pool->shards[shard].head, pool->next, &out_ids[count]))
-            count++;
-    }
-    for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
-        uint32_t shard = (hint + i) & pool->shard_mask;
-        uint32_t first;
-        uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
-        for (uint32_t k = 0; k < taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + deal(k, taken);
-    }
-    return count;
-}
-
-SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, uint32_t *out_id) {
-    return slb_shards_pop_many(pool, hint, out_id, 1) == 1;
-}
-
-/* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
-static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
-    uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->reserved);
-    while (shard < pool->shard_mask && slb_shard_start(pool, shard + 1) <= id)
-        shard++;
-    return shard;
-}
-
-SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
-    if (id >= pool->reserved)
-        return id - pool->reserved < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
-    uint32_t shard = shard_of(pool, id);
-    return id - slb_shard_start(pool, shard) < slb_shard_used(pool, shard);
-}
-
-SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id) {
-    uint32_t shard = shard_of(pool, id);
-    return slb_shard_start(pool, shard + 1) - id <= slb_shard_withheld(pool, shard);
-}
-
-/* -------------------- tiers/used_slabs.c */
-
-/* -------------------- tiers/used_slabs.h */
-/* Walking over the slabs that were ever handed out, without touching the words of the others. */
-#ifndef SLB_TIERS_USED_SLABS_H
-#define SLB_TIERS_USED_SLABS_H
-
-/* The first id at or after `id` whose slab was ever handed out; pool->id_limit at the end. */
-SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id);
-
-#endif
-
-SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
-    if (id < pool->reserved && slb_slab_was_used(pool, id))
-        return id;
-    for (uint32_t shard = 0; shard <= pool->shard_mask && id < pool->reserved; shard++) {
-        uint32_t start = slb_shard_start(pool, shard);
-        bool used = slb_shard_used(pool, shard) != 0;
-        if (start >= id && used && start < slb_shard_start(pool, shard + 1))
-            return start;
-    }
-    if (id < pool->reserved)
-        id = pool->reserved;
-    return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
 }
 
 /* -------------------- tiers/word_bias.c */
@@ -3908,621 +7486,403 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     return false;
 }
 
-/* -------------------- protect/bit_guard.c */
+/* -------------------- api/test_hooks.c */
+/* Empty but in builds with SLABBY_TEST_HOOKS. */
 
-/* -------------------- protect/bit_guard.h */
-/*
- * bit_guard: a keyed pattern just before and just after the user's bytes, written when the slab is handed out and
- * verified when it comes back.
- *
- *   ... | front pattern | user's slab_size bytes | back pattern | ...
- *
- * The pattern depends on a secret of the pool, the slab and its generation, so neither a copy of a neighbour's pattern
- * nor that of an earlier owner passes. Every byte of it is compared: one flipped byte is found. What lies further off
- * (an overflow by more than the back pattern) lands in the next slab's front pattern or bytes.
- */
-#ifndef SLB_PROTECT_BIT_GUARD_H
-#define SLB_PROTECT_BIT_GUARD_H
+#ifdef SLABBY_TEST_HOOKS
 
-/* -------------------- protect/bit_guard_state.h */
-/* How many pattern bytes a side has; bit_guard.h says what for. */
-#ifndef SLB_PROTECT_BIT_GUARD_STATE_H
-#define SLB_PROTECT_BIT_GUARD_STATE_H
+void (*slb_test_point)(int point);
+uint64_t (*slb_test_clock)(void);
+bool slb_test_bias_never_backs_off;
 
-#define SLB_GUARD_MINIMUM 8u
-#define SLB_GUARD_MAXIMUM 64u
+void slb_test_gate_cycle(struct slabby_allocator *pool) {
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
+}
+
+/* The stripes take back what the headers gain, so that the sums stay as they are. */
+void slb_test_age_counters(struct slabby_allocator *pool) {
+    const uint64_t years = (1ull << 41) + 5;
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
+        atomic_fetch_sub(&pool->stripes[cpu].folded, years);
+    }
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_gate_unlock(pool);
+}
 
 #endif
 
-/* The first byte that differs. offset counts from the user's first byte: negative before the slab. */
-struct slb_damage {
-    slabby_ref ref;
-    int64_t offset;
-    uint8_t expected, found;
+/* -------------------- observe/latency.c */
+
+/* -------------------- observe/latency.h */
+/*
+ * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
+ * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
+ * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
+ * itself. So percentiles describe all allocations, not just the slow ones.
+ */
+#ifndef SLB_OBSERVE_LATENCY_H
+#define SLB_OBSERVE_LATENCY_H
+
+/* What one allocation's timing needs to know; started = 0: not timed. */
+struct slb_timing {
+    uint64_t started;
+    uint64_t weight;
 };
 
-/* Word k of a pattern is seed + k x SLB_PATTERN_STEP; front and back are numbered together. */
-#define SLB_PATTERN_STEP 0x9E3779B97F4A7C15u
+/* Begins timing when it is the turn of this CPU's next allocation. */
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
 
-SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
-    return seed + k * SLB_PATTERN_STEP;
-}
+/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret and
- * what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
-SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
-    uint64_t x = pool->guard_key + relative_ref;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-}
+/* Ends it; `parts` allocations shared the time. Whether it took longer than max_alloc_latency, which the caller tells
+ * the breaker. */
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts);
 
-SLB_INLINE uint64_t slb_pattern_seed(const struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    return slb_pattern_seed_of(pool, generation << pool->id_bits | id);
-}
+/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
-/* A pattern of any size. slb_pattern_compare answers the offset of the first byte that differs, or size. */
-SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first);
-SLB_PRIVATE uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
-                                         uint32_t first, uint8_t *out_expected);
+/* Changes what is timed; each CPU's next allocation is the first to be. */
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
 
-/* Sixteen bytes at any address, in one vector register. */
-typedef uint64_t slb_pair __attribute__((vector_size(16), aligned(1), may_alias));
+/* The same under the gate lock. */
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
 
-#define SLB_PATTERN_SIDE 64u /* what the default alignment leaves on either side */
+/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
 
-#define SLB_PAIR_STEP ((slb_pair){2 * SLB_PATTERN_STEP, 2 * SLB_PATTERN_STEP})
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
-SLB_INLINE slb_pair slb_side_begin(uint64_t seed, uint32_t first) {
-    return (slb_pair){slb_pattern_word(seed, first), slb_pattern_word(seed, first + 1)};
-}
-
-SLB_INLINE void slb_side_write(unsigned char *at, uint64_t seed, uint32_t first) {
-    slb_pair words = slb_side_begin(seed, first), *pairs = (slb_pair *)(void *)at;
-    pairs[0] = words;
-    pairs[1] = words += SLB_PAIR_STEP;
-    pairs[2] = words += SLB_PAIR_STEP;
-    pairs[3] = words + SLB_PAIR_STEP;
-}
-
-SLB_INLINE slb_pair slb_side_difference(const unsigned char *at, uint64_t seed, uint32_t first) {
-    slb_pair words = slb_side_begin(seed, first), different;
-    const slb_pair *pairs = (const slb_pair *)(const void *)at;
-    different = pairs[0] ^ words;
-    words += SLB_PAIR_STEP;
-    different |= pairs[1] ^ words;
-    words += SLB_PAIR_STEP;
-    different |= pairs[2] ^ words;
-    words += SLB_PAIR_STEP;
-    return different | (pairs[3] ^ words);
-}
-
-/* Whether both sides have the size that the default alignment leaves; fixed when the pool is made. */
-SLB_INLINE bool slb_sides_are_usual(const struct slabby_allocator *pool) {
-    return slb_likely(pool->guard_front == SLB_PATTERN_SIDE && pool->guard_back == SLB_PATTERN_SIDE);
-}
-
-/* Both sides of the slab at `data`, of the usual size. */
-SLB_INLINE void slb_usual_sides_write(const struct slabby_allocator *pool, unsigned char *data,
-                                      uint64_t seed) {
-    slb_side_write(data - SLB_PATTERN_SIDE, seed, 0);
-    slb_side_write(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
-}
-
-SLB_INLINE bool slb_usual_sides_hold(const struct slabby_allocator *pool, const unsigned char *data,
-                                     uint64_t seed) {
-    slb_pair different = slb_side_difference(data - SLB_PATTERN_SIDE, seed, 0) |
-                         slb_side_difference(data + pool->slab_size, seed, SLB_PATTERN_SIDE);
-    return (different[0] | different[1]) == 0;
-}
-
-SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-/* False where a byte differs; out_damage is filled then, its ref included. */
-SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                      struct slb_damage *out_damage);
+/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
+                                         uint32_t count);
 
 #endif
 
-/* -------------------- ref.h */
-/*
- * References.
- *
- *    63        52 51                                  0
- *   +------------+----------------------+--------------+
- *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
- *   +------------+----------------------+--------------+
- *
- * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
- * tag and start away in one go and leaves the relative reference {generation of the slab's word, id}; what never was
- * a reference of this pool comes out at or above its limit.
- */
-#ifndef SLB_REF_H
-#define SLB_REF_H
+#define SAMPLE_MEAN 64u
 
-#define SLB_REF_TAG_SHIFT 52
-#define SLB_REF_VALUE_BITS 52
-
-SLB_INLINE slabby_ref slb_ref_make(const struct slabby_allocator *pool, uint64_t generation, uint32_t id) {
-    return pool->ref_bias + ((generation << pool->id_bits) | id);
-}
-
-/* The reference of a slab that is leaving the free state with this word. */
-SLB_INLINE slabby_ref slb_ref_issued(const struct slabby_allocator *pool, uint64_t free_word, uint64_t id) {
-    return free_word + id + pool->ref_bias;
-}
-
-SLB_INLINE uint64_t slb_ref_relative(const struct slabby_allocator *pool, slabby_ref ref) {
-    return ref - pool->ref_bias;
-}
-
-/* Splits a reference. False where it cannot be one of this pool: another tag, a generation out of range, an id out of
- * range. The last generation of a slab is in range here; the hot path excludes it by ref_limit. */
-SLB_INLINE bool slb_ref_split(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
-                              uint32_t *out_id) {
-    uint64_t relative = slb_ref_relative(pool, ref);
-    *out_id = (uint32_t)(relative & pool->id_mask);
-    *out_generation = relative >> pool->id_bits;
-    return *out_generation < pool->generations &&
-           *out_id < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-}
-
-/* Why a reference is refused: `stale` is the name of staleness for this kind of call. */
-SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref, slabby_status stale);
-
-/* Splits a reference that was issued by this pool, live or stale; false for one that never was. */
-SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
-                                    uint32_t *out_id);
-
-/* Whether a reference names a live slab, and that slab's word. */
-SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
-                                  uint64_t *out_word) {
-    uint64_t generation;
-    if (slb_unlikely(!slb_ref_split(pool, ref, &generation, out_id)))
-        return false;
-    /* relaxed: whoever handed the reference over has ordered the slab's content as well */
-    *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-    return slb_word_without_pins(*out_word) ==
-           slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_LIVE);
-}
-
-#endif
-
-#include <string.h>
-
-/* The same bytes whatever the byte order: word k is written as the machine writes it. */
-SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    uint64_t word = slb_pattern_word(seed, first);
-    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP)
-        memcpy(at, &word, 8);
-    for (uint32_t k = 0; k < size; k++)
-        at[k] = ((const unsigned char *)&word)[k];
-}
-
-static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
-    uint64_t word = slb_pattern_word(seed, first), different = 0, found;
-    for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
-        memcpy(&found, at, 8);
-        different |= found ^ word;
-    }
-    for (uint32_t k = 0; k < size; k++)
-        different |= (uint64_t)(at[k] ^ ((const unsigned char *)&word)[k]);
-    return different == 0;
-}
-
-SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint32_t size, uint64_t seed,
-                                                  uint32_t first, uint8_t *out_expected) {
-    for (uint32_t k = 0; k < size; k++) {
-        uint64_t word = slb_pattern_word(seed, first + k / 8);
-        *out_expected = ((const unsigned char *)&word)[k % 8];
-        if (at[k] != *out_expected)
-            return k;
-    }
-    return size;
-}
-
-static void sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
-    slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
-    slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
-}
-
-static bool sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
-    return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
-           pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
-}
-
-/* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
-static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
-    return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
-                               : slb_heap_data(&pool->heap, id - pool->reserved);
-}
-
-SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
-}
-
-SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                      struct slb_damage *out_damage) {
-    const unsigned char *data = own_entry(pool, id);
-    uint64_t seed = slb_pattern_seed(pool, id, generation);
-    const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
-    if (slb_likely(sides_hold(pool, data, seed)))
-        return true;
-    uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
-    if (bad < pool->guard_front) {
-        out_damage->offset = (int64_t)bad - pool->guard_front;
-        out_damage->found = front[bad];
-    } else {
-        bad = slb_pattern_compare(back, pool->guard_back, seed, pool->guard_front, &out_damage->expected);
-        if (bad == pool->guard_back)
-            return true;
-        out_damage->offset = (int64_t)pool->slab_size + bad;
-        out_damage->found = back[bad];
-    }
-    out_damage->ref = slb_ref_make(pool, generation, id);
-    return false;
-}
-
-/* -------------------- protect/fault.c */
-
-/* -------------------- protect/fault.h */
-/*
- * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
- * what else the system tells. Everything here is async-signal-safe.
- */
-#ifndef SLB_PROTECT_FAULT_H
-#define SLB_PROTECT_FAULT_H
-
-/* -------------------- status.h */
-/* Saying what went wrong: error details of cold calls, text into a caller's buffer. */
-#ifndef SLB_STATUS_H
-#define SLB_STATUS_H
-
-SLB_PRIVATE const char *slb_status_name(slabby_status status);
-SLB_PRIVATE const char *slb_status_message(slabby_status status);
-
-/* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
-SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
-                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) __attribute__((format(printf, 7, 8)));
-
-/* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
-struct slb_text {
-    char *buffer;
-    uint64_t capacity;
-    uint64_t length;
+/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
+static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
+    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
+    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
+    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
+    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
+    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
 };
 
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
-
-/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
-SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
-
-/* The same into place `index` of an array of records, whose stride is the struct_size of the first. */
-SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size);
-
-#endif
-
-/* The slab that an address concerns: the one that holds it, or else the nearest. */
-struct slb_fault_info {
-    struct slabby_allocator *pool;
-    uint32_t id;
-    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
-    bool released;       /* the allocation is over */
-    bool guarded;        /* on a guard slot */
-    uint64_t generation; /* the allocation concerned: the present one, or the last */
-    int64_t offset;      /* from the slab's first byte */
+/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
+static const uint8_t first_bucket[64] = {
+    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
+    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
+    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
 };
 
-/* False where the address is in no pool. */
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
+/* ------------------------------------------------------------------------------------------------- buckets */
 
-/* Once a process: handlers that explain faults on guards. False where the system refuses them. */
-SLB_PRIVATE bool slb_fault_handler_install(void);
-
-/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
-
-#endif
-
-/* -------------------- observe/plain_text.h */
-/* Text without printf, for reports that are written inside a signal handler. Builds the same slb_text. */
-#ifndef SLB_OBSERVE_PLAIN_TEXT_H
-#define SLB_OBSERVE_PLAIN_TEXT_H
-
-/* The final NUL is in place after each call, as far as the text fits. */
-SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
-SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
-SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
-
-#endif
-
-/* -------------------- protect/guard_slots.h */
-/*
- * Sampled guards: one allocation in guard_sample_rate lies on a guard slot, whose pages are inaccessible while it is
- * free and which begins and ends at inaccessible pages.
- *
- *   | guard | slot 0 | guard | slot 1 | guard | ...        free: all of it faults
- *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
- *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
- *
- * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
- * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
- * slb_guard_close has closed it.
- *
- * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
- * ordinary. Who owns the slab owns its slot.
- */
-#ifndef SLB_PROTECT_GUARD_SLOTS_H
-#define SLB_PROTECT_GUARD_SLOTS_H
-
-/* -------------------- observe/stack_record.h */
-/*
- * Who did it: thread, time and return addresses of one allocation or release.
- *
- * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
- * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
- * after.
- */
-#ifndef SLB_OBSERVE_STACK_RECORD_H
-#define SLB_OBSERVE_STACK_RECORD_H
-
-/* 16 of the caller's and up to 4 of the core, which are left out of the text where their names are known. */
-#define SLB_STACK_FRAMES 20u
-
-struct slb_stack_record {
-    _Atomic uint64_t owner; /* generation + 1 of the allocation concerned; 0: nothing recorded */
-    _Atomic uint64_t time_ns;
-    _Atomic uint64_t thread;
-    _Atomic uint64_t depth;
-    _Atomic uintptr_t frames[SLB_STACK_FRAMES];
-};
-
-/* A record in a reader's hands. */
-struct slb_trace {
-    uint64_t generation, time_ns, thread, depth;
-    uintptr_t frames[SLB_STACK_FRAMES];
-};
-
-SLB_PRIVATE void slb_stack_record(struct slb_stack_record *record, uint64_t generation);
-
-/* False where nothing is recorded, or a writer is at it. Async-signal-safe. */
-SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out);
-
-/* "allocated by thread 17, 4 ms ago, at 0x5581 load+0x1c (orders)": the innermost frame of the caller alone. */
-SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
-                                       const struct slb_trace *trace);
-
-/* "allocated by thread 17, 4 ms ago, at:" and a line a frame, each after a newline. Calls no printf. */
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace);
-
-#endif
-
-/* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
-SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
-
-/* The slots' pages go with the slabs; the records go when the place gets a new pool. */
-SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
-
-/* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
-SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
-
-SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
-
-/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. Answers what the word has
- * to say beside its state: SLB_WORD_GUARDED or 0. */
-SLB_PRIVATE uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                         uint64_t weight);
-
-SLB_INLINE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                     uint64_t weight) {
-    bool sampled = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0 && weight != 0;
-    return slb_unlikely(sampled) ? slb_guard_take_slot(pool, id, tier, weight) : 0;
+static uint32_t bucket_of(uint64_t ticks) {
+    if (ticks == 0)
+        return 0;
+    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
+    if (exponent >= SLB_LATENCY_OCTAVES)
+        return SLB_LATENCY_BUCKETS - 1;
+    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
+    uint32_t low = first_bucket[mantissa >> 25 & 63];
+    low += mantissa >= octave[low + 1];
+    return exponent * SLB_LATENCY_PER_OCTAVE + low;
 }
 
-/* Whether a slab in use lies on a slot. */
-SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
-
-/* False where the slack was written to; out_damage is filled then. */
-SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                  struct slb_damage *out_damage);
-
-/* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
-SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-/* Whose slot an address concerns. Async-signal-safe. */
-SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
-                                  struct slb_fault_info *out);
-
-#endif
-
-#include <string.h>
-
-/* ------------------------------------------------------------------------------------------------ locating */
-
-/* Fills in what the slab's word tells. */
-static void fault_read_word(struct slb_fault_info *info) {
-    uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
-    uint64_t generation = slb_word_generation(info->pool->id_bits, word);
-    bool out = slb_word_is_out(word);
-    info->released = !out;
-    info->used = out || generation != 0;
-    info->generation = out || generation == 0 ? generation : generation - 1;
+static double bucket_middle(uint32_t bucket) {
+    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
+    double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
+    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
 }
 
-/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
-static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
-    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
-    if (address < mapping || address - mapping >= pool->slab_mapping_size)
-        return false;
-    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->reserved - 1;
-    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
-    int64_t id = from_first < 0 ? 0 : from_first / stride;
-    if (id > last)
-        id = last;
-    int64_t offset = from_first - id * stride;
-    if (id < last && offset >= size && stride - offset < offset - size + 1) {
-        id++;
-        offset -= stride;
-    }
-    *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
-    fault_read_word(out);
-    return true;
+/* ------------------------------------------------------------------------------------------------- timing */
+
+/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
+ * clock's low bits, multiplied, are random enough. */
+static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
+    bool all =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
+        (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
+    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
 
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
-    for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
-        struct slabby_allocator *pool = &slb_pool_table[i].pool;
-        if (slb_pool_exists(pool) &&
-            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
-            return true;
-    }
-    return false;
+SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
+    struct slb_timing timing = {0, 0};
+    uint32_t cpu = slb_os_cpu();
+    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
+        return timing;
+    /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    uint64_t served = slb_header_served(header);
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
+        slb_cache_fold(pool);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
+        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
+        return timing;
+    /* an empty or locked cache will not serve it: the next one it serves has its turn */
+    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed) ||
+        slb_header_ids(header) == 0)
+        return timing;
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    uint64_t now = slb_os_ticks();
+    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
+    timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
+    atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, now)),
+                          memory_order_relaxed);
+    return timing;
 }
 
-/* ------------------------------------------------------------------------------------------------- telling */
-
-static void print_count(struct slb_text *text, uint64_t bytes) {
-    slb_plain_number(text, bytes);
-    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
-}
-
-static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
-    struct slabby_allocator *pool = info->pool;
-    slb_plain_add(text, "slab ");
-    slb_plain_number(text, info->id);
-    slb_plain_add(text, " (");
-    print_count(text, pool->slab_size);
-    if (text->length != 0 && text->length < text->capacity)
-        text->length--; /* the blank behind the unit */
-    slb_plain_add(text, ") of pool '");
-    slb_plain_add(text, pool->options.name);
-    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
-        slb_plain_add(text, "pool");
-        slb_plain_number(text, slb_pool_tag(pool));
-    }
-    slb_plain_add(text, "'");
-}
-
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info) {
-    int64_t size = (int64_t)info->pool->slab_size;
-    slb_plain_add(text, verb);
-    slb_plain_add(text, " ");
-    if (info->offset >= size) {
-        print_count(text, (uint64_t)(info->offset - size) + 1);
-        slb_plain_add(text, "past the end of ");
-    } else if (info->offset < 0) {
-        print_count(text, (uint64_t)-info->offset);
-        slb_plain_add(text, "before the start of ");
-    } else {
-        slb_plain_add(text, "at offset ");
-        slb_plain_number(text, (uint64_t)info->offset);
-        slb_plain_add(text, " of ");
-    }
-    print_slab(text, info);
-    if (!info->used)
-        slb_plain_add(text, ", which was never handed out");
-    else if (info->released)
-        slb_plain_add(text, ", after its release");
-}
-
-static int32_t kind_of(const struct slb_fault_info *info) {
-    if (!info->used)
-        return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
-    if (info->released)
-        return SLABBY_FAULT_KIND_AFTER_RELEASE;
-    if (info->offset < 0)
-        return SLABBY_FAULT_KIND_BEFORE_START;
-    return info->offset < (int64_t)info->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
-                                                         : SLABBY_FAULT_KIND_PAST_END;
-}
-
-static void fault_classify(uintptr_t address, slabby_fault *out) {
-    struct slb_fault_info info;
-    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
-    out->address = address;
-    if (!slb_fault_locate(address, &info)) {
-        slb_plain_add(&text, "address ");
-        slb_plain_hex(&text, address);
-        slb_plain_add(&text, " belongs to no pool");
+/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (pool->cache_max == 0 || cpu >= pool->cpus)
         return;
-    }
-    struct slabby_allocator *pool = info.pool;
-    uint64_t word = atomic_load_explicit(&pool->words[info.id], memory_order_relaxed);
-    out->inside = 1;
-    out->kind = kind_of(&info);
-    out->allocator_address = (uint64_t)(uintptr_t)pool;
-    out->id = info.id;
-    out->state = (int32_t)slb_word_state(word);
-    if (info.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
-        out->ref = slb_ref_make(pool, info.generation, info.id);
-    out->offset = info.offset;
-    out->slab_size = pool->slab_size;
-    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
-    slb_fault_print(&text, "access", &info);
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    if ((uint16_t)(at - served) > 2 * SAMPLE_MEAN)
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
 }
 
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    slabby_fault fault = {.struct_size = sizeof fault};
-    if (out_fault == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    fault_classify((uintptr_t)address, &fault);
-    return slb_copy_out(out_fault, &fault, sizeof fault);
+/* With the caches locked no number is used up while the next sample is set to it. */
+SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_close(pool, SLB_GATE_PAUSE);
+    atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    }
+    slb_gate_open(pool, SLB_GATE_PAUSE);
+}
+
+SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+    slb_gate_lock(pool);
+    slb_latency_track_locked(pool, tracking);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
+    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
+        return;
+    if (timing->started == 0)
+        timing->started = slb_os_ticks();
+    timing->weight = 1;
+}
+
+/* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
+ * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
+ * reads numbers that were right a moment ago. */
+#define TICKS_BETWEEN_CHECKS (1u << 21)
+
+static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
+    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
+    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_CHECKS))
+        return period;
+    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
+    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
+    return period;
+}
+
+/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
+static struct slb_latency_window *window_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = period_now(latency, now);
+    struct slb_latency_window *window = &latency->windows[period & 1];
+    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
+    if (before != period && atomic_compare_exchange_strong_explicit(
+                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
+        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
+            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
+    return window;
+}
+
+/*
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
+ * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
+ * all additions are atomic.
+ */
+struct record {
+    struct slb_latency *latency;
+    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
+};
+
+static struct record begin_record(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    bool sequences = cpu < pool->rseq_cpus;
+    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
+                           .cpu = sequences ? cpu : UINT32_MAX};
+}
+
+static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
+    if (record->cpu != UINT32_MAX) {
+        char *own = (char *)record->latency + offset;
+        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+            return;
+        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+    }
+    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
+    struct record record = begin_record(pool);
+    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    struct slb_latency_window *window = window_now(record.latency, now);
+    size_t bucket = (size_t)((char *)&window->buckets[bucket_of(ticks)] - (char *)record.latency);
+    add_to_record(pool, &record, bucket, weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+}
+
+SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
+                                uint64_t parts) {
+    if (timing->started == 0 || timing->weight == 0)
+        return false;
+    uint64_t now = slb_os_ticks();
+    uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
+    write_record(pool, now, ticks, timing->weight);
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
+                                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    bool slow = slb_unlikely(limit != 0 && ticks > limit);
+    if (slow)
+        slb_count(&pool->timing.violations, 1);
+    return slow;
+}
+
+/* --------------------------------------------------------------------------------------------------- limit */
+
+SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
+    double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
+    atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
+    atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
+}
+
+SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
+    return limit != 0 && slb_os_ticks() - started > limit;
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
+
+static double at_least_the_floor(double ticks) {
+    double floor = (double)slb_os_clock_floor_ticks();
+    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
+}
+
+SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    uint64_t weight = 0, weighted_ticks = 0;
+    for (uint32_t i = 0; i <= pool->cpus; i++) {
+        out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
+        weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
+        weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
+    }
+    out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
+    if (weight == 0)
+        return;
+    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
+    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
+    out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
+}
+
+/* Both windows of every CPU that are of this half minute or the last. */
+static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
+    uint64_t sum = 0;
+    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
+        for (uint32_t w = 0; w < 2; w++) {
+            struct slb_latency_window *window = &pool->latency[cpu].windows[w];
+            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
+            if (of != 0 && of + 1 >= period)
+                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
+        }
+    }
+    return sum;
+}
+
+SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
+                                         uint32_t count) {
+    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
+    uint64_t total = 0, seen = 0;
+    uint32_t done = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
+        total += merged_bucket(pool, period, bucket);
+    for (uint32_t i = 0; i < count; i++)
+        out_ns[i] = 0;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
+        seen += merged_bucket(pool, period, bucket);
+        for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
+            out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
+    }
+}
+
+/* -------------------- observe/live.c */
+
+/* -------------------- observe/live.h */
+/* The cursor over slabs that are out. */
+#ifndef SLB_OBSERVE_LIVE_H
+#define SLB_OBSERVE_LIVE_H
+
+/* The next slab that is out at or after *cursor; false at the end. */
+SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
+
+#endif
+
+#include <string.h>
+
+static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
+    uint64_t generation = slb_word_generation(pool->id_bits, word);
+    memset(out, 0, sizeof *out);
+    out->state = (int32_t)slb_word_state(word);
+    out->id = id;
+    out->pins = slb_word_pins(word);
+    struct slb_trace trace;
+    if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        uint64_t now = slb_os_now_ns();
+        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
+        out->thread = trace.thread;
+    }
+    if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
+        out->ref = slb_ref_make(pool, generation, id);
+        out->label = slb_label_of(pool, id, generation);
+    }
+}
+
+SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    uint32_t id = *cursor < limit ? slb_next_used(pool, (uint32_t)*cursor) : limit;
+    for (; id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_is_out(word)) {
+            describe_live(pool, id, word, out);
+            *cursor = (uint64_t)id + 1;
+            return true;
+        }
+    }
+    *cursor = limit;
+    return false;
 }
 
 /* -------------------- protect/fault_handler.c */
 /* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled
  * the signal before has it. */
-
-/* -------------------- observe/stacks.h */
-/*
- * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is
- * mapped when the option is first switched on:
- *
- *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
- *
- * A released reference is told where it was allocated and where it was released until its slab's next allocation and
- * release. Off, nothing is captured and the inline path of allocate stays.
- */
-#ifndef SLB_OBSERVE_STACKS_H
-#define SLB_OBSERVE_STACKS_H
-
-struct slb_stacks {
-    struct slb_stack_record allocated, released;
-};
-
-/* Maps the table and readies the walker; false where the system refuses the memory. */
-SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
-
-/* The pages go with the pool, the table when its place gets the next one. */
-SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
-
-/* The slab is in the calling thread's hands. */
-SLB_PRIVATE void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-/* What is known about one allocation of one slab. */
-SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                 bool released, struct slb_trace *out);
-
-/* The same of a slab on a guard slot: protect/guard_slots.c keeps these. */
-SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                 bool released, struct slb_trace *out);
-
-/* Both stacks of one allocation, as far as they are known; answers whether any was. */
-SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                                  uint64_t generation);
-
-/* slabby_stack. */
-SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
-                                          slabby_ref ref);
-
-#endif
 
 #include <errno.h>
 #include <pthread.h>
@@ -4632,166 +7992,137 @@ SLB_PRIVATE bool slb_fault_handler_install(void) {
     return done;
 }
 
-/* -------------------- protect/free_ids.c */
+/* -------------------- protect/quarantine.c */
 
-/* -------------------- protect/free_ids.h */
-/* One free id while the gate is closed: from the shards, from a batch of the depot, or from those that wait for reuse,
- * which are checked on their way out. */
-#ifndef SLB_PROTECT_FREE_IDS_H
-#define SLB_PROTECT_FREE_IDS_H
+/* -------------------- protect/quarantine.h */
+/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
+ * corruption_policy kept out of service, put back, or the end of the process. */
+#ifndef SLB_PROTECT_QUARANTINE_H
+#define SLB_PROTECT_QUARANTINE_H
 
-/* Not counted. The caller is inside slb_enter or holds the gate lock. */
-SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                               enum slb_tier *out_tier);
+/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
+ * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
+ * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
+ * where events are delivered later anyway, or nobody waits. */
+SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                      const struct slb_damage *damage,
+                                      struct slb_notification *out_notification);
 
-#endif
+/* The latest report about a reference. */
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
 
-/* -------------------- protect/reuse_delay.h */
-/*
- * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
- * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
- * emptied before OutOfMemory is answered.
- */
-#ifndef SLB_PROTECT_REUSE_DELAY_H
-#define SLB_PROTECT_REUSE_DELAY_H
-
-/* -------------------- observe/events.h */
-/*
- * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
- * that the pool was made with, on the thread that caused it.
- *
- * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
- * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
- * and second at most slb_event_limit() events are told; the next one says how many were not.
- */
-#ifndef SLB_OBSERVE_EVENTS_H
-#define SLB_OBSERVE_EVENTS_H
-
-/* -------------------- observe/event_state.h */
-/* The data of events. */
-#ifndef SLB_OBSERVE_EVENT_STATE_H
-#define SLB_OBSERVE_EVENT_STATE_H
-
-#define SLB_EVENTS_CAPACITY 256u
-#define SLB_EVENT_CODES 32u
-#define SLB_EVENT_WORDS 30u
-#define SLB_EVENT_STRIDE 32u
-
-/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
-struct slb_event_rate {
-    _Atomic uint64_t window;
-    _Atomic uint64_t suppressed;
-};
+/* Every quarantined slab back into service; answers how many, and acknowledges. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 
 #endif
 
-/* -------------------- observe/ring.h */
-/*
- * A ring of fixed records that any number of threads write and read without a lock: the audit trail and the events.
- *
- *   record s lies in place s mod size:   | check | word 0 (time) | word 1 | ... |
- *
- * A writer takes the next sequence number, stores its words and last the check, a mixture of the sequence number and
- * every word. It never waits and never looks back, so a signal handler may write, and a thread that vanishes in the
- * middle (fork, cancellation) harms its own record alone.
- *
- * A reader believes a record only when the check fits the sequence number it asks for: an older record, a newer one, a
- * half-written one and one that two writers a whole lap apart mixed up all fail. (A mixture of two or more words passes
- * with a probability of 2^-64, of one word never.) Whatever a cursor passes without handing it out is counted as lost,
- * so handed out + lost = written, always.
- */
-#ifndef SLB_OBSERVE_RING_H
-#define SLB_OBSERVE_RING_H
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-enum slb_ring_found {
-    SLB_RING_RECORD,    /* words holds the record at the cursor, which was moved on */
-    SLB_RING_END,       /* nothing more to read now */
-    SLB_RING_BAD_CURSOR /* no record has had this number yet */
-};
-
-/* Async-signal-safe. Answers the sequence number. */
-SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);
-
-/* The first record at or after *cursor; adds to *lost what was passed over. A record whose writer is still busy holds
- * the reader up, for a second at most once younger records are complete. */
-SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
-                                              uint64_t *words);
-
-SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
-
-#endif
-
-/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
-struct slb_notification {
-    slabby_log_function function; /* null: nobody to tell */
-    void *context;
-    slabby_event event;
-};
-
-/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
- * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
-
-/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
-                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
-SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
-
-/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
-SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
-
-/* The event at the cursor; out_deferred: whether its logger call still waits. */
-SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
-                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
-
-/* How an allocation ended that found every slab in use: refused, or served by the heap. */
-SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
-
-/* The pool takes no allocation any more, with `live` slabs still out. */
-SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
-
-#endif
-
-/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
- * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_notification *out_notification);
-
-#endif
-
-static bool split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
-    uint32_t ids[SLB_CACHE_IDS];
-    slb_move_begin(stripe);
-    bool found = slb_depot_pop(pool, ids);
-    SLB_POINT(SLB_POINT_SPLIT);
-    if (found) {
-        *out_id = ids[0];
-        for (uint32_t i = 1; i < pool->batch; i++)
-            slb_shards_push(pool, slb_os_cpu(), ids[i]);
-    }
-    slb_move_end(stripe);
-    return found;
+/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
+ * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
+static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
+    uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
+    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
+    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
+    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
+    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
+                          memory_order_relaxed);
+    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
 }
 
-SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
-                               enum slb_tier *out_tier) {
-    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
-        *out_tier = SLB_TIER_SHARD;
-    else if (split_depot_batch(pool, stripe, out_id))
-        *out_tier = SLB_TIER_DEPOT;
-    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
-        *out_tier = SLB_TIER_SHARD;
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
+                                       struct slb_damage *out) {
+    for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
+        struct slb_damage_report *report = &pool->corruption.reports[i];
+        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
+            continue;
+        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
+        out->ref = ref;
+        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
+        out->expected = (uint8_t)(bytes >> 8);
+        out->found = (uint8_t)bytes;
+        return true;
+    }
+    return false;
+}
+
+static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
+    fprintf(stderr,
+            "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
+            ": expected 0x%02x, found 0x%02x "
+            "(corruption_policy = abort)\n",
+            pool->options.name, id, damage->offset, damage->expected, damage->found);
+    char stacks[4096];
+    struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
+    uint64_t generation;
+    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
+        fprintf(stderr, "%s\n", stacks + 1);
+    abort();
+}
+
+static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
+                             struct slb_notification *out_notification) {
+    const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
+    slabby_event event;
+    (void)snprintf(event.text, sizeof event.text,
+                   "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
+                   " is 0x%02x, expected 0x%02x",
+                   pool->options.name, id, damage->offset, damage->found, damage->expected);
+    if (out_notification != NULL && out_notification->function == NULL)
+        slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
     else
+        slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
+}
+
+SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                               const struct slb_damage *damage,
+                                               struct slb_notification *out_notification) {
+    uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
+    slb_count(&pool->corruption.found, 1);
+    slb_count(&pool->corruption.unacknowledged, 1);
+    remember(pool, damage);
+    raise_corruption(pool, id, damage, out_notification);
+    if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
+        if (out_notification != NULL)
+            slb_event_notify(out_notification);
+        die_of_corruption(pool, id, damage);
+    }
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
-    slb_gate_note_free(pool, -1);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    slb_count(&pool->corruption.quarantined, 1);
+    /* release: whoever reclaims the slab sees it as we left it */
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
     return true;
 }
 
-/* -------------------- protect/guard_slots.c */
+/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
+    uint64_t reclaimed = 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
+            !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
+                                                     word - SLABBY_SLAB_STATE_QUARANTINED,
+                                                     memory_order_acq_rel, memory_order_relaxed))
+            continue;
+        atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
+        slb_shards_push(pool, slb_os_cpu(), id);
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
+            slb_gate_note_free(pool, 1);
+        reclaimed++;
+    }
+    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
+    slb_leave(stripe);
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
+    return reclaimed;
+}
+
+/* -------------------- protect/secure.c */
 
 /* -------------------- protect/secure.h */
 /* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
@@ -4837,6 +8168,442 @@ SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id
 SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
 
 #endif
+
+static void zero_slab_at(struct slabby_allocator *pool, void *data) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS))
+        slb_tools_zero(data, pool->slab_size);
+    else
+        slb_secure_zero(data, pool->slab_size);
+}
+
+SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id) {
+    zero_slab_at(pool, slb_slab_data(pool, id));
+}
+
+SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_slab_was_used(pool, id))
+        zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
+}
+
+/* -------------------- observe/health.c */
+
+/* -------------------- observe/health.h */
+/*
+ * Health: score = H x E x L x B x I.
+ *
+ *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
+ *   E   1 - failed allocations / attempts in the window
+ *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
+ *   B   breaker closed 1, half open 0.5, open 0
+ *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
+ *
+ * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
+ * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
+ * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
+ */
+#ifndef SLB_OBSERVE_HEALTH_H
+#define SLB_OBSERVE_HEALTH_H
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
+
+/* One more score for the trend. */
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
+
+/* Starts the next half of the window where it is due, and notes what is in use. */
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
+
+/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
+
+#endif
+
+/* -------------------- observe/counters.h */
+/*
+ * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ *
+ *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
+ *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *
+ * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
+ * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
+ * left, and they are read last and first: the result is a lower bound at every instant.
+ */
+#ifndef SLB_OBSERVE_COUNTERS_H
+#define SLB_OBSERVE_COUNTERS_H
+
+/* Allocations less releases, heap slabs included: exact when nothing is under way. */
+SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
+
+/* Slabs in use, heap slabs excepted. */
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
+
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
+
+/* What the health window compares: counters of this moment. */
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
+
+/* Raises peak_used to what is in use now, and tells the health window. */
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+
+/* Counts a refused call and passes its status on. */
+SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
+
+#endif
+
+/* -------------------- os/clock.h */
+/* The time that breaker and health go by. Test builds may put their own in its place. */
+#ifndef SLB_OS_CLOCK_H
+#define SLB_OS_CLOCK_H
+
+SLB_INLINE uint64_t slb_now_ns(void) {
+#ifdef SLABBY_TEST_HOOKS
+    if (slb_test_clock != NULL)
+        return slb_test_clock();
+#endif
+    return slb_os_now_ns();
+}
+
+#endif
+
+#include <string.h>
+
+#define HALF_WINDOW_NS 30000000000ull
+
+/* -------------------------------------------------------------------------------------------------- window */
+
+/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
+ * as now. */
+static void turn_window(struct slabby_allocator *pool, uint64_t now) {
+    struct slb_health_state *health = &pool->health;
+    if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
+        return;
+    struct slb_health_base fresh = slb_count_base(pool);
+    fresh.since_ns = now;
+    health->bases[0] = now - health->bases[1].since_ns < 2 * HALF_WINDOW_NS ? health->bases[1] : fresh;
+    health->bases[1] = fresh;
+}
+
+/* Never waited for: who finds it taken leaves the work to its holder. */
+static bool health_try_lock(struct slabby_allocator *pool) {
+    uint32_t unlocked = 0;
+    return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static void health_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !health_try_lock(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+static void health_unlock(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->health.lock, 0, memory_order_release);
+}
+
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used) {
+    if (!health_try_lock(pool))
+        return;
+    turn_window(pool, slb_now_ns());
+    if (used > pool->health.bases[1].peak)
+        pool->health.bases[1].peak = used;
+    health_unlock(pool);
+}
+
+/* --------------------------------------------------------------------------------------------------- score */
+
+static double ratio(uint64_t part, uint64_t whole, double without) {
+    return whole == 0 ? without : (double)part / (double)whole;
+}
+
+static double used_factor(double used) {
+    return used <= 0.8 ? 1.0 : 1.0 - (used > 1.0 ? 1.0 : (used - 0.8) / 0.2) * 0.8;
+}
+
+static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
+    if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
+        return 1.0;
+    return (double)limit / (double)p99_ns;
+}
+
+static double breaker_factor(int32_t state) {
+    return state == SLABBY_BREAKER_STATE_OPEN ? 0.0 : state == SLABBY_BREAKER_STATE_HALF_OPEN ? 0.5 : 1.0;
+}
+
+/* Under the health lock. */
+static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+    const struct slb_health_base *old = &pool->health.bases[0];
+    uint64_t allocations = stats->total_allocations - old->allocations;
+    uint64_t failures = stats->allocation_errors - old->failures;
+    uint64_t peak = pool->health.bases[1].peak;
+    peak = old->peak > peak ? old->peak : peak;
+    peak = stats->used_slabs > peak ? stats->used_slabs : peak;
+    out->error_rate = ratio(failures, allocations + failures, 0.0);
+    out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
+    out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
+    out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
+    out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
+}
+
+static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
+    static const double parts[] = {0.50, 0.95, 0.99};
+    slabby_stats stats;
+    int64_t percentiles[3];
+    slb_latency_percentiles(pool, parts, percentiles, 3);
+    memset(out, 0, sizeof *out);
+    slb_stats_fill(pool, &stats);
+    fill_window(pool, &stats, out);
+    out->alloc_latency_p50 = percentiles[0];
+    out->alloc_latency_p95 = percentiles[1];
+    out->alloc_latency_p99 = percentiles[2];
+    out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
+    out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
+    out->degradation_state = stats.degradation_state;
+    out->breaker_state = stats.breaker_state;
+    out->circuit_breaker_open = slb_breaker_refuses(&pool->breaker);
+    out->last_drain_duration =
+        (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
+                  slb_os_ns_per_tick());
+    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
+    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
+                        (1.0 - out->error_rate) *
+                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
+                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+}
+
+/* --------------------------------------------------------------------------------------------------- trend */
+
+static int sign_of(double x) {
+    return (x > 0) - (x < 0);
+}
+
+/* Mann, Econometrica 13 (1945); Kendall, Rank Correlation Methods (1975): S counts the pairs that rise less those that
+ * fall; its variance without ties is n (n - 1) (2n + 5) / 18, and each group of t ties takes t (t - 1) (2t + 5) / 18
+ * off. Compared by squares, against 1.96 squared. */
+static int kendall(const double *scores, uint32_t count) {
+    double s = 0, n = count, variance = n * (n - 1) * (2 * n + 5) / 18;
+    for (uint32_t i = 0; i < count; i++) {
+        double ties = 1;
+        bool first = true;
+        for (uint32_t k = 0; k < i; k++)
+            first &= sign_of(scores[k] - scores[i]) != 0;
+        for (uint32_t k = i + 1; k < count; k++) {
+            s += sign_of(scores[k] - scores[i]);
+            ties += sign_of(scores[k] - scores[i]) == 0;
+        }
+        if (first)
+            variance -= ties * (ties - 1) * (2 * ties + 5) / 18;
+    }
+    double distance = (s < 0 ? -s : s) - 1;
+    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? sign_of(s) : 0;
+}
+
+/* The median of the slopes of all pairs (Theil 1950, Sen 1968), by counting: the slope with as many below as above. */
+static double median_slope(const double *scores, uint32_t count) {
+    double slopes[SLB_HEALTH_TICKS * (SLB_HEALTH_TICKS - 1) / 2];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t k = i + 1; k < count; k++) {
+            double slope = (scores[k] - scores[i]) / (double)(k - i);
+            uint32_t at = n++;
+            for (; at > 0 && slopes[at - 1] > slope; at--)
+                slopes[at] = slopes[at - 1];
+            slopes[at] = slope;
+        }
+    }
+    return n == 0 ? 0 : (slopes[(n - 1) / 2] + slopes[n / 2]) / 2;
+}
+
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count) {
+    int direction = kendall(scores, count);
+    double change = median_slope(scores, count) * (count > 0 ? count - 1 : 0);
+    if (direction > 0 && change >= 0.05)
+        return SLABBY_TREND_IMPROVING;
+    if (direction < 0 && change <= -0.05)
+        return SLABBY_TREND_DEGRADING;
+    return SLABBY_TREND_STABLE;
+}
+
+/* Under the health lock: the ring, oldest first. */
+static int32_t trend_of(struct slabby_allocator *pool) {
+    const struct slb_health_state *health = &pool->health;
+    uint32_t count = health->ticks < SLB_HEALTH_TICKS ? (uint32_t)health->ticks : SLB_HEALTH_TICKS;
+    double scores[SLB_HEALTH_TICKS];
+    for (uint32_t i = 0; i < count; i++)
+        scores[i] = health->scores[(health->ticks - count + i) % SLB_HEALTH_TICKS];
+    return slb_trend(scores, count);
+}
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, out);
+    out->recent_trend = trend_of(pool);
+    health_unlock(pool);
+}
+
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
+    slabby_health now;
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, &now);
+    pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
+    health_unlock(pool);
+}
+
+/* -------------------- observe/leaks.c */
+
+/* -------------------- observe/leaks.h */
+/*
+ * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
+ * ends.
+ *
+ *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
+ *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with
+ *   close, destroy       event `outstanding`          their owners may still release them
+ *
+ * What was reported and left out is marked with its generation, in a table that the first such report maps, so that no
+ * reference counts twice.
+ */
+#ifndef SLB_OBSERVE_LEAKS_H
+#define SLB_OBSERVE_LEAKS_H
+
+enum slb_ending {
+    SLB_ENDING_CLOSED,   /* allocations ended, releases go on */
+    SLB_ENDING_REFUSED,  /* destroy answered InUse */
+    SLB_ENDING_ABANDONED /* the last owner is about to leave */
+};
+
+/* Tells of the slabs that are out, the first few by name. The caller owns the pool and holds no lock. */
+SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
+
+/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
+SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                uint64_t generation, const char *stack);
+
+/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the system
+ * refused memory for the mark. */
+SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                   bool reclaim, bool *out_known);
+
+/* Unmaps the marks when a place gets a new pool. */
+SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
+
+#endif
+
+#include <inttypes.h>
+
+/* Slabs that the end of a pool names one by one: below the events that one code may have in a second. */
+#define NAMED_AT_END 8u
+
+/* --------------------------------------------------------------------------------------------------- marks */
+
+static uint64_t marks_size(struct slabby_allocator *pool) {
+    uint64_t page = slb_os_page_size();
+    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(uint64_t);
+    return (size + page - 1) / page * page;
+}
+
+SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool) {
+    slb_os_unmap((void *)atomic_load(&pool->leak_marks), marks_size(pool));
+    atomic_store(&pool->leak_marks, NULL);
+}
+
+/* Threads may race to map the table: the first publishes it (release, paired with the acquire here and in is_marked),
+ * the others unmap theirs. */
+static _Atomic uint64_t *marks_table(struct slabby_allocator *pool) {
+    _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
+    if (table != NULL)
+        return table;
+    _Atomic uint64_t *mine = slb_os_map(marks_size(pool));
+    if (mine == NULL || atomic_compare_exchange_strong_explicit(&pool->leak_marks, &table, mine,
+                                                                memory_order_acq_rel, memory_order_acquire))
+        return mine;
+    slb_os_unmap((void *)mine, marks_size(pool));
+    return table;
+}
+
+static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+    _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
+    return table != NULL && atomic_load_explicit(&table[id], memory_order_relaxed) == generation + 1;
+}
+
+/* ------------------------------------------------------------------------------------------------ printing */
+
+SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
+                                uint64_t generation, const char *stack) {
+    struct slb_trace trace;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, id);
+    slb_plain_add(text, " of pool \"");
+    slb_plain_add(text, pool->options.name);
+    slb_plain_add(text, "\"");
+    if (stack != NULL && stack[0] != 0) {
+        slb_plain_add(text, ", allocated at ");
+        slb_plain_add(text, stack);
+        slb_plain_add(text, ",");
+    } else if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        slb_plain_add(text, ", ");
+        slb_trace_print_short(text, "allocated", &trace);
+        slb_plain_add(text, ",");
+    }
+}
+
+SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                   bool reclaim, bool *out_known) {
+    *out_known = true;
+    if (reclaim)
+        return !is_marked(pool, id, generation);
+    _Atomic uint64_t *table = marks_table(pool);
+    *out_known = table != NULL;
+    return table != NULL &&
+           atomic_exchange_explicit(&table[id], generation + 1, memory_order_relaxed) != generation + 1;
+}
+
+/* ------------------------------------------------------------------------------------------ the end of a pool */
+
+static const struct {
+    int32_t code;
+    const char *end;
+} at_end[] = {
+    [SLB_ENDING_CLOSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "is still out after the close"},
+    [SLB_ENDING_REFUSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "keeps the pool from being destroyed"},
+    [SLB_ENDING_ABANDONED] = {SLABBY_EVENT_CODE_LEAK, "was dropped with its pool"},
+};
+
+static void name_slab(struct slabby_allocator *pool, const slabby_live *live, uint64_t generation,
+                      enum slb_ending ending) {
+    char slab[160];
+    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
+    slb_leak_print(&text, pool, live->id, generation, NULL);
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, live->ref, live->id, "%s %s", slab,
+              at_end[ending].end);
+}
+
+/* A dying slab was released: only a pin keeps it. */
+SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending) {
+    uint64_t cursor = 0, seen = 0, lost = 0;
+    slabby_live live;
+    if (!slb_option(&pool->options, SLABBY_OPTION_FINALIZERS))
+        return;
+    while (slb_live_next(pool, &cursor, &live)) {
+        uint64_t generation = slb_word_generation(
+            pool->id_bits, atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
+        if (live.state == SLABBY_SLAB_STATE_DYING || is_marked(pool, live.id, generation))
+            continue;
+        if (seen++ < NAMED_AT_END)
+            name_slab(pool, &live, generation, ending);
+        lost += ending == SLB_ENDING_ABANDONED;
+    }
+    slb_count(&pool->counts.leaks, lost);
+    if (seen > NAMED_AT_END)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, 0, (int64_t)seen,
+                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
+                  at_end[ending].end);
+}
+
+/* -------------------- protect/guard_slots.c */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -5183,6 +8950,331 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     return true;
 }
 
+/* -------------------- protect/reuse_delay.c */
+
+/* -------------------- protect/reuse_delay.h */
+/*
+ * reuse_delay: released slabs wait in a queue, first in first out, before they can be handed out again, zeroed; who
+ * writes to one meanwhile is found when it leaves. Short of free slabs the queue is a tier like any other: it is
+ * emptied before OutOfMemory is answered.
+ */
+#ifndef SLB_PROTECT_REUSE_DELAY_H
+#define SLB_PROTECT_REUSE_DELAY_H
+
+/* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
+ * is empty, or holds at most `keep`. */
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_notification *out_notification);
+
+#endif
+
+#include <string.h>
+
+/* Offset of the first byte that is not zero, or the slab size. */
+static uint64_t first_written(const unsigned char *data, uint64_t size) {
+    if (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0)
+        return size;
+    uint64_t offset = 0;
+    while (offset < size && data[offset] == 0)
+        offset++;
+    return offset;
+}
+
+/* Where a slab that waited was written to, with the byte found there, or the slab size. */
+static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    slb_tools_open(pool, id);
+    uint64_t offset = first_written(data, pool->slab_size);
+    *out_found = offset < pool->slab_size ? data[offset] : 0;
+    slb_tools_shut(pool, id);
+    return offset;
+}
+
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+                               struct slb_notification *out_notification) {
+    while (slb_delay_take(pool, keep, out_id)) {
+        uint8_t found;
+        uint64_t offset = check_for_writes(pool, *out_id, &found);
+        if (offset == pool->slab_size)
+            return true;
+        uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
+        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
+        damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
+        if (!slb_corruption_found(pool, *out_id, &damage, out_notification))
+            return true;
+    }
+    return false;
+}
+
+/* -------------------- observe/counters.c */
+
+#include <string.h>
+
+struct totals {
+    uint64_t allocations, releases;
+    uint64_t hits[SLB_TIER_COUNT];
+    uint64_t guarded[SLB_TIER_COUNT];
+    uint64_t fast_taken, fast_given;
+    uint64_t cached;
+};
+
+static uint64_t read_counter(_Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_seq_cst);
+}
+
+/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
+static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
+    uint64_t header = read_counter(&cache->header);
+    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+        if (slb_header_length(header) != SLB_CACHE_LOCKED ||
+            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
+            break;
+        slb_os_wait_a_little(attempt);
+        header = read_counter(&cache->header);
+    }
+    return header;
+}
+
+static void add_up(struct slabby_allocator *pool, struct totals *out) {
+    uint64_t in = 0, from_caches = 0, undone = 0;
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < pool->cpus; i++) {
+        struct slb_stripe *stripe = &pool->stripes[i];
+        out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
+        out->fast_taken += read_counter(&stripe->fast_taken);
+        out->fast_given += read_counter(&stripe->fast_given);
+        from_caches += read_counter(&stripe->folded);
+        for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
+            out->hits[tier] += read_counter(&stripe->hits[tier]);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            out->guarded[tier] += read_counter(&stripe->guarded[tier]);
+    }
+    for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
+        uint64_t header = read_header(pool, &pool->caches[i].cache);
+        from_caches += slb_header_served(header);
+        out->cached += slb_header_ids(header);
+        out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
+        out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
+    }
+    for (uint32_t i = 0; i < pool->cpus; i++) {
+        in += read_counter(&pool->stripes[i].cache_in);
+        undone += read_counter(&pool->stripes[i].undone);
+    }
+    out->hits[SLB_TIER_CACHE] = from_caches - undone;
+    out->releases += from_caches + out->cached - in;
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+        out->allocations += out->hits[tier];
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
+        out->hits[tier] -= out->guarded[tier];
+        out->hits[SLB_TIER_GUARD] += out->guarded[tier];
+    }
+}
+
+SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    return now.allocations - now.releases;
+}
+
+/* What was published once is never taken back. */
+static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
+    uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
+    while ((int64_t)(now - before) > 0) {
+        if (atomic_compare_exchange_weak_explicit(published, &before, now, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return now;
+    }
+    return before;
+}
+
+static bool is_allocation_error(slabby_status status) {
+    switch (status) {
+    case SLABBY_OUT_OF_MEMORY:
+    case SLABBY_NO_SYSTEM_MEMORY:
+    case SLABBY_CIRCUIT_BREAKER_OPEN:
+    case SLABBY_TIMEOUT:
+    case SLABBY_LATENCY_EXCEEDED:
+    case SLABBY_CLOSED:
+    case SLABBY_BUSY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status) {
+    if (status < 0 && -status < SLB_STATUS_COUNT)
+        slb_count(&pool->counts.errors[-status], 1);
+    return status;
+}
+
+static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->bookkeeping_bytes = pool->metadata_mapping_size;
+    out->heap_bytes = out->heap_slabs * pool->slab_size;
+    out->fragmentation_ratio =
+        1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
+}
+
+static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
+    uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
+    uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
+    return used > pool->reserved ? pool->reserved : used;
+}
+
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
+    return used_of(pool, slb_count_live(pool));
+}
+
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
+    uint64_t used = slb_count_used(pool);
+    (void)publish(&pool->counts.peak_used, used);
+    slb_health_note(pool, used);
+}
+
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    return now.allocations;
+}
+
+static uint64_t allocation_errors(struct slabby_allocator *pool) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
+        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->counts.errors[i]) : 0;
+    return sum;
+}
+
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
+    struct totals now;
+    add_up(pool, &now);
+    struct slb_health_base base = {.allocations = now.allocations,
+                                   .failures = allocation_errors(pool),
+                                   .cache_hits = now.hits[SLB_TIER_CACHE],
+                                   .peak = used_of(pool, now.allocations - now.releases)};
+    return base;
+}
+
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+    uint64_t out_of_service =
+        read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
+    out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
+    out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
+    out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
+    out->used_slabs = used_of(pool, live);
+    out_of_service += out->used_slabs;
+    out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
+    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
+    out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+    struct totals now;
+    add_up(pool, &now);
+    memset(out, 0, sizeof *out);
+    memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
+    out->total_slabs = slb_capacity(pool);
+    out->reserved_slabs = pool->reserved;
+    out->awaited_slabs = slb_capacity_awaited(pool);
+    out->slab_size = pool->slab_size;
+    out->total_allocations = publish(&pool->counts.allocations, now.allocations);
+    out->total_deallocations = publish(&pool->counts.releases, now.releases);
+    out->fast_allocations = now.fast_taken;
+    out->fast_deallocations = now.fast_given;
+    out->ref_pool_hits = out->total_allocations - out->fast_allocations;
+    out->pcpu_cache_hits = now.hits[SLB_TIER_CACHE];
+    out->lock_free_hits = now.hits[SLB_TIER_DEPOT];
+    out->shard_hits = now.hits[SLB_TIER_SHARD];
+    out->gate_hits = now.hits[SLB_TIER_GATE];
+    out->guard_hits = now.hits[SLB_TIER_GUARD];
+    out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
+    out->cached_slabs = now.cached;
+    out->corruptions = read_counter(&pool->corruption.found);
+    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
+    out->leaks = read_counter(&pool->counts.leaks);
+    out->waiters = read_counter(&pool->waiters);
+    for (uint32_t i = 0; i < 64; i++)
+        out->errors[i] = read_counter(&pool->counts.errors[i]);
+    out->allocation_errors = allocation_errors(pool);
+    out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
+    out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
+    out->latency_violations = read_counter(&pool->timing.violations);
+    fill_usage(pool, out, now.allocations - now.releases);
+    fill_memory_fields(pool, out);
+    slb_latency_fill(pool, out);
+}
+
+/* -------------------- pool/memory_report.c */
+
+/* -------------------- pool/memory_report.h */
+/* What a pool takes of the system, by use. */
+#ifndef SLB_POOL_MEMORY_REPORT_H
+#define SLB_POOL_MEMORY_REPORT_H
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+
+#endif
+
+#include <string.h>
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
+    memset(out, 0, sizeof *out);
+    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
+    out->stride = pool->stride;
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->guard_bytes =
+        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
+    out->word_bytes = pool->reserved * sizeof(uint64_t);
+    out->list_bytes = pool->list_bytes;
+    out->cache_bytes = pool->cache_bytes;
+    out->record_bytes = pool->record_bytes;
+    out->label_bytes = slb_labels_bytes(pool);
+    out->heap_table_bytes = slb_heap_table_bytes(pool);
+    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}
+
+/* -------------------- protect/free_ids.c */
+
+/* -------------------- protect/free_ids.h */
+/* One free id while the gate is closed: from the shards, from a batch of the depot, or from those that wait for reuse,
+ * which are checked on their way out. */
+#ifndef SLB_PROTECT_FREE_IDS_H
+#define SLB_PROTECT_FREE_IDS_H
+
+/* Not counted. The caller is inside slb_enter or holds the gate lock. */
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                               enum slb_tier *out_tier);
+
+#endif
+
+static bool split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+    uint32_t ids[SLB_CACHE_IDS];
+    slb_move_begin(stripe);
+    bool found = slb_depot_pop(pool, ids);
+    SLB_POINT(SLB_POINT_SPLIT);
+    if (found) {
+        *out_id = ids[0];
+        for (uint32_t i = 1; i < pool->batch; i++)
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    }
+    slb_move_end(stripe);
+    return found;
+}
+
+SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+                               enum slb_tier *out_tier) {
+    if (slb_shards_pop(pool, slb_os_cpu(), out_id))
+        *out_tier = SLB_TIER_SHARD;
+    else if (split_depot_batch(pool, stripe, out_id))
+        *out_tier = SLB_TIER_DEPOT;
+    else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
+        *out_tier = SLB_TIER_SHARD;
+    else
+        return false;
+    slb_gate_note_free(pool, -1);
+    return true;
+}
+
 /* -------------------- protect/protect.c */
 
 /* -------------------- protect/protect.h */
@@ -5203,62 +9295,6 @@ SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
  * slb_corruption_found. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                              bool *out_stored, struct slb_notification *out_notification);
-
-#endif
-
-/* -------------------- protect/quarantine.h */
-/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
- * corruption_policy kept out of service, put back, or the end of the process. */
-#ifndef SLB_PROTECT_QUARANTINE_H
-#define SLB_PROTECT_QUARANTINE_H
-
-/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
- * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
- * where events are delivered later anyway, or nobody waits. */
-SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                      const struct slb_damage *damage,
-                                      struct slb_notification *out_notification);
-
-/* The latest report about a reference. */
-SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
-
-/* Every quarantined slab back into service; answers how many, and acknowledges. */
-SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
-
-#endif
-
-/* -------------------- protect/tools.h */
-/*
- * Tools that watch a program's memory: AddressSanitizer and valgrind are told which slabs are in use.
- *
- *   | slab in use | gap | slab free | gap |        accessible: the bytes of slabs in use
- *   |  may be used | no | no        | no  |        a gap with patterns or guard pages of ours is theirs to watch
- *
- * Whether a tool is there is asked when a pool is made; without one, SLB_PROTECT_TOOLS stays off and nothing here is
- * called. AddressSanitizer is found by its weak symbols, so that a program built with it is told by a library that was
- * not. Slabs that were never handed out, heap slabs and slabs on guard slots are left to the system and malloc.
- */
-#ifndef SLB_PROTECT_TOOLS_H
-#define SLB_PROTECT_TOOLS_H
-
-SLB_PRIVATE bool slb_tools_watch(void);
-
-/* A pool begins and ends. */
-SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
-
-/* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
-SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
-
-/* Around the core's own look at a slab that nobody uses. */
-SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
-SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
-
-/* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
- * back. The stores stay. */
-SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
 
 #endif
 
@@ -5303,199 +9339,6 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
 }
 
-/* -------------------- protect/quarantine.c */
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
- * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
-static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
-    uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
-    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
-    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
-    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
-    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
-                          memory_order_relaxed);
-    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
-}
-
-SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
-                                       struct slb_damage *out) {
-    for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
-        struct slb_damage_report *report = &pool->corruption.reports[i];
-        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
-            continue;
-        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
-        out->ref = ref;
-        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
-        out->expected = (uint8_t)(bytes >> 8);
-        out->found = (uint8_t)bytes;
-        return true;
-    }
-    return false;
-}
-
-static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
-    fprintf(stderr,
-            "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
-            ": expected 0x%02x, found 0x%02x "
-            "(corruption_policy = abort)\n",
-            pool->options.name, id, damage->offset, damage->expected, damage->found);
-    char stacks[4096];
-    struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
-    uint64_t generation;
-    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
-        fprintf(stderr, "%s\n", stacks + 1);
-    abort();
-}
-
-static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
-                             struct slb_notification *out_notification) {
-    const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
-    slabby_event event;
-    (void)snprintf(event.text, sizeof event.text,
-                   "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
-                   " is 0x%02x, expected 0x%02x",
-                   pool->options.name, id, damage->offset, damage->found, damage->expected);
-    if (out_notification != NULL && out_notification->function == NULL)
-        slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
-    else
-        slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
-}
-
-SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                               const struct slb_damage *damage,
-                                               struct slb_notification *out_notification) {
-    uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
-    slb_count(&pool->corruption.found, 1);
-    slb_count(&pool->corruption.unacknowledged, 1);
-    remember(pool, damage);
-    raise_corruption(pool, id, damage, out_notification);
-    if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
-        if (out_notification != NULL)
-            slb_event_notify(out_notification);
-        die_of_corruption(pool, id, damage);
-    }
-    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
-        return false;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slb_count(&pool->corruption.quarantined, 1);
-    /* release: whoever reclaims the slab sees it as we left it */
-    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
-    return true;
-}
-
-/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
-SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
-    uint64_t reclaimed = 0;
-    struct slb_stripe *stripe = slb_enter(pool);
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
-            !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
-                                                     word - SLABBY_SLAB_STATE_QUARANTINED,
-                                                     memory_order_acq_rel, memory_order_relaxed))
-            continue;
-        atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
-        slb_shards_push(pool, slb_os_cpu(), id);
-        if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
-            slb_gate_note_free(pool, 1);
-        reclaimed++;
-    }
-    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
-    slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
-        slb_pool_run_deferred(pool);
-    return reclaimed;
-}
-
-/* -------------------- protect/reuse_delay.c */
-
-#include <string.h>
-
-/* Offset of the first byte that is not zero, or the slab size. */
-static uint64_t first_written(const unsigned char *data, uint64_t size) {
-    if (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0)
-        return size;
-    uint64_t offset = 0;
-    while (offset < size && data[offset] == 0)
-        offset++;
-    return offset;
-}
-
-/* Where a slab that waited was written to, with the byte found there, or the slab size. */
-static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
-    const unsigned char *data = slb_slab_data(pool, id);
-    slb_tools_open(pool, id);
-    uint64_t offset = first_written(data, pool->slab_size);
-    *out_found = offset < pool->slab_size ? data[offset] : 0;
-    slb_tools_shut(pool, id);
-    return offset;
-}
-
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
-                               struct slb_notification *out_notification) {
-    while (slb_delay_take(pool, keep, out_id)) {
-        uint8_t found;
-        uint64_t offset = check_for_writes(pool, *out_id, &found);
-        if (offset == pool->slab_size)
-            return true;
-        uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
-        damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage, out_notification))
-            return true;
-    }
-    return false;
-}
-
-/* -------------------- protect/secure.c */
-
-static void zero_slab_at(struct slabby_allocator *pool, void *data) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS))
-        slb_tools_zero(data, pool->slab_size);
-    else
-        slb_secure_zero(data, pool->slab_size);
-}
-
-SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id) {
-    zero_slab_at(pool, slb_slab_data(pool, id));
-}
-
-SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_slab_was_used(pool, id))
-        zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
-}
-
-/* -------------------- protect/shuffle.c */
-
-/* -------------------- protect/shuffle.h */
-/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
- * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
- * pools without caches choose among a handful. */
-#ifndef SLB_PROTECT_SHUFFLE_H
-#define SLB_PROTECT_SHUFFLE_H
-
-#define SLB_SHUFFLE_AMONG 8u
-
-/* Brings ids into random order, where the option is on. */
-SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
-
-#endif
-
-SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0)
-        return;
-    for (uint32_t i = count; i > 1; i--) {
-        uint32_t k = slb_random_below(pool, i);
-        uint32_t moved = ids[i - 1];
-        ids[i - 1] = ids[k];
-        ids[k] = moved;
-    }
-}
-
 /* -------------------- protect/switches.c */
 
 /* -------------------- protect/switches.h */
@@ -5515,54 +9358,6 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
 /* Sampled guards: one allocation in `rate`, 0 for none. OK, NoSystemMemory. */
 SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
                                             slabby_error *error);
-
-#endif
-
-/* -------------------- observe/latency.h */
-/*
- * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
- * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
- * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
- * itself. So percentiles describe all allocations, not just the slow ones.
- */
-#ifndef SLB_OBSERVE_LATENCY_H
-#define SLB_OBSERVE_LATENCY_H
-
-/* What one allocation's timing needs to know; started = 0: not timed. */
-struct slb_timing {
-    uint64_t started;
-    uint64_t weight;
-};
-
-/* Begins timing when it is the turn of this CPU's next allocation. */
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
-
-/* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
-SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
-
-/* Ends it; `parts` allocations shared the time. Whether it took longer than max_alloc_latency, which the caller tells
- * the breaker. */
-SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
-                                uint64_t parts);
-
-/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
-SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
-
-/* Changes what is timed; each CPU's next allocation is the first to be. */
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
-
-/* The same under the gate lock. */
-SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
-
-/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
-SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
-SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
-
-SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
-
-/* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
-                                         uint32_t count);
 
 #endif
 
@@ -5631,139 +9426,6 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
     return status;
 }
 
-/* -------------------- protect/tools.c */
-
-#include <stddef.h>
-
-#ifdef SLABBY_VALGRIND
-#include <valgrind/memcheck.h>
-#else /* the same words, and never a tool */
-#define RUNNING_ON_VALGRIND 0
-#define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
-#define VALGRIND_DESTROY_MEMPOOL(pool) (void)(pool)
-#define VALGRIND_MEMPOOL_ALLOC(pool, data, size) (void)(pool)
-#define VALGRIND_MEMPOOL_FREE(pool, data) (void)(pool)
-#define VALGRIND_MAKE_MEM_DEFINED(data, size) (void)(data)
-#define VALGRIND_MAKE_MEM_NOACCESS(data, size) (void)(data)
-#define VALGRIND_DISABLE_ERROR_REPORTING (void)0
-#define VALGRIND_ENABLE_ERROR_REPORTING (void)0
-#endif
-
-#ifdef __ELF__ /* null where the program has no AddressSanitizer */
-void __asan_poison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
-void __asan_unpoison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
-#define HAS_ASAN (__asan_poison_memory_region != NULL && __asan_unpoison_memory_region != NULL)
-#else
-#define HAS_ASAN 0
-static void __asan_poison_memory_region(void const volatile *memory, size_t size) {
-    (void)memory, (void)size;
-}
-static void __asan_unpoison_memory_region(void const volatile *memory, size_t size) {
-    (void)memory, (void)size;
-}
-#endif
-
-/* What one byte of AddressSanitizer's shadow stands for. */
-#define ASAN_GRANULE 8u
-
-SLB_PRIVATE bool slb_tools_watch(void) {
-    return HAS_ASAN || RUNNING_ON_VALGRIND;
-}
-
-/* Two slabs in one granule would be marked by two threads at once. */
-static bool asan_watches(const struct slabby_allocator *pool) {
-    return HAS_ASAN && pool->stride % ASAN_GRANULE == 0;
-}
-
-static void forbid(struct slabby_allocator *pool, void *memory, uint64_t size) {
-    if (asan_watches(pool))
-        __asan_poison_memory_region(memory, size);
-    if (RUNNING_ON_VALGRIND)
-        VALGRIND_MAKE_MEM_NOACCESS(memory, size);
-}
-
-static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
-    if (asan_watches(pool))
-        __asan_unpoison_memory_region(memory, size);
-    if (RUNNING_ON_VALGRIND)
-        VALGRIND_MAKE_MEM_DEFINED(memory, size);
-}
-
-static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
-    return pool->slabs + (uint64_t)id * pool->stride;
-}
-
-static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
-    return id < pool->reserved && !slb_guard_holds(pool, id);
-}
-
-SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
-    if (RUNNING_ON_VALGRIND)
-        VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
-}
-
-/* The pages go back to the system, which may hand them to anybody. */
-SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
-    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
-        return;
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
-        allow(pool, tools_data(pool, id), pool->stride - (uint64_t)pool->guard_front);
-    if (RUNNING_ON_VALGRIND)
-        VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
-}
-
-/* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
- * inside the slab's last granule. */
-SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    char *data = tools_data(pool, id);
-    bool zero = generation == 0 ||
-                (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
-    if (!is_reported(pool, id))
-        return;
-    if (asan_watches(pool))
-        __asan_unpoison_memory_region(data, pool->slab_size);
-    if (RUNNING_ON_VALGRIND) {
-        VALGRIND_MEMPOOL_ALLOC(pool->slab_base, data, pool->slab_size);
-        if (zero)
-            VALGRIND_MAKE_MEM_DEFINED(data, pool->slab_size);
-    }
-    if (pool->guard_front + pool->guard_back == 0 && pool->guard_bytes == 0)
-        forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
-}
-
-SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
-    if (!is_reported(pool, id))
-        return;
-    if (asan_watches(pool))
-        __asan_poison_memory_region(tools_data(pool, id), pool->slab_size);
-    if (RUNNING_ON_VALGRIND)
-        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
-}
-
-static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
-    return id < pool->reserved &&
-           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
-}
-
-SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
-    if (is_watched(pool, id))
-        allow(pool, tools_data(pool, id), pool->slab_size);
-}
-
-SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
-    if (is_watched(pool, id))
-        forbid(pool, tools_data(pool, id), pool->slab_size);
-}
-
-/* Byte by byte and volatile: memset is the tools' own. */
-SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *memory, uint64_t size) {
-    volatile unsigned char *bytes = memory;
-    VALGRIND_DISABLE_ERROR_REPORTING;
-    for (uint64_t i = 0; i < size; i++)
-        bytes[i] = 0;
-    VALGRIND_ENABLE_ERROR_REPORTING;
-}
-
 /* -------------------- resilience/breaker.c */
 
 /* -------------------- resilience/breaker.h */
@@ -5811,56 +9473,6 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes);
 SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32_t mode);
-
-#endif
-
-/* -------------------- observe/counters.h */
-/*
- * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
- *
- *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
- *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
- *
- * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
- * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
- * left, and they are read last and first: the result is a lower bound at every instant.
- */
-#ifndef SLB_OBSERVE_COUNTERS_H
-#define SLB_OBSERVE_COUNTERS_H
-
-/* Allocations less releases, heap slabs included: exact when nothing is under way. */
-SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
-
-/* Slabs in use, heap slabs excepted. */
-SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
-
-SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
-
-/* What the health window compares: counters of this moment. */
-SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
-
-/* Raises peak_used to what is in use now, and tells the health window. */
-SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
-
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
-
-/* Counts a refused call and passes its status on. */
-SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
-
-#endif
-
-/* -------------------- os/clock.h */
-/* The time that breaker and health go by. Test builds may put their own in its place. */
-#ifndef SLB_OS_CLOCK_H
-#define SLB_OS_CLOCK_H
-
-SLB_INLINE uint64_t slb_now_ns(void) {
-#ifdef SLABBY_TEST_HOOKS
-    if (slb_test_clock != NULL)
-        return slb_test_clock();
-#endif
-    return slb_os_now_ns();
-}
 
 #endif
 
@@ -6326,75 +9938,7 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
     slb_gate_unlock(pool);
 }
 
-/* -------------------- resilience/fork.c */
-
-/* -------------------- resilience/fork.h */
-/*
- * Fork. The child has a copy of every pool and one thread; the others vanished wherever they were, with locks held and
- * ids in their hands. The words are whole all the same, since each changes in one step. So the child frees the locks,
- * locks every CPU cache and sets a gate reason at once, and rebuilds the lists of a pool from its words when it first
- * allocates from it or looks inside:
- *
- *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
- *   the health thread starts again, if the pool has one;
- *   waiters are dropped;                                       listeners get descriptors of their own.
- *
- * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
- */
-#ifndef SLB_RESILIENCE_FORK_H
-#define SLB_RESILIENCE_FORK_H
-
-/* Before the pool of each create; false where the system has no memory for the handlers of fork. */
-SLB_PRIVATE bool slb_fork_prepare_process(void);
-
-SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
-
-/* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
-SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED))
-        slb_fork_rebuild(pool);
-}
-
-/* The lock over the table of places, which create takes and fork must hold. */
-SLB_PRIVATE void slb_pool_table_lock(void);
-SLB_PRIVATE void slb_pool_table_unlock(void);
-
-/* A pool's listeners get bells of their own in the child. */
-SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
-
-#endif
-
-/* -------------------- resilience/ticker.h */
-/*
- * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`. One thread for all
- * pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
- *
- * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
- * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
- * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
- * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
- */
-#ifndef SLB_RESILIENCE_TICKER_H
-#define SLB_RESILIENCE_TICKER_H
-
-/* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
-SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
-
-/* How long from tick to tick, from now on. */
-SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
-
-/* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
-SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
-
-/* Whether the thread may be looking at what this place holds. */
-SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
-
-/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
-SLB_PRIVATE void slb_ticker_before_fork(void);
-SLB_PRIVATE void slb_ticker_after_fork(bool child);
-SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
-
-#endif
+/* -------------------- resilience/resize.c */
 
 /* -------------------- resilience/resize.h */
 /*
@@ -6440,246 +9984,6 @@ SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id);
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 
 #endif
-
-/* -------------------- resilience/waiters.h */
-/*
- * Waiting for a slab, first come first served across threads, listeners and languages.
- *
- * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
- * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
- * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
- * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
- * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
- * while somebody waits.
- *
- * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
- */
-#ifndef SLB_RESILIENCE_WAITERS_H
-#define SLB_RESILIENCE_WAITERS_H
-
-enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
-
-struct slb_waiter {
-    struct slb_waiter *next,
-        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
-    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;
-    uint32_t id; /* the slab, once granted */
-    _Atomic uint32_t state;
-};
-
-/* Enqueues; Closed where nobody will ever be served. */
-SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
-SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
-SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
-
-/* Tells every waiter that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
-
-/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
-SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
-
-/* A waiter of a listener changed its state. Needs the lock. */
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in
- * no list, its word says free. Answers how many. Needs the lock, and so does taking one. */
-typedef void slb_visit(void *context, uint32_t id);
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context);
-
-/* Tells every listener that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
-
-#endif
-
-#include <pthread.h>
-#include <stdlib.h>
-
-/* ------------------------------------------------------------------------------------------ at the fork */
-
-/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
-static void mark_pool(struct slabby_allocator *pool) {
-    atomic_store(&pool->gate.lock, 0);
-    atomic_store(&pool->health.lock, 0);
-    atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
-        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
-}
-
-static void in_child(void) {
-    slb_in_flight_depth = 0;
-    slb_os_forget_thread();
-    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
-        if (slb_pool_exists(&slb_pool_table[entry].pool))
-            mark_pool(&slb_pool_table[entry].pool);
-    slb_ticker_after_fork(true);
-    slb_pool_table_unlock();
-}
-
-static void before_fork(void) {
-    slb_pool_table_lock();
-    slb_ticker_before_fork();
-}
-
-static void in_parent(void) {
-    slb_ticker_after_fork(false);
-    slb_pool_table_unlock();
-}
-
-static _Atomic bool handlers_registered;
-
-static void register_handlers(void) {
-    atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
-}
-
-/* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
- * again: without handlers a child would find its pools locked by threads that are gone. */
-SLB_PRIVATE bool slb_fork_prepare_process(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
-    pthread_once(&once, register_handlers);
-    if (!atomic_load(&handlers_registered)) {
-        pthread_mutex_lock(&retry);
-        if (!atomic_load(&handlers_registered))
-            register_handlers();
-        pthread_mutex_unlock(&retry);
-    }
-    return atomic_load(&handlers_registered);
-}
-
-/* ------------------------------------------------------------------------------------------- rebuilding */
-
-static void clear_lists(struct slabby_allocator *pool) {
-    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        atomic_store(&pool->shards[shard].head, 0);
-    atomic_store(&pool->depot.heads->full, 0);
-    atomic_store(&pool->depot.heads->empty, 0);
-    atomic_store(&pool->depot.heads->used, 0);
-    atomic_store(&pool->heap.head, 0);
-    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
-        atomic_store(&pool->delay.cells[i].turn, 0);
-    atomic_store(&pool->delay.head, 0);
-    atomic_store(&pool->delay.tail, 0);
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-        struct slb_stripe *stripe = &pool->stripes[cpu];
-        atomic_store(&stripe->left, atomic_load(&stripe->entered));
-        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
-    }
-    slb_resize_forget(pool);
-    pool->first_waiter = pool->last_waiter = NULL;
-    atomic_store(&pool->waiters, 0);
-}
-
-/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
-static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
-    const unsigned char *data = slb_slab_data(pool, id);
-    uint64_t offset = 0;
-    slb_tools_open(pool, id);
-    while (offset < pool->slab_size && data[offset] == 0)
-        offset++;
-    if (offset < pool->slab_size)
-        slb_secure_zero_slab(pool, id);
-    slb_tools_shut(pool, id);
-}
-
-static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
-    if (id >= pool->reserved) {
-        void *_Atomic *table = atomic_load(&pool->heap.table);
-        if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
-            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
-        else
-            slb_stack_push(&pool->heap.head, pool->next, id);
-        return;
-    }
-    if (secure)
-        zero_leftovers(pool, id);
-    slb_shards_push(pool, id, id);
-}
-
-static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    atomic_store_explicit(&pool->words[id],
-                          slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
-                          memory_order_release);
-}
-
-static void hold_granted(void *pool, uint32_t id) {
-    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
-}
-
-static void let_granted_wait(void *pool, uint32_t id) {
-    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
-}
-
-/* Answers how many slabs are in users' hands. */
-static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
-    uint32_t protect = atomic_load(&pool->protect);
-    bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
-    uint32_t limit = atomic_load(&pool->id_limit);
-    uint64_t out = 0;
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        out += slb_word_is_out(word);
-        if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
-            regain(pool, id, secure);
-        else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
-            slb_resize_regain(pool, id);
-    }
-    return out;
-}
-
-/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
-static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
-        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
-    }
-    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
-}
-
-/* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
-static void reopen(struct slabby_allocator *pool) {
-    uint64_t epoch = atomic_load(&pool->gate.epoch);
-    atomic_store(&pool->gate.epoch, epoch | 1);
-    atomic_store(&pool->gate.scarce_free, 0);
-    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_SERVE;
-    atomic_fetch_and(&pool->gate.reasons, ~stale);
-    slb_gate_open(pool, SLB_GATE_FORKED);
-}
-
-SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
-    uint64_t mark = slb_events_mark(pool);
-    slb_gate_lock(pool);
-    if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
-        clear_lists(pool);
-        slb_listeners_renew(pool);
-        bool dressed = slb_guards_renew(pool);
-        /* words of granted slabs say free until they are taken */
-        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
-        uint64_t out = regain_free_slabs(pool);
-        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
-        balance_counters(pool, out);
-        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
-        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
-            dressed = false;
-        if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
-            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
-        reopen(pool);
-        slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
-    }
-    slb_gate_unlock(pool);
-    slb_ticker_revive(pool);
-    slb_events_deliver(pool, mark);
-    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
-        slb_pool_run_deferred(pool);
-}
-
-/* -------------------- resilience/resize.c */
 
 #include <inttypes.h>
 
@@ -6886,33 +10190,71 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
 
 /* -------------------- resilience/ticker.c */
 
-/* -------------------- observe/health.h */
+/* -------------------- resilience/ticker.h */
 /*
- * Health: score = H x E x L x B x I.
+ * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`. One thread for all
+ * pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
  *
- *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
- *   E   1 - failed allocations / attempts in the window
- *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5, open 0
- *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
- *
- * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
- * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
- * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
+ * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
+ * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
+ * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
+ * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
  */
-#ifndef SLB_OBSERVE_HEALTH_H
-#define SLB_OBSERVE_HEALTH_H
+#ifndef SLB_RESILIENCE_TICKER_H
+#define SLB_RESILIENCE_TICKER_H
 
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
+/* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
+SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
 
-/* One more score for the trend. */
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
+/* How long from tick to tick, from now on. */
+SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
 
-/* Starts the next half of the window where it is due, and notes what is in use. */
-SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
+/* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
 
-/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
-SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
+/* Whether the thread may be looking at what this place holds. */
+SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
+
+/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
+SLB_PRIVATE void slb_ticker_before_fork(void);
+SLB_PRIVATE void slb_ticker_after_fork(bool child);
+SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
+
+#endif
+
+/* -------------------- resilience/fork.h */
+/*
+ * Fork. The child has a copy of every pool and one thread; the others vanished wherever they were, with locks held and
+ * ids in their hands. The words are whole all the same, since each changes in one step. So the child frees the locks,
+ * locks every CPU cache and sets a gate reason at once, and rebuilds the lists of a pool from its words when it first
+ * allocates from it or looks inside:
+ *
+ *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
+ *   the health thread starts again, if the pool has one;
+ *   waiters are dropped;                                       listeners get descriptors of their own.
+ *
+ * Releases in the child need no rebuilding: they push to shards that are rebuilt with what they hold.
+ */
+#ifndef SLB_RESILIENCE_FORK_H
+#define SLB_RESILIENCE_FORK_H
+
+/* Before the pool of each create; false where the system has no memory for the handlers of fork. */
+SLB_PRIVATE bool slb_fork_prepare_process(void);
+
+SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
+
+/* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
+SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED))
+        slb_fork_rebuild(pool);
+}
+
+/* The lock over the table of places, which create takes and fork must hold. */
+SLB_PRIVATE void slb_pool_table_lock(void);
+SLB_PRIVATE void slb_pool_table_unlock(void);
+
+/* A pool's listeners get bells of their own in the child. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
 
 #endif
 
@@ -7086,6 +10428,62 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
 
 /* -------------------- resilience/waiters.c */
 
+/* -------------------- resilience/waiters.h */
+/*
+ * Waiting for a slab, first come first served across threads, listeners and languages.
+ *
+ * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
+ * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
+ * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
+ * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
+ * while somebody waits.
+ *
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
+ */
+#ifndef SLB_RESILIENCE_WAITERS_H
+#define SLB_RESILIENCE_WAITERS_H
+
+enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
+
+struct slb_waiter {
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;
+    uint32_t id; /* the slab, once granted */
+    _Atomic uint32_t state;
+};
+
+/* Enqueues; Closed where nobody will ever be served. */
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
+
+/* Tells every waiter that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
+
+/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
+
+/* A waiter of a listener changed its state. Needs the lock. */
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
+
+/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in
+ * no list, its word says free. Answers how many. Needs the lock, and so does taking one. */
+typedef void slb_visit(void *context, uint32_t id);
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context);
+
+/* Tells every listener that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
+
+#endif
+
 static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
     *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
@@ -7180,2029 +10578,539 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
     return SLABBY_OK;
 }
 
-/* -------------------- observe/audit.c */
+/* -------------------- resilience/fork.c */
 
-/* -------------------- observe/audit.h */
-/*
- * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
- * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
- *
- * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
- * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
- * exactly one record `release` or `deallocate_fast`.
- */
-#ifndef SLB_OBSERVE_AUDIT_H
-#define SLB_OBSERVE_AUDIT_H
+#include <pthread.h>
+#include <stdlib.h>
 
-/* -------------------- observe/audit_state.h */
-/* The data of the audit trail. */
-#ifndef SLB_OBSERVE_AUDIT_STATE_H
-#define SLB_OBSERVE_AUDIT_STATE_H
+/* ------------------------------------------------------------------------------------------ at the fork */
 
-/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
-#define SLB_AUDIT_WORDS 4u
-#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
-
-/*
- * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
- * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
- */
-#define SLB_AUDIT_CHAINS 4u
-#define SLB_AUDIT_LINE 512u
-
-struct slb_audit_chain {
-    uint64_t device, inode;
-    uint64_t cursor;    /* of the first record that is not wholly in the file */
-    uint64_t asked;     /* what the last call was given, where it failed: it may come again with that */
-    uint64_t after;     /* the cursor once `line` is wholly written */
-    uint64_t used_at;   /* turn of the last use; 0: free */
-    uint32_t rest;      /* bytes of `line` still to be written */
-    uint32_t rest_at;   /* where they begin */
-    uint32_t is_record; /* the line is one record, not a beginning or a loss */
-    uint8_t digest[32];
-    char line[SLB_AUDIT_LINE];
-};
-
-struct slb_audit_chains {
-    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
-    uint64_t turn;
-    struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
-};
-
-#endif
-
-/* -1: the thread says nothing. */
-SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
-
-/* The binding of the calling thread, where it said which. */
-SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
-
-SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                           slabby_status status);
-
-/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
- * for option_change, else 0. */
-SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                     slabby_status status) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record(pool, operation, ref, status);
-    return status;
+/* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
+static void mark_pool(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate.lock, 0);
+    atomic_store(&pool->health.lock, 0);
+    atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
+        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
 }
 
-/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
-SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                slabby_audit_record *out, slabby_status *out_status);
-
-/* Appends everything from *cursor on; see slabby_audit_write. */
-SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
-                                          uint64_t *cursor, int32_t fd, slabby_error *error);
-
-#endif
-
-/* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
- * may allocate. */
-static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
-
-SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
-    thread_binding = binding + 1;
+static void in_child(void) {
+    slb_in_flight_depth = 0;
+    slb_os_forget_thread();
+    for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
+        if (slb_pool_exists(&slb_pool_table[entry].pool))
+            mark_pool(&slb_pool_table[entry].pool);
+    slb_ticker_after_fork(true);
+    slb_pool_table_unlock();
 }
 
-SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
-    return thread_binding == 0 ? otherwise : thread_binding - 1;
+static void before_fork(void) {
+    slb_pool_table_lock();
+    slb_ticker_before_fork();
 }
 
-/* What a degraded pool may leave out. */
-static bool is_about_a_slab(int32_t operation) {
-    return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
+static void in_parent(void) {
+    slb_ticker_after_fork(false);
+    slb_pool_table_unlock();
 }
 
-SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                           slabby_status status) {
-    if (!slb_pool_exists(pool))
-        return;
-    if (slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK &&
-        is_about_a_slab(operation)) {
-        slb_count(&pool->degrade.left_out, 1);
-        return;
+static _Atomic bool handlers_registered;
+
+static void register_handlers(void) {
+    atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
+}
+
+/* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
+ * again: without handlers a child would find its pools locked by threads that are gone. */
+SLB_PRIVATE bool slb_fork_prepare_process(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
+    pthread_once(&once, register_handlers);
+    if (!atomic_load(&handlers_registered)) {
+        pthread_mutex_lock(&retry);
+        if (!atomic_load(&handlers_registered))
+            register_handlers();
+        pthread_mutex_unlock(&retry);
     }
-    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
-                                       (uint64_t)(uint32_t)status << 32 |
-                                           (uint64_t)slb_audit_binding(pool->binding) << 16 |
-                                           (uint64_t)operation};
-    (void)slb_ring_write(&pool->audit, words);
+    return atomic_load(&handlers_registered);
 }
 
-SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                slabby_audit_record *out, slabby_status *out_status) {
-    uint64_t words[SLB_AUDIT_WORDS];
-    enum slb_ring_found found = slb_ring_read(&pool->audit, cursor, lost, words);
-    *out_status = found == SLB_RING_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
-    if (found != SLB_RING_RECORD)
-        return false;
-    *out = (slabby_audit_record){.sequence = *cursor - 1,
-                                 .time_ns = words[0],
-                                 .thread = words[1],
-                                 .ref = words[2],
-                                 .operation = (int32_t)(words[3] & 0xffff),
-                                 .binding = (int32_t)(words[3] >> 16 & 0xffff),
-                                 .status = (slabby_status)(uint32_t)(words[3] >> 32)};
-    return true;
-}
+/* ------------------------------------------------------------------------------------------- rebuilding */
 
-/* -------------------- observe/audit_write.c */
-/*
- * The audit trail as JSON lines, each with a digest over the digest before it and its own text:
- *
- *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
- *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
- *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
- *
- * Changing, removing or inserting a line breaks the next digest. Cutting the end off does not show in the file alone,
- * nor does a rewriting of everything: whoever must notice these keeps the last digest elsewhere.
- */
-
-/* -------------------- observe/json.h */
-/* Snapshots as JSON: one writer over the contract's field tables, so that struct and text cannot drift apart. */
-#ifndef SLB_OBSERVE_JSON_H
-#define SLB_OBSERVE_JSON_H
-
-SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
-                                 const void *snapshot);
-
-/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is. */
-SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
-
-/* The word of an enumeration's value; "unknown" for any other. */
-SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value);
-
-#endif
-
-/* -------------------- observe/sha256.h */
-/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of a written audit trail. Not meant for keys:
- * nothing here runs in constant time by design, and nothing is wiped. */
-#ifndef SLB_OBSERVE_SHA256_H
-#define SLB_OBSERVE_SHA256_H
-
-#define SLB_SHA256_BYTES 32u
-#define SLB_SHA256_BLOCK 64u
-
-struct slb_sha256 {
-    uint32_t state[8];
-    uint64_t length; /* bytes taken in so far */
-    uint8_t block[SLB_SHA256_BLOCK];
-};
-
-SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash);
-SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_t size);
-SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA256_BYTES]);
-
-#endif
-
-#include <errno.h>
-#include <inttypes.h>
-#include <string.h>
-
-static void hex_digest(char out[65], const uint8_t *digest) {
-    static const char digits[] = "0123456789abcdef";
-    for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
-        out[2 * i] = digits[digest[i] >> 4];
-        out[2 * i + 1] = digits[digest[i] & 15];
+static void clear_lists(struct slabby_allocator *pool) {
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
+        atomic_store(&pool->shards[shard].head, 0);
+    atomic_store(&pool->depot.heads->full, 0);
+    atomic_store(&pool->depot.heads->empty, 0);
+    atomic_store(&pool->depot.heads->used, 0);
+    atomic_store(&pool->heap.head, 0);
+    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
+        atomic_store(&pool->delay.cells[i].turn, 0);
+    atomic_store(&pool->delay.head, 0);
+    atomic_store(&pool->delay.tail, 0);
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        struct slb_stripe *stripe = &pool->stripes[cpu];
+        atomic_store(&stripe->left, atomic_load(&stripe->entered));
+        atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
     }
-    out[64] = '\0';
+    slb_resize_forget(pool);
+    pool->first_waiter = pool->last_waiter = NULL;
+    atomic_store(&pool->waiters, 0);
 }
 
-/* Ends the line that `text` holds so far and moves the chain's digest on. */
-static void seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
-    struct slb_sha256 hash;
-    char digest[65];
-    slb_sha256_begin(&hash);
-    slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
-    slb_sha256_add(&hash, text->buffer, text->length);
-    slb_sha256_end(&hash, chain->digest);
-    hex_digest(digest, chain->digest);
-    slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
-    SLB_ASSERT(text->length < text->capacity);
-    chain->rest = (uint32_t)text->length;
-    chain->rest_at = 0;
+/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
+static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
+    const unsigned char *data = slb_slab_data(pool, id);
+    uint64_t offset = 0;
+    slb_tools_open(pool, id);
+    while (offset < pool->slab_size && data[offset] == 0)
+        offset++;
+    if (offset < pool->slab_size)
+        slb_secure_zero_slab(pool, id);
+    slb_tools_shut(pool, id);
 }
 
-static struct slb_text line_of(struct slb_audit_chain *chain) {
-    return (struct slb_text){.buffer = chain->line, .capacity = sizeof chain->line};
-}
-
-static void compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
-    struct slb_text text = line_of(chain);
-    char previous[65];
-    hex_digest(previous, chain->digest);
-    slb_text_add(&text, "{\"begin\":%" PRIu64 ",\"pool\":", cursor);
-    slb_json_text(&text, pool->options.name);
-    slb_text_add(&text, ",\"tag\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"previous\":\"%s\"",
-                 slb_pool_tag(pool), slb_os_wall_ns(), previous);
-    seal_line(chain, &text);
-}
-
-static void compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
-    struct slb_text text = line_of(chain);
-    slb_text_add(&text, "{\"lost\":%" PRIu64 ",\"sequence\":%" PRIu64, lost, chain->cursor);
-    seal_line(chain, &text);
-}
-
-static void compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
-    struct slb_text text = line_of(chain);
-    slb_text_add(&text,
-                 "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
-                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
-                 record->sequence, record->time_ns, record->thread,
-                 slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
-                 slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
-    seal_line(chain, &text);
-}
-
-/* ---------------------------------------------------------------------------------------------- the chains */
-
-/* The chain that this file and cursor go on with; else the place of the one unused for longest, begun afresh. A new
- * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
-static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
-                                         uint64_t cursor) {
-    struct slb_audit_chains *metadata = pool->audit_chains;
-    struct slb_audit_chain *oldest = &metadata->chains[0];
-    const struct slb_audit_chain *before = NULL;
-    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
-        struct slb_audit_chain *chain = &metadata->chains[i];
-        oldest = chain->used_at < oldest->used_at ? chain : oldest;
-        if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
-            continue;
-        if (chain->device == device && chain->inode == inode)
-            return chain;
-        if (chain->cursor != cursor)
-            continue;
-        if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
-            before = chain;
-    }
-    uint8_t previous[SLB_SHA256_BYTES] = {0};
-    if (before != NULL)
-        memcpy(previous, before->digest, sizeof previous);
-    memset(oldest, 0, sizeof *oldest);
-    memcpy(oldest->digest, previous, sizeof previous);
-    oldest->device = device;
-    oldest->inode = inode;
-    oldest->cursor = oldest->asked = oldest->after = cursor;
-    compose_begin(pool, oldest, cursor);
-    return oldest;
-}
-
-/* Writes the line that is composed, or what an earlier call left of it. The cursor moves only when the whole line is
- * out. 0, or the system's error number. */
-static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
-    while (chain->rest > 0) {
-        size_t written = 0;
-        int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
-        chain->rest_at += (uint32_t)written;
-        chain->rest -= (uint32_t)written;
-        if (failure != 0)
-            return failure;
-    }
-    *count += chain->cursor != chain->after && chain->is_record;
-    chain->cursor = chain->after;
-    return 0;
-}
-
-/* One line more: a record, or what was lost before it, after which the record is read again. */
-static bool compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
-                         slabby_status *out_status) {
-    slabby_audit_record record;
-    uint64_t lost = 0, at = chain->cursor;
-    bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
-    if (lost != 0)
-        compose_lost(chain, lost);
-    else if (found)
-        compose_record(chain, &record);
-    chain->is_record = lost == 0;
-    chain->after = chain->cursor + (lost != 0 ? lost : found);
-    return found || lost != 0;
-}
-
-static slabby_status report_failure(slabby_error *error, int failure, int32_t fd) {
-    slabby_status status = failure == EBADF ? SLABBY_INVALID_ARGUMENT : SLABBY_WRITE_FAILED;
-    return slb_error_set(error, status, 0, failure, 0, 0,
-                         "descriptor %d refused the audit trail (errno %d, %s); call again with the same "
-                         "cursor once it takes data, and the file goes on where it stopped",
-                         (int)fd, failure, strerror(failure));
-}
-
-static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
-                                 int32_t fd, slabby_error *error) {
-    uint64_t device = 0, inode = 0;
-    slabby_status status = SLABBY_OK;
-    if (*cursor > slb_ring_next(&pool->audit))
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0,
-                             (int64_t)slb_ring_next(&pool->audit),
-                             "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
-    int failure = slb_os_file_identity(fd, &device, &inode);
-    if (failure != 0)
-        return report_failure(error, failure, fd);
-    struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
-    chain->used_at = ++pool->audit_chains->turn;
-    failure = flush_line(chain, fd, out_count);
-    while (failure == 0 && compose_next(pool, chain, &status))
-        failure = flush_line(chain, fd, out_count);
-    chain->asked = failure == 0 ? chain->cursor : *cursor;
-    *cursor = chain->cursor;
-    return failure == 0 ? status : report_failure(error, failure, fd);
-}
-
-/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
- * does not wait for a thread that stayed in the parent. */
-SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
-                                          uint64_t *cursor, int32_t fd, slabby_error *error) {
-    _Atomic uint32_t *writer = &pool->audit_chains->writer;
-    uint32_t here = slb_os_process();
-    uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
-    if (before == here || !atomic_compare_exchange_strong_explicit(
-                              writer, &before, here, memory_order_acquire, memory_order_relaxed))
-        return slb_error_set(error, SLABBY_BUSY, 0, fd, 0, 0,
-                             "another thread is writing the audit trail of this pool; try again later");
-    slabby_status status = write_chain(pool, out_count, cursor, fd, error);
-    atomic_store_explicit(writer, 0, memory_order_release);
-    return status;
-}
-
-/* -------------------- observe/counters.c */
-
-#include <string.h>
-
-struct totals {
-    uint64_t allocations, releases;
-    uint64_t hits[SLB_TIER_COUNT];
-    uint64_t guarded[SLB_TIER_COUNT];
-    uint64_t fast_taken, fast_given;
-    uint64_t cached;
-};
-
-static uint64_t read_counter(_Atomic uint64_t *counter) {
-    return atomic_load_explicit(counter, memory_order_seq_cst);
-}
-
-/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
-    uint64_t header = read_counter(&cache->header);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
-        if (slb_header_length(header) != SLB_CACHE_LOCKED ||
-            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
-            break;
-        slb_os_wait_a_little(attempt);
-        header = read_counter(&cache->header);
-    }
-    return header;
-}
-
-static void add_up(struct slabby_allocator *pool, struct totals *out) {
-    uint64_t in = 0, from_caches = 0, undone = 0;
-    memset(out, 0, sizeof *out);
-    for (uint32_t i = 0; i < pool->cpus; i++) {
-        struct slb_stripe *stripe = &pool->stripes[i];
-        out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
-        out->fast_taken += read_counter(&stripe->fast_taken);
-        out->fast_given += read_counter(&stripe->fast_given);
-        from_caches += read_counter(&stripe->folded);
-        for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
-            out->hits[tier] += read_counter(&stripe->hits[tier]);
-        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-            out->guarded[tier] += read_counter(&stripe->guarded[tier]);
-    }
-    for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache);
-        from_caches += slb_header_served(header);
-        out->cached += slb_header_ids(header);
-        out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
-        out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
-    }
-    for (uint32_t i = 0; i < pool->cpus; i++) {
-        in += read_counter(&pool->stripes[i].cache_in);
-        undone += read_counter(&pool->stripes[i].undone);
-    }
-    out->hits[SLB_TIER_CACHE] = from_caches - undone;
-    out->releases += from_caches + out->cached - in;
-    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-        out->allocations += out->hits[tier];
-    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
-        out->hits[tier] -= out->guarded[tier];
-        out->hits[SLB_TIER_GUARD] += out->guarded[tier];
-    }
-}
-
-SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up(pool, &now);
-    return now.allocations - now.releases;
-}
-
-/* What was published once is never taken back. */
-static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
-    uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
-    while ((int64_t)(now - before) > 0) {
-        if (atomic_compare_exchange_weak_explicit(published, &before, now, memory_order_relaxed,
-                                                  memory_order_relaxed))
-            return now;
-    }
-    return before;
-}
-
-static bool is_allocation_error(slabby_status status) {
-    switch (status) {
-    case SLABBY_OUT_OF_MEMORY:
-    case SLABBY_NO_SYSTEM_MEMORY:
-    case SLABBY_CIRCUIT_BREAKER_OPEN:
-    case SLABBY_TIMEOUT:
-    case SLABBY_LATENCY_EXCEEDED:
-    case SLABBY_CLOSED:
-    case SLABBY_BUSY:
-        return true;
-    default:
-        return false;
-    }
-}
-
-SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status) {
-    if (status < 0 && -status < SLB_STATUS_COUNT)
-        slb_count(&pool->counts.errors[-status], 1);
-    return status;
-}
-
-static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
-    out->reserved_bytes = pool->slab_mapping_size;
-    out->bookkeeping_bytes = pool->metadata_mapping_size;
-    out->heap_bytes = out->heap_slabs * pool->slab_size;
-    out->fragmentation_ratio =
-        1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
-}
-
-static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
-    uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
-    uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
-    return used > pool->reserved ? pool->reserved : used;
-}
-
-SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
-    return used_of(pool, slb_count_live(pool));
-}
-
-SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = slb_count_used(pool);
-    (void)publish(&pool->counts.peak_used, used);
-    slb_health_note(pool, used);
-}
-
-SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up(pool, &now);
-    return now.allocations;
-}
-
-static uint64_t allocation_errors(struct slabby_allocator *pool) {
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
-        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->counts.errors[i]) : 0;
-    return sum;
-}
-
-SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up(pool, &now);
-    struct slb_health_base base = {.allocations = now.allocations,
-                                   .failures = allocation_errors(pool),
-                                   .cache_hits = now.hits[SLB_TIER_CACHE],
-                                   .peak = used_of(pool, now.allocations - now.releases)};
-    return base;
-}
-
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
-    uint64_t out_of_service =
-        read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
-    out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
-    out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
-    out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
-    out->used_slabs = used_of(pool, live);
-    out_of_service += out->used_slabs;
-    out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
-    out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
-}
-
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    struct totals now;
-    add_up(pool, &now);
-    memset(out, 0, sizeof *out);
-    memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
-    out->total_slabs = slb_capacity(pool);
-    out->reserved_slabs = pool->reserved;
-    out->awaited_slabs = slb_capacity_awaited(pool);
-    out->slab_size = pool->slab_size;
-    out->total_allocations = publish(&pool->counts.allocations, now.allocations);
-    out->total_deallocations = publish(&pool->counts.releases, now.releases);
-    out->fast_allocations = now.fast_taken;
-    out->fast_deallocations = now.fast_given;
-    out->ref_pool_hits = out->total_allocations - out->fast_allocations;
-    out->pcpu_cache_hits = now.hits[SLB_TIER_CACHE];
-    out->lock_free_hits = now.hits[SLB_TIER_DEPOT];
-    out->shard_hits = now.hits[SLB_TIER_SHARD];
-    out->gate_hits = now.hits[SLB_TIER_GATE];
-    out->guard_hits = now.hits[SLB_TIER_GUARD];
-    out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
-    out->cached_slabs = now.cached;
-    out->corruptions = read_counter(&pool->corruption.found);
-    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
-    out->leaks = read_counter(&pool->counts.leaks);
-    out->waiters = read_counter(&pool->waiters);
-    for (uint32_t i = 0; i < 64; i++)
-        out->errors[i] = read_counter(&pool->counts.errors[i]);
-    out->allocation_errors = allocation_errors(pool);
-    out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
-    out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
-    out->latency_violations = read_counter(&pool->timing.violations);
-    fill_usage(pool, out, now.allocations - now.releases);
-    fill_memory_fields(pool, out);
-    slb_latency_fill(pool, out);
-}
-
-/* -------------------- observe/events.c */
-
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-/* Words of an event behind the time. */
-enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
-
-_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
-_Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
-
-/* A logger that uses the pool may cause events; those go to the ring alone, so that it does not call itself. */
-static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
-
-/* ---------------------------------------------------------------------------------------------------- rate */
-
-/* Exhaustion comes once per refused call, as often as the caller tries. */
-static uint64_t slb_event_limit(int32_t code) {
-    return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
-}
-
-static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
-    struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
-    uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
-    uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
-    do {
-        bool same = window >> 24 == second;
-        if (same && (window & 0xffffff) >= slb_event_limit(code)) {
-            atomic_fetch_add_explicit(&rate->suppressed, 1, memory_order_relaxed);
-            return false;
-        }
-        wanted = (same ? window : second << 24) + 1;
-    } while (!atomic_compare_exchange_weak_explicit(&rate->window, &window, wanted, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    *out_suppressed = atomic_exchange_explicit(&rate->suppressed, 0, memory_order_relaxed);
-    return true;
-}
-
-/* ---------------------------------------------------------------------------------------------------- ring */
-
-static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
-    uint64_t words[SLB_EVENT_WORDS] = {
-        event->time_ns,         event->ref,
-        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
-        event->suppressed,      deferred};
-    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
-    event->sequence = slb_ring_write(&pool->events, words);
-}
-
-SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
-                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred) {
-    uint64_t words[SLB_EVENT_WORDS];
-    enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
-    if (found != SLB_RING_RECORD)
-        return found;
-    *out = (slabby_event){.struct_size = sizeof *out,
-                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
-                          .sequence = *cursor - 1,
-                          .time_ns = words[0],
-                          .ref = words[EVENT_REF],
-                          .value = (int64_t)words[EVENT_VALUE],
-                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
-                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
-    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
-    *out_deferred = words[EVENT_DEFERRED];
-    return found;
-}
-
-/* ------------------------------------------------------------------------------------------------- raising */
-
-/* False where this second has had enough of the code. */
-static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
-                          va_list arguments) {
-    uint64_t suppressed;
-    if (!event_admitted(pool, event->code, &suppressed))
-        return false;
-    event->struct_size = sizeof *event;
-    event->time_ns = slb_os_wall_ns();
-    event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
-    (void)vsnprintf(event->text, sizeof event->text, format, arguments);
-    return true;
-}
-
-SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
-    if (notification->function == NULL || inside_logger)
-        return;
-    int held = slb_os_hold_cancellation();
-    inside_logger = 1;
-    notification->function(notification->context, &notification->event);
-    inside_logger = 0;
-    slb_os_allow_cancellation(held);
-}
-
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
-                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) {
-    va_list arguments;
-    memset(out, 0, sizeof *out);
-    out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
-    va_start(arguments, format);
-    bool admitted = event_compose(pool, &out->event, format, arguments);
-    va_end(arguments);
-    if (!admitted)
-        return;
-    event_write(pool, &out->event, 0);
-    out->function = pool->options.logger;
-    out->context = pool->options.logger_context;
-}
-
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...) {
-    struct slb_notification notification = {.function = pool->options.logger,
-                                            .context = pool->options.logger_context};
-    bool inside = slb_in_flight_depth != 0;
-    va_list arguments;
-    notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
-    va_start(arguments, format);
-    bool admitted = event_compose(pool, &notification.event, format, arguments);
-    va_end(arguments);
-    if (!admitted)
-        return;
-    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
-    if (!inside)
-        slb_event_notify(&notification);
-}
-
-SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
-    return slb_ring_next(&pool->events);
-}
-
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
-    struct slb_notification notification = {.function = pool->options.logger,
-                                            .context = pool->options.logger_context};
-    uint64_t lost = 0, deferred;
-    if (notification.function == NULL || slb_in_flight_depth != 0)
-        return;
-    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
-        if (deferred == slb_os_thread())
-            slb_event_notify(&notification);
-}
-
-/* ------------------------------------------------------------------------------------- events with a story */
-
-SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
-    if (refused)
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
-                  "all %" PRIu32
-                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
-                  slb_capacity(pool), pool->options.name);
-    else
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
-                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
-                  slb_capacity(pool), pool->options.name);
-}
-
-SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
-                                  uint64_t live) {
-    int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
-    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
-                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
-}
-
-/* -------------------- observe/health.c */
-
-#include <string.h>
-
-#define HALF_WINDOW_NS 30000000000ull
-
-/* -------------------------------------------------------------------------------------------------- window */
-
-/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
- * as now. */
-static void turn_window(struct slabby_allocator *pool, uint64_t now) {
-    struct slb_health_state *health = &pool->health;
-    if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
-        return;
-    struct slb_health_base fresh = slb_count_base(pool);
-    fresh.since_ns = now;
-    health->bases[0] = now - health->bases[1].since_ns < 2 * HALF_WINDOW_NS ? health->bases[1] : fresh;
-    health->bases[1] = fresh;
-}
-
-/* Never waited for: who finds it taken leaves the work to its holder. */
-static bool health_try_lock(struct slabby_allocator *pool) {
-    uint32_t unlocked = 0;
-    return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
-                                                   memory_order_relaxed);
-}
-
-static void health_lock(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; !health_try_lock(pool); attempt++)
-        slb_os_wait_a_little(attempt);
-}
-
-static void health_unlock(struct slabby_allocator *pool) {
-    atomic_store_explicit(&pool->health.lock, 0, memory_order_release);
-}
-
-SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used) {
-    if (!health_try_lock(pool))
-        return;
-    turn_window(pool, slb_now_ns());
-    if (used > pool->health.bases[1].peak)
-        pool->health.bases[1].peak = used;
-    health_unlock(pool);
-}
-
-/* --------------------------------------------------------------------------------------------------- score */
-
-static double ratio(uint64_t part, uint64_t whole, double without) {
-    return whole == 0 ? without : (double)part / (double)whole;
-}
-
-static double used_factor(double used) {
-    return used <= 0.8 ? 1.0 : 1.0 - (used > 1.0 ? 1.0 : (used - 0.8) / 0.2) * 0.8;
-}
-
-static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
-    if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
-        return 1.0;
-    return (double)limit / (double)p99_ns;
-}
-
-static double breaker_factor(int32_t state) {
-    return state == SLABBY_BREAKER_STATE_OPEN ? 0.0 : state == SLABBY_BREAKER_STATE_HALF_OPEN ? 0.5 : 1.0;
-}
-
-/* Under the health lock. */
-static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
-    const struct slb_health_base *old = &pool->health.bases[0];
-    uint64_t allocations = stats->total_allocations - old->allocations;
-    uint64_t failures = stats->allocation_errors - old->failures;
-    uint64_t peak = pool->health.bases[1].peak;
-    peak = old->peak > peak ? old->peak : peak;
-    peak = stats->used_slabs > peak ? stats->used_slabs : peak;
-    out->error_rate = ratio(failures, allocations + failures, 0.0);
-    out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
-    out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
-    out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
-    out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
-}
-
-static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
-    static const double parts[] = {0.50, 0.95, 0.99};
-    slabby_stats stats;
-    int64_t percentiles[3];
-    slb_latency_percentiles(pool, parts, percentiles, 3);
-    memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, &stats);
-    fill_window(pool, &stats, out);
-    out->alloc_latency_p50 = percentiles[0];
-    out->alloc_latency_p95 = percentiles[1];
-    out->alloc_latency_p99 = percentiles[2];
-    out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
-    out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
-    out->degradation_state = stats.degradation_state;
-    out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = slb_breaker_refuses(&pool->breaker);
-    out->last_drain_duration =
-        (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
-                  slb_os_ns_per_tick());
-    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
-    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
-                        (1.0 - out->error_rate) *
-                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
-                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
-}
-
-/* --------------------------------------------------------------------------------------------------- trend */
-
-static int sign_of(double x) {
-    return (x > 0) - (x < 0);
-}
-
-/* Mann, Econometrica 13 (1945); Kendall, Rank Correlation Methods (1975): S counts the pairs that rise less those that
- * fall; its variance without ties is n (n - 1) (2n + 5) / 18, and each group of t ties takes t (t - 1) (2t + 5) / 18
- * off. Compared by squares, against 1.96 squared. */
-static int kendall(const double *scores, uint32_t count) {
-    double s = 0, n = count, variance = n * (n - 1) * (2 * n + 5) / 18;
-    for (uint32_t i = 0; i < count; i++) {
-        double ties = 1;
-        bool first = true;
-        for (uint32_t k = 0; k < i; k++)
-            first &= sign_of(scores[k] - scores[i]) != 0;
-        for (uint32_t k = i + 1; k < count; k++) {
-            s += sign_of(scores[k] - scores[i]);
-            ties += sign_of(scores[k] - scores[i]) == 0;
-        }
-        if (first)
-            variance -= ties * (ties - 1) * (2 * ties + 5) / 18;
-    }
-    double distance = (s < 0 ? -s : s) - 1;
-    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? sign_of(s) : 0;
-}
-
-/* The median of the slopes of all pairs (Theil 1950, Sen 1968), by counting: the slope with as many below as above. */
-static double median_slope(const double *scores, uint32_t count) {
-    double slopes[SLB_HEALTH_TICKS * (SLB_HEALTH_TICKS - 1) / 2];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t k = i + 1; k < count; k++) {
-            double slope = (scores[k] - scores[i]) / (double)(k - i);
-            uint32_t at = n++;
-            for (; at > 0 && slopes[at - 1] > slope; at--)
-                slopes[at] = slopes[at - 1];
-            slopes[at] = slope;
-        }
-    }
-    return n == 0 ? 0 : (slopes[(n - 1) / 2] + slopes[n / 2]) / 2;
-}
-
-SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count) {
-    int direction = kendall(scores, count);
-    double change = median_slope(scores, count) * (count > 0 ? count - 1 : 0);
-    if (direction > 0 && change >= 0.05)
-        return SLABBY_TREND_IMPROVING;
-    if (direction < 0 && change <= -0.05)
-        return SLABBY_TREND_DEGRADING;
-    return SLABBY_TREND_STABLE;
-}
-
-/* Under the health lock: the ring, oldest first. */
-static int32_t trend_of(struct slabby_allocator *pool) {
-    const struct slb_health_state *health = &pool->health;
-    uint32_t count = health->ticks < SLB_HEALTH_TICKS ? (uint32_t)health->ticks : SLB_HEALTH_TICKS;
-    double scores[SLB_HEALTH_TICKS];
-    for (uint32_t i = 0; i < count; i++)
-        scores[i] = health->scores[(health->ticks - count + i) % SLB_HEALTH_TICKS];
-    return slb_trend(scores, count);
-}
-
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, out);
-    out->recent_trend = trend_of(pool);
-    health_unlock(pool);
-}
-
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
-    slabby_health now;
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, &now);
-    pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
-    health_unlock(pool);
-}
-
-/* -------------------- observe/json.c */
-
-#include <inttypes.h>
-#include <string.h>
-
-SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, int32_t value) {
-    for (; words->text != NULL; words++)
-        if (words->value == value)
-            return words->text;
-    return "unknown";
-}
-
-SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
-    slb_text_add(text, "\"");
-    for (; *value != '\0'; value++) {
-        if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
-            slb_text_add(text, "\\u%04x", (unsigned)*value);
+static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
+    if (id >= pool->reserved) {
+        void *_Atomic *table = atomic_load(&pool->heap.table);
+        if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
+            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
         else
-            slb_text_add(text, "%c", *value);
-    }
-    slb_text_add(text, "\"");
-}
-
-/* printf writes the decimal point of the locale; JSON knows the dot alone. Nine digits after it, scaled by hand. */
-static void json_number(struct slb_text *text, double value) {
-    const char *sign = value < 0 ? "-" : "";
-    double size = value < 0 ? -value : value;
-    if (!(size < 9e15)) { /* not a number, or beyond what nine digits can follow */
-        slb_text_add(text, "null");
+            slb_stack_push(&pool->heap.head, pool->next, id);
         return;
     }
-    uint64_t whole = (uint64_t)size;
-    uint64_t part = (uint64_t)((size - (double)whole) * 1e9 + 0.5);
-    if (part >= 1000000000) {
-        whole++;
-        part = 0;
+    if (secure)
+        zero_leftovers(pool, id);
+    slb_shards_push(pool, id, id);
+}
+
+static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    atomic_store_explicit(&pool->words[id],
+                          slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
+                          memory_order_release);
+}
+
+static void hold_granted(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
+}
+
+static void let_granted_wait(void *pool, uint32_t id) {
+    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
+}
+
+/* Answers how many slabs are in users' hands. */
+static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
+    uint32_t protect = atomic_load(&pool->protect);
+    bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
+    uint32_t limit = atomic_load(&pool->id_limit);
+    uint64_t out = 0;
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        out += slb_word_is_out(word);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
+            regain(pool, id, secure);
+        else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
+            slb_resize_regain(pool, id);
     }
-    slb_text_add(text, "%s%" PRIu64 ".%09" PRIu64, sign, whole, part);
+    return out;
 }
 
-/* Only statuses that occurred: most pools never see most errors. */
-static void json_counts(struct slb_text *text, const uint64_t *counts) {
-    const char *separator = "";
-    slb_text_add(text, "{");
-    for (uint32_t i = 1; i < SLB_STATUS_COUNT; i++) {
-        if (counts[i] == 0)
-            continue;
-        slb_text_add(text, "%s\"%s\":%" PRIu64, separator, slb_statuses[i].name, counts[i]);
-        separator = ",";
-    }
-    slb_text_add(text, "}");
-}
-
-static void json_value(struct slb_text *text, const struct slb_field *field, const char *at) {
-    uint64_t whole;
-    int64_t negative;
-    int32_t small;
-    double real;
-    switch (field->type) {
-    case SLB_FIELD_U64:
-        memcpy(&whole, at, sizeof whole);
-        slb_text_add(text, "%" PRIu64, whole);
-        break;
-    case SLB_FIELD_I64:
-        memcpy(&negative, at, sizeof negative);
-        slb_text_add(text, "%" PRId64, negative);
-        break;
-    case SLB_FIELD_F64:
-        memcpy(&real, at, sizeof real);
-        json_number(text, real);
-        break;
-    case SLB_FIELD_TEXT:
-        slb_text_add(text, "\"%s\"", at);
-        break;
-    case SLB_FIELD_COUNTS:
-        json_counts(text, (const uint64_t *)(const void *)at);
-        break;
-    default:
-        memcpy(&small, at, sizeof small);
-        if (field->type == SLB_FIELD_BOOL32)
-            slb_text_add(text, small != 0 ? "true" : "false");
-        else
-            slb_text_add(text, "\"%s\"", slb_json_enumerator(field->words, small));
-    }
-}
-
-SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
-                                 const void *snapshot) {
-    for (uint32_t i = 0; i < count; i++) {
-        slb_text_add(text, "%s\"%s\":", i == 0 ? "{" : ",", fields[i].name);
-        json_value(text, &fields[i], (const char *)snapshot + fields[i].offset);
-    }
-    slb_text_add(text, "}");
-}
-
-/* -------------------- observe/labels.c */
-
-/* -------------------- observe/labels.h */
-/* A user's 64-bit value per live slab. The table is mapped on first use and costs the release path nothing: an entry
- * says which generation it belongs to, so the label of an earlier owner reads as 0. */
-#ifndef SLB_OBSERVE_LABELS_H
-#define SLB_OBSERVE_LABELS_H
-
-SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label);
-SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label);
-
-/* The label of a slab under a generation, 0 where none was set. */
-SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
-/* The pages go with the pool, the table when its place gets the next one. */
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
-
-#endif
-
-#define LABEL_WRITING (1ull << 63)
-
-static uint64_t labels_size(struct slabby_allocator *pool) {
-    uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_label);
-    return (size + page - 1) / page * page;
-}
-
-SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->labels, memory_order_relaxed) == NULL ? 0 : labels_size(pool);
-}
-
-SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool) {
-    slb_os_unmap(atomic_load(&pool->labels), labels_size(pool));
-    atomic_store(&pool->labels, NULL);
-}
-
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool) {
-    struct slb_label *table = atomic_load(&pool->labels);
-    if (table != NULL)
-        (void)slb_os_discard(table, labels_size(pool));
-}
-
-/* Threads may race to map the table: the first publishes it, the others unmap theirs. */
-static struct slb_label *labels_table(struct slabby_allocator *pool) {
-    struct slb_label *table = atomic_load_explicit(&pool->labels, memory_order_acquire);
-    if (table != NULL)
-        return table;
-    struct slb_label *mine = slb_os_map(labels_size(pool));
-    if (mine == NULL)
-        return NULL;
-    if (atomic_compare_exchange_strong_explicit(&pool->labels, &table, mine, memory_order_acq_rel,
-                                                memory_order_acquire))
-        return mine;
-    slb_os_unmap(mine, labels_size(pool));
-    return table;
-}
-
-/* The writer marks the entry as its own, looks once more whether the reference is live, writes, and takes the mark
- * away. A writer that was overtaken by a release leaves an entry of an old generation, which nobody reads. */
-SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label) {
-    uint64_t word;
-    uint32_t id;
-    struct slb_label *table = NULL;
-    if (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
-        table = labels_table(pool);
-        if (table == NULL)
-            return SLABBY_NO_SYSTEM_MEMORY;
-    }
-    for (uint32_t attempt = 0; table != NULL && slb_ref_live_word(pool, ref, &id, &word); attempt++) {
-        struct slb_label *entry = &table[id];
-        uint64_t owner = slb_word_generation(pool->id_bits, word) + 1;
-        uint64_t before = atomic_load_explicit(&entry->owner, memory_order_relaxed);
-        if ((before & LABEL_WRITING) == 0 &&
-            atomic_compare_exchange_strong_explicit(&entry->owner, &before, owner | LABEL_WRITING,
-                                                    memory_order_acquire, memory_order_relaxed)) {
-            atomic_store_explicit(&entry->label, label, memory_order_relaxed);
-            /* release: a reader who sees the owner sees the label */
-            atomic_store_explicit(&entry->owner, owner, memory_order_release);
-            return SLABBY_OK;
-        }
-        slb_os_wait_a_little(attempt);
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-}
-
-SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    struct slb_label *table = atomic_load_explicit(&pool->labels, memory_order_acquire);
-    if (table == NULL)
-        return 0;
-    for (uint32_t attempt = 0;; attempt++) {
-        uint64_t owner = atomic_load_explicit(&table[id].owner, memory_order_acquire);
-        uint64_t label = atomic_load_explicit(&table[id].label, memory_order_acquire);
-        bool steady = (owner & LABEL_WRITING) == 0 &&
-                      atomic_load_explicit(&table[id].owner, memory_order_relaxed) == owner;
-        if (steady)
-            return owner == generation + 1 ? label : 0;
-        slb_os_wait_a_little(attempt);
-    }
-}
-
-SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_label) {
-    uint64_t word;
-    uint32_t id;
-    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
-        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    *out_label = slb_label_of(pool, id, slb_word_generation(pool->id_bits, word));
-    return SLABBY_OK;
-}
-
-/* -------------------- observe/latency.c */
-
-#define SAMPLE_MEAN 64u
-
-/* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
-static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
-    2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
-    2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
-    2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
-    3384393094u, 3458501653u, 3534232978u, 3611622603u, 3690706840u, 3771522796u, 3854108391u,
-    3938502376u, 4024744348u, 4112874773u, 4202935003u, 4294967296u,
-};
-
-/* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
-static const uint8_t first_bucket[64] = {
-    0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
-    13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
-    24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
-};
-
-/* ------------------------------------------------------------------------------------------------- buckets */
-
-static uint32_t bucket_of(uint64_t ticks) {
-    if (ticks == 0)
-        return 0;
-    uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
-    if (exponent >= SLB_LATENCY_OCTAVES)
-        return SLB_LATENCY_BUCKETS - 1;
-    uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
-    uint32_t low = first_bucket[mantissa >> 25 & 63];
-    low += mantissa >= octave[low + 1];
-    return exponent * SLB_LATENCY_PER_OCTAVE + low;
-}
-
-static double bucket_middle(uint32_t bucket) {
-    uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
-    double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
-    return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
-}
-
-/* ------------------------------------------------------------------------------------------------- timing */
-
-/* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
- * clock's low bits, multiplied, are random enough. */
-static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
-    uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
-    bool all =
-        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
-    return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
-}
-
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
-    struct slb_timing timing = {0, 0};
-    uint32_t cpu = slb_os_cpu();
-    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (pool->cache_max == 0 || cpu >= pool->cpus)
-        return timing;
-    /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    uint64_t served = slb_header_served(header);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
-        slb_cache_fold(pool);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
-        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
-        return timing;
-    /* an empty or locked cache will not serve it: the next one it serves has its turn */
-    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed) ||
-        slb_header_ids(header) == 0)
-        return timing;
-    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    uint64_t now = slb_os_ticks();
-    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
-    timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
-    atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, now)),
-                          memory_order_relaxed);
-    return timing;
-}
-
-/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. */
-SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= pool->cpus)
-        return;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-    uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > 2 * SAMPLE_MEAN)
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-}
-
-/* With the caches locked no number is used up while the next sample is set to it. */
-SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
+/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
+static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-        uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
-        atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
-        atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
     }
-    slb_gate_open(pool, SLB_GATE_PAUSE);
+    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
 }
 
-SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking) {
+/* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
+static void reopen(struct slabby_allocator *pool) {
+    uint64_t epoch = atomic_load(&pool->gate.epoch);
+    atomic_store(&pool->gate.epoch, epoch | 1);
+    atomic_store(&pool->gate.scarce_free, 0);
+    uint32_t stale = SLB_GATE_SCARCE | SLB_GATE_RESETTING | SLB_GATE_PAUSE | SLB_GATE_SERVE;
+    atomic_fetch_and(&pool->gate.reasons, ~stale);
+    slb_gate_open(pool, SLB_GATE_FORKED);
+}
+
+SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
-    slb_latency_track_locked(pool, tracking);
+    if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
+        clear_lists(pool);
+        slb_listeners_renew(pool);
+        bool dressed = slb_guards_renew(pool);
+        /* words of granted slabs say free until they are taken */
+        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
+        uint64_t out = regain_free_slabs(pool);
+        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
+        balance_counters(pool, out);
+        int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
+        if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
+            dressed = false;
+        if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
+            slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
+        reopen(pool);
+        slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
+    }
+    slb_gate_unlock(pool);
+    slb_ticker_revive(pool);
+    slb_events_deliver(pool, mark);
+    if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
+        slb_pool_run_deferred(pool);
+}
+
+/* -------------------- pool/create.c */
+
+/* -------------------- pool/lifecycle.h */
+/* A pool's life: create, retain, close, destroy, abandon. */
+#ifndef SLB_POOL_LIFECYCLE_H
+#define SLB_POOL_LIFECYCLE_H
+
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
+                                          uint64_t capacity, const struct slb_options *options,
+                                          slabby_error *error);
+SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
+SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
+
+#endif
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+#ifndef SLABBY_GENERATION_BITS
+#define SLABBY_GENERATION_BITS 48 /* what a word has; tests build with few, to reach the end */
+#endif
+
+#ifndef SLB_AMALGAMATION
+union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
+#endif
+
+/* Taken by create alone; destroy only marks a place. */
+static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t locations_cursor;
+
+SLB_PRIVATE void slb_pool_table_lock(void) {
+    pthread_mutex_lock(&locations_mutex);
+}
+
+SLB_PRIVATE void slb_pool_table_unlock(void) {
+    pthread_mutex_unlock(&locations_mutex);
+}
+
+/* ---------------------------------------------------------------------------------------------- places */
+
+/* Generations that a tag has left for ids of so many bits: references under one tag never repeat, whatever pools
+ * used it before. */
+static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t id_bits, uint64_t *out_first) {
+    uint64_t all = 1ull << (SLB_REF_VALUE_BITS - id_bits);
+    *out_first = pool->tag_spent == 0 ? 0 : (pool->tag_spent >> id_bits) + 1;
+    return *out_first < all ? all - *out_first : 0;
+}
+
+/* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
+ * references left is taken only when there is no better one. */
+static struct slabby_allocator *take_entry(uint32_t id_bits) {
+    struct slabby_allocator *best = NULL;
+    uint64_t best_left = 1, first;
+    for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
+        uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
+        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
+        uint64_t left = generations_left(pool, id_bits, &first);
+        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
+            continue;
+        best = pool;
+        best_left = left;
+        if (left >= 1ull << (SLB_REF_VALUE_BITS - id_bits - 1))
+            break;
+    }
+    if (best != NULL)
+        locations_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_ENTRIES - 1);
+    return best;
+}
+
+/* -------------------------------------------------------------------------------------------------- create */
+
+static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
+    pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
+    pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
+    pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);
+    pool->depot.heads = (struct slb_depot_heads *)(void *)(metadata + layout->depot_heads);
+    pool->words = (_Atomic uint64_t *)(void *)(metadata + layout->words);
+    pool->next = (_Atomic uint32_t *)(void *)(metadata + layout->next);
+    pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
+    pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
+    pool->depot.nodes = layout->depot_nodes;
+    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
+    pool->delay.mask = layout->delay_cells - 1;
+    pool->shard_mask = layout->shard_count - 1;
+    pool->cpus = layout->cpus;
+    pool->cache_max = layout->cache_max;
+    pool->batch = layout->batch;
+    pool->list_bytes = layout->list_bytes;
+    pool->cache_bytes = layout->cache_bytes;
+    pool->record_bytes = layout->record_bytes;
+}
+
+static void init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+    pool->event_rates = (struct slb_event_rate *)(void *)(metadata + layout->event_rates);
+    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->events),
+                                     .size = SLB_EVENTS_CAPACITY,
+                                     .words = SLB_EVENT_WORDS,
+                                     .stride = SLB_EVENT_STRIDE};
+    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
+    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
+                                    .size = layout->audit_records,
+                                    .words = SLB_AUDIT_WORDS,
+                                    .stride = SLB_AUDIT_STRIDE};
+}
+
+static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
+    uint64_t first;
+    uint64_t left = generations_left(pool, layout->id_bits, &first);
+    uint64_t most = 1ull << SLABBY_GENERATION_BITS;
+    pool->id_bits = layout->id_bits;
+    pool->id_mask = (1ull << layout->id_bits) - 1;
+    pool->generation_step = 1ull << layout->id_bits;
+    pool->generations = left < most ? left : most;
+    pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
+    pool->ref_end = (pool->generations - 1) << layout->id_bits;
+    atomic_store(&pool->id_limit, layout->reserved);
+}
+
+/* The fields of a place but its tag_spent and its locks, which outlive the pool. */
+static void clear_entry(struct slabby_allocator *pool) {
+    slb_heap_forget(pool);
+    slb_labels_forget(pool);
+    slb_leaks_forget(pool);
+    slb_stacks_forget(pool);
+    slb_ticker_forget(pool);
+    slb_guards_forget(pool);
+    atomic_store(&pool->guard_rate, 0);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
+    slb_gate_forget(pool);
+    memset(&pool->heap, 0, sizeof pool->heap);
+    memset(&pool->delay, 0, sizeof pool->delay);
+    memset(&pool->counts, 0, sizeof pool->counts);
+    memset(&pool->corruption, 0, sizeof pool->corruption);
+    memset(&pool->timing, 0, sizeof pool->timing);
+    memset(&pool->breaker, 0, sizeof pool->breaker);
+    memset(&pool->degrade, 0, sizeof pool->degrade);
+    memset(&pool->health, 0, sizeof pool->health);
+    memset(&pool->capacity, 0, sizeof pool->capacity);
+    atomic_store(&pool->waiters, 0);
+    atomic_store(&pool->expects_plain, 0);
+    pool->first_waiter = pool->last_waiter = NULL;
+    pool->listeners = NULL;
+}
+
+static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+    uint32_t protect = 0;
+    protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
+    protect |=
+        pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
+    protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
+    protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
+    protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
+    protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
+    slb_protections_set(pool, protect);
+}
+
+static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
+                       const struct slb_memory *memory, const struct slb_options *options) {
+    clear_entry(pool);
+    pool->options = *options;
+    pool->slab_base = memory->slab_base;
+    pool->slab_range = layout->slab_bytes;
+    pool->slabs = memory->slab_base + layout->first_byte;
+    pool->guard_front = layout->guard_front;
+    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
+    pool->guard_back = layout->guard_back;
+    pool->guard_key = slb_os_unique();
+    pool->slab_mapping = memory->slab_mapping;
+    pool->slab_mapping_size = layout->slab_mapping;
+    pool->metadata_mapping = memory->metadata;
+    pool->metadata_mapping_size = layout->metadata_mapping;
+    pool->slab_size = layout->slab_size;
+    pool->stride = layout->stride;
+    pool->reserved = layout->reserved;
+    pool->heap.limit = layout->heap_limit;
+    pool->owners = 1;
+    init_lists(pool, layout, memory->metadata);
+    slb_resize_begin(pool, capacity);
+    init_records(pool, layout, memory->metadata);
+    pool->binding = slb_audit_binding(SLABBY_BINDING_C);
+    number_references(pool, layout);
+    pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
+                                           : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
+    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
+    if (pool->rseq_cpus > SLB_WORD_REVOKING)
+        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+    atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
+    atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
+    atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
+    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
+    configure_protections(pool, options);
+    slb_tools_begin(pool);
+    pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
+    slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
+    slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
+    slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
+                      slb_option(options, SLABBY_OPTION_SURVIVE_AT));
+    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+    /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
+    atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
+}
+
+SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
+                                          uint64_t capacity, const struct slb_options *asked,
+                                          slabby_error *error) {
+    struct slb_options options = *asked;
+    struct slb_layout layout;
+    struct slb_memory memory;
+    slabby_status status = slb_layout_check(slab_size, capacity, error);
+    if (status == SLABBY_OK && !slb_fork_prepare_process())
+        status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                               "the system refused memory for the handlers of fork; free some and try again");
+    if (status == SLABBY_OK)
+        status = slb_options_resolve(&options, capacity, error);
+    if (status == SLABBY_OK)
+        status = slb_layout_compute(
+            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
+    if (status == SLABBY_OK)
+        status = slb_memory_map(&memory, &layout, &options, error);
+    if (status != SLABBY_OK)
+        return status;
+    slb_pool_table_lock();
+    struct slabby_allocator *pool = take_entry(layout.id_bits);
+    if (pool != NULL)
+        init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
+    slb_pool_table_unlock();
+    if (pool == NULL) {
+        slb_memory_unmap(&memory, &layout);
+        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
+                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
+    }
+    status = slb_switches_begin(pool, error);
+    if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
+        status = slb_ticker_switch(pool, true, error);
+    if (status != SLABBY_OK) {
+        (void)slb_pool_destroy(pool);
+        return status;
+    }
+    *out = pool;
+    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
+              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
+              slab_size);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
+}
+
+/* --------------------------------------------------------------------------------------------------- ends */
+
+/* -------------------- pool/quiesce.c */
+
+/* -------------------- pool/quiesce.h */
+/*
+ * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
+ * allocations wait outside, releases go on.
+ */
+#ifndef SLB_POOL_QUIESCE_H
+#define SLB_POOL_QUIESCE_H
+
+/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
+ * interrupted its own thread inside the core. */
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
+
+/*
+ * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
+ * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
+ * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
+ * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
+ */
+#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
+#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
+
+/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
+ * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
+ * may be gone afterwards. */
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
+
+#endif
+
+SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
+    if (slb_in_flight_depth != 0)
+        return false;
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    slb_gate_close(pool, SLB_GATE_RESETTING);
+    for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+    return true;
+}
+
+SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
+    slb_gate_open(pool, SLB_GATE_RESETTING);
     slb_gate_unlock(pool);
 }
 
-SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing) {
-    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF)
-        return;
-    if (timing->started == 0)
-        timing->started = slb_os_ticks();
-    timing->weight = 1;
-}
-
-/* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
- * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
- * reads numbers that were right a moment ago. */
-#define TICKS_BETWEEN_CHECKS (1u << 21)
-
-static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
-    uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_CHECKS))
-        return period;
-    period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    atomic_store_explicit(&latency->period, period, memory_order_relaxed);
-    atomic_store_explicit(&latency->looked_at, now, memory_order_relaxed);
-    return period;
-}
-
-/* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
-static struct slb_latency_window *window_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = period_now(latency, now);
-    struct slb_latency_window *window = &latency->windows[period & 1];
-    uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
-    if (before != period && atomic_compare_exchange_strong_explicit(
-                                &window->period, &before, period, memory_order_relaxed, memory_order_relaxed))
-        for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS && before != 0; i++)
-            atomic_store_explicit(&window->buckets[i], 0, memory_order_relaxed);
-    return window;
-}
-
-/*
- * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
- * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
- * all additions are atomic.
- */
-struct record {
-    struct slb_latency *latency;
-    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
-};
-
-static struct record begin_record(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    bool sequences = cpu < pool->rseq_cpus;
-    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
-                           .cpu = sequences ? cpu : UINT32_MAX};
-}
-
-static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
-    if (record->cpu != UINT32_MAX) {
-        char *own = (char *)record->latency + offset;
-        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
-            return;
-        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
-    }
-    slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
-}
-
-static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
-    struct record record = begin_record(pool);
-    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
-    struct slb_latency_window *window = window_now(record.latency, now);
-    size_t bucket = (size_t)((char *)&window->buckets[bucket_of(ticks)] - (char *)record.latency);
-    add_to_record(pool, &record, bucket, weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
-}
-
-SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
-                                uint64_t parts) {
-    if (timing->started == 0 || timing->weight == 0)
-        return false;
-    uint64_t now = slb_os_ticks();
-    uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    write_record(pool, now, ticks, timing->weight);
-    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
-                                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    bool slow = slb_unlikely(limit != 0 && ticks > limit);
-    if (slow)
-        slb_count(&pool->timing.violations, 1);
-    return slow;
-}
-
-/* --------------------------------------------------------------------------------------------------- limit */
-
-SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns) {
-    double ticks = limit_ns == 0 ? 0 : (double)limit_ns / slb_os_ns_per_tick() + 1;
-    atomic_store(&pool->timing.limit_ns, (uint64_t)limit_ns);
-    atomic_store(&pool->timing.limit_ticks, (uint64_t)ticks);
-}
-
-SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started) {
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed);
-    return limit != 0 && slb_os_ticks() - started > limit;
-}
-
-/* ------------------------------------------------------------------------------------------------ reading */
-
-static double at_least_the_floor(double ticks) {
-    double floor = (double)slb_os_clock_floor_ticks();
-    return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
-}
-
-SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
-    uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0; i <= pool->cpus; i++) {
-        out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
-        weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
-        weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
-    }
-    out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
-    if (weight == 0)
-        return;
-    uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
-    out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
-}
-
-/* Both windows of every CPU that are of this half minute or the last. */
-static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
-    uint64_t sum = 0;
-    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
-        for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &pool->latency[cpu].windows[w];
-            uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
-            if (of != 0 && of + 1 >= period)
-                sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
-        }
-    }
-    return sum;
-}
-
-SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const double *parts, int64_t *out_ns,
-                                         uint32_t count) {
-    uint64_t period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
-    uint64_t total = 0, seen = 0;
-    uint32_t done = 0;
-    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
-        total += merged_bucket(pool, period, bucket);
-    for (uint32_t i = 0; i < count; i++)
-        out_ns[i] = 0;
-    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
-        seen += merged_bucket(pool, period, bucket);
-        for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
-            out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
-    }
-}
-
-/* -------------------- observe/leaks.c */
-
-/* -------------------- observe/leaks.h */
-/*
- * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
- * ends.
- *
- *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
- *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with
- *   close, destroy       event `outstanding`          their owners may still release them
- *
- * What was reported and left out is marked with its generation, in a table that the first such report maps, so that no
- * reference counts twice.
- */
-#ifndef SLB_OBSERVE_LEAKS_H
-#define SLB_OBSERVE_LEAKS_H
-
-enum slb_ending {
-    SLB_ENDING_CLOSED,   /* allocations ended, releases go on */
-    SLB_ENDING_REFUSED,  /* destroy answered InUse */
-    SLB_ENDING_ABANDONED /* the last owner is about to leave */
-};
-
-/* Tells of the slabs that are out, the first few by name. The caller owns the pool and holds no lock. */
-SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
-
-/* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
-SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                                uint64_t generation, const char *stack);
-
-/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the system
- * refused memory for the mark. */
-SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                   bool reclaim, bool *out_known);
-
-/* Unmaps the marks when a place gets a new pool. */
-SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
-
-#endif
-
-/* -------------------- observe/live.h */
-/* The cursor over slabs that are out. */
-#ifndef SLB_OBSERVE_LIVE_H
-#define SLB_OBSERVE_LIVE_H
-
-/* The next slab that is out at or after *cursor; false at the end. */
-SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
-
-#endif
-
-#include <inttypes.h>
-
-/* Slabs that the end of a pool names one by one: below the events that one code may have in a second. */
-#define NAMED_AT_END 8u
-
-/* --------------------------------------------------------------------------------------------------- marks */
-
-static uint64_t marks_size(struct slabby_allocator *pool) {
-    uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(uint64_t);
-    return (size + page - 1) / page * page;
-}
-
-SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool) {
-    slb_os_unmap((void *)atomic_load(&pool->leak_marks), marks_size(pool));
-    atomic_store(&pool->leak_marks, NULL);
-}
-
-/* Threads may race to map the table: the first publishes it (release, paired with the acquire here and in is_marked),
- * the others unmap theirs. */
-static _Atomic uint64_t *marks_table(struct slabby_allocator *pool) {
-    _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
-    if (table != NULL)
-        return table;
-    _Atomic uint64_t *mine = slb_os_map(marks_size(pool));
-    if (mine == NULL || atomic_compare_exchange_strong_explicit(&pool->leak_marks, &table, mine,
-                                                                memory_order_acq_rel, memory_order_acquire))
-        return mine;
-    slb_os_unmap((void *)mine, marks_size(pool));
-    return table;
-}
-
-static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
-    return table != NULL && atomic_load_explicit(&table[id], memory_order_relaxed) == generation + 1;
-}
-
-/* ------------------------------------------------------------------------------------------------ printing */
-
-SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                                uint64_t generation, const char *stack) {
-    struct slb_trace trace;
-    slb_plain_add(text, "slab ");
-    slb_plain_number(text, id);
-    slb_plain_add(text, " of pool \"");
-    slb_plain_add(text, pool->options.name);
-    slb_plain_add(text, "\"");
-    if (stack != NULL && stack[0] != 0) {
-        slb_plain_add(text, ", allocated at ");
-        slb_plain_add(text, stack);
-        slb_plain_add(text, ",");
-    } else if (slb_stacks_read(pool, id, generation, false, &trace)) {
-        slb_plain_add(text, ", ");
-        slb_trace_print_short(text, "allocated", &trace);
-        slb_plain_add(text, ",");
-    }
-}
-
-SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                   bool reclaim, bool *out_known) {
-    *out_known = true;
-    if (reclaim)
-        return !is_marked(pool, id, generation);
-    _Atomic uint64_t *table = marks_table(pool);
-    *out_known = table != NULL;
-    return table != NULL &&
-           atomic_exchange_explicit(&table[id], generation + 1, memory_order_relaxed) != generation + 1;
-}
-
-/* ------------------------------------------------------------------------------------------ the end of a pool */
-
-static const struct {
-    int32_t code;
-    const char *end;
-} at_end[] = {
-    [SLB_ENDING_CLOSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "is still out after the close"},
-    [SLB_ENDING_REFUSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "keeps the pool from being destroyed"},
-    [SLB_ENDING_ABANDONED] = {SLABBY_EVENT_CODE_LEAK, "was dropped with its pool"},
-};
-
-static void name_slab(struct slabby_allocator *pool, const slabby_live *live, uint64_t generation,
-                      enum slb_ending ending) {
-    char slab[160];
-    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
-    slb_leak_print(&text, pool, live->id, generation, NULL);
-    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, live->ref, live->id, "%s %s", slab,
-              at_end[ending].end);
-}
-
-/* A dying slab was released: only a pin keeps it. */
-SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending) {
-    uint64_t cursor = 0, seen = 0, lost = 0;
-    slabby_live live;
-    if (!slb_option(&pool->options, SLABBY_OPTION_FINALIZERS))
-        return;
-    while (slb_live_next(pool, &cursor, &live)) {
-        uint64_t generation = slb_word_generation(
-            pool->id_bits, atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
-        if (live.state == SLABBY_SLAB_STATE_DYING || is_marked(pool, live.id, generation))
-            continue;
-        if (seen++ < NAMED_AT_END)
-            name_slab(pool, &live, generation, ending);
-        lost += ending == SLB_ENDING_ABANDONED;
-    }
-    slb_count(&pool->counts.leaks, lost);
-    if (seen > NAMED_AT_END)
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, 0, (int64_t)seen,
-                  "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
-                  at_end[ending].end);
-}
-
-/* -------------------- observe/live.c */
-
-#include <string.h>
-
-static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
-    uint64_t generation = slb_word_generation(pool->id_bits, word);
-    memset(out, 0, sizeof *out);
-    out->state = (int32_t)slb_word_state(word);
-    out->id = id;
-    out->pins = slb_word_pins(word);
-    struct slb_trace trace;
-    if (slb_stacks_read(pool, id, generation, false, &trace)) {
-        uint64_t now = slb_os_now_ns();
-        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
-        out->thread = trace.thread;
-    }
-    if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
-        out->ref = slb_ref_make(pool, generation, id);
-        out->label = slb_label_of(pool, id, generation);
-    }
-}
-
-SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+static uint64_t count_words_out(struct slabby_allocator *pool) {
+    uint64_t out = 0;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-    uint32_t id = *cursor < limit ? slb_next_used(pool, (uint32_t)*cursor) : limit;
-    for (; id < limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        if (slb_word_is_out(word)) {
-            describe_live(pool, id, word, out);
-            *cursor = (uint64_t)id + 1;
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
+    return out;
+}
+
+SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
+    uint64_t before = UINT64_MAX;
+    uint64_t granted =
+        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
+        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
+        uint64_t out = count_words_out(pool);
+        out += granted;
+        if (out == live)
             return true;
-        }
+        if (live - out != before && attempts > 1)
+            attempt = 0;
+        before = live - out;
+        slb_os_wait_a_little(attempt);
     }
-    *cursor = limit;
     return false;
 }
 
-/* -------------------- observe/plain_text.c */
+/* Attempts of slb_os_wait_a_little that sleep begin here. */
+#define SLEEPS_FROM 4096u
 
-SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
-    for (; *string != '\0'; string++, text->length++)
-        if (text->length + 1 < text->capacity)
-            text->buffer[text->length] = *string;
-    if (text->capacity != 0)
-        text->buffer[text->length < text->capacity ? text->length : text->capacity - 1] = '\0';
-}
+/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
+#define FIRST_SLEEPS 128u
+#define OPEN_SLEEPS 20u
 
-static void plain_digits(struct slb_text *text, uint64_t number, uint64_t base) {
-    char digits[24];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = "0123456789abcdef"[number % base];
-        number /= base;
-    } while (number != 0);
-    slb_plain_add(text, &digits[at]);
-}
-
-SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
-    plain_digits(text, number, 10);
-}
-
-SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
-    slb_plain_add(text, "0x");
-    plain_digits(text, number, 16);
-}
-
-/* -------------------- observe/ref_text.c */
-
-/* -------------------- observe/ref_text.h */
-/* A pool and a reference in words: "orders", "orders:17#3". */
-#ifndef SLB_OBSERVE_REF_TEXT_H
-#define SLB_OBSERVE_REF_TEXT_H
-
-SLB_PRIVATE void slb_pool_name(struct slb_text *text, const struct slabby_allocator *pool);
-
-SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref);
-
-#endif
-
-#include <inttypes.h>
-
-SLB_PRIVATE void slb_pool_name(struct slb_text *text, const struct slabby_allocator *pool) {
-    if (pool->options.name[0] != '\0')
-        slb_text_add(text, "%s", pool->options.name);
-    else
-        slb_text_add(text, "pool%" PRIu64, slb_pool_tag(pool));
-}
-
-SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if (!slb_ref_was_issued(pool, ref, &generation, &id))
-        return SLABBY_INVALID_REFERENCE;
-    slb_pool_name(text, pool);
-    slb_text_add(text, ":%" PRIu32 "#%" PRIu64, id, generation);
-    return SLABBY_OK;
-}
-
-/* -------------------- observe/ring.c */
-
-#define RING_TIMEOUT_NS 1000000000
-
-static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequence) {
-    _Atomic uint64_t *entries = (_Atomic uint64_t *)(void *)(ring->head + 1);
-    return entries + (sequence & (ring->size - 1)) * ring->stride;
-}
-
-/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
- * so untouched memory is no record. */
-static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
-    uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
-    for (uint32_t i = 0; i < ring->words; i++) {
-        check = (check ^ words[i]) * 0xd6e8feb86659fd93u;
-        check ^= check >> 32;
+SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
+    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = attempts <= SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
+            return true;
+        if (last)
+            return false;
+        attempts -= sleeps;
+        slb_maintenance_end(pool);
+        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLEEPS_FROM);
+        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
+        if (!slb_pool_exists(pool))
+            return false;
     }
-    return check;
-}
-
-SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
-    return atomic_load_explicit(&ring->head->next, memory_order_acquire);
-}
-
-SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words) {
-    uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
-    _Atomic uint64_t *entry = ring_entry(ring, sequence);
-    SLB_POINT(SLB_POINT_RING_WRITE);
-    /* release: whoever reads one of our words also sees that the number was taken */
-    for (uint32_t i = 0; i < ring->words; i++)
-        atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
-    atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
-    return sequence;
-}
-
-/* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
- * newer than the words that failed it. */
-static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
-    _Atomic uint64_t *entry = ring_entry(ring, sequence);
-    uint64_t check = atomic_load_explicit(&entry[0], memory_order_acquire);
-    for (uint32_t i = 0; i < ring->words; i++)
-        words[i] = atomic_load_explicit(&entry[1 + i], memory_order_acquire);
-    return check == ring_check(ring, sequence, words);
-}
-
-/* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
- * record behind it tells by its age. */
-static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
-    uint64_t words[SLB_RING_WORDS];
-    while (++sequence < next)
-        if (ring_copy(ring, sequence, words))
-            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_TIMEOUT_NS;
-    return false;
-}
-
-SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
-                                              uint64_t *words) {
-    uint64_t next = slb_ring_next(ring);
-    if (*cursor > next)
-        return SLB_RING_BAD_CURSOR;
-    while (*cursor != next) {
-        if (next - *cursor > ring->size) {
-            *lost += next - ring->size - *cursor;
-            *cursor = next - ring->size;
-        }
-        if (ring_copy(ring, *cursor, words)) {
-            ++*cursor;
-            return SLB_RING_RECORD;
-        }
-        next = slb_ring_next(ring);
-        if (next - *cursor > ring->size)
-            continue;
-        if (!ring_writer_died(ring, *cursor, next))
-            break;
-        ++*cursor;
-        ++*lost;
-    }
-    return SLB_RING_END;
-}
-
-/* -------------------- observe/sha256.c */
-
-#include <string.h>
-
-/* The first 32 bits of the fractional parts: cube roots of the first 64 primes; square roots of the first 8. */
-static const uint32_t sha256_round_constants[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-static const uint32_t sha256_first_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-
-static uint32_t sha256_rotate(uint32_t word, unsigned by) {
-    return word >> by | word << (32 - by);
-}
-
-static uint32_t sha256_load(const uint8_t *bytes) {
-    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
-
-/* The message schedule: 16 words of the block, then 48 made from them. */
-static void sha256_schedule(uint32_t words[64], const uint8_t *block) {
-    for (unsigned i = 0; i < 16; i++)
-        words[i] = sha256_load(block + 4 * i);
-    for (unsigned i = 16; i < 64; i++) {
-        uint32_t near = words[i - 15], far = words[i - 2];
-        uint32_t small = sha256_rotate(near, 7) ^ sha256_rotate(near, 18) ^ near >> 3;
-        uint32_t large = sha256_rotate(far, 17) ^ sha256_rotate(far, 19) ^ far >> 10;
-        words[i] = words[i - 16] + small + words[i - 7] + large;
-    }
-}
-
-/* v[0] .. v[7] are the standard's a .. h. */
-static void sha256_block(uint32_t state[8], const uint8_t *block) {
-    uint32_t words[64], v[8];
-    sha256_schedule(words, block);
-    memcpy(v, state, sizeof v);
-    for (unsigned i = 0; i < 64; i++) {
-        uint32_t sum1 = sha256_rotate(v[4], 6) ^ sha256_rotate(v[4], 11) ^ sha256_rotate(v[4], 25);
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t first = v[7] + sum1 + choice + sha256_round_constants[i] + words[i];
-        uint32_t sum0 = sha256_rotate(v[0], 2) ^ sha256_rotate(v[0], 13) ^ sha256_rotate(v[0], 22);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += first;
-        v[0] = first + sum0 + majority;
-    }
-    for (unsigned i = 0; i < 8; i++)
-        state[i] += v[i];
-}
-
-SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash) {
-    memcpy(hash->state, sha256_first_state, sizeof hash->state);
-    hash->length = 0;
-}
-
-SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_t size) {
-    const uint8_t *bytes = data;
-    while (size > 0) {
-        size_t filled = hash->length % SLB_SHA256_BLOCK;
-        size_t taken = SLB_SHA256_BLOCK - filled < size ? SLB_SHA256_BLOCK - filled : size;
-        memcpy(hash->block + filled, bytes, taken);
-        hash->length += taken;
-        if (hash->length % SLB_SHA256_BLOCK == 0)
-            sha256_block(hash->state, hash->block);
-        bytes += taken;
-        size -= taken;
-    }
-}
-
-/* One bit 1, zeros, and the length in bits as the last eight bytes of a block. */
-SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA256_BYTES]) {
-    static const uint8_t padding[SLB_SHA256_BLOCK] = {0x80};
-    uint64_t bits = hash->length * 8;
-    uint8_t length[8];
-    for (unsigned i = 0; i < 8; i++)
-        length[i] = (uint8_t)(bits >> (56 - 8 * i));
-    size_t filled = hash->length % SLB_SHA256_BLOCK;
-    slb_sha256_add(hash, padding, (filled < 56 ? 56 : 120) - filled);
-    slb_sha256_add(hash, length, sizeof length);
-    for (unsigned i = 0; i < SLB_SHA256_BYTES; i++)
-        digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
-}
-
-/* -------------------- observe/stack_record.c */
-
-#include <string.h>
-
-SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_record *record,
-                                                            uint64_t generation) {
-    uintptr_t frames[SLB_STACK_FRAMES];
-    uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
-    atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
-    /* release, each: a reader who sees one of these sees the owner gone */
-    atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
-    atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
-    atomic_store_explicit(&record->depth, depth, memory_order_release);
-    for (uint32_t i = 0; i < depth; i++)
-        atomic_store_explicit(&record->frames[i], frames[i], memory_order_release);
-    /* release: a reader who sees the owner sees the rest */
-    atomic_store_explicit(&record->owner, generation + 1, memory_order_release);
-}
-
-SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trace *out) {
-    uint64_t owner = atomic_load_explicit(&record->owner, memory_order_acquire);
-    if (owner == 0)
-        return false;
-    out->generation = owner - 1;
-    /* acquire, each: the second look at the owner stays behind them */
-    out->time_ns = atomic_load_explicit(&record->time_ns, memory_order_acquire);
-    out->thread = atomic_load_explicit(&record->thread, memory_order_acquire);
-    out->depth = atomic_load_explicit(&record->depth, memory_order_acquire);
-    for (uint32_t i = 0; i < SLB_STACK_FRAMES; i++)
-        out->frames[i] = atomic_load_explicit(&record->frames[i], memory_order_acquire);
-    return out->depth <= SLB_STACK_FRAMES &&
-           atomic_load_explicit(&record->owner, memory_order_relaxed) == owner;
-}
-
-static void print_age(struct slb_text *text, uint64_t age_ns) {
-    static const struct {
-        uint64_t ns;
-        const char *unit;
-    } units[] = {{1000000000u, " s"}, {1000000u, " ms"}, {1000u, " us"}, {1u, " ns"}};
-    size_t at = 0;
-    while (at < 3 && age_ns < 10 * units[at].ns)
-        at++;
-    slb_plain_number(text, age_ns / units[at].ns);
-    slb_plain_add(text, units[at].unit);
-}
-
-static const char *file_name(const char *path) {
-    const char *slash = path == NULL ? NULL : strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
-
-static void print_address(struct slb_text *text, uintptr_t address) {
-    struct slb_os_symbol symbol = slb_os_symbol_of(address);
-    slb_plain_hex(text, address);
-    if (symbol.symbol != NULL) {
-        slb_plain_add(text, " ");
-        slb_plain_add(text, symbol.symbol);
-        slb_plain_add(text, "+");
-        slb_plain_hex(text, symbol.offset);
-    }
-    if (symbol.module != NULL) {
-        slb_plain_add(text, " (");
-        slb_plain_add(text, file_name(symbol.module));
-        if (symbol.symbol == NULL) {
-            slb_plain_add(text, "+");
-            slb_plain_hex(text, symbol.offset);
-        }
-        slb_plain_add(text, ")");
-    }
-}
-
-static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
-    slb_plain_add(text, "\n    #");
-    slb_plain_number(text, number);
-    slb_plain_add(text, " ");
-    print_address(text, address);
-}
-
-static bool is_entrance(struct slb_os_symbol symbol) {
-    return symbol.symbol != NULL && strncmp(symbol.symbol, "slabby_", 7) == 0;
-}
-
-static bool is_named_caller(struct slb_os_symbol symbol) {
-    return symbol.symbol != NULL && !is_entrance(symbol);
-}
-
-/* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
- * function, as far as it left a frame and its name is known. */
-static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
-    uint32_t first = 0;
-    for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
-        struct slb_os_symbol symbol = slb_os_symbol_of(trace->frames[i]);
-        if (is_entrance(symbol) ||
-            (symbol.module != NULL && strncmp(file_name(symbol.module), "libslabby.", 10) == 0))
-            first = i + 1;
-    }
-    return first;
-}
-
-/* "allocated by thread 17, 4 ms" */
-static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
-    uint64_t now = slb_os_now_ns();
-    slb_plain_add(text, verb);
-    slb_plain_add(text, " by thread ");
-    slb_plain_number(text, trace->thread);
-    slb_plain_add(text, ", ");
-    print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
-}
-
-/* The first frame of the caller that has a name; frames of a core without names may come before it. */
-SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
-                                       const struct slb_trace *trace) {
-    uint32_t first = first_frame_of_caller(trace), named = first;
-    while (named < trace->depth && !is_named_caller(slb_os_symbol_of(trace->frames[named])))
-        named++;
-    if (named < trace->depth)
-        first = named;
-    print_who(text, verb, trace);
-    slb_plain_add(text, " ago");
-    if (first < trace->depth) {
-        slb_plain_add(text, ", at ");
-        print_address(text, trace->frames[first]);
-    }
-}
-
-SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
-    slb_plain_add(text, "\n  ");
-    print_who(text, verb, trace);
-    slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
-    uint32_t first = first_frame_of_caller(trace);
-    for (uint32_t i = first; i < trace->depth; i++)
-        print_frame(text, i - first, trace->frames[i]);
-}
-
-/* -------------------- observe/stacks.c */
-
-#include <string.h>
-
-static uint64_t stacks_size(struct slabby_allocator *pool) {
-    uint64_t page = slb_os_page_size();
-    uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_stacks);
-    return (size + page - 1) / page * page;
-}
-
-SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
-    slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
-    atomic_store(&pool->stacks, NULL);
-}
-
-SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool) {
-    struct slb_stacks *table = atomic_load(&pool->stacks);
-    if (table != NULL)
-        (void)slb_os_discard(table, stacks_size(pool));
-}
-
-/* Threads may race to map the table: the first publishes it, the others unmap theirs. */
-SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool) {
-    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
-    slb_os_stack_prime();
-    if (table != NULL)
-        return true;
-    struct slb_stacks *mine = slb_os_map(stacks_size(pool));
-    if (mine == NULL)
-        return false;
-    /* release: pairs with the acquire of stacks_of */
-    if (!atomic_compare_exchange_strong_explicit(&pool->stacks, &table, mine, memory_order_acq_rel,
-                                                 memory_order_acquire))
-        slb_os_unmap(mine, stacks_size(pool));
-    return true;
-}
-
-static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) {
-    struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
-    return table == NULL ? NULL : &table[id];
-}
-
-SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
-                                               uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
-    if (stacks != NULL)
-        slb_stack_record(&stacks->allocated, generation);
-}
-
-SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
-                                              uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
-    if (stacks != NULL)
-        slb_stack_record(&stacks->released, generation);
-}
-
-SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                 bool released, struct slb_trace *out) {
-    struct slb_stacks *stacks = stacks_of(pool, id);
-    return (stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
-            out->generation == generation) ||
-           slb_guard_trace(pool, id, generation, released, out);
-}
-
-SLB_PRIVATE bool slb_stacks_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
-                                  uint64_t generation) {
-    struct slb_trace trace;
-    bool allocated = slb_stacks_read(pool, id, generation, false, &trace);
-    if (allocated)
-        slb_trace_print(text, "allocated", &trace);
-    bool released = slb_stacks_read(pool, id, generation, true, &trace);
-    if (released)
-        slb_trace_print(text, "released", &trace);
-    return allocated || released;
-}
-
-SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_allocator *pool,
-                                          slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if (!slb_ref_split(pool, ref, &generation, &id) ||
-        generation >
-            slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed)))
-        return SLABBY_INVALID_REFERENCE;
-    struct slb_text stacks = {.buffer = NULL};
-    if (!slb_stacks_print(&stacks, pool, id, generation))
-        return SLABBY_OK;
-    slabby_status status = slb_ref_text(text, pool, ref);
-    (void)slb_stacks_print(text, pool, id, generation);
-    return status;
 }
 
 /* -------------------- api/allocate.c */
@@ -9723,1047 +11631,6 @@ SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *curso
     return status;
 }
 
-/* -------------------- api/batch.c */
-/* Many slabs in one call: all or none on the way out, each by itself on the way back. */
-
-#include <string.h>
-
-struct batch_hits {
-    uint64_t by_tier[SLB_TIER_COUNT];
-};
-
-/* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
- * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
-static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const slabby_ref *ids,
-                       uint64_t count, const struct batch_hits *hits) {
-    for (uint64_t i = 0; i < count; i++) {
-        uint32_t id = (uint32_t)ids[i];
-        if (id >= pool->reserved) {
-            slb_heap_give(pool, id, true);
-            continue;
-        }
-        slb_shards_push(pool, slb_os_cpu(), id);
-        slb_gate_note_free(pool, 1);
-    }
-    slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
-}
-
-static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
-                                   const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
-                                   struct batch_hits *hits) {
-    for (uint64_t i = 0; i < count; i++) {
-        uint32_t id;
-        enum slb_tier tier = SLB_TIER_CACHE;
-        slabby_status status = SLABBY_OK;
-        if (!slb_cache_take(pool, &id, false))
-            status = slb_search_inside(pool, stripe, search, &id, &tier);
-        if (status != SLABBY_OK) {
-            undo_batch(pool, stripe, out_ids, i, hits);
-            return status;
-        }
-        hits->by_tier[tier]++;
-        out_ids[i] = id;
-    }
-    for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
-        slb_count(&stripe->hits[tier], hits->by_tier[tier]);
-    return SLABBY_OK;
-}
-
-/* Ids first, in the caller's array; references only once all are there. */
-static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
-                                    uint64_t count) {
-    slabby_status status;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
-    if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
-        return SLABBY_INVALID_BATCH_SIZE;
-    struct slb_search search = slb_search_begin(pool);
-    struct batch_hits hits;
-    struct slb_timing timing = {0, 0};
-    slb_timing_slow(pool, &timing);
-    for (;;) {
-        memset(&hits, 0, sizeof hits);
-        struct slb_stripe *stripe = slb_enter(pool);
-        status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
-        slb_leave(stripe);
-        if (status != SLB_SEARCH_AGAIN)
-            break;
-        slb_search_wait(pool);
-    }
-    slb_search_leave(pool);
-    struct slb_found found = {
-        .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
-        .degrade_due = slb_degrade_is_on(pool),
-        .mark = search.mark,
-    };
-    if (status != SLABBY_OK) {
-        slb_search_notify(pool, &found, status);
-        return status;
-    }
-    for (uint64_t i = 0; i < count; i++) {
-        uint32_t id = (uint32_t)out_refs[i];
-        uint64_t word =
-            slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
-        out_refs[i] = slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-        if (out_datas != NULL)
-            out_datas[i] = slb_slab_data(pool, id);
-    }
-    /* what the CPU caches served is in their samples' weight already */
-    timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
-    if (slb_timing_end(pool, &timing, count))
-        slb_breaker_failed(pool, true);
-    slb_timing_catch_up(pool);
-    slb_search_notify(pool, &found, SLABBY_OK);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
-                                               slabby_allocator *allocator, uint64_t count) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_refs == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status
-                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
-}
-
-SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
-                                              const slabby_ref *refs, uint64_t count) {
-    slabby_status first = SLABBY_OK;
-    uint64_t released = 0;
-    if (out_released != NULL)
-        *out_released = 0;
-    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    for (uint64_t i = 0; i < count; i++) {
-        slabby_status status = slabby_release(allocator, refs[i]);
-        released += status == SLABBY_OK;
-        if (first == SLABBY_OK)
-            first = status;
-    }
-    if (out_released != NULL)
-        *out_released = released;
-    return first;
-}
-
-/* -------------------- api/inspect.c */
-/* Looking inside a pool: slabs that are out, the self-check, explanations, stacks, events, the view for bindings. */
-
-/* -------------------- pool/verify.h */
-/* The self-check. */
-#ifndef SLB_POOL_VERIFY_H
-#define SLB_POOL_VERIFY_H
-
-/* Up to `capacity` findings; out_count counts them all. OK, NoSystemMemory, Busy, Closed. */
-SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
-                                     uint64_t capacity, uint64_t *out_count);
-
-#endif
-
-#include <inttypes.h>
-
-SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
-                                          slabby_allocator *allocator) {
-    slabby_live live;
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    slb_fork_check(pool);
-    if (out_live == NULL || out_count == NULL || cursor == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (out_live->struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    *out_count = slb_live_next(pool, cursor, &live);
-    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
-}
-
-SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
-                                       slabby_allocator *allocator, uint64_t capacity) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (out_count == NULL || (out_findings == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (capacity > 0 && out_findings[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    slabby_status status = slb_verify(pool, out_findings, capacity, out_count);
-    return status == SLABBY_OK ? status : slb_refuse(pool, status);
-}
-
-static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if ((ref >> SLB_REF_TAG_SHIFT) != slb_pool_tag(pool)) {
-        slb_text_add(text, "; reference 0x%016" PRIx64 " carries tag %" PRIu64 ", this pool's is %" PRIu64,
-                     ref, ref >> SLB_REF_TAG_SHIFT, slb_pool_tag(pool));
-        return;
-    }
-    if (!slb_ref_split(pool, ref, &generation, &id)) {
-        slb_text_add(text, "; reference 0x%016" PRIx64 " names no slab of this pool", ref);
-        return;
-    }
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    uint32_t state = slb_word_state(word);
-    slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
-    slb_text_add(text, ", which is %s now in allocation %" PRIu64,
-                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
-                 slb_word_generation(pool->id_bits, word));
-    if (slb_word_pins(word) != 0)
-        slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
-}
-
-static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
-                    slabby_status status) {
-    slb_text_add(text, "%s: %s", slb_status_name(status), slb_status_message(status));
-    if (pool == NULL)
-        return;
-    slb_text_add(text, "; pool ");
-    slb_pool_name(text, pool);
-    if (!slb_pool_exists(pool)) {
-        slb_text_add(text, " was destroyed");
-        return;
-    }
-    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
-    if (ref != 0)
-        explain_slab(text, pool, ref);
-    struct slb_damage damage;
-    if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
-        slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
-                     damage.offset, damage.found, damage.expected);
-    uint64_t generation;
-    uint32_t id;
-    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
-        (void)slb_stacks_print(text, pool, id, generation);
-}
-
-SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    explain(&text, slb_pool_of(allocator), ref, status);
-    return slb_text_end(&text, out_length);
-}
-
-SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
-                                      slabby_allocator *allocator, slabby_ref ref) {
-    struct slb_text text = {.buffer = buffer, .capacity = capacity};
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (buffer == NULL && capacity > 0)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = slb_stacks_text(&text, pool, ref);
-    if (status == SLABBY_OK)
-        return slb_text_end(&text, out_length);
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
-}
-
-static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
-                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
-    slabby_event event;
-    uint64_t at = *cursor, count = 0, lost = 0, deferred;
-    while (count < capacity) {
-        enum slb_ring_found found = slb_event_read(pool, &at, &lost, &event, &deferred);
-        if (found == SLB_RING_BAD_CURSOR)
-            return SLABBY_INVALID_ARGUMENT;
-        if (found == SLB_RING_END)
-            break;
-        slb_copy_record(events, count++, &event, sizeof event);
-    }
-    *out_count = count;
-    *cursor = at;
-    if (out_lost != NULL)
-        *out_lost = lost;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
-                                            uint64_t *cursor, slabby_allocator *allocator,
-                                            uint64_t capacity) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if (capacity > 0 && out_events[0].struct_size < 8)
-        return SLABBY_ABI_MISMATCH;
-    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
-}
-
-SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_view == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    slabby_view_info view = {.version = 2,
-                             .words_address = (uint64_t)(uintptr_t)pool->words,
-                             .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
-                             .stride = pool->stride,
-                             .slab_size = pool->slab_size,
-                             .capacity = pool->reserved,
-                             .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
-                             .ref_bias = pool->ref_bias,
-                             .ref_limit = pool->ref_end,
-                             .id_bits = pool->id_bits,
-                             .mode_address = (uint64_t)(uintptr_t)&pool->protect};
-    return slb_copy_out(out_view, &view, sizeof view);
-}
-
-/* -------------------- api/leaks.c */
-/* References that a binding found dropped. */
-
-/* -------------------- api/release.h */
-/* The way back of a slab, for release itself, unpin, reset and leak reports. */
-#ifndef SLB_API_RELEASE_H
-#define SLB_API_RELEASE_H
-
-/* The word of the slab has been changed to `new_word`, which says free or retired, and this thread alone knows it: does
- * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
- * too. OK, or MemoryCorruption. */
-SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
-                                             bool fast);
-
-/* Released now, or by the last unpin. */
-SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
-
-SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
-
-/* The word of a slab after this release: free under the next generation, or retired when there is none. */
-SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
-    if (slb_unlikely(generation + 1 >= pool->generations))
-        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
-    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
-}
-
-#endif
-
-/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
-static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
-                                   bool reclaim, struct slb_notification *out_notification) {
-    char slab[160];
-    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
-    uint64_t word;
-    uint32_t id;
-    bool known;
-    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
-        return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
-    slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                   stack); /* before the slab is somebody else's */
-    bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
-    if (!known)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
-    if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
-        slb_count(&pool->counts.leaks, 1);
-        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
-                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
-    }
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
-                                            int32_t reclaim) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    slb_fork_check(pool);
-    struct slb_stripe *stripe = slb_enter(pool);
-    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
-    if (status != SLABBY_OK)
-        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
-    slb_leave(stripe);
-    slb_event_notify(&notification);
-    /* seq_cst: behind the release, see resilience/waiters.h */
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
-        slb_pool_run_deferred(pool);
-    return status;
-}
-
-/* -------------------- api/library.c */
-/* The library itself: versions, the names of statuses, the binding of a thread. */
-
-SLB_PUBLIC const char *slabby_version(void) {
-    return SLB_VERSION_TEXT;
-}
-
-SLB_PUBLIC uint32_t slabby_abi_version(void) {
-    return SLB_ABI_VERSION;
-}
-
-SLB_PUBLIC uint64_t slabby_instance_id(void) {
-    static _Atomic uint64_t instance;
-    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
-    uint64_t fresh = slb_os_unique();
-    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
-        id = fresh;
-    return id;
-}
-
-SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
-    return slb_status_name(status);
-}
-
-SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
-    return slb_status_message(status);
-}
-
-SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
-    if (binding < -1 || binding > SLABBY_BINDING_GO)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_audit_set_binding(binding);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_fault_handler_install() ? SLABBY_OK
-                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                                                       "the system refused a handler of SIGSEGV or SIGBUS");
-}
-
-/* -------------------- api/listener.c */
-/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
- * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
-
-/* -------------------- pool/lifecycle.h */
-/* A pool's life: create, retain, close, destroy, abandon. */
-#ifndef SLB_POOL_LIFECYCLE_H
-#define SLB_POOL_LIFECYCLE_H
-
-SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
-                                          uint64_t capacity, const struct slb_options *options,
-                                          slabby_error *error);
-SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool);
-SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
-
-#endif
-
-#include <stdlib.h>
-
-struct slabby_listener {
-    struct slabby_listener *next, *previous; /* in the pool's list */
-    struct slabby_allocator *pool;
-    int notifier;
-    uint64_t last_ticket;
-    struct slb_waiter *granted, *last_granted; /* oldest first */
-    uint64_t waiting;                          /* tickets still in the pool's queue */
-    bool closed;                               /* the pool was closed */
-};
-
-/* Behind those who were granted before. Needs the lock. */
-static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    waiter->next = NULL;
-    waiter->previous = listener->last_granted;
-    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
-    listener->last_granted = waiter;
-    slb_os_notifier_signal(listener->notifier);
-}
-
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
-    struct slabby_listener *listener = waiter->listener;
-    listener->waiting--;
-    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
-        free(waiter); /* slb_listeners_close has told the listener */
-    else
-        append_granted(listener, waiter);
-}
-
-/* Every listener hears of the end, whether it has tickets out or not. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        listener->closed = true;
-        slb_os_notifier_signal(listener->notifier);
-    }
-}
-
-static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
-    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
-}
-
-static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word =
-        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
-    slb_breaker_served(pool);
-    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-}
-
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context) {
-    uint64_t count = 0;
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
-            if (visit != NULL)
-                visit(context, waiter->id);
-    }
-    return count;
-}
-
-/* The queue was dropped with its threads; what had been granted still waits to be taken. */
-SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        slb_os_notifier_renew(listener->notifier);
-        listener->waiting = 0;
-        if (listener->granted != NULL || listener->closed)
-            slb_os_notifier_signal(listener->notifier);
-    }
-}
-
-SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
-                                                slabby_allocator *allocator, slabby_error *out_error) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_listener == NULL || out_fd == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the handle or a place for a result is null");
-    slabby_status status = slb_pool_retain(pool);
-    if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
-    struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
-    if (notifier < 0) {
-        free(listener);
-        (void)slb_pool_abandon(pool);
-        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
-                             "the system refused memory or a descriptor for the listener; close some first");
-    }
-    listener->pool = pool;
-    listener->notifier = notifier;
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    listener->next = pool->listeners;
-    if (listener->next != NULL)
-        listener->next->previous = listener;
-    pool->listeners = listener;
-    slb_gate_unlock(pool);
-    *out_listener = listener;
-    *out_fd = notifier;
-    return SLABBY_OK;
-}
-
-static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    slb_gate_lock(listener->pool);
-    waiter->listener = listener;
-    uint64_t ticket = waiter->ticket =
-        ++listener->last_ticket; /* once it waits, another thread may take and free it */
-    listener->waiting++;
-    slb_gate_unlock(listener->pool);
-    return ticket;
-}
-
-/* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
-static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
-    slabby_status status = slb_search(listener->pool, &waiter->id, false, &found);
-    if (status != SLABBY_OK)
-        return status;
-    slb_gate_lock(listener->pool);
-    listener->waiting--;
-    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
-    append_granted(listener, waiter);
-    slb_gate_unlock(listener->pool);
-    slb_search_notify(listener->pool, &found, SLABBY_OK);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
-    if (out_ticket == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
-    if (waiter == NULL)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    uint64_t ticket = draw_ticket(listener, waiter);
-    slabby_status status = try_at_once(listener, waiter);
-    if (status == SLABBY_OUT_OF_MEMORY)
-        status = slb_waiters_join(listener->pool, waiter);
-    if (status != SLABBY_OK) {
-        slb_gate_lock(listener->pool);
-        listener->waiting--;
-        slb_gate_unlock(listener->pool);
-        free(waiter);
-        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
-                           slb_refuse(listener->pool, status));
-    }
-    *out_ticket = ticket;
-    return SLABBY_OK;
-}
-
-/* The bell rings on while something is left to take, or to learn. */
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                                          slabby_listener *listener, uint64_t capacity) {
-    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t count = 0;
-    slb_gate_lock(listener->pool);
-    while (count < capacity && listener->granted != NULL) {
-        struct slb_waiter *waiter = listener->granted;
-        forget_granted(listener, waiter);
-        out_tickets[count] = waiter->ticket;
-        out_refs[count++] = waiter->id;
-        free(waiter);
-    }
-    if (listener->granted == NULL && !listener->closed)
-        slb_os_notifier_clear(listener->notifier);
-    bool over = listener->closed && listener->granted == NULL && count == 0;
-    slb_gate_unlock(listener->pool);
-    for (uint64_t i = 0; i < count; i++)
-        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
-    *out_count = count;
-    return over ? SLABBY_CLOSED : SLABBY_OK;
-}
-
-/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
-static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
-    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
-    for (size_t i = 0; i < 2; i++)
-        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
-            if (waiter->listener == listener && waiter->ticket == ticket)
-                return waiter;
-    return NULL;
-}
-
-SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
-    if (out_ref == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = find_ticket(listener, ticket);
-    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
-    if (granted)
-        forget_granted(listener, waiter);
-    else if (waiter != NULL)
-        listener->waiting--;
-    slb_gate_unlock(listener->pool);
-    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
-    free(waiter);
-    return SLABBY_OK;
-}
-
-/* A ticket that is still out, or 0. */
-static uint64_t any_ticket(struct slabby_listener *listener) {
-    uint64_t ticket = 0;
-    slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = listener->pool->first_waiter;
-    while (waiter != NULL && waiter->listener != listener)
-        waiter = waiter->next;
-    if (waiter == NULL)
-        waiter = listener->granted;
-    if (waiter != NULL)
-        ticket = waiter->ticket;
-    slb_gate_unlock(listener->pool);
-    return ticket;
-}
-
-SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
-    if (listener == NULL)
-        return SLABBY_OK;
-    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
-        slabby_ref ref;
-        (void)slabby_wait_cancel(&ref, listener, ticket);
-        if (ref != 0)
-            (void)slabby_release(listener->pool, ref);
-    }
-    slb_gate_lock(listener->pool);
-    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
-    if (listener->next != NULL)
-        listener->next->previous = listener->previous;
-    slb_gate_unlock(listener->pool);
-    slb_os_notifier_destroy(listener->notifier);
-    (void)slb_pool_abandon(listener->pool);
-    free(listener);
-    return SLABBY_OK;
-}
-
-/* -------------------- api/options.c */
-/* Options: the object that create takes, and those that change in a running pool. */
-
-/* -------------------- api/option_values.h */
-/* The values inside a caller's options. */
-#ifndef SLB_API_OPTION_VALUES_H
-#define SLB_API_OPTION_VALUES_H
-
-SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options);
-
-#endif
-
-/* -------------------- option_text.h */
-/* Options as text: names, and values such as 4KiB, 250us, 80% or an enumerator. */
-#ifndef SLB_OPTION_TEXT_H
-#define SLB_OPTION_TEXT_H
-
-/* The number of the option with this name. */
-SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error);
-
-/* What a text means for an option that is no text itself; the range is for slb_option_check. */
-SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
-                                           slabby_error *error);
-
-/* A whole number without a unit. */
-SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
-
-#endif
-
-/* -------------------- pool/hot_options.h */
-/* Options that change while a pool is in use. */
-#ifndef SLB_POOL_HOT_OPTIONS_H
-#define SLB_POOL_HOT_OPTIONS_H
-
-SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
-                                            slabby_error *error);
-
-/* What the pool uses now. */
-SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id);
-
-#endif
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct slabby_options {
-    struct slb_options values;
-};
-
-SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options) {
-    return &options->values;
-}
-
-SLB_PUBLIC slabby_status slabby_options_create(slabby_options **out_options) {
-    if (out_options == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slabby_options *options = malloc(sizeof *options);
-    if (options == NULL)
-        return SLABBY_NO_SYSTEM_MEMORY;
-    slb_options_init(&options->values);
-    *out_options = options;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC void slabby_options_destroy(slabby_options *options) {
-    free(options);
-}
-
-SLB_PUBLIC slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
-                                            slabby_error *out_error) {
-    if (options == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, option, value, 0, 0, "the options are null");
-    return slb_option_set(&options->values, option, value, out_error);
-}
-
-static slabby_status set_name(struct slb_options *options, int32_t id, const char *text,
-                              slabby_error *error) {
-    size_t length = strlen(text);
-    if (length >= SLB_NAME_BYTES)
-        return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
-                             "the name has %zu bytes; at most %d are kept", length, SLB_NAME_BYTES - 1);
-    memcpy(options->name, text, length + 1);
-    options->set |= 1ull << (id - 1);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
-                                                 slabby_error *out_error) {
-    if (options == NULL || name == NULL || text == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options, name or text is null");
-    int32_t id;
-    int64_t value;
-    slabby_status status = slb_option_find(name, &id, out_error);
-    if (status == SLABBY_OK && slb_option_info(id)->kind == SLB_KIND_TEXT)
-        return set_name(&options->values, id, text, out_error);
-    if (status == SLABBY_OK)
-        status = slb_option_parse(id, text, &value, out_error);
-    return status == SLABBY_OK ? slb_option_set(&options->values, id, value, out_error) : status;
-}
-
-static slabby_status no_preset(const char *name, slabby_error *error) {
-    char names[160] = "";
-    size_t length = 0;
-    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
-        const char *between = i == 0 ? "" : i + 1 < SLB_PRESET_COUNT ? ", " : " or ";
-        length +=
-            (size_t)snprintf(&names[length], sizeof names - length, "%s%s", between, slb_presets[i].name);
-        if (length >= sizeof names)
-            break;
-    }
-    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
-                         "there is no preset named \"%.40s\"; choose %s", name, names);
-}
-
-SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
-                                               slabby_error *out_error) {
-    if (options == NULL || name == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
-    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
-        if (strcmp(name, slb_presets[i].name) != 0)
-            continue;
-        const struct slb_preset_value *value = slb_presets[i].values;
-        if (value->option == 0)
-            slb_options_init(&options->values);
-        for (; value->option != 0; value++) {
-            options->values.value[value->option - 1] = value->value;
-            options->values.set |= 1ull << (value->option - 1);
-        }
-        return SLABBY_OK;
-    }
-    return no_preset(name, out_error);
-}
-
-SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
-                                                   void *context, slabby_error *out_error) {
-    if (options == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
-    options->values.logger = function;
-    options->values.logger_context = context;
-    return SLABBY_OK;
-}
-
-/* ------------------------------------------------------------------------------------- of a running pool */
-
-SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
-                                           slabby_error *out_error) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
-    int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
-    status = slb_option_change(pool, option, value, out_error);
-    if (status == SLABBY_OK)
-        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
-                  "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
-                  slb_option_info(option)->name, pool->options.name, value, before);
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
-}
-
-SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    const struct slb_option_info *info = slb_option_info(option);
-    if (pool == NULL || out_value == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    if (info == NULL)
-        return slb_refuse(pool, SLABBY_INVALID_OPTION);
-    if (info->kind == SLB_KIND_TEXT)
-        return SLABBY_INVALID_ARGUMENT;
-    *out_value = slb_option_effective(pool, option);
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,
-                                                const char *text, slabby_error *out_error) {
-    if (allocator == NULL || name == NULL || text == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "pool, name or text is null");
-    int32_t id;
-    int64_t value = 0;
-    slabby_status status = slb_option_find(name, &id, out_error);
-    if (status == SLABBY_OK && slb_option_info(id)->hot)
-        status = slb_option_parse(id, text, &value, out_error);
-    return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
-}
-
-/* -------------------- api/pin.c */
-/* Pins: a slab that is looked at is not released. */
-
-static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t word;
-    uint32_t id;
-    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
-        if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
-            return SLABBY_TOO_MANY_PINS;
-        if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
-            return SLABBY_OK;
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-}
-
-SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, pin(pool, ref));
-}
-
-/* The last pin of a dying slab carries out the release that was deferred. */
-static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
-    uint64_t generation;
-    uint32_t id;
-    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
-        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
-           slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
-        if (slb_word_pins(word) == 0)
-            return SLABBY_INVALID_ARGUMENT;
-        bool last = slb_word_state(word) == SLABBY_SLAB_STATE_DYING && slb_word_pins(word) == 1;
-        uint64_t released = slb_word_released(pool, generation);
-        if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
-            return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
-    }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-}
-
-SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, unpin(pool, ref));
-}
-
-/* -------------------- api/pool.c */
-/* A pool as a whole: create, share, close, destroy; trim, reclaim, resize; the breaker by hand. */
-
-/* -------------------- pool/trim.h */
-/* trim: the pages of free slabs go back to the system. */
-#ifndef SLB_POOL_TRIM_H
-#define SLB_POOL_TRIM_H
-
-SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes);
-
-#endif
-
-#include <inttypes.h>
-
-/* ------------------------------------------------------------------------------------------ a pool's life */
-
-SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
-                                       uint64_t capacity, const slabby_options *options,
-                                       slabby_error *out_error) {
-    struct slb_options defaults;
-    if (out_allocator == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the place for the handle is null");
-    slb_options_init(&defaults);
-    return slb_pool_create(out_allocator, slab_size, capacity,
-                           options == NULL ? &defaults : slb_options_of(options), out_error);
-}
-
-SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT
-                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, slb_pool_retain(pool));
-}
-
-SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
-                                       slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (out_address == NULL || out_instance_id == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (pool == NULL)
-        return status;
-    *out_address = (uint64_t)(uintptr_t)pool;
-    *out_instance_id = slabby_instance_id();
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
-                                      uint64_t instance_id, slabby_error *out_error) {
-    if (out_allocator == NULL)
-        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the place for the handle is null");
-    if (instance_id != slabby_instance_id())
-        return slb_error_set(out_error, SLABBY_ABI_MISMATCH, 0, (int64_t)instance_id, 0, 0,
-                             "the handle belongs to core instance %016" PRIx64 ", this one is %016" PRIx64
-                             "; let both sides load the same shared library",
-                             instance_id, slabby_instance_id());
-    slabby_allocator *allocator = (slabby_allocator *)(uintptr_t)address;
-    slabby_status status = slabby_retain(allocator);
-    if (status != SLABBY_OK)
-        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0,
-                             "no open pool has the handle 0x%" PRIx64, address);
-    *out_allocator = allocator;
-    return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT
-                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
-}
-
-SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (allocator == NULL)
-        return SLABBY_OK;
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_destroy(pool);
-}
-
-SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (allocator == NULL)
-        return SLABBY_OK;
-    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_abandon(pool);
-}
-
-SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
-        return slb_answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
-                            SLABBY_INVALID_ARGUMENT);
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
-                       slb_breaker_force(pool, mode));
-}
-
-SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
-    uint64_t bytes;
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
-}
-
-SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    uint64_t count = slb_quarantine_reclaim(pool);
-    if (out_count != NULL)
-        *out_count = count;
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
-}
-
-SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
-                                       slabby_error *out_error) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    uint64_t awaited = 0;
-    if (pool == NULL || !slb_pool_exists(pool))
-        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
-                             0, 0, 0, 0, "no open pool has this handle");
-    slb_fork_check(pool);
-    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
-    if (status != SLABBY_OK)
-        (void)slb_refuse(pool, status);
-    else if (out_awaited != NULL)
-        *out_awaited = awaited;
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
-}
-
-SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
-    slabby_status status;
-    struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL || out_size == NULL)
-        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    *out_size = pool->slab_size;
-    return SLABBY_OK;
-}
-
 /* -------------------- api/reference.c */
 /* What can be asked of one reference. */
 
@@ -10840,6 +11707,31 @@ SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator 
 /* -------------------- api/release.c */
 /* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; everything that it
  * does not settle goes on in release_slow and return_slow, above it. */
+
+/* -------------------- api/release.h */
+/* The way back of a slab, for release itself, unpin, reset and leak reports. */
+#ifndef SLB_API_RELEASE_H
+#define SLB_API_RELEASE_H
+
+/* The word of the slab has been changed to `new_word`, which says free or retired, and this thread alone knows it: does
+ * what the protections ask and puts the id where the next allocation finds it. `fast` counts the release as one by id
+ * too. OK, or MemoryCorruption. */
+SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint32_t id, uint64_t new_word,
+                                             bool fast);
+
+/* Released now, or by the last unpin. */
+SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
+
+SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
+
+/* The word of a slab after this release: free under the next generation, or retired when there is none. */
+SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint64_t generation) {
+    if (slb_unlikely(generation + 1 >= pool->generations))
+        return slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_RETIRED);
+    return slb_word_make(pool->id_bits, generation + 1, SLABBY_SLAB_STATE_FREE);
+}
+
+#endif
 
 #include <inttypes.h>
 
@@ -11179,246 +12071,8 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
 }
 
-/* -------------------- api/reset.c */
-/* reset: every slab is released at once. */
-
-/* -------------------- pool/quiesce.h */
-/*
- * Work on the whole pool: reset, destroy, verify, trim. The gate is closed for SLB_GATE_RESETTING, its lock is held,
- * allocations wait outside, releases go on.
- */
-#ifndef SLB_POOL_QUIESCE_H
-#define SLB_POOL_QUIESCE_H
-
-/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
- * interrupted its own thread inside the core. */
-SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
-
-/*
- * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
- * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
- * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
- * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
- */
-#define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
-#define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
-SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
-
-/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
- * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
- * may be gone afterwards. */
-SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
-
-#endif
-
-static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        if (slb_word_pins(atomic_load_explicit(&pool->words[id], memory_order_acquire)) != 0)
-            return true;
-    return false;
-}
-
-/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
- * after the check turns the release into a deferred one inside slb_release_deferred. */
-static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
-    slb_bias_revoke_all(pool);
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
-            (void)slb_release_deferred(pool,
-                                       slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id));
-        else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
-            (void)slb_release_fast(pool, id);
-    }
-}
-
-static slabby_status reset(struct slabby_allocator *pool) {
-    slabby_status status = SLABBY_OK;
-    if (!slb_maintenance_begin(pool))
-        return SLABBY_BUSY;
-    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-    if (!slb_pool_exists(pool))
-        status = slb_pool_closed_status(pool);
-    else if (anything_pinned(pool, limit))
-        status = SLABBY_PINNED;
-    else
-        release_everything(pool, limit);
-    slb_maintenance_end(pool);
-    return status;
-}
-
-SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    if (!slb_pool_exists(pool))
-        return slb_refuse(pool, slb_pool_closed_status(pool));
-    uint64_t mark = slb_events_mark(pool);
-    slabby_status status = reset(pool);
-    slb_events_deliver(pool, mark);
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
-}
-
-/* -------------------- api/sizing.c */
-/*
- * How large slabs should be, and how many. Both are arithmetic on what a caller knows of its program; no pool is
- * concerned.
- *
- * Capacity. By Little's law (Operations Research 9, 1961) rate x mean hold time slabs are in use on average: the
- * load a, in erlangs. How many are needed so that an arrival rarely finds none is Erlang's loss formula
- * (Elektroteknikeren 13, 1917):
- *
- *     B(0) = 1,   B(n) = a B(n-1) / (n + a B(n-1))
- *
- * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
- * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
- * or a disk stalls, everything is held long at once. That is why the 99th percentile is asked for: one percent of the
- * time is taken to be a stall, in which the load is rate x p99. The chance of exhaustion is then
- *
- *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
- *
- * and the answer the least n that keeps it within the limit. With p99 = mean it is Erlang's formula by itself.
- */
-
-/* -------------------- layout.h */
-/*
- * Where things lie.
- *
- * Slabs: stride = slab_size rounded up to the alignment; when that is a multiple of 512 and the alignment is below 512,
- * one alignment unit (at least 64) more, so that the first lines of neighbouring slabs do not fall into the same cache
- * set.
- *
- * With bit_guard, one pattern before and one after the user's bytes inside each stride; first_byte is where the user's
- * begin:
- *
- *   | front pattern | user's bytes | back pattern, to the end of the stride |
- *
- * With guard_pages, each stride ends with an inaccessible page that the user's last byte touches:
- *
- *   | slack | front pattern | user's bytes | guard page |
- *
- * Bookkeeping, in one mapping, offsets from its start; cache headers do not begin on a page, where the first lines of
- * many slabs compete for the same set:
- *
- *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
- *   event rates | events | written audit trails | audit records
- */
-#ifndef SLB_LAYOUT_H
-#define SLB_LAYOUT_H
-
-struct slb_layout {
-    uint64_t slab_size, stride, first_byte;
-    uint64_t guard_at; /* guard_pages: offset of the guard page in each stride; 0 without */
-    uint32_t guard_front, guard_back;
-    uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
-    uint64_t slab_mapping; /* with the guards at both ends and room to align */
-    uint64_t metadata_mapping;
-    uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
-        event_rates, events, audit_chains, audit; /* offsets */
-    uint64_t audit_records, record_bytes;
-    uint64_t delay_cells;
-    uint64_t cache_bytes, list_bytes;
-    uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
-};
-
-#define SLB_MAX_SLAB_SIZE (1ull << 30)
-
-/* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
-SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
-                                             struct slb_options *options, slabby_error *error);
-
-/* The limits alone, before options that depend on the capacity are resolved. */
-SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error);
-
-#endif
-
-/* From here on, or when an average object fills half a line, neighbours do not share cache lines. */
-#define BUSY_RATE 1e6
-
-#define MOST_RATE 1e12           /* per second */
-#define MOST_HOLD 86400000000000 /* a day */
-#define LEAST_PROBABILITY 1e-15
-#define MOST_ALIGNMENT 2097152u
-
-/* Comparisons with a NaN are false, so it is within no range. */
-static bool within(double value, double least, double most) {
-    return value >= least && value <= most;
-}
-
-SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
-                                                  double rate_per_second, uint64_t alignment) {
-    if (out_size == NULL || average == 0 || average > maximum || maximum > SLB_MAX_SLAB_SIZE ||
-        !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || alignment == 0 ||
-        alignment > MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t unit = alignment, line = slb_os_cache_line();
-    if (unit < line && (rate_per_second >= BUSY_RATE || 2 * average >= line))
-        unit = line;
-    *out_size = (maximum + unit - 1) / unit * unit;
-    return SLABBY_OK;
-}
-
-/*
- * The recursion turned round: 1/B(n) = 1 + n/a + n(n-1)/a^2 + ..., all terms positive, so nothing cancels and each
- * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
- * of them count, where the recursion would take n steps.
- */
-static double erlang_b(double load, uint64_t servers) {
-    double sum = 1, term = 1;
-    for (uint64_t left = servers; left > 0; left--) {
-        term *= (double)left / load;
-        sum += term;
-        if (sum > 1e300)
-            return 0;
-        if (term < sum * 1e-18 && (double)left < load)
-            break;
-    }
-    return 1 / sum;
-}
-
-static double exhaustion(double mean_load, double stall_load, uint64_t capacity) {
-    return 0.99 * erlang_b(mean_load, capacity) + 0.01 * erlang_b(stall_load, capacity);
-}
-
-SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
-                                                 uint64_t mean_hold_ns, uint64_t p99_hold_ns,
-                                                 double exhaustion_probability) {
-    /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
-    if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || mean_hold_ns == 0 ||
-        mean_hold_ns > MOST_HOLD || p99_hold_ns > MOST_HOLD || p99_hold_ns == 0 ||
-        p99_hold_ns / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
-        exhaustion_probability == 1)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;
-    double mean_load = rate_per_second * (double)mean_hold_ns / 1e9;
-    double stall_load = rate_per_second * (double)stall_ns / 1e9;
-    uint64_t low = 0, high = INT32_MAX; /* low is too few; high enough, if anything is */
-    if (exhaustion(mean_load, stall_load, high) > exhaustion_probability)
-        return SLABBY_CAPACITY_EXCEEDED;
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        if (exhaustion(mean_load, stall_load, middle) > exhaustion_probability)
-            low = middle;
-        else
-            high = middle;
-    }
-    *out_capacity = high;
-    return SLABBY_OK;
-}
-
 /* -------------------- api/stats.c */
 /* What a pool says of itself in numbers: statistics, memory, health. */
-
-/* -------------------- pool/memory_report.h */
-/* What a pool takes of the system, by use. */
-#ifndef SLB_POOL_MEMORY_REPORT_H
-#define SLB_POOL_MEMORY_REPORT_H
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
-
-#endif
 
 /* Whoever asks sees the breaker and the degradation as the next caller would meet them. */
 static void poll_state(struct slabby_allocator *pool) {
@@ -11496,801 +12150,6 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
         poll_state(pool);
     return status;
 }
-
-/* -------------------- api/test_hooks.c */
-/* Empty but in builds with SLABBY_TEST_HOOKS. */
-
-#ifdef SLABBY_TEST_HOOKS
-
-void (*slb_test_point)(int point);
-uint64_t (*slb_test_clock)(void);
-bool slb_test_bias_never_backs_off;
-
-void slb_test_gate_cycle(struct slabby_allocator *pool) {
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-    slb_gate_unlock(pool);
-}
-
-/* The stripes take back what the headers gain, so that the sums stay as they are. */
-void slb_test_age_counters(struct slabby_allocator *pool) {
-    const uint64_t years = (1ull << 41) + 5;
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_PAUSE);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
-        atomic_fetch_sub(&pool->stripes[cpu].folded, years);
-    }
-    slb_gate_open(pool, SLB_GATE_PAUSE);
-    slb_gate_unlock(pool);
-}
-
-#endif
-
-/* -------------------- layout.c */
-
-#include <inttypes.h>
-#include <string.h>
-
-#define LAYOUT_FIRST_CACHE 0x140u
-
-static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
-
-SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error) {
-    if (slab_size < 1 || slab_size > SLB_MAX_SLAB_SIZE)
-        return slb_error_set(error, SLABBY_INVALID_SLAB_SIZE, 0, (int64_t)slab_size, 1, SLB_MAX_SLAB_SIZE,
-                             "slab size %" PRIu64 " is out of range; choose 1 to %llu bytes", slab_size,
-                             SLB_MAX_SLAB_SIZE);
-    if (capacity < 1)
-        return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, (int64_t)capacity, 1, INT32_MAX,
-                             "capacity %" PRIu64 " is out of range; choose 1 to %d slabs", capacity,
-                             INT32_MAX);
-    if (capacity > INT32_MAX)
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, 0, (int64_t)capacity, 1, INT32_MAX,
-                             "capacity %" PRIu64
-                             " is above what a reference can number; choose 1 to %d slabs",
-                             capacity, INT32_MAX);
-    return SLABBY_OK;
-}
-
-static uint64_t layout_max(uint64_t a, uint64_t b) {
-    return a > b ? a : b;
-}
-
-/* The first lines of neighbouring slabs must not fall into the same cache set. */
-static uint64_t layout_colour(uint64_t stride, uint64_t alignment) {
-    if (stride % 512 == 0 && alignment < 512)
-        stride += layout_max(alignment, 64);
-    return stride;
-}
-
-static void layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_guard) {
-    if (!bit_guard) {
-        out->stride = layout_colour(layout_round_up(out->slab_size, alignment), alignment);
-        return;
-    }
-    out->first_byte = layout_round_up(SLB_GUARD_MINIMUM, alignment);
-    out->stride = layout_round_up(out->first_byte + out->slab_size + SLB_GUARD_MINIMUM, alignment);
-    out->stride = layout_colour(out->stride, alignment);
-    uint64_t back = out->stride - out->first_byte - out->slab_size;
-    out->guard_front = (uint32_t)(out->first_byte < SLB_GUARD_MAXIMUM ? out->first_byte : SLB_GUARD_MAXIMUM);
-    out->guard_back = (uint32_t)(back < SLB_GUARD_MAXIMUM ? back : SLB_GUARD_MAXIMUM);
-}
-
-/* User bytes end at the guard page. An alignment that the size does not allow leaves slack before the page, which is
- * patterned; without guard_slack it was refused, or lowered where it was only the default. */
-static void layout_guarded(struct slb_layout *out, uint64_t alignment, bool bit_guard, bool slack) {
-    uint64_t page = slb_os_page_size();
-    uint64_t unit = layout_max(page, alignment);
-    uint64_t user = slack ? layout_round_up(out->slab_size, alignment) : out->slab_size;
-    uint64_t front = bit_guard ? layout_round_up(SLB_GUARD_MINIMUM, alignment) : 0;
-    uint64_t body = layout_round_up(front + user, unit);
-    out->first_byte = body - user;
-    out->guard_at = body;
-    out->stride = layout_round_up(body + page, unit);
-    out->guard_front = (uint32_t)(front < SLB_GUARD_MAXIMUM ? front : SLB_GUARD_MAXIMUM);
-    out->guard_back = (uint32_t)(user - out->slab_size);
-}
-
-/* The alignment that holds with guard pages, where every slab's end is fixed. */
-static slabby_status layout_alignment(struct slb_options *options, uint64_t slab_size, slabby_error *error) {
-    int64_t *alignment = &options->value[SLABBY_OPTION_ALIGNMENT - 1];
-    bool asked = (options->set >> (SLABBY_OPTION_ALIGNMENT - 1) & 1) != 0;
-    if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) || slb_option(options, SLABBY_OPTION_GUARD_SLACK))
-        return SLABBY_OK;
-    uint64_t largest = slab_size & -slab_size;
-    if (largest >= (uint64_t)*alignment)
-        return SLABBY_OK;
-    if (asked)
-        return slb_error_set(error, SLABBY_OPTION_CONFLICT, SLABBY_OPTION_ALIGNMENT, *alignment, 1,
-                             (int64_t)largest,
-                             "options alignment = %" PRId64 " and guard_pages: slabs of %" PRIu64
-                             " bytes that end at a page begin at multiples of %" PRIu64
-                             "; lower the alignment or set guard_slack",
-                             *alignment, slab_size, largest);
-    *alignment = (int64_t)largest;
-    return SLABBY_OK;
-}
-
-static uint32_t layout_id_bits(uint64_t ids) {
-    uint32_t bits = SLB_WORD_LOW_BITS;
-    while ((1ull << bits) < ids)
-        bits++;
-    return bits;
-}
-
-/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. A
- * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
- * the fewer batches change CPUs, the fewer lines do. Whole lines of words, so that fresh batches of two CPUs share
- * none. */
-static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
-    uint64_t share = (uint64_t)out->reserved / out->cpus;
-    uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
-    uint64_t batch = cache_max / 2;
-    if (batch > SLB_WORDS_A_LINE)
-        batch -= batch % SLB_WORDS_A_LINE;
-    if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
-        cache_max = 0;
-    out->cache_max = (uint32_t)cache_max;
-    out->batch = batch < 1 ? 1 : (uint32_t)batch;
-    out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
-    out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
-}
-
-/* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
-static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
-    uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
-    while (cells < most)
-        cells *= 2;
-    return delay == 0 ? 0 : cells;
-}
-
-/* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
-static void layout_records(struct slb_layout *out, uint64_t at) {
-    uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
-    out->event_rates = at;
-    out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
-    out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
-    out->audit = layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
-    uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
-    out->record_bytes = end - at;
-    out->metadata_mapping = layout_round_up(end, slb_os_page_size());
-}
-
-/* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
-static void layout_metadata(struct slb_layout *out) {
-    uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
-    out->caches = LAYOUT_FIRST_CACHE;
-    out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
-    out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
-    out->shards =
-        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
-    out->depot_heads =
-        layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
-    out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
-    out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
-    out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
-    out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
-    out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
-                                 SLB_CACHE_LINE);
-    layout_records(
-        out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
-    out->cache_bytes = out->shards;
-    out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
-                      out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
-                      (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t);
-}
-
-SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
-                                             struct slb_options *options, slabby_error *error) {
-    uint64_t page = slb_os_page_size();
-    slabby_status status = layout_alignment(options, slab_size, error);
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = layout_max(alignment, page);
-    bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
-    if (status != SLABBY_OK)
-        return status;
-    memset(out, 0, sizeof *out);
-    out->slab_size = slab_size;
-    out->reserved = (uint32_t)reserved;
-    out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
-    out->id_bits = layout_id_bits(reserved + out->heap_limit);
-    out->cpus = slb_os_cpu_count();
-    if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
-        layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
-    else
-        layout_packed(out, alignment, bit_guard);
-    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
-    if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
-        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
-                             "%" PRIu64 " slabs of %" PRIu64
-                             " bytes exceed the address space; lower one of them",
-                             reserved, slab_size);
-    out->slab_bytes = layout_round_up(out->slab_bytes, page);
-    out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
-    out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
-    layout_tiers(out, options);
-    layout_metadata(out);
-    return SLABBY_OK;
-}
-
-/* -------------------- option_text.c */
-
-#include <string.h>
-
-struct unit {
-    const char *suffix;
-    int64_t factor;
-};
-
-static const struct unit byte_units[] = {{"", 1},          {"B", 1},         {"KiB", 1 << 10},
-                                         {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
-static const struct unit time_units[] = {
-    {"", 1},           {"ns", 1},          {"us", 1000},         {"ms", 1000000},
-    {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
-static const struct unit percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
-static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
-static const struct slb_enumerator flag_enumerators[] = {
-    {"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
-
-static const struct unit *units_of(uint8_t kind) {
-    switch (kind) {
-    case SLB_KIND_BYTES:
-        return byte_units;
-    case SLB_KIND_DURATION:
-        return time_units;
-    case SLB_KIND_PERCENT:
-        return percent_units;
-    default:
-        return plain_units;
-    }
-}
-
-/* Digits, perhaps a fraction, perhaps a space, a unit. A fraction must come out whole in the option's unit. False on
- * anything else and on overflow. */
-static bool parse_quantity(const char *text, const struct unit *units, int64_t *out_value) {
-    const char *at = text;
-    uint64_t whole = 0, fraction = 0, scale = 1;
-    if (*at < '0' || *at > '9')
-        return false;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (whole > (uint64_t)INT64_MAX / 10 - 1)
-            return false;
-        whole = whole * 10 + (uint64_t)(*at - '0');
-    }
-    if (*at == '.') {
-        for (at++; *at >= '0' && *at <= '9' && scale < 1000000000; at++, scale *= 10)
-            fraction = fraction * 10 + (uint64_t)(*at - '0');
-    }
-    while (*at == ' ')
-        at++;
-    for (const struct unit *unit = units; unit->suffix != NULL; unit++) {
-        uint64_t factor = (uint64_t)unit->factor, value, part;
-        if (strcmp(at, unit->suffix) != 0)
-            continue;
-        if (__builtin_mul_overflow(whole, factor, &value) ||
-            __builtin_mul_overflow(fraction, factor, &part) || part % scale != 0 ||
-            value + part / scale > (uint64_t)INT64_MAX)
-            return false;
-        *out_value = (int64_t)(value + part / scale);
-        return true;
-    }
-    return false;
-}
-
-static bool parse_enumerator(const char *text, const struct slb_enumerator *words, int64_t *out_value) {
-    for (; words != NULL && words->text != NULL; words++) {
-        if (strcmp(text, words->text) == 0) {
-            *out_value = words->value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static int32_t option_named(const char *name) {
-    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
-        if (strcmp(slb_options_table[id - 1].name, name) == 0)
-            return id;
-    return 0;
-}
-
-static slabby_status unreadable(const struct slb_option_info *info, int32_t id, const char *text,
-                                slabby_error *error) {
-    static const char *const forms[] = {"on or off",
-                                        "a whole number",
-                                        "bytes, such as 4096 or 4KiB",
-                                        "a time, such as 250us or 30s",
-                                        "percent, such as 80%",
-                                        "one of its words",
-                                        "a text"};
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
-                         "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
-                         forms[info->kind]);
-}
-
-/* What a text means for an option that is no text itself; the range is for others to check. */
-SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
-                                           slabby_error *error) {
-    const struct slb_option_info *info = slb_option_info(id);
-    bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
-    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->words, out_value) ||
-        parse_quantity(text, units_of(info->kind), out_value))
-        return SLABBY_OK;
-    if (!none || info->minimum != 0)
-        return unreadable(info, id, text, error);
-    *out_value = 0;
-    return SLABBY_OK;
-}
-
-SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error) {
-    *out_id = option_named(name);
-    if (*out_id != 0)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
-                         "there is no option named \"%.40s\"; docs/contract.md lists them", name);
-}
-
-SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value) {
-    return parse_quantity(text, plain_units, out_value);
-}
-
-/* -------------------- options.c */
-
-#include <inttypes.h>
-#include <string.h>
-
-_Static_assert(SLB_OPTION_COUNT <= 64, "the set of options is one 64-bit word");
-
-SLB_PRIVATE const struct slb_option_info *slb_option_info(int32_t id) {
-    return id >= 1 && id <= SLB_OPTION_COUNT ? &slb_options_table[id - 1] : NULL;
-}
-
-SLB_PRIVATE void slb_options_init(struct slb_options *options) {
-    memset(options, 0, sizeof *options);
-    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
-        options->value[id - 1] = slb_options_table[id - 1].default_value;
-}
-
-static slabby_status unknown_option(int32_t id, slabby_error *error) {
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, id, 1, SLB_OPTION_COUNT,
-                         "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
-}
-
-SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
-    const struct slb_option_info *info = slb_option_info(id);
-    if (info == NULL)
-        return unknown_option(id, error);
-    if (info->kind == SLB_KIND_TEXT)
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
-                             "option %s is a text: set it with slabby_options_set_text", info->name);
-    if (value < info->minimum || value > info->maximum)
-        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
-                             value, info->minimum, info->maximum);
-    if (info->power_of_two && (value & (value - 1)) != 0)
-        return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
-                             " to %" PRId64,
-                             info->name, value, info->minimum, info->maximum);
-    return SLABBY_OK;
-}
-
-SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id, int64_t value,
-                                         slabby_error *error) {
-    slabby_status status = slb_option_check(id, value, error);
-    if (status == SLABBY_OK) {
-        options->value[id - 1] = value;
-        options->set |= 1ull << (id - 1);
-    }
-    return status;
-}
-
-/* --------------------------------------------------------------------------------------------- resolving */
-
-static bool was_set(const struct slb_options *options, int32_t id) {
-    return (options->set >> (id - 1) & 1) != 0;
-}
-
-static int64_t power_of_two_up(int64_t value) {
-    int64_t power = 1;
-    while (power < value)
-        power *= 2;
-    return power;
-}
-
-static int64_t resolved_default(const struct slb_option_info *info, uint64_t capacity) {
-    switch (info->default_rule) {
-    case SLB_DEFAULT_CPUS:
-        return (int64_t)slb_os_cpu_count();
-    case SLB_DEFAULT_CACHE_LINE:
-        return (int64_t)slb_os_cache_line();
-    case SLB_DEFAULT_CAPACITY:
-        return (int64_t)capacity;
-    default:
-        return info->default_value;
-    }
-}
-
-static slabby_status check_ready(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
-    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++) {
-        const struct slb_option_info *info = slb_option_info(id);
-        if (info->ready || options->value[id - 1] == resolved_default(info, capacity))
-            continue;
-        return slb_error_set(
-            error, SLABBY_NOT_SUPPORTED, id, options->value[id - 1], info->minimum, info->maximum,
-            "option %s = %" PRId64 " has no effect in this version, so it is refused; leave it at "
-            "its default",
-            info->name, options->value[id - 1]);
-    }
-    return SLABBY_OK;
-}
-
-static slabby_status check_conflicts(const struct slb_options *options, slabby_error *error) {
-    for (size_t i = 0; i < SLB_CONFLICT_COUNT; i++) {
-        const struct slb_conflict *conflict = &slb_conflicts[i];
-        int64_t values[2];
-        bool both = true;
-        for (int side = 0; side < 2; side++) {
-            int64_t excluded = conflict->sides[side].value;
-            values[side] = slb_option(options, conflict->sides[side].option);
-            both = both && values[side] != 0 && (excluded == 0 || values[side] == excluded);
-        }
-        if (both)
-            return slb_error_set(error, SLABBY_OPTION_CONFLICT, conflict->sides[0].option, values[0], 0, 0,
-                                 "options %s and %s cannot be had together: %s", conflict->sides[0].text,
-                                 conflict->sides[1].text, conflict->reason);
-    }
-    return SLABBY_OK;
-}
-
-SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
-                                                      slabby_error *error) {
-    if (degrade_at == 0 || survive_at == 0 || degrade_at < survive_at)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_OPTION_CONFLICT, option,
-                         option == SLABBY_OPTION_DEGRADE_AT ? degrade_at : survive_at, 0, 100,
-                         "options degrade_at = %" PRId64 " %% and survive_at = %" PRId64
-                         " %%: a pool degrades before it survives; lower degrade_at or raise survive_at",
-                         degrade_at, survive_at);
-}
-
-static slabby_status check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
-    const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
-    int64_t most = slb_option(options, id);
-    if (most >= (int64_t)capacity)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, most, (int64_t)capacity, INT32_MAX,
-                         "option max_capacity = %" PRId64 " is below the capacity %" PRIu64
-                         " that the pool begins with; raise it or leave it out",
-                         most, capacity);
-}
-
-static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity, slabby_error *error) {
-    const int32_t limit_id = SLABBY_OPTION_HEAP_FALLBACK_LIMIT;
-    int64_t *limit = &options->value[limit_id - 1];
-    int64_t reserved = slb_option(options, SLABBY_OPTION_MAX_CAPACITY), left = INT32_MAX - reserved;
-    if (!was_set(options, limit_id))
-        *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
-    if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
-                             "capacity %" PRId64 " with %" PRId64 " heap slabs exceeds %d; lower one of them",
-                             reserved, *limit, INT32_MAX);
-    return SLABBY_OK;
-}
-
-static slabby_status resolve_backend(struct slb_options *options, slabby_error *error) {
-    int64_t *backend = &options->value[SLABBY_OPTION_CPU_CACHE_BACKEND - 1];
-    if (*backend == SLABBY_CPU_CACHE_BACKEND_RSEQ && !slb_os_has_rseq())
-        return slb_error_set(
-            error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
-            "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
-            "or portable");
-    bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
-    if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
-        *backend =
-            slb_os_has_rseq() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
-    return SLABBY_OK;
-}
-
-/* An operator may sample guards in a program that knows nothing of it. */
-static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
-    const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
-    const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
-    int64_t rate;
-    if (text == NULL || was_set(options, id))
-        return SLABBY_OK;
-    if (slb_option_parse_count(text, &rate))
-        return slb_option_set(options, id, rate, error);
-    return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, 0, slb_option_info(id)->maximum,
-                         "the environment's SLABBY_GUARD_SAMPLE_RATE=\"%.40s\" is no whole number; correct "
-                         "or remove it",
-                         text);
-}
-
-SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
-                                              slabby_error *error) {
-    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
-        if (!was_set(options, id))
-            options->value[id - 1] = resolved_default(slb_option_info(id), capacity);
-    slabby_status status = read_environment(options, error);
-    if (status == SLABBY_OK)
-        status = check_conflicts(options, error);
-    if (status == SLABBY_OK)
-        status = slb_option_check_thresholds(SLABBY_OPTION_DEGRADE_AT,
-                                             slb_option(options, SLABBY_OPTION_DEGRADE_AT),
-                                             slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
-    if (status == SLABBY_OK)
-        status = check_ready(options, capacity, error);
-    if (status == SLABBY_OK)
-        status = check_space(options, capacity, error);
-    if (status == SLABBY_OK)
-        status = resolve_heap(options, capacity, error);
-    if (status == SLABBY_OK)
-        status = resolve_backend(options, error);
-    options->value[SLABBY_OPTION_SHARDS - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_SHARDS));
-    if (slb_option(options, SLABBY_OPTION_AUDIT) != 0)
-        options->value[SLABBY_OPTION_AUDIT - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_AUDIT));
-    return status;
-}
-
-/* -------------------- pool/create.c */
-
-/* -------------------- pool/memory.h */
-/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
- * locked, touched, kept out of core dumps. */
-#ifndef SLB_POOL_MEMORY_H
-#define SLB_POOL_MEMORY_H
-
-struct slb_memory {
-    char *slab_mapping, *slab_base, *metadata;
-};
-
-SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
-                                         const struct slb_options *options, slabby_error *error);
-SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout);
-
-#endif
-
-#include <inttypes.h>
-#include <pthread.h>
-#include <string.h>
-
-#ifndef SLABBY_GENERATION_BITS
-#define SLABBY_GENERATION_BITS 48 /* what a word has; tests build with few, to reach the end */
-#endif
-
-#ifndef SLB_AMALGAMATION
-union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
-#endif
-
-/* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t locations_cursor;
-
-SLB_PRIVATE void slb_pool_table_lock(void) {
-    pthread_mutex_lock(&locations_mutex);
-}
-
-SLB_PRIVATE void slb_pool_table_unlock(void) {
-    pthread_mutex_unlock(&locations_mutex);
-}
-
-/* ---------------------------------------------------------------------------------------------- places */
-
-/* Generations that a tag has left for ids of so many bits: references under one tag never repeat, whatever pools
- * used it before. */
-static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t id_bits, uint64_t *out_first) {
-    uint64_t all = 1ull << (SLB_REF_VALUE_BITS - id_bits);
-    *out_first = pool->tag_spent == 0 ? 0 : (pool->tag_spent >> id_bits) + 1;
-    return *out_first < all ? all - *out_first : 0;
-}
-
-/* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
- * references left is taken only when there is no better one. */
-static struct slabby_allocator *take_entry(uint32_t id_bits) {
-    struct slabby_allocator *best = NULL;
-    uint64_t best_left = 1, first;
-    for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
-        uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
-        struct slabby_allocator *pool = &slb_pool_table[entry].pool;
-        uint64_t left = generations_left(pool, id_bits, &first);
-        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
-            continue;
-        best = pool;
-        best_left = left;
-        if (left >= 1ull << (SLB_REF_VALUE_BITS - id_bits - 1))
-            break;
-    }
-    if (best != NULL)
-        locations_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_ENTRIES - 1);
-    return best;
-}
-
-/* -------------------------------------------------------------------------------------------------- create */
-
-static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
-    pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
-    pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
-    pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
-    pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);
-    pool->depot.heads = (struct slb_depot_heads *)(void *)(metadata + layout->depot_heads);
-    pool->words = (_Atomic uint64_t *)(void *)(metadata + layout->words);
-    pool->next = (_Atomic uint32_t *)(void *)(metadata + layout->next);
-    pool->depot.next = (_Atomic uint32_t *)(void *)(metadata + layout->depot_next);
-    pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
-    pool->depot.nodes = layout->depot_nodes;
-    pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
-    pool->delay.mask = layout->delay_cells - 1;
-    pool->shard_mask = layout->shard_count - 1;
-    pool->cpus = layout->cpus;
-    pool->cache_max = layout->cache_max;
-    pool->batch = layout->batch;
-    pool->list_bytes = layout->list_bytes;
-    pool->cache_bytes = layout->cache_bytes;
-    pool->record_bytes = layout->record_bytes;
-}
-
-static void init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
-    pool->event_rates = (struct slb_event_rate *)(void *)(metadata + layout->event_rates);
-    pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->events),
-                                     .size = SLB_EVENTS_CAPACITY,
-                                     .words = SLB_EVENT_WORDS,
-                                     .stride = SLB_EVENT_STRIDE};
-    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
-    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
-                                    .size = layout->audit_records,
-                                    .words = SLB_AUDIT_WORDS,
-                                    .stride = SLB_AUDIT_STRIDE};
-}
-
-static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
-    uint64_t first;
-    uint64_t left = generations_left(pool, layout->id_bits, &first);
-    uint64_t most = 1ull << SLABBY_GENERATION_BITS;
-    pool->id_bits = layout->id_bits;
-    pool->id_mask = (1ull << layout->id_bits) - 1;
-    pool->generation_step = 1ull << layout->id_bits;
-    pool->generations = left < most ? left : most;
-    pool->ref_bias = (slb_pool_tag(pool) << SLB_REF_TAG_SHIFT) + (first << layout->id_bits);
-    pool->ref_end = (pool->generations - 1) << layout->id_bits;
-    atomic_store(&pool->id_limit, layout->reserved);
-}
-
-/* The fields of a place but its tag_spent and its locks, which outlive the pool. */
-static void clear_entry(struct slabby_allocator *pool) {
-    slb_heap_forget(pool);
-    slb_labels_forget(pool);
-    slb_leaks_forget(pool);
-    slb_stacks_forget(pool);
-    slb_ticker_forget(pool);
-    slb_guards_forget(pool);
-    atomic_store(&pool->guard_rate, 0);
-    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
-    slb_gate_forget(pool);
-    memset(&pool->heap, 0, sizeof pool->heap);
-    memset(&pool->delay, 0, sizeof pool->delay);
-    memset(&pool->counts, 0, sizeof pool->counts);
-    memset(&pool->corruption, 0, sizeof pool->corruption);
-    memset(&pool->timing, 0, sizeof pool->timing);
-    memset(&pool->breaker, 0, sizeof pool->breaker);
-    memset(&pool->degrade, 0, sizeof pool->degrade);
-    memset(&pool->health, 0, sizeof pool->health);
-    memset(&pool->capacity, 0, sizeof pool->capacity);
-    atomic_store(&pool->waiters, 0);
-    atomic_store(&pool->expects_plain, 0);
-    pool->first_waiter = pool->last_waiter = NULL;
-    pool->listeners = NULL;
-}
-
-static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
-    uint32_t protect = 0;
-    protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
-    protect |=
-        pool->guard_front + pool->guard_back != 0 ? SLB_PROTECT_BIT_GUARD : 0u; /* guard_slack patterns too */
-    protect |= slb_option(options, SLABBY_OPTION_REUSE_DELAY) ? SLB_PROTECT_DELAY : 0u;
-    protect |= slb_option(options, SLABBY_OPTION_SHUFFLE) ? SLB_PROTECT_SHUFFLE : 0u;
-    protect |= pool->audit.size != 0 ? SLB_PROTECT_AUDIT : 0u;
-    protect |= slb_tools_watch() ? SLB_PROTECT_TOOLS : 0u;
-    slb_protections_set(pool, protect);
-}
-
-static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
-                       const struct slb_memory *memory, const struct slb_options *options) {
-    clear_entry(pool);
-    pool->options = *options;
-    pool->slab_base = memory->slab_base;
-    pool->slab_range = layout->slab_bytes;
-    pool->slabs = memory->slab_base + layout->first_byte;
-    pool->guard_front = layout->guard_front;
-    pool->guard_bytes = layout->guard_at == 0 ? 0 : layout->reserved * (layout->stride - layout->guard_at);
-    pool->guard_back = layout->guard_back;
-    pool->guard_key = slb_os_unique();
-    pool->slab_mapping = memory->slab_mapping;
-    pool->slab_mapping_size = layout->slab_mapping;
-    pool->metadata_mapping = memory->metadata;
-    pool->metadata_mapping_size = layout->metadata_mapping;
-    pool->slab_size = layout->slab_size;
-    pool->stride = layout->stride;
-    pool->reserved = layout->reserved;
-    pool->heap.limit = layout->heap_limit;
-    pool->owners = 1;
-    init_lists(pool, layout, memory->metadata);
-    slb_resize_begin(pool, capacity);
-    init_records(pool, layout, memory->metadata);
-    pool->binding = slb_audit_binding(SLABBY_BINDING_C);
-    number_references(pool, layout);
-    pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
-                                           : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
-    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
-    if (pool->rseq_cpus > SLB_WORD_REVOKING)
-        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
-    atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
-    atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
-    atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
-    pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
-    configure_protections(pool, options);
-    slb_tools_begin(pool);
-    pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
-    slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
-    slb_ticker_pace(pool, (uint64_t)slb_option(options, SLABBY_OPTION_HEALTH_INTERVAL));
-    slb_degrade_begin(pool, slb_option(options, SLABBY_OPTION_DEGRADE_AT),
-                      slb_option(options, SLABBY_OPTION_SURVIVE_AT));
-    slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
-                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                          slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
-    atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
-}
-
-SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
-                                          uint64_t capacity, const struct slb_options *asked,
-                                          slabby_error *error) {
-    struct slb_options options = *asked;
-    struct slb_layout layout;
-    struct slb_memory memory;
-    slabby_status status = slb_layout_check(slab_size, capacity, error);
-    if (status == SLABBY_OK && !slb_fork_prepare_process())
-        status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
-                               "the system refused memory for the handlers of fork; free some and try again");
-    if (status == SLABBY_OK)
-        status = slb_options_resolve(&options, capacity, error);
-    if (status == SLABBY_OK)
-        status = slb_layout_compute(
-            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
-    if (status == SLABBY_OK)
-        status = slb_memory_map(&memory, &layout, &options, error);
-    if (status != SLABBY_OK)
-        return status;
-    slb_pool_table_lock();
-    struct slabby_allocator *pool = take_entry(layout.id_bits);
-    if (pool != NULL)
-        init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
-    slb_pool_table_unlock();
-    if (pool == NULL) {
-        slb_memory_unmap(&memory, &layout);
-        return slb_error_set(error, SLABBY_TOO_MANY_POOLS, 0, SLB_POOL_ENTRIES, 1, SLB_POOL_ENTRIES - 1,
-                             "this process holds %u pools already; destroy one first", SLB_POOL_ENTRIES - 1);
-    }
-    status = slb_switches_begin(pool, error);
-    if (status == SLABBY_OK && slb_option(&options, SLABBY_OPTION_HEALTH_CHECKS) != 0)
-        status = slb_ticker_switch(pool, true, error);
-    if (status != SLABBY_OK) {
-        (void)slb_pool_destroy(pool);
-        return status;
-    }
-    *out = pool;
-    slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
-              "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
-              slab_size);
-    return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
-}
-
-/* --------------------------------------------------------------------------------------------------- ends */
 
 /* -------------------- pool/end.c */
 /* How a pool ends: close, destroy, abandon, and the work that they leave to later calls. */
@@ -12523,417 +12382,20 @@ SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_f
     return false;
 }
 
-/* -------------------- pool/hot_options.c */
-/* Options that change while a pool is in use. */
-
-#include <inttypes.h>
-
-/* ------------------------------------------------------------------------------------------- hot options */
-
-/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
- * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
-static bool zero_free_slabs(struct slabby_allocator *pool) {
-    uint64_t bits[SLB_FREE_RANGE / 64];
-    struct slb_free_range range = {.is_free = bits};
-    for (; range.first < pool->reserved; range.first = range.end) {
-        range.end =
-            pool->reserved - range.first < SLB_FREE_RANGE ? pool->reserved : range.first + SLB_FREE_RANGE;
-        if (!slb_find_free(pool, &range))
-            return false;
-        for (uint32_t i = 0; i < range.end - range.first; i++)
-            if (slb_range_has_free(&range, range.first + i))
-                slb_secure_zero_free_slab(pool, range.first + i);
-    }
-    return true;
-}
-
-static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
-    if (!on) {
-        slb_gate_lock(pool);
-        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
-        slb_gate_unlock(pool);
-        return SLABBY_OK;
-    }
-    if (!slb_maintenance_begin(pool))
-        return SLABBY_BUSY;
-    bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
-    slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
-    bool quiet = zero_free_slabs(pool);
-    if (quiet)
-        slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
-    else if (!was_on &&
-             slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
-        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
-    slb_maintenance_end(pool);
-    if (!quiet)
-        return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
-                             "option secure: a thread is stopped inside a call of this pool; try again");
-    return SLABBY_OK;
-}
-
-static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
-    if (on && pool->heap.limit == 0)
-        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
-                             "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
-                             pool->reserved);
-    atomic_store(&pool->heap.enabled, on);
-    return SLABBY_OK;
-}
-
-static slabby_status refuse_change(const struct slb_option_info *info, int32_t id, int64_t value,
-                                   slabby_error *error) {
-    if (!info->hot)
-        return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s is fixed when the pool is made; make a new pool to change it",
-                             info->name);
-    return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, value, info->minimum, info->maximum,
-                         "option %s has no effect in this version, so a change is refused", info->name);
-}
-
-SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
-                                            slabby_error *error) {
-    const struct slb_option_info *info = slb_option_info(id);
-    if (info != NULL && !info->hot)
-        return refuse_change(info, id, value, error);
-    slabby_status status = slb_option_check(id, value, error);
-    if (status != SLABBY_OK)
-        return status;
-    switch (id) {
-    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
-        slb_latency_limit(pool, value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
-        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
-                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-        return SLABBY_OK;
-    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
-        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
-        atomic_store(&pool->breaker.probes, (uint64_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_CORRUPTION_POLICY:
-        atomic_store(&pool->corruption.policy, (uint32_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_LATENCY_TRACKING:
-        slb_degrade_track(pool, (uint32_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_SECURE:
-        return change_secure(pool, value != 0, error);
-    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
-        return slb_switch_guards(pool, (uint32_t)value, error);
-    case SLABBY_OPTION_DEBUG:
-        return slb_switch_debug(pool, value != 0, error);
-    case SLABBY_OPTION_HEALTH_CHECKS:
-        return slb_ticker_switch(pool, value != 0, error);
-    case SLABBY_OPTION_HEALTH_INTERVAL:
-        slb_ticker_pace(pool, (uint64_t)value);
-        return SLABBY_OK;
-    case SLABBY_OPTION_DEGRADE_AT:
-    case SLABBY_OPTION_SURVIVE_AT:
-        return slb_degrade_change(pool, id, value, error);
-    case SLABBY_OPTION_HEAP_FALLBACK:
-        return change_heap(pool, value != 0, error);
-    default:
-        return refuse_change(info, id, value, error);
-    }
-}
-
-SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
-    switch (id) {
-    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
-        return (int64_t)atomic_load(&pool->timing.limit_ns);
-    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
-        return (int64_t)atomic_load(&pool->breaker.threshold);
-    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
-        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
-    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
-        return (int64_t)atomic_load(&pool->breaker.probes);
-    case SLABBY_OPTION_CORRUPTION_POLICY:
-        return atomic_load(&pool->corruption.policy);
-    case SLABBY_OPTION_LATENCY_TRACKING:
-        return atomic_load(&pool->timing.tracking);
-    case SLABBY_OPTION_SECURE:
-        return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
-    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
-        return atomic_load(&pool->guard_rate);
-    case SLABBY_OPTION_DEBUG:
-        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
-    case SLABBY_OPTION_HEALTH_CHECKS:
-        return atomic_load(&pool->ticking.on) != 0;
-    case SLABBY_OPTION_HEALTH_INTERVAL:
-        return (int64_t)atomic_load(&pool->ticking.interval_ns);
-    case SLABBY_OPTION_DEGRADE_AT:
-        return atomic_load(&pool->degrade.degrade_at);
-    case SLABBY_OPTION_SURVIVE_AT:
-        return atomic_load(&pool->degrade.survive_at);
-    case SLABBY_OPTION_HEAP_FALLBACK:
-        return atomic_load(&pool->heap.enabled);
-    default:
-        return slb_option(&pool->options, id);
-    }
-}
-
-/* -------------------- pool/memory.c */
-
-#include <inttypes.h>
-#include <string.h>
-
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
-                         size, what);
-}
-
-/* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
- * mappings left cannot even start a thread. */
-static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
-                                 slabby_error *error) {
-    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
-    for (uint64_t i = 0; i < layout->reserved; i++) {
-        char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
-        uint64_t size = layout->stride - layout->guard_at;
-        if (!slb_os_guard(guard, size, &way))
-            return refused_memory(error, size, "a guard page");
-        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
-            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
-                                 1, (int64_t)slb_os_guard_limit(),
-                                 "guard_pages for %" PRIu32
-                                 " slabs would exceed the system's mappings; choose at most "
-                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
-                                 layout->reserved, slb_os_guard_limit());
-    }
-    return SLABBY_OK;
-}
-
-static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                const struct slb_options *options, slabby_error *error) {
-    int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
-    if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
-        request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
-        return SLABBY_OK;
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
-                         (int64_t)layout->slab_bytes, 0, 0,
-                         "the system refused to lock %" PRIu64
-                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
-                         layout->slab_bytes);
-}
-
-/* Populating a range that contains guards fails at the first one: slab by slab, then. */
-static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
-    if (layout->guard_at == 0)
-        return slb_os_populate(memory->slab_base, layout->slab_bytes);
-    for (uint64_t i = 0; i < layout->reserved; i++)
-        if (!slb_os_populate(memory->slab_base + i * layout->stride, layout->guard_at))
-            return false;
-    return true;
-}
-
-/* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
-                                     const struct slb_options *options, slabby_error *error) {
-    slabby_status status = SLABBY_OK;
-    if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
-        !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-                             "option huge_pages = on: this system offers none; leave it off");
-    if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
-                             "option no_dump = on: this system cannot keep memory out of core dumps");
-    if (layout->guard_at != 0)
-        status = init_guards(memory, layout, error);
-    if (status == SLABBY_OK)
-        status = lock_slabs(memory, layout, options, error);
-    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
-        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
-    return status;
-}
-
-/* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
-static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
-                               const struct slb_options *options, slabby_error *error) {
-    uint64_t page = slb_os_page_size();
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
-    out->slab_mapping = slb_os_reserve(layout->slab_mapping);
-    if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs");
-    out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
-    if (!slb_os_commit(out->slab_base, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs");
-    return configure_slabs(out, layout, options, error);
-}
-
-SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
-    slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
-    slb_os_unmap(memory->metadata, layout->metadata_mapping);
-}
-
-SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
-                                         const struct slb_options *options, slabby_error *error) {
-    memset(out, 0, sizeof *out);
-    slabby_status status = map_slabs(out, layout, options, error);
-    if (status == SLABBY_OK) {
-        out->metadata = slb_os_map(layout->metadata_mapping);
-        if (out->metadata == NULL)
-            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
-    }
-    if (status != SLABBY_OK)
-        slb_memory_unmap(out, layout);
-    return status;
-}
-
-/* -------------------- pool/memory_report.c */
-
-#include <string.h>
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
-    memset(out, 0, sizeof *out);
-    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
-    out->stride = pool->stride;
-    out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes =
-        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->reserved * sizeof(uint64_t);
-    out->list_bytes = pool->list_bytes;
-    out->cache_bytes = pool->cache_bytes;
-    out->record_bytes = pool->record_bytes;
-    out->label_bytes = slb_labels_bytes(pool);
-    out->heap_table_bytes = slb_heap_table_bytes(pool);
-    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
-}
-
-/* -------------------- pool/quiesce.c */
-
-SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool) {
-    if (slb_in_flight_depth != 0)
-        return false;
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    slb_gate_close(pool, SLB_GATE_RESETTING);
-    for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
-        slb_os_wait_a_little(attempt);
-    return true;
-}
-
-SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
-    slb_gate_open(pool, SLB_GATE_RESETTING);
-    slb_gate_unlock(pool);
-}
-
-static uint64_t count_words_out(struct slabby_allocator *pool) {
-    uint64_t out = 0;
-    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
-        out += slb_word_is_out(atomic_load_explicit(&pool->words[id], memory_order_seq_cst));
-    return out;
-}
-
-SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
-    uint64_t before = UINT64_MAX;
-    uint64_t granted =
-        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
-    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
-        uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
-        uint64_t out = count_words_out(pool);
-        out += granted;
-        if (out == live)
-            return true;
-        if (live - out != before && attempts > 1)
-            attempt = 0;
-        before = live - out;
-        slb_os_wait_a_little(attempt);
-    }
-    return false;
-}
-
-/* Attempts of slb_os_wait_a_little that sleep begin here. */
-#define SLEEPS_FROM 4096u
-
-/* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
-#define FIRST_SLEEPS 128u
-#define OPEN_SLEEPS 20u
-
-SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
-    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
-        bool last = attempts <= SLEEPS_FROM + sleeps;
-        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
-            return true;
-        if (last)
-            return false;
-        attempts -= sleeps;
-        slb_maintenance_end(pool);
-        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
-            slb_os_wait_a_little(SLEEPS_FROM);
-        (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
-        if (!slb_pool_exists(pool))
-            return false;
-    }
-}
-
-/* -------------------- pool/trim.c */
-
-/* The whole pages between the end of one slab in use and the start of the next go back. */
-static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
-    uint64_t page = slb_os_page_size();
-    uint64_t start = (from + page - 1) / page * page;
-    uint64_t end = to / page * page;
-    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
-        return 0;
-    return end - start;
-}
-
-static uint64_t trim_range(struct slabby_allocator *pool, const struct slb_free_range *range) {
-    uint64_t bytes = 0;
-    uint64_t from = range->first * pool->stride;
-    SLB_POINT(SLB_POINT_AT_REST);
-    for (uint32_t id = range->first; id < range->end; id++) {
-        if (slb_range_has_free(range, id))
-            continue;
-        bytes += discard_between(pool, from, id * pool->stride);
-        from = (id + 1) * pool->stride;
-    }
-    return bytes + discard_between(pool, from, range->end * pool->stride);
-}
-
-static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_free_range *range,
-                               uint64_t *inout_bytes) {
-    slabby_status status = SLABBY_OK;
-    if (!slb_maintenance_begin(pool))
-        return SLABBY_BUSY;
-    if (!slb_pool_exists(pool))
-        status = slb_pool_closed_status(pool);
-    else if (!slb_find_free(pool, range))
-        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
-    else
-        *inout_bytes += trim_range(pool, range);
-    slb_maintenance_end(pool);
-    return status;
-}
-
-/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
-SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
-    uint64_t few[SLB_FREE_RANGE / 64];
-    uint32_t slabs = pool->reserved, length = slabs / 16;
-    uint64_t page = slb_os_page_size();
-    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
-    uint64_t *mapped = length > SLB_FREE_RANGE ? slb_os_map(mapping) : NULL;
-    slabby_status status = SLABBY_OK;
-    struct slb_free_range range = {.is_free = mapped == NULL ? few : mapped};
-    if (mapped == NULL)
-        length = SLB_FREE_RANGE;
-    *out_bytes = 0;
-    for (; range.first < slabs && status == SLABBY_OK; range.first = range.end) {
-        range.end = slabs - range.first < length ? slabs : range.first + length;
-        status = trim_step(pool, &range, out_bytes);
-    }
-    slb_os_unmap(mapped, mapping);
-    return status;
-}
-
 /* -------------------- pool/verify.c */
 /* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
  * rest, under maintenance, with a bitmap of its own. */
+
+/* -------------------- pool/verify.h */
+/* The self-check. */
+#ifndef SLB_POOL_VERIFY_H
+#define SLB_POOL_VERIFY_H
+
+/* Up to `capacity` findings; out_count counts them all. OK, NoSystemMemory, Busy, Closed. */
+SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
+                                     uint64_t capacity, uint64_t *out_count);
+
+#endif
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13143,674 +12605,1193 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     return exists ? SLABBY_OK : slb_pool_closed_status(pool);
 }
 
-/* -------------------- ref.c */
+/* -------------------- api/batch.c */
+/* Many slabs in one call: all or none on the way out, each by itself on the way back. */
 
-/* A reference below the pool's first generation under its own tag belongs to a pool that this one replaced: it was
- * issued once and is stale. Above the slab's word it was never issued. */
-SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref,
-                                          slabby_status stale) {
-    uint64_t generation;
-    uint32_t id;
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
-    if ((ref >> SLB_REF_TAG_SHIFT) == slb_pool_tag(pool) && ref < pool->ref_bias)
-        return stale;
-    if (!slb_ref_split(pool, ref, &generation, &id))
-        return SLABBY_INVALID_REFERENCE;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    if (generation < slb_word_generation(pool->id_bits, word))
-        return stale;
-    if (generation > slb_word_generation(pool->id_bits, word))
-        return SLABBY_INVALID_REFERENCE;
-    switch (slb_word_state(word)) {
-    case SLABBY_SLAB_STATE_DYING:
-    case SLABBY_SLAB_STATE_RETIRED:
-        return stale;
-    default: /* no reference had been issued under this generation when the caller looked */
-        return SLABBY_INVALID_REFERENCE;
-    }
-}
-
-SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref ref, uint64_t *out_generation,
-                                    uint32_t *out_id) {
-    uint64_t word;
-    uint32_t id;
-    return slb_ref_split(pool, ref, out_generation, out_id) &&
-           (slb_ref_live_word(pool, ref, &id, &word) ||
-            slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE) == SLABBY_USE_AFTER_FREE);
-}
-
-/* -------------------- slabby_contract.c */
-/* Generated by ./dev gen from bindings/contract.toml; do not edit.
- * SPDX-License-Identifier: GPL-3.0-or-later */
-
-#include <stddef.h>
-
-static const struct slb_enumerator slb_enum_cpu_cache_backend[4] = {
-    {"auto", SLABBY_CPU_CACHE_BACKEND_AUTO},
-    {"rseq", SLABBY_CPU_CACHE_BACKEND_RSEQ},
-    {"portable", SLABBY_CPU_CACHE_BACKEND_PORTABLE},
-    {NULL, 0},
-};
-
-static const struct slb_enumerator slb_enum_latency_tracking[4] = {
-    {"off", SLABBY_LATENCY_TRACKING_OFF},
-    {"sampled", SLABBY_LATENCY_TRACKING_SAMPLED},
-    {"all", SLABBY_LATENCY_TRACKING_ALL},
-    {NULL, 0},
-};
-
-static const struct slb_enumerator slb_enum_lock_memory[4] = {
-    {"off", SLABBY_LOCK_MEMORY_OFF},
-    {"best_effort", SLABBY_LOCK_MEMORY_BEST_EFFORT},
-    {"required", SLABBY_LOCK_MEMORY_REQUIRED},
-    {NULL, 0},
-};
-
-static const struct slb_enumerator slb_enum_corruption_policy[4] = {
-    {"quarantine", SLABBY_CORRUPTION_POLICY_QUARANTINE},
-    {"reclaim", SLABBY_CORRUPTION_POLICY_RECLAIM},
-    {"abort", SLABBY_CORRUPTION_POLICY_ABORT},
-    {NULL, 0},
-};
-
-static const struct slb_enumerator slb_enum_breaker_state[4] = {
-    {"closed", SLABBY_BREAKER_STATE_CLOSED},
-    {"open", SLABBY_BREAKER_STATE_OPEN},
-    {"half_open", SLABBY_BREAKER_STATE_HALF_OPEN},
-    {NULL, 0},
-};
-
-static const struct slb_enumerator slb_enum_degradation_state[5] = {
-    {"healthy", SLABBY_DEGRADATION_STATE_HEALTHY},
-    {"degraded", SLABBY_DEGRADATION_STATE_DEGRADED},
-    {"survival", SLABBY_DEGRADATION_STATE_SURVIVAL},
-    {"fallback", SLABBY_DEGRADATION_STATE_FALLBACK},
-    {NULL, 0},
-};
-
-static const struct slb_enumerator slb_enum_trend[4] = {
-    {"stable", SLABBY_TREND_STABLE},
-    {"improving", SLABBY_TREND_IMPROVING},
-    {"degrading", SLABBY_TREND_DEGRADING},
-    {NULL, 0},
-};
-
-SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
-    {"free", SLABBY_SLAB_STATE_FREE},
-    {"live", SLABBY_SLAB_STATE_LIVE},
-    {"live_fast", SLABBY_SLAB_STATE_LIVE_FAST},
-    {"dying", SLABBY_SLAB_STATE_DYING},
-    {"claimed", SLABBY_SLAB_STATE_CLAIMED},
-    {"quarantined", SLABBY_SLAB_STATE_QUARANTINED},
-    {"retired", SLABBY_SLAB_STATE_RETIRED},
-    {NULL, 0},
-};
-
-SLB_PRIVATE const struct slb_enumerator slb_enum_audit_operation[22] = {
-    {"create", SLABBY_AUDIT_OPERATION_CREATE},
-    {"allocate", SLABBY_AUDIT_OPERATION_ALLOCATE},
-    {"allocate_batch", SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH},
-    {"allocate_fast", SLABBY_AUDIT_OPERATION_ALLOCATE_FAST},
-    {"allocate_wait", SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT},
-    {"release", SLABBY_AUDIT_OPERATION_RELEASE},
-    {"release_deferred", SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED},
-    {"deallocate_fast", SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST},
-    {"pin", SLABBY_AUDIT_OPERATION_PIN},
-    {"unpin", SLABBY_AUDIT_OPERATION_UNPIN},
-    {"access", SLABBY_AUDIT_OPERATION_ACCESS},
-    {"reset", SLABBY_AUDIT_OPERATION_RESET},
-    {"retain", SLABBY_AUDIT_OPERATION_RETAIN},
-    {"close", SLABBY_AUDIT_OPERATION_CLOSE},
-    {"destroy", SLABBY_AUDIT_OPERATION_DESTROY},
-    {"abandon", SLABBY_AUDIT_OPERATION_ABANDON},
-    {"option_change", SLABBY_AUDIT_OPERATION_OPTION_CHANGE},
-    {"trim", SLABBY_AUDIT_OPERATION_TRIM},
-    {"reclaim", SLABBY_AUDIT_OPERATION_RECLAIM},
-    {"breaker_force", SLABBY_AUDIT_OPERATION_BREAKER_FORCE},
-    {"resize", SLABBY_AUDIT_OPERATION_RESIZE},
-    {NULL, 0},
-};
-
-SLB_PRIVATE const struct slb_enumerator slb_enum_binding[5] = {
-    {"c", SLABBY_BINDING_C},
-    {"cffi", SLABBY_BINDING_CFFI},
-    {"swig", SLABBY_BINDING_SWIG},
-    {"go", SLABBY_BINDING_GO},
-    {NULL, 0},
-};
-
-SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
-    [-SLABBY_OK] = {SLABBY_OK, "OK",
-        "success"},
-    [-SLABBY_INVALID_ARGUMENT] = {SLABBY_INVALID_ARGUMENT, "InvalidArgument",
-        "an argument is missing or makes no sense: a null handle, a null out-parameter, a value"
-        " out of range"},
-    [-SLABBY_INVALID_SLAB_SIZE] = {SLABBY_INVALID_SLAB_SIZE, "InvalidSlabSize",
-        "the slab size must be between 1 byte and 1 GiB"},
-    [-SLABBY_INVALID_CAPACITY] = {SLABBY_INVALID_CAPACITY, "InvalidCapacity",
-        "the capacity must be at least 1"},
-    [-SLABBY_CAPACITY_EXCEEDED] = {SLABBY_CAPACITY_EXCEEDED, "CapacityExceeded",
-        "capacity with heap and guard slots is above what a reference can number"},
-    [-SLABBY_INVALID_OPTION] = {SLABBY_INVALID_OPTION, "InvalidOption",
-        "no such option, or the value is outside the option's range"},
-    [-SLABBY_OPTION_CONFLICT] = {SLABBY_OPTION_CONFLICT, "OptionConflict",
-        "two options cannot be had together"},
-    [-SLABBY_COLD_OPTION] = {SLABBY_COLD_OPTION, "ColdOption",
-        "this option is fixed when the pool is made"},
-    [-SLABBY_INVALID_BATCH_SIZE] = {SLABBY_INVALID_BATCH_SIZE, "InvalidBatchSize",
-        "the batch must hold between 1 and capacity slabs"},
-    [-SLABBY_OUT_OF_MEMORY] = {SLABBY_OUT_OF_MEMORY, "OutOfMemory",
-        "every slab of the pool is in use"},
-    [-SLABBY_NO_SYSTEM_MEMORY] = {SLABBY_NO_SYSTEM_MEMORY, "NoSystemMemory",
-        "the operating system refused memory"},
-    [-SLABBY_INVALID_REFERENCE] = {SLABBY_INVALID_REFERENCE, "InvalidReference",
-        "this reference was never issued by this pool: forged, damaged, or of another pool"},
-    [-SLABBY_USE_AFTER_FREE] = {SLABBY_USE_AFTER_FREE, "UseAfterFree",
-        "the slab of this reference has been released"},
-    [-SLABBY_DOUBLE_DEALLOCATION] = {SLABBY_DOUBLE_DEALLOCATION, "DoubleDeallocation",
-        "this slab has been released already"},
-    [-SLABBY_INVALID_SLAB_ID] = {SLABBY_INVALID_SLAB_ID, "InvalidSlabID",
-        "this slab id is out of range or its slab is owned by a reference"},
-    [-SLABBY_MEMORY_CORRUPTION] = {SLABBY_MEMORY_CORRUPTION, "MemoryCorruption",
-        "bytes beside the slab were overwritten"},
-    [-SLABBY_PINNED] = {SLABBY_PINNED, "Pinned",
-        "somebody still looks at the slab: a view is exported or a pin is held"},
-    [-SLABBY_TOO_MANY_PINS] = {SLABBY_TOO_MANY_PINS, "TooManyPins",
-        "a slab carries at most 4,095 pins"},
-    [-SLABBY_TOO_MANY_POOLS] = {SLABBY_TOO_MANY_POOLS, "TooManyPools",
-        "a process holds at most 4,095 pools"},
-    [-SLABBY_IN_USE] = {SLABBY_IN_USE, "InUse",
-        "references of the pool are still live"},
-    [-SLABBY_CIRCUIT_BREAKER_OPEN] = {SLABBY_CIRCUIT_BREAKER_OPEN, "CircuitBreakerOpen",
-        "the circuit breaker refuses allocations for now"},
-    [-SLABBY_TIMEOUT] = {SLABBY_TIMEOUT, "Timeout",
-        "no slab became free in time"},
-    [-SLABBY_LATENCY_EXCEEDED] = {SLABBY_LATENCY_EXCEEDED, "LatencyExceeded",
-        "the latency budget was spent before a slab was found"},
-    [-SLABBY_CLOSED] = {SLABBY_CLOSED, "Closed",
-        "the pool is closed"},
-    [-SLABBY_BUSY] = {SLABBY_BUSY, "Busy",
-        "a signal handler interrupted its own thread inside the pool; try again later"},
-    [-SLABBY_BUFFER_TOO_SMALL] = {SLABBY_BUFFER_TOO_SMALL, "BufferTooSmall",
-        "the text does not fit the buffer; the needed length was stored"},
-    [-SLABBY_NOT_SUPPORTED] = {SLABBY_NOT_SUPPORTED, "NotSupported",
-        "this build or this system does not offer it"},
-    [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
-        "the other side was built for another core"},
-    [-SLABBY_WRITE_FAILED] = {SLABBY_WRITE_FAILED, "WriteFailed",
-        "a descriptor refused data"},
-};
-
-SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
-    [SLABBY_OPTION_NAME - 1] = {
-        .name = "name",
-        .default_value = 0, .minimum = 0, .maximum = 63,
-        .words = NULL,
-        .meaning = "shown in reports and metrics",
-        .kind = SLB_KIND_TEXT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_SHARDS - 1] = {
-        .name = "shards",
-        .default_value = 0, .minimum = 1, .maximum = 4096,
-        .words = NULL,
-        .meaning = "lock-free free lists, rounded up to a power of two",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CPUS,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_ALIGNMENT - 1] = {
-        .name = "alignment",
-        .default_value = 0, .minimum = 1, .maximum = 2097152,
-        .words = NULL,
-        .meaning = "of every slab's first byte, a power of two",
-        .kind = SLB_KIND_BYTES, .default_rule = SLB_DEFAULT_CACHE_LINE,
-        .hot = 0, .ready = 1, .power_of_two = 1,
-    },
-    [SLABBY_OPTION_PER_CPU_CACHE - 1] = {
-        .name = "per_cpu_cache",
-        .default_value = 1, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "keep a small stack of free slabs per CPU",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_CPU_CACHE_BACKEND - 1] = {
-        .name = "cpu_cache_backend",
-        .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_enum_cpu_cache_backend,
-        .meaning = "restartable sequences, or a try-lock that works everywhere",
-        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_MAX_ALLOC_LATENCY - 1] = {
-        .name = "max_alloc_latency",
-        .default_value = 0, .minimum = 0, .maximum = INT64_C(3600000000000),
-        .words = NULL,
-        .meaning = "budget of one allocation; 0 means none",
-        .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_LATENCY_TRACKING - 1] = {
-        .name = "latency_tracking",
-        .default_value = 1, .minimum = 0, .maximum = 2,
-        .words = slb_enum_latency_tracking,
-        .meaning = "which allocations are timed",
-        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_SECURE - 1] = {
-        .name = "secure",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "zero a slab when it is released, before it can be handed out again",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_LOCK_MEMORY - 1] = {
-        .name = "lock_memory",
-        .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_enum_lock_memory,
-        .meaning = "lock slab pages into RAM",
-        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_NO_DUMP - 1] = {
-        .name = "no_dump",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "keep slabs out of core dumps",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_BIT_GUARD - 1] = {
-        .name = "bit_guard",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "keyed patterns just before and after the user's bytes, verified on release",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_GUARD_PAGES - 1] = {
-        .name = "guard_pages",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "the first byte past a slab's end faults",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_GUARD_SLACK - 1] = {
-        .name = "guard_slack",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "with guard_pages, allow an explicit alignment that leaves slack before the "
-                   "guard",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_GUARD_SAMPLE_RATE - 1] = {
-        .name = "guard_sample_rate",
-        .default_value = 0, .minimum = 0, .maximum = 1000000000,
-        .words = NULL,
-        .meaning = "one allocation in N goes to a guard slot; 0 means none",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_GUARD_SLOTS - 1] = {
-        .name = "guard_slots",
-        .default_value = 16, .minimum = 1, .maximum = 4096,
-        .words = NULL,
-        .meaning = "guard slots for sampled allocations",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_CORRUPTION_POLICY - 1] = {
-        .name = "corruption_policy",
-        .default_value = 0, .minimum = 0, .maximum = 2,
-        .words = slb_enum_corruption_policy,
-        .meaning = "what becomes of a slab whose guard bytes were overwritten",
-        .kind = SLB_KIND_ENUM, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_REUSE_DELAY - 1] = {
-        .name = "reuse_delay",
-        .default_value = 0, .minimum = 0, .maximum = 2147483647,
-        .words = NULL,
-        .meaning = "slabs that wait, first in first out, before reuse",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_SHUFFLE - 1] = {
-        .name = "shuffle",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "hand slabs out in random order",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_FINALIZERS - 1] = {
-        .name = "finalizers",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "report references dropped without release, with their stacks",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_DEBUG - 1] = {
-        .name = "debug",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "record the stack of every allocation and release",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_AUDIT - 1] = {
-        .name = "audit",
-        .default_value = 0, .minimum = 0, .maximum = 16777216,
-        .words = NULL,
-        .meaning = "audit records kept, rounded up to a power of two; 0 means none",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_HEAP_FALLBACK - 1] = {
-        .name = "heap_fallback",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "serve from the heap when every slab is in use",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_HEAP_FALLBACK_LIMIT - 1] = {
-        .name = "heap_fallback_limit",
-        .default_value = 0, .minimum = 1, .maximum = 2147483646,
-        .words = NULL,
-        .meaning = "slabs the heap may add at the same time",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD - 1] = {
-        .name = "circuit_breaker_threshold",
-        .default_value = 0, .minimum = 0, .maximum = 1000000000,
-        .words = NULL,
-        .meaning = "consecutive failures that open the breaker; 0 means no breaker",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT - 1] = {
-        .name = "circuit_breaker_timeout",
-        .default_value = INT64_C(30000000000), .minimum = 1000, .maximum = INT64_C(86400000000000),
-        .words = NULL,
-        .meaning = "how long the breaker stays open before it admits probes",
-        .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_CIRCUIT_BREAKER_PROBES - 1] = {
-        .name = "circuit_breaker_probes",
-        .default_value = 1, .minimum = 1, .maximum = 1000,
-        .words = NULL,
-        .meaning = "allocations admitted while half open",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_HEALTH_CHECKS - 1] = {
-        .name = "health_checks",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "let the thread slabby-health tick this pool every health_interval",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_HEALTH_INTERVAL - 1] = {
-        .name = "health_interval",
-        .default_value = 1000000000, .minimum = 1000000, .maximum = INT64_C(3600000000000),
-        .words = NULL,
-        .meaning = "time between two ticks",
-        .kind = SLB_KIND_DURATION, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_DEGRADE_AT - 1] = {
-        .name = "degrade_at",
-        .default_value = 0, .minimum = 0, .maximum = 100,
-        .words = NULL,
-        .meaning = "utilisation from which on the pool degrades; 0 means never",
-        .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_SURVIVE_AT - 1] = {
-        .name = "survive_at",
-        .default_value = 0, .minimum = 0, .maximum = 100,
-        .words = NULL,
-        .meaning = "utilisation from which on reuse_delay and CPU caches are emptied; 0 means "
-                   "never",
-        .kind = SLB_KIND_PERCENT, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 1, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_MAX_CAPACITY - 1] = {
-        .name = "max_capacity",
-        .default_value = 0, .minimum = 1, .maximum = 2147483647,
-        .words = NULL,
-        .meaning = "how far slabby_resize can go: address space and bookkeeping are reserved "
-                   "for so many slabs",
-        .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_CAPACITY,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_HUGE_PAGES - 1] = {
-        .name = "huge_pages",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "ask the system for huge pages behind the slabs",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-    [SLABBY_OPTION_PREFAULT - 1] = {
-        .name = "prefault",
-        .default_value = 0, .minimum = 0, .maximum = 1,
-        .words = NULL,
-        .meaning = "touch every slab page when the pool is made",
-        .kind = SLB_KIND_FLAG, .default_rule = SLB_DEFAULT_NUMBER,
-        .hot = 0, .ready = 1, .power_of_two = 0,
-    },
-};
-
-SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
-    {{{SLABBY_OPTION_GUARD_PAGES, 0, "guard_pages"},
-      {SLABBY_OPTION_HUGE_PAGES, 0, "huge_pages"}},
-        "a guard page inside a huge page splits it"},
-    {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
-      {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
-        "a restartable sequence hands out the slab that came last; choose auto or portable"},
-};
-
-static const struct slb_preset_value slb_preset_default[1] = {
-    {0, 0},
-};
-
-static const struct slb_preset_value slb_preset_trading[8] = {
-    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 50000},
-    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 10},
-    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 100000000},
-    {SLABBY_OPTION_SECURE, 1},
-    {SLABBY_OPTION_BIT_GUARD, 1},
-    {SLABBY_OPTION_HEALTH_CHECKS, 1},
-    {SLABBY_OPTION_HEALTH_INTERVAL, 1000000000},
-    {0, 0},
-};
-
-static const struct slb_preset_value slb_preset_gateway[9] = {
-    {SLABBY_OPTION_HEAP_FALLBACK, 1},
-    {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 100},
-    {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, INT64_C(5000000000)},
-    {SLABBY_OPTION_SECURE, 1},
-    {SLABBY_OPTION_BIT_GUARD, 1},
-    {SLABBY_OPTION_DEGRADE_AT, 80},
-    {SLABBY_OPTION_SURVIVE_AT, 95},
-    {SLABBY_OPTION_HEALTH_CHECKS, 1},
-    {0, 0},
-};
-
-static const struct slb_preset_value slb_preset_analytics[5] = {
-    {SLABBY_OPTION_GUARD_PAGES, 1},
-    {SLABBY_OPTION_SECURE, 1},
-    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 1000000},
-    {SLABBY_OPTION_HEALTH_CHECKS, 1},
-    {0, 0},
-};
-
-static const struct slb_preset_value slb_preset_packets[3] = {
-    {SLABBY_OPTION_GUARD_PAGES, 1},
-    {SLABBY_OPTION_MAX_ALLOC_LATENCY, 10000},
-    {0, 0},
-};
-
-SLB_PRIVATE const struct slb_preset slb_presets[SLB_PRESET_COUNT] = {
-    {"default", slb_preset_default},
-    {"trading", slb_preset_trading},
-    {"gateway", slb_preset_gateway},
-    {"analytics", slb_preset_analytics},
-    {"packets", slb_preset_packets},
-};
-
-SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
-    {"version", NULL, offsetof(slabby_stats, version), SLB_FIELD_TEXT},
-    {"total_slabs", NULL, offsetof(slabby_stats, total_slabs), SLB_FIELD_U64},
-    {"slab_size", NULL, offsetof(slabby_stats, slab_size), SLB_FIELD_U64},
-    {"used_slabs", NULL, offsetof(slabby_stats, used_slabs), SLB_FIELD_U64},
-    {"available_slabs", NULL, offsetof(slabby_stats, available_slabs), SLB_FIELD_U64},
-    {"total_allocations", NULL, offsetof(slabby_stats, total_allocations), SLB_FIELD_U64},
-    {"total_deallocations", NULL, offsetof(slabby_stats, total_deallocations), SLB_FIELD_U64},
-    {"fast_allocations", NULL, offsetof(slabby_stats, fast_allocations), SLB_FIELD_U64},
-    {"fast_deallocations", NULL, offsetof(slabby_stats, fast_deallocations), SLB_FIELD_U64},
-    {"ref_pool_hits", NULL, offsetof(slabby_stats, ref_pool_hits), SLB_FIELD_U64},
-    {"avg_alloc_time_ns", NULL, offsetof(slabby_stats, avg_alloc_time_ns), SLB_FIELD_F64},
-    {"max_alloc_time_ns", NULL, offsetof(slabby_stats, max_alloc_time_ns), SLB_FIELD_I64},
-    {"pcpu_cache_hits", NULL, offsetof(slabby_stats, pcpu_cache_hits), SLB_FIELD_U64},
-    {"lock_free_hits", NULL, offsetof(slabby_stats, lock_free_hits), SLB_FIELD_U64},
-    {"memory_utilization", NULL, offsetof(slabby_stats, memory_utilization), SLB_FIELD_F64},
-    {"fragmentation_ratio", NULL, offsetof(slabby_stats, fragmentation_ratio), SLB_FIELD_F64},
-    {"allocation_errors", NULL, offsetof(slabby_stats, allocation_errors), SLB_FIELD_U64},
-    {"guard_page_violations", NULL, offsetof(slabby_stats, guard_page_violations), SLB_FIELD_U64},
-    {"heap_fallbacks", NULL, offsetof(slabby_stats, heap_fallbacks), SLB_FIELD_U64},
-    {"shard_hits", NULL, offsetof(slabby_stats, shard_hits), SLB_FIELD_U64},
-    {"gate_hits", NULL, offsetof(slabby_stats, gate_hits), SLB_FIELD_U64},
-    {"guard_hits", NULL, offsetof(slabby_stats, guard_hits), SLB_FIELD_U64},
-    {"corruptions", NULL, offsetof(slabby_stats, corruptions), SLB_FIELD_U64},
-    {"leaks", NULL, offsetof(slabby_stats, leaks), SLB_FIELD_U64},
-    {"degradation_state", slb_enum_degradation_state,
-        offsetof(slabby_stats, degradation_state), SLB_FIELD_WORD},
-    {"breaker_state", slb_enum_breaker_state,
-        offsetof(slabby_stats, breaker_state), SLB_FIELD_WORD},
-    {"cached_slabs", NULL, offsetof(slabby_stats, cached_slabs), SLB_FIELD_U64},
-    {"quarantined_slabs", NULL, offsetof(slabby_stats, quarantined_slabs), SLB_FIELD_U64},
-    {"retired_slabs", NULL, offsetof(slabby_stats, retired_slabs), SLB_FIELD_U64},
-    {"heap_slabs", NULL, offsetof(slabby_stats, heap_slabs), SLB_FIELD_U64},
-    {"peak_used", NULL, offsetof(slabby_stats, peak_used), SLB_FIELD_U64},
-    {"latency_samples", NULL, offsetof(slabby_stats, latency_samples), SLB_FIELD_U64},
-    {"latency_floor_ns", NULL, offsetof(slabby_stats, latency_floor_ns), SLB_FIELD_U64},
-    {"latency_violations", NULL, offsetof(slabby_stats, latency_violations), SLB_FIELD_U64},
-    {"waiters", NULL, offsetof(slabby_stats, waiters), SLB_FIELD_U64},
-    {"reserved_bytes", NULL, offsetof(slabby_stats, reserved_bytes), SLB_FIELD_U64},
-    {"bookkeeping_bytes", NULL, offsetof(slabby_stats, bookkeeping_bytes), SLB_FIELD_U64},
-    {"heap_bytes", NULL, offsetof(slabby_stats, heap_bytes), SLB_FIELD_U64},
-    {"errors", NULL, offsetof(slabby_stats, errors), SLB_FIELD_COUNTS},
-    {"reserved_slabs", NULL, offsetof(slabby_stats, reserved_slabs), SLB_FIELD_U64},
-    {"awaited_slabs", NULL, offsetof(slabby_stats, awaited_slabs), SLB_FIELD_U64},
-};
-
-SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
-    {"alloc_latency_p50", NULL, offsetof(slabby_health, alloc_latency_p50), SLB_FIELD_I64},
-    {"alloc_latency_p95", NULL, offsetof(slabby_health, alloc_latency_p95), SLB_FIELD_I64},
-    {"alloc_latency_p99", NULL, offsetof(slabby_health, alloc_latency_p99), SLB_FIELD_I64},
-    {"health_score", NULL, offsetof(slabby_health, health_score), SLB_FIELD_F64},
-    {"fragmentation_score", NULL, offsetof(slabby_health, fragmentation_score), SLB_FIELD_F64},
-    {"memory_pressure", NULL, offsetof(slabby_health, memory_pressure), SLB_FIELD_F64},
-    {"error_rate", NULL, offsetof(slabby_health, error_rate), SLB_FIELD_F64},
-    {"cache_efficiency", NULL, offsetof(slabby_health, cache_efficiency), SLB_FIELD_F64},
-    {"circuit_breaker_open", NULL, offsetof(slabby_health, circuit_breaker_open), SLB_FIELD_BOOL32},
-    {"recent_trend", slb_enum_trend, offsetof(slabby_health, recent_trend), SLB_FIELD_WORD},
-    {"last_gc_duration", NULL, offsetof(slabby_health, last_gc_duration), SLB_FIELD_I64},
-    {"last_drain_duration", NULL, offsetof(slabby_health, last_drain_duration), SLB_FIELD_I64},
-    {"degradation_state", slb_enum_degradation_state,
-        offsetof(slabby_health, degradation_state), SLB_FIELD_WORD},
-    {"breaker_state", slb_enum_breaker_state,
-        offsetof(slabby_health, breaker_state), SLB_FIELD_WORD},
-};
-
-SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
-    {"slab_bytes", NULL, offsetof(slabby_memory, slab_bytes), SLB_FIELD_U64},
-    {"stride", NULL, offsetof(slabby_memory, stride), SLB_FIELD_U64},
-    {"reserved_bytes", NULL, offsetof(slabby_memory, reserved_bytes), SLB_FIELD_U64},
-    {"guard_bytes", NULL, offsetof(slabby_memory, guard_bytes), SLB_FIELD_U64},
-    {"word_bytes", NULL, offsetof(slabby_memory, word_bytes), SLB_FIELD_U64},
-    {"list_bytes", NULL, offsetof(slabby_memory, list_bytes), SLB_FIELD_U64},
-    {"cache_bytes", NULL, offsetof(slabby_memory, cache_bytes), SLB_FIELD_U64},
-    {"label_bytes", NULL, offsetof(slabby_memory, label_bytes), SLB_FIELD_U64},
-    {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
-    {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
-    {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
-};
-
-/* -------------------- status.c */
-
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-SLB_PRIVATE const char *slb_status_name(slabby_status status) {
-    return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].name : "Unknown";
+struct batch_hits {
+    uint64_t by_tier[SLB_TIER_COUNT];
+};
+
+/* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
+ * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
+static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const slabby_ref *ids,
+                       uint64_t count, const struct batch_hits *hits) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)ids[i];
+        if (id >= pool->reserved) {
+            slb_heap_give(pool, id, true);
+            continue;
+        }
+        slb_shards_push(pool, slb_os_cpu(), id);
+        slb_gate_note_free(pool, 1);
+    }
+    slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
 }
 
-SLB_PRIVATE const char *slb_status_message(slabby_status status) {
-    return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message
-                                                     : "no status of this library";
-}
-
-SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
-                                        int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) {
-    slabby_error full = {
-        .status = status, .option = option, .value = value, .minimum = minimum, .maximum = maximum};
-    va_list arguments;
-    if (error == NULL)
-        return status;
-    va_start(arguments, format);
-    (void)vsnprintf(full.text, sizeof full.text, format, arguments);
-    va_end(arguments);
-    (void)slb_copy_out(error, &full, sizeof full);
-    return status;
-}
-
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) {
-    va_list arguments;
-    uint64_t space = text->length < text->capacity ? text->capacity - text->length : 0;
-    va_start(arguments, format);
-    int added = vsnprintf(space > 0 ? text->buffer + text->length : NULL, space, format, arguments);
-    va_end(arguments);
-    if (added > 0)
-        text->length += (uint64_t)added;
-}
-
-SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length) {
-    if (text->length == 0 && text->capacity > 0)
-        text->buffer[0] = '\0';
-    if (out_length != NULL)
-        *out_length = text->length;
-    return text->length < text->capacity ? SLABBY_OK : SLABBY_BUFFER_TOO_SMALL;
-}
-
-SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size) {
-    uint32_t theirs;
-    memcpy(&theirs, destination, sizeof theirs);
-    if (theirs < 8)
-        return SLABBY_ABI_MISMATCH;
-    uint32_t common = theirs < size ? theirs : size;
-    memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
+static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                   const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
+                                   struct batch_hits *hits) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id;
+        enum slb_tier tier = SLB_TIER_CACHE;
+        slabby_status status = SLABBY_OK;
+        if (!slb_cache_take(pool, &id, false))
+            status = slb_search_inside(pool, stripe, search, &id, &tier);
+        if (status != SLABBY_OK) {
+            undo_batch(pool, stripe, out_ids, i, hits);
+            return status;
+        }
+        hits->by_tier[tier]++;
+        out_ids[i] = id;
+    }
+    for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
+        slb_count(&stripe->hits[tier], hits->by_tier[tier]);
     return SLABBY_OK;
 }
 
-SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size) {
-    uint32_t stride;
-    memcpy(&stride, array, sizeof stride);
-    char *entry = (char *)array + index * stride;
-    memcpy(entry, &stride, sizeof stride);
-    (void)slb_copy_out(entry, source, size);
+/* Ids first, in the caller's array; references only once all are there. */
+static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+                                    uint64_t count) {
+    slabby_status status;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    bool heap = atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) != 0;
+    if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
+        return SLABBY_INVALID_BATCH_SIZE;
+    struct slb_search search = slb_search_begin(pool);
+    struct batch_hits hits;
+    struct slb_timing timing = {0, 0};
+    slb_timing_slow(pool, &timing);
+    for (;;) {
+        memset(&hits, 0, sizeof hits);
+        struct slb_stripe *stripe = slb_enter(pool);
+        status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
+        slb_leave(stripe);
+        if (status != SLB_SEARCH_AGAIN)
+            break;
+        slb_search_wait(pool);
+    }
+    slb_search_leave(pool);
+    struct slb_found found = {
+        .tier = hits.by_tier[SLB_TIER_HEAP] != 0 ? SLB_TIER_HEAP : SLB_TIER_CACHE,
+        .degrade_due = slb_degrade_is_on(pool),
+        .mark = search.mark,
+    };
+    if (status != SLABBY_OK) {
+        slb_search_notify(pool, &found, status);
+        return status;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)out_refs[i];
+        uint64_t word =
+            slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH);
+        out_refs[i] = slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+        if (out_datas != NULL)
+            out_datas[i] = slb_slab_data(pool, id);
+    }
+    /* what the CPU caches served is in their samples' weight already */
+    timing.weight = count - hits.by_tier[SLB_TIER_CACHE];
+    if (slb_timing_end(pool, &timing, count))
+        slb_breaker_failed(pool, true);
+    slb_timing_catch_up(pool);
+    slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                               slabby_allocator *allocator, uint64_t count) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_refs == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
+    return status == SLABBY_OK ? status
+                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
+}
+
+SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
+                                              const slabby_ref *refs, uint64_t count) {
+    slabby_status first = SLABBY_OK;
+    uint64_t released = 0;
+    if (out_released != NULL)
+        *out_released = 0;
+    if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    for (uint64_t i = 0; i < count; i++) {
+        slabby_status status = slabby_release(allocator, refs[i]);
+        released += status == SLABBY_OK;
+        if (first == SLABBY_OK)
+            first = status;
+    }
+    if (out_released != NULL)
+        *out_released = released;
+    return first;
+}
+
+/* -------------------- api/inspect.c */
+/* Looking inside a pool: slabs that are out, the self-check, explanations, stacks, events, the view for bindings. */
+
+#include <inttypes.h>
+
+SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
+                                          slabby_allocator *allocator) {
+    slabby_live live;
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
+    if (out_live == NULL || out_count == NULL || cursor == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (out_live->struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    *out_count = slb_live_next(pool, cursor, &live);
+    return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
+}
+
+SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
+                                       slabby_allocator *allocator, uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (out_count == NULL || (out_findings == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (capacity > 0 && out_findings[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    slabby_status status = slb_verify(pool, out_findings, capacity, out_count);
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if ((ref >> SLB_REF_TAG_SHIFT) != slb_pool_tag(pool)) {
+        slb_text_add(text, "; reference 0x%016" PRIx64 " carries tag %" PRIu64 ", this pool's is %" PRIu64,
+                     ref, ref >> SLB_REF_TAG_SHIFT, slb_pool_tag(pool));
+        return;
+    }
+    if (!slb_ref_split(pool, ref, &generation, &id)) {
+        slb_text_add(text, "; reference 0x%016" PRIx64 " names no slab of this pool", ref);
+        return;
+    }
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    uint32_t state = slb_word_state(word);
+    slb_text_add(text, "; the reference names allocation %" PRIu64 " of slab %" PRIu32, generation, id);
+    slb_text_add(text, ", which is %s now in allocation %" PRIu64,
+                 state <= SLABBY_SLAB_STATE_RETIRED ? slb_enum_slab_state[state].text : "damaged",
+                 slb_word_generation(pool->id_bits, word));
+    if (slb_word_pins(word) != 0)
+        slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
+}
+
+static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
+                    slabby_status status) {
+    slb_text_add(text, "%s: %s", slb_status_name(status), slb_status_message(status));
+    if (pool == NULL)
+        return;
+    slb_text_add(text, "; pool ");
+    slb_pool_name(text, pool);
+    if (!slb_pool_exists(pool)) {
+        slb_text_add(text, " was destroyed");
+        return;
+    }
+    slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
+    if (ref != 0)
+        explain_slab(text, pool, ref);
+    struct slb_damage damage;
+    if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
+        slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
+                     damage.offset, damage.found, damage.expected);
+    uint64_t generation;
+    uint32_t id;
+    if (ref != 0 && slb_ref_split(pool, ref, &generation, &id))
+        (void)slb_stacks_print(text, pool, id, generation);
+}
+
+SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                        slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    explain(&text, slb_pool_of(allocator), ref, status);
+    return slb_text_end(&text, out_length);
+}
+
+SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                      slabby_allocator *allocator, slabby_ref ref) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = slb_stacks_text(&text, pool, ref);
+    if (status == SLABBY_OK)
+        return slb_text_end(&text, out_length);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+}
+
+static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
+                                 uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
+    slabby_event event;
+    uint64_t at = *cursor, count = 0, lost = 0, deferred;
+    while (count < capacity) {
+        enum slb_ring_found found = slb_event_read(pool, &at, &lost, &event, &deferred);
+        if (found == SLB_RING_BAD_CURSOR)
+            return SLABBY_INVALID_ARGUMENT;
+        if (found == SLB_RING_END)
+            break;
+        slb_copy_record(events, count++, &event, sizeof event);
+    }
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
+                                            uint64_t *cursor, slabby_allocator *allocator,
+                                            uint64_t capacity) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (capacity > 0 && out_events[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
+}
+
+SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_view == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slabby_view_info view = {.version = 2,
+                             .words_address = (uint64_t)(uintptr_t)pool->words,
+                             .slabs_address = (uint64_t)(uintptr_t)pool->slabs,
+                             .stride = pool->stride,
+                             .slab_size = pool->slab_size,
+                             .capacity = pool->reserved,
+                             .id_limit = (uint64_t)pool->reserved + pool->heap.limit,
+                             .ref_bias = pool->ref_bias,
+                             .ref_limit = pool->ref_end,
+                             .id_bits = pool->id_bits,
+                             .mode_address = (uint64_t)(uintptr_t)&pool->protect};
+    return slb_copy_out(out_view, &view, sizeof view);
+}
+
+/* -------------------- api/leaks.c */
+/* References that a binding found dropped. */
+
+/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
+static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
+                                   bool reclaim, struct slb_notification *out_notification) {
+    char slab[160];
+    struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
+    uint64_t word;
+    uint32_t id;
+    bool known;
+    if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
+        return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
+    slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
+                   stack); /* before the slab is somebody else's */
+    bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
+    if (!known)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slabby_status status = reclaim ? slb_release_deferred(pool, ref) : SLABBY_OK;
+    if (first && (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)) {
+        slb_count(&pool->counts.leaks, 1);
+        slb_event_prepare(out_notification, pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_LEAK, ref, id,
+                          "%s was dropped without release%s", slab, reclaim ? "; it went back" : "");
+    }
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
+                                            int32_t reclaim) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    struct slb_notification notification;
+    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_fork_check(pool);
+    struct slb_stripe *stripe = slb_enter(pool);
+    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
+    if (status != SLABBY_OK)
+        (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
+    slb_leave(stripe);
+    slb_event_notify(&notification);
+    /* seq_cst: behind the release, see resilience/waiters.h */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
+    return status;
+}
+
+/* -------------------- api/listener.c */
+/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
+ * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
+
+#include <stdlib.h>
+
+struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
+    struct slabby_allocator *pool;
+    int notifier;
+    uint64_t last_ticket;
+    struct slb_waiter *granted, *last_granted; /* oldest first */
+    uint64_t waiting;                          /* tickets still in the pool's queue */
+    bool closed;                               /* the pool was closed */
+};
+
+/* Behind those who were granted before. Needs the lock. */
+static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    waiter->next = NULL;
+    waiter->previous = listener->last_granted;
+    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
+    listener->last_granted = waiter;
+    slb_os_notifier_signal(listener->notifier);
+}
+
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
+    struct slabby_listener *listener = waiter->listener;
+    listener->waiting--;
+    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
+        free(waiter); /* slb_listeners_close has told the listener */
+    else
+        append_granted(listener, waiter);
+}
+
+/* Every listener hears of the end, whether it has tickets out or not. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        listener->closed = true;
+        slb_os_notifier_signal(listener->notifier);
+    }
+}
+
+static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
+}
+
+static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word =
+        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
+}
+
+SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
+                                                 void *context) {
+    uint64_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
+            if (visit != NULL)
+                visit(context, waiter->id);
+    }
+    return count;
+}
+
+/* The queue was dropped with its threads; what had been granted still waits to be taken. */
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        slb_os_notifier_renew(listener->notifier);
+        listener->waiting = 0;
+        if (listener->granted != NULL || listener->closed)
+            slb_os_notifier_signal(listener->notifier);
+    }
+}
+
+SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                                slabby_allocator *allocator, slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_listener == NULL || out_fd == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the handle or a place for a result is null");
+    slabby_status status = slb_pool_retain(pool);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    struct slabby_listener *listener = calloc(1, sizeof *listener);
+    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
+    if (notifier < 0) {
+        free(listener);
+        (void)slb_pool_abandon(pool);
+        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
+                             "the system refused memory or a descriptor for the listener; close some first");
+    }
+    listener->pool = pool;
+    listener->notifier = notifier;
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    listener->next = pool->listeners;
+    if (listener->next != NULL)
+        listener->next->previous = listener;
+    pool->listeners = listener;
+    slb_gate_unlock(pool);
+    *out_listener = listener;
+    *out_fd = notifier;
+    return SLABBY_OK;
+}
+
+static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    slb_gate_lock(listener->pool);
+    waiter->listener = listener;
+    uint64_t ticket = waiter->ticket =
+        ++listener->last_ticket; /* once it waits, another thread may take and free it */
+    listener->waiting++;
+    slb_gate_unlock(listener->pool);
+    return ticket;
+}
+
+/* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
+static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    slabby_status status = slb_search(listener->pool, &waiter->id, false, &found);
+    if (status != SLABBY_OK)
+        return status;
+    slb_gate_lock(listener->pool);
+    listener->waiting--;
+    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
+    append_granted(listener, waiter);
+    slb_gate_unlock(listener->pool);
+    slb_search_notify(listener->pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+    if (out_ticket == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    uint64_t ticket = draw_ticket(listener, waiter);
+    slabby_status status = try_at_once(listener, waiter);
+    if (status == SLABBY_OUT_OF_MEMORY)
+        status = slb_waiters_join(listener->pool, waiter);
+    if (status != SLABBY_OK) {
+        slb_gate_lock(listener->pool);
+        listener->waiting--;
+        slb_gate_unlock(listener->pool);
+        free(waiter);
+        return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
+                           slb_refuse(listener->pool, status));
+    }
+    *out_ticket = ticket;
+    return SLABBY_OK;
+}
+
+/* The bell rings on while something is left to take, or to learn. */
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t count = 0;
+    slb_gate_lock(listener->pool);
+    while (count < capacity && listener->granted != NULL) {
+        struct slb_waiter *waiter = listener->granted;
+        forget_granted(listener, waiter);
+        out_tickets[count] = waiter->ticket;
+        out_refs[count++] = waiter->id;
+        free(waiter);
+    }
+    if (listener->granted == NULL && !listener->closed)
+        slb_os_notifier_clear(listener->notifier);
+    bool over = listener->closed && listener->granted == NULL && count == 0;
+    slb_gate_unlock(listener->pool);
+    for (uint64_t i = 0; i < count; i++)
+        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
+    *out_count = count;
+    return over ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
+static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
+    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
+    for (size_t i = 0; i < 2; i++)
+        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
+            if (waiter->listener == listener && waiter->ticket == ticket)
+                return waiter;
+    return NULL;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    if (out_ref == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = find_ticket(listener, ticket);
+    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
+    if (granted)
+        forget_granted(listener, waiter);
+    else if (waiter != NULL)
+        listener->waiting--;
+    slb_gate_unlock(listener->pool);
+    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
+    free(waiter);
+    return SLABBY_OK;
+}
+
+/* A ticket that is still out, or 0. */
+static uint64_t any_ticket(struct slabby_listener *listener) {
+    uint64_t ticket = 0;
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = listener->pool->first_waiter;
+    while (waiter != NULL && waiter->listener != listener)
+        waiter = waiter->next;
+    if (waiter == NULL)
+        waiter = listener->granted;
+    if (waiter != NULL)
+        ticket = waiter->ticket;
+    slb_gate_unlock(listener->pool);
+    return ticket;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    if (listener == NULL)
+        return SLABBY_OK;
+    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
+        slabby_ref ref;
+        (void)slabby_wait_cancel(&ref, listener, ticket);
+        if (ref != 0)
+            (void)slabby_release(listener->pool, ref);
+    }
+    slb_gate_lock(listener->pool);
+    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
+    if (listener->next != NULL)
+        listener->next->previous = listener->previous;
+    slb_gate_unlock(listener->pool);
+    slb_os_notifier_destroy(listener->notifier);
+    (void)slb_pool_abandon(listener->pool);
+    free(listener);
+    return SLABBY_OK;
+}
+
+/* -------------------- api/pin.c */
+/* Pins: a slab that is looked at is not released. */
+
+static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
+            return SLABBY_TOO_MANY_PINS;
+        if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
+            return SLABBY_OK;
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, pin(pool, ref));
+}
+
+/* The last pin of a dying slab carries out the release that was deferred. */
+static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t generation;
+    uint32_t id;
+    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
+        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
+           slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
+        if (slb_word_pins(word) == 0)
+            return SLABBY_INVALID_ARGUMENT;
+        bool last = slb_word_state(word) == SLABBY_SLAB_STATE_DYING && slb_word_pins(word) == 1;
+        uint64_t released = slb_word_released(pool, generation);
+        if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
+            return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
+    }
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, unpin(pool, ref));
+}
+
+/* -------------------- api/reset.c */
+/* reset: every slab is released at once. */
+
+static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
+        if (slb_word_pins(atomic_load_explicit(&pool->words[id], memory_order_acquire)) != 0)
+            return true;
+    return false;
+}
+
+/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
+ * after the check turns the release into a deferred one inside slb_release_deferred. */
+static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
+    slb_bias_revoke_all(pool);
+    for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE)
+            (void)slb_release_deferred(pool,
+                                       slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id));
+        else if (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST)
+            (void)slb_release_fast(pool, id);
+    }
+}
+
+static slabby_status reset(struct slabby_allocator *pool) {
+    slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    if (!slb_pool_exists(pool))
+        status = slb_pool_closed_status(pool);
+    else if (anything_pinned(pool, limit))
+        status = SLABBY_PINNED;
+    else
+        release_everything(pool, limit);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_refuse(pool, slb_pool_closed_status(pool));
+    uint64_t mark = slb_events_mark(pool);
+    slabby_status status = reset(pool);
+    slb_events_deliver(pool, mark);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
+}
+
+/* -------------------- pool/hot_options.c */
+/* Options that change while a pool is in use. */
+
+/* -------------------- pool/hot_options.h */
+/* Options that change while a pool is in use. */
+#ifndef SLB_POOL_HOT_OPTIONS_H
+#define SLB_POOL_HOT_OPTIONS_H
+
+SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
+                                            slabby_error *error);
+
+/* What the pool uses now. */
+SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id);
+
+#endif
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------------- hot options */
+
+/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
+ * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
+static bool zero_free_slabs(struct slabby_allocator *pool) {
+    uint64_t bits[SLB_FREE_RANGE / 64];
+    struct slb_free_range range = {.is_free = bits};
+    for (; range.first < pool->reserved; range.first = range.end) {
+        range.end =
+            pool->reserved - range.first < SLB_FREE_RANGE ? pool->reserved : range.first + SLB_FREE_RANGE;
+        if (!slb_find_free(pool, &range))
+            return false;
+        for (uint32_t i = 0; i < range.end - range.first; i++)
+            if (slb_range_has_free(&range, range.first + i))
+                slb_secure_zero_free_slab(pool, range.first + i);
+    }
+    return true;
+}
+
+static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (!on) {
+        slb_gate_lock(pool);
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+        slb_gate_unlock(pool);
+        return SLABBY_OK;
+    }
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
+    bool quiet = zero_free_slabs(pool);
+    if (quiet)
+        slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
+    else if (!was_on &&
+             slb_pool_exists(pool)) /* the lock was given back in between: others may have changed more */
+        slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
+    slb_maintenance_end(pool);
+    if (!quiet)
+        return slb_error_set(error, SLABBY_BUSY, SLABBY_OPTION_SECURE, 1, 0, 1,
+                             "option secure: a thread is stopped inside a call of this pool; try again");
+    return SLABBY_OK;
+}
+
+static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && pool->heap.limit == 0)
+        return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
+                             "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
+                             pool->reserved);
+    atomic_store(&pool->heap.enabled, on);
+    return SLABBY_OK;
+}
+
+static slabby_status refuse_cold(const struct slb_option_info *info, int32_t id, int64_t value,
+                                 slabby_error *error) {
+    return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
+                         "option %s is fixed when the pool is made; make a new pool to change it",
+                         info->name);
+}
+
+SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
+                                            slabby_error *error) {
+    const struct slb_option_info *info = slb_option_info(id);
+    if (info != NULL && !info->hot)
+        return refuse_cold(info, id, value, error);
+    slabby_status status = slb_option_check(id, value, error);
+    if (status != SLABBY_OK)
+        return status;
+    switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        slb_latency_limit(pool, value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        slb_breaker_configure(pool, value, slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
+                              slb_option_effective(pool, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        atomic_store(&pool->breaker.timeout_ns, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        atomic_store(&pool->breaker.probes, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        atomic_store(&pool->corruption.policy, (uint32_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        slb_degrade_track(pool, (uint32_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_SECURE:
+        return change_secure(pool, value != 0, error);
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return slb_switch_guards(pool, (uint32_t)value, error);
+    case SLABBY_OPTION_DEBUG:
+        return slb_switch_debug(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return slb_ticker_switch(pool, value != 0, error);
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        slb_ticker_pace(pool, (uint64_t)value);
+        return SLABBY_OK;
+    case SLABBY_OPTION_DEGRADE_AT:
+    case SLABBY_OPTION_SURVIVE_AT:
+        return slb_degrade_change(pool, id, value, error);
+    case SLABBY_OPTION_HEAP_FALLBACK:
+        return change_heap(pool, value != 0, error);
+    default:
+        return refuse_cold(info, id, value, error);
+    }
+}
+
+SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t id) {
+    switch (id) {
+    case SLABBY_OPTION_MAX_ALLOC_LATENCY:
+        return (int64_t)atomic_load(&pool->timing.limit_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD:
+        return (int64_t)atomic_load(&pool->breaker.threshold);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT:
+        return (int64_t)atomic_load(&pool->breaker.timeout_ns);
+    case SLABBY_OPTION_CIRCUIT_BREAKER_PROBES:
+        return (int64_t)atomic_load(&pool->breaker.probes);
+    case SLABBY_OPTION_CORRUPTION_POLICY:
+        return atomic_load(&pool->corruption.policy);
+    case SLABBY_OPTION_LATENCY_TRACKING:
+        return atomic_load(&pool->timing.tracking);
+    case SLABBY_OPTION_SECURE:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
+    case SLABBY_OPTION_GUARD_SAMPLE_RATE:
+        return atomic_load(&pool->guard_rate);
+    case SLABBY_OPTION_DEBUG:
+        return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
+    case SLABBY_OPTION_HEALTH_CHECKS:
+        return atomic_load(&pool->ticking.on) != 0;
+    case SLABBY_OPTION_HEALTH_INTERVAL:
+        return (int64_t)atomic_load(&pool->ticking.interval_ns);
+    case SLABBY_OPTION_DEGRADE_AT:
+        return atomic_load(&pool->degrade.degrade_at);
+    case SLABBY_OPTION_SURVIVE_AT:
+        return atomic_load(&pool->degrade.survive_at);
+    case SLABBY_OPTION_HEAP_FALLBACK:
+        return atomic_load(&pool->heap.enabled);
+    default:
+        return slb_option(&pool->options, id);
+    }
+}
+
+/* -------------------- pool/trim.c */
+
+/* -------------------- pool/trim.h */
+/* trim: the pages of free slabs go back to the system. */
+#ifndef SLB_POOL_TRIM_H
+#define SLB_POOL_TRIM_H
+
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes);
+
+#endif
+
+/* The whole pages between the end of one slab in use and the start of the next go back. */
+static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    uint64_t page = slb_os_page_size();
+    uint64_t start = (from + page - 1) / page * page;
+    uint64_t end = to / page * page;
+    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
+        return 0;
+    return end - start;
+}
+
+static uint64_t trim_range(struct slabby_allocator *pool, const struct slb_free_range *range) {
+    uint64_t bytes = 0;
+    uint64_t from = range->first * pool->stride;
+    SLB_POINT(SLB_POINT_AT_REST);
+    for (uint32_t id = range->first; id < range->end; id++) {
+        if (slb_range_has_free(range, id))
+            continue;
+        bytes += discard_between(pool, from, id * pool->stride);
+        from = (id + 1) * pool->stride;
+    }
+    return bytes + discard_between(pool, from, range->end * pool->stride);
+}
+
+static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_free_range *range,
+                               uint64_t *inout_bytes) {
+    slabby_status status = SLABBY_OK;
+    if (!slb_maintenance_begin(pool))
+        return SLABBY_BUSY;
+    if (!slb_pool_exists(pool))
+        status = slb_pool_closed_status(pool);
+    else if (!slb_find_free(pool, range))
+        status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
+    else
+        *inout_bytes += trim_range(pool, range);
+    slb_maintenance_end(pool);
+    return status;
+}
+
+/* Large pools take larger steps, with their bits in a mapping; where that is refused, small steps do. */
+SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_bytes) {
+    uint64_t few[SLB_FREE_RANGE / 64];
+    uint32_t slabs = pool->reserved, length = slabs / 16;
+    uint64_t page = slb_os_page_size();
+    uint64_t mapping = (length / 8 + 8 + page - 1) / page * page;
+    uint64_t *mapped = length > SLB_FREE_RANGE ? slb_os_map(mapping) : NULL;
+    slabby_status status = SLABBY_OK;
+    struct slb_free_range range = {.is_free = mapped == NULL ? few : mapped};
+    if (mapped == NULL)
+        length = SLB_FREE_RANGE;
+    *out_bytes = 0;
+    for (; range.first < slabs && status == SLABBY_OK; range.first = range.end) {
+        range.end = slabs - range.first < length ? slabs : range.first + length;
+        status = trim_step(pool, &range, out_bytes);
+    }
+    slb_os_unmap(mapped, mapping);
+    return status;
+}
+
+/* -------------------- api/options.c */
+/* Options: the object that create takes, and those that change in a running pool. */
+
+/* -------------------- api/option_values.h */
+/* The values inside a caller's options. */
+#ifndef SLB_API_OPTION_VALUES_H
+#define SLB_API_OPTION_VALUES_H
+
+SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options);
+
+#endif
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct slabby_options {
+    struct slb_options values;
+};
+
+SLB_PRIVATE const struct slb_options *slb_options_of(const slabby_options *options) {
+    return &options->values;
+}
+
+SLB_PUBLIC slabby_status slabby_options_create(slabby_options **out_options) {
+    if (out_options == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_options *options = malloc(sizeof *options);
+    if (options == NULL)
+        return SLABBY_NO_SYSTEM_MEMORY;
+    slb_options_init(&options->values);
+    *out_options = options;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC void slabby_options_destroy(slabby_options *options) {
+    free(options);
+}
+
+SLB_PUBLIC slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
+                                            slabby_error *out_error) {
+    if (options == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, option, value, 0, 0, "the options are null");
+    return slb_option_set(&options->values, option, value, out_error);
+}
+
+static slabby_status set_name(struct slb_options *options, int32_t id, const char *text,
+                              slabby_error *error) {
+    size_t length = strlen(text);
+    if (length >= SLB_NAME_BYTES)
+        return slb_error_set(error, SLABBY_INVALID_OPTION, id, (int64_t)length, 0, SLB_NAME_BYTES - 1,
+                             "the name has %zu bytes; at most %d are kept", length, SLB_NAME_BYTES - 1);
+    memcpy(options->name, text, length + 1);
+    options->set |= 1ull << (id - 1);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
+                                                 slabby_error *out_error) {
+    if (options == NULL || name == NULL || text == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options, name or text is null");
+    int32_t id;
+    int64_t value;
+    slabby_status status = slb_option_find(name, &id, out_error);
+    if (status == SLABBY_OK && slb_option_info(id)->kind == SLB_KIND_TEXT)
+        return set_name(&options->values, id, text, out_error);
+    if (status == SLABBY_OK)
+        status = slb_option_parse(id, text, &value, out_error);
+    return status == SLABBY_OK ? slb_option_set(&options->values, id, value, out_error) : status;
+}
+
+static slabby_status no_preset(const char *name, slabby_error *error) {
+    char names[160] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        const char *between = i == 0 ? "" : i + 1 < SLB_PRESET_COUNT ? ", " : " or ";
+        length +=
+            (size_t)snprintf(&names[length], sizeof names - length, "%s%s", between, slb_presets[i].name);
+        if (length >= sizeof names)
+            break;
+    }
+    return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
+                         "there is no preset named \"%.40s\"; choose %s", name, names);
+}
+
+SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const char *name,
+                                               slabby_error *out_error) {
+    if (options == NULL || name == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "options or name is null");
+    for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
+        if (strcmp(name, slb_presets[i].name) != 0)
+            continue;
+        const struct slb_preset_value *value = slb_presets[i].values;
+        if (value->option == 0)
+            slb_options_init(&options->values);
+        for (; value->option != 0; value++) {
+            options->values.value[value->option - 1] = value->value;
+            options->values.set |= 1ull << (value->option - 1);
+        }
+        return SLABBY_OK;
+    }
+    return no_preset(name, out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,
+                                                   void *context, slabby_error *out_error) {
+    if (options == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "the options are null");
+    options->values.logger = function;
+    options->values.logger_context = context;
+    return SLABBY_OK;
+}
+
+/* ------------------------------------------------------------------------------------- of a running pool */
+
+SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
+                                           slabby_error *out_error) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return slb_error_set(out_error, status, option, value, 0, 0, "no open pool has this handle");
+    int64_t before = slb_option_info(option) == NULL ? 0 : slb_option_effective(pool, option);
+    status = slb_option_change(pool, option, value, out_error);
+    if (status == SLABBY_OK)
+        slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, value,
+                  "option %s of pool \"%s\" was set to %" PRId64 ", was %" PRId64,
+                  slb_option_info(option)->name, pool->options.name, value, before);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_OPTION_CHANGE, (uint32_t)option, status);
+}
+
+SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    const struct slb_option_info *info = slb_option_info(option);
+    if (pool == NULL || out_value == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (info == NULL)
+        return slb_refuse(pool, SLABBY_INVALID_OPTION);
+    if (info->kind == SLB_KIND_TEXT)
+        return SLABBY_INVALID_ARGUMENT;
+    *out_value = slb_option_effective(pool, option);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,
+                                                const char *text, slabby_error *out_error) {
+    if (allocator == NULL || name == NULL || text == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "pool, name or text is null");
+    int32_t id;
+    int64_t value = 0;
+    slabby_status status = slb_option_find(name, &id, out_error);
+    if (status == SLABBY_OK && slb_option_info(id)->hot)
+        status = slb_option_parse(id, text, &value, out_error);
+    return status == SLABBY_OK ? slabby_set_option(allocator, id, value, out_error) : status;
+}
+
+/* -------------------- api/pool.c */
+/* A pool as a whole: create, share, close, destroy; trim, reclaim, resize; the breaker by hand. */
+
+#include <inttypes.h>
+
+/* ------------------------------------------------------------------------------------------ a pool's life */
+
+SLB_PUBLIC slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
+                                       uint64_t capacity, const slabby_options *options,
+                                       slabby_error *out_error) {
+    struct slb_options defaults;
+    if (out_allocator == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the handle is null");
+    slb_options_init(&defaults);
+    return slb_pool_create(out_allocator, slab_size, capacity,
+                           options == NULL ? &defaults : slb_options_of(options), out_error);
+}
+
+SLB_PUBLIC slabby_status slabby_retain(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_RETAIN, 0, slb_pool_retain(pool));
+}
+
+SLB_PUBLIC slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id,
+                                       slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (out_address == NULL || out_instance_id == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (pool == NULL)
+        return status;
+    *out_address = (uint64_t)(uintptr_t)pool;
+    *out_instance_id = slabby_instance_id();
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
+                                      uint64_t instance_id, slabby_error *out_error) {
+    if (out_allocator == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the handle is null");
+    if (instance_id != slabby_instance_id())
+        return slb_error_set(out_error, SLABBY_ABI_MISMATCH, 0, (int64_t)instance_id, 0, 0,
+                             "the handle belongs to core instance %016" PRIx64 ", this one is %016" PRIx64
+                             "; let both sides load the same shared library",
+                             instance_id, slabby_instance_id());
+    slabby_allocator *allocator = (slabby_allocator *)(uintptr_t)address;
+    slabby_status status = slabby_retain(allocator);
+    if (status != SLABBY_OK)
+        return slb_error_set(out_error, status, 0, (int64_t)address, 0, 0,
+                             "no open pool has the handle 0x%" PRIx64, address);
+    *out_allocator = allocator;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT
+                        : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
+}
+
+SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (allocator == NULL)
+        return SLABBY_OK;
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_destroy(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (allocator == NULL)
+        return SLABBY_OK;
+    return pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_abandon(pool);
+}
+
+SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (mode < SLABBY_BREAKER_MODE_NORMAL || mode > SLABBY_BREAKER_MODE_METRICS_ONLY)
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                            SLABBY_INVALID_ARGUMENT);
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_BREAKER_FORCE, (uint32_t)mode,
+                       slb_breaker_force(pool, mode));
+}
+
+SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
+    uint64_t bytes;
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    status = slb_trim(pool, out_bytes == NULL ? &bytes : out_bytes);
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_TRIM, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    uint64_t count = slb_quarantine_reclaim(pool);
+    if (out_count != NULL)
+        *out_count = count;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RECLAIM, 0, SLABBY_OK);
+}
+
+SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
+                                       slabby_error *out_error) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t awaited = 0;
+    if (pool == NULL || !slb_pool_exists(pool))
+        return slb_error_set(out_error, pool == NULL ? SLABBY_INVALID_ARGUMENT : slb_pool_closed_status(pool),
+                             0, 0, 0, 0, "no open pool has this handle");
+    slb_fork_check(pool);
+    slabby_status status = slb_resize(pool, capacity, &awaited, out_error);
+    if (status != SLABBY_OK)
+        (void)slb_refuse(pool, status);
+    else if (out_awaited != NULL)
+        *out_awaited = awaited;
+    return slb_audited(pool, SLABBY_AUDIT_OPERATION_RESIZE, capacity, status);
+}
+
+SLB_PUBLIC slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_size == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    *out_size = pool->slab_size;
+    return SLABBY_OK;
 }

@@ -8,9 +8,9 @@
  *                     slabby.i
  *                    /        \
  *   slabby_python.i              slabby_flat.i          C's functions, results as values
- *   slabby_typemaps.i (generated)    |  slabby_results.i (generated)
- *   the package's backend            |
- *                              flat_lua.i, flat_perl.i  how a number, a pointer, bytes are made
+ *   slabby_python_maps.i             |  slabby_results.i (generated)
+ *   slabby_typemaps.i (generated)    |
+ *   the package's backend      flat_lua.i, flat_perl.i  how a number, a pointer, bytes are made
  */
 #if defined(SWIGPYTHON)
 %module _swig

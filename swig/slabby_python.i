@@ -134,4 +134,5 @@ uintptr_t slabby_table_address(void)
         return -1;
 %}
 
+%include "slabby_python_maps.i"
 %include "slabby_typemaps.i"

@@ -11,13 +11,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract import Contract
-from header import HeaderError, Prototype, Struct, read
-
-# Callbacks on foreign threads hang interpreters: Python reads the event cursor instead.
-NOT_IN_PYTHON = ("slabby_options_set_logger",)
-# Its status stands beside its count, because some references may be released all the same.
-STATUS_RETURNED = ("slabby_release_batch",)
+from contract import Contract, Function
+from entry import CONTRACT_PATH
+from header import HEADER_PATH, Header, HeaderError, Prototype, Struct, read
 
 SCALARS = {
     "uint64_t": "int",
@@ -28,7 +24,60 @@ SCALARS = {
     "slabby_status": "int",
     "double": "float",
 }
-OPAQUE = ("slabby_options", "slabby_listener")
+NUMBERS = tuple(SCALARS)
+STORED_NUMBERS = tuple(f"{name} *" for name in SCALARS)
+
+# What a parameter is to a binding, as the contract says of each, and the C types that it may have (without const).
+# None: any struct of the header that begins with struct_size.
+ROLES: dict[str, tuple[str, ...] | None] = {
+    # What the caller gives.
+    "pool": ("slabby_allocator *",),
+    "options": ("slabby_options *",),
+    "listener": ("slabby_listener *",),
+    "number": NUMBERS,
+    "ref": ("slabby_ref",),
+    "text": ("char *",),
+    "callback": ("slabby_log_function",),
+    "context": ("void *",),
+    # An array and its length.
+    "refs": ("slabby_ref *",),
+    "refs_count": ("uint64_t",),
+    # How many slabs are asked for: the length of out_refs and paired_datas.
+    "count": ("uint64_t",),
+    # How many records or numbers the caller has room for; out_count tells how many there are.
+    "capacity": ("uint64_t",),
+    # Moved on by the call.
+    "cursor": ("uint64_t *",),
+    # A text that the call stores: the three stand together.
+    "text_buffer": ("char *",),
+    "text_capacity": ("uint64_t",),
+    "text_length": ("uint64_t *",),
+    # What was wrong with a cold call.
+    "error": ("slabby_error *",),
+    # Results.
+    "out_pool": ("slabby_allocator **",),
+    "out_options": ("slabby_options **",),
+    "out_listener": ("slabby_listener **",),
+    "out_number": STORED_NUMBERS,
+    "out_count": ("uint64_t *",),
+    "out_numbers": ("uint64_t *", "slabby_ref *"),
+    "out_struct": None,
+    "out_records": None,
+    "out_data": ("void **",),
+    # An allocation: bindings make one object of the reference or id and the address beside it, paired_data.
+    "out_ref": ("slabby_ref *",),
+    "out_refs": ("slabby_ref *",),
+    "out_id": ("uint32_t *",),
+    "paired_data": ("void **",),
+    "paired_datas": ("void **",),
+}
+OPAQUE_INPUTS = ("options", "listener")
+OPAQUE_RESULTS = ("out_options", "out_listener")
+INPUTS = ("pool", *OPAQUE_INPUTS, "number", "ref", "text", "cursor", "refs", "capacity", "count")
+RESULTS = (
+    "out_pool", *OPAQUE_RESULTS, "out_number", "out_count", "out_numbers", "out_struct", "out_records", "out_data",
+    "out_ref", "out_refs", "out_id", "cursor", "text_buffer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +85,7 @@ class Parameter:
     name: str
     # As in C, without const, "uint64_t *" for a pointer.
     c_type: str
+    is_const: bool
     role: str
     position: int
 
@@ -46,11 +96,11 @@ class Parameter:
 
     @property
     def is_input(self) -> bool:
-        return self.role in ("pool", "opaque", "scalar", "text", "cursor", "refs")
+        return self.role in INPUTS
 
     @property
     def is_output(self) -> bool:
-        return self.role.startswith("out_") or self.role == "cursor"
+        return self.role in RESULTS
 
 
 @dataclass(frozen=True)
@@ -59,6 +109,8 @@ class Call:
     returns: str
     parameters: tuple[Parameter, ...]
     blocks: bool
+    # The status stands beside the results, because part of the work may be done all the same.
+    partial: bool
 
     def by_role(self, role: str) -> Parameter | None:
         return next((p for p in self.parameters if p.role == role), None)
@@ -82,15 +134,14 @@ class Call:
     @property
     def capacity(self) -> Parameter | None:
         """The length of the arrays to fill, which the caller chooses."""
-        arrays = [p for p in self.parameters if p.role in ("out_records", "out_numbers")]
-        return next((p for p in self.parameters if arrays and p.name == "capacity"), None)
+        return self.by_role("capacity")
 
     @property
     def returns_status(self) -> bool:
         return self.returns == "slabby_status"
 
     def status_raises(self) -> bool:
-        return self.returns_status and self.name not in STATUS_RETURNED
+        return self.returns_status and not self.partial
 
     def result_type(self) -> str:
         """The Python type of the result."""
@@ -107,98 +158,93 @@ class Call:
 def python_type(parameter: Parameter) -> str:
     fixed = {
         "pool": "Pool",
-        "opaque": "Any",
+        "options": "Any",
+        "listener": "Any",
         "text": "str",
         "refs": "Sequence[int]",
-        "cursor": "int",
-        "out_handle": "int",
-        "out_opaque": "Any",
-        "out_text": "str",
+        "out_options": "Any",
+        "out_listener": "Any",
+        "text_buffer": "str",
         "out_struct": "Sequence[Any]",
         "out_records": "list[Sequence[Any]]",
         "out_numbers": "list[int]",
         "out_ref": "SlabRef",
         "out_refs": "list[SlabRef]",
-        "out_fast": "tuple[FastSlab, int]",
-        "out_scalar": "int",
-        "out_pointer": "int",
+        "out_id": "tuple[FastSlab, int]",
     }
-    return fixed.get(parameter.role) or SCALARS[parameter.c_type]
+    return fixed.get(parameter.role) or SCALARS.get(parameter.c_type, "int")
 
 
-def _pointer_role(name: str, c_type: str, names: set[str], structs: set[str]) -> str | None:
-    target = c_type.rstrip("* ")
-    many = "capacity" in names and "out_count" in names
-    if c_type == "slabby_allocator **":
-        return "out_handle"
-    if target in OPAQUE:
-        return "out_opaque" if c_type.endswith("**") else "opaque"
-    if name in ("out_data", "out_datas"):
-        paired = names & {"out_ref", "out_refs", "out_id"}
-        return "follower" if paired else "out_pointer"
-    if name == "out_refs" and "out_datas" in names:
-        return "out_refs"
-    if name == "out_ref" and "out_data" in names:
-        return "out_ref"
-    if name == "out_id" and "out_data" in names:
-        return "out_fast"
-    if target in structs:
-        return "out_records" if many else "out_struct"
-    if target in SCALARS and name.startswith("out_"):
-        return "out_numbers" if many and name in ("out_tickets", "out_refs") else "out_scalar"
-    return None
-
-
-def _role(name: str, c_type: str, names: set[str], structs: set[str]) -> str:
-    fixed = {
-        ("slabby_allocator *", "allocator"): "pool",
-        ("slabby_error *", "out_error"): "error",
-        ("char *", "buffer"): "out_text",
-        ("uint64_t *", "out_length"): "text_length",
-        ("uint64_t *", "cursor"): "cursor",
-        ("slabby_ref *", "refs"): "refs",
-    }
-    if (c_type, name) in fixed:
-        return fixed[c_type, name]
-    if name == "capacity" and "buffer" in names:
-        return "text_capacity"
-    if name == "count" and "refs" in names:
-        return "refs_count"
-    if c_type == "char *":
-        return "text"
-    role = "scalar" if c_type in SCALARS else _pointer_role(name, c_type, names, structs)
-    if role is None:
-        raise HeaderError(f"slabby.h: no rule for parameter `{c_type} {name}`; teach calls.py")
+def _checked_role(entry: str, name: str, c_type: str, role: str, structs: set[str]) -> str:
+    if role not in ROLES:
+        raise HeaderError(f"{entry}: role {role!r} of `{name}` is none of {', '.join(ROLES)}")
+    types = ROLES[role] or tuple(f"{struct} *" for struct in sorted(structs))
+    if c_type not in types:
+        raise HeaderError(
+            f"{entry}: `{name}` has the role {role!r} and the type `{c_type}`; choose the role that fits"
+        )
     return role
 
 
-def _parameters(prototype: Prototype, structs: set[str]) -> tuple[Parameter, ...]:
-    if prototype.parameters == "void":
-        return ()
+def _parameters(
+    prototype: Prototype, function: Function, structs: set[str]
+) -> tuple[Parameter, ...]:
+    entry = f"{HEADER_PATH}:{prototype.line}: {prototype.name}"
+    texts = [] if prototype.parameters == "void" else prototype.parameters.split(", ")
     found = []
-    for text in prototype.parameters.split(", "):
-        match = re.fullmatch(r"(?:const )?(\w+) ?(\**)(?:const \*)?(\w+)", text)
+    for text in texts:
+        match = re.fullmatch(r"(const )?(\w+) ?(\**)(?:const \*)?(\w+)", text)
         if match is None:
-            raise HeaderError(f"slabby.h:{prototype.line}: cannot read parameter `{text}`")
-        found.append((match[3], f"{match[1]} {match[2]}".strip()))
-    names = {name for name, _ in found}
+            raise HeaderError(f"{entry}: cannot read parameter `{text}`")
+        found.append((match[4], f"{match[2]} {match[3]}".strip(), match[1] is not None))
+    names = [name for name, _, _ in found]
+    if names != list(function.roles):
+        listed = ", ".join(function.roles) or "none"
+        raise HeaderError(
+            f"{entry} has the parameters {', '.join(names) or 'none'}; its `roles` in {CONTRACT_PATH} are of {listed}"
+        )
     return tuple(
-        Parameter(name, c_type, _role(name, c_type, names, structs), at)
-        for at, (name, c_type) in enumerate(found, start=1)
+        Parameter(
+            name,
+            c_type,
+            is_const,
+            _checked_role(entry, name, c_type, function.roles[name], structs),
+            at,
+        )
+        for at, (name, c_type, is_const) in enumerate(found, start=1)
     )
 
 
-def calls_of(contract: Contract) -> tuple[list[Call], list[Struct]]:
-    """The functions and the structs of the header that Python reaches."""
-    header = read(Path(contract.root))
+def all_calls(contract: Contract, header: Header) -> list[Call]:
+    """Every function of the header that has an entry in the contract."""
     structs = {struct.name for struct in header.structs}
-    blocking = {function.name for function in contract.functions if function.blocks}
-    calls = [
-        Call(p.name, p.returns, _parameters(p, structs), p.name in blocking)
-        for p in header.prototypes
-        if p.name not in NOT_IN_PYTHON
-    ]
+    functions = {function.name: function for function in contract.functions}
+    calls = []
+    for prototype in header.prototypes:
+        function = functions.get(prototype.name)
+        if function is not None:
+            parameters = _parameters(prototype, function, structs)
+            blocks, partial = function.blocks, function.partial
+            calls.append(Call(prototype.name, prototype.returns, parameters, blocks, partial))
+    return calls
+
+
+def is_bound(call: Call) -> bool:
+    """A callback on a foreign thread hangs interpreters: they read the event cursor instead."""
+    return call.by_role("callback") is None
+
+
+def calls_of(contract: Contract) -> tuple[list[Call], list[Struct]]:
+    """The functions and the structs of the header that interpreters reach."""
+    header = read(Path(contract.root))
+    calls = [call for call in all_calls(contract, header) if is_bound(call)]
     return calls, [struct for struct in header.structs if struct.name != "slabby_error"]
+
+
+def unbound(contract: Contract) -> list[str]:
+    """The functions that interpreters do not reach."""
+    calls = all_calls(contract, read(Path(contract.root)))
+    return [call.name for call in calls if not is_bound(call)]
 
 
 def visible(struct: Struct) -> list[str]:

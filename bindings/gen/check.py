@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import check_attributes
 import check_conformance
 import check_header
 import check_tools
 import generate
-from contract import ToolError, load
-from header import read
+from calls import all_calls
+from contract import Contract, load
+from entry import ToolError
+from header import Header, HeaderError, read
 
 ROOT = generate.ROOT
 
@@ -52,9 +55,10 @@ def checks(library: Path | None) -> list[Check]:
     contract, header = load(ROOT), read(ROOT)
     found = [
         Check("generated files are up to date", generated),
+        Check("generated files are marked in .gitattributes", marked),
         Check("each prototype has its entry", partial(check_header.entries, contract, header)),
         Check("statuses of each function", partial(check_header.statuses, contract, header)),
-        Check("other facts of each function", partial(check_header.facts, contract, header)),
+        Check("roles of each parameter", partial(roles, contract, header)),
         Check("names in the header's comments", partial(check_header.names, contract, header)),
         Check("structs of the snapshots", partial(check_header.structs, contract, header)),
         Check(
@@ -78,6 +82,18 @@ def generated() -> Iterator[str]:
     for path, text in generate.outputs(load(ROOT), generate.MODULES).items():
         if problem := generate.difference(path, text):
             yield problem
+
+
+def marked() -> Iterator[str]:
+    yield from check_attributes.marks(ROOT, generate.generated_files(load(ROOT)))
+
+
+def roles(contract: Contract, header: Header) -> Iterator[str]:
+    """Each parameter has a role, and the role fits its type."""
+    try:
+        all_calls(contract, header)
+    except HeaderError as error:
+        yield str(error)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares slabby.h with the contract: entries, statuses, facts, names and structs."""
+"""Compares slabby.h with the contract: entries, statuses, names and structs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-import facts as comment_facts
-from contract import CONTRACT_PATH, Contract, Field, Function, Snapshot
+from contract import Contract, Field, Function, Snapshot
+from entry import CONTRACT_PATH
 from header import HEADER_PATH, Header, Member, Prototype, Struct
 
 STATUS_TYPE = "slabby_status"
@@ -42,49 +42,13 @@ def entries(contract: Contract, header: Header) -> Iterator[str]:
 
 
 def statuses(contract: Contract, header: Header) -> Iterator[str]:
-    """An entry lists what the comment names; functions under one comment do so together."""
-    known = {status.name for status in contract.statuses}
-    pairs = _pairs(contract, header)
-    for prototype, function in pairs:
-        entry = _entry(prototype)
-        if prototype.returns != STATUS_TYPE:
-            if function.statuses:
-                yield f"{entry} returns no status, the contract lists {_spell(function.statuses)}"
-            continue
-        sharing = {other.name for other in header.sharing(prototype)}
-        listed = {name for _, entry in pairs if entry.name in sharing for name in entry.statuses}
-        named = set(comment_facts.statuses(header, prototype))
-        for name in sorted(named - known):
-            yield f"{entry}: the comment's {name!r} is no status of {CONTRACT_PATH}"
-        for name in sorted((named & known) - listed):
-            yield f"{entry}: the comment names {name}, its [[function]] entry does not; add it"
-        for name in sorted(set(function.statuses) - named):
-            yield f"{entry}: its [[function]] entry lists {name}, the comment does not name it"
-
-
-def _spell(names: tuple[str, ...]) -> str:
-    return ", ".join(names)
-
-
-def facts(contract: Contract, header: Header) -> Iterator[str]:
-    """Signal safety, what waits, and since."""
+    """A function that returns a status lists what it may answer, OK first; others list nothing."""
     for prototype, function in _pairs(contract, header):
-        entry, comment = _entry(prototype), prototype.comment
-        alone = len(header.sharing(prototype)) == 1
-        if function.signal_safe != comment.signal_safe():
-            says = "says" if comment.signal_safe() else "does not say"
-            yield f"{entry}: the comment {says} that it is signal-safe, the contract disagrees"
-        if comment.unsupported() and function.ready:
-            yield f'{entry}: "NotSupported for now", but ready = true in the contract'
-        waits = not function.ready or function.pending is not None
-        if waits and not comment.partly_unsupported():
-            yield f'{entry}: waits by the contract, but the comment says nothing of "for now"'
-        if alone and comment.partly_unsupported() and not waits:
-            yield f'{entry}: "for now" in the comment, but neither ready = false nor pending'
-        if function.pending is not None and not function.ready:
-            yield f"{entry}: `pending` is for functions that otherwise work; remove it"
-        if not re.fullmatch(r"\d+\.\d+\.\d+", function.since):
-            yield f"{entry}: since = {function.since!r} must be a version such as 0.1.0"
+        listed = ", ".join(function.statuses)
+        if prototype.returns != STATUS_TYPE and listed:
+            yield f"{_entry(prototype)} returns no status, the contract lists {listed}"
+        if prototype.returns == STATUS_TYPE and function.statuses[:1] != ("OK",):
+            yield f"{_entry(prototype)} returns a status, but the contract's list does not begin with OK"
 
 
 def names(contract: Contract, header: Header) -> Iterator[str]:
@@ -93,7 +57,7 @@ def names(contract: Contract, header: Header) -> Iterator[str]:
     constants = {status.c_name for status in contract.statuses} | {"SLABBY_H"}
     constants |= {option.c_name for option in contract.options}
     for enum in contract.enums:
-        constants |= {enum.c_name(word) for word in enum.words}
+        constants |= {enum.c_name(enumerator) for enumerator in enum.enumerators}
     declared = {prototype.name for prototype in header.prototypes}
     declared |= set(re.findall(r"\b(slabby_\w+)(?:;|\)\()", header.text))
     for comment in header.comments:

@@ -15,7 +15,7 @@ FIELD_TYPES = {
     "text": "SLB_FIELD_TEXT",
     "counts": "SLB_FIELD_COUNTS",
     "bool32": "SLB_FIELD_BOOL32",
-    "enum": "SLB_FIELD_WORD",
+    "enum": "SLB_FIELD_ENUM",
 }
 
 
@@ -33,8 +33,8 @@ def c_string(text: str) -> str:
 def c_strings(text: str, indent: str) -> str:
     """A literal split over lines, joined by the compiler, each after `indent`."""
     space = WIDTH - len(indent) - 6
-    words = textwrap.wrap(text, space, drop_whitespace=False, break_long_words=False)
-    return f"\n{indent}".join(c_string(word) for word in words)
+    lines = textwrap.wrap(text, space, drop_whitespace=False, break_long_words=False)
+    return f"\n{indent}".join(c_string(line) for line in lines)
 
 
 def c_number(value: int) -> str:
@@ -48,15 +48,15 @@ def _head() -> list[str]:
 
 def _enumeration(name: str, meaning: str, rows: list[tuple[str, int, str | None]]) -> list[str]:
     lines = ["", c_comment(meaning), f"enum {name} {{"]
-    for at, (word, value, comment) in enumerate(rows):
+    for at, (constant, value, comment) in enumerate(rows):
         end = "" if at + 1 == len(rows) else ","
         if comment is not None:
             lines.append(c_comment(comment, "    "))
-        lines.append(f"    {word} = {value}{end}")
+        lines.append(f"    {constant} = {value}{end}")
     return [*lines, "};"]
 
 
-def _word_comment(enum: EnumType, name: str) -> str:
+def _enumerator_comment(enum: EnumType, name: str) -> str:
     return f'{enum.name} "{name}"'
 
 
@@ -74,14 +74,15 @@ def codes_header(contract: Contract) -> str:
     )
     for enum in contract.enums:
         rows = [
-            (enum.c_name(word), word.value, _word_comment(enum, word.name)) for word in enum.words
+            (enum.c_name(each), each.value, _enumerator_comment(enum, each.name))
+            for each in enum.enumerators
         ]
         lines += _enumeration(f"slabby_{enum.name}", enum.meaning, list(rows))
     return "\n".join([*lines, "", "#endif", ""])
 
 
 HEADER_TYPES = """\
-/* One word of an enumeration. A list of words ends with a null text. */
+/* An enumerator: its text and its number. A list of them ends with a null text. */
 struct slb_enumerator {
     const char *text;
     int64_t value;
@@ -112,18 +113,17 @@ enum slb_default_rule {
 };
 
 /* default_value is 0 where default_rule is not SLB_DEFAULT_NUMBER. The limits of a text are lengths
- * in bytes, without the NUL. words is null where the option is no enumeration. */
+ * in bytes, without the NUL. enumerators is null where the option is no enumeration. */
 struct slb_option_info {
     const char *name;
     int64_t default_value;
     int64_t minimum;
     int64_t maximum;
-    const struct slb_enumerator *words;
+    const struct slb_enumerator *enumerators;
     const char *meaning;
     uint8_t kind;
     uint8_t default_rule;
     uint8_t hot;
-    uint8_t ready;
     uint8_t power_of_two;
 };
 
@@ -149,7 +149,7 @@ struct slb_preset {
 };
 
 /* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
- * WORD are int32_t. */
+ * ENUM are int32_t. */
 enum slb_field_type {
     SLB_FIELD_U64,
     SLB_FIELD_I64,
@@ -157,13 +157,13 @@ enum slb_field_type {
     SLB_FIELD_TEXT,
     SLB_FIELD_COUNTS,
     SLB_FIELD_BOOL32,
-    SLB_FIELD_WORD
+    SLB_FIELD_ENUM
 };
 
-/* offset is in bytes from the start of the struct; words is null but for SLB_FIELD_WORD. */
+/* offset is in bytes from the start of the struct; enumerators is null but for SLB_FIELD_ENUM. */
 struct slb_field {
     const char *name;
-    const struct slb_enumerator *words;
+    const struct slb_enumerator *enumerators;
     uint16_t offset;
     uint8_t type;
 };
@@ -211,17 +211,17 @@ def contract_header(contract: Contract) -> str:
     lines += [f"SLB_TABLE struct {kind} {name}[{size}];" for kind, name, size in _tables(contract)]
     for enum in contract.enums:
         if enum.in_core:
-            size = len(enum.words) + 1
+            size = len(enum.enumerators) + 1
             lines.append(f"SLB_TABLE struct slb_enumerator slb_enum_{enum.name}[{size}];")
     return "\n".join([*lines, "", "#endif", ""])
 
 
 def _enums(enum: EnumType) -> list[str]:
     prefix = "SLB_PRIVATE" if enum.in_core else "static"
-    size = len(enum.words) + 1
+    size = len(enum.enumerators) + 1
     lines = [f"{prefix} const struct slb_enumerator slb_enum_{enum.name}[{size}] = {{"]
-    for word in enum.words:
-        lines.append(f"    {{{c_string(word.name)}, {enum.c_name(word)}}},")
+    for each in enum.enumerators:
+        lines.append(f"    {{{c_string(each.name)}, {enum.c_name(each)}}},")
     return [*lines, "    {NULL, 0},", "};", ""]
 
 
@@ -238,14 +238,14 @@ def _option_row(option: Option) -> list[str]:
     facts.append(f".maximum = {c_number(option.maximum)}")
     kinds = [f".kind = SLB_KIND_{option.kind.upper()}"]
     kinds.append(f".default_rule = SLB_DEFAULT_{(rule or 'number').upper()}")
-    flags = [f".hot = {int(option.hot)}", f".ready = {int(option.ready)}"]
+    flags = [f".hot = {int(option.hot)}"]
     flags.append(f".power_of_two = {int(option.power_of_two)}")
     indent = " " * 8
     return [
         f"    [{option.c_name} - 1] = {{",
         f"{indent}.name = {c_string(option.name)},",
         f"{indent}{', '.join(facts)},",
-        f"{indent}.words = {f'slb_enum_{option.enum.name}' if option.enum else 'NULL'},",
+        f"{indent}.enumerators = {f'slb_enum_{option.enum.name}' if option.enum else 'NULL'},",
         f"{indent}.meaning = {c_strings(option.meaning, indent + ' ' * 11)},",
         f"{indent}{', '.join(kinds)},",
         f"{indent}{', '.join(flags)},",
@@ -254,9 +254,9 @@ def _option_row(option: Option) -> list[str]:
 
 
 def _field_row(snapshot: Snapshot, field: Field) -> str:
-    words = f"slb_enum_{field.enum.name}" if field.enum else "NULL"
+    enumerators = f"slb_enum_{field.enum.name}" if field.enum else "NULL"
     offset = f"offsetof({snapshot.struct}, {field.name})"
-    row = f"    {{{c_string(field.name)}, {words}, {offset}, {FIELD_TYPES[field.type]}}},"
+    row = f"    {{{c_string(field.name)}, {enumerators}, {offset}, {FIELD_TYPES[field.type]}}},"
     return row if len(row) <= WIDTH else row.replace(" offsetof", "\n        offsetof")
 
 
@@ -289,7 +289,7 @@ def contract_source(contract: Contract) -> str:
     lines.append("SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {")
     for conflict in contract.plain_conflicts:
         sides = [
-            f"{{{contract.option(side.option).c_name}, {side.word.value if side.word else 0}, "
+            f"{{{contract.option(side.option).c_name}, {side.enumerator.value if side.enumerator else 0}, "
             f"{c_string(side.text)}}}"
             for side in conflict.sides
         ]

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import header
-from contract import LICENCE, NOTICE, Contract, EnumType, Field, Function, Option, Snapshot
+from contract import LICENCE, NOTICE, Contract, EnumType, Field, Option, Snapshot
+from gen_header import spelled_statuses
 
 OPTION_UNITS = {"bytes": "bytes", "duration": "ns", "percent": "%", "count": "count"}
-DEFAULT_ENUMERATORS = {
+DEFAULT_RULES = {
     "cpus": "configured CPUs",
     "cache_line": "cache line",
     "capacity": "the pool's capacity",
@@ -54,9 +55,9 @@ def _statuses(contract: Contract) -> list[str]:
 
 def _default(option: Option) -> str:
     if option.default_rule is not None:
-        return DEFAULT_ENUMERATORS[option.default_rule]
+        return DEFAULT_RULES[option.default_rule]
     if option.enum is not None:
-        return next(word.name for word in option.enum.words if word.value == option.default)
+        return next(e.name for e in option.enum.enumerators if e.value == option.default)
     if option.kind == "flag":
         return "on" if option.default else "off"
     return str(option.default) if option.default != "" else '""'
@@ -66,7 +67,7 @@ def _range(option: Option) -> str:
     if option.kind == "flag":
         return "off, on"
     if option.enum is not None:
-        return ", ".join(f"{word.name} ({word.value})" for word in option.enum.words)
+        return ", ".join(f"{e.name} ({e.value})" for e in option.enum.enumerators)
     if option.kind == "text":
         return f"up to {option.maximum} bytes"
     power = ", a power of two" if option.power_of_two else ""
@@ -82,17 +83,15 @@ def _options(contract: Contract) -> list[str]:
     for option in contract.options:
         name = [code(option.name), str(option.id), _go(option), option.kind]
         limits = [OPTION_UNITS.get(option.kind, ""), _default(option), _range(option)]
-        flags = [yes(option.hot), yes(option.ready)]
-        rows.append([*name, *limits, *flags, option.meaning])
+        rows.append([*name, *limits, yes(option.hot), option.meaning])
     text = [
         "## Options",
         "",
         "The name is the text name and the Python keyword; in C the number is",
         "`SLABBY_OPTION_` + the name in capitals. A hot option can be changed while the pool runs.",
-        "An option that does not work yet is refused with NotSupported unless it has its default.",
         "",
     ]
-    titles = ["name", "number", "Go", "kind", "unit", "default", "range", "hot", "works", "meaning"]
+    titles = ["name", "number", "Go", "kind", "unit", "default", "range", "hot", "meaning"]
     lines = text + table(titles, rows)
     lines += ["", "Options that cannot be had together (OptionConflict):", ""]
     conflicts = [
@@ -129,17 +128,17 @@ def _presets(contract: Contract) -> list[str]:
 
 def _enums(contract: Contract) -> list[str]:
     def spelled(enum: EnumType) -> str:
-        return ", ".join(f"{word.name} = {word.value}" for word in enum.words)
+        return ", ".join(f"{each.name} = {each.value}" for each in enum.enumerators)
 
     rows = [[code(enum.name), spelled(enum), enum.meaning] for enum in contract.enums]
     text = [
-        "## Words",
+        "## Enumerations",
         "",
-        "Enumerations cross the interface as int32 or as an option's number. In C a word is",
-        "`SLABBY_` + the enumeration + `_` + the word, in capitals; in text it is lower case.",
+        "They cross the interface as int32 or as an option's number. In C an enumerator is",
+        "`SLABBY_` + the enumeration + `_` + the enumerator, in capitals; in text it is lower case.",
         "",
     ]
-    return text + table(["enumeration", "words", "meaning"], rows)
+    return text + table(["enumeration", "enumerators", "meaning"], rows)
 
 
 def _type(field: Field) -> str:
@@ -151,23 +150,15 @@ def _type(field: Field) -> str:
 def _snapshot(snapshot: Snapshot) -> list[str]:
     rows = []
     for field in snapshot.fields:
-        meaning = field.meaning if field.ready else f"{field.meaning} (0 until its feature works)"
-        rows.append([code(field.name), _type(field), field.unit or "", meaning])
-    note = "" if snapshot.ready else " It answers NotSupported for now."
+        rows.append([code(field.name), _type(field), field.unit or "", field.meaning])
     text = [
         f"## Fields of {snapshot.name}",
         "",
         f"What `{snapshot.function}` puts into `{snapshot.struct}`, in the struct's order after",
-        f"`struct_size` and `reserved`; the JSON key is the name.{note}",
+        "`struct_size` and `reserved`; the JSON key is the name.",
         "",
     ]
     return text + table(["field", "type", "unit", "meaning"], rows)
-
-
-def _works(function: Function) -> str:
-    if function.pending is not None:
-        return f"yes, but not {function.pending}"
-    return yes(function.ready)
 
 
 def _functions(contract: Contract) -> list[str]:
@@ -177,18 +168,18 @@ def _functions(contract: Contract) -> list[str]:
     }
     rows = []
     for function in contract.functions:
-        facts = [yes(function.blocks), yes(function.signal_safe), _works(function), function.since]
-        statuses = ", ".join(function.statuses) or "none"
+        facts = [yes(function.blocks), yes(function.signal_safe), function.since]
+        statuses = spelled_statuses(function)
         rows.append([code(function.name), meanings.get(function.name, ""), *facts, statuses])
     text = [
         "## Functions",
         "",
-        "`core/include/slabby/slabby.h` has the prototypes and the whole story. A function that",
+        "`core/include/slabby/slabby.h` has the prototypes and describes them in full. A function that",
         "blocks may wait for other threads or keep the system busy; bindings let their own other",
-        "threads run meanwhile. A function that does not work yet answers NotSupported.",
+        "threads run meanwhile.",
         "",
     ]
-    titles = ["function", "does", "blocks", "in signal handlers", "works", "since", "answers"]
+    titles = ["function", "does", "blocks", "in signal handlers", "since", "answers"]
     return text + table(titles, rows)
 
 

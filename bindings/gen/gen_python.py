@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Python's share of the contract: words, exceptions, records, options, and the calls of the CFFI backend."""
+"""Python's share of the contract: enumerations, exceptions, records, options, and the calls of the CFFI backend."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from contract import (
     EnumType,
     Option,
     Snapshot,
-    ToolError,
     camel,
     upper_snake,
 )
+from entry import ToolError
 from header import Struct
 
-# Members of the header's structs that carry a word of an enum; snapshots say so in the contract.
-WORDS = {
+# Members of the header's structs that hold an enumerator; snapshots say so in the contract.
+ENUM_MEMBERS = {
     ("slabby_live", "state"): "slab_state",
     ("slabby_finding", "state"): "slab_state",
     ("slabby_fault", "state"): "slab_state",
@@ -61,7 +61,7 @@ HINTS = {
     "Closed": "make a new Allocator",
     "Busy": "try again outside of the signal handler",
     "BufferTooSmall": "pass a larger buffer",
-    "NotSupported": "leave the feature off in this version; docs/contract.md says what works",
+    "NotSupported": "leave the feature off on this system",
     "AbiMismatch": "load one libslabby.so.0 in the process, from one installation",
 }
 
@@ -87,7 +87,7 @@ def wrapped(text: str, indent: str, width: int = 100) -> str:
 
 def enum_class(enum: EnumType) -> str:
     lines = [f"class {camel(enum.name)}(IntEnum):", f'    """{capital(enum.meaning)}."""', ""]
-    lines += [f"    {word.name.upper()} = {word.value}" for word in enum.words]
+    lines += [f"    {each.name.upper()} = {each.value}" for each in enum.enumerators]
     return "\n".join(lines)
 
 
@@ -106,7 +106,7 @@ def public(names: list[str]) -> str:
 
 
 def enums_module(contract: Contract) -> str:
-    parts = [start("The fixed words of the contract.", "from enum import IntEnum\n")]
+    parts = [start("The enumerations of the contract.", "from enum import IntEnum\n")]
     parts.append(public(["Status", *(camel(enum.name) for enum in contract.enums)]))
     parts.append(status_enum(contract))
     parts += [enum_class(enum) for enum in contract.enums]
@@ -118,8 +118,8 @@ def option_limits(option: Option) -> str:
     if option.kind == "flag":
         default = "default on" if option.default else "default off"
     elif option.enum is not None:
-        words = {word.value: word.name for word in option.enum.words}
-        default = f"default {words[int(option.default)]!r}"
+        names = {each.value: each.name for each in option.enum.enumerators}
+        default = f"default {names[int(option.default)]!r}"
     unit = {"duration": " ns", "bytes": " bytes", "percent": " %"}.get(option.kind, "")
     limits = f"; {option.minimum} to {option.maximum}{unit}"
     if option.kind in ("flag", "enum"):
@@ -127,15 +127,14 @@ def option_limits(option: Option) -> str:
     elif option.kind == "text":
         limits = f"; at most {option.maximum} bytes"
     hot = "; may change while the pool runs" if option.hot else ""
-    ready = "" if option.ready else "; other values answer NotSupportedError in this version"
-    return f"{capital(option.meaning)} ({default}{limits}{hot}{ready})."
+    return f"{capital(option.meaning)} ({default}{limits}{hot})."
 
 
 def option_type(option: Option) -> str:
     if option.enum is None:
         return OPTION_TYPES[option.kind]
-    words = ", ".join(f'"{word.name}"' for word in option.enum.words)
-    return f"_enums.{camel(option.enum.name)} | Literal[{words}]"
+    names = ", ".join(f'"{each.name}"' for each in option.enum.enumerators)
+    return f"_enums.{camel(option.enum.name)} | Literal[{names}]"
 
 
 def options_module(contract: Contract) -> str:
@@ -149,11 +148,11 @@ def options_module(contract: Contract) -> str:
         """)
     lines = [start("The options of the contract, as keywords.", imports), ""]
     lines += ["class Options(TypedDict, total=False):"]
+    lines += ['    """Keywords of Allocator. What is left out keeps its default.', ""]
     lines += [
-        '    """Keywords of Allocator: flags, numbers (durations in seconds), words, or text',
-        "",
+        '    Flags, numbers (durations in seconds), enumerators, or text: "30s", "4KiB", "80%".'
     ]
-    lines += ['    such as "30s", "4KiB" and "80%". What is left out keeps its default."""', ""]
+    lines += ['    """', ""]
     names = ", ".join(f'"{preset.name}"' for preset in contract.presets)
     lines += ["    # The options of a use case, set before the others: docs/contract.md."]
     lines += [f"    preset: Literal[{names}]"]
@@ -215,21 +214,20 @@ def snapshot_docs(snapshot: Snapshot) -> dict[str, str]:
     docs = {}
     for field in snapshot.fields:
         unit = f", in {field.unit}" if field.unit in ("ns", "bytes") else ""
-        waits = "" if field.ready else " (zero until the feature works)"
-        docs[field.name] = f"{capital(field.meaning)}{unit}{waits}."
+        docs[field.name] = f"{capital(field.meaning)}{unit}."
     return docs
 
 
 def record_class(
-    name: str, about: str, struct: Struct, words: dict[str, str], docs: dict[str, str]
+    name: str, about: str, struct: Struct, enums: dict[str, str], docs: dict[str, str]
 ) -> str:
     lines = ["@dataclass(frozen=True)", f"class {name}:", f'    """{about}"""', ""]
     makers = []
     for at, member in enumerate(m for m in struct.members if m.name in visible(struct)):
         kind = C_TO_PYTHON.get(member.type, "int")
         maker = f"raw[{at}]"
-        if member.name in words:
-            kind = "bool" if words[member.name] == "bool" else camel(words[member.name])
+        if member.name in enums:
+            kind = "bool" if enums[member.name] == "bool" else camel(enums[member.name])
             maker = f"{kind}({maker})"
         elif member.length and member.type != "char":
             kind, maker = "dict[Status, int]", f"by_status({maker})"
@@ -260,16 +258,17 @@ def records_module(contract: Contract, structs: list[Struct]) -> str:
     parts = []
     snapshots = {snapshot.struct: snapshot for snapshot in contract.snapshots}
     for struct in structs:
-        words = {member: word for (owner, member), word in WORDS.items() if owner == struct.name}
+        own = {key: enum for key, enum in ENUM_MEMBERS.items() if key[0] == struct.name}
+        enums = {member: enum for (_, member), enum in own.items()}
         docs: dict[str, str] = {}
         snapshot = snapshots.get(struct.name)
         if snapshot is not None:
             docs = snapshot_docs(snapshot)
-            words |= {f.name: f.enum.name for f in snapshot.fields if f.enum}
-            words |= {f.name: "bool" for f in snapshot.fields if f.type == "bool32"}
-        used |= {camel(word) for word in words.values() if word != "bool"}
+            enums |= {f.name: f.enum.name for f in snapshot.fields if f.enum}
+            enums |= {f.name: "bool" for f in snapshot.fields if f.type == "bool32"}
+        used |= {camel(enum) for enum in enums.values() if enum != "bool"}
         name, about = RECORD_NAMES[struct.name]
-        parts.append(record_class(name, about, struct, words, docs))
+        parts.append(record_class(name, about, struct, enums, docs))
     names = "".join(f"    {name},\n" for name in sorted(used))
     imports = (
         "from collections.abc import Sequence\nfrom dataclasses import dataclass\nfrom typing import Any\n\n"

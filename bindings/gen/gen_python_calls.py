@@ -65,14 +65,12 @@ def unlocked(call: Call) -> str:
 
 
 def unlocked_prototype(call: Call) -> str:
-    parameters = ",\n    ".join(_spelled(call, p) for p in call.parameters)
+    parameters = ",\n    ".join(_spelled(p) for p in call.parameters)
     return f"int32_t {unlocked(call)}(\n    {parameters})"
 
 
-def _spelled(call: Call, parameter: Parameter) -> str:
-    const = "const " if parameter.name in ("options", "refs", "text", "name") else ""
-    if call.name.startswith("slabby_options"):
-        const = ""
+def _spelled(parameter: Parameter) -> str:
+    const = "const " if parameter.is_const else ""
     space = "" if parameter.c_type.endswith("*") else " "
     return f"{const}{parameter.c_type}{space}{parameter.name}"
 
@@ -121,7 +119,8 @@ def struct_reader(struct: Struct) -> str:
 def _prepare(call: Call) -> list[str]:
     """The statements that make room for the results."""
     lines = []
-    length = call.capacity.name if call.capacity else "count"
+    asked = call.capacity or call.by_role("count")
+    length = asked.name if asked else ""
     for p in call.parameters:
         name, target = p.name, p.target
         if p.role in ("out_struct", "error"):
@@ -129,29 +128,29 @@ def _prepare(call: Call) -> list[str]:
         elif p.role == "out_records":
             lines += [f'{name} = ffi.new("{target}[]", max(1, {length}))']
             lines += [f'{name}[0].struct_size = ffi.sizeof("{target}")']
-        elif p.role == "out_numbers" or p.role == "out_refs":
+        elif p.role in ("out_numbers", "out_refs"):
             lines.append(f'{name} = ffi.new("{target}[]", {length})')
-        elif p.role == "follower" and p.name == "out_datas":
+        elif p.role == "paired_datas":
             lines.append(f'{name} = ffi.new("void *[]", {length})')
-        elif p.role in ("out_handle", "out_opaque", "follower", "out_pointer"):
-            lines.append(f'{name} = ffi.new("{p.c_type}")')
-        elif p.role in ("out_scalar", "out_ref", "out_fast"):
-            lines.append(f'{name} = ffi.new("{p.c_type}")')
         elif p.role == "cursor":
-            lines.append(f'cursor_cell = ffi.new("{p.c_type}", cursor)')
+            lines.append(f'{name}_cell = ffi.new("{p.c_type}", {name})')
         elif p.role == "refs":
-            lines.append('refs_array = ffi.new("slabby_ref[]", refs)')
+            lines.append(f'{name}_array = ffi.new("slabby_ref[]", {name})')
+        elif p.is_output or p.role == "paired_data":
+            lines.append(f'{name} = ffi.new("{p.c_type}")')
     return lines
 
 
-def _argument(parameter: Parameter) -> str:
+def _argument(call: Call, parameter: Parameter) -> str:
+    refs = call.by_role("refs")
     fixed = {
-        "pool": "_pool(allocator)",
+        "pool": f"_pool({parameter.name})",
         "text": f"{parameter.name}.encode()",
-        "cursor": "cursor_cell",
-        "refs": "refs_array",
-        "refs_count": "len(refs)",
-        "opaque": f"_pointer({parameter.name})",
+        "cursor": f"{parameter.name}_cell",
+        "refs": f"{parameter.name}_array",
+        "refs_count": f"len({refs.name if refs else ''})",
+        "options": f"_pointer({parameter.name})",
+        "listener": f"_pointer({parameter.name})",
         "text_capacity": "size",
         "text_length": "length",
     }
@@ -159,17 +158,24 @@ def _argument(parameter: Parameter) -> str:
 
 
 def _result(call: Call, p: Parameter) -> str:
-    filled = f"min(out_count[0], {call.capacity.name})" if call.capacity else ""
+    def name(role: str) -> str:
+        found = call.by_role(role)
+        return found.name if found else ""
+
+    pool = name("pool")
+    filled = f"min({name('out_count')}[0], {name('capacity')})"
+    datas = f"_address({name('paired_datas')})"
     fixed = {
-        "out_handle": f"_address({p.name}[0])",
+        "out_pool": f"_address({p.name}[0])",
         "out_struct": f"_{p.target}({p.name})",
         "out_records": f"[_{p.target}({p.name}[at]) for at in range({filled})]",
         "out_numbers": f"list({p.name}[0:{filled}])",
-        "out_ref": "allocator._wrap(out_ref[0], _address(out_data[0]), True)",
-        "out_refs": "allocator._wrap_all(_address(out_refs), _address(out_datas), count)",
-        "out_pointer": f"_address({p.name}[0])",
-        "out_opaque": f"{p.name}[0]",
-        "cursor": "int(cursor_cell[0])",
+        "out_ref": f"{pool}._wrap({p.name}[0], _address({name('paired_data')}[0]), True)",
+        "out_refs": f"{pool}._wrap_all(_address({p.name}), {datas}, {name('count')})",
+        "out_data": f"_address({p.name}[0])",
+        "out_options": f"{p.name}[0]",
+        "out_listener": f"{p.name}[0]",
+        "cursor": f"int({p.name}_cell[0])",
     }
     return fixed.get(p.role, f"int({p.name}[0])")
 
@@ -177,15 +183,15 @@ def _result(call: Call, p: Parameter) -> str:
 def _check(call: Call) -> list[str]:
     if not call.status_raises():
         return []
-    refs = [p.name for p in call.parameters if p.role == "scalar" and p.c_type == "slabby_ref"]
-    ref = refs[0] if refs else "0"
-    pool = "allocator" if call.pool else "None"
-    error = ", out_error" if call.error else ""
+    reference = call.by_role("ref")
+    ref = reference.name if reference else "0"
+    pool = call.pool.name if call.pool else "None"
+    error = f", {call.error.name}" if call.error else ""
     return ["if status:", f"    fail(status, {pool}, {ref}{error})"]
 
 
 def _text_body(call: Call) -> list[str]:
-    arguments = ", ".join(_argument(p) for p in call.parameters)
+    arguments = ", ".join(_argument(call, p) for p in call.parameters)
     return [
         'length = ffi.new("uint64_t *")',
         "size = TEXT_SIZE",
@@ -214,11 +220,12 @@ def _returned(results: list[str]) -> list[str]:
 
 
 def cffi_body(call: Call) -> list[str]:
-    if call.by_role("out_text"):
+    if call.by_role("text_buffer"):
         return _text_body(call)
-    if call.name in ("slabby_allocate", "slabby_allocate_fast"):
-        return [f"return allocator.{call.name.removeprefix('slabby_')}()"]
-    arguments = [_argument(p) for p in call.parameters]
+    if call.pool and len(call.inputs) == 1 and (call.by_role("out_ref") or call.by_role("out_id")):
+        # The pool alone is given: its own method allocates without a detour.
+        return [f"return {call.pool.name}.{call.name.removeprefix('slabby_')}()"]
+    arguments = [_argument(call, p) for p in call.parameters]
     function = unlocked(call) if call.blocks else call.name
     invocation = f"lib.{function}({', '.join(arguments)})"
     if call.returns == "const char *":

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes every generated file of the project from bindings/contract.toml, or checks them.
 
-Usage: generate.py [--check] [c] [docs] [python] [go]
+Usage: generate.py [--check] [header] [c] [docs] [python] [swig] [go]
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
-from contract import Contract, ToolError, load
+from contract import Contract, load
+from entry import ToolError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Each has outputs(contract) -> {path relative to the root: text}.
+# Each has outputs(contract) -> {path relative to the root: text}. gen_header comes first: others read the header.
 MODULES = (
+    "gen_header",
     "gen_c",
     "gen_docs",
     "gen_python",
     "gen_swig",
     "gen_go",
 )
+# Writes a part of a file that is otherwise written by hand.
+PARTIAL = "gen_header"
 
 
 class GenerateError(ToolError):
@@ -56,6 +60,11 @@ def outputs(contract: Contract, modules: tuple[str, ...]) -> dict[str, str]:
                 )
             texts[path] = text
     return texts
+
+
+def generated_files(contract: Contract) -> dict[str, str]:
+    """The files that are generated whole."""
+    return outputs(contract, tuple(name for name in MODULES if name != PARTIAL))
 
 
 def difference(path: str, wanted: str) -> str | None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract import ToolError
+from entry import ToolError
 
 CODES_PATH = "core/include/slabby/codes.h"
 HEADER_PATH = "core/include/slabby/slabby.h"
@@ -24,26 +24,12 @@ class HeaderError(ToolError):
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment as one line of text, and where it begins."""
+    """A comment as one line of text, the line it begins on, and where it stands in the file."""
 
     text: str
     line: int
-
-    def returns_clause(self) -> str | None:
-        """What stands between "Returns" and the end of that sentence."""
-        start = re.search(r"(?:^|[.)] )Returns (?=OK|as )", self.text)
-        return first_sentence(self.text[start.end() :]) if start else None
-
-    def signal_safe(self) -> bool:
-        return re.search(r"signal- and fork-safe|[Ss]ignal-safe", self.text) is not None
-
-    def unsupported(self) -> bool:
-        """All of it waits, as a sentence of its own says."""
-        return re.search(r"(?:^|[.)] )NotSupported for now\.", self.text) is not None
-
-    def partly_unsupported(self) -> bool:
-        """Something waits, perhaps all."""
-        return re.search(r"NotSupported[^.]*for now", self.text) is not None
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -106,11 +92,11 @@ def _line(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
-def _prototypes(text: str, spans: list[tuple[int, int, Comment]]) -> list[Prototype]:
+def _prototypes(text: str, comments: tuple[Comment, ...]) -> list[Prototype]:
     blanked = COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     found = []
     for match in PROTOTYPE.finditer(blanked):
-        before = [comment for _, end, comment in spans if end <= match.start()]
+        before = [comment for comment in comments if comment.end <= match.start()]
         line = _line(text, match.start(2))
         if not before:
             raise HeaderError(f"{HEADER_PATH}:{line}: {match[2]} has no comment above it")
@@ -137,12 +123,11 @@ def structs_of(text: str) -> list[Struct]:
 
 def read(root: Path) -> Header:
     text = (root / HEADER_PATH).read_text(encoding="utf-8")
-    spans = []
-    for match in COMMENT.finditer(text):
-        comment = Comment(_comment_text(match[0]), _line(text, match.start()))
-        spans.append((match.start(), match.end(), comment))
-    comments = tuple(comment for _, _, comment in spans)
-    return Header(text, comments, tuple(_prototypes(text, spans)), tuple(structs_of(text)))
+    comments = tuple(
+        Comment(_comment_text(match[0]), _line(text, match.start()), *match.span())
+        for match in COMMENT.finditer(text)
+    )
+    return Header(text, comments, tuple(_prototypes(text, comments)), tuple(structs_of(text)))
 
 
 def cdef(root: Path) -> str:

@@ -90,7 +90,7 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
                                         "bytes, such as 4096 or 4KiB",
                                         "a time, such as 250us or 30s",
                                         "percent, such as 80%",
-                                        "one of its words",
+                                        "one of its names",
                                         "a text"};
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
                          "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
@@ -102,7 +102,8 @@ SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t
                                            slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
-    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->words, out_value) ||
+    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators,
+                         out_value) ||
         parse_quantity(text, units_of(info->kind), out_value))
         return SLABBY_OK;
     if (!none || info->minimum != 0)

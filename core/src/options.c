@@ -80,20 +80,6 @@ static int64_t resolved_default(const struct slb_option_info *info, uint64_t cap
     }
 }
 
-static slabby_status check_ready(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
-    for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++) {
-        const struct slb_option_info *info = slb_option_info(id);
-        if (info->ready || options->value[id - 1] == resolved_default(info, capacity))
-            continue;
-        return slb_error_set(
-            error, SLABBY_NOT_SUPPORTED, id, options->value[id - 1], info->minimum, info->maximum,
-            "option %s = %" PRId64 " has no effect in this version, so it is refused; leave it at "
-            "its default",
-            info->name, options->value[id - 1]);
-    }
-    return SLABBY_OK;
-}
-
 static slabby_status check_conflicts(const struct slb_options *options, slabby_error *error) {
     for (size_t i = 0; i < SLB_CONFLICT_COUNT; i++) {
         const struct slb_conflict *conflict = &slb_conflicts[i];
@@ -188,8 +174,6 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
         status = slb_option_check_thresholds(SLABBY_OPTION_DEGRADE_AT,
                                              slb_option(options, SLABBY_OPTION_DEGRADE_AT),
                                              slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
-    if (status == SLABBY_OK)
-        status = check_ready(options, capacity, error);
     if (status == SLABBY_OK)
         status = check_space(options, capacity, error);
     if (status == SLABBY_OK)

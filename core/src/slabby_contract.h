@@ -19,7 +19,7 @@
 #define SLB_HEALTH_FIELD_COUNT 14
 #define SLB_MEMORY_FIELD_COUNT 11
 
-/* One word of an enumeration. A list of words ends with a null text. */
+/* An enumerator: its text and its number. A list of them ends with a null text. */
 struct slb_enumerator {
     const char *text;
     int64_t value;
@@ -50,18 +50,17 @@ enum slb_default_rule {
 };
 
 /* default_value is 0 where default_rule is not SLB_DEFAULT_NUMBER. The limits of a text are lengths
- * in bytes, without the NUL. words is null where the option is no enumeration. */
+ * in bytes, without the NUL. enumerators is null where the option is no enumeration. */
 struct slb_option_info {
     const char *name;
     int64_t default_value;
     int64_t minimum;
     int64_t maximum;
-    const struct slb_enumerator *words;
+    const struct slb_enumerator *enumerators;
     const char *meaning;
     uint8_t kind;
     uint8_t default_rule;
     uint8_t hot;
-    uint8_t ready;
     uint8_t power_of_two;
 };
 
@@ -87,7 +86,7 @@ struct slb_preset {
 };
 
 /* How a field lies in its struct: COUNTS is one uint64_t per status, at index -code; BOOL32 and
- * WORD are int32_t. */
+ * ENUM are int32_t. */
 enum slb_field_type {
     SLB_FIELD_U64,
     SLB_FIELD_I64,
@@ -95,13 +94,13 @@ enum slb_field_type {
     SLB_FIELD_TEXT,
     SLB_FIELD_COUNTS,
     SLB_FIELD_BOOL32,
-    SLB_FIELD_WORD
+    SLB_FIELD_ENUM
 };
 
-/* offset is in bytes from the start of the struct; words is null but for SLB_FIELD_WORD. */
+/* offset is in bytes from the start of the struct; enumerators is null but for SLB_FIELD_ENUM. */
 struct slb_field {
     const char *name;
-    const struct slb_enumerator *words;
+    const struct slb_enumerator *enumerators;
     uint16_t offset;
     uint8_t type;
 };

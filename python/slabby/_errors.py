@@ -220,7 +220,7 @@ class NotSupportedError(SlabbyError, builtins.NotImplementedError):
     """This build or this system does not offer it."""
 
     status = Status.NOT_SUPPORTED
-    hint = "leave the feature off in this version; docs/contract.md says what works"
+    hint = "leave the feature off on this system"
 
 
 class AbiMismatchError(SlabbyError, builtins.ImportError):

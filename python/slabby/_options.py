@@ -11,9 +11,10 @@ from slabby import _enums
 
 
 class Options(TypedDict, total=False):
-    """Keywords of Allocator: flags, numbers (durations in seconds), words, or text
+    """Keywords of Allocator. What is left out keeps its default.
 
-    such as "30s", "4KiB" and "80%". What is left out keeps its default."""
+    Flags, numbers (durations in seconds), enumerators, or text: "30s", "4KiB", "80%".
+    """
 
     # The options of a use case, set before the others: docs/contract.md.
     preset: Literal["default", "trading", "gateway", "analytics", "packets"]

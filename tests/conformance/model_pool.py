@@ -179,7 +179,7 @@ class Pool:
         low, high = limits(info)
         if not low <= value <= high:
             return self.reported("option_change", "InvalidOption")
-        if not info.get("ready", True) or name == "max_alloc_latency":
+        if name == "max_alloc_latency":
             raise Undetermined(f"{name} while running")
         self.values[name] = value
         self.debug_ever |= self.debug

@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # What the contract's tools read and write.
 FOLDERS = ("bindings", "core", "docs", "go", "python", "swig", "tests/conformance")
+FILES = (".gitattributes",)
 NEVER = shutil.ignore_patterns("__pycache__", "*.so*", "*.o", "build", ".cache", "*.egg-info")
 
 # As plain data, not through the tools under test: what the tests break, and the numbers they
@@ -93,6 +94,8 @@ def copy_folders(source: Path, target: Path) -> None:
     for folder in FOLDERS:
         if (source / folder).is_dir():
             shutil.copytree(source / folder, target / folder, ignore=NEVER)
+    for file in FILES:
+        shutil.copy(source / file, target / file)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ CONTRACT = "bindings/contract.toml"
 HEADER = "core/include/slabby/slabby.h"
 CODES = "core/include/slabby/codes.h"
 MAP = "core/slabby.map"
+ATTRIBUTES = ".gitattributes"
 # The end of struct slabby_memory.
 LAST_MEMBER = f"uint64_t {LISTED['snapshots']['memory']['field'][-1]['name']}"
 
@@ -21,6 +22,17 @@ LAST_MEMBER = f"uint64_t {LISTED['snapshots']['memory']['field'][-1]['name']}"
 def entry(function: str) -> str:
     """Where the contract's entry of a function begins."""
     return f'[[function]]\nname = "{function}"\n'
+
+
+IS_VALID = entry("slabby_is_valid") + 'roles = { allocator = "pool", ref = "ref" }\n'
+GET_MEMORY = (
+    entry("slabby_get_memory") + 'roles = { out_memory = "out_struct", allocator = "pool" }\n'
+)
+# What ./dev gen writes at the end of a comment.
+PIN_FACTS = (
+    " * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held)."
+    " Signal-safe."
+)
 
 
 def need(*programs: str) -> None:
@@ -153,11 +165,11 @@ BREAKAGES = [
         "option 'big_pages' does not exist",
     ),
     (
-        "a conflict names a word that does not exist",
+        "a conflict names an enumerator that does not exist",
         CONTRACT,
         'options = ["shuffle", "cpu_cache_backend=rseq"]',
         'options = ["shuffle", "cpu_cache_backend=magic"]',
-        "'magic' is no word of option 'cpu_cache_backend' other than its 0",
+        "'magic' is no enumerator of option 'cpu_cache_backend' other than its 0",
     ),
     (
         "a prototype loses its entry",
@@ -176,23 +188,114 @@ BREAKAGES = [
     (
         "a comment loses a status",
         HEADER,
-        "TooManyPins (4,095 are held).",
-        "and no other.",
-        "slabby_pin: its [[function]] entry lists TooManyPins, the comment does not name it",
+        ", TooManyPins (4,095 are held). Signal-safe.",
+        ". Signal-safe.",
+        f"UseAfterFree. Signal-safe.', should be '{PIN_FACTS}'",
     ),
     (
         "a comment gains a status",
         HEADER,
-        "TooManyPins (4,095 are held).",
-        "TooManyPins (4,095 are held), Timeout.",
-        "slabby_pin: the comment names Timeout, its [[function]] entry does not; add it",
+        "TooManyPins (4,095 are held). Signal-safe.",
+        "TooManyPins (4,095 are held), Timeout. Signal-safe.",
+        f"(4,095 are held), Timeout. Signal-safe.', should be '{PIN_FACTS}'",
     ),
     (
-        "a comment names a status that does not exist",
+        "a comment mentions a status that does not exist",
         HEADER,
-        "TooManyPools, NoSystemMemory.",
-        "TooManySlabs, NoSystemMemory.",
-        "slabby_create: the comment's 'TooManySlabs' is no status of bindings/contract.toml",
+        "Never aborts, never pins;",
+        "Never aborts, never pins, never TooManySlabs;",
+        "the comment mentions TooManySlabs, which is no status of bindings/contract.toml",
+    ),
+    (
+        "an entry lists a status that does not exist",
+        CONTRACT,
+        '"UseAfterFree", "TooManyPins"]',
+        '"UseAfterFree", "TooManyPegs"]',
+        "function 'slabby_pin': status 'TooManyPegs' does not exist",
+    ),
+    (
+        "an entry explains a status that it does not list",
+        CONTRACT,
+        'when = { TooManyPins = "4,095 are held" }',
+        'when = { Timeout = "4,095 are held" }',
+        "function 'slabby_pin': `when` explains Timeout, which `statuses` does not list",
+    ),
+    (
+        "a function that returns a status lists no success",
+        CONTRACT,
+        'statuses = ["OK", "InvalidArgument", "InvalidReference", "UseAfterFree", "TooManyPins"]',
+        'statuses = ["InvalidArgument", "InvalidReference", "UseAfterFree", "TooManyPins"]',
+        "slabby_pin returns a status, but the contract's list does not begin with OK",
+    ),
+    (
+        "a function that returns a number lists a status",
+        CONTRACT,
+        f"{IS_VALID}blocks = false\nsignal_safe = true\nstatuses = []\n",
+        f'{IS_VALID}blocks = false\nsignal_safe = true\nstatuses = ["OK"]\n',
+        "slabby_is_valid returns no status, the contract lists OK",
+    ),
+    (
+        "a function is of no version",
+        CONTRACT,
+        f'{IS_VALID}blocks = false\nsignal_safe = true\nstatuses = []\nsince = "0.1.0"\n',
+        f'{IS_VALID}blocks = false\nsignal_safe = true\nstatuses = []\nsince = "soon"\n',
+        "function 'slabby_is_valid': `since` is 'soon' and must look like 1.2.3",
+    ),
+    (
+        "a parameter has a role that does not exist",
+        CONTRACT,
+        IS_VALID,
+        IS_VALID.replace('"pool"', '"pond"'),
+        "slabby_is_valid: role 'pond' of `allocator` is none of pool, options,",
+    ),
+    (
+        "a parameter has a role that its type does not fit",
+        CONTRACT,
+        IS_VALID,
+        IS_VALID.replace('"pool"', '"text"'),
+        "slabby_is_valid: `allocator` has the role 'text' and the type `slabby_allocator *`",
+    ),
+    (
+        "a parameter has no role",
+        CONTRACT,
+        IS_VALID,
+        IS_VALID.replace(', ref = "ref"', ""),
+        "slabby_is_valid has the parameters allocator, ref; its `roles` in bindings/contract.toml are of allocator",
+    ),
+    (
+        "two functions share a comment and not their facts",
+        CONTRACT,
+        f"{GET_MEMORY}blocks = false\n",
+        f"{GET_MEMORY}blocks = true\n",
+        "slabby_get_stats and slabby_get_memory share a comment, but not their facts",
+    ),
+    (
+        "a comment ends beside its last word",
+        HEADER,
+        f"{PIN_FACTS}\n */",
+        f"{PIN_FACTS} */",
+        "slabby_pin: its comment must begin with a line /* and end with a line */",
+    ),
+    (
+        "a generated file is not marked",
+        ATTRIBUTES,
+        "core/slabby.map linguist-generated\n",
+        "",
+        ".gitattributes: core/slabby.map is generated; add the line `core/slabby.map linguist-generated`",
+    ),
+    (
+        "a file is marked that nothing generates",
+        ATTRIBUTES,
+        "core/slabby.map linguist-generated\n",
+        "core/slabby.map linguist-generated\nREADME.md linguist-generated\n",
+        ".gitattributes: README.md is no output of ./dev gen; remove its mark",
+    ),
+    (
+        "the core in one file shows its differences",
+        ATTRIBUTES,
+        "go/slabby_core.c linguist-generated -diff\n",
+        "go/slabby_core.c linguist-generated\n",
+        ".gitattributes: go/slabby_core.c needs the attribute -diff as well",
     ),
     (
         "a comment mentions a function that does not exist",
@@ -204,9 +307,9 @@ BREAKAGES = [
     (
         "a function is called signal-safe in one place only",
         CONTRACT,
-        entry("slabby_size") + "blocks = false\nsignal_safe = true\n",
-        entry("slabby_size") + "blocks = false\nsignal_safe = false\n",
-        "slabby_size: the comment says that it is signal-safe, the contract disagrees",
+        f"{IS_VALID}blocks = false\nsignal_safe = true\n",
+        f"{IS_VALID}blocks = false\nsignal_safe = false\n",
+        "is ' * Statuses: none. Signal-safe.', should be ' * Statuses: none.'; run ./dev gen",
     ),
     (
         "a generated file is edited by hand",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from conftest import LAST_STATUS, LISTED, NEXT_CODE, Tree, status_entry
 
 CODES = "core/include/slabby/codes.h"
+HEADER = "core/include/slabby/slabby.h"
 CONTRACT = "bindings/contract.toml"
 
 
@@ -21,6 +22,18 @@ def test_generate_repairs_and_reports(tree: Tree) -> None:
     assert "unchanged core/slabby.map" in outcome.text
     assert (tree.root / CODES).read_bytes() == wanted
     assert tree.run("generate.py", "--check").status == 0
+
+
+# The facts of a function are put back into its comment, and the rest of the header stays as it was written.
+def test_facts_return_to_the_header(tree: Tree) -> None:
+    wanted = (tree.root / HEADER).read_bytes()
+    tree.replace(HEADER, "TooManyPins (4,095 are held). Signal-safe.\n", "whatever.\n")
+    tree.replace(HEADER, " * Statuses: OK, InvalidArgument, Closed (destroyed). Signal-safe.\n", "")
+    assert (tree.root / HEADER).read_bytes() != wanted
+    outcome = tree.run("generate.py", "header")
+    assert outcome.status == 0, outcome.text
+    assert f"wrote     {HEADER}" in outcome.text
+    assert (tree.root / HEADER).read_bytes() == wanted
 
 
 # --check names the file and the first line that differs, and writes nothing.
@@ -72,7 +85,7 @@ def test_broken_contract_writes_nothing(tree: Tree) -> None:
 def test_unknown_output_is_refused(tree: Tree) -> None:
     outcome = tree.run("generate.py", "cobol")
     assert outcome.status == 2
-    assert "no output is called 'cobol'; there are: c, docs" in outcome.text
+    assert "no output is called 'cobol'; there are: header, c, docs" in outcome.text
 
 
 # A listed module that is not there is an error that names it.

@@ -14,7 +14,6 @@ struct expected_option {
     int64_t minimum;
     int64_t maximum;
     int hot;
-    int ready;
     int power_of_two;
     int is_text;
 };

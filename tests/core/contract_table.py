@@ -28,7 +28,6 @@ def option_line(option: dict, enums: dict) -> str:
     number = default if isinstance(default, int) else -1
     flags = [
         int(option.get("hot", False)),
-        int(option.get("ready", True)),
         int(option.get("power_of_two", False)),
         int(option["kind"] == "text"),
     ]
@@ -37,7 +36,7 @@ def option_line(option: dict, enums: dict) -> str:
 
 
 def values_that_matter(option: dict, enums: dict) -> list[int]:
-    """Both ends of the range, kept to what a test can afford, something small between, every word; no default."""
+    """Both ends of the range, kept to what a test can afford, something small between, every enumerator; no default."""
     low, high = limits(option, enums)
     chosen = {low, high}
     if option["kind"] == "enum":
@@ -56,9 +55,10 @@ def values_that_matter(option: dict, enums: dict) -> list[int]:
 def conflict_line(conflict: dict, options: dict, enums: dict) -> str:
     numbers = []
     for side in conflict["options"]:
-        name, _, word = side.partition("=")
+        name, _, enumerator = side.partition("=")
         option = options[name]
-        numbers += [option["id"], enums[option["enum"]]["values"][word] if word else 0]
+        values = enums[option["enum"]]["values"] if enumerator else {}
+        numbers += [option["id"], values.get(enumerator, 0)]
     return f"    {{{', '.join(map(str, numbers))}, {int('where' in conflict)}}},"
 
 

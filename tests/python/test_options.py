@@ -3,6 +3,7 @@
 
 import tomllib
 from datetime import timedelta
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ CONTRACT = tomllib.loads(
 )
 CONTRACT_OPTIONS = {option["name"]: option for option in CONTRACT["option"]}
 NUMBERS = [n for n, o in CONTRACT_OPTIONS.items() if o["kind"] not in ("flag", "enum", "text")]
-WAITING = [n for n, o in CONTRACT_OPTIONS.items() if not o.get("ready", True)]
+LIMITED = [n for n, o in CONTRACT_OPTIONS.items() if o["kind"] != "text"]
 SECOND = 1_000_000_000
 
 
@@ -24,8 +25,8 @@ def in_python(name: str, number: int) -> object:
     if option["kind"] == "flag":
         return bool(number)
     if option["kind"] == "enum":
-        words = CONTRACT["enums"][option["enum"]]["values"]
-        return next(word for word, value in words.items() if value == number)
+        enumerators = CONTRACT["enums"][option["enum"]]["values"]
+        return next(name for name, value in enumerators.items() if value == number)
     return number / SECOND if option["kind"] == "duration" else number
 
 
@@ -63,24 +64,35 @@ def test_beyond_the_range_is_refused_with_the_range(name):
     assert name in str(error) and isinstance(error, ValueError)
 
 
-def another_value(name: str) -> object:
-    """Any value within the range that is not the default."""
+def limits(name: str) -> tuple[int, int]:
+    """The least and the largest number of an option."""
     option = CONTRACT_OPTIONS[name]
-    if option["kind"] == "enum":
-        words = CONTRACT["enums"][option["enum"]]["values"]
-        return next(word for word, value in words.items() if value != option["default"])
     if option["kind"] == "flag":
-        return not option["default"]
-    default = option["default"]
-    return in_python(name, option["maximum"] if default != option["maximum"] else option["minimum"])
+        return 0, 1
+    if option["kind"] == "enum":
+        values = CONTRACT["enums"][option["enum"]]["values"].values()
+        return min(values), max(values)
+    return option["minimum"], option["maximum"]
 
 
-@pytest.mark.parametrize("name", WAITING)
-def test_what_does_not_work_yet_is_refused_never_ignored(name):
-    with pytest.raises(slabby.NotSupportedError) as caught:
-        slabby.Allocator(64, 10, **{name: another_value(name)})
-    assert caught.value.option == name
-    assert name in str(caught.value)
+# What the system may refuse at the largest value: locked pages, address space.
+MEMORY_BOUND = {"audit", "lock_memory", "max_capacity"}
+
+
+@pytest.mark.parametrize("largest", [False, True], ids=["least", "largest"])
+@pytest.mark.parametrize("name", LIMITED)
+def test_each_limit_is_accepted_and_is_the_pools(name, largest):
+    value = in_python(name, limits(name)[largest])
+    try:
+        pool = slabby.Allocator(64, 1, **{name: value})
+    except slabby.NoSystemMemoryError:
+        assert largest and name in MEMORY_BOUND
+        pytest.skip(f"this system has no memory for {name} = {value}")
+    with pool:
+        effective = pool.get_option(name)
+        effective = effective.name.lower() if isinstance(effective, IntEnum) else effective
+        # `auto` is resolved when the pool is made.
+        assert effective == value or value == "auto"
 
 
 def test_values_are_spelled_as_python_does():

@@ -81,7 +81,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         if (field->type == SLB_FIELD_BOOL32)
             slb_text_add(text, small != 0 ? "true" : "false");
         else
-            slb_text_add(text, "\"%s\"", slb_json_enumerator(field->words, small));
+            slb_text_add(text, "\"%s\"", slb_json_enumerator(field->enumerators, small));
     }
 }
 

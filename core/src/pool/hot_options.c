@@ -68,21 +68,18 @@ static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_
     return SLABBY_OK;
 }
 
-static slabby_status refuse_change(const struct slb_option_info *info, int32_t id, int64_t value,
-                                   slabby_error *error) {
-    if (!info->hot)
-        return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s is fixed when the pool is made; make a new pool to change it",
-                             info->name);
-    return slb_error_set(error, SLABBY_NOT_SUPPORTED, id, value, info->minimum, info->maximum,
-                         "option %s has no effect in this version, so a change is refused", info->name);
+static slabby_status refuse_cold(const struct slb_option_info *info, int32_t id, int64_t value,
+                                 slabby_error *error) {
+    return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
+                         "option %s is fixed when the pool is made; make a new pool to change it",
+                         info->name);
 }
 
 SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32_t id, int64_t value,
                                             slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     if (info != NULL && !info->hot)
-        return refuse_change(info, id, value, error);
+        return refuse_cold(info, id, value, error);
     slabby_status status = slb_option_check(id, value, error);
     if (status != SLABBY_OK)
         return status;
@@ -123,7 +120,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     case SLABBY_OPTION_HEAP_FALLBACK:
         return change_heap(pool, value != 0, error);
     default:
-        return refuse_change(info, id, value, error);
+        return refuse_cold(info, id, value, error);
     }
 }
 
