@@ -34,6 +34,7 @@ COPIED = [
     "bench/peers",
     "bindings/contract.toml",
     "dev.d/audit-check",
+    "tests/CMakeLists.txt",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 240

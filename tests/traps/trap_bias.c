@@ -2,7 +2,10 @@
 /* Who owns words (core/src/word_bias.h): the CPU that served them, until somebody elsewhere shares them; a CPU that is
  * shared from often rests, and protections own nothing. One thread that moves between two CPUs. */
 #define _GNU_SOURCE
-#include "workout.h"
+#include "backend.h"
+#include "skip.h"
+#include "support.h"
+#include "threads.h"
 
 #include <sched.h>
 #include <stdbool.h>
