@@ -72,7 +72,7 @@ int round_start_timer(struct round *round, uint64_t random) {
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGRTMIN;
     event.sigev_notify_thread_id = gettid();
-    when.it_interval.tv_nsec = 30000 + (long)(random % 400000);
+    when.it_interval.tv_nsec = 100000 + (long)(random % 400000);
     when.it_value = when.it_interval;
     if (timer_create(CLOCK_MONOTONIC, &event, &own_timer) == 0) {
         if (timer_settime(own_timer, 0, &when, NULL) == 0)

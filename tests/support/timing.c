@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "timing.h"
 
-#include <errno.h>
 #include <time.h>
 
 uint64_t now_ns(void) {
@@ -13,8 +12,7 @@ uint64_t now_ns(void) {
 }
 
 void sleep_ns(uint64_t ns) {
-    struct timespec left = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
+    struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
 
-    while (nanosleep(&left, &left) != 0 && errno == EINTR)
-        continue;
+    nanosleep(&time, NULL);
 }

@@ -11,7 +11,7 @@
 /* The monotonic clock. */
 uint64_t now_ns(void);
 
-/* Sleeps for at least so long, signals or not. */
+/* Sleeps so long, or until a signal comes. */
 void sleep_ns(uint64_t ns);
 
 /* Sleeps a moment at a time until the condition holds. There is no limit but the test runner's: a condition that never
