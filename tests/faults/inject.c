@@ -217,7 +217,7 @@ __attribute__((no_sanitize_address)) long __wrap_syscall(long number, ...) {
     return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 
-static void *tell_number(void *number) {
+static void *store_number(void *number) {
     *(int *)number = thread_number();
     return number;
 }
@@ -226,9 +226,9 @@ void inject_await_threads(void) {
     static int64_t before;
     pthread_t first; /* after which a sanitizer has its own thread */
     int number = 0;
-    if (before == 0 && __real_pthread_create(&first, NULL, tell_number, &number) == 0) {
+    if (before == 0 && __real_pthread_create(&first, NULL, store_number, &number) == 0) {
         pthread_join(first, NULL);
-        WAIT_UNTIL(thread_is_gone(number));
+        WAIT_UNTIL(thread_has_ended(number));
         before = count_names("/proc/self/task");
     }
     WAIT_UNTIL(count_names("/proc/self/task") <= before);

@@ -17,6 +17,8 @@ import slabby
 from slabby import Status
 
 STAMP = struct.Struct("=QQ")
+# Nobody waits so long where there are slabs enough.
+LONGEST_WAIT_S = 60
 SEAL = 0x5AB1AB1E5EA1ED00
 OK = 0
 
@@ -131,7 +133,7 @@ class PythonBinding:
         until = time.monotonic() + milliseconds / 1000
         trades = 0
         while time.monotonic() < until:
-            ref = self.pool.allocate()
+            ref = self.pool.allocate(timeout=LONGEST_WAIT_S if dice.randrange(8) == 0 else None)
             with memoryview(ref) as view:
                 assert STAMP.unpack_from(view)[0] == 0, "a slab is in two hands"
                 STAMP.pack_into(view, 0, ref.ref, ref.ref ^ SEAL)
@@ -141,3 +143,139 @@ class PythonBinding:
         return OK, trades
 
     def _buy(self, number: int, dice: random.Random) -> None:
+        ref = self.pool.from_ref(number, owning=True)
+        with memoryview(ref) as view:
+            assert STAMP.unpack_from(view) == (number, number ^ SEAL), "a slab was written by two"
+            if dice.randrange(4) == 0:
+                assert self._status(ref.release) == Status.PINNED
+            STAMP.pack_into(view, 0, 0, 0)
+            if dice.randrange(8) == 0:
+                ref.release_deferred()  # to the end of the view
+                return
+        ref.release()
+        if dice.randrange(16) == 0:
+            assert self.release(number) == Status.DOUBLE_DEALLOCATION
+
+
+class GoBinding:
+    """The Go package, in a library of its own that uses the same core."""
+
+    name = "go"
+
+    def __init__(self, handle: tuple[int, int]) -> None:
+        self.library = golib()
+        self.index = int(self.library.golib_join(*handle))
+        assert self.index >= 0, f"golib_join answers {self.index}"
+
+    def instance_id(self) -> int:
+        return int(self.library.golib_instance_id())
+
+    def allocate(self) -> tuple[int, int]:
+        ref = ctypes.c_uint64()
+        status = self.library.golib_allocate(self.index, ctypes.byref(ref))
+        return int(status), ref.value
+
+    def wait(self, seconds: int) -> tuple[int, int]:
+        ref = ctypes.c_uint64()
+        status = self.library.golib_allocate_timeout(
+            self.index, ctypes.byref(ref), seconds * 1_000_000_000
+        )
+        return int(status), ref.value
+
+    def write(self, ref: int, text: bytes) -> int:
+        return int(self.library.golib_write(self.index, ref, text, len(text)))
+
+    def read(self, ref: int, length: int) -> tuple[int, bytes]:
+        buffer = ctypes.create_string_buffer(length)
+        status = self.library.golib_read(self.index, ref, buffer, length)
+        return int(status), buffer.raw if status == OK else b""
+
+    def pin(self, ref: int) -> int:
+        return int(self.library.golib_pin(self.index, ref))
+
+    def unpin(self, ref: int) -> int:
+        return int(self.library.golib_unpin(self.index, ref))
+
+    def release(self, ref: int) -> int:
+        return int(self.library.golib_release(self.index, ref))
+
+    def release_deferred(self, ref: int) -> int:
+        return int(self.library.golib_release_deferred(self.index, ref))
+
+    def work(self, market: Market, milliseconds: int, seed: int) -> tuple[int, int]:
+        trades = ctypes.c_uint64()
+        fault = self.library.golib_work(
+            trades, self.index, market.slots, len(market.slots), milliseconds, seed
+        )
+        return int(fault), trades.value
+
+
+class CBinding:
+    """The C functions themselves."""
+
+    name = "c"
+
+    def __init__(self, handle: tuple[int, int]) -> None:
+        self.core = ctypes.CDLL(str(core_path()))
+        self.core.slabby_instance_id.restype = ctypes.c_uint64
+        self.handle = ctypes.c_void_p(handle[0])
+
+    def _call(self, name: str, ref: int) -> int:
+        return int(getattr(self.core, name)(self.handle, ctypes.c_uint64(ref)))
+
+    def instance_id(self) -> int:
+        return int(self.core.slabby_instance_id())
+
+    def allocate(self) -> tuple[int, int]:
+        ref = ctypes.c_uint64()
+        status = self.core.slabby_allocate(ctypes.byref(ref), None, self.handle)
+        return int(status), ref.value
+
+    def wait(self, seconds: int) -> tuple[int, int]:
+        ref = ctypes.c_uint64()
+        status = self.core.slabby_allocate_timeout(
+            ctypes.byref(ref), None, self.handle, ctypes.c_uint64(seconds * 1_000_000_000)
+        )
+        return int(status), ref.value
+
+    def _data(self, ref: int) -> tuple[int, int]:
+        data = ctypes.c_void_p()
+        status = self.core.slabby_data(ctypes.byref(data), self.handle, ctypes.c_uint64(ref))
+        return int(status), data.value or 0
+
+    def write(self, ref: int, text: bytes) -> int:
+        status, address = self._data(ref)
+        if status == OK:
+            ctypes.memmove(address, text, len(text))
+        return status
+
+    def read(self, ref: int, length: int) -> tuple[int, bytes]:
+        status, address = self._data(ref)
+        return status, ctypes.string_at(address, length) if status == OK else b""
+
+    def pin(self, ref: int) -> int:
+        return self._call("slabby_pin", ref)
+
+    def unpin(self, ref: int) -> int:
+        return self._call("slabby_unpin", ref)
+
+    def release(self, ref: int) -> int:
+        return self._call("slabby_release", ref)
+
+    def release_deferred(self, ref: int) -> int:
+        return self._call("slabby_release_deferred", ref)
+
+    def work(self, market: Market, milliseconds: int, seed: int) -> tuple[int, int]:
+        trades = ctypes.c_uint64()
+        fault = golib().market_work(
+            trades, self.handle.value, market.slots, len(market.slots), milliseconds, seed
+        )
+        return int(fault), trades.value
+
+
+Binding = PythonBinding | GoBinding | CBinding
+
+
+def all_bindings(pool: slabby.Allocator) -> list[Binding]:
+    handle = pool.handle()
+    return [CBinding(handle), PythonBinding("cffi", handle), PythonBinding("swig", handle), GoBinding(handle)]

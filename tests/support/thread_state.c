@@ -36,7 +36,7 @@ int thread_is_asleep(int number) {
     return thread_state_of(number).asleep;
 }
 
-int thread_is_gone(int number) {
+int thread_has_ended(int number) {
     char path[64];
 
     path_of(path, sizeof path, number);

@@ -17,6 +17,6 @@ struct thread_state thread_state_of(int number);
 int thread_is_asleep(int number);
 
 /* The kernel forgets a thread a moment after it was joined. */
-int thread_is_gone(int number);
+int thread_has_ended(int number);
 
 #endif
