@@ -208,7 +208,8 @@ def run(arguments: argparse.Namespace, bindings: Sequence[Binding], turns: tuple
     names = f"{', '.join(turns)} in turns" if turns else ", ".join(binding.name for binding in bindings)
     print(
         f"mode {arguments.mode}, seed {arguments.seed}: {arguments.programs} programs of {arguments.length} "
-        f"instructions, {len(regression_programs()) if arguments.regressions == 'yes' else 0} kept ones, through {names}: "
+        f"instructions, {len(regression_programs()) if arguments.regressions == 'yes' else 0} kept ones, "
+        f"through {names}: "
         f"{len(failures)} differences ({instructions} instructions a binding, {seconds:.0f} s)"
     )
     return 1 if failures else 0

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* contention [--seconds N | --minutes N] [--round N --seed S]: rounds until the time is over. Number and seed of a round
- * repeat its plan and its threads' choices, though not the scheduler's. */
+/* contention [--seconds N | --minutes N] [--round N --seed S]: rounds until the time is over. Number and seed of a
+ * round repeat its plan and its threads' choices, though not the scheduler's. */
 #define _GNU_SOURCE
 #include "round.h"
 
