@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 
-
 static slabby_allocator *breaker_pool(int64_t threshold, int64_t probes) {
     return make_pool(64, 1,
                      WITH({SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, threshold},

@@ -13,7 +13,6 @@
 
 #include "test_hooks.h"
 
-
 enum { THREADS = 8, CAPACITY = 640, STORED = CAPACITY / THREADS };
 
 static void begin(pthread_t *thread, void *(*run)(void *), void *argument) {

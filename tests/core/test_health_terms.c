@@ -12,7 +12,6 @@
 
 #include <math.h>
 
-
 enum { SLABS = 100, SAMPLES = 100 };
 
 static slabby_health health_of(slabby_allocator *pool) {

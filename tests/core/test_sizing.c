@@ -4,7 +4,6 @@
 
 #include <math.h>
 
-
 static long double blocked(long double load, uint64_t servers) {
     long double b = 1;
     for (uint64_t n = 1; n <= servers; n++)

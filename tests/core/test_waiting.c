@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 /* A slab that comes back while somebody waits is theirs. */
 static void a_release_ends_the_wait(void **state) {
     (void)state;

@@ -24,8 +24,7 @@ static void fetch(struct demand *demand, struct bag *bag, uint64_t count) {
     if (status == SLABBY_OK) {
         bag->count += count;
         atomic_fetch_add_explicit(&demand->served, count, memory_order_relaxed); /* read after the join */
-    } else if (demand->by_credit ||
-               (status != SLABBY_OUT_OF_MEMORY && status != SLABBY_INVALID_BATCH_SIZE)) {
+    } else if (demand->by_credit || (status != SLABBY_OUT_OF_MEMORY && status != SLABBY_INVALID_BATCH_SIZE)) {
         complain("%llu slabs%s: %s", (unsigned long long)count, demand->by_credit ? " with credit" : "",
                  slabby_status_name(status));
     }

@@ -113,7 +113,8 @@ static void credit_at_other_capacities(void **state) {
     for (size_t i = 0; i < COUNT_OF(all_backends); i++)
         for (size_t j = 0; j < COUNT_OF(capacities) && backend_is_here(all_backends[i]); j++)
             for (int disturbed = 0; disturbed < 2; disturbed++) {
-                struct arrangement given = {capacities[j], 1, all_backends[i], disturbed, GATE_LEFT_ALONE, 80};
+                struct arrangement given = {capacities[j],   1, all_backends[i], disturbed,
+                                            GATE_LEFT_ALONE, 80};
 
                 run_arrangement(&given, random_next(&seed));
             }

@@ -85,11 +85,10 @@ static void run_resizing(const struct resize_setting *given, uint64_t seed) {
     struct resize_case test = {.most = given->most, .changes = scaled(200)};
     struct demand *demand = &test.demand;
 
-
     demand->pool = make_pool(64, first,
-                          WITH({SLABBY_OPTION_MAX_CAPACITY, (int64_t)given->most},
-                               {SLABBY_OPTION_PER_CPU_CACHE, given->cache},
-                               {SLABBY_OPTION_CPU_CACHE_BACKEND, given->backend}));
+                             WITH({SLABBY_OPTION_MAX_CAPACITY, (int64_t)given->most},
+                                  {SLABBY_OPTION_PER_CPU_CACHE, given->cache},
+                                  {SLABBY_OPTION_CPU_CACHE_BACKEND, given->backend}));
     demand->by_credit = given->with_credits;
     demand->credits = (int64_t)first;
     demand->batch_limit = 8;

@@ -24,8 +24,9 @@ static uint64_t random_next(uint64_t *state) {
 
 static int32_t sell(uint64_t *out_ref, slabby_allocator *pool, uint64_t dice) {
     void *data;
-    slabby_status status = dice % 8 == 2 ? slabby_allocate_timeout(out_ref, &data, pool, MARKET_LONGEST_WAIT_NS)
-                                         : slabby_allocate(out_ref, &data, pool);
+    slabby_status status = dice % 8 == 2
+                               ? slabby_allocate_timeout(out_ref, &data, pool, MARKET_LONGEST_WAIT_NS)
+                               : slabby_allocate(out_ref, &data, pool);
     if (status != SLABBY_OK)
         return status;
     volatile uint64_t *words = data;
