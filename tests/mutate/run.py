@@ -35,6 +35,7 @@ COPIED = [
     "bindings/contract.toml",
     "dev.d/audit-check",
     "tests/CMakeLists.txt",
+    "tests/abi",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 240
