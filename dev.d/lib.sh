@@ -64,7 +64,7 @@ locked() {
         return
     fi
     exec 7>"$lock_name"
-    flock 7
+    flock 7 || fail "$lock_name could not be locked"
     lock_status=0
     "$@" || lock_status=$?
     exec 7>&-
