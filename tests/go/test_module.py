@@ -153,7 +153,9 @@ def test_readme_example(program: Program) -> None:
 
 def test_race_build(program: Program) -> None:
     """As the part's own tests are built, so that Go's library is built once for both."""
-    program.run("go", "build", "-race", "-o", "program", ".", environment={"GOEXPERIMENT": "cgocheck2"})
+    program.run(
+        "go", "build", "-race", "-o", "program", ".", environment={"GOEXPERIMENT": "cgocheck2"}
+    )
     assert program.run("./program").strip() == "0.1.0 4096 <nil> <nil>"
 
 

@@ -41,7 +41,11 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def library_build(scratch: Path) -> Path:
     """A release build of the library and the examples."""
     build = scratch / "library build"
-    settings = ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=OFF", "-DSLABBY_BUILD_EXAMPLES=ON"]
+    settings = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DSLABBY_BUILD_TESTS=OFF",
+        "-DSLABBY_BUILD_EXAMPLES=ON",
+    ]
     settings += [f"-DCMAKE_INSTALL_PREFIX={scratch / 'first prefix'}", "-DCMAKE_INSTALL_LIBDIR=lib"]
     run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *settings])
     run(["cmake", "--build", build])

@@ -278,4 +278,9 @@ Binding = PythonBinding | GoBinding | CBinding
 
 def all_bindings(pool: slabby.Allocator) -> list[Binding]:
     handle = pool.handle()
-    return [CBinding(handle), PythonBinding("cffi", handle), PythonBinding("swig", handle), GoBinding(handle)]
+    return [
+        CBinding(handle),
+        PythonBinding("cffi", handle),
+        PythonBinding("swig", handle),
+        GoBinding(handle),
+    ]

@@ -106,7 +106,9 @@ def test_statuses_agree(pool: slabby.Allocator, bindings: list[Binding]) -> None
     foreign.release()
 
 
-def test_exhaustion_and_close_are_reported_to_all(pool: slabby.Allocator, bindings: list[Binding]) -> None:
+def test_exhaustion_and_close_are_reported_to_all(
+    pool: slabby.Allocator, bindings: list[Binding]
+) -> None:
     refs = [bindings[at % 4].allocate() for at in range(8)]
     assert [status for status, _ in refs] == [OK] * 8
     for binding in bindings:
@@ -182,7 +184,10 @@ def test_all_bindings_at_once(name: str) -> None:
         outcomes = [job.exception() or job.result() for job in jobs]
         over.set()
         inspected = inspector.result()
-    print([(f.name, o) for f, o in zip(bindings * workers_a_binding, outcomes, strict=True)], inspected)
+    print(
+        [(f.name, o) for f, o in zip(bindings * workers_a_binding, outcomes, strict=True)],
+        inspected,
+    )
     for outcome in outcomes:
         assert isinstance(outcome, tuple) and outcome[0] == OK, outcomes
         assert outcome[1] > 0, "a worker never traded"
