@@ -49,6 +49,28 @@ is_full() {
     [ -n "${SLABBY_FULL:-}" ]
 }
 
+# is_quick: whether `./dev test --quick` was asked for.
+is_quick() {
+    [ -n "${SLABBY_QUICK:-}" ]
+}
+
+# locked NAME COMMAND...: runs the command in this shell while no other process runs one under that name, where the
+# system has flock: two parts of the tests share what they build. One lock at a time.
+locked() {
+    lock_name=$SLABBY_CACHE/lock-$1
+    shift
+    if ! command -v flock >/dev/null; then
+        "$@"
+        return
+    fi
+    exec 7>"$lock_name"
+    flock 7 || fail "$lock_name could not be locked"
+    lock_status=0
+    "$@" || lock_status=$?
+    exec 7>&-
+    return "$lock_status"
+}
+
 # count PASSED FAILED [SKIPPED]: adds to the numbers of tests in the summary.
 count() {
     [ -z "${SLABBY_RESULT:-}" ] || printf '%s %s %s\n' "$1" "$2" "${3:-0}" >>"$SLABBY_RESULT"
@@ -147,6 +169,13 @@ try_pythons() {
 # venv REQUIREMENT...: makes .venv once, installs what is not yet there, and puts it first on PATH.
 venv() {
     find_python
+    locked venv venv_make "$@"
+    PATH=$venv_dir/bin:$PATH
+    SLABBY_PYTHON=$venv_dir/bin/python
+    export PATH SLABBY_PYTHON
+}
+
+venv_make() {
     venv_dir=$SLABBY_ROOT/.venv
     venv_stamps=$venv_dir/.slabby
     # Scripts inside name the environment's own path, so a moved checkout needs a new one.
@@ -161,9 +190,6 @@ venv() {
     mkdir -p "$venv_stamps"
     printf '%s\n' "$SLABBY_ROOT" >"$venv_stamps/root"
     venv_install "$@"
-    PATH=$venv_dir/bin:$PATH
-    SLABBY_PYTHON=$venv_dir/bin/python
-    export PATH SLABBY_PYTHON
 }
 
 venv_install() {
@@ -221,7 +247,12 @@ build_c() {
     preset=$1
     shift
     say "building the core ($preset)"
-    quietly "$SLABBY_BUILD/$preset.log" cmake --preset "$preset" &&
+    locked "$preset" build_preset "$@"
+}
+
+build_preset() {
+    quietly "$SLABBY_BUILD/$preset.log" cmake --preset "$preset" \
+        -DSLABBY_TEST_EVERYTHING="$(is_full && echo ON || echo OFF)" &&
         quietly "$SLABBY_BUILD/$preset.log" cmake --build "$SLABBY_BUILD/$preset" -j "$SLABBY_JOBS" \
             ${1:+--target "$@"}
 }

@@ -1034,7 +1034,14 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
  * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLABBY_NO_RSEQ 1 /* ThreadSanitizer cannot see into the assembly */
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define SLABBY_NO_RSEQ 1
+#endif
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(SLABBY_NO_RSEQ)
 #define SLB_OS_RSEQ 1 /* this build can have them */
 #else
 #define SLB_OS_RSEQ 0
@@ -1581,7 +1588,7 @@ __attribute__((constructor(101))) static void find_rseq(void) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return rseq_usable;
+    return SLB_OS_RSEQ && rseq_usable;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
@@ -5337,16 +5344,7 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
 
 enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
-/* ThreadSanitizer cannot see into the assembly: builds with it use the portable backend. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLABBY_NO_RSEQ 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define SLABBY_NO_RSEQ 1
-#endif
-
-#if SLB_OS_RSEQ && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
+#if SLB_OS_RSEQ && defined(__x86_64__)
 #define SLB_HAVE_RSEQ 1
 
 /* -------------------- tiers/rseq_x86_64.h */
@@ -5614,7 +5612,7 @@ restarted:
 }
 
 #endif
-#elif SLB_OS_RSEQ && defined(__aarch64__) && !defined(SLABBY_NO_RSEQ)
+#elif SLB_OS_RSEQ && defined(__aarch64__)
 #define SLB_HAVE_RSEQ 1
 
 /* -------------------- tiers/rseq_aarch64.h */

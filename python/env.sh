@@ -18,6 +18,10 @@ python_inputs() {
 python_artifacts() {
     need_packages gcc:gcc libc6-dev
     venv build 'setuptools>=77' 'cffi>=1.17' 'swig>=4.4'
+    locked python python_build
+}
+
+python_build() {
     stamp_now=$(python_inputs)
     [ "$(cat "$PYTHON_BUILD/dist/.stamp" 2>/dev/null)" != "$stamp_now" ] || return 0
     say "building the Python package: sdist, then the wheel from it"
@@ -33,6 +37,10 @@ python_env() {
     python_artifacts || return 1
     PYTHON=$PYTHON_BUILD/venv/bin/python
     export PYTHON
+    locked python python_install
+}
+
+python_install() {
     env_stamp="$SLABBY_ROOT $PYTHON_TESTS $(cat "$PYTHON_BUILD/dist/.stamp")"
     [ "$(cat "$PYTHON_BUILD/venv/.stamp" 2>/dev/null)" != "$env_stamp" ] || return 0
     say "installing the wheel into a clean environment, build/python/venv"

@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "bindings" / "gen"))
 
 from header import CODES_PATH, HEADER_PATH, Struct, structs_of  # noqa: E402
 
+# One snapshot before the first release, of the version that is to be released (`./dev abi-snapshot`); afterwards one
+# for each release.
 VERSIONS = sorted(path.parent.name for path in STORED.glob("*/slabby.h"))
 NOW = structs_of((ROOT / HEADER_PATH).read_text(encoding="utf-8"))
 
@@ -36,6 +38,12 @@ def grew(old: list[tuple[str, str, int]], new: list[tuple[str, str, int]]) -> bo
 
 def codes(text: str) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"\b(SLABBY_\w+) = (-?\d+)", text)}
+
+
+def test_there_is_a_snapshot() -> None:
+    """Without one the tests below would be about nothing."""
+    assert VERSIONS, "tests/abi holds no snapshot; ./dev abi-snapshot makes one"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in VERSIONS)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -5,23 +5,23 @@
 #                   modules of Lua and Perl, and the runners of C and Go as libraries on the core of the package
 
 . "$SLABBY_ROOT/dev.d/flat.sh"
+. "$SLABBY_ROOT/python/env.sh"
 CONFORM_BUILD=$SLABBY_BUILD/conform
 export CONFORM_BUILD PYTHONDONTWRITEBYTECODE=1 GOWORK=off
 
-# What the package is made of, as one number.
-conform_inputs() {
-    find "$SLABBY_ROOT/core" "$SLABBY_ROOT/python" "$SLABBY_ROOT/swig" "$SLABBY_ROOT/setup.py" \
-        -type f ! -path '*/__pycache__/*' ! -name '*.so*' ! -path '*.egg-info/*' -exec cksum {} + |
-        sort | cksum | tr ' ' -
+# The package is the wheel that the part "python" tests.
+conform_site() {
+    python_artifacts || return 1
+    locked conform conform_site_install
 }
 
-conform_site() {
-    site_stamp=$(conform_inputs)
+conform_site_install() {
+    mkdir -p "$CONFORM_BUILD"
+    site_stamp=$(cat "$PYTHON_BUILD/dist/.stamp")
     [ "$(cat "$CONFORM_BUILD/.stamp" 2>/dev/null)" != "$site_stamp" ] || return 0
-    say "building the Python package"
     rm -rf "$CONFORM_BUILD/site"
-    quietly "$CONFORM_BUILD/pip.log" \
-        "$SLABBY_PYTHON" -m pip install --no-deps --target "$CONFORM_BUILD/site" "$SLABBY_ROOT"
+    quietly "$CONFORM_BUILD/pip.log" "$SLABBY_PYTHON" -m pip install --no-deps \
+        --target "$CONFORM_BUILD/site" "$PYTHON_BUILD"/dist/*.whl || return 1
     printf '%s\n' "$site_stamp" >"$CONFORM_BUILD/.stamp"
 }
 
@@ -84,8 +84,7 @@ conform_shared() {
 conform_build() {
     need_c
     venv cffi
-    mkdir -p "$CONFORM_BUILD"
-    conform_site
+    conform_site || return 1
     conform_runner
     conform_go
     conform_flat

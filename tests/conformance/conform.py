@@ -188,7 +188,9 @@ def blocks(
         yield Block(arguments.seed, first, count, arguments.length, names, turns)
 
 
-def run(arguments: argparse.Namespace, bindings: Sequence[Binding], turns: tuple[str, ...] = ()) -> int:
+def run(
+    arguments: argparse.Namespace, bindings: Sequence[Binding], turns: tuple[str, ...] = ()
+) -> int:
     started = time.monotonic()
     failures = run_regressions(bindings, turns) if arguments.regressions == "yes" else []
     instructions = done = 0
@@ -205,10 +207,13 @@ def run(arguments: argparse.Namespace, bindings: Sequence[Binding], turns: tuple
     for failure in failures[: arguments.failures]:
         print(f"\nprogram {failure.number} of seed {arguments.seed} differs:\n{failure.text}")
     seconds = time.monotonic() - started
-    names = f"{', '.join(turns)} in turns" if turns else ", ".join(binding.name for binding in bindings)
+    names = (
+        f"{', '.join(turns)} in turns" if turns else ", ".join(binding.name for binding in bindings)
+    )
     print(
         f"mode {arguments.mode}, seed {arguments.seed}: {arguments.programs} programs of {arguments.length} "
-        f"instructions, {len(regression_programs()) if arguments.regressions == 'yes' else 0} kept ones, through {names}: "
+        f"instructions, {len(regression_programs()) if arguments.regressions == 'yes' else 0} kept ones, "
+        f"through {names}: "
         f"{len(failures)} differences ({instructions} instructions a binding, {seconds:.0f} s)"
     )
     return 1 if failures else 0

@@ -158,9 +158,7 @@ class Generator:
         return f"r{key}"
 
     def _fast(self) -> tuple[str, str] | None:
-        fasts = [
-            (key, slab) for key, slab in self.machine.fasts.items() if slab.state == "live"
-        ]
+        fasts = [(key, slab) for key, slab in self.machine.fasts.items() if slab.state == "live"]
         if not fasts:
             return None
         key, slab = self.random.choice(fasts)
@@ -446,9 +444,7 @@ class Generator:
         return None if pool is None else f"set_option {pool} {change}"
 
     def _stale_fast(self) -> str | None:
-        fasts = [
-            (key, slab) for key, slab in self.machine.fasts.items() if slab.state != "live"
-        ]
+        fasts = [(key, slab) for key, slab in self.machine.fasts.items() if slab.state != "live"]
         if not fasts:
             return None
         key, slab = self.random.choice(fasts)

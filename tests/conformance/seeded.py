@@ -3,8 +3,8 @@
 
     seeded.py [NAME...]       after ./dev conform has built the bindings; build/conform/seeded holds what is made
 
-Each bug of seeded.toml is one replacement in a copy of a file. The bindings are built from the copy, random programs run
-until one differs, and what is left after shrinking must have ten instructions or fewer.
+Each bug of seeded.toml is one replacement in a copy of a file. The bindings are built from the copy, random programs
+run until one differs, and what is left after shrinking must have ten instructions or fewer.
 """
 
 from __future__ import annotations

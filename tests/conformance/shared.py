@@ -3,10 +3,10 @@
 
     shared.py < PROGRAMS      each instruction by the binding that its @BINDING names, c where there is none
 
-References and ids of fast slabs are plain numbers that go from binding to binding. A pool is adopted by each binding that
-touches it. What only one binding can hold stays with it: a view is sliced and given back, and the bytes of a fast slab
-are used, by the binding that has them. `destroy` is that of the language's bindings that only close, and then every binding
-drops its owners: the core must have let go of the pool, or this ends with an error.
+References and ids of fast slabs are plain numbers that go from binding to binding. A pool is adopted by each binding
+that touches it. What only one binding can hold stays with it: a view is sliced and given back, and the bytes of a fast
+slab are used, by the binding that has them. `destroy` is that of the language's bindings that only close, and then
+every binding drops its owners: the core must have let go of the pool, or this ends with an error.
 """
 
 from __future__ import annotations

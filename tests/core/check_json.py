@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a test program and checks its line that starts with JSON against the contract's stats.
+"""Runs one test of test_snapshots and checks its line that starts with JSON against the contract's stats.
 
 Usage: check_json.py CONTRACT PROGRAM
 """
@@ -47,7 +47,9 @@ def problems(document: dict, contract: dict) -> list[str]:
 def main() -> int:
     with open(sys.argv[1], "rb") as source:
         contract = tomllib.load(source)
-    run = subprocess.run([sys.argv[2]], capture_output=True, check=False)
+    run = subprocess.run(
+        [sys.argv[2], "stats_json_has_its_length"], capture_output=True, check=False
+    )
     lines = [line[5:] for line in run.stdout.splitlines() if line.startswith(b"JSON ")]
     if run.returncode or len(lines) != 1:
         print(f"{sys.argv[2]} ended with {run.returncode} and printed {len(lines)} JSON lines")

@@ -113,12 +113,12 @@ static void fast_ids_are_checked(void **state) {
     slabby_view_info view = view_of(pool);
     void *data = NULL;
     uint32_t id = 0;
-    uint32_t biased = 0;
+    uint32_t of_a_ref = 0;
     slabby_ref ref = take(pool);
 
     (void)state;
-    CHECK_STATUS(slabby_id(&biased, pool, ref), SLABBY_OK);
-    CHECK_STATUS(slabby_deallocate_fast(pool, biased), SLABBY_INVALID_SLAB_ID);
+    CHECK_STATUS(slabby_id(&of_a_ref, pool, ref), SLABBY_OK);
+    CHECK_STATUS(slabby_deallocate_fast(pool, of_a_ref), SLABBY_INVALID_SLAB_ID);
     assert_int_equal(slabby_is_valid(pool, ref), 1);
     CHECK_STATUS(slabby_allocate_fast(&data, &id, pool), SLABBY_OK);
     assert_int_equal((uintptr_t)data, view.slabs_address + id * view.stride);

@@ -1,34 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The circuit breaker under a clock of our own: every transition, and random events against a model. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
+#include "waiting.h"
 
 #include "test_hooks.h"
 
-#include <pthread.h>
 #include <stdbool.h>
-#include <time.h>
-
-#define SECOND 1000000000ull
-
-static uint64_t clock_ns;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
-
-static int set_clock(void **state) {
-    (void)state;
-    clock_ns = 1000 * SECOND;
-    slb_test_clock = our_clock;
-    return 0;
-}
-
-static int reset_clock(void **state) {
-    (void)state;
-    slb_test_clock = NULL;
-    return 0;
-}
 
 static slabby_allocator *breaker_pool(int64_t threshold, int64_t probes) {
     return make_pool(64, 1,
@@ -143,31 +122,18 @@ static void operators_have_the_last_word(void **state) {
     finish(pool);
 }
 
-struct release_later {
-    slabby_allocator *pool;
-    slabby_ref ref;
-};
-
-static void *release_after_20_ms(void *argument) {
-    struct release_later *later = argument;
-    struct timespec time = {.tv_nsec = 20000000};
-    nanosleep(&time, NULL);
-    CHECK_STATUS(slabby_release(later->pool, later->ref), SLABBY_OK);
-    return NULL;
-}
-
 /* Guards: waiting is no failure, however often it looks (capacity 1, threshold 5). */
 static void waiting_never_trips(void **state) {
     (void)state;
     slabby_allocator *pool = breaker_pool(5, 1);
-    struct release_later later = {pool, take(pool)};
-    pthread_t thread;
+    struct awaited_release release;
+    slabby_ref held = take(pool);
     slabby_ref ref;
     for (int i = 0; i < 10; i++)
         CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 1000), SLABBY_TIMEOUT);
-    assert_int_equal(pthread_create(&thread, NULL, release_after_20_ms, &later), 0);
-    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 500000000), SLABBY_OK);
-    pthread_join(thread, NULL);
+    begin_awaited_release(&release, pool, held);
+    CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 60 * SECOND), SLABBY_OK);
+    end_awaited_release(&release);
     check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     finish(pool);
@@ -177,14 +143,14 @@ static void waiting_never_trips(void **state) {
 static void a_probe_that_waits_closes(void **state) {
     (void)state;
     slabby_allocator *pool = breaker_pool(1, 1);
-    struct release_later later = {pool, take(pool)};
-    pthread_t thread;
+    struct awaited_release release;
+    slabby_ref held = take(pool);
     slabby_ref ref;
     fail_times(pool, 1);
     clock_ns += 12 * SECOND;
-    assert_int_equal(pthread_create(&thread, NULL, release_after_20_ms, &later), 0);
+    begin_awaited_release(&release, pool, held);
     CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 60 * SECOND), SLABBY_OK);
-    pthread_join(thread, NULL);
+    end_awaited_release(&release);
     check_state(pool, SLABBY_BREAKER_STATE_CLOSED);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     finish(pool);

@@ -2,21 +2,14 @@
 /* The breaker's transitions, all of them: every mode and state that a pool can be in, and everything that can happen to
  * it there, under a clock of our own. The table has a column for each happening, so none can be left out. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
 
 #include "test_hooks.h"
 
 #include <stdbool.h>
 
-#define SECOND 1000000000ull
-
 enum { THRESHOLD = 2, PROBES = 2, TIMEOUT_S = 10 };
-
-static uint64_t clock_ns;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
 
 /* --------------------------------------------------------------------------------------------------- table */
 
@@ -285,19 +278,6 @@ static void end(struct bench *bench) {
 }
 
 /* ---------------------------------------------------------------------------------------------------- tests */
-
-static int set_clock(void **state) {
-    (void)state;
-    clock_ns = 1000 * SECOND;
-    slb_test_clock = our_clock;
-    return 0;
-}
-
-static int reset_clock(void **state) {
-    (void)state;
-    slb_test_clock = NULL;
-    return 0;
-}
 
 /* Guards: the test's own ways and marks: each place is reached, and is told from every other. */
 static void addresses_are_distinguished(void **state) {

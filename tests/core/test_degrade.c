@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Degradation under a clock of our own: every step up and down, what each state does, and who is told. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
 
 #include "test_hooks.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND 1000000000ull
 #define HEALTHY SLABBY_DEGRADATION_STATE_HEALTHY
 #define DEGRADED SLABBY_DEGRADATION_STATE_DEGRADED
 #define SURVIVAL SLABBY_DEGRADATION_STATE_SURVIVAL
@@ -20,25 +20,6 @@
     {SLABBY_OPTION_DEGRADE_AT, 80}, {                                                                        \
         SLABBY_OPTION_SURVIVE_AT, 95                                                                         \
     }
-
-static _Atomic uint64_t clock_ns;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
-
-static int set_clock(void **state) {
-    (void)state;
-    clock_ns = 1000 * SECOND;
-    slb_test_clock = our_clock;
-    return 0;
-}
-
-static int reset_clock(void **state) {
-    (void)state;
-    slb_test_clock = NULL;
-    return 0;
-}
 
 /* ------------------------------------------------------------------------------------- a pool at a use */
 

@@ -2,24 +2,18 @@
 /* How threads end: by return, by pthread_exit, by cancellation. Whatever they did before, nothing is lost. */
 #define _GNU_SOURCE
 #include "support.h"
+#include "thread_state.h"
+#include "waiting.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "test_hooks.h"
 
-#define SECOND 1000000000ull
-
 enum { THREADS = 8, CAPACITY = 640, STORED = CAPACITY / THREADS };
-
-static void pause_ns(uint64_t ns) {
-    struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
-    nanosleep(&time, NULL);
-}
 
 static void begin(pthread_t *thread, void *(*run)(void *), void *argument) {
     assert_int_equal(pthread_create(thread, NULL, run, argument), 0);
@@ -97,6 +91,7 @@ struct candidate {
     slabby_allocator *pool;
     slabby_ref ref;
     slabby_status status;
+    int number; /* of its thread, once it waits */
     _Atomic bool waits, returned;
 };
 
@@ -129,11 +124,10 @@ static void a_wait_is_no_cancellation_point(void **state) {
     for (int i = 0; i < 3; i++) {
         candidates[i].pool = pool;
         begin(&threads[i], wait_for_a_slab, &candidates[i]);
-        while (stats_of(pool).waiters != (uint64_t)i + 1)
-            pause_ns(100000);
+        until_waiting(pool, (uint64_t)i + 1);
         assert_int_equal(pthread_cancel(threads[i]), 0);
     }
-    pause_ns(20000000);
+    sleep_ns(20 * MILLISECOND); /* time enough for a cancellation to end a wait */
     for (int i = 0; i < 3; i++)
         assert_false(atomic_load(&candidates[i].returned));
     CHECK_STATUS(slabby_release(pool, held[0]), SLABBY_OK);
@@ -151,8 +145,7 @@ static void stop_at_rest(int point) {
     if (point != SLB_POINT_AT_REST)
         return;
     atomic_store(&at_rest, 1);
-    for (int naps = 0; naps < 200 && !atomic_load(&go_on); naps++)
-        pause_ns(1000000);
+    WAIT_UNTIL(atomic_load(&go_on));
 }
 
 static void *trim(void *pool) {
@@ -166,6 +159,7 @@ static void *allocate_cancelled(void *argument) {
     pthread_cleanup_push(give_back, self);
     self->status = SLABBY_TIMEOUT;
     pthread_cancel(pthread_self());
+    self->number = thread_number();
     atomic_store(&self->waits, true);
     self->status = slabby_allocate(&self->ref, NULL, self->pool);
     pthread_testcancel();
@@ -182,12 +176,10 @@ static void a_call_in_the_way_of_maintenance_is_finished(void **state) {
     atomic_store(&go_on, 0);
     slb_test_point = stop_at_rest;
     assert_int_equal(pthread_create(&trimming, NULL, trim, candidate.pool), 0);
-    while (!atomic_load(&at_rest))
-        pause_ns(100000);
+    WAIT_UNTIL(atomic_load(&at_rest));
     begin(&thread, allocate_cancelled, &candidate);
-    while (!atomic_load(&candidate.waits))
-        pause_ns(100000);
-    pause_ns(50000000);
+    WAIT_UNTIL(atomic_load(&candidate.waits));
+    WAIT_UNTIL(thread_is_asleep(candidate.number));
     atomic_store(&go_on, 1);
     expect_cancelled(thread);
     assert_int_equal(pthread_join(trimming, NULL), 0);

@@ -192,6 +192,8 @@ static void the_rate_holds(void **state) {
     const int64_t portable = SLABBY_CPU_CACHE_BACKEND_PORTABLE;
 
     (void)state;
+    if (TEST_UNDER_TSAN)
+        skip(); /* three million pairs of one thread */
     check_rate(1, 2000, NULL);
     check_rate(10, 20000, NULL);
     check_rate(1000, 1000000, NULL);

@@ -2,6 +2,7 @@
 /* The health score term by term: each alone lowers it by what docs/health.md says, step by step and never upwards,
  * while the others are 1; and together they multiply. The clock is ours, so that the window ends when we say so. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
 
 #include "observe/health.h"
@@ -11,29 +12,7 @@
 
 #include <math.h>
 
-#define SECOND 1000000000ull
-#define MILLISECOND 1000000
-
 enum { SLABS = 100, SAMPLES = 100 };
-
-static uint64_t clock_ns;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
-
-static int set_clock(void **state) {
-    (void)state;
-    clock_ns = 1000 * SECOND;
-    slb_test_clock = our_clock;
-    return 0;
-}
-
-static int reset_clock(void **state) {
-    (void)state;
-    slb_test_clock = NULL;
-    return 0;
-}
 
 static slabby_health health_of(slabby_allocator *pool) {
     slabby_health health = {.struct_size = sizeof health};

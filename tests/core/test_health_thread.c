@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The thread "slabby-health": one for all pools, there while a pool wants it, harmless to whoever ends a pool. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
+#include "threads.h"
 
 #include "test_hooks.h"
 
 #include <dirent.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,31 +16,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define SECOND 1000000000ull
-#define MILLISECOND 1000000
 #define TICKING                                                                                              \
     {SLABBY_OPTION_HEALTH_CHECKS, 1}, {                                                                      \
         SLABBY_OPTION_HEALTH_INTERVAL, MILLISECOND                                                           \
     }
-
-#if defined(__SANITIZE_ADDRESS__) || TEST_UNDER_TSAN
-#define TEST_UNDER_SANITIZER 1
-#else
-#define TEST_UNDER_SANITIZER 0
-#endif
-
-static _Atomic uint64_t clock_ns = 1000 * SECOND;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
-
-static void pause_briefly(void) {
-    nanosleep(&(struct timespec){.tv_nsec = MILLISECOND}, NULL);
-}
 
 /* ------------------------------------------------------------------------------------------ threads, by name */
 
@@ -75,8 +57,7 @@ static int health_threads(unsigned long long *out_blocked) {
 /* Threads start and end a moment after they are told to: wait, for as long as the test runner does. */
 static void wait_for_threads(int expected) {
     unsigned long long blocked;
-    while (health_threads(&blocked) != expected)
-        pause_briefly();
+    WAIT_UNTIL(health_threads(&blocked) == expected);
 }
 
 /* --------------------------------------------------------------------------------------- is a pool ticked? */
@@ -99,7 +80,7 @@ static void wait_for_recovery(slabby_allocator *pool) {
     uint64_t cursor = 0;
     while (!degradation_is_reported(pool, &cursor, SLABBY_DEGRADATION_STATE_HEALTHY)) {
         clock_ns += SECOND;
-        pause_briefly();
+        sleep_ns(MILLISECOND);
     }
 }
 
@@ -207,7 +188,7 @@ static void watch(void *context, const slabby_event *event) {
     if (event->code != SLABBY_EVENT_CODE_DEGRADATION)
         return;
     watched->entered++;
-    pause_briefly();
+    sleep_ns(MILLISECOND);
     watched->late += watched->ended;
     if (watched->destroys && event->value == SLABBY_DEGRADATION_STATE_HEALTHY)
         CHECK_STATUS(slabby_destroy(watched->pool), SLABBY_OK);
@@ -235,12 +216,12 @@ static void no_logger_outlives_its_pool(void **state) {
         degrade_once(watched.pool);
         while (watched.entered < 2) { /* the step back, told by the thread */
             clock_ns += SECOND;
-            pause_briefly();
+            sleep_ns(MILLISECOND);
         }
         CHECK_STATUS(round % 3 == 0 ? slabby_abandon(watched.pool) : slabby_destroy(watched.pool), SLABBY_OK);
         watched.ended = 1;
         assert_int_equal(watched.reported, 2);
-        pause_briefly();
+        sleep_ns(MILLISECOND);
         assert_int_equal(watched.late, 0);
     }
     wait_for_threads(0);
@@ -254,33 +235,35 @@ static void a_logger_may_end_its_pool(void **state) {
     degrade_once(watched.pool);
     while (watched.reported < 2) {
         clock_ns += SECOND;
-        pause_briefly();
+        sleep_ns(MILLISECOND);
     }
     CHECK_STATUS(slabby_destroy(watched.pool), SLABBY_CLOSED);
     wait_for_threads(0);
 }
 
-static void *make_and_end(void *unused) {
-    for (uint64_t i = 0; i < scaled(300); i++) {
+static void expect_ok(slabby_status status, const char *what) {
+    if (status != SLABBY_OK)
+        complain("%s: %s", what, slabby_status_name(status));
+}
+
+static void make_and_end(struct worker *worker) {
+    (void)worker;
+    for (uint64_t i = 0; i < scaled(300) && !threads_failed(); i++) {
         slabby_allocator *pool = make_pool(64, 8, WITH(TICKING, {SLABBY_OPTION_DEGRADE_AT, 50}));
         slabby_ref refs[8];
-        CHECK_STATUS(slabby_allocate_batch(refs, NULL, pool, 8), SLABBY_OK);
-        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 8), SLABBY_OK);
+        expect_ok(slabby_allocate_batch(refs, NULL, pool, 8), "allocate");
+        expect_ok(slabby_release_batch(NULL, pool, refs, 8), "release");
         if (i % 3 == 0)
-            CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 0, NULL), SLABBY_OK);
-        CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+            expect_ok(slabby_set_option(pool, SLABBY_OPTION_HEALTH_CHECKS, 0, NULL), "option");
+        expect_ok(slabby_destroy(pool), "destroy");
     }
-    return unused;
 }
 
 /* Guards: pools that come and go while the thread starts, ticks and ends. */
 static void pools_come_and_go(void **state) {
-    pthread_t threads[4];
     (void)state;
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, make_and_end, NULL), 0);
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    run_threads(4, make_and_end, NULL, 0);
+    assert_no_thread_failed();
     wait_for_threads(0);
 }
 
@@ -311,12 +294,6 @@ static void the_child_has_its_own(void **state) {
     wait_for_recovery(pool);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
     wait_for_threads(0);
-}
-
-static int set_clock(void **state) {
-    (void)state;
-    slb_test_clock = our_clock;
-    return 0;
 }
 
 int main(void) {

@@ -3,12 +3,12 @@
  * release; it takes effect, is logged, and the counters are exact afterwards. Each cold one is refused with its
  * reason. The options come from the contract, so that a hot one without a case here fails. */
 #define _GNU_SOURCE
+#include "support.h"
 #include "threads.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "contract_table.h"
 
@@ -117,10 +117,6 @@ static void recover(slabby_allocator *pool, const slabby_ref *refs) {
     assert_int_equal(stats_of(pool).breaker_state, SLABBY_BREAKER_STATE_CLOSED);
 }
 
-static void sleep_ms(long ms) {
-    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
-}
-
 static void see_threshold(slabby_allocator *pool, int second) {
     slabby_ref refs[CAPACITY];
 
@@ -135,7 +131,7 @@ static void see_timeout(slabby_allocator *pool, int second) {
     slabby_ref refs[CAPACITY];
 
     fail_once(pool, refs);
-    sleep_ms(20);
+    sleep_ns(20 * MILLISECOND);
     CHECK_STATUS(slabby_allocate(&(slabby_ref){0}, NULL, pool),
                  second ? SLABBY_OUT_OF_MEMORY : SLABBY_CIRCUIT_BREAKER_OPEN);
     recover(pool, refs);
@@ -149,7 +145,7 @@ static void see_probes(slabby_allocator *pool, int second) {
     int32_t notifier;
 
     fail_once(pool, refs);
-    sleep_ms(20);
+    sleep_ns(20 * MILLISECOND);
     CHECK_STATUS(slabby_listener_create(&listener, &notifier, pool, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), second ? SLABBY_OK : SLABBY_CIRCUIT_BREAKER_OPEN);

@@ -2,6 +2,7 @@
 /* A logger that uses its pool: whatever is told, every function may be called from inside the call that tells it. An
  * event that is told under a lock of the core would make this program wait for itself. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
 
 #include <stdbool.h>
@@ -18,12 +19,6 @@ struct diary {
     bool keeps_off_when_full; /* the logger's own failures are events and failures, too */
     const char *inside;       /* what the logger is doing, for who looks at a program that hangs */
 };
-
-static uint64_t clock_ns = 1000000000000;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
 
 /* ----------------------------------------------------------------------------------- what the logger does */
 
@@ -239,17 +234,13 @@ static void the_rest_is_reported(void **state) {
 }
 
 static int set_up(void **state) {
-    (void)state;
-    slb_test_clock = our_clock;
     (void)alarm(TIMEOUT_S); /* a lock that is waited for in vain */
-    return 0;
+    return set_clock(state);
 }
 
 static int tear_down(void **state) {
-    (void)state;
     (void)alarm(0);
-    slb_test_clock = NULL;
-    return 0;
+    return reset_clock(state);
 }
 
 int main(void) {

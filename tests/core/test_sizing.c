@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-#define SECOND 1000000000ull
-
 static long double blocked(long double load, uint64_t servers) {
     long double b = 1;
     for (uint64_t n = 1; n <= servers; n++)

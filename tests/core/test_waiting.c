@@ -2,49 +2,24 @@
 /* Waiting for a slab: in a thread, through a listener, first come first served, losing nothing. */
 #define _GNU_SOURCE
 #include "support.h"
+#include "threads.h"
+#include "waiting.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-#define SECOND 1000000000ull
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
-}
-
-static void pause_ns(uint64_t ns) {
-    struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
-    nanosleep(&time, NULL);
-}
-
-struct release_later {
-    slabby_allocator *pool;
-    slabby_ref ref;
-};
-
-static void *release_soon(void *argument) {
-    struct release_later *later = argument;
-    pause_ns(20000000);
-    CHECK_STATUS(slabby_release(later->pool, later->ref), SLABBY_OK);
-    return NULL;
-}
 
 /* A slab that comes back while somebody waits is theirs. */
 static void a_release_ends_the_wait(void **state) {
     (void)state;
     slabby_allocator *pool = make_pool(64, 1, NULL);
-    struct release_later later = {pool, take(pool)};
-    pthread_t thread;
+    struct awaited_release release;
     slabby_ref ref;
-    assert_int_equal(pthread_create(&thread, NULL, release_soon, &later), 0);
+    begin_awaited_release(&release, pool, take(pool));
     CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, pool, 60 * SECOND), SLABBY_OK);
-    pthread_join(thread, NULL);
+    end_awaited_release(&release);
     assert_int_equal(stats_of(pool).gate_hits, 1);
     assert_int_equal(stats_of(pool).allocation_errors, 0); /* a wait that ends well is no failure */
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
@@ -76,11 +51,6 @@ static void *wait_and_release(void *argument) {
     if (status == SLABBY_OK)
         status = slabby_release(pool, ref);
     return (void *)(intptr_t)status;
-}
-
-static void until_waiting(slabby_allocator *pool, uint64_t count) {
-    while (stats_of(pool).waiters < count)
-        pause_ns(100000);
 }
 
 /* A thousand waiters, one slab: each gets it in turn, none is forgotten. */
@@ -274,44 +244,41 @@ static void an_idle_listener_hears_the_end(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
-struct waiting_threads {
+struct short_waits {
     slabby_allocator *pool;
     uint64_t rounds;
     _Atomic uint64_t served, timed_out;
 };
 
-static void *hurry(void *argument) {
-    struct waiting_threads *waiting_threads = argument;
-    for (uint64_t i = 0; i < waiting_threads->rounds; i++) {
+static void wait_shortly(struct worker *worker) {
+    struct short_waits *waits = worker->shared;
+    for (uint64_t i = 0; i < waits->rounds && !threads_failed(); i++) {
         slabby_ref ref;
-        slabby_status status = slabby_allocate_timeout(&ref, NULL, waiting_threads->pool, 1 + i % 7 * 20000);
-        if (status == SLABBY_OK) {
-            atomic_fetch_add(&waiting_threads->served, 1);
-            CHECK_STATUS(slabby_release(waiting_threads->pool, ref), SLABBY_OK);
-        } else {
-            CHECK_STATUS(status, SLABBY_TIMEOUT);
-            atomic_fetch_add(&waiting_threads->timed_out, 1);
+        slabby_status status = slabby_allocate_timeout(&ref, NULL, waits->pool, 1 + i % 7 * 20000);
+        if (status == SLABBY_TIMEOUT) {
+            atomic_fetch_add(&waits->timed_out, 1);
+            continue;
         }
+        if (status == SLABBY_OK)
+            status = slabby_release(waits->pool, ref);
+        if (status != SLABBY_OK)
+            complain("wait or release: %s", slabby_status_name(status));
+        atomic_fetch_add(&waits->served, 1);
     }
-    return NULL;
 }
 
 /* Grants and timeouts at the same instant: every slab is accounted for, and nobody sleeps on. */
-static void impatient_crowds_lose_nothing(void **state) {
+static void short_waits_lose_nothing(void **state) {
     static const uint64_t capacities[] = {1, 2, 3, 64};
     (void)state;
     for (size_t c = 0; c < COUNT_OF(capacities); c++) {
-        pthread_t threads[8];
-        struct waiting_threads waiting_threads = {.pool = make_pool(64, capacities[c], NULL),
-                                                  .rounds = scaled(3000)};
-        for (int i = 0; i < 8; i++)
-            assert_int_equal(pthread_create(&threads[i], NULL, hurry, &waiting_threads), 0);
-        for (int i = 0; i < 8; i++)
-            pthread_join(threads[i], NULL);
-        assert_int_equal(waiting_threads.served + waiting_threads.timed_out, 8 * waiting_threads.rounds);
-        assert_int_equal(stats_of(waiting_threads.pool).total_allocations, waiting_threads.served);
-        assert_int_equal(stats_of(waiting_threads.pool).waiters, 0);
-        finish(waiting_threads.pool);
+        struct short_waits waits = {.pool = make_pool(64, capacities[c], NULL), .rounds = scaled(3000)};
+        run_threads(8, wait_shortly, &waits, 0);
+        assert_no_thread_failed();
+        assert_int_equal(waits.served + waits.timed_out, 8 * waits.rounds);
+        assert_int_equal(stats_of(waits.pool).total_allocations, waits.served);
+        assert_int_equal(stats_of(waits.pool).waiters, 0);
+        finish(waits.pool);
     }
 }
 
@@ -320,7 +287,7 @@ int main(void) {
         cmocka_unit_test(a_release_ends_the_wait),        cmocka_unit_test(time_runs_out),
         cmocka_unit_test(a_thousand_wait_for_one_slab),   cmocka_unit_test(close_ends_every_wait),
         cmocka_unit_test(first_come_first_served),        cmocka_unit_test(cancelling_loses_nothing),
-        cmocka_unit_test(a_listener_hears_the_end),       cmocka_unit_test(impatient_crowds_lose_nothing),
+        cmocka_unit_test(a_listener_hears_the_end),       cmocka_unit_test(short_waits_lose_nothing),
         cmocka_unit_test(a_granted_slab_is_not_lost),     cmocka_unit_test(tickets_are_allocations),
         cmocka_unit_test(an_idle_listener_hears_the_end),
     };

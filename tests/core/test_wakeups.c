@@ -3,16 +3,13 @@
  * sleep tells whether it woke in between. */
 #define _GNU_SOURCE
 #include "support.h"
+#include "thread_state.h"
+#include "waiting.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { MOST = 1000, RELEASES = 8 };
 
@@ -25,21 +22,17 @@ struct waiting_threads {
 struct waiter {
     struct waiting_threads *waiting_threads;
     pthread_t thread;
-    _Atomic int tid;
+    _Atomic int number; /* of the thread; there once it waits */
     _Atomic bool has_it;
     uint64_t sleeps; /* as it was when all slept */
 };
 
 static struct waiter waiters[MOST];
 
-static void pause_briefly(void) {
-    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-}
-
 static void *wait_for_turn(void *argument) {
     struct waiter *self = argument;
     slabby_ref ref;
-    atomic_store(&self->tid, (int)syscall(SYS_gettid));
+    atomic_store(&self->number, thread_number());
     CHECK_STATUS(slabby_allocate_timeout(&ref, NULL, self->waiting_threads->pool, UINT64_MAX), SLABBY_OK);
     atomic_store(&self->has_it, true);
     atomic_fetch_add(&self->waiting_threads->served, 1);
@@ -49,44 +42,26 @@ static void *wait_for_turn(void *argument) {
     return NULL;
 }
 
-/* How often the kernel has put a thread to sleep. */
-static uint64_t sleeps_of(int tid) {
-    char path[64], line[128];
-    unsigned long long count = 0;
-    int found = 0;
-    (void)snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    while (found != 1 && fgets(line, sizeof line, file) != NULL)
-        found = sscanf(line, "voluntary_ctxt_switches: %llu", &count);
-    (void)fclose(file);
-    assert_int_equal(found, 1);
-    return count;
-}
-
-/* Sleeps of all who still wait: each of them, where `note` is set, else how many of them moved since. */
-static uint64_t check_sleepers(uint64_t count, bool note) {
-    uint64_t moved = 0;
+/* Whether each of those who still wait sleeps, and how many of them woke since `note` was set the last time. */
+static bool all_asleep(uint64_t count, bool note, uint64_t *woken) {
+    bool all = true;
+    *woken = 0;
     for (uint64_t i = 0; i < count; i++) {
         if (atomic_load(&waiters[i].has_it))
             continue;
-        uint64_t now = sleeps_of(atomic_load(&waiters[i].tid));
-        moved += now != waiters[i].sleeps;
+        struct thread_state now = thread_state_of(atomic_load(&waiters[i].number));
+        all = all && now.asleep;
+        *woken += now.sleeps != waiters[i].sleeps;
         if (note)
-            waiters[i].sleeps = now;
+            waiters[i].sleeps = now.sleeps;
     }
-    return moved;
-}
-
-static void until_all_sleep(uint64_t count) {
-    while (check_sleepers(count, true) != 0)
-        pause_briefly();
+    return all;
 }
 
 /* Guards: a release wakes its one waiter. */
 static void a_release_wakes_one(void **state) {
     struct waiting_threads waiting_threads = {.pool = make_pool(64, 1, NULL)};
-    uint64_t count = scaled(MOST) < MOST ? scaled(MOST) : MOST;
+    uint64_t count = scaled(MOST) < MOST ? scaled(MOST) : MOST, woken;
     (void)state;
     count = count < 2 * RELEASES ? 2 * RELEASES : count;
     assert_int_equal(sem_init(&waiting_threads.go_on, 0, 0), 0);
@@ -95,15 +70,13 @@ static void a_release_wakes_one(void **state) {
         waiters[i].waiting_threads = &waiting_threads;
         assert_int_equal(pthread_create(&waiters[i].thread, NULL, wait_for_turn, &waiters[i]), 0);
     }
-    while (stats_of(waiting_threads.pool).waiters < count)
-        pause_briefly();
-    until_all_sleep(count);
+    until_waiting(waiting_threads.pool, count);
+    WAIT_UNTIL(all_asleep(count, true, &woken) && woken == 0);
     CHECK_STATUS(slabby_release(waiting_threads.pool, ref), SLABBY_OK);
     for (uint64_t served = 1; served <= RELEASES; served++) {
-        while (atomic_load(&waiting_threads.served) < served)
-            pause_briefly();
-        pause_briefly(); /* time enough for those who were woken in vain to go to sleep again */
-        assert_int_equal(check_sleepers(count, false), 0);
+        WAIT_UNTIL(atomic_load(&waiting_threads.served) == served);
+        WAIT_UNTIL(all_asleep(count, false, &woken)); /* those who were woken in vain too */
+        assert_int_equal(woken, 0);
         assert_int_equal(atomic_load(&waiting_threads.served), served);
         assert_int_equal(stats_of(waiting_threads.pool).waiters, count - served);
         assert_int_equal(sem_post(&waiting_threads.go_on), 0);

@@ -2,6 +2,7 @@
 /* false_alarms [OPERATIONS]: sound operations with every protection on and no stacks; any finding is a false alarm, and
  * the exit status then 1. Two threads, references and ids, single and in batches, every byte written. */
 #define _GNU_SOURCE
+#include "random.h"
 #include "slabby/slabby.h"
 
 #include <inttypes.h>
@@ -25,14 +26,6 @@ static void insist(slabby_status status, const char *what) {
         atomic_fetch_add(&alarms, 1);
         (void)fprintf(stderr, "FAILED: %s: %s\n", what, slabby_status_name(status));
     }
-}
-
-static uint64_t random_next(uint64_t *state) {
-    uint64_t mixed = *state += 0x9E3779B97F4A7C15u;
-
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
-    return mixed ^ (mixed >> 31);
 }
 
 /* A slab that is held: by reference, or by id where ref is 0. */

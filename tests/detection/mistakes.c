@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "mistakes.h"
 
+#include "random.h"
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,13 +51,11 @@ static slabby_ref take(slabby_allocator *pool, volatile uint8_t **out_data) {
     return ref;
 }
 
-static uint64_t random_next(void) {
+/* The same mistakes in every run. */
+static uint64_t choice(void) {
     static uint64_t state = 1;
-    uint64_t mixed = state += 0x9E3779B97F4A7C15u;
 
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
-    return mixed ^ (mixed >> 31);
+    return random_next(&state);
 }
 
 static uint64_t corruptions(slabby_allocator *pool) {
@@ -94,7 +94,7 @@ static int touch(volatile uint8_t *entry, int writes, uint8_t value) {
 
 /* What a release says of a byte beside the slab that was written, if the write did not fault already. */
 static int beside(slabby_allocator *pool, slabby_ref ref, volatile uint8_t *entry, int writes) {
-    int faulted = touch(entry, writes, (uint8_t)random_next());
+    int faulted = touch(entry, writes, (uint8_t)choice());
     slabby_status status = slabby_release(pool, ref);
 
     if (status != SLABBY_MEMORY_CORRUPTION)
@@ -139,7 +139,7 @@ static int read_behind(slabby_allocator *pool) {
 static int write_to_neighbour(slabby_allocator *pool) {
     volatile uint8_t *data, *other;
     slabby_ref ref = take(pool, &data), owner = take(pool, &other);
-    int faulted = touch(data + (other - data), 1, (uint8_t)random_next());
+    int faulted = touch(data + (other - data), 1, (uint8_t)choice());
     slabby_status first = slabby_release(pool, ref), second = slabby_release(pool, owner);
 
     return faulted || first != SLABBY_OK || second != SLABBY_OK;
@@ -168,7 +168,7 @@ static int touch_stale(slabby_allocator *pool, int writes, uint64_t later) {
     insist(slabby_release(pool, ref));
     for (uint64_t i = 0; i < later; i++)
         insist(slabby_release(pool, others[i]));
-    faulted = touch(data, writes, (uint8_t)(random_next() | 1));
+    faulted = touch(data, writes, (uint8_t)(choice() | 1));
     turn_over(pool, writes ? 2 * DELAY : 0);
     insist(slabby_reclaim(NULL, pool));
     return faulted || corruptions(pool) != before;
@@ -184,7 +184,7 @@ static int read_at_once(slabby_allocator *pool) {
 
 /* Up to twice as many other slabs are released meanwhile as the delay holds. */
 static int write_later(slabby_allocator *pool) {
-    return touch_stale(pool, 1, random_next() % (2 * DELAY));
+    return touch_stale(pool, 1, choice() % (2 * DELAY));
 }
 
 /* ------------------------------------------------------------------------------------------ references and ids */

@@ -2,6 +2,9 @@
 #define _GNU_SOURCE
 #include "inject.h"
 
+#include "thread_state.h"
+#include "timing.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -11,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
-#include <time.h>
 
 static _Atomic bool armed;
 static enum inject_kind armed_kind;
@@ -215,19 +217,19 @@ __attribute__((no_sanitize_address)) long __wrap_syscall(long number, ...) {
     return __real_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 
-static void *do_nothing(void *argument) {
-    return argument;
+static void *store_number(void *number) {
+    *(int *)number = thread_number();
+    return number;
 }
 
 void inject_await_threads(void) {
     static int64_t before;
-    struct timespec sleep = {.tv_sec = 0, .tv_nsec = 100000};
     pthread_t first; /* after which a sanitizer has its own thread */
-    if (before == 0 && __real_pthread_create(&first, NULL, do_nothing, NULL) == 0) {
+    int number = 0;
+    if (before == 0 && __real_pthread_create(&first, NULL, store_number, &number) == 0) {
         pthread_join(first, NULL);
-        nanosleep(&sleep, NULL);
+        WAIT_UNTIL(thread_has_ended(number));
         before = count_names("/proc/self/task");
     }
-    for (int naps = 0; naps < 5000 && count_names("/proc/self/task") > before; naps++)
-        nanosleep(&sleep, NULL);
+    WAIT_UNTIL(count_names("/proc/self/task") <= before);
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 
 def run(command: Sequence[str | Path], **environment: str) -> str:
@@ -37,15 +38,25 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefix(scratch: Path) -> Path:
-    """Installs a release build, then moves it: nothing may remember where it was first."""
-    first, moved = scratch / "first prefix", scratch / "moved prefix"
+def library_build(scratch: Path) -> Path:
+    """A release build of the library and the examples."""
     build = scratch / "library build"
-    settings = ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=OFF"]
-    settings += [f"-DCMAKE_INSTALL_PREFIX={first}", "-DCMAKE_INSTALL_LIBDIR=lib"]
+    settings = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DSLABBY_BUILD_TESTS=OFF",
+        "-DSLABBY_BUILD_EXAMPLES=ON",
+    ]
+    settings += [f"-DCMAKE_INSTALL_PREFIX={scratch / 'first prefix'}", "-DCMAKE_INSTALL_LIBDIR=lib"]
     run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *settings])
     run(["cmake", "--build", build])
-    run(["cmake", "--install", build])
+    return build
+
+
+@pytest.fixture(scope="session")
+def prefix(scratch: Path, library_build: Path) -> Path:
+    """Installs the build, then moves it: nothing may remember where it was first."""
+    first, moved = scratch / "first prefix", scratch / "moved prefix"
+    run(["cmake", "--install", library_build])
     shutil.move(first, moved)
     return moved
 
@@ -57,3 +68,11 @@ def drop_in(scratch: Path) -> Path:
     directory.mkdir()
     run([sys.executable, ROOT / "bindings/gen/amalgamate.py", directory])
     return directory
+
+
+@pytest.fixture(scope="session")
+def drop_in_object(scratch: Path, drop_in: Path) -> Path:
+    """The single file, compiled by one command without a warning."""
+    library = scratch / "slabby.o"
+    run(["cc", "-std=c11", "-O2", *WARNINGS, "-c", drop_in / "slabby.c", "-o", library])
+    return library

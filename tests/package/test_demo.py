@@ -9,19 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
 
 SLAB = 4096
 
 
 @pytest.fixture(scope="session")
-def hash_files(scratch: Path) -> Path:
-    build = scratch / "demo build"
-    settings = ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=OFF"]
-    settings += ["-DSLABBY_BUILD_EXAMPLES=ON"]
-    run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *settings])
-    run(["cmake", "--build", build, "--target", "hash_files"])
-    return build / "examples/hash_files"
+def hash_files(library_build: Path) -> Path:
+    return library_build / "examples/hash_files"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, run
+from conftest import ROOT, WARNINGS, run
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE / "program.c"
@@ -19,7 +19,6 @@ COMPILERS = {
     "C": ["cc", "-std=c11", "-x", "c"],
     "CXX": ["c++", "-std=c++17", "-x", "c++"],
 }
-WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 languages = pytest.mark.parametrize("language", ["C", "CXX"])
 
@@ -91,13 +90,12 @@ def program_beside_header(directory: Path) -> Path:
 
 
 @languages
-def test_drop_in(drop_in: Path, tmp_path: Path, language: str) -> None:
+def test_drop_in(drop_in: Path, drop_in_object: Path, tmp_path: Path, language: str) -> None:
     """One command compiles the library; the program includes the header beside it."""
     source = program_beside_header(tmp_path)
-    library, program = tmp_path / "slabby.o", tmp_path / "program"
-    run(["cc", "-std=c11", "-O2", *WARNINGS, "-c", drop_in / "slabby.c", "-o", library])
+    program = tmp_path / "program"
     compile_it = [*COMPILERS[language], *WARNINGS, f"-I{drop_in}"]
-    run([*compile_it, source, "-x", "none", library, "-pthread", "-o", program])
+    run([*compile_it, source, "-x", "none", drop_in_object, "-pthread", "-o", program])
     assert run([program]) == "OK\n"
 
 

@@ -4,6 +4,7 @@
 import ctypes
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -141,25 +142,39 @@ def test_exhaustion_is_truthful():
         assert pool.verify() == []
 
 
-def test_cold_calls_let_others_run():
-    """verify, trim and reset leave the GIL: a thread that allocates goes on meanwhile."""
-    with slabby.Allocator(4096, 20_000) as pool:
-        over = threading.Event()
-        rounds = [0]
+LONG_CALLS: dict[str, Callable[[slabby.Allocator, int], object]] = {
+    "verify": lambda pool, attempt: pool.verify(),
+    "trim": lambda pool, attempt: pool.trim(),
+    "reset": lambda pool, attempt: pool.reset(),
+    "resize": lambda pool, attempt: pool.resize(10_000 if attempt % 2 == 0 else 20_000),
+}
+LONG_ENOUGH_S = 20
 
-        def hot() -> None:
-            while not over.is_set():
-                pool.allocate().release()
-                rounds[0] += 1
 
-        def cold() -> None:
-            try:
-                for _ in range(20):
-                    assert pool.verify() == []
-                    pool.trim()
-            finally:
-                over.set()
+@pytest.mark.parametrize("name", LONG_CALLS)
+def test_long_calls_let_others_run(name: str) -> None:
+    """Another thread gets the interpreter in the middle of such a call, because the call has left it: by itself the
+    interpreter would switch threads once in an hour."""
+    turn = threading.Lock()
+    turn.acquire()
+    waiting, ran = threading.Event(), []
 
-        together(hot, cold)
-        assert rounds[0] > 0
-        assert pool.stats().used_slabs == 0
+    def other() -> None:
+        waiting.set()
+        with turn:
+            ran.append(True)
+
+    thread = threading.Thread(target=other)
+    with slabby.Allocator(4096, 20_000, max_capacity=20_000) as pool:
+        sys.setswitchinterval(3600)
+        thread.start()
+        waiting.wait()
+        turn.release()
+        # One call may be over before the other thread has woken up.
+        attempt, until = 0, time.monotonic() + LONG_ENOUGH_S
+        while not ran and time.monotonic() < until:
+            LONG_CALLS[name](pool, attempt)
+            attempt += 1
+        during = list(ran)
+        thread.join()
+    assert during, f"{attempt} calls of {name} in {LONG_ENOUGH_S} s, and the other thread never ran"

@@ -17,6 +17,8 @@ import slabby
 from slabby import Status
 
 STAMP = struct.Struct("=QQ")
+# Nobody waits so long where there are slabs enough.
+LONGEST_WAIT_S = 60
 SEAL = 0x5AB1AB1E5EA1ED00
 OK = 0
 
@@ -131,7 +133,7 @@ class PythonBinding:
         until = time.monotonic() + milliseconds / 1000
         trades = 0
         while time.monotonic() < until:
-            ref = self.pool.allocate()
+            ref = self.pool.allocate(timeout=LONGEST_WAIT_S if dice.randrange(8) == 0 else None)
             with memoryview(ref) as view:
                 assert STAMP.unpack_from(view)[0] == 0, "a slab is in two hands"
                 STAMP.pack_into(view, 0, ref.ref, ref.ref ^ SEAL)
@@ -147,6 +149,9 @@ class PythonBinding:
             if dice.randrange(4) == 0:
                 assert self._status(ref.release) == Status.PINNED
             STAMP.pack_into(view, 0, 0, 0)
+            if dice.randrange(8) == 0:
+                ref.release_deferred()  # to the end of the view
+                return
         ref.release()
         if dice.randrange(16) == 0:
             assert self.release(number) == Status.DOUBLE_DEALLOCATION
@@ -273,4 +278,9 @@ Binding = PythonBinding | GoBinding | CBinding
 
 def all_bindings(pool: slabby.Allocator) -> list[Binding]:
     handle = pool.handle()
-    return [CBinding(handle), PythonBinding("cffi", handle), PythonBinding("swig", handle), GoBinding(handle)]
+    return [
+        CBinding(handle),
+        PythonBinding("cffi", handle),
+        PythonBinding("swig", handle),
+        GoBinding(handle),
+    ]

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Close, destroy and abandon in the middle of everything; observers that never stop looking. */
 #define _GNU_SOURCE
+#include "disturb.h"
+#include "support.h"
 #include "threads.h"
 
 #include <sched.h>
-#include <time.h>
 
 enum ending { END_BY_CLOSE, END_BY_ABANDON };
 enum { WORKERS = 4 };
@@ -87,7 +88,6 @@ static void work_until_closed(struct ending_case *test, struct worker *worker) {
 
 static void work_or_end(struct worker *worker) {
     struct ending_case *test = worker->shared;
-    struct timespec pause = {0, (long)(random_next(&worker->random) % 500000)};
 
     if (worker->index) {
         work_until_closed(test, worker);
@@ -95,7 +95,7 @@ static void work_or_end(struct worker *worker) {
     }
     while (atomic_load(&test->busy) < WORKERS)
         sched_yield();
-    nanosleep(&pause, NULL);
+    sleep_ns(random_next(&worker->random) % 500000);
     if (test->ending == END_BY_CLOSE)
         expect(slabby_close(test->pool), SLABBY_OK, "close");
     else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whoever holds a pin looks at memory that nobody releases under his eyes; reset meets
- * everything else. */
+/* Nobody releases a slab while a reader holds a pin on it. */
+#include "disturb.h"
+#include "support.h"
 #include "threads.h"
 
 #include <sched.h>
@@ -113,94 +114,9 @@ static void pins_hold_against_release(void **state) {
     pin_against_release(0, 1, scaled(50000));
 }
 
-struct upheaval {
-    slabby_allocator *pool;
-    _Atomic uint64_t allocated;
-    _Atomic uint64_t released;
-    _Atomic uint64_t resets;
-    atomic_int workers_left;
-    uint64_t turns;
-};
-
-static void reset_again_and_again(struct upheaval *test) {
-    while (atomic_load(&test->workers_left)) {
-        slabby_status status = slabby_reset(test->pool);
-
-        if (status == SLABBY_OK)
-            atomic_fetch_add(&test->resets, 1);
-        else if (status != SLABBY_PINNED)
-            complain("reset: %s", slabby_status_name(status));
-        sched_yield();
-    }
-}
-
-static void use_in_spite_of_reset(struct upheaval *test, struct worker *worker) {
-    slabby_ref refs[16];
-    uint64_t count;
-    uint64_t done;
-
-    for (uint64_t i = 0; i < test->turns && !threads_failed(); i++) {
-        uint64_t roll = random_next(&worker->random);
-        slabby_status status;
-
-        count = 1 + roll % 16;
-        status = slabby_allocate_batch(refs, NULL, test->pool, count);
-        if (status == SLABBY_OUT_OF_MEMORY)
-            continue;
-        if (status != SLABBY_OK) {
-            complain("allocate: %s", slabby_status_name(status));
-            continue;
-        }
-        atomic_fetch_add(&test->allocated, count);
-        if (roll >> 32 & 1 && slabby_pin(test->pool, refs[0]) == SLABBY_OK &&
-            slabby_unpin(test->pool, refs[0]) != SLABBY_OK)
-            complain("the pin was lost");
-        status = slabby_release_batch(&done, test->pool, refs, count);
-        if (status != SLABBY_OK && status != SLABBY_DOUBLE_DEALLOCATION)
-            complain("release: %s", slabby_status_name(status));
-        if (status == SLABBY_OK && done != count)
-            complain("OK for %llu of %llu", (unsigned long long)done, (unsigned long long)count);
-        atomic_fetch_add(&test->released, done);
-    }
-    atomic_fetch_sub(&test->workers_left, 1);
-}
-
-static void reset_or_use(struct worker *worker) {
-    struct upheaval *test = worker->shared;
-
-    if (worker->index == 0)
-        reset_again_and_again(test);
-    else
-        use_in_spite_of_reset(test, worker);
-}
-
-/* Guards: reset releases each slab exactly once however many others release, pin and allocate
- * meanwhile. */
-static void reset_meets_everything(void **state) {
-    (void)state;
-    for (int disturbed = 0; disturbed < 2; disturbed++) {
-        struct upheaval test = {.turns = scaled(disturbed ? 3000 : 20000), .workers_left = 4};
-        slabby_stats stats;
-
-        test.pool = make_pool(64, 100, NULL);
-        disturb(disturbed);
-        run_threads(5, reset_or_use, &test, test_seed());
-        disturb(0);
-        assert_no_thread_failed();
-        assert_true(atomic_load(&test.resets) > 0);
-        CHECK_STATUS(slabby_reset(test.pool), SLABBY_OK);
-        stats = stats_of(test.pool);
-        assert_int_equal(stats.total_allocations, atomic_load(&test.allocated));
-        assert_int_equal(stats.total_deallocations, atomic_load(&test.allocated));
-        assert_true(atomic_load(&test.released) <= atomic_load(&test.allocated));
-        finish(test.pool);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pins_hold_against_release),
-        cmocka_unit_test(reset_meets_everything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* Law 2 under races: of several concurrent releases one succeeds, and nothing forged or foreign
  * ever does. */
 #define _GNU_SOURCE
+#include "support.h"
 #include "threads.h"
 
 #include <pthread.h>

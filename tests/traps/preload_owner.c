@@ -56,7 +56,7 @@ __attribute__((visibility("default"))) int pthread_create(pthread_t *thread, con
 }
 
 /* 1 when every thread could register and nobody but the kernel wrote to an area. */
-__attribute__((visibility("default"))) int trap_bias_holds(void) {
+__attribute__((visibility("default"))) int trap_owner_holds(void) {
     if (atomic_load(&refused) != 0)
         return 0;
     for (unsigned i = 0; i < atomic_load(&areas_used); i++) {

@@ -2,7 +2,8 @@
 /* run_refused EPERM|ENOSYS PROGRAM [ARGUMENT...]: runs a program to which membarrier is refused. */
 #define _GNU_SOURCE
 #include "refuse.h"
-#include "workout.h"
+#include "skip.h"
+#include "support.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who owns words (core/src/word_bias.h): the CPU that served them, until somebody elsewhere shares them; a CPU that is
- * shared from often rests, and protections own nothing. One thread that moves between two CPUs. */
+/* Which CPU a word is biased to (core/src/tiers/word_bias.h): the CPU that served it, until a release elsewhere revokes
+ * the bias. A CPU whose words are revoked often backs off, and protected pools bias nothing. One thread that moves
+ * between two CPUs. */
 #define _GNU_SOURCE
-#include "workout.h"
+#include "backend.h"
+#include "skip.h"
+#include "support.h"
+#include "threads.h"
 
 #include <sched.h>
 #include <stdbool.h>

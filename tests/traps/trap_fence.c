@@ -3,7 +3,9 @@
  * in its middle for as long as it takes. */
 #define _GNU_SOURCE
 #include "refuse.h"
-#include "workout.h"
+#include "skip.h"
+#include "support.h"
+#include "threads.h"
 
 #include "os/os.h"
 #include "pool.h"

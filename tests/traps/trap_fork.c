@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fork: the child goes on with its own copy of every pool, references included, and so does the parent. */
 #define _GNU_SOURCE
-#include "workout.h"
+#include "backend.h"
+#include "exercise.h"
+#include "support.h"
 
 #include <stdio.h>
 #include <sys/wait.h>
@@ -46,7 +48,7 @@ static int child_lives_on(slabby_allocator *pool) {
     REQUIRE(slabby_release(pool, held[0]) == SLABBY_DOUBLE_DEALLOCATION);
     REQUIRE(slabby_release_batch(&done, pool, rest, CAPACITY - HELD) == SLABBY_OK);
     REQUIRE(is_sound(pool, 0));
-    (void)work_out(pool, 3, 20000);
+    (void)exercise_pool(pool, 3, 20000);
     REQUIRE(is_sound(pool, 0));
     REQUIRE(slabby_destroy(pool) == SLABBY_OK);
     return 1;
@@ -64,7 +66,7 @@ static void fork_on(const struct setting *settings) {
     slabby_allocator *pool = make_pool(256, CAPACITY, settings);
     slabby_ref *data = NULL;
 
-    (void)work_out(pool, 3, 20000);
+    (void)exercise_pool(pool, 3, 20000);
     for (int i = 0; i < HELD; i++) {
         CHECK_STATUS(slabby_allocate(&held[i], (void **)&data, pool), SLABBY_OK);
         *data = held[i];
@@ -75,7 +77,7 @@ static void fork_on(const struct setting *settings) {
     if (child == 0)
         _exit(!child_lives_on(pool));
     check_sound(pool, HELD);
-    (void)work_out(pool, 3, 20000);
+    (void)exercise_pool(pool, 3, 20000);
     expect_child_well(child);
     for (int i = 0; i < HELD; i++)
         CHECK_STATUS(slabby_release(pool, held[i]), SLABBY_OK);

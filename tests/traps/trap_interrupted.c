@@ -2,7 +2,8 @@
 /* A signal handler that comes in the middle of a release or of an allocation on the fast path, while another thread
  * works on the whole pool and waits for that very operation to end, and that then allocates itself. */
 #define _GNU_SOURCE
-#include "workout.h"
+#include "backend.h"
+#include "support.h"
 
 #include "pool.h"
 #include "test_hooks.h"
@@ -77,21 +78,20 @@ static void interrupt_during(void *(*maintain)(void *), int point, int64_t backe
     finish(pool);
 }
 
-static const int64_t backends[] = {SLABBY_CPU_CACHE_BACKEND_RSEQ, SLABBY_CPU_CACHE_BACKEND_PORTABLE};
 static const int points[] = {SLB_POINT_RELEASED, SLB_POINT_TAKEN};
 
 /* Guards: verify finds nothing in a sound pool, and the handler gets its slab. */
 static void handlers_do_not_confuse_verify(void **state) {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(backends) * COUNT_OF(points); i++)
-        interrupt_during(verify_meanwhile, points[i % 2], backends[i / 2]);
+    for (size_t i = 0; i < COUNT_OF(all_backends) * COUNT_OF(points); i++)
+        interrupt_during(verify_meanwhile, points[i % 2], all_backends[i / 2]);
 }
 
 /* Guards: trim need not give up because of them. */
 static void handlers_do_not_stop_trim(void **state) {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(backends) * COUNT_OF(points); i++)
-        interrupt_during(trim_meanwhile, points[i % 2], backends[i / 2]);
+    for (size_t i = 0; i < COUNT_OF(all_backends) * COUNT_OF(points); i++)
+        interrupt_during(trim_meanwhile, points[i % 2], all_backends[i / 2]);
 }
 
 static atomic_int at_rest, trimmed;

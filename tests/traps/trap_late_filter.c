@@ -3,7 +3,11 @@
  * on, and no slab may be in two hands for all that. */
 #define _GNU_SOURCE
 #include "refuse.h"
-#include "workout.h"
+#include "backend.h"
+#include "exercise.h"
+#include "skip.h"
+#include "support.h"
+#include "threads.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -37,7 +41,7 @@ static void work_while_drained(void) {
     atomic_store(&over, 0);
     assert_int_equal(pthread_create(&drainer, NULL, drain_all_the_time, &trouble), 0);
     uint64_t before = stats_of(filtered_pool).total_allocations;
-    uint64_t allocations = work_out(filtered_pool, THREADS, scaled(300000));
+    uint64_t allocations = exercise_pool(filtered_pool, THREADS, scaled(300000));
 
     atomic_store(&over, 1);
     assert_int_equal(pthread_join(drainer, NULL), 0);

@@ -2,7 +2,9 @@
 /* A debugger that steps through allocate and release one instruction at a time: each step restarts the sequence that
  * runs, so sequences must give up and leave the work to the other tiers. */
 #define _GNU_SOURCE
-#include "workout.h"
+#include "backend.h"
+#include "skip.h"
+#include "support.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -8,7 +8,11 @@
  * has registered restartable sequences of its own, which must go on unharmed. --one-cpu: a preloaded library hides all
  * CPUs but the first. */
 #define _GNU_SOURCE
-#include "workout.h"
+#include "backend.h"
+#include "exercise.h"
+#include "skip.h"
+#include "support.h"
+#include "threads.h"
 
 #include <dlfcn.h>
 #include <sched.h>
@@ -56,7 +60,7 @@ static void every_backend_works(void **state) {
             continue;
         slabby_allocator *pool =
             make_pool(256, CAPACITY, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, backends[i]}));
-        uint64_t allocations = work_out(pool, THREADS, scaled(200000));
+        uint64_t allocations = exercise_pool(pool, THREADS, scaled(200000));
         slabby_stats stats = stats_of(pool);
 
         assert_int_equal(stats.total_allocations, allocations);
@@ -67,16 +71,16 @@ static void every_backend_works(void **state) {
 
 /* Guards: the other owner's registration is neither replaced nor written to. */
 static void the_other_owner_is_left_alone(void **state) {
-    int (*bias_holds)(void) = (int (*)(void))(intptr_t)dlsym(RTLD_DEFAULT, "trap_bias_holds");
+    int (*owner_holds)(void) = (int (*)(void))(intptr_t)dlsym(RTLD_DEFAULT, "trap_owner_holds");
 
     (void)state;
     if (!with_owner)
         skip();
-    assert_non_null(bias_holds);
+    assert_non_null(owner_holds);
     slabby_allocator *pool = make_pool(256, CAPACITY, NULL);
 
-    (void)work_out(pool, THREADS, scaled(200000));
-    assert_int_equal(bias_holds(), 1);
+    (void)exercise_pool(pool, THREADS, scaled(200000));
+    assert_int_equal(owner_holds(), 1);
     finish(pool);
 }
 
@@ -120,13 +124,13 @@ static void cpus_past_the_table_work(void **state) {
     CHECK_STATUS(slabby_get_option(&shards, pool, SLABBY_OPTION_SHARDS), SLABBY_OK);
     assert_int_equal(shards, 1); /* the core believed in one CPU */
     assert_true(run_on(1));
-    uint64_t allocations = work_out(pool, THREADS, scaled(100000));
+    uint64_t allocations = exercise_pool(pool, THREADS, scaled(100000));
     slabby_stats stats = stats_of(pool);
 
     assert_int_equal(stats.total_allocations, allocations);
     assert_int_equal(stats.pcpu_cache_hits, 0);
     assert_true(run_on(0));
-    allocations += work_out(pool, THREADS, scaled(100000));
+    allocations += exercise_pool(pool, THREADS, scaled(100000));
     assert_true(stats_of(pool).pcpu_cache_hits > 0);
     assert_int_equal(stats_of(pool).total_allocations, allocations);
     assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);

@@ -46,7 +46,7 @@ __attribute__((constructor(101))) static void find_rseq(void) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return rseq_usable;
+    return SLB_OS_RSEQ && rseq_usable;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */

@@ -45,7 +45,14 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 /* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
  * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
  * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLABBY_NO_RSEQ 1 /* ThreadSanitizer cannot see into the assembly */
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define SLABBY_NO_RSEQ 1
+#endif
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(SLABBY_NO_RSEQ)
 #define SLB_OS_RSEQ 1 /* this build can have them */
 #else
 #define SLB_OS_RSEQ 0

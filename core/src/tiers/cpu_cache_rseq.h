@@ -24,19 +24,10 @@
 
 enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
-/* ThreadSanitizer cannot see into the assembly: builds with it use the portable backend. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLABBY_NO_RSEQ 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define SLABBY_NO_RSEQ 1
-#endif
-
-#if SLB_OS_RSEQ && defined(__x86_64__) && !defined(SLABBY_NO_RSEQ)
+#if SLB_OS_RSEQ && defined(__x86_64__)
 #define SLB_HAVE_RSEQ 1
 #include "tiers/rseq_x86_64.h"
-#elif SLB_OS_RSEQ && defined(__aarch64__) && !defined(SLABBY_NO_RSEQ)
+#elif SLB_OS_RSEQ && defined(__aarch64__)
 #define SLB_HAVE_RSEQ 1
 #include "tiers/rseq_aarch64.h"
 #else

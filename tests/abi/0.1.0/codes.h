@@ -120,15 +120,15 @@ enum slabby_option_id {
     SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT = 25,
     /* allocations admitted while half open */
     SLABBY_OPTION_CIRCUIT_BREAKER_PROBES = 26,
-    /* run a thread that ticks the health window */
+    /* let the thread slabby-health tick this pool every health_interval */
     SLABBY_OPTION_HEALTH_CHECKS = 27,
     /* time between two ticks */
     SLABBY_OPTION_HEALTH_INTERVAL = 28,
-    /* utilisation above which the pool degrades; 0 means never */
+    /* utilisation from which on the pool degrades; 0 means never */
     SLABBY_OPTION_DEGRADE_AT = 29,
-    /* utilisation above which caches are emptied; 0 means never */
+    /* utilisation from which on reuse_delay and CPU caches are emptied; 0 means never */
     SLABBY_OPTION_SURVIVE_AT = 30,
-    /* slabs reserved for slabby_resize */
+    /* how far slabby_resize can go: address space and bookkeeping are reserved for so many slabs */
     SLABBY_OPTION_MAX_CAPACITY = 31,
     /* ask the system for huge pages behind the slabs */
     SLABBY_OPTION_HUGE_PAGES = 32,
@@ -252,6 +252,22 @@ enum slabby_finding_kind {
     SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
 };
 
+/* what an address is to a slab */
+enum slabby_fault_kind {
+    /* fault_kind "none" */
+    SLABBY_FAULT_KIND_NONE = 0,
+    /* fault_kind "inside" */
+    SLABBY_FAULT_KIND_INSIDE = 1,
+    /* fault_kind "past_end" */
+    SLABBY_FAULT_KIND_PAST_END = 2,
+    /* fault_kind "before_start" */
+    SLABBY_FAULT_KIND_BEFORE_START = 3,
+    /* fault_kind "after_release" */
+    SLABBY_FAULT_KIND_AFTER_RELEASE = 4,
+    /* fault_kind "never_allocated" */
+    SLABBY_FAULT_KIND_NEVER_ALLOCATED = 5
+};
+
 /* what a record of the audit trail is about */
 enum slabby_audit_operation {
     /* audit_operation "create" */
@@ -293,7 +309,9 @@ enum slabby_audit_operation {
     /* audit_operation "reclaim" */
     SLABBY_AUDIT_OPERATION_RECLAIM = 19,
     /* audit_operation "breaker_force" */
-    SLABBY_AUDIT_OPERATION_BREAKER_FORCE = 20
+    SLABBY_AUDIT_OPERATION_BREAKER_FORCE = 20,
+    /* audit_operation "resize" */
+    SLABBY_AUDIT_OPERATION_RESIZE = 21
 };
 
 /* what an event is about */
@@ -311,7 +329,27 @@ enum slabby_event_code {
     /* event_code "slab_retired" */
     SLABBY_EVENT_CODE_SLAB_RETIRED = 6,
     /* event_code "option_changed" */
-    SLABBY_EVENT_CODE_OPTION_CHANGED = 7
+    SLABBY_EVENT_CODE_OPTION_CHANGED = 7,
+    /* event_code "resizing" */
+    SLABBY_EVENT_CODE_RESIZING = 8,
+    /* event_code "resized" */
+    SLABBY_EVENT_CODE_RESIZED = 9,
+    /* event_code "leak" */
+    SLABBY_EVENT_CODE_LEAK = 10,
+    /* event_code "outstanding" */
+    SLABBY_EVENT_CODE_OUTSTANDING = 11,
+    /* event_code "breaker_opened" */
+    SLABBY_EVENT_CODE_BREAKER_OPENED = 12,
+    /* event_code "breaker_half_open" */
+    SLABBY_EVENT_CODE_BREAKER_HALF_OPEN = 13,
+    /* event_code "breaker_closed" */
+    SLABBY_EVENT_CODE_BREAKER_CLOSED = 14,
+    /* event_code "breaker_forced" */
+    SLABBY_EVENT_CODE_BREAKER_FORCED = 15,
+    /* event_code "degradation" */
+    SLABBY_EVENT_CODE_DEGRADATION = 16,
+    /* event_code "health_thread" */
+    SLABBY_EVENT_CODE_HEALTH_THREAD = 17
 };
 
 /* how urgent an event is */
@@ -327,15 +365,15 @@ enum slabby_event_level {
 };
 
 /* which language an operation came from */
-enum slabby_face {
-    /* face "c" */
-    SLABBY_FACE_C = 0,
-    /* face "cffi" */
-    SLABBY_FACE_CFFI = 1,
-    /* face "swig" */
-    SLABBY_FACE_SWIG = 2,
-    /* face "go" */
-    SLABBY_FACE_GO = 3
+enum slabby_binding {
+    /* binding "c" */
+    SLABBY_BINDING_C = 0,
+    /* binding "cffi" */
+    SLABBY_BINDING_CFFI = 1,
+    /* binding "swig" */
+    SLABBY_BINDING_SWIG = 2,
+    /* binding "go" */
+    SLABBY_BINDING_GO = 3
 };
 
 #endif

@@ -34,8 +34,12 @@
  *   Signals     slabby_allocate, slabby_data, slabby_release and their kin are async-signal-safe; where a comment
  *               says nothing about signals, the function is not to be called from a handler.
  *   Fork        See slabby_create. A child made by fork works on its own copy of every pool.
+ *   Ends        A thread may end anywhere outside a call; slabs that it held stay live. No function is a cancellation
+ *               point, nor is the logger that one calls: pthread_cancel (deferred, the default) lets a call that is
+ *               under way come to its end, one that waits too, and acts at the thread's next cancellation point. A
+ *               thread whose cancellation is asynchronous must not call anything of this header.
  *
- * Since 0.1.0 unless a comment says otherwise. "NotSupported for now" marks what docs/roadmap.md still lists.
+ * Since 0.1.0 unless a comment says otherwise.
  */
 #ifndef SLABBY_H
 #define SLABBY_H
@@ -114,6 +118,8 @@ typedef struct slabby_stats {
     uint64_t bookkeeping_bytes;
     uint64_t heap_bytes;
     uint64_t errors[64];
+    uint64_t reserved_slabs;
+    uint64_t awaited_slabs;
 } slabby_stats;
 
 /* The state of a pool as an operator asks for it; every field is defined in docs/contract.md. */
@@ -132,6 +138,8 @@ typedef struct slabby_health {
     int32_t recent_trend;
     int64_t last_gc_duration;
     int64_t last_drain_duration;
+    int32_t degradation_state;
+    int32_t breaker_state;
 } slabby_health;
 
 /* Where the bytes of a pool went; every field is defined in docs/contract.md. */
@@ -148,7 +156,7 @@ typedef struct slabby_memory {
     uint64_t label_bytes;
     uint64_t heap_table_bytes;
     uint64_t heap_bytes;
-    uint64_t trail_bytes;
+    uint64_t record_bytes;
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
@@ -165,7 +173,7 @@ typedef struct slabby_live {
 } slabby_live;
 
 /* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
- * Unix epoch, thread is the system's number, face the value of slabby_set_face. ref is the reference concerned; for
+ * Unix epoch, thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned; for
  * operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one slab
  * stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast, also
  * the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
@@ -178,7 +186,7 @@ typedef struct slabby_audit_record {
     uint64_t thread;
     slabby_ref ref;
     int32_t status;
-    int32_t face;
+    int32_t binding;
 } slabby_audit_record;
 
 /* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts
@@ -211,7 +219,7 @@ typedef struct slabby_finding {
 } slabby_finding;
 
 /* What lies at an address: the pool, slab and distance a fault concerns. `inside` is 1 when the address belongs
- * to a pool at all. */
+ * to a pool at all. kind: a fault_kind of codes.h. allocator_address: the pool's handle as a number. */
 typedef struct slabby_fault {
     uint32_t struct_size;
     int32_t inside;
@@ -223,6 +231,9 @@ typedef struct slabby_fault {
     uint64_t slab_size;
     char pool_name[64];
     char text[256];
+    int32_t kind;
+    uint32_t reserved;
+    uint64_t allocator_address;
 } slabby_fault;
 
 /* Where words, slabs and caches lie, for a binding that reads them without crossing into C. Valid while the
@@ -244,7 +255,7 @@ typedef struct slabby_view_info {
 } slabby_view_info;
 
 /* Receives events on the thread that caused them, with no lock of the pool held; it may use the pool. The event
- * lives until the function returns. It must not unwind through its caller. */
+ * lives until the function returns. It must not unwind through its caller, nor end the thread. */
 typedef void (*slabby_log_function)(void *context, const slabby_event *event);
 
 /* ------------------------------------------------------------------------------------------- the library */
@@ -269,12 +280,12 @@ uint32_t slabby_abi_version(void);
 uint64_t slabby_instance_id(void);
 
 /*
- * slabby_set_face: which language the calling thread's operations come from: a face of codes.h, which the audit trail
- * notes. -1 takes it back: a thread that says nothing has the face of the thread that made the pool, c where that said
+ * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which the audit trail
+ * notes. -1 takes it back: a thread that says nothing has the binding of the thread that made the pool, c where that said
  * nothing either. Bindings say it while they make a pool.
- * Returns OK, InvalidArgument (no such face). Thread-, signal- and fork-safe.
+ * Returns OK, InvalidArgument (no such binding). Thread-, signal- and fork-safe.
  */
-slabby_status slabby_set_face(int32_t face);
+slabby_status slabby_set_binding(int32_t binding);
 
 /*
  * slabby_status_name: the stable name of a status, such as "OutOfMemory"; "Unknown" for anything else.
@@ -330,8 +341,9 @@ slabby_status slabby_options_set_text(slabby_options *options, const char *name,
 
 /*
  * slabby_options_preset: sets the options of a use case; later calls may override them.
- * name: "default", or "trading", "gateway", "analytics", "packets" (NotSupported for now).
- * Returns OK, InvalidArgument, InvalidOption (no such preset), NotSupported.
+ * name: "trading", "gateway", "analytics" or "packets", which leave other options as they are, or "default", which sets
+ * every option back and forgets the logger; docs/contract.md lists what they set.
+ * Returns OK, InvalidArgument, InvalidOption (no such preset).
  */
 slabby_status slabby_options_preset(slabby_options *options, const char *name, slabby_error *out_error);
 
@@ -380,7 +392,9 @@ slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, u
 
 /*
  * slabby_close: no allocation succeeds any more; those that wait get Closed. Returns at once. Live slabs stay
- * readable and are released as ever; with the last one the pages go back to the system. Idempotent.
+ * readable and are released as ever; with the last one the pages go back to the system. Idempotent. With
+ * `health_checks` it waits until the health thread is done with this pool, a logger call included; so do
+ * slabby_destroy and slabby_abandon of the last owner, and switching the option off.
  * Returns OK, InvalidArgument.
  */
 slabby_status slabby_close(slabby_allocator *allocator);
@@ -598,10 +612,20 @@ slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_
  * slabby_set_option: changes a hot option of a running pool.
  * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
  * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug,
- * guard_sample_rate: no room for their tables), Busy (secure, when a thread is stopped inside a call), Closed.
+ * guard_sample_rate: no room for their tables; health_checks: no thread), Busy (secure, when a thread is stopped inside
+ * a call), OptionConflict (degrade_at not below survive_at), Closed.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
+
+/*
+ * slabby_set_option_text: the same by name, from text as slabby_options_set_text reads it: "30s", "250us", "on", "off",
+ * a word of an enumeration. Both texts are read during the call only.
+ * Returns OK, InvalidArgument, InvalidOption (unknown, unreadable, out of range), ColdOption, NotSupported,
+ * CapacityExceeded, NoSystemMemory, Busy, OptionConflict, Closed, as slabby_set_option.
+ */
+slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name, const char *text,
+                                     slabby_error *out_error);
 
 /*
  * slabby_get_option: the effective value: what the pool uses after rounding and defaults.
@@ -610,9 +634,13 @@ slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int
 slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option);
 
 /*
- * slabby_resize: a new capacity, up to `max_capacity`. Shrinking takes free slabs first; out_awaited says how many
- * are still in use and will leave on release. NotSupported for now.
- * Returns OK, InvalidArgument, InvalidCapacity, CapacityExceeded, Closed, NotSupported.
+ * slabby_resize: a new capacity, 1 to `max_capacity`, while others allocate and release. Shrinking gives up slabs that
+ * were never used, then free ones, whose pages go back to the system; what is still in use then is given up when it is
+ * released, and until the last of it has been, no allocation succeeds. Growing calls off what is still awaited, then
+ * brings slabs back that were given up. Slabs in quarantine and retired ones count as part of the capacity.
+ * out_awaited: how many slabs are still to be released, may be null; stats.awaited_slabs has it later on.
+ * Returns OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), Closed, Busy (from a signal
+ * handler that interrupted its own thread inside the pool). Thread- and fork-safe.
  */
 slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                             slabby_error *out_error);
@@ -627,7 +655,8 @@ slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 
 /*
  * slabby_reclaim: puts quarantined slabs back into service and acknowledges corruption. Slabs whose generation is
- * spent stay retired. out_count: how many came back; may be null. Returns OK, InvalidArgument, Closed.
+ * spent stay retired, and those that slabby_resize gave up come back by slabby_resize alone. out_count: how many came
+ * back; may be null. Returns OK, InvalidArgument, Closed.
  */
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
@@ -655,6 +684,18 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
                                slabby_allocator *allocator);
 
 /*
+ * slabby_report_leak: what a binding calls when it finds a reference that nobody can release any more. Counted once a
+ * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
+ * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
+ * slabby_release_deferred does; 0 leaves it out, for memory that somebody may still look at.
+ * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak),
+ * MemoryCorruption (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without
+ * reclaim: no room to note what was reported), Closed (destroyed). Thread-safe.
+ */
+slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
+                                 int32_t reclaim);
+
+/*
  * slabby_audit_read: up to `capacity` audit records from *cursor on, which starts at 0 and is moved on; the ring keeps
  * the last `audit` records (an option). out_lost, may be null, counts those that were overwritten before they could be
  * read: records handed out and lost add up to records written. At the end: OK, out_count = 0. Readers never hold up
@@ -673,8 +714,7 @@ slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_
  * same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
  * descriptor stays the caller's.
  * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
- * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe; not to be
- * cancelled.
+ * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe.
  */
 slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator,
                                  int32_t fd, slabby_error *out_error);
@@ -707,7 +747,11 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
                            slabby_ref ref);
 
 /*
- * slabby_view: where words and slabs lie, for a binding's own hot path.
+ * slabby_view: where words and slabs lie, for a binding's own hot path. `capacity` there counts the slabs there is room
+ * for, `max_capacity`: their ids are below it, whatever slabby_resize has made of the pool. `version` 2: a word is
+ * {pins:12 | generation | zeros | owned:1 state:3}, the generation from bit id_bits on, as in a reference less
+ * ref_bias; with the bit owned the upper 12 bits are no pins but a CPU. Read words as you like; only the core may
+ * change them.
  * Returns OK, InvalidArgument, AbiMismatch, Closed. Thread-safe.
  */
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
@@ -733,15 +777,24 @@ slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 /* -------------------------------------------------------------------------------------------------- sizing */
 
 /*
- * slabby_suggest_slab_size: a slab size for objects of an average and a maximum size at a rate, rounded to an
- * alignment. NotSupported for now. Returns OK, InvalidArgument, NotSupported.
+ * slabby_suggest_slab_size: a slab size that holds every object, rounded up to an alignment. It is rounded up to
+ * whole cache lines where neighbours had better not share one: from a million allocations a second on, and where an
+ * average object fills half a line, so that packing gains little. For sizes below a line make the pool with the same
+ * `alignment`.
+ * average, maximum: bytes, 1 <= average <= maximum <= 1 GiB. rate_per_second: above 0, at most 1e12. alignment: a power
+ * of two up to 2 MiB.
+ * Returns OK, InvalidArgument.
  */
 slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                        double rate_per_second, uint64_t alignment);
 
 /*
- * slabby_suggest_capacity: how many slabs keep the chance of exhaustion below a probability. NotSupported for now.
- * Returns OK, InvalidArgument, NotSupported.
+ * slabby_suggest_capacity: how many slabs keep the chance that an allocation finds none within a probability. The
+ * least number that does, by Little's law and Erlang's loss formula; holds of p99 length are taken to come together,
+ * one percent of the time. docs/sizing.md shows the formula.
+ * rate_per_second: allocations, above 0, at most 1e12. mean_hold_ns, p99_hold_ns: 1 ns to a day, and p99 at most 100
+ * times the mean, as in any one measurement. exhaustion_probability: at least 1e-15, below 1.
+ * Returns OK, InvalidArgument, CapacityExceeded (not even 2^31 - 1 slabs would do).
  */
 slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second, uint64_t mean_hold_ns,
                                       uint64_t p99_hold_ns, double exhaustion_probability);

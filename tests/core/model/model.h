@@ -4,7 +4,7 @@
 #ifndef SLABBY_MODEL_MODEL_H
 #define SLABBY_MODEL_MODEL_H
 
-#include "../support.h"
+#include "support.h"
 #include "program.h"
 
 enum entry_state { ENTRY_LIVE, ENTRY_FAST, ENTRY_DYING, ENTRY_STALE };

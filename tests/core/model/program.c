@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../support.h"
+#include "support.h"
 
 struct op_info {
     const char *name;

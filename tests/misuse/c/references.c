@@ -2,6 +2,8 @@
 /* References that are stale, of another pool, or made up. */
 #include "misuse.h"
 
+#include "random.h"
+
 static void stale_data(void) {
     slabby_allocator *pool = pool_with(0, 0);
     slabby_ref ref = take(pool, NULL);
@@ -28,14 +30,6 @@ static void foreign_reference(void) {
     insist(slabby_release(other, ref));
 }
 
-static uint64_t next_random(uint64_t *state) {
-    uint64_t mixed = *state += 0x9E3779B97F4A7C15u;
-
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
-    return mixed ^ (mixed >> 31);
-}
-
 static int accepted(slabby_allocator *pool, slabby_ref ref) {
     void *data = NULL;
 
@@ -51,7 +45,7 @@ static void forged_references(void) {
     uint64_t times = rounds(1000000), taken = 0, seed = 1;
 
     for (uint64_t i = 0; i < times; i++) {
-        uint64_t made_up = next_random(&seed);
+        uint64_t made_up = random_next(&seed);
 
         if (i % 2)
             made_up = (ref & 0xFFF0000000000000u) | (made_up >> 12);

@@ -22,9 +22,11 @@ static uint64_t random_next(uint64_t *state) {
     return *state;
 }
 
-static int32_t sell(uint64_t *out_ref, slabby_allocator *pool) {
+static int32_t sell(uint64_t *out_ref, slabby_allocator *pool, uint64_t dice) {
     void *data;
-    slabby_status status = slabby_allocate(out_ref, &data, pool);
+    slabby_status status = dice % 8 == 2
+                               ? slabby_allocate_timeout(out_ref, &data, pool, MARKET_LONGEST_WAIT_NS)
+                               : slabby_allocate(out_ref, &data, pool);
     if (status != SLABBY_OK)
         return status;
     volatile uint64_t *words = data;
@@ -44,6 +46,18 @@ static int32_t release_under_pin(slabby_allocator *pool, slabby_ref ref) {
     return slabby_unpin(pool, ref);
 }
 
+/* Cleared first: the unpin hands the slab on. */
+static int32_t release_by_unpin(slabby_allocator *pool, slabby_ref ref, volatile uint64_t *words) {
+    slabby_status status = slabby_pin(pool, ref);
+    if (status != SLABBY_OK)
+        return status;
+    words[0] = 0;
+    status = slabby_release_deferred(pool, ref);
+    if (status != SLABBY_OK)
+        return status;
+    return slabby_unpin(pool, ref);
+}
+
 static int32_t buy(slabby_allocator *pool, slabby_ref ref, uint64_t dice) {
     void *data;
     slabby_status status = slabby_data(&data, pool, ref);
@@ -52,6 +66,8 @@ static int32_t buy(slabby_allocator *pool, slabby_ref ref, uint64_t dice) {
     volatile uint64_t *words = data;
     if (words[0] != ref || words[1] != (ref ^ MARKET_SEAL))
         return MARKET_BAD_STAMP;
+    if (dice % 8 == 1)
+        return release_by_unpin(pool, ref, words);
     int32_t failed = dice % 4 == 0 ? release_under_pin(pool, ref) : MARKET_OK;
     if (failed != MARKET_OK)
         return failed;
@@ -72,7 +88,7 @@ int32_t market_work(uint64_t *out_trades, uint64_t allocator_address, uint64_t *
     for (*out_trades = 0; *out_trades % 256 != 0 || now_ms() < until; ++*out_trades) {
         uint64_t dice = random_next(&state);
         uint64_t ref;
-        int32_t failed = sell(&ref, pool);
+        int32_t failed = sell(&ref, pool, dice);
         if (failed != MARKET_OK)
             return failed;
         failed = buy(pool, market_swap(&slots[(dice >> 8) % slot_count], ref), dice);

@@ -32,7 +32,7 @@ func (w *worker) run(milliseconds uint64) int32 {
 	until := time.Now().Add(time.Duration(milliseconds) * time.Millisecond)
 	for ; w.trades%64 != 0 || time.Now().Before(until); w.trades++ {
 		dice := w.random()
-		ref, fault := w.sell()
+		ref, fault := w.sell(dice)
 		if fault != 0 {
 			return fault
 		}
@@ -45,8 +45,12 @@ func (w *worker) run(milliseconds uint64) int32 {
 	return C.MARKET_OK
 }
 
-func (w *worker) sell() (slabby.SlabRef, int32) {
-	ref, err := w.pool.Allocate()
+func (w *worker) sell(dice uint64) (slabby.SlabRef, int32) {
+	allocate := w.pool.Allocate
+	if dice%8 == 2 {
+		allocate = func() (slabby.SlabRef, error) { return w.pool.AllocateWithTimeout(C.MARKET_LONGEST_WAIT_NS) }
+	}
+	ref, err := allocate()
 	if err != nil {
 		return ref, statusOf(err)
 	}
@@ -66,6 +70,9 @@ func (w *worker) buy(ref slabby.SlabRef, dice uint64) int32 {
 	if !hasStamp(data, ref.Ref()) {
 		return C.MARKET_BAD_STAMP
 	}
+	if dice%8 == 1 {
+		return releaseByUnpin(ref, data)
+	}
 	if dice%4 == 0 {
 		if err := ref.Pin(); err != nil {
 			return statusOf(err)
@@ -83,6 +90,21 @@ func (w *worker) buy(ref slabby.SlabRef, dice uint64) int32 {
 	}
 	if dice%16 == 0 && ref.Release() != slabby.ErrDoubleDeallocation {
 		return C.MARKET_RELEASED_TWICE
+	}
+	return C.MARKET_OK
+}
+
+// releaseByUnpin clears the slab first: the unpin hands it on.
+func releaseByUnpin(ref slabby.SlabRef, data []byte) int32 {
+	if err := ref.Pin(); err != nil {
+		return statusOf(err)
+	}
+	binary.NativeEndian.PutUint64(data, 0)
+	if err := ref.ReleaseDeferred(); err != nil {
+		return statusOf(err)
+	}
+	if err := ref.Unpin(); err != nil {
+		return statusOf(err)
 	}
 	return C.MARKET_OK
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Threads for the stress programs: a crew that runs one function, remembers its first complaint,
- * and can be disturbed at the core's named race windows. */
-#ifndef SLABBY_STRESS_THREADS_H
-#define SLABBY_STRESS_THREADS_H
+/* Threads that run one function, and remember the first failure of any of them. */
+#ifndef SLABBY_TEST_THREADS_H
+#define SLABBY_TEST_THREADS_H
 
 #include <stdatomic.h>
-
-#include "support.h"
+#include <stdint.h>
 
 #define MAX_THREADS 16
 
@@ -15,6 +13,9 @@ struct worker {
     uint64_t random;
     unsigned index;
 };
+
+/* Random numbers of what happens to the calling thread, apart from those of what it does. */
+extern _Thread_local uint64_t thread_random;
 
 /* Runs job in `count` threads, each with its own seed, and joins them. */
 void run_threads(unsigned count, void (*job)(struct worker *), void *shared, uint64_t seed);
@@ -25,10 +26,7 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int threads_failed(void);
 void assert_no_thread_failed(void);
 
-/* Preempts at random at the named race windows: yields often, sleeps sometimes. Only while no
- * thread runs. */
-void disturb(int enabled);
-
-uint64_t now_ns(void);
+/* Lets the calling thread run on one CPU only. False where the system refuses. */
+int run_on(unsigned cpu);
 
 #endif

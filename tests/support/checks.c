@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#define _GNU_SOURCE
-#include "support.h"
+#include "checks.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 void check_status(slabby_status found, slabby_status expected, const char *call, const char *file, int line) {
     if (found != expected) {
@@ -115,34 +111,4 @@ void finish(slabby_allocator *pool) {
     }
     check_sound(pool, 0);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
-}
-
-uint64_t scaled(uint64_t count) {
-    const char *text = getenv("SLABBY_TEST_SCALE");
-    uint64_t percent = text ? strtoull(text, NULL, 10) : 100;
-    uint64_t result = count * percent / 100 / (TEST_UNDER_TSAN ? 10 : 1);
-
-    return result ? result : 1;
-}
-
-uint64_t test_seed(void) {
-    const char *text = getenv("SLABBY_TEST_SEED");
-    struct timespec now;
-    uint64_t seed;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    seed = ((uint64_t)now.tv_nsec << 20) ^ (uint64_t)now.tv_sec ^ (uint64_t)getpid();
-    if (text)
-        seed = strtoull(text, NULL, 0);
-    printf("SLABBY_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
-
-/* splitmix64: any seed is a good one, 0 included. */
-uint64_t random_next(uint64_t *state) {
-    uint64_t mixed = *state += 0x9E3779B97F4A7C15u;
-
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
-    return mixed ^ (mixed >> 31);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What every test program of the core shares: statuses that print their names, pools in one
- * call, a seed. */
-#ifndef SLABBY_TEST_SUPPORT_H
-#define SLABBY_TEST_SUPPORT_H
+/* Statuses that print their names, pools in one call, and the checks that every sound pool passes. */
+#ifndef SLABBY_TEST_CHECKS_H
+#define SLABBY_TEST_CHECKS_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,17 +11,6 @@
 #include <cmocka.h>
 
 #include "slabby/slabby.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define TEST_UNDER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TEST_UNDER_TSAN 1
-#endif
-#endif
-#ifndef TEST_UNDER_TSAN
-#define TEST_UNDER_TSAN 0
-#endif
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -55,12 +43,5 @@ void check_sound(slabby_allocator *pool, uint64_t used);
 
 /* check_sound with nothing in use, then every slab can be taken once, then destroy. */
 void finish(slabby_allocator *pool);
-
-/* count x SLABBY_TEST_SCALE / 100, a tenth of it under ThreadSanitizer, at least 1. */
-uint64_t scaled(uint64_t count);
-
-/* A seed from SLABBY_TEST_SEED, or a new one; printed either way. */
-uint64_t test_seed(void);
-uint64_t random_next(uint64_t *state);
 
 #endif

@@ -2,13 +2,13 @@
 #define _GNU_SOURCE
 #include "threads.h"
 
+#include "checks.h"
+#include "random.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#include "test_hooks.h"
 
 struct start {
     struct worker worker;
@@ -18,14 +18,7 @@ struct start {
 
 static char first_complaint[256];
 static atomic_int complaints;
-static _Thread_local uint64_t disturbance;
-
-uint64_t now_ns(void) {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+_Thread_local uint64_t thread_random;
 
 void complain(const char *format, ...) {
     va_list arguments;
@@ -52,7 +45,7 @@ void assert_no_thread_failed(void) {
 static void *begin(void *argument) {
     struct start *start = argument;
 
-    disturbance = start->worker.random;
+    thread_random = ~start->worker.random;
     start->job(&start->worker);
     return NULL;
 }
@@ -72,19 +65,10 @@ void run_threads(unsigned count, void (*job)(struct worker *), void *shared, uin
         assert_int_equal(pthread_join(starts[i].thread, NULL), 0);
 }
 
-static void preempt(int point) {
-    uint64_t roll = random_next(&disturbance) ^ (uint64_t)point;
+int run_on(unsigned cpu) {
+    cpu_set_t only;
 
-    if (roll % 8 == 0)
-        sched_yield();
-    if (roll % 512 == 1) {
-        struct timespec pause = {.tv_sec = 0, .tv_nsec = (long)(roll >> 32 & 0x3FFFF)};
-
-        nanosleep(&pause, NULL);
-    }
-}
-
-void disturb(int enabled) {
-    slb_test_bias_never_backs_off = enabled != 0;
-    __atomic_store_n(&slb_test_point, enabled ? preempt : NULL, __ATOMIC_RELAXED);
+    CPU_ZERO(&only);
+    CPU_SET(cpu, &only);
+    return sched_setaffinity(0, sizeof only, &only) == 0;
 }
