@@ -10702,13 +10702,17 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    int notifier = out_fd == NULL ? -1 : slb_os_notifier_create();
     struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int notifier = listener == NULL || out_fd == NULL ? -1 : slb_os_notifier_create();
-    if (listener == NULL || (out_fd != NULL && notifier < 0)) {
+    if (out_fd != NULL && notifier < 0) {
         free(listener);
         (void)slb_pool_abandon(pool);
-        if (listener != NULL)
-            return refuse_notifier(out_error, -notifier);
+        return refuse_notifier(out_error, -notifier);
+    }
+    if (listener == NULL) {
+        if (notifier >= 0)
+            slb_os_notifier_destroy(notifier);
+        (void)slb_pool_abandon(pool);
         return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
                              "the system refused memory for the listener; free some and try again");
     }
