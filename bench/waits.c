@@ -93,8 +93,8 @@ static void cancels(uint32_t count) {
     double ended = clock_ns(CLOCK_MONOTONIC);
     atomic_store(&neighbour.over, true);
     pthread_join(thread, NULL);
-    printf("\"cancels\": {\"tickets\": %u, \"begin_s\": %.4f, \"cancel_s\": %.4f, ", count, (drawn - began) / 1e9,
-           (ended - started) / 1e9);
+    printf("\"cancels\": {\"tickets\": %u, \"begin_s\": %.4f, \"cancel_s\": %.4f, ", count,
+           (drawn - began) / 1e9, (ended - started) / 1e9);
     print_neighbour();
     printf("}");
     require(slabby_listener_destroy(listener), "slabby_listener_destroy");

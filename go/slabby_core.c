@@ -6268,7 +6268,8 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
 /* -------------------- resilience/ticker.h */
 /*
  * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`, and takes back what
- * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
+ * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process,
+ * with every signal blocked; it starts with the first such pool and ends after the last.
  *
  * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
  * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
@@ -6384,10 +6385,10 @@ SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
  *                       GRANTED -> REVOKED -> UNUSED  not taken in time: the slab went back, the listener is told
  *
  * A listener's waiters are read under the lock only, so the lock publishes all of them. A waiter of a sleeping thread
- * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the last
- * access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is woken by
- * its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has granted
- * and nobody will, for the waiter leaves the queue before the lock is free.
+ * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the
+ * last access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is
+ * woken by its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has
+ * granted and nobody will, for the waiter leaves the queue before the lock is free.
  *
  * Nobody holds the lock for more than SLB_WAITERS_AT_ONCE waiters. What is left of a longer job (many slabs for many
  * waiters, a close) is noted in deferred_pending, as slb_pool_run_deferred has it.
@@ -6418,11 +6419,12 @@ enum slb_waiter_state {
 };
 
 struct slb_waiter {
-    struct slb_waiter *next, *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
-    struct slabby_listener *listener;   /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;                    /* tickets.h */
-    uint64_t granted_ns;                /* of slb_now_ns; listeners only */
-    uint32_t id;                        /* the slab, once granted */
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;                  /* tickets.h */
+    uint64_t granted_ns;              /* of slb_now_ns; listeners only */
+    uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;
 };
 
@@ -6657,7 +6659,7 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
 /* -------------------- resilience/grants.c */
 
 /* -------------------- resilience/listeners.h */
-/* What a listener is. Everything in it is guarded by the gate lock of its pool, the word that threads sleep on aside. */
+/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
 #ifndef SLB_RESILIENCE_LISTENERS_H
 #define SLB_RESILIENCE_LISTENERS_H
 
@@ -6775,10 +6777,10 @@ SLB_PRIVATE void slb_grants_return(struct slabby_allocator *pool, const uint32_t
 }
 
 /* Needs the lock. The list has the oldest first, so the first that is in time ends it. */
-static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t room) {
+static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t space) {
     uint32_t count = 0;
     struct slb_waiter *waiter = listener->granted.first;
-    while (count < room && waiter != NULL && now - waiter->granted_ns >= listener->timeout_ns) {
+    while (count < space && waiter != NULL && now - waiter->granted_ns >= listener->timeout_ns) {
         SLB_WAITER_STEP();
         slb_listener_unlink(&listener->granted, waiter);
         ids[count++] = waiter->id;
@@ -6809,7 +6811,8 @@ SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
             slb_gate_lock(pool);
         else if (!slb_gate_try_lock(pool))
             return revoked;
-        bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
+        bool forked =
+            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
         count = forked || !slb_pool_exists(pool) ? 0 : revoke_some(pool, slb_now_ns(), ids);
         slb_gate_unlock(pool);
         slb_grants_return(pool, ids, count);
@@ -6849,25 +6852,25 @@ static struct slabby_listener *listener_from(struct slabby_allocator *pool, uint
 }
 
 /* A cursor is a listener's number and a slot of its tickets: both outlast the grants that come and go. */
-struct place {
+struct position {
     uint64_t number;
     uint32_t slot;
 };
 
 /* Looks at a bounded number of slots. True: found, or all were looked at (out->ticket is 0). Needs the lock. */
-static bool look_from(struct slabby_allocator *pool, struct place *place, struct slb_grant *out) {
-    struct slabby_listener *listener = listener_from(pool, place->number);
+static bool check_from(struct slabby_allocator *pool, struct position *position, struct slb_grant *out) {
+    struct slabby_listener *listener = listener_from(pool, position->number);
     if (listener == NULL)
         return true;
-    if (listener->number != place->number)
-        *place = (struct place){.number = listener->number};
-    for (uint32_t looks = 0; looks < SLB_WAITERS_AT_ONCE; looks++) {
-        if (place->slot >= listener->tickets.drawn) {
-            *place = (struct place){.number = place->number + 1};
+    if (listener->number != position->number)
+        *position = (struct position){.number = listener->number};
+    for (uint32_t checks = 0; checks < SLB_WAITERS_AT_ONCE; checks++) {
+        if (position->slot >= listener->tickets.drawn) {
+            *position = (struct position){.number = position->number + 1};
             return false;
         }
         SLB_WAITER_STEP();
-        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, place->slot++);
+        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, position->slot++);
         /* relaxed: under the lock */
         if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_GRANTED) {
             *out = describe(waiter, slb_now_ns());
@@ -6879,15 +6882,15 @@ static bool look_from(struct slabby_allocator *pool, struct place *place, struct
 
 SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor, struct slb_grant *out) {
     const uint64_t slots = 1ull << SLB_TICKET_SLOT_BITS;
-    struct place place = {.number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
+    struct position position = {.number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
     bool over = false;
     out->ticket = 0;
     while (!over) {
         slb_gate_lock(pool);
-        over = !slb_pool_exists(pool) || look_from(pool, &place, out);
+        over = !slb_pool_exists(pool) || check_from(pool, &position, out);
         slb_gate_unlock(pool);
     }
-    *cursor = place.number * slots + place.slot;
+    *cursor = position.number * slots + position.slot;
     return out->ticket != 0;
 }
 
@@ -6954,12 +6957,12 @@ static void signal_listener(struct slabby_listener *listener) {
 }
 
 SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter) {
-    bool told = slb_listener_is_ready(waiter->listener);
+    bool notified = slb_listener_is_ready(waiter->listener);
     waiter->next = NULL;
     waiter->previous = list->last;
     *(list->last == NULL ? &list->first : &list->last->next) = waiter;
     list->last = waiter;
-    if (!told)
+    if (!notified)
         signal_listener(waiter->listener);
 }
 
@@ -7500,7 +7503,7 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
 #define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
 #define GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
 
-/* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, the bits below the place in it. */
+/* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, those below the place. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot) {
     uint32_t number = slot + SLB_TICKET_FIRST_CHUNK;
     uint32_t highest = 31u - (uint32_t)__builtin_clz(number);
@@ -7617,7 +7620,7 @@ SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
-    for (uint32_t told = 0; pool->first_waiter != NULL && told < SLB_WAITERS_AT_ONCE; told++) {
+    for (uint32_t notified = 0; pool->first_waiter != NULL && notified < SLB_WAITERS_AT_ONCE; notified++) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         finish_waiter(oldest, SLB_WAITER_CLOSED);
@@ -10687,10 +10690,11 @@ static slabby_status refuse_notifier(slabby_error *error, int number) {
     const char *name = number == EMFILE   ? "EMFILE: this process has as many open files as it may"
                        : number == ENFILE ? "ENFILE: the system has as many open files as it may"
                                           : "no descriptor";
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
-                         "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
-                         "limit, or make the listener without one and sleep in slabby_listener_wait",
-                         number, name);
+    return slb_error_set(
+        error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
+        "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
+        "limit, or make the listener without one and sleep in slabby_listener_wait",
+        number, name);
 }
 
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
@@ -10728,7 +10732,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
 /* Ends the tickets of some slots, from *slot on, and answers how many of them had been granted. Needs the lock. */
 static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint32_t *ids) {
     uint32_t count = 0;
-    for (uint32_t looks = 0; *slot < listener->tickets.drawn && looks < SLB_WAITERS_AT_ONCE; looks++) {
+    for (uint32_t checks = 0; *slot < listener->tickets.drawn && checks < SLB_WAITERS_AT_ONCE; checks++) {
         struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, (*slot)++);
         SLB_WAITER_STEP();
         (void)slb_waiters_leave(listener->pool, waiter);
@@ -10885,10 +10889,10 @@ static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *wai
     return true;
 }
 
-static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t room) {
+static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t space) {
     uint32_t count = 0;
     slb_gate_lock(listener->pool);
-    for (; count < room && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
+    for (; count < space && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
         (void)take_waiter(listener,
                           listener->revoked.first != NULL ? listener->revoked.first : listener->granted.first,
                           &taken[count]);
@@ -10907,14 +10911,14 @@ static bool listener_is_over(struct slabby_listener *listener) {
 SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
                                           slabby_listener *listener, uint64_t capacity) {
     struct taken taken[SLB_WAITERS_AT_ONCE];
-    uint32_t room, some;
+    uint32_t space, some;
     if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
     uint64_t count = 0;
     do {
-        room = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
-        some = take_some(listener, taken, room);
+        space = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
+        some = take_some(listener, taken, space);
         for (uint32_t i = 0; i < some; i++, count++) {
             out_tickets[count] = taken[i].ticket;
             out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;

@@ -32,8 +32,7 @@ static void sleep_until(const Pool *pool, slabby_listener *listener, uint64_t de
     uint64_t now = now_ns();
     uint64_t left_ns = now < deadline_ns ? deadline_ns - now : 0;
 
-    Py_BEGIN_ALLOW_THREADS(void)
-        pool->core->listener_wait(listener, left_ns < SLICE_NS ? left_ns : SLICE_NS);
+    Py_BEGIN_ALLOW_THREADS(void) pool->core->listener_wait(listener, left_ns < SLICE_NS ? left_ns : SLICE_NS);
     Py_END_ALLOW_THREADS
 }
 

@@ -140,13 +140,13 @@ static void a_destroyed_listener_gives_back(void **state) {
     (void)state;
     slabby_allocator *pool = make_pool(64, 1, WITH({SLABBY_OPTION_AUDIT, 64}));
     slabby_ref held = take(pool);
-    slabby_listener *gone = listen_to(pool), *listener = listen_to(pool);
+    slabby_listener *ended = listen_to(pool), *listener = listen_to(pool);
     for (int i = 0; i < 100; i++)
-        (void)begin(gone);
+        (void)begin(ended);
     uint64_t next = begin(listener);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     assert_int_equal(stats_of(pool).waiters, 100);
-    CHECK_STATUS(slabby_listener_destroy(gone), SLABBY_OK);
+    CHECK_STATUS(slabby_listener_destroy(ended), SLABBY_OK);
     assert_int_equal(stats_of(pool).waiters, 0);
     CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
@@ -166,7 +166,7 @@ static void a_destroyed_listener_gives_back(void **state) {
     finish(pool);
 }
 
-/* Guards: a grant that is not taken in time goes to whoever finds the pool empty, and its ticket is told. */
+/* Guards: a grant that is not taken in time goes to whoever finds the pool empty, and its ticket is notified. */
 static void a_late_grant_is_revoked(void **state) {
     uint64_t ticket, count;
     slabby_ref ref = 1, mine;
@@ -232,7 +232,7 @@ static void the_thread_revokes(void **state) {
 struct takers {
     slabby_allocator *pool;
     slabby_listener *listener;
-    uint64_t rounds, taken, told;
+    uint64_t rounds, taken, notified;
     _Atomic bool over;
 };
 
@@ -249,7 +249,7 @@ static void *take_all(void *argument) {
         else
             CHECK_STATUS(slabby_wait_take(&found, &ref, &count, takers->listener, 1), SLABBY_OK);
         takers->taken += ref != 0;
-        takers->told += ref == 0;
+        takers->notified += ref == 0;
         if (ref != 0)
             CHECK_STATUS(slabby_release(takers->pool, ref), SLABBY_OK);
     }
@@ -271,7 +271,7 @@ static void takes_and_revocations_meet(void **state) {
             CHECK_STATUS(slabby_release(takers.pool, ref), SLABBY_OK);
     }
     pthread_join(thread, NULL);
-    assert_int_equal(takers.taken + takers.told, takers.rounds);
+    assert_int_equal(takers.taken + takers.notified, takers.rounds);
     CHECK_STATUS(slabby_listener_destroy(takers.listener), SLABBY_OK);
     finish(takers.pool);
 }
@@ -317,7 +317,7 @@ static uint64_t most_steps(void) {
 }
 
 /* Guards: whoever holds the lock touches few waiters, however many slabs come back or tickets end at once. */
-static void nobody_holds_the_lock_for_long(void **state) {
+static void the_lock_is_held_briefly(void **state) {
     enum { MOST = 2 * SLB_WAITERS_AT_ONCE };
     static uint64_t tickets[MANY];
     static slabby_ref refs[MANY];
@@ -479,7 +479,7 @@ int main(void) {
         cmocka_unit_test(the_thread_revokes),
         cmocka_unit_test(takes_and_revocations_meet),
         cmocka_unit_test(cancelling_is_constant),
-        cmocka_unit_test(nobody_holds_the_lock_for_long),
+        cmocka_unit_test(the_lock_is_held_briefly),
         cmocka_unit_test(a_number_names_one_ticket),
         cmocka_unit_test(without_descriptors),
         cmocka_unit_test(a_sleeper_hears_the_end),

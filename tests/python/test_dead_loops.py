@@ -50,14 +50,14 @@ def start_waiting(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("released", ["before", "after"])
-@pytest.mark.parametrize("kept", [True, False])
-def test_a_closed_loop_swallows_nothing(pool, released, kept):
+@pytest.mark.parametrize("held_task", [True, False])
+def test_a_closed_loop_swallows_nothing(pool, released, held_task):
     tasks: list[Any] = []
     for _ in range(4):
         held = pool.allocate_batch(4)
         loop = asyncio.new_event_loop()
         task = start_waiting(loop, pool)
-        if kept:
+        if held_task:
             tasks.append(task)
         del task
         if released == "before":

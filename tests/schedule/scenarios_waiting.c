@@ -194,7 +194,7 @@ static void own_granted(slabby_ref ref) {
         world_own(ref, world.pool->slabs);
 }
 
-static void take_or_be_told(void) {
+static void take_or_learn(void) {
     uint64_t ticket = 0, count = 0;
     slabby_ref ref = 0;
     slabby_status status = slabby_wait_take(&ticket, &ref, &count, world.listener, 1);
@@ -232,7 +232,7 @@ static void one_of_two_has_it(void) {
     no_waiters();
 }
 
-static void nobody_has_it(void) {
+static void it_is_free(void) {
     EXPECT(world.pool->listeners == NULL, "the listener is still the pool's");
     no_waiters();
 }
@@ -319,7 +319,7 @@ const struct scenario waiting_scenarios[] = {
     {.name = "revocation_against_take",
      .says = "a grant is revoked as it is taken: the slab has one owner, and the loop hears of its ticket",
      .prepare = one_is_granted_too_long,
-     .task = {take_or_be_told, allocate_what_was_late},
+     .task = {take_or_learn, allocate_what_was_late},
      .cpu = {0, 1},
      .check = one_of_two_has_it,
      .preemptions = 3},
@@ -335,7 +335,7 @@ const struct scenario waiting_scenarios[] = {
      .prepare = one_is_granted_too_long,
      .task = {destroy_listener, revoke},
      .cpu = {0, 1},
-     .check = nobody_has_it,
+     .check = it_is_free,
      .preemptions = 3},
     {.name = NULL},
 };

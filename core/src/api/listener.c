@@ -23,10 +23,11 @@ static slabby_status refuse_notifier(slabby_error *error, int number) {
     const char *name = number == EMFILE   ? "EMFILE: this process has as many open files as it may"
                        : number == ENFILE ? "ENFILE: the system has as many open files as it may"
                                           : "no descriptor";
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
-                         "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
-                         "limit, or make the listener without one and sleep in slabby_listener_wait",
-                         number, name);
+    return slb_error_set(
+        error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
+        "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
+        "limit, or make the listener without one and sleep in slabby_listener_wait",
+        number, name);
 }
 
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
@@ -64,7 +65,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
 /* Ends the tickets of some slots, from *slot on, and answers how many of them had been granted. Needs the lock. */
 static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint32_t *ids) {
     uint32_t count = 0;
-    for (uint32_t looks = 0; *slot < listener->tickets.drawn && looks < SLB_WAITERS_AT_ONCE; looks++) {
+    for (uint32_t checks = 0; *slot < listener->tickets.drawn && checks < SLB_WAITERS_AT_ONCE; checks++) {
         struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, (*slot)++);
         SLB_WAITER_STEP();
         (void)slb_waiters_leave(listener->pool, waiter);
@@ -221,10 +222,10 @@ static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *wai
     return true;
 }
 
-static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t room) {
+static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t space) {
     uint32_t count = 0;
     slb_gate_lock(listener->pool);
-    for (; count < room && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
+    for (; count < space && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
         (void)take_waiter(listener,
                           listener->revoked.first != NULL ? listener->revoked.first : listener->granted.first,
                           &taken[count]);
@@ -243,14 +244,14 @@ static bool listener_is_over(struct slabby_listener *listener) {
 SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
                                           slabby_listener *listener, uint64_t capacity) {
     struct taken taken[SLB_WAITERS_AT_ONCE];
-    uint32_t room, some;
+    uint32_t space, some;
     if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
     uint64_t count = 0;
     do {
-        room = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
-        some = take_some(listener, taken, room);
+        space = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
+        some = take_some(listener, taken, space);
         for (uint32_t i = 0; i < some; i++, count++) {
             out_tickets[count] = taken[i].ticket;
             out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;

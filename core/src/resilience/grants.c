@@ -32,10 +32,10 @@ SLB_PRIVATE void slb_grants_return(struct slabby_allocator *pool, const uint32_t
 }
 
 /* Needs the lock. The list has the oldest first, so the first that is in time ends it. */
-static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t room) {
+static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t space) {
     uint32_t count = 0;
     struct slb_waiter *waiter = listener->granted.first;
-    while (count < room && waiter != NULL && now - waiter->granted_ns >= listener->timeout_ns) {
+    while (count < space && waiter != NULL && now - waiter->granted_ns >= listener->timeout_ns) {
         SLB_WAITER_STEP();
         slb_listener_unlink(&listener->granted, waiter);
         ids[count++] = waiter->id;
@@ -66,7 +66,8 @@ SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
             slb_gate_lock(pool);
         else if (!slb_gate_try_lock(pool))
             return revoked;
-        bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
+        bool forked =
+            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
         count = forked || !slb_pool_exists(pool) ? 0 : revoke_some(pool, slb_now_ns(), ids);
         slb_gate_unlock(pool);
         slb_grants_return(pool, ids, count);
@@ -106,25 +107,25 @@ static struct slabby_listener *listener_from(struct slabby_allocator *pool, uint
 }
 
 /* A cursor is a listener's number and a slot of its tickets: both outlast the grants that come and go. */
-struct place {
+struct position {
     uint64_t number;
     uint32_t slot;
 };
 
 /* Looks at a bounded number of slots. True: found, or all were looked at (out->ticket is 0). Needs the lock. */
-static bool look_from(struct slabby_allocator *pool, struct place *place, struct slb_grant *out) {
-    struct slabby_listener *listener = listener_from(pool, place->number);
+static bool check_from(struct slabby_allocator *pool, struct position *position, struct slb_grant *out) {
+    struct slabby_listener *listener = listener_from(pool, position->number);
     if (listener == NULL)
         return true;
-    if (listener->number != place->number)
-        *place = (struct place){.number = listener->number};
-    for (uint32_t looks = 0; looks < SLB_WAITERS_AT_ONCE; looks++) {
-        if (place->slot >= listener->tickets.drawn) {
-            *place = (struct place){.number = place->number + 1};
+    if (listener->number != position->number)
+        *position = (struct position){.number = listener->number};
+    for (uint32_t checks = 0; checks < SLB_WAITERS_AT_ONCE; checks++) {
+        if (position->slot >= listener->tickets.drawn) {
+            *position = (struct position){.number = position->number + 1};
             return false;
         }
         SLB_WAITER_STEP();
-        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, place->slot++);
+        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, position->slot++);
         /* relaxed: under the lock */
         if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_GRANTED) {
             *out = describe(waiter, slb_now_ns());
@@ -136,14 +137,14 @@ static bool look_from(struct slabby_allocator *pool, struct place *place, struct
 
 SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor, struct slb_grant *out) {
     const uint64_t slots = 1ull << SLB_TICKET_SLOT_BITS;
-    struct place place = {.number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
+    struct position position = {.number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
     bool over = false;
     out->ticket = 0;
     while (!over) {
         slb_gate_lock(pool);
-        over = !slb_pool_exists(pool) || look_from(pool, &place, out);
+        over = !slb_pool_exists(pool) || check_from(pool, &position, out);
         slb_gate_unlock(pool);
     }
-    *cursor = place.number * slots + place.slot;
+    *cursor = position.number * slots + position.slot;
     return out->ticket != 0;
 }

@@ -68,12 +68,12 @@ static void signal_listener(struct slabby_listener *listener) {
 }
 
 SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter) {
-    bool told = slb_listener_is_ready(waiter->listener);
+    bool notified = slb_listener_is_ready(waiter->listener);
     waiter->next = NULL;
     waiter->previous = list->last;
     *(list->last == NULL ? &list->first : &list->last->next) = waiter;
     list->last = waiter;
-    if (!told)
+    if (!notified)
         signal_listener(waiter->listener);
 }
 

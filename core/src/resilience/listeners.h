@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a listener is. Everything in it is guarded by the gate lock of its pool, the word that threads sleep on aside. */
+/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
 #ifndef SLB_RESILIENCE_LISTENERS_H
 #define SLB_RESILIENCE_LISTENERS_H
 

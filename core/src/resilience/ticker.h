@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`, and takes back what
- * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
+ * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process,
+ * with every signal blocked; it starts with the first such pool and ends after the last.
  *
  * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
  * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until

@@ -6,7 +6,7 @@
 #define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
 #define GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
 
-/* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, the bits below the place in it. */
+/* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, those below the place. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot) {
     uint32_t number = slot + SLB_TICKET_FIRST_CHUNK;
     uint32_t highest = 31u - (uint32_t)__builtin_clz(number);

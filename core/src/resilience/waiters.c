@@ -54,7 +54,7 @@ SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
-    for (uint32_t told = 0; pool->first_waiter != NULL && told < SLB_WAITERS_AT_ONCE; told++) {
+    for (uint32_t notified = 0; pool->first_waiter != NULL && notified < SLB_WAITERS_AT_ONCE; notified++) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         finish_waiter(oldest, SLB_WAITER_CLOSED);

@@ -16,10 +16,10 @@
  *                       GRANTED -> REVOKED -> UNUSED  not taken in time: the slab went back, the listener is told
  *
  * A listener's waiters are read under the lock only, so the lock publishes all of them. A waiter of a sleeping thread
- * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the last
- * access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is woken by
- * its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has granted
- * and nobody will, for the waiter leaves the queue before the lock is free.
+ * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the
+ * last access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is
+ * woken by its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has
+ * granted and nobody will, for the waiter leaves the queue before the lock is free.
  *
  * Nobody holds the lock for more than SLB_WAITERS_AT_ONCE waiters. What is left of a longer job (many slabs for many
  * waiters, a close) is noted in deferred_pending, as slb_pool_run_deferred has it.
@@ -52,11 +52,12 @@ enum slb_waiter_state {
 };
 
 struct slb_waiter {
-    struct slb_waiter *next, *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
-    struct slabby_listener *listener;   /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;                    /* tickets.h */
-    uint64_t granted_ns;                /* of slb_now_ns; listeners only */
-    uint32_t id;                        /* the slab, once granted */
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;                  /* tickets.h */
+    uint64_t granted_ns;              /* of slb_now_ns; listeners only */
+    uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;
 };
 
