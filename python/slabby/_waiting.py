@@ -52,7 +52,8 @@ async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) 
         return await queue.wait(timeout_ns)
     finally:
         if queue.is_empty:
-            spaces.pop(loop, None)
+            if (known := spaces.get(loop)) is not None and known() is queue:
+                del spaces[loop]
             queue.close()
 
 
@@ -118,7 +119,9 @@ class WaitQueue:
 
     @property
     def is_empty(self) -> bool:
-        return not self._waiting
+        """Whether no coroutine waits, and none has something to pick up."""
+        waits = self._waits()
+        return not self._waiting and (waits is None or not waits.brought)
 
     async def wait(self, timeout_ns: int | None) -> SlabRef:
         """A slab in its turn. A task that is cancelled leaves the queue, and so does a coroutine that is closed or
@@ -176,7 +179,6 @@ class WaitQueue:
                 for ticket, ref in granted:
                     self._hand_over(waits, ticket, ref)
         except ClosedError:
-            self._loop.remove_reader(self._fd)
             for ticket in list(self._waiting):
                 self._give_up(waits, ticket)
 

@@ -122,6 +122,40 @@ def test_a_coroutine_that_is_closed_leaves_no_leak(pool, granted):
     asyncio.run(main())
 
 
+def test_several_slabs_for_several_tasks_at_once(pool):
+    """Guards: the first task to run does not take away what the others have not picked up."""
+
+    async def main() -> None:
+        held = pool.allocate_batch(4)
+        tasks = [asyncio.create_task(pool.allocate_async()) for _ in range(4)]
+        while pool.stats().waiters < 4:
+            await asyncio.sleep(0)
+        for ref in held:
+            ref.release()
+        for ref in await asyncio.gather(*tasks):
+            ref.release()
+
+    asyncio.run(main())
+
+
+def test_a_close_leaves_to_tasks_what_they_were_granted():
+    pool = slabby.Allocator(64, 1)
+
+    async def main() -> None:
+        ref = pool.allocate()
+        first = asyncio.create_task(pool.allocate_async())
+        second = asyncio.create_task(pool.allocate_async())
+        while pool.stats().waiters < 2:
+            await asyncio.sleep(0)
+        ref.release()
+        pool.close()
+        (await first).release()
+        with pytest.raises(slabby.ClosedError):
+            await second
+
+    asyncio.run(main())
+
+
 def test_a_coroutine_that_is_dropped_leaves_no_leak(pool):
     async def main() -> None:
         held = pool.allocate_batch(4)
