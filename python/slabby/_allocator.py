@@ -119,7 +119,9 @@ class Allocator(Pool):
         other task, thread and language, up to `timeout` seconds, without one as long as it takes. A task that is
         cancelled leaves the queue, as does a coroutine that is closed; a loop that is closed gives back what it
         was granted."""
-        if timeout is None or (type(timeout) in (int, float) and 0 < timeout < LONG_SECONDS):
+        if timeout is None or (
+            isinstance(timeout, (int, float)) and timeout is not True and 0 < timeout < LONG_SECONDS
+        ):
             slab = self._try_now()
             if slab is not None:
                 return slab
