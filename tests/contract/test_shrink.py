@@ -34,7 +34,7 @@ class WrongOverTwo:
         return "\n".join(printed) + "\n"
 
 
-def test_arguments_become_small():
+def test_arguments_are_made_smaller():
     lines = [
         "p0 = create 4096 100 secure=on bit_guard=on",
         "r0 = allocate p0",
