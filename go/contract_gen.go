@@ -468,6 +468,7 @@ const (
 	SlabStateClaimed     SlabState = 4
 	SlabStateQuarantined SlabState = 5
 	SlabStateRetired     SlabState = 6
+	SlabStateGranted     SlabState = 8
 )
 
 // String returns the name as the options spell it, or SlabState(n) for an unknown number.
@@ -487,6 +488,8 @@ func (s SlabState) String() string {
 		return "quarantined"
 	case SlabStateRetired:
 		return "retired"
+	case SlabStateGranted:
+		return "granted"
 	}
 	return "SlabState(" + strconv.Itoa(int(s)) + ")"
 }
@@ -506,6 +509,7 @@ const (
 	FindingKindDuplicateSlab   FindingKind = 3
 	FindingKindBadWord         FindingKind = 4
 	FindingKindCounterMismatch FindingKind = 5
+	FindingKindGrantNotTaken   FindingKind = 6
 )
 
 // String returns the name as the options spell it, or FindingKind(n) for an unknown number.
@@ -521,6 +525,8 @@ func (f FindingKind) String() string {
 		return "bad_word"
 	case FindingKindCounterMismatch:
 		return "counter_mismatch"
+	case FindingKindGrantNotTaken:
+		return "grant_not_taken"
 	}
 	return "FindingKind(" + strconv.Itoa(int(f)) + ")"
 }

@@ -23,9 +23,12 @@ type LiveSlab struct {
 	State SlabState
 	Pins  int
 	Label uint64
-	// Age and Thread are 0 unless the pool records stacks.
+	// Age and Thread are 0 unless the pool records stacks; Age is also that of a grant.
 	Age    time.Duration
 	Thread uint64
+	// Ticket is what a slab was granted to that nobody has taken yet: State is SlabStateGranted, and
+	// Ref the zero SlabRef. 0 for all others.
+	Ticket uint64
 }
 
 // Live goes through the outstanding slabs. Slabs that come and go meanwhile may or may not be seen.
@@ -51,6 +54,7 @@ func (p *Slabby) liveSlab(raw *C.slabby_live) LiveSlab {
 		Label:  uint64(raw.label),
 		Age:    time.Duration(raw.age_ns),
 		Thread: uint64(raw.thread),
+		Ticket: uint64(raw.ticket),
 	}
 	if raw.ref != 0 {
 		live.Ref = SlabRef{pool: p, ref: uint64(raw.ref)}

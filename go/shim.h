@@ -81,6 +81,13 @@ static inline slabby_go_listener slabby_go_listen(slabby_allocator *allocator, s
     return result;
 }
 
+/* Without a descriptor: a thread sleeps in slabby_listener_wait. */
+static inline slabby_go_listener slabby_go_listen_plain(slabby_allocator *allocator, slabby_error *error) {
+    slabby_go_listener result = {0, -1, 0};
+    result.status = slabby_listener_create(&result.listener, 0, allocator, error);
+    return result;
+}
+
 static inline slabby_go_value slabby_go_wait_begin(slabby_listener *listener) {
     slabby_go_value result = {0, 0};
     result.status = slabby_wait_begin(&result.value, listener);

@@ -286,7 +286,9 @@ enum slabby_slab_state {
     /* slab_state "quarantined" */
     SLABBY_SLAB_STATE_QUARANTINED = 5,
     /* slab_state "retired" */
-    SLABBY_SLAB_STATE_RETIRED = 6
+    SLABBY_SLAB_STATE_RETIRED = 6,
+    /* slab_state "granted" */
+    SLABBY_SLAB_STATE_GRANTED = 8
 };
 
 /* what slabby_verify found */
@@ -300,7 +302,9 @@ enum slabby_finding_kind {
     /* finding_kind "bad_word" */
     SLABBY_FINDING_KIND_BAD_WORD = 4,
     /* finding_kind "counter_mismatch" */
-    SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
+    SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5,
+    /* finding_kind "grant_not_taken" */
+    SLABBY_FINDING_KIND_GRANT_NOT_TAKEN = 6
 };
 
 /* what an address is to a slab */
@@ -542,7 +546,8 @@ typedef struct slabby_memory {
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
- * the pool records stacks. */
+ * the pool records stacks. A slab that was granted to a ticket and not taken yet has the state granted, no reference,
+ * its ticket, and as age the time since the grant; `ticket` is 0 for all others. */
 typedef struct slabby_live {
     uint32_t struct_size;
     int32_t state;
@@ -552,6 +557,7 @@ typedef struct slabby_live {
     uint64_t label;
     uint64_t age_ns;
     uint64_t thread;
+    uint64_t ticket;
 } slabby_live;
 
 /* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
@@ -826,6 +832,14 @@ slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slab
                                       uint64_t timeout_ns);
 
 /*
+ * slabby_try_allocate: as slabby_allocate, for those who go on to wait where there is nothing: OutOfMemory is neither
+ * counted, nor recorded, nor a failure to the breaker.
+ * Statuses: OK, InvalidArgument, OutOfMemory, Closed, Busy, CircuitBreakerOpen, LatencyExceeded, NoSystemMemory.
+ * Signal-safe.
+ */
+slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
+
+/*
  * slabby_allocate_batch: count slabs, all or none.
  * out_refs: count places. out_datas: count places, or null. count: 1 to capacity, with heap_fallback on plus its
  * limit.
@@ -945,19 +959,36 @@ slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator,
 
 /*
  * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
- * pool was closed, and stays so until everything was taken; it belongs to the listener. The listener owns its pool
- * with others until it is destroyed.
- * Statuses: OK, InvalidArgument, Closed, NoSystemMemory.
+ * pool was closed, and stays so until everything was taken; it belongs to the listener. Null: the listener has no
+ * descriptor, and a thread sleeps in slabby_listener_wait. The listener owns its pool with others until it is destroyed.
+ * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value is the
+ * errno).
  */
 slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                      slabby_allocator *allocator, slabby_error *out_error);
 
 /*
- * slabby_listener_destroy: cancels its tickets, releases what was granted and not taken, frees it; null is
+ * slabby_listener_destroy: cancels its tickets, gives back what was granted and not taken, frees it; null is
  * accepted. No other thread may be using it.
  * Statuses: OK. May block.
  */
 slabby_status slabby_listener_destroy(slabby_listener *listener);
+
+/*
+ * slabby_listener_set_timeout: how long a grant of this listener may wait to be taken, in nanoseconds; 0, the default:
+ * as long as it takes. What was not taken in time goes to whoever waits next, and slabby_wait_take tells the ticket
+ * with the reference 0. For listeners whose loop may be gone without anybody to destroy them. The thread slabby-health
+ * sees to it, at most half the time late; an allocation that finds the pool empty does at once.
+ * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (no thread could be started; nothing changed).
+ */
+slabby_status slabby_listener_set_timeout(slabby_listener *listener, uint64_t timeout_ns);
+
+/*
+ * slabby_listener_wait: sleeps until the listener has something to take or its pool was closed, or the time has
+ * passed. One thread at a time. For threads that have no event loop, or no descriptor to spare.
+ * Statuses: OK, InvalidArgument, Timeout. May block.
+ */
+slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_ns);
 
 /*
  * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab, or one of the
@@ -967,7 +998,8 @@ slabby_status slabby_listener_destroy(slabby_listener *listener);
 slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
 
 /*
- * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK.
+ * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK. A ticket with
+ * the reference 0 is over without a slab, see slabby_listener_set_timeout. A ticket that was taken is over as well.
  * Statuses: OK, InvalidArgument, Closed (nothing was granted and nothing will be).
  */
 slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
@@ -1085,9 +1117,9 @@ slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
 /* ------------------------------------------------------------------------------------------- looking inside */
 
 /*
- * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on. out_count is
- * 1, or 0 at the end. Slabs that come and go meanwhile may or may not be seen.
- * Each caller has its own cursor.
+ * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on: those in users'
+ * hands first, then those that were granted to tickets and not taken. out_count is 1, or 0 at the end. Slabs that come
+ * and go meanwhile may or may not be seen.
  * Statuses: OK, InvalidArgument, AbiMismatch, Closed.
  */
 slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,

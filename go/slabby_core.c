@@ -101,6 +101,10 @@ extern uint64_t (*slb_test_clock)(void);
 /* Whether a CPU goes on owning words however often others share them, see word_bias.h. */
 extern bool slb_test_bias_never_backs_off;
 
+/* Waiters that this thread touched under the gate lock: in all, since it locked last, and at most under one lock. */
+extern __thread uint64_t slb_test_waiter_steps, slb_test_waiter_steps_here, slb_test_waiter_steps_most;
+void slb_test_waiter_step(void);
+
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);
 
@@ -114,8 +118,10 @@ void slb_test_age_counters(struct slabby_allocator *pool);
         if (slb_unlikely(hook != NULL))                                                                      \
             hook(point);                                                                                     \
     } while (0)
+#define SLB_LOCKED() ((void)(slb_test_waiter_steps_here = 0))
 #else
 #define SLB_POINT(point) ((void)0)
+#define SLB_LOCKED() ((void)0)
 #endif
 
 #endif
@@ -353,7 +359,7 @@ SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
 SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
-SLB_TABLE struct slb_enumerator slb_enum_slab_state[8];
+SLB_TABLE struct slb_enumerator slb_enum_slab_state[9];
 SLB_TABLE struct slb_enumerator slb_enum_audit_operation[22];
 SLB_TABLE struct slb_enumerator slb_enum_binding[5];
 
@@ -411,7 +417,7 @@ static const struct slb_enumerator slb_enum_trend[4] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
+SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[9] = {
     {"free", SLABBY_SLAB_STATE_FREE},
     {"live", SLABBY_SLAB_STATE_LIVE},
     {"live_fast", SLABBY_SLAB_STATE_LIVE_FAST},
@@ -419,6 +425,7 @@ SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
     {"claimed", SLABBY_SLAB_STATE_CLAIMED},
     {"quarantined", SLABBY_SLAB_STATE_QUARANTINED},
     {"retired", SLABBY_SLAB_STATE_RETIRED},
+    {"granted", SLABBY_SLAB_STATE_GRANTED},
     {NULL, 0},
 };
 
@@ -1058,7 +1065,8 @@ SLB_PRIVATE uint64_t slb_os_now_ns(void);
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 
-/* A descriptor that an event loop can wait for: readable from signal to clear. -1 where the system refuses one. */
+/* A descriptor that an event loop can wait for: readable from signal to clear. Where the system refuses one: the errno,
+ * negated. */
 SLB_PRIVATE int slb_os_notifier_create(void);
 SLB_PRIVATE void slb_os_notifier_signal(int notifier);
 SLB_PRIVATE void slb_os_notifier_clear(int notifier);
@@ -1764,6 +1772,7 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
 /* -------------------- os/linux_wait.c */
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
@@ -1793,7 +1802,8 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
 }
 
 SLB_PRIVATE int slb_os_notifier_create(void) {
-    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int notifier = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return notifier < 0 ? -errno : notifier;
 }
 
 SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
@@ -2967,9 +2977,15 @@ struct slb_live_capacity {
 #ifndef SLB_RESILIENCE_TICKER_STATE_H
 #define SLB_RESILIENCE_TICKER_STATE_H
 
+enum slb_tick {
+    SLB_TICK_HEALTH = 1u << 0,     /* health_checks */
+    SLB_TICK_REVOCATIONS = 1u << 1 /* some listener limits how long a grant may wait */
+};
+
 struct slb_ticking {
-    _Atomic uint32_t on;
+    _Atomic uint32_t on; /* enum slb_tick */
     _Atomic uint64_t interval_ns, next_ns;
+    _Atomic uint64_t revoke_interval_ns, revoke_next_ns; /* 0: no revocations */
 };
 
 #endif
@@ -3319,6 +3335,8 @@ struct slabby_allocator {
     uint32_t owners;                               /* under the gate lock */
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
+    uint64_t listeners_made;                       /* under the gate lock */
+    _Atomic uint32_t grant_timeouts;               /* listeners that limit how long a grant may wait */
     _Atomic uint64_t waiters;
     struct slb_live_capacity capacity;
 
@@ -6987,8 +7005,10 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     uint32_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
     if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
-                                                memory_order_relaxed))
+                                                memory_order_relaxed)) {
+        SLB_LOCKED();
         return true;
+    }
     slb_in_flight_leave();
     return false;
 }
@@ -7492,6 +7512,13 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
 void (*slb_test_point)(int point);
 uint64_t (*slb_test_clock)(void);
 bool slb_test_bias_never_backs_off;
+__thread uint64_t slb_test_waiter_steps, slb_test_waiter_steps_here, slb_test_waiter_steps_most;
+
+void slb_test_waiter_step(void) {
+    slb_test_waiter_steps++;
+    if (++slb_test_waiter_steps_here > slb_test_waiter_steps_most)
+        slb_test_waiter_steps_most = slb_test_waiter_steps_here;
+}
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
@@ -10186,37 +10213,89 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     return SLABBY_OK;
 }
 
-/* -------------------- resilience/ticker.c */
+/* -------------------- resilience/waiters.c */
 
-/* -------------------- resilience/ticker.h */
+/* -------------------- resilience/waiters.h */
 /*
- * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`. One thread for all
- * pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
+ * Waiting for a slab, first come first served across threads, listeners and languages.
  *
- * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
- * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
- * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
- * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
+ * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
+ * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
+ * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
+ * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
+ * while somebody waits.
+ *
+ * What publishes what. `state` says where a waiter is, and changes under the lock alone:
+ *
+ *   DRAWN -> WAITING -> GRANTED -> UNUSED             drawn, in the queue, in the listener's list, taken or cancelled
+ *                    -> CLOSED                        the pool was closed while it waited
+ *                       GRANTED -> REVOKED -> UNUSED  not taken in time: the slab went back, the listener is told
+ *
+ * A listener's waiters are read under the lock only, so the lock publishes all of them. A waiter of a sleeping thread
+ * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the
+ * last access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is
+ * woken by its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has
+ * granted and nobody will, for the waiter leaves the queue before the lock is free.
+ *
+ * Nobody holds the lock for more than SLB_WAITERS_AT_ONCE waiters. What is left of a longer job (many slabs for many
+ * waiters, a close) is noted in deferred_pending, as slb_pool_run_deferred has it.
+ *
+ * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
+ * grants.h says who owns a grant that is not taken yet.
  */
-#ifndef SLB_RESILIENCE_TICKER_H
-#define SLB_RESILIENCE_TICKER_H
+#ifndef SLB_RESILIENCE_WAITERS_H
+#define SLB_RESILIENCE_WAITERS_H
 
-/* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
-SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
+/* The most waiters that one holder of the lock touches. */
+#define SLB_WAITERS_AT_ONCE 64u
 
-/* How long from tick to tick, from now on. */
-SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
+/* One waiter was touched under the lock. Tests bound how many are. */
+#ifdef SLABBY_TEST_HOOKS
+#define SLB_WAITER_STEP() slb_test_waiter_step()
+#else
+#define SLB_WAITER_STEP() ((void)0)
+#endif
 
-/* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
-SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
+enum slb_waiter_state {
+    SLB_WAITER_UNUSED, /* a slot without a ticket */
+    SLB_WAITER_DRAWN,  /* a ticket that looks for a slab at once */
+    SLB_WAITER_WAITING,
+    SLB_WAITER_GRANTED,
+    SLB_WAITER_CLOSED,
+    SLB_WAITER_REVOKED
+};
 
-/* Whether the thread may be looking at what this place holds. */
-SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
+struct slb_waiter {
+    struct slb_waiter *next,
+        *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
+    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
+    uint64_t ticket;                  /* tickets.h */
+    uint64_t granted_ns;              /* of slb_now_ns; listeners only */
+    uint32_t id;                      /* the slab, once granted */
+    _Atomic uint32_t state;
+};
 
-/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
-SLB_PRIVATE void slb_ticker_before_fork(void);
-SLB_PRIVATE void slb_ticker_after_fork(bool child);
-SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
+/* Enqueues; Closed where nobody will ever be served. */
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
+
+/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
+
+/* Tells the waiters of a closed pool so. Needs the lock. */
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
+
+/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
+
+/* A waiter of a listener was granted a slab, or is over because the pool was closed. Needs the lock. */
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
+
+/* Tells every listener that the pool is closed. Needs the lock. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
 
 #endif
 
@@ -10256,6 +10335,643 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
 
 #endif
 
+static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    SLB_WAITER_STEP();
+    *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
+    waiter->next = waiter->previous = NULL;
+    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
+}
+
+/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
+ * may take the slab and end, and its waiter with it. The word is woken by address alone. */
+static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
+    bool asleep = waiter->listener == NULL;
+    _Atomic uint32_t *word = &waiter->state;
+    atomic_store_explicit(word, state, memory_order_release);
+    if (asleep)
+        slb_os_wake_one(word);
+    else
+        slb_listener_note(waiter);
+}
+
+/* There is more to do than one holder of the lock may. seq_cst: who unlocks looks for it behind the unlock. */
+static void leave_the_rest(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
+}
+
+SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    enum slb_tier tier;
+    uint32_t id, served = 0;
+    while (pool->first_waiter != NULL && served < SLB_WAITERS_AT_ONCE &&
+           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
+           slb_take_free(pool, stripe, &id, &tier)) {
+        struct slb_waiter *oldest = pool->first_waiter;
+        unlink_waiter(pool, oldest);
+        oldest->id = id;
+        served++;
+        slb_count(&stripe->hits[SLB_TIER_GATE], 1);
+        finish_waiter(oldest, SLB_WAITER_GRANTED);
+    }
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+    else if (served == SLB_WAITERS_AT_ONCE)
+        leave_the_rest(pool);
+}
+
+SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
+    for (uint32_t notified = 0; pool->first_waiter != NULL && notified < SLB_WAITERS_AT_ONCE; notified++) {
+        struct slb_waiter *oldest = pool->first_waiter;
+        unlink_waiter(pool, oldest);
+        finish_waiter(oldest, SLB_WAITER_CLOSED);
+    }
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+    else
+        leave_the_rest(pool);
+}
+
+SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0;
+    if (!closed) {
+        slb_gate_close(pool, SLB_GATE_WAITERS);
+        atomic_store_explicit(&waiter->state, SLB_WAITER_WAITING, memory_order_relaxed); /* under the lock */
+        waiter->previous = pool->last_waiter;
+        *(pool->last_waiter == NULL ? &pool->first_waiter : &pool->last_waiter->next) = waiter;
+        pool->last_waiter = waiter;
+        atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
+        slb_waiters_serve(pool);
+    }
+    slb_gate_unlock(pool);
+    return closed ? SLABBY_CLOSED : SLABBY_OK;
+}
+
+SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    if (atomic_load_explicit(&waiter->state, memory_order_acquire) != SLB_WAITER_WAITING)
+        return false;
+    unlink_waiter(pool, waiter);
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+    return true;
+}
+
+/* Giving up needs the lock, because somebody may be granting at this moment. */
+SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
+    struct slb_waiter waiter = {.state = SLB_WAITER_DRAWN};
+    slabby_status status = slb_waiters_join(pool, &waiter);
+    if (status != SLABBY_OK)
+        return status;
+    bool in_time = true;
+    while (in_time && atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_WAITING)
+        in_time = slb_os_sleep_on(&waiter.state, SLB_WAITER_WAITING, deadline_ns);
+    if (!in_time) {
+        slb_gate_lock(pool);
+        bool gave_up = slb_waiters_leave(pool, &waiter);
+        slb_gate_unlock(pool);
+        if (gave_up)
+            return SLABBY_TIMEOUT;
+    }
+    if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
+        return SLABBY_CLOSED;
+    *out_id = waiter.id;
+    slb_breaker_served(pool);
+    return SLABBY_OK;
+}
+
+/* -------------------- resilience/tickets.c */
+
+/* -------------------- resilience/tickets.h */
+/*
+ * The tickets of one listener, each found by its number in constant time.
+ *
+ *   ticket   | generation (40 bits) | slot (24 bits) |       never 0; a slot raises its generation with each ticket
+ *
+ *   chunks   [0]: slots 0 .. 15   [1]: 16 .. 47   [2]: 48 .. 111   ...     each twice as long as the one before
+ *
+ * A chunk is allocated when every slot before it is in use, and stays until the listener ends: a slot never moves, so
+ * the pool's queue and the listener's lists link the slots themselves. All of it is guarded by the gate lock of the
+ * listener's pool; chunks are allocated outside it.
+ */
+#ifndef SLB_RESILIENCE_TICKETS_H
+#define SLB_RESILIENCE_TICKETS_H
+
+#define SLB_TICKET_SLOT_BITS 24u
+#define SLB_TICKET_FIRST_CHUNK 16u
+#define SLB_TICKET_CHUNKS 20u /* 2^24 slots, less the 16 that a chunk before the first would have */
+
+struct slb_tickets {
+    struct slb_waiter *chunks[SLB_TICKET_CHUNKS];
+    struct slb_waiter *unused; /* slots that had a ticket and are free again, linked by next */
+    uint32_t slots, drawn;     /* in all chunks; of those, how many ever had a ticket */
+};
+
+/* A slot under a fresh number, in state DRAWN; NULL where the chunks are full. Needs the lock. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets);
+
+/* How many slots the next chunk has; 0: there may be no more. Needs the lock. */
+SLB_PRIVATE uint32_t slb_tickets_next_chunk(const struct slb_tickets *tickets);
+
+/* Adds a zeroed chunk of so many slots; false where another thread was quicker. Needs the lock. */
+SLB_PRIVATE bool slb_tickets_grow(struct slb_tickets *tickets, struct slb_waiter *chunk, uint32_t slots);
+
+/* The slot of a ticket that is out, or NULL. Needs the lock. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket);
+
+/* The ticket is over, and its slot free. The waiter is in no list. Needs the lock. */
+SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter);
+
+/* One slot after the other: 0 <= slot < tickets->drawn. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot);
+
+/* Frees the chunks. */
+SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
+
+#endif
+
+#include <stdlib.h>
+
+#define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
+#define GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
+
+/* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, those below the place. */
+SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot) {
+    uint32_t number = slot + SLB_TICKET_FIRST_CHUNK;
+    uint32_t highest = 31u - (uint32_t)__builtin_clz(number);
+    uint32_t chunk = highest - (31u - (uint32_t)__builtin_clz(SLB_TICKET_FIRST_CHUNK));
+    return &tickets->chunks[chunk][number - (1u << highest)];
+}
+
+static uint32_t count_chunks(const struct slb_tickets *tickets) {
+    uint32_t chunks = 0;
+    while (chunks < SLB_TICKET_CHUNKS && tickets->chunks[chunks] != NULL)
+        chunks++;
+    return chunks;
+}
+
+SLB_PRIVATE uint32_t slb_tickets_next_chunk(const struct slb_tickets *tickets) {
+    uint32_t chunks = count_chunks(tickets);
+    return chunks == SLB_TICKET_CHUNKS ? 0 : SLB_TICKET_FIRST_CHUNK << chunks;
+}
+
+SLB_PRIVATE bool slb_tickets_grow(struct slb_tickets *tickets, struct slb_waiter *chunk, uint32_t slots) {
+    if (slb_tickets_next_chunk(tickets) != slots)
+        return false;
+    tickets->chunks[count_chunks(tickets)] = chunk;
+    tickets->slots += slots;
+    return true;
+}
+
+SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
+    struct slb_waiter *waiter = tickets->unused;
+    if (waiter != NULL) {
+        tickets->unused = waiter->next;
+        waiter->ticket += GENERATION_STEP;
+        if (waiter->ticket < GENERATION_STEP) /* 2^40 tickets later: no number is 0 */
+            waiter->ticket += GENERATION_STEP;
+    } else if (tickets->drawn < tickets->slots) {
+        waiter = slb_tickets_slot(tickets, tickets->drawn);
+        waiter->ticket = GENERATION_STEP | tickets->drawn++;
+    } else {
+        return NULL;
+    }
+    waiter->next = waiter->previous = NULL;
+    atomic_store_explicit(&waiter->state, SLB_WAITER_DRAWN, memory_order_relaxed); /* under the lock */
+    return waiter;
+}
+
+SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket) {
+    uint32_t slot = (uint32_t)ticket & SLOT_MASK;
+    if (slot >= tickets->drawn)
+        return NULL;
+    SLB_WAITER_STEP();
+    struct slb_waiter *waiter = slb_tickets_slot(tickets, slot);
+    /* relaxed: under the lock */
+    uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed);
+    return waiter->ticket == ticket && state != SLB_WAITER_UNUSED ? waiter : NULL;
+}
+
+SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter) {
+    SLB_WAITER_STEP();
+    waiter->next = tickets->unused;
+    tickets->unused = waiter;
+    atomic_store_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed); /* under the lock */
+}
+
+SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets) {
+    for (uint32_t chunk = 0; chunk < SLB_TICKET_CHUNKS; chunk++)
+        free(tickets->chunks[chunk]);
+}
+
+/* -------------------- resilience/listeners.c */
+
+/* -------------------- resilience/listeners.h */
+/* What a listener is. The gate lock of its pool guards all of it but the word that threads sleep on. */
+#ifndef SLB_RESILIENCE_LISTENERS_H
+#define SLB_RESILIENCE_LISTENERS_H
+
+/* Waiters of one listener, oldest first. */
+struct slb_waiter_list {
+    struct slb_waiter *first, *last;
+};
+
+struct slabby_listener {
+    struct slabby_listener *next, *previous; /* in the pool's list */
+    struct slabby_allocator *pool;
+    uint64_t number;           /* among all that this pool ever had; the pool's list has the highest first */
+    int notifier;              /* a descriptor, or -1 */
+    _Atomic uint32_t signals;  /* raised with each signal; slabby_listener_wait sleeps on it */
+    _Atomic uint32_t sleepers; /* in slabby_listener_wait */
+    bool closed;               /* the pool was closed */
+    uint64_t timeout_ns;       /* how long a grant may wait to be taken; 0: as long as it takes */
+    struct slb_waiter_list granted, revoked;
+    struct slb_tickets tickets;
+};
+
+SLB_INLINE bool slb_listener_is_ready(const struct slabby_listener *listener) {
+    return listener->granted.first != NULL || listener->revoked.first != NULL || listener->closed;
+}
+
+/* The waiter is in no list; it comes last in this one, and the listener is told. Needs the lock. */
+SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter);
+
+/* The waiter has been granted a slab just now. Needs the lock. */
+SLB_PRIVATE void slb_listener_grant(struct slb_waiter *waiter);
+
+/* Out of one of the listener's lists. Needs the lock. */
+SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_waiter *waiter);
+
+/* Called when something was taken: the descriptor stays readable while there is more. Needs the lock. */
+SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener);
+
+/* Into the pool's list, and out of it when its tickets are over. */
+SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener);
+SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener);
+
+/* The pool learns how long its listeners let grants wait. Needs the lock. */
+SLB_PRIVATE void slb_listeners_note_timeouts(struct slabby_allocator *pool);
+
+#endif
+
+/* -------------------- resilience/ticker.h */
+/*
+ * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`, and takes back what
+ * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process,
+ * with every signal blocked; it starts with the first such pool and ends after the last.
+ *
+ * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
+ * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
+ * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
+ * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
+ */
+#ifndef SLB_RESILIENCE_TICKER_H
+#define SLB_RESILIENCE_TICKER_H
+
+/* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
+SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+/* The shortest time that a grant of the pool may wait; 0: none is limited. Needs the gate lock. */
+SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns);
+
+/* Starts or stops what was set. Without the gate lock. OK, Closed, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool);
+
+/* How long from health tick to health tick, from now on. */
+SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
+
+/* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
+
+/* Whether the thread may be looking at what this place holds. */
+SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
+
+/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
+SLB_PRIVATE void slb_ticker_before_fork(void);
+SLB_PRIVATE void slb_ticker_after_fork(bool child);
+SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
+
+#endif
+
+/* --------------------------------------------------------------------------------------------- the pool's list */
+
+SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener) {
+    struct slabby_allocator *pool = listener->pool;
+    slb_fork_check(pool);
+    slb_gate_lock(pool);
+    listener->number = pool->listeners_made++;
+    listener->next = pool->listeners;
+    if (listener->next != NULL)
+        listener->next->previous = listener;
+    pool->listeners = listener;
+    slb_gate_unlock(pool);
+}
+
+/* The shortest time that a listener of the pool allows; 0: none does. Needs the lock. */
+static uint64_t shortest_timeout(struct slabby_allocator *pool, uint32_t *out_count) {
+    uint64_t shortest = 0;
+    *out_count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        if (listener->timeout_ns == 0)
+            continue;
+        ++*out_count;
+        if (shortest == 0 || listener->timeout_ns < shortest)
+            shortest = listener->timeout_ns;
+    }
+    return shortest;
+}
+
+SLB_PRIVATE void slb_listeners_note_timeouts(struct slabby_allocator *pool) {
+    uint32_t count;
+    uint64_t shortest = shortest_timeout(pool, &count);
+    slb_ticker_set_revocations(pool, shortest);
+    /* relaxed: see slb_grants_revoke */
+    atomic_store_explicit(&pool->grant_timeouts, count, memory_order_relaxed);
+}
+
+SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener) {
+    struct slabby_allocator *pool = listener->pool;
+    slb_gate_lock(pool);
+    *(listener->previous == NULL ? &pool->listeners : &listener->previous->next) = listener->next;
+    if (listener->next != NULL)
+        listener->next->previous = listener->previous;
+    slb_listeners_note_timeouts(pool);
+    slb_gate_unlock(pool);
+}
+
+/* ------------------------------------------------------------------------------------------------- its lists */
+
+/* One write tells a loop of all that come until it has taken them. The descriptor is signalled and cleared under the
+ * lock, so that it is readable exactly while there is something to take. Threads that sleep have read `signals` under
+ * the lock, too, and are woken behind the change. */
+static void signal_listener(struct slabby_listener *listener) {
+    if (listener->notifier >= 0)
+        slb_os_notifier_signal(listener->notifier);
+    atomic_fetch_add_explicit(&listener->signals, 1, memory_order_seq_cst);
+    /* seq_cst: pairs with slabby_listener_wait, which counts itself before it looks at `signals` */
+    if (atomic_load_explicit(&listener->sleepers, memory_order_seq_cst) != 0)
+        slb_os_wake_one(&listener->signals);
+}
+
+SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_waiter *waiter) {
+    bool notified = slb_listener_is_ready(waiter->listener);
+    waiter->next = NULL;
+    waiter->previous = list->last;
+    *(list->last == NULL ? &list->first : &list->last->next) = waiter;
+    list->last = waiter;
+    if (!notified)
+        signal_listener(waiter->listener);
+}
+
+SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_waiter *waiter) {
+    *(waiter->previous == NULL ? &list->first : &waiter->previous->next) = waiter->next;
+    *(waiter->next == NULL ? &list->last : &waiter->next->previous) = waiter->previous;
+}
+
+SLB_PRIVATE void slb_listener_grant(struct slb_waiter *waiter) {
+    waiter->granted_ns = slb_now_ns();
+    slb_listener_append(&waiter->listener->granted, waiter);
+}
+
+SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
+    /* relaxed: under the lock */
+    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
+        slb_tickets_end(&waiter->listener->tickets, waiter); /* slb_listeners_close tells the listener */
+    else
+        slb_listener_grant(waiter);
+}
+
+/* Every listener hears of the end, whether it has tickets out or not. */
+SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        listener->closed = true;
+        signal_listener(listener);
+    }
+}
+
+/* The notifier stays signalled while something is left to take, or to learn. */
+SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener) {
+    if (listener->notifier >= 0 && !slb_listener_is_ready(listener))
+        slb_os_notifier_clear(listener->notifier);
+}
+
+/* --------------------------------------------------------------------------------------------------- fork */
+
+/* The threads that may have been in the middle of a change are gone, so the lists are made again from the slots. The
+ * queue was dropped with its threads; what had been granted still waits to be taken. */
+static void renew_lists(struct slabby_listener *listener) {
+    struct slb_tickets *tickets = &listener->tickets;
+    listener->granted = listener->revoked = (struct slb_waiter_list){NULL, NULL};
+    tickets->unused = NULL;
+    for (uint32_t slot = 0; slot < tickets->drawn; slot++) {
+        struct slb_waiter *waiter = slb_tickets_slot(tickets, slot);
+        uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* one thread is left */
+        if (state == SLB_WAITER_GRANTED)
+            slb_listener_append(&listener->granted, waiter);
+        else if (state == SLB_WAITER_REVOKED)
+            slb_listener_append(&listener->revoked, waiter);
+        else
+            slb_tickets_end(tickets, waiter);
+    }
+}
+
+SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        if (listener->notifier >= 0)
+            slb_os_notifier_renew(listener->notifier);
+        atomic_store_explicit(&listener->sleepers, 0, memory_order_relaxed); /* one thread is left */
+        renew_lists(listener);
+        if (listener->closed)
+            signal_listener(listener);
+    }
+}
+
+/* -------------------- resilience/grants.c */
+
+/* -------------------- resilience/grants.h */
+/*
+ * Grants that nobody has taken yet: counted as allocated, in no list of free slabs, their words say free.
+ *
+ * A grant has one owner at any time, and who that is changes under the gate lock alone: the waiter is in its listener's
+ * list `granted` (the listener owns the slab), or somebody has unlinked it under the lock and owns the slab from then
+ * on. Those who may unlink it are slabby_wait_take, slabby_wait_cancel, slabby_listener_destroy and slb_grants_revoke;
+ * each unlinks, changes the state and copies the id before it unlocks, and works on the slab afterwards. So of a
+ * revocation and a take that meet, the first to lock has the slab, and the second finds the waiter in another list.
+ *
+ * Protections acted when the slab came back the last time, and nobody has had it since: it goes back as it is.
+ *
+ * From the moment it is unlinked to its word's change or its return to the tiers the slab is counted as live and is in
+ * nobody's list, as a slab is in the middle of a release: maintenance waits for that, and the pool cannot end.
+ */
+#ifndef SLB_RESILIENCE_GRANTS_H
+#define SLB_RESILIENCE_GRANTS_H
+
+/* What is to be known of one grant. */
+struct slb_grant {
+    uint64_t ticket, age_ns;
+    uint32_t id;
+};
+
+/* Takes back what was not taken within the time that its listener allows, and serves who waits. Answers how many
+ * slabs. Where the caller interrupted its own thread inside the core it never waits for the lock. */
+SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool);
+
+/* Slabs that were granted and will not be issued go back to the tiers. Without the lock. */
+SLB_PRIVATE void slb_grants_return(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
+
+/* Calls `visit`, where it is not null, for each grant. Answers how many there are. Needs the lock. */
+typedef void slb_visit_grant(void *context, const struct slb_grant *grant);
+SLB_PRIVATE uint64_t slb_grants_visit(struct slabby_allocator *pool, slb_visit_grant *visit, void *context);
+
+/* One grant after the other; the cursor begins at 0. Grants that come and go meanwhile may or may not be seen. Locks
+ * for a bounded number of steps at a time. */
+SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor, struct slb_grant *out);
+
+#endif
+
+/* ---------------------------------------------------------------------------------------------- going back */
+
+SLB_PRIVATE void slb_grants_return(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+    if (count == 0)
+        return;
+    struct slb_stripe *stripe = slb_enter(pool);
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] >= pool->reserved)
+            slb_heap_give(pool, ids[i], true);
+        else
+            slb_shards_push(pool, slb_os_cpu(), ids[i]);
+        slb_count(&stripe->releases, 1);
+        /* seq_cst: behind the push, as the look below */
+        if (ids[i] < pool->reserved && atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
+            slb_gate_note_free(pool, 1);
+    }
+    slb_leave(stripe);
+    /* seq_cst: behind the pushes, see resilience/waiters.h */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
+}
+
+/* Needs the lock. The list has the oldest first, so the first that is in time ends it. */
+static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t space) {
+    uint32_t count = 0;
+    struct slb_waiter *waiter = listener->granted.first;
+    while (count < space && waiter != NULL && now - waiter->granted_ns >= listener->timeout_ns) {
+        SLB_WAITER_STEP();
+        slb_listener_unlink(&listener->granted, waiter);
+        ids[count++] = waiter->id;
+        atomic_store_explicit(&waiter->state, SLB_WAITER_REVOKED, memory_order_release);
+        slb_listener_append(&listener->revoked, waiter);
+        waiter = listener->granted.first;
+    }
+    return count;
+}
+
+/* Needs the lock. */
+static uint32_t revoke_some(struct slabby_allocator *pool, uint64_t now, uint32_t *ids) {
+    uint32_t count = 0;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
+        if (listener->timeout_ns != 0)
+            count += revoke_of(listener, now, ids + count, SLB_WAITERS_AT_ONCE - count);
+    return count;
+}
+
+SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
+    uint32_t ids[SLB_WAITERS_AT_ONCE], count;
+    uint64_t revoked = 0;
+    /* relaxed: a timeout that is being set now may count from the next look on */
+    if (slb_likely(atomic_load_explicit(&pool->grant_timeouts, memory_order_relaxed) == 0))
+        return 0;
+    do {
+        if (slb_in_flight_depth == 0)
+            slb_gate_lock(pool);
+        else if (!slb_gate_try_lock(pool))
+            return revoked;
+        bool forked =
+            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
+        count = forked || !slb_pool_exists(pool) ? 0 : revoke_some(pool, slb_now_ns(), ids);
+        slb_gate_unlock(pool);
+        slb_grants_return(pool, ids, count);
+        revoked += count;
+    } while (count == SLB_WAITERS_AT_ONCE);
+    return revoked;
+}
+
+/* ------------------------------------------------------------------------------------------------ looking */
+
+static struct slb_grant describe(const struct slb_waiter *waiter, uint64_t now) {
+    uint64_t age = now > waiter->granted_ns ? now - waiter->granted_ns : 1;
+    return (struct slb_grant){.ticket = waiter->ticket, .age_ns = age, .id = waiter->id};
+}
+
+SLB_PRIVATE uint64_t slb_grants_visit(struct slabby_allocator *pool, slb_visit_grant *visit, void *context) {
+    uint64_t count = 0;
+    uint64_t now = slb_now_ns();
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
+        for (struct slb_waiter *waiter = listener->granted.first; waiter != NULL; waiter = waiter->next) {
+            struct slb_grant grant = describe(waiter, now);
+            count++;
+            if (visit != NULL)
+                visit(context, &grant);
+        }
+    }
+    return count;
+}
+
+/* The listener with the lowest number from `number` on. Needs the lock. */
+static struct slabby_listener *listener_from(struct slabby_allocator *pool, uint64_t number) {
+    struct slabby_listener *found = NULL;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL && listener->number >= number;
+         listener = listener->next)
+        found = listener;
+    return found;
+}
+
+/* A cursor is a listener's number and a slot of its tickets: both outlast the grants that come and go. */
+struct position {
+    uint64_t number;
+    uint32_t slot;
+};
+
+/* Looks at a bounded number of slots. True: found, or all were looked at (out->ticket is 0). Needs the lock. */
+static bool check_from(struct slabby_allocator *pool, struct position *position, struct slb_grant *out) {
+    struct slabby_listener *listener = listener_from(pool, position->number);
+    if (listener == NULL)
+        return true;
+    if (listener->number != position->number)
+        *position = (struct position){.number = listener->number};
+    for (uint32_t checks = 0; checks < SLB_WAITERS_AT_ONCE; checks++) {
+        if (position->slot >= listener->tickets.drawn) {
+            *position = (struct position){.number = position->number + 1};
+            return false;
+        }
+        SLB_WAITER_STEP();
+        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, position->slot++);
+        /* relaxed: under the lock */
+        if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_GRANTED) {
+            *out = describe(waiter, slb_now_ns());
+            return true;
+        }
+    }
+    return false;
+}
+
+SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor, struct slb_grant *out) {
+    const uint64_t slots = 1ull << SLB_TICKET_SLOT_BITS;
+    struct position position = {.number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
+    bool over = false;
+    out->ticket = 0;
+    while (!over) {
+        slb_gate_lock(pool);
+        over = !slb_pool_exists(pool) || check_from(pool, &position, out);
+        slb_gate_unlock(pool);
+    }
+    *cursor = position.number * slots + position.slot;
+    return out->ticket != 0;
+}
+
+/* -------------------- resilience/ticker.c */
+
 #include <pthread.h>
 
 /* Held to start the thread and by the thread to end, never while it ticks. */
@@ -10264,38 +10980,69 @@ static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
 static _Atomic uint32_t ticking_pools; /* how many want ticks */
 static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
+#define SHORTEST_REVOCATION_NS 1000000u
 static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
 
 /* ----------------------------------------------------------------------------------------------- the thread */
 
-static void set_ticking(struct slabby_allocator *pool, uint32_t on) {
-    uint32_t before = atomic_exchange(&pool->ticking.on, on);
-    if (on > before)
+static void start_ticks(struct slabby_allocator *pool, uint32_t what) {
+    if (atomic_fetch_or(&pool->ticking.on, what) == 0)
         atomic_fetch_add(&ticking_pools, 1);
-    else if (on < before)
+}
+
+static void stop_ticks(struct slabby_allocator *pool, uint32_t what) {
+    uint32_t before = atomic_fetch_and(&pool->ticking.on, ~what);
+    if (before != 0 && (before & ~what) == 0)
         atomic_fetch_sub(&ticking_pools, 1);
 }
 
-static void tick(struct slabby_allocator *pool) {
+#define EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
+
+static void tick(struct slabby_allocator *pool, uint32_t what) {
     slb_fork_check(pool);
+    if (what & SLB_TICK_REVOCATIONS)
+        (void)slb_grants_revoke(pool);
+    if ((what & SLB_TICK_HEALTH) == 0)
+        return;
     slb_health_tick(pool);
     if (slb_degrade_is_on(pool))
         slb_degrade_poll(pool);
 }
 
-static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
+/* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */
+static bool is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
+    if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
+        return false;
+    uint64_t interval = atomic_load_explicit(interval_ns, memory_order_relaxed);
+    atomic_store_explicit(next_ns, now + interval, memory_order_relaxed);
+    return true;
+}
+
+/* When the next tick is due. relaxed: as is_due. */
+static uint64_t next_tick(struct slb_ticking *ticking, uint32_t on) {
+    uint64_t health = atomic_load_explicit(&ticking->next_ns, memory_order_relaxed);
+    uint64_t revoke = atomic_load_explicit(&ticking->revoke_next_ns, memory_order_relaxed);
+    if ((on & SLB_TICK_HEALTH) == 0)
+        return revoke;
+    return (on & SLB_TICK_REVOCATIONS) != 0 && revoke < health ? revoke : health;
+}
+
+static void tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t now) {
     struct slb_ticking *ticking = &pool->ticking;
-    if (now < atomic_load_explicit(&ticking->next_ns, memory_order_relaxed))
+    uint32_t due = 0;
+    if ((on & SLB_TICK_HEALTH) != 0 && is_due(&ticking->next_ns, &ticking->interval_ns, now))
+        due |= SLB_TICK_HEALTH;
+    if ((on & SLB_TICK_REVOCATIONS) != 0 &&
+        is_due(&ticking->revoke_next_ns, &ticking->revoke_interval_ns, now))
+        due |= SLB_TICK_REVOCATIONS;
+    if (due == 0)
         return;
-    atomic_store_explicit(&ticking->next_ns,
-                          now + atomic_load_explicit(&ticking->interval_ns, memory_order_relaxed),
-                          memory_order_relaxed);
     atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
     if (!exists)
-        set_ticking(pool, 0); /* ended without close, in a child that could not lock its memory */
-    else if (atomic_load_explicit(&ticking->on, memory_order_seq_cst) != 0)
-        tick(pool);
+        stop_ticks(pool, EVERY_TICK); /* ended without close, in a child that could not lock its memory */
+    else
+        tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
     atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
 }
 
@@ -10305,10 +11052,11 @@ static uint64_t tick_round(void) {
     uint32_t left = atomic_load(&ticking_pools);
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES && left > 0; entry++) {
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
-        if (atomic_load_explicit(&pool->ticking.on, memory_order_relaxed) == 0)
+        uint32_t on = atomic_load_explicit(&pool->ticking.on, memory_order_relaxed);
+        if (on == 0)
             continue;
-        tick_if_due(pool, now);
-        uint64_t next = atomic_load_explicit(&pool->ticking.next_ns, memory_order_relaxed);
+        tick_if_due(pool, on, now);
+        uint64_t next = next_tick(&pool->ticking, on);
         earliest = next < earliest ? next : earliest;
         left--;
     }
@@ -10352,42 +11100,72 @@ static bool ticker_is_running(void) {
 
 /* ------------------------------------------------------------------------------------------------ switching */
 
-SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
-    if (atomic_load(&pool->ticking.on) != 0) {
-        set_ticking(pool, 0);
+/* No tick of this kind is under way when this returns, unless the caller is the logger of one. */
+static void stop_and_wait(struct slabby_allocator *pool, uint32_t what) {
+    if ((atomic_load(&pool->ticking.on) & what) != 0) {
+        stop_ticks(pool, what);
         wake_ticker();
     }
     for (uint32_t attempt = 0; slb_ticker_is_at(pool) && !inside_ticker; attempt++)
         slb_os_wait_a_little(attempt);
 }
 
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
+    stop_and_wait(pool, EVERY_TICK);
+}
+
+/* Starts the thread where it does not run; false where the system refuses it. */
+static bool run_ticks(struct slabby_allocator *pool, uint32_t what) {
+    pthread_mutex_lock(&ticker_mutex);
+    bool running = ticker_is_running();
+    if (running)
+        start_ticks(pool, what);
+    pthread_mutex_unlock(&ticker_mutex);
+    if (running)
+        wake_ticker();
+    return running;
+}
+
 SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
-        slb_ticker_forget(pool);
+        stop_and_wait(pool, SLB_TICK_HEALTH);
         return SLABBY_OK;
     }
     if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
                              "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
-    pthread_mutex_lock(&ticker_mutex);
-    bool running = ticker_is_running();
-    if (running)
-        set_ticking(pool, 1);
-    pthread_mutex_unlock(&ticker_mutex);
-    if (!running)
+    if (!run_ticks(pool, SLB_TICK_HEALTH))
         return slb_error_set(
             error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
             "option health_checks: the system refused a thread; raise the limit of threads, or "
             "leave it off and call slabby_health_tick");
-    wake_ticker();
+    return SLABBY_OK;
+}
+
+/* Half the time that a grant may wait: it is taken back at most half of it late. */
+SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns) {
+    uint64_t interval = timeout_ns / 2 < SHORTEST_REVOCATION_NS ? SHORTEST_REVOCATION_NS : timeout_ns / 2;
+    atomic_store(&pool->ticking.revoke_next_ns, slb_os_now_ns() + interval);
+    atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
+}
+
+/* Whoever set the interval last comes here after it: the last to come sees what holds in the end. */
+SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
+    bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
+    if (!wanted)
+        stop_ticks(pool, SLB_TICK_REVOCATIONS);
+    else if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
+        return SLABBY_CLOSED;
+    else if (!run_ticks(pool, SLB_TICK_REVOCATIONS))
+        return SLABBY_NO_SYSTEM_MEMORY;
     return SLABBY_OK;
 }
 
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns) {
     atomic_store(&pool->ticking.interval_ns, interval_ns);
     atomic_store(&pool->ticking.next_ns, slb_os_now_ns() + interval_ns);
-    if (atomic_load(&pool->ticking.on) != 0)
+    if ((atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0)
         wake_ticker();
 }
 
@@ -10418,162 +11196,10 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     pthread_mutex_unlock(&ticker_mutex);
     if (running)
         return;
-    set_ticking(pool, 0);
+    stop_ticks(pool, EVERY_TICK);
     slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_HEALTH_THREAD, 0, 0,
               "after fork the system refused a thread: the health of pool \"%s\" is not looked at any more",
               pool->options.name);
-}
-
-/* -------------------- resilience/waiters.c */
-
-/* -------------------- resilience/waiters.h */
-/*
- * Waiting for a slab, first come first served across threads, listeners and languages.
- *
- * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
- * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
- * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
- * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
- * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
- * while somebody waits.
- *
- * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
- */
-#ifndef SLB_RESILIENCE_WAITERS_H
-#define SLB_RESILIENCE_WAITERS_H
-
-enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
-
-struct slb_waiter {
-    struct slb_waiter *next,
-        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
-    struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;
-    uint32_t id; /* the slab, once granted */
-    _Atomic uint32_t state;
-};
-
-/* Enqueues; Closed where nobody will ever be served. */
-SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Out of the queue; false where the waiter had been granted a slab or told of the end before. Needs the lock. */
-SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter);
-
-/* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
-SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
-
-/* Tells every waiter that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
-
-/* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
-SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
-
-/* A waiter of a listener changed its state. Needs the lock. */
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in
- * no list, its word says free. Answers how many. Needs the lock, and so does taking one. */
-typedef void slb_visit(void *context, uint32_t id);
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context);
-
-/* Tells every listener that the pool is closed. Needs the lock. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
-
-#endif
-
-static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
-    *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
-    *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
-    waiter->next = waiter->previous = NULL;
-    atomic_fetch_sub_explicit(&pool->waiters, 1, memory_order_relaxed);
-}
-
-/* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
- * may take the slab and end, and its waiter with it. The word is woken by address alone. */
-static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
-    bool asleep = waiter->listener == NULL;
-    _Atomic uint32_t *word = &waiter->state;
-    atomic_store_explicit(word, state, memory_order_release);
-    if (asleep)
-        slb_os_wake_one(word);
-    else
-        slb_listener_note(waiter);
-}
-
-SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    enum slb_tier tier;
-    uint32_t id;
-    while (pool->first_waiter != NULL &&
-           (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
-           slb_take_free(pool, stripe, &id, &tier)) {
-        struct slb_waiter *oldest = pool->first_waiter;
-        unlink_waiter(pool, oldest);
-        oldest->id = id;
-        slb_count(&stripe->hits[SLB_TIER_GATE], 1);
-        finish_waiter(oldest, SLB_WAITER_GRANTED);
-    }
-    if (pool->first_waiter == NULL)
-        slb_gate_open(pool, SLB_GATE_WAITERS);
-}
-
-SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
-    while (pool->first_waiter != NULL) {
-        struct slb_waiter *oldest = pool->first_waiter;
-        unlink_waiter(pool, oldest);
-        finish_waiter(oldest, SLB_WAITER_CLOSED);
-    }
-    slb_listeners_close(pool);
-    slb_gate_open(pool, SLB_GATE_WAITERS);
-}
-
-SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0;
-    if (!closed) {
-        slb_gate_close(pool, SLB_GATE_WAITERS);
-        waiter->previous = pool->last_waiter;
-        *(pool->last_waiter == NULL ? &pool->first_waiter : &pool->last_waiter->next) = waiter;
-        pool->last_waiter = waiter;
-        atomic_fetch_add_explicit(&pool->waiters, 1, memory_order_relaxed);
-        slb_waiters_serve(pool);
-    }
-    slb_gate_unlock(pool);
-    return closed ? SLABBY_CLOSED : SLABBY_OK;
-}
-
-SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter) {
-    if (atomic_load_explicit(&waiter->state, memory_order_acquire) != SLB_WAITER_WAITING)
-        return false;
-    unlink_waiter(pool, waiter);
-    if (pool->first_waiter == NULL)
-        slb_gate_open(pool, SLB_GATE_WAITERS);
-    return true;
-}
-
-/* Giving up needs the lock, because somebody may be granting at this moment. */
-SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
-    struct slb_waiter waiter = {.state = SLB_WAITER_WAITING};
-    slabby_status status = slb_waiters_join(pool, &waiter);
-    if (status != SLABBY_OK)
-        return status;
-    bool in_time = true;
-    while (in_time && atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_WAITING)
-        in_time = slb_os_sleep_on(&waiter.state, SLB_WAITER_WAITING, deadline_ns);
-    if (!in_time) {
-        slb_gate_lock(pool);
-        bool gave_up = slb_waiters_leave(pool, &waiter);
-        slb_gate_unlock(pool);
-        if (gave_up)
-            return SLABBY_TIMEOUT;
-    }
-    if (atomic_load_explicit(&waiter.state, memory_order_acquire) == SLB_WAITER_CLOSED)
-        return SLABBY_CLOSED;
-    *out_id = waiter.id;
-    slb_breaker_served(pool);
-    return SLABBY_OK;
 }
 
 /* -------------------- resilience/fork.c */
@@ -10689,12 +11315,12 @@ static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state
                           memory_order_release);
 }
 
-static void hold_granted(void *pool, uint32_t id) {
-    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
+static void hold_granted(void *pool, const struct slb_grant *grant) {
+    set_state(pool, grant->id, SLABBY_SLAB_STATE_LIVE);
 }
 
-static void let_granted_wait(void *pool, uint32_t id) {
-    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
+static void let_granted_wait(void *pool, const struct slb_grant *grant) {
+    set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
 /* Answers how many slabs are in users' hands. */
@@ -10741,9 +11367,9 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
         /* words of granted slabs say free until they are taken */
-        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
+        (void)slb_grants_visit(pool, hold_granted, pool);
         uint64_t out = regain_free_slabs(pool);
-        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
+        (void)slb_grants_visit(pool, let_granted_wait, pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
@@ -10906,6 +11532,9 @@ static void clear_entry(struct slabby_allocator *pool) {
     atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     pool->listeners = NULL;
+    pool->listeners_made = 0;
+    atomic_store(&pool->grant_timeouts, 0);
+    atomic_store(&pool->ticking.revoke_interval_ns, 0);
 }
 
 static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
@@ -11071,8 +11700,7 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
 
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
     uint64_t before = UINT64_MAX;
-    uint64_t granted =
-        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
+    uint64_t granted = slb_grants_visit(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
         uint64_t out = count_words_out(pool);
@@ -11403,6 +12031,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
+        if (status == SLABBY_OUT_OF_MEMORY && slb_grants_revoke(pool) != 0)
+            continue;
         if (status != SLB_SEARCH_AGAIN)
             break;
         slb_search_wait(pool);
@@ -11513,29 +12143,55 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+/* An untimed hit in a CPU cache of the rseq backend, which is all that most allocations are. */
+SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
+        return false;
+    uint64_t word = slb_issue(pool, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+    return true;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache)))
+    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
         return allocate_aside(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_issued(allocator, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     return SLABBY_OK;
 }
 
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
-SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
-                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, void **out_data,
+                                                        struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    slabby_status status = take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status == SLABBY_OUT_OF_MEMORY ? status
+                                          : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data,
+                                             slabby_allocator *allocator) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
+        return try_slow(out_ref, out_data, allocator);
+    return SLABBY_OK;
+}
+
+static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *allocator,
+                                                               uint64_t timeout_ns) {
     uint64_t word;
     uint32_t id;
     if (timeout_ns == 0)
-        return slabby_allocate(out_ref, out_data, allocator);
-    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
-        return SLABBY_INVALID_ARGUMENT;
+        return allocate_slow(out_ref, out_data, allocator);
     slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
@@ -11547,6 +12203,15 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     if (status == SLABBY_OK)
         hand_out(allocator, id, word, out_ref, out_data);
     return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
+        return allocate_within(out_ref, out_data, allocator, timeout_ns);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
@@ -12203,9 +12868,11 @@ static void finish_all(struct slabby_allocator *pool) {
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
         if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
             slb_resize_run_deferred(pool);
-        if (pool->first_waiter != NULL && !forked)
+        if (pool->first_waiter != NULL && closed)
+            slb_waiters_dismiss(pool);
+        else if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
-        if (closed && nothing_is_held(pool)) {
+        if (closed && pool->first_waiter == NULL && nothing_is_held(pool)) {
             drain_closed(pool);
             if (pool->owners == 0)
                 tear_down(pool);
@@ -12236,6 +12903,7 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_notificat
         slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
     slb_waiters_dismiss(pool);
+    slb_listeners_close(pool);
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
@@ -12510,8 +13178,22 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     report_damage(check, id, &damage);
 }
 
-static void see_granted(void *check, uint32_t id) {
-    see_free(check, id);
+/* A loop that lives takes what it was granted within milliseconds. */
+#define LONG_GRANTED_NS 10000000000u
+
+static void see_granted(void *context, const struct slb_grant *grant) {
+    struct check *check = context;
+    see_free(check, grant->id);
+    if (grant->age_ns < LONG_GRANTED_NS)
+        return;
+    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GRANT_NOT_TAKEN, grant->id);
+    finding.expected = LONG_GRANTED_NS;
+    finding.found = grant->age_ns;
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": was granted to ticket %" PRIu64 " %" PRIu64
+                   " s ago, and nobody took it; destroy the listener of a loop that has ended",
+                   grant->id, grant->ticket, grant->age_ns / 1000000000u);
+    store(check, &finding);
 }
 
 static void check_words(struct check *check) {
@@ -12553,7 +13235,7 @@ static void run_checks(struct check *check) {
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->capacity.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
-    (void)slb_listeners_visit_granted(pool, see_granted, check);
+    (void)slb_grants_visit(pool, see_granted, check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);
@@ -12667,6 +13349,8 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
         struct slb_stripe *stripe = slb_enter(pool);
         status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
         slb_leave(stripe);
+        if (status == SLABBY_OUT_OF_MEMORY && slb_grants_revoke(pool) != 0)
+            continue;
         if (status != SLB_SEARCH_AGAIN)
             break;
         slb_search_wait(pool);
@@ -12732,6 +13416,30 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
 
 #include <inttypes.h>
 
+/* A cursor from here on goes through the grants, which come after the words. */
+#define GRANTS_FROM (1ull << 63)
+
+static bool next_grant(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    struct slb_grant grant;
+    uint64_t at = *cursor - GRANTS_FROM;
+    bool found = slb_grants_next(pool, &at, &grant);
+    *cursor = at + GRANTS_FROM;
+    if (found)
+        *out = (slabby_live){.state = SLABBY_SLAB_STATE_GRANTED,
+                             .id = grant.id,
+                             .age_ns = grant.age_ns,
+                             .ticket = grant.ticket};
+    return found;
+}
+
+static bool next_outstanding(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    if (*cursor < GRANTS_FROM && slb_live_next(pool, cursor, out))
+        return true;
+    if (*cursor < GRANTS_FROM)
+        *cursor = GRANTS_FROM;
+    return next_grant(pool, cursor, out);
+}
+
 SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                           slabby_allocator *allocator) {
     slabby_live live;
@@ -12745,7 +13453,7 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
         return SLABBY_INVALID_ARGUMENT;
     if (out_live->struct_size < 8)
         return SLABBY_ABI_MISMATCH;
-    *out_count = slb_live_next(pool, cursor, &live);
+    *out_count = next_outstanding(pool, cursor, &live);
     return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
 }
 
@@ -12936,119 +13644,151 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
 }
 
 /* -------------------- api/listener.c */
-/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
- * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
+/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it. */
 
+#include <errno.h>
 #include <stdlib.h>
 
-struct slabby_listener {
-    struct slabby_listener *next, *previous; /* in the pool's list */
-    struct slabby_allocator *pool;
-    int notifier;
-    uint64_t last_ticket;
-    struct slb_waiter *granted, *last_granted; /* oldest first */
-    uint64_t waiting;                          /* tickets still in the pool's queue */
-    bool closed;                               /* the pool was closed */
-};
+/* ------------------------------------------------------------------------------------------------ begin and end */
 
-/* Behind those who were granted before. Needs the lock. */
-static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    waiter->next = NULL;
-    waiter->previous = listener->last_granted;
-    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
-    listener->last_granted = waiter;
-    slb_os_notifier_signal(listener->notifier);
-}
-
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
-    struct slabby_listener *listener = waiter->listener;
-    listener->waiting--;
-    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
-        free(waiter); /* slb_listeners_close has told the listener */
-    else
-        append_granted(listener, waiter);
-}
-
-/* Every listener hears of the end, whether it has tickets out or not. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        listener->closed = true;
-        slb_os_notifier_signal(listener->notifier);
-    }
-}
-
-static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
-    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
-}
-
-static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word =
-        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
-    slb_breaker_served(pool);
-    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-}
-
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context) {
-    uint64_t count = 0;
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
-            if (visit != NULL)
-                visit(context, waiter->id);
-    }
-    return count;
-}
-
-/* The queue was dropped with its threads; what had been granted still waits to be taken. */
-SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        slb_os_notifier_renew(listener->notifier);
-        listener->waiting = 0;
-        if (listener->granted != NULL || listener->closed)
-            slb_os_notifier_signal(listener->notifier);
-    }
+static slabby_status refuse_notifier(slabby_error *error, int number) {
+    const char *name = number == EMFILE   ? "EMFILE: this process has as many open files as it may"
+                       : number == ENFILE ? "ENFILE: the system has as many open files as it may"
+                                          : "no descriptor";
+    return slb_error_set(
+        error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
+        "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
+        "limit, or make the listener without one and sleep in slabby_listener_wait",
+        number, name);
 }
 
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_listener == NULL || out_fd == NULL)
+    if (pool == NULL || out_listener == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the handle or a place for a result is null");
+                             "the handle or the place for the listener is null");
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    int notifier = out_fd == NULL ? -1 : slb_os_notifier_create();
     struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
-    if (notifier < 0) {
+    if (out_fd != NULL && notifier < 0) {
         free(listener);
         (void)slb_pool_abandon(pool);
+        return refuse_notifier(out_error, -notifier);
+    }
+    if (listener == NULL) {
+        if (notifier >= 0)
+            slb_os_notifier_destroy(notifier);
+        (void)slb_pool_abandon(pool);
         return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
-                             "the system refused memory or a descriptor for the listener; close some first");
+                             "the system refused memory for the listener; free some and try again");
     }
     listener->pool = pool;
     listener->notifier = notifier;
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    listener->next = pool->listeners;
-    if (listener->next != NULL)
-        listener->next->previous = listener;
-    pool->listeners = listener;
-    slb_gate_unlock(pool);
+    slb_listener_link(listener);
     *out_listener = listener;
-    *out_fd = notifier;
+    if (out_fd != NULL)
+        *out_fd = notifier;
     return SLABBY_OK;
 }
 
-static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
+/* Ends the tickets of some slots, from *slot on, and answers how many of them had been granted. Needs the lock. */
+static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint32_t *ids) {
+    uint32_t count = 0;
+    for (uint32_t checks = 0; *slot < listener->tickets.drawn && checks < SLB_WAITERS_AT_ONCE; checks++) {
+        struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, (*slot)++);
+        SLB_WAITER_STEP();
+        (void)slb_waiters_leave(listener->pool, waiter);
+        /* relaxed: under the lock */
+        if (atomic_exchange_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed) !=
+            SLB_WAITER_GRANTED)
+            continue;
+        slb_listener_unlink(&listener->granted, waiter);
+        ids[count++] = waiter->id;
+    }
+    return count;
+}
+
+/* What goes back while later tickets still wait may be granted to them, and goes back again: the slots are gone through
+ * once, and no new ticket is drawn. */
+static void end_tickets(struct slabby_listener *listener) {
+    uint32_t ids[SLB_WAITERS_AT_ONCE];
+    for (uint32_t slot = 0, drawn = UINT32_MAX; slot < drawn;) {
+        slb_gate_lock(listener->pool);
+        drawn = listener->tickets.drawn;
+        uint32_t count = end_some(listener, &slot, ids);
+        slb_gate_unlock(listener->pool);
+        slb_grants_return(listener->pool, ids, count);
+    }
+}
+
+/* Answers what held before. */
+static uint64_t change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
-    waiter->listener = listener;
-    uint64_t ticket = waiter->ticket =
-        ++listener->last_ticket; /* once it waits, another thread may take and free it */
-    listener->waiting++;
+    uint64_t before = listener->timeout_ns;
+    listener->timeout_ns = timeout_ns;
+    slb_listeners_note_timeouts(listener->pool);
     slb_gate_unlock(listener->pool);
-    return ticket;
+    return before;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_set_timeout(slabby_listener *listener, uint64_t timeout_ns) {
+    if (listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
+    uint64_t before = change_timeout(listener, timeout_ns);
+    slabby_status status = slb_ticker_run_revocations(listener->pool);
+    if (status == SLABBY_OK)
+        return status;
+    (void)change_timeout(listener, before);
+    (void)slb_ticker_run_revocations(listener->pool);
+    return slb_refuse(listener->pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    if (listener == NULL)
+        return SLABBY_OK;
+    struct slabby_allocator *pool = listener->pool;
+    slb_fork_check(pool);
+    end_tickets(listener);
+    slb_listener_unlink_from_pool(listener);
+    (void)slb_ticker_run_revocations(pool);
+    if (listener->notifier >= 0)
+        slb_os_notifier_destroy(listener->notifier);
+    (void)slb_pool_abandon(pool);
+    slb_tickets_free(&listener->tickets);
+    free(listener);
+    return SLABBY_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------ tickets */
+
+static struct slb_waiter *draw_once(struct slabby_listener *listener, uint32_t *out_next_chunk) {
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = slb_tickets_draw(&listener->tickets);
+    *out_next_chunk = slb_tickets_next_chunk(&listener->tickets);
+    slb_gate_unlock(listener->pool);
+    return waiter;
+}
+
+/* A chunk is asked for outside the lock; it may be superfluous when it comes. NULL where there is no memory. */
+static struct slb_waiter *draw_ticket(struct slabby_listener *listener) {
+    uint32_t slots;
+    struct slb_waiter *waiter = draw_once(listener, &slots);
+    while (waiter == NULL) {
+        struct slb_waiter *chunk = slots == 0 ? NULL : calloc(slots, sizeof *chunk);
+        if (chunk == NULL)
+            return NULL;
+        slb_gate_lock(listener->pool);
+        bool used = slb_tickets_grow(&listener->tickets, chunk, slots);
+        slb_gate_unlock(listener->pool);
+        if (!used)
+            free(chunk);
+        waiter = draw_once(listener, &slots);
+    }
+    return waiter;
 }
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
@@ -13058,9 +13798,8 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);
-    listener->waiting--;
-    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
-    append_granted(listener, waiter);
+    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_relaxed); /* under the lock */
+    slb_listener_grant(waiter);
     slb_gate_unlock(listener->pool);
     slb_search_notify(listener->pool, &found, SLABBY_OK);
     return SLABBY_OK;
@@ -13069,18 +13808,19 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
 SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
     if (out_ticket == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    slb_fork_check(listener->pool);
+    struct slb_waiter *waiter = draw_ticket(listener);
     if (waiter == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
-    uint64_t ticket = draw_ticket(listener, waiter);
+    waiter->listener = listener;
+    uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
     slabby_status status = try_at_once(listener, waiter);
     if (status == SLABBY_OUT_OF_MEMORY)
         status = slb_waiters_join(listener->pool, waiter);
     if (status != SLABBY_OK) {
         slb_gate_lock(listener->pool);
-        listener->waiting--;
+        slb_tickets_end(&listener->tickets, waiter);
         slb_gate_unlock(listener->pool);
-        free(waiter);
         return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
                            slb_refuse(listener->pool, status));
     }
@@ -13088,89 +13828,113 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     return SLABBY_OK;
 }
 
-/* The bell rings on while something is left to take, or to learn. */
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                                          slabby_listener *listener, uint64_t capacity) {
-    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t count = 0;
-    slb_gate_lock(listener->pool);
-    while (count < capacity && listener->granted != NULL) {
-        struct slb_waiter *waiter = listener->granted;
-        forget_granted(listener, waiter);
-        out_tickets[count] = waiter->ticket;
-        out_refs[count++] = waiter->id;
-        free(waiter);
-    }
-    if (listener->granted == NULL && !listener->closed)
-        slb_os_notifier_clear(listener->notifier);
-    bool over = listener->closed && listener->granted == NULL && count == 0;
-    slb_gate_unlock(listener->pool);
-    for (uint64_t i = 0; i < count; i++)
-        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
-    *out_count = count;
-    return over ? SLABBY_CLOSED : SLABBY_OK;
+/* The slab leaves the free state under the caller's name. It is the caller's alone already, see grants.h. */
+static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word =
+        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
-/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
-static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
-    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
-    for (size_t i = 0; i < 2; i++)
-        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
-            if (waiter->listener == listener && waiter->ticket == ticket)
-                return waiter;
-    return NULL;
+/* What one taker carries from under the lock. */
+struct taken {
+    uint64_t ticket;
+    uint32_t id;
+    bool granted; /* false: the grant was revoked */
+};
+
+/* Out of its list and over; false where neither list has it. Needs the lock. */
+static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct taken *out) {
+    uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
+    *out = (struct taken){waiter->ticket, waiter->id, state == SLB_WAITER_GRANTED};
+    if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED)
+        return false;
+    slb_listener_unlink(out->granted ? &listener->granted : &listener->revoked, waiter);
+    slb_tickets_end(&listener->tickets, waiter);
+    return true;
+}
+
+static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t space) {
+    uint32_t count = 0;
+    slb_gate_lock(listener->pool);
+    for (; count < space && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
+        (void)take_waiter(listener,
+                          listener->revoked.first != NULL ? listener->revoked.first : listener->granted.first,
+                          &taken[count]);
+    slb_listener_clear(listener);
+    slb_gate_unlock(listener->pool);
+    return count;
+}
+
+static bool listener_is_over(struct slabby_listener *listener) {
+    slb_gate_lock(listener->pool);
+    bool over = listener->closed && listener->granted.first == NULL && listener->revoked.first == NULL;
+    slb_gate_unlock(listener->pool);
+    return over;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    struct taken taken[SLB_WAITERS_AT_ONCE];
+    uint32_t space, some;
+    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
+    uint64_t count = 0;
+    do {
+        space = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
+        some = take_some(listener, taken, space);
+        for (uint32_t i = 0; i < some; i++, count++) {
+            out_tickets[count] = taken[i].ticket;
+            out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;
+        }
+    } while (some == SLB_WAITERS_AT_ONCE);
+    *out_count = count;
+    return count == 0 && listener_is_over(listener) ? SLABBY_CLOSED : SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    struct taken taken = {.granted = false};
     if (out_ref == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
     slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = find_ticket(listener, ticket);
-    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
-    if (granted)
-        forget_granted(listener, waiter);
-    else if (waiter != NULL)
-        listener->waiting--;
+    struct slb_waiter *waiter = slb_tickets_find(&listener->tickets, ticket);
+    if (waiter != NULL && slb_waiters_leave(listener->pool, waiter))
+        slb_tickets_end(&listener->tickets, waiter);
+    else if (waiter != NULL && take_waiter(listener, waiter, &taken))
+        slb_listener_clear(listener);
     slb_gate_unlock(listener->pool);
-    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
-    free(waiter);
+    *out_ref = taken.granted ? issue_granted(listener->pool, taken.id) : 0;
     return SLABBY_OK;
 }
 
-/* A ticket that is still out, or 0. */
-static uint64_t any_ticket(struct slabby_listener *listener) {
-    uint64_t ticket = 0;
-    slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = listener->pool->first_waiter;
-    while (waiter != NULL && waiter->listener != listener)
-        waiter = waiter->next;
-    if (waiter == NULL)
-        waiter = listener->granted;
-    if (waiter != NULL)
-        ticket = waiter->ticket;
-    slb_gate_unlock(listener->pool);
-    return ticket;
-}
+/* ------------------------------------------------------------------------------------------------- in a thread */
 
-SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
-    if (listener == NULL)
-        return SLABBY_OK;
-    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
-        slabby_ref ref;
-        (void)slabby_wait_cancel(&ref, listener, ticket);
-        if (ref != 0)
-            (void)slabby_release(listener->pool, ref);
+/* Who sleeps counts itself first and looks then, who signals raises `signals` first and looks for sleepers then (all
+ * seq_cst): of the two, at least one sees the other. The look is under the lock, as is everything that it looks at. */
+static bool sleep_until_ready(struct slabby_listener *listener, uint64_t deadline_ns) {
+    atomic_fetch_add_explicit(&listener->sleepers, 1, memory_order_seq_cst);
+    bool ready = false;
+    for (bool in_time = true; in_time && !ready;) {
+        slb_gate_lock(listener->pool);
+        ready = slb_listener_is_ready(listener);
+        uint32_t signals = atomic_load_explicit(&listener->signals, memory_order_seq_cst);
+        slb_gate_unlock(listener->pool);
+        if (!ready)
+            in_time = slb_os_sleep_on(&listener->signals, signals, deadline_ns);
     }
-    slb_gate_lock(listener->pool);
-    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
-    if (listener->next != NULL)
-        listener->next->previous = listener->previous;
-    slb_gate_unlock(listener->pool);
-    slb_os_notifier_destroy(listener->notifier);
-    (void)slb_pool_abandon(listener->pool);
-    free(listener);
-    return SLABBY_OK;
+    atomic_fetch_sub_explicit(&listener->sleepers, 1, memory_order_seq_cst);
+    return ready;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_ns) {
+    if (listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
+    uint64_t now = slb_os_now_ns();
+    uint64_t deadline_ns = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+    return sleep_until_ready(listener, deadline_ns) ? SLABBY_OK : SLABBY_TIMEOUT;
 }
 
 /* -------------------- api/pin.c */
@@ -13419,7 +14183,7 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEALTH_CHECKS:
-        return atomic_load(&pool->ticking.on) != 0;
+        return (atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0;
     case SLABBY_OPTION_HEALTH_INTERVAL:
         return (int64_t)atomic_load(&pool->ticking.interval_ns);
     case SLABBY_OPTION_DEGRADE_AT:

@@ -18,10 +18,15 @@ package slabby
 // #cgo nocallback slabby_go_wait_cancel
 // #cgo noescape slabby_go_listen
 // #cgo nocallback slabby_go_listen
+// #cgo noescape slabby_go_listen_plain
+// #cgo nocallback slabby_go_listen_plain
+// #cgo noescape slabby_listener_wait
+// #cgo nocallback slabby_listener_wait
 import "C"
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"sync"
@@ -135,8 +140,9 @@ const (
 )
 
 // waitQueue is where the goroutines of a pool wait: one listener of the core, and one goroutine
-// that sleeps in Go's poller until the listener's bell rings. Both exist from the first wait to the
-// end of the pool. It does not refer to the pool, so that a dropped pool can be collected.
+// that sleeps in Go's poller until the listener has something, or, where the system refused a
+// descriptor, in the core. Both exist from the first wait to the end of the pool. It does not refer
+// to the pool, so that a dropped pool can be collected.
 type waitQueue struct {
 	lock     sync.Mutex
 	listener *C.slabby_listener
@@ -169,12 +175,48 @@ func (w *waitQueue) begin(handle *C.slabby_allocator) (uint64, <-chan uint64, er
 	return uint64(begun.value), granted, nil
 }
 
-// open needs the lock.
+// sleepSlice is how long the goroutine of a queue without a descriptor sleeps in the core before it
+// looks whether the queue was closed.
+const sleepSlice = 50 * time.Millisecond
+
+// open needs the lock. A process that has as many open files as it may waits all the same.
 func (w *waitQueue) open(handle *C.slabby_allocator) error {
+	refused := w.openPolled(handle)
+	if refused == nil || !errors.Is(refused, syscall.EMFILE) && !errors.Is(refused, syscall.ENFILE) {
+		return refused
+	}
+	raw := newRawError()
+	made := C.slabby_go_listen_plain(handle, &raw)
+	if made.status != 0 {
+		return refused
+	}
+	w.begins(made.listener, nil)
+	go w.serve(func() bool {
+		C.slabby_listener_wait(made.listener, C.uint64_t(sleepSlice))
+		return true
+	})
+	return nil
+}
+
+// begins needs the lock.
+func (w *waitQueue) begins(listener *C.slabby_listener, notifier *os.File) {
+	w.listener = listener
+	w.notifier = notifier
+	w.tickets = map[uint64]chan uint64{}
+	w.ended = make(chan struct{})
+}
+
+// openPolled needs the lock. The error of a refused descriptor wraps the system's.
+func (w *waitQueue) openPolled(handle *C.slabby_allocator) error {
 	raw := newRawError()
 	made := C.slabby_go_listen(handle, &raw)
 	if made.status != 0 {
-		return detailedError(made.status, &raw)
+		err := detailedError(made.status, &raw)
+		var detailed *Error
+		if raw.value != 0 && errors.As(err, &detailed) {
+			detailed.cause = syscall.Errno(raw.value)
+		}
+		return err
 	}
 	// The file closes its descriptor, the listener its own.
 	syscall.ForkLock.RLock()
@@ -188,22 +230,24 @@ func (w *waitQueue) open(handle *C.slabby_allocator) error {
 		return &Error{Status: StatusNoSystemMemory, cause: err,
 			Text: "the system refused a descriptor to wait on (" + err.Error() + "); close some first"}
 	}
-	w.listener = made.listener
-	w.notifier = os.NewFile(uintptr(notifier), "slabby-bell")
-	w.tickets = map[uint64]chan uint64{}
-	w.ended = make(chan struct{})
-	go w.serve()
+	file := os.NewFile(uintptr(notifier), "slabby-notifier")
+	w.begins(made.listener, file)
+	var signals [8]byte
+	go w.serve(func() bool {
+		// Fails only once the file is closed.
+		_, err := file.Read(signals[:])
+		return err == nil
+	})
 	return nil
 }
 
-// serve hands out what is granted until the pool is closed.
-func (w *waitQueue) serve() {
-	var rings [8]byte
+// serve hands out what is granted until the pool is closed, or the queue is. sleep returns when
+// there may be something, and false when there will be nothing more.
+func (w *waitQueue) serve(sleep func() bool) {
 	for open := true; open; {
-		// Fails only once the file is closed.
-		_, err := w.notifier.Read(rings[:])
+		goesOn := sleep()
 		w.lock.Lock()
-		if open = w.handOut() && err == nil; !open {
+		if open = w.handOut() && goesOn && !w.closed; !open {
 			w.end()
 		}
 		w.lock.Unlock()
@@ -234,7 +278,9 @@ func (w *waitQueue) end() {
 		granted <- poolClosed
 	}
 	clear(w.tickets)
-	w.notifier.Close()
+	if w.notifier != nil {
+		w.notifier.Close()
+	}
 	C.slabby_listener_destroy(w.listener)
 	w.listener = nil
 }
@@ -258,6 +304,8 @@ func (w *waitQueue) close() {
 	w.lock.Unlock()
 	if notifier != nil {
 		notifier.Close()
+	}
+	if ended != nil {
 		<-ended
 	}
 }

@@ -97,7 +97,7 @@ static PyObject *slabby_memory_values(const slabby_memory *record)
 
 static PyObject *slabby_live_values(const slabby_live *record)
 {
-    PyObject *values = PyList_New(7);
+    PyObject *values = PyList_New(8);
 
     if (values == NULL)
         return NULL;
@@ -108,6 +108,7 @@ static PyObject *slabby_live_values(const slabby_live *record)
     PyList_SetItem(values, 4, PyLong_FromUnsignedLongLong(record->label));
     PyList_SetItem(values, 5, PyLong_FromUnsignedLongLong(record->age_ns));
     PyList_SetItem(values, 6, PyLong_FromUnsignedLongLong(record->thread));
+    PyList_SetItem(values, 7, PyLong_FromUnsignedLongLong(record->ticket));
     return complete_values(values);
 }
 
@@ -396,6 +397,14 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     }
 }
 
+%exception slabby_try_allocate {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_allocate_batch {
     arg1 = make_space(arg4, sizeof *arg1);
     if (arg1 == NULL)
@@ -531,6 +540,24 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 }
 
 %exception slabby_listener_destroy {
+    Py_BEGIN_ALLOW_THREADS
+    $action
+    Py_END_ALLOW_THREADS
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_listener_set_timeout {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_listener_wait {
     Py_BEGIN_ALLOW_THREADS
     $action
     Py_END_ALLOW_THREADS

@@ -61,8 +61,10 @@
         if (slb_unlikely(hook != NULL))                                                                      \
             hook(point);                                                                                     \
     } while (0)
+#define SLB_LOCKED() ((void)(slb_test_waiter_steps_here = 0))
 #else
 #define SLB_POINT(point) ((void)0)
+#define SLB_LOCKED() ((void)0)
 #endif
 
 #endif

@@ -103,6 +103,8 @@ struct slabby_allocator {
     uint32_t owners;                               /* under the gate lock */
     struct slb_waiter *first_waiter, *last_waiter; /* under the gate lock; resilience/waiters.h */
     struct slabby_listener *listeners;             /* under the gate lock */
+    uint64_t listeners_made;                       /* under the gate lock */
+    _Atomic uint32_t grant_timeouts;               /* listeners that limit how long a grant may wait */
     _Atomic uint64_t waiters;
     struct slb_live_capacity capacity;
 

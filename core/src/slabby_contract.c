@@ -54,7 +54,7 @@ static const struct slb_enumerator slb_enum_trend[4] = {
     {NULL, 0},
 };
 
-SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
+SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[9] = {
     {"free", SLABBY_SLAB_STATE_FREE},
     {"live", SLABBY_SLAB_STATE_LIVE},
     {"live_fast", SLABBY_SLAB_STATE_LIVE_FAST},
@@ -62,6 +62,7 @@ SLB_PRIVATE const struct slb_enumerator slb_enum_slab_state[8] = {
     {"claimed", SLABBY_SLAB_STATE_CLAIMED},
     {"quarantined", SLABBY_SLAB_STATE_QUARANTINED},
     {"retired", SLABBY_SLAB_STATE_RETIRED},
+    {"granted", SLABBY_SLAB_STATE_GRANTED},
     {NULL, 0},
 };
 

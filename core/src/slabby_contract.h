@@ -117,7 +117,7 @@ SLB_TABLE struct slb_preset slb_presets[SLB_PRESET_COUNT];
 SLB_TABLE struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT];
 SLB_TABLE struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT];
-SLB_TABLE struct slb_enumerator slb_enum_slab_state[8];
+SLB_TABLE struct slb_enumerator slb_enum_slab_state[9];
 SLB_TABLE struct slb_enumerator slb_enum_audit_operation[22];
 SLB_TABLE struct slb_enumerator slb_enum_binding[5];
 

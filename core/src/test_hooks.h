@@ -36,6 +36,10 @@ extern uint64_t (*slb_test_clock)(void);
 /* Whether a CPU goes on owning words however often others share them, see word_bias.h. */
 extern bool slb_test_bias_never_backs_off;
 
+/* Waiters that this thread touched under the gate lock: in all, since it locked last, and at most under one lock. */
+extern __thread uint64_t slb_test_waiter_steps, slb_test_waiter_steps_here, slb_test_waiter_steps_most;
+void slb_test_waiter_step(void);
+
 /* Closes the gate for a reason of its own, drains, and opens it again. */
 void slb_test_gate_cycle(struct slabby_allocator *pool);
 

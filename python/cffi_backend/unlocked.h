@@ -69,6 +69,17 @@ static int32_t slabby_unlocked_listener_destroy(
     return status;
 }
 
+static int32_t slabby_unlocked_listener_wait(
+    slabby_listener *listener,
+    uint64_t timeout_ns)
+{
+    PyThreadState *state = PyEval_SaveThread();
+    int32_t status = slabby_listener_wait(listener, timeout_ns);
+
+    PyEval_RestoreThread(state);
+    return status;
+}
+
 static int32_t slabby_unlocked_reset(
     slabby_allocator *allocator)
 {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, Unpack
+from weakref import WeakKeyDictionary
 
 from slabby import _backend
 from slabby._backend import Backend
@@ -20,6 +21,7 @@ from slabby._options import OPTIONS, Options
 from slabby._raise import make_error
 from slabby._records import AuditRecord, Event, Finding, Health, Live, Memory, Stats, ViewInfo
 from slabby._option_values import fill, nanoseconds, number, option_info, typed, whole
+from slabby._monkey import is_patched
 from slabby._types import Pool, SlabRef
 from slabby._enums import BreakerMode, Binding, Status
 
@@ -27,6 +29,8 @@ from slabby._enums import BreakerMode, Binding, Status
 CHUNK = 256
 # Slabs in one batch above which its arrays are worth a look at the pool's limits first.
 LARGE_BATCH = 65_536
+# Timeouts below are in range whatever their unit becomes; others are looked at closely.
+LONG_SECONDS = 1e9
 
 
 class Allocator(Pool):
@@ -43,7 +47,7 @@ class Allocator(Pool):
     _backend: Backend
     _audit_written: int
     _events_logged: int
-    _spaces: dict[Any, Any]
+    _spaces: WeakKeyDictionary[Any, Any]
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -64,7 +68,7 @@ class Allocator(Pool):
         self._backend = backend
         self._audit_written = 0
         self._events_logged = 0
-        self._spaces = {}
+        self._spaces = WeakKeyDictionary()
 
     # ------------------------------------------------------------------ one pool in several languages
 
@@ -101,6 +105,10 @@ class Allocator(Pool):
 
     def _allocate_timeout(self, timeout: float | timedelta) -> SlabRef:
         wait_ns = nanoseconds("timeout", timeout)
+        if wait_ns and is_patched("select"):
+            from slabby._cooperative import wait_cooperatively
+
+            return wait_cooperatively(self, wait_ns)
         # Python handles signals in the main thread alone; others wait inside the core, which is cheaper.
         if wait_ns and threading.current_thread() is threading.main_thread():
             return self._wait(wait_ns)
@@ -109,16 +117,24 @@ class Allocator(Pool):
     async def allocate_async(self, timeout: float | timedelta | None = None) -> SlabRef:
         """One slab, for which the running asyncio loop waits without a thread: first come first served with every
         other task, thread and language, up to `timeout` seconds, without one as long as it takes. A task that is
-        cancelled leaves the queue."""
+        cancelled leaves the queue, as does a coroutine that is closed; a loop that is closed gives back what it
+        was granted."""
+        if timeout is None or (
+            isinstance(timeout, (int, float)) and timeout is not True and 0 < timeout < LONG_SECONDS
+        ):
+            slab = self._try_now()
+            if slab is not None:
+                return slab
         # asyncio is large: who has a loop has imported it.
         from slabby._waiting import wait_in_loop
 
         wait_ns = None if timeout is None else nanoseconds("timeout", timeout)
         return await wait_in_loop(self, self._spaces, wait_ns)
 
-    def listener(self) -> Listener:
-        """A place for an event loop to wait for slabs without a thread."""
-        return Listener(self, self._core)
+    def listener(self, timeout: float | timedelta | None = None) -> Listener:
+        """A place for an event loop to wait for slabs without a thread. With a timeout, in seconds, what was granted
+        and not taken within it goes to whoever waits next; its ticket is then in `Listener.revoked`."""
+        return Listener(self, self._core, timeout)
 
     def allocate_batch(self, count: int) -> list[SlabRef]:
         """`count` slabs, all or none."""

@@ -101,6 +101,7 @@ def _slabby_live(record: Any) -> Sequence[Any]:
         record.label,
         record.age_ns,
         record.thread,
+        record.ticket,
     )
 
 
@@ -327,6 +328,10 @@ def slabby_allocate_timeout(allocator: Pool, timeout_ns: int) -> SlabRef:
     return allocator._wrap(out_ref[0], _address(out_data[0]), True)
 
 
+def slabby_try_allocate(allocator: Pool) -> SlabRef:
+    return allocator.try_allocate()
+
+
 def slabby_allocate_batch(allocator: Pool, count: int) -> list[SlabRef]:
     out_refs = ffi.new("slabby_ref[]", count)
     out_datas = ffi.new("void *[]", count)
@@ -445,6 +450,18 @@ def slabby_listener_create(allocator: Pool) -> tuple[Any, int]:
 
 def slabby_listener_destroy(listener: Any) -> None:
     status = lib.slabby_unlocked_listener_destroy(_pointer(listener))
+    if status:
+        fail(status, None, 0)
+
+
+def slabby_listener_set_timeout(listener: Any, timeout_ns: int) -> None:
+    status = lib.slabby_listener_set_timeout(_pointer(listener), timeout_ns)
+    if status:
+        fail(status, None, 0)
+
+
+def slabby_listener_wait(listener: Any, timeout_ns: int) -> None:
+    status = lib.slabby_unlocked_listener_wait(_pointer(listener), timeout_ns)
     if status:
         fail(status, None, 0)
 

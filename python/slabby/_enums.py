@@ -135,6 +135,7 @@ class SlabState(IntEnum):
     CLAIMED = 4
     QUARANTINED = 5
     RETIRED = 6
+    GRANTED = 8
 
 
 class FindingKind(IntEnum):
@@ -145,6 +146,7 @@ class FindingKind(IntEnum):
     DUPLICATE_SLAB = 3
     BAD_WORD = 4
     COUNTER_MISMATCH = 5
+    GRANT_NOT_TAKEN = 6
 
 
 class FaultKind(IntEnum):

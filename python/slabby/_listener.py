@@ -1,22 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Waiting for slabs in an event loop: tickets are granted first come first served."""
 
+import os
 import warnings
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 from slabby._backend_protocol import Core
+from slabby._errors import NoSystemMemoryError
+from slabby._option_values import nanoseconds
 from slabby._types import Pool, SlabRef
 
 
 class Listener:
     """Holds tickets. `fd` becomes readable when some were granted; it belongs to the listener."""
 
-    def __init__(self, allocator: Pool, core: Core) -> None:
+    def __init__(
+        self, allocator: Pool, core: Core, timeout: float | timedelta | None = None
+    ) -> None:
+        limit = 0 if timeout is None else nanoseconds("timeout", timeout)
         self._allocator = allocator
         self._core = core
         self._listener: Any = None
-        self._listener, self.fd = core.slabby_listener_create(allocator)
+        self.revoked: list[int] = []
+        """Tickets that are over without a slab: nobody took theirs within `timeout`. For the caller to clear."""
+        try:
+            self._listener, self.fd = core.slabby_listener_create(allocator)
+        except NoSystemMemoryError as error:
+            if error.value:
+                raise error from OSError(error.value, os.strerror(error.value))
+            raise
+        if limit:
+            core.slabby_listener_set_timeout(self._listener, limit)
 
     def begin(self) -> int:
         """Joins the queue; returns the ticket."""
@@ -24,16 +40,28 @@ class Listener:
 
     def take(self, limit: int = 64) -> dict[int, SlabRef]:
         """The tickets granted so far with their slabs, possibly none."""
+        return {ticket: self._wrap(ref) for ticket, ref in self.take_refs(limit)}
+
+    def take_refs(self, limit: int = 64) -> list[tuple[int, int]]:
+        """The same as 64-bit references, which nobody releases for you."""
         tickets, refs, _ = self._core.slabby_wait_take(self._listener, limit)
-        return {ticket: self._wrap(ref) for ticket, ref in zip(tickets, refs, strict=True)}
+        granted = list(zip(tickets, refs, strict=True))
+        if 0 in refs:
+            self.revoked += [ticket for ticket, ref in granted if not ref]
+            granted = [pair for pair in granted if pair[1]]
+        return granted
 
     def cancel(self, ticket: int) -> SlabRef | None:
         """Leaves the queue; returns the slab that had been granted meanwhile, if any."""
-        ref = self._core.slabby_wait_cancel(self._listener, ticket)
+        ref = self.cancel_ref(ticket)
         return self._wrap(ref) if ref else None
 
+    def cancel_ref(self, ticket: int) -> int:
+        """The same as a 64-bit reference, or 0."""
+        return self._core.slabby_wait_cancel(self._listener, ticket)
+
     def close(self) -> None:
-        """Cancels what waits and releases what was granted and not taken. May be called again."""
+        """Cancels what waits and gives back what was granted and not taken. May be called again."""
         if self._listener is not None:
             self._core.slabby_listener_destroy(self._listener)
             self._listener = None

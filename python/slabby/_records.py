@@ -284,6 +284,7 @@ class Live:
     label: int
     age_ns: int
     thread: int
+    ticket: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Live":
@@ -295,6 +296,7 @@ class Live:
             raw[4],
             raw[5],
             raw[6],
+            raw[7],
         )
 
 

@@ -1,122 +1,225 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the tasks of one event loop wait for the slabs of one pool."""
+"""Where the tasks of one event loop wait for the slabs of one pool.
+
+Who holds whom, so that nothing of a dead loop keeps a slab:
+
+    loop ──reader──▶ LoopWaits ──▶ Listener          pool ──weak──▶ WaitQueue ◀── frames of the coroutines that wait
+                        ▲ └──weak──▶ WaitQueue                         │
+                        └────────────────────weak──────────────────────┘
+
+The loop's reader is the only strong reference to LoopWaits. A loop that is closed drops its readers at once, and one
+that is forgotten drops them when it is collected: LoopWaits ends, and its listener and all that was granted go back.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING
 
 from slabby._base_error import SlabbyError
-from slabby._errors import ClosedError
+from slabby._errors import ClosedError, NoSystemMemoryError
 from slabby._option_values import NANOSECONDS
 
 if TYPE_CHECKING:
     from slabby._allocator import Allocator
+    from slabby._listener import Listener
     from slabby._types import SlabRef
 
-Spaces = dict[asyncio.AbstractEventLoop, "WaitQueue"]
+Spaces = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "weakref.ref[WaitQueue]"]
+
+# From look to look where the system refuses a descriptor.
+POLL_SECONDS = 0.005
 
 
 async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) -> SlabRef:
-    """A slab at once, or in its turn; without a timeout as long as it takes. `rooms` are the pool's."""
+    """A slab at once, or in its turn; without a timeout as long as it takes. `spaces` are the pool's."""
     loop = asyncio.get_running_loop()
     if timeout_ns == 0:
         return pool._core.slabby_allocate_timeout(pool, 0)
     if (slab := pool._try_now()) is not None:
         return slab
-    if (space := spaces.get(loop)) is None:
-        space = spaces[loop] = WaitQueue(pool, loop)
+    known = spaces.get(loop)
+    if (queue := None if known is None else known()) is None:
+        try:
+            queue = WaitQueue(pool, loop)
+        except NoSystemMemoryError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            return await _poll(pool, loop, timeout_ns)
+        spaces[loop] = weakref.ref(queue)
     try:
-        return await space.wait(timeout_ns)
+        return await queue.wait(timeout_ns)
     finally:
-        if space.is_empty and spaces.get(loop) is space:
-            del spaces[loop]
-            space.close()
+        if queue.is_empty:
+            if (known := spaces.get(loop)) is not None and known() is queue:
+                del spaces[loop]
+            queue.close()
+
+
+async def _poll(
+    pool: Allocator, loop: asyncio.AbstractEventLoop, timeout_ns: int | None
+) -> SlabRef:
+    """Waits without a descriptor: the tasks look for a slab now and then, and tickets go before them."""
+    end = None if timeout_ns is None else loop.time() + timeout_ns / NANOSECONDS
+    while end is None or loop.time() < end:
+        await asyncio.sleep(
+            POLL_SECONDS if end is None else min(POLL_SECONDS, max(0.0, end - loop.time()))
+        )
+        if (slab := pool._try_now()) is not None:
+            return slab
+    # Counts the Timeout.
+    return pool._core.slabby_allocate_timeout(pool, 1)
+
+
+class LoopWaits:
+    """What the reader of a loop holds: the listener, and what it brought that no coroutine has picked up yet."""
+
+    def __init__(self, pool: Allocator, queue: WaitQueue) -> None:
+        self._pool = pool
+        self._queue = weakref.ref(queue)
+        self.listener: Listener | None = pool.listener()
+        # By ticket: references, not SlabRefs, because one that nobody has seen is no leak when it goes.
+        self.brought: dict[int, int] = {}
+
+    def __call__(self) -> None:
+        """The descriptor is readable."""
+        if (queue := self._queue()) is not None:
+            queue._collect(self)
+
+    def close(self) -> None:
+        listener, self.listener = self.listener, None
+        while self.brought:
+            self.give_back(self.brought.popitem()[1])
+        if listener is not None:
+            listener.close()
+
+    def give_back(self, ref: int) -> None:
+        self._pool._core.slabby_release(self._pool, ref)
+
+    def __del__(self) -> None:
+        # Empty where __init__ did not come to an end.
+        if getattr(self, "listener", None) is not None:
+            self.close()
 
 
 class WaitQueue:
-    """One listener for all tasks of a loop, from the first that waits to the last. Used in the loop's thread alone."""
+    """One listener for all tasks of a loop, from the first that waits to the last. Used in the loop's thread, but for
+    coroutines that are closed elsewhere."""
 
     def __init__(self, pool: Allocator, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pool = pool
-        self._listener = pool.listener()
-        self._waiting: dict[int, asyncio.Future[SlabRef]] = {}
-        loop.add_reader(self._listener.fd, self._collect)
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        waits = LoopWaits(pool, self)
+        assert waits.listener is not None
+        self._fd = waits.listener.fd
+        self._waits = weakref.ref(waits)
+        loop.add_reader(self._fd, waits)
 
     @property
     def is_empty(self) -> bool:
-        return not self._waiting
+        """Whether no coroutine waits, and none has something to pick up."""
+        waits = self._waits()
+        return not self._waiting and (waits is None or not waits.brought)
 
     async def wait(self, timeout_ns: int | None) -> SlabRef:
-        """A slab in its turn. A task that is cancelled leaves the queue, and what it was granted goes back."""
-        granted: asyncio.Future[SlabRef] = self._loop.create_future()
-        try:
-            ticket = self._listener.begin()
-        except SlabbyError as error:
-            # The pool's own words, which know its name and numbers.
-            self._pool._fail(error.status, 0)
+        """A slab in its turn. A task that is cancelled leaves the queue, and so does a coroutine that is closed or
+        forgotten; what it was granted goes back."""
+        granted: asyncio.Future[None] = self._loop.create_future()
+        ticket = self._begin()
         self._waiting[ticket] = granted
-        self._collect()
         expiry = None
-        if timeout_ns is not None:
-            expiry = self._loop.call_later(timeout_ns / NANOSECONDS, self._expire, ticket)
         try:
-            return await granted
-        except asyncio.CancelledError:
-            self._leave(ticket, granted)
+            if (waits := self._waits()) is not None:
+                self._collect(waits)
+                del waits
+            if timeout_ns is not None:
+                expiry = self._loop.call_later(timeout_ns / NANOSECONDS, self._expire, ticket)
+            await granted
+            return self._pick_up(ticket)
+        except BaseException:
+            self._leave(ticket)
             raise
         finally:
             if expiry is not None:
                 expiry.cancel()
 
     def close(self) -> None:
-        self._loop.remove_reader(self._listener.fd)
-        self._listener.close()
+        if (waits := self._waits()) is not None:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._fd)
+            waits.close()
 
-    def _collect(self) -> None:
-        """The listener's bell rang: hands out what was granted."""
+    def _begin(self) -> int:
+        waits = self._waits()
+        if waits is None or waits.listener is None:
+            raise RuntimeError("Event loop is closed")
         try:
-            while granted := self._listener.take():
-                for ticket, slab in granted.items():
-                    self._hand_over(self._waiting.pop(ticket), slab)
+            return waits.listener.begin()
+        except SlabbyError as error:
+            # The pool's own words, which know its name and numbers.
+            self._pool._fail(error.status, 0)
+
+    def _pick_up(self, ticket: int) -> SlabRef:
+        waits = self._waits()
+        ref = None if waits is None else waits.brought.pop(ticket, None)
+        if ref is None:
+            # The loop was closed in between, and the slab went back.
+            raise RuntimeError("Event loop is closed")
+        pool = self._pool
+        return pool._wrap(ref, pool._core.slabby_data(pool, ref), True)
+
+    def _collect(self, waits: LoopWaits) -> None:
+        """Hands out what was granted."""
+        if waits.listener is None:
+            return
+        try:
+            while granted := waits.listener.take_refs():
+                for ticket, ref in granted:
+                    self._hand_over(waits, ticket, ref)
         except ClosedError:
-            self._loop.remove_reader(self._listener.fd)
             for ticket in list(self._waiting):
-                self._give_up(self._waiting.pop(ticket))
+                self._give_up(waits, ticket)
+
+    def _hand_over(self, waits: LoopWaits, ticket: int, ref: int) -> None:
+        future = self._waiting.pop(ticket, None)
+        if future is None or future.done():  # cancelled, and its task does not know yet
+            waits.give_back(ref)
+        else:
+            waits.brought[ticket] = ref
+            future.set_result(None)
 
     def _expire(self, ticket: int) -> None:
-        future = self._waiting.pop(ticket, None)
-        if future is None:
+        waits = self._waits()
+        if waits is None or waits.listener is None or ticket not in self._waiting:
             return
-        slab = self._listener.cancel(ticket)
-        if slab is None:
-            self._give_up(future)
+        if ref := waits.listener.cancel_ref(ticket):
+            self._hand_over(waits, ticket, ref)
         else:
-            self._hand_over(future, slab)
+            self._give_up(waits, ticket)
 
-    def _leave(self, ticket: int, future: asyncio.Future[SlabRef]) -> None:
-        """The task was cancelled, maybe after its slab had come and before it could look."""
-        slab = None
-        if self._waiting.pop(ticket, None) is not None:
-            slab = self._listener.cancel(ticket)
-        elif not future.cancelled() and future.exception() is None:
-            slab = future.result()
-        if slab is not None:
-            slab.release()
+    def _leave(self, ticket: int) -> None:
+        """The coroutine ends without its slab, maybe after that had come and before it could look."""
+        waiting = self._waiting.pop(ticket, None) is not None
+        if (waits := self._waits()) is None:
+            return
+        ref = waits.brought.pop(ticket, 0)
+        if waiting and waits.listener is not None:
+            ref = waits.listener.cancel_ref(ticket)
+        if ref:
+            waits.give_back(ref)
 
-    @staticmethod
-    def _hand_over(future: asyncio.Future[SlabRef], slab: SlabRef) -> None:
-        if future.done():  # cancelled, and its task does not know yet
-            slab.release()
-        else:
-            future.set_result(slab)
-
-    def _give_up(self, future: asyncio.Future[SlabRef]) -> None:
+    def _give_up(self, waits: LoopWaits, ticket: int) -> None:
         """Ends a wait in vain as one in a thread ends: the core counts it, or has a slab after all."""
+        future = self._waiting.pop(ticket)
         if future.done():
             return
         try:
-            future.set_result(self._pool._core.slabby_allocate_timeout(self._pool, 1))
+            slab = self._pool._core.slabby_allocate_timeout(self._pool, 1)
         except SlabbyError as error:
             future.set_exception(error)
+        else:
+            waits.brought[ticket] = slab.ref
+            slab._finish()
+            future.set_result(None)

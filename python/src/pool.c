@@ -2,6 +2,9 @@
 /* Pool: holds one owner's share of a core allocator, and the hot half of slabby.Allocator. */
 #include "types.h"
 
+/* Timeouts below are in range. */
+#define LONG_SECONDS 1e9
+
 PyTypeObject *pool_type;
 
 int pool_attached(const Pool *pool) {
@@ -137,6 +140,37 @@ static PyObject *allocate_now(Pool *pool) {
     }
 }
 
+/* Whether a timeout is a plain number of seconds in range: 1; 0: it is 0; -1: the Python half looks at it closely. */
+static int is_plain_timeout(PyObject *timeout) {
+    double seconds = -1;
+
+    if (PyFloat_CheckExact(timeout))
+        seconds = PyFloat_AsDouble(timeout);
+    else if (PyLong_CheckExact(timeout))
+        seconds = PyLong_AsDouble(timeout);
+    if (seconds == -1 && PyErr_Occurred())
+        PyErr_Clear(); /* a whole number beyond every double */
+    if (seconds == 0)
+        return 0;
+    return seconds > 0 && seconds < LONG_SECONDS ? 1 : -1;
+}
+
+/* The free slab first, which most waits find. */
+static PyObject *allocate_timeout(Pool *pool, PyObject *timeout) {
+    int plain = is_plain_timeout(timeout);
+    PyObject *slab;
+
+    if (plain == 0)
+        return allocate_now(pool);
+    if (plain == 1) {
+        slab = pool_try_now((PyObject *)pool, NULL);
+        if (slab != Py_None)
+            return slab;
+        Py_DECREF(slab);
+    }
+    return PyObject_CallMethod((PyObject *)pool, "_allocate_timeout", "O", timeout);
+}
+
 /* allocate(timeout=None): the wait itself is a cold path and belongs to the Python half. */
 static PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                                PyObject *names) {
@@ -160,7 +194,7 @@ static PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ss
     }
     if (timeout == Py_None)
         return allocate_now((Pool *)self);
-    return PyObject_CallMethod(self, "_allocate_timeout", "O", timeout);
+    return allocate_timeout((Pool *)self, timeout);
 }
 
 static PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {

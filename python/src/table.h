@@ -35,9 +35,11 @@ struct slabby_core_table {
     slabby_status (*get_option)(int64_t *, slabby_allocator *, int32_t);
     slabby_status (*report_leak)(slabby_allocator *, slabby_ref, const char *, int32_t);
     slabby_status (*get_stats)(slabby_stats *, slabby_allocator *);
+    slabby_status (*try_allocate)(slabby_ref *, void **, slabby_allocator *);
     slabby_status (*allocate_timeout)(slabby_ref *, void **, slabby_allocator *, uint64_t);
     slabby_status (*listener_create)(slabby_listener **, int32_t *, slabby_allocator *, slabby_error *);
     slabby_status (*listener_destroy)(slabby_listener *);
+    slabby_status (*listener_wait)(slabby_listener *, uint64_t);
     slabby_status (*wait_begin)(uint64_t *, slabby_listener *);
     slabby_status (*wait_take)(uint64_t *, slabby_ref *, uint64_t *, slabby_listener *, uint64_t);
     slabby_status (*wait_cancel)(slabby_ref *, slabby_listener *, uint64_t);
@@ -49,8 +51,9 @@ struct slabby_core_table {
         0, slabby_release, slabby_release_deferred, slabby_pin, slabby_unpin, slabby_data, slabby_is_valid,  \
             slabby_size, slabby_id, slabby_ref_text, slabby_set_label, slabby_get_label,                     \
             slabby_deallocate_fast, slabby_view, slabby_explain, slabby_abandon, slabby_get_option,          \
-            slabby_report_leak, slabby_get_stats, slabby_allocate_timeout, slabby_listener_create,           \
-            slabby_listener_destroy, slabby_wait_begin, slabby_wait_take, slabby_wait_cancel,                \
+            slabby_report_leak, slabby_get_stats, slabby_try_allocate, slabby_allocate_timeout,              \
+            slabby_listener_create, slabby_listener_destroy, slabby_listener_wait, slabby_wait_begin,        \
+            slabby_wait_take, slabby_wait_cancel,                                                            \
     }
 
 #endif

@@ -3,14 +3,13 @@
  * A timed wait that a signal can end: in the main thread, where Python handles signals, it sleeps on a listener instead
  * of inside the core. Its ticket keeps its place in the queue; a slab that comes at the moment of the signal goes back.
  */
-#include <poll.h>
 #include <stdbool.h>
 #include <time.h>
 
 #include "types.h"
 
 /* The system may hand the signal to another thread, or in the moment before the sleep: nobody wakes us then. */
-#define SLICE_MS 100
+#define SLICE_NS 100000000u
 
 #define SECOND 1000000000ull
 
@@ -21,18 +20,6 @@ static uint64_t now_ns(void) {
     return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
-/* Asking a pool that is full counts a failure, which a wait is not until it ends: so look first. */
-static bool is_full(const Pool *pool) {
-    slabby_stats stats = {.struct_size = sizeof stats};
-    slabby_allocator *allocator = pool->cell.allocator;
-    int64_t heap = 0, limit = 0;
-
-    return pool->core->get_stats(&stats, allocator) == SLABBY_OK && stats.available_slabs == 0 &&
-           pool->core->get_option(&heap, allocator, SLABBY_OPTION_HEAP_FALLBACK) == SLABBY_OK &&
-           pool->core->get_option(&limit, allocator, SLABBY_OPTION_HEAP_FALLBACK_LIMIT) == SLABBY_OK &&
-           (heap == 0 || stats.heap_slabs >= (uint64_t)limit);
-}
-
 static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref) {
     slabby_status status;
 
@@ -41,23 +28,16 @@ static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_
     Py_END_ALLOW_THREADS return status;
 }
 
-/* One try before the wait: Timeout where there is nothing to take. A slab that goes to somebody else in between counts
- * as a Timeout, which never moves the breaker. */
-static slabby_status try_now(const Pool *pool, slabby_ref *out_ref) {
-    return is_full(pool) ? SLABBY_TIMEOUT : wait_in_core(pool, 1, out_ref);
-}
-
-static void sleep_until(int notifier, uint64_t deadline_ns) {
-    struct pollfd ring = {.fd = notifier, .events = POLLIN};
+static void sleep_until(const Pool *pool, slabby_listener *listener, uint64_t deadline_ns) {
     uint64_t now = now_ns();
-    uint64_t left_ms = now < deadline_ns ? (deadline_ns - now + 999999) / 1000000 : 0;
+    uint64_t left_ns = now < deadline_ns ? deadline_ns - now : 0;
 
-    Py_BEGIN_ALLOW_THREADS(void) poll(&ring, 1, left_ms < SLICE_MS ? (int)left_ms : SLICE_MS);
+    Py_BEGIN_ALLOW_THREADS(void) pool->core->listener_wait(listener, left_ns < SLICE_NS ? left_ns : SLICE_NS);
     Py_END_ALLOW_THREADS
 }
 
 /* Until the ticket brings a slab, the time is over (*out_ref stays 0), or a signal's handler raises: false. */
-static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int notifier, uint64_t deadline_ns,
+static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, uint64_t deadline_ns,
                             slabby_ref *out_ref, slabby_status *out_status) {
     uint64_t ticket = 0, count = 0;
 
@@ -72,7 +52,7 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int not
             (void)pool->core->wait_cancel(out_ref, listener, ticket);
             break;
         }
-        sleep_until(notifier, deadline_ns);
+        sleep_until(pool, listener, deadline_ns);
         if (PyErr_CheckSignals() < 0)
             return false;
     }
@@ -85,16 +65,15 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, int not
 static bool wait_on_listener(const Pool *pool, uint64_t deadline_ns, slabby_ref *out_ref,
                              slabby_status *out_status) {
     slabby_listener *listener = NULL;
-    int32_t notifier;
     bool goes_on;
 
-    /* Without a descriptor the wait is one that no signal ends. */
-    if (pool->core->listener_create(&listener, &notifier, pool->cell.allocator, NULL) != SLABBY_OK) {
+    /* Without memory for the listener, which has no descriptor, the wait is one that no signal ends. */
+    if (pool->core->listener_create(&listener, NULL, pool->cell.allocator, NULL) != SLABBY_OK) {
         uint64_t now = now_ns();
         *out_status = wait_in_core(pool, now < deadline_ns ? deadline_ns - now : 1, out_ref);
         return true;
     }
-    goes_on = wait_for_ticket(pool, listener, notifier, deadline_ns, out_ref, out_status);
+    goes_on = wait_for_ticket(pool, listener, deadline_ns, out_ref, out_status);
     Py_BEGIN_ALLOW_THREADS(void) pool->core->listener_destroy(listener);
     Py_END_ALLOW_THREADS return goes_on;
 }
@@ -113,14 +92,17 @@ PyObject *pool_try_now(PyObject *self, PyObject *unused) {
     Pool *pool = (Pool *)self;
     slabby_status status;
     slabby_ref ref = 0;
+    void *data = NULL;
 
     (void)unused;
     if (!pool_attached(pool))
         return NULL;
-    status = try_now(pool, &ref);
-    if (status == SLABBY_TIMEOUT)
+    status = pool->core->try_allocate(&ref, &data, pool->cell.allocator);
+    if (status == SLABBY_OK)
+        return slab_ref_new(pool, ref, data, 1);
+    if (status == SLABBY_OUT_OF_MEMORY)
         Py_RETURN_NONE;
-    return answer(pool, status, ref);
+    return raise_status(pool, 0, status);
 }
 
 /* _wait(timeout_ns): a slab, within that time. */
@@ -134,8 +116,8 @@ PyObject *pool_wait(PyObject *self, PyObject *timeout) {
         return NULL;
     deadline_ns = deadline_ns > INT64_MAX ? INT64_MAX : deadline_ns;
     deadline_ns += now_ns();
-    status = try_now(pool, &ref);
-    if (status == SLABBY_TIMEOUT && !wait_on_listener(pool, deadline_ns, &ref, &status))
+    status = pool->core->try_allocate(&ref, NULL, pool->cell.allocator);
+    if (status == SLABBY_OUT_OF_MEMORY && !wait_on_listener(pool, deadline_ns, &ref, &status))
         return NULL;
     return answer(pool, status, ref);
 }

@@ -86,7 +86,44 @@ def shrink(lines: list[str], binding: Binding) -> tuple[list[str], Difference]:
         elif size > 1:
             size //= 2
         else:
+            break
+    return shrink_arguments(lines, difference, binding)
+
+
+def smaller(line: str) -> list[str]:
+    """The line with one argument made smaller: a number halved or lowered, an option or a reference left out."""
+    words = line.split()
+    found = []
+    for at, word in enumerate(words):
+        without = words[:at] + words[at + 1 :]
+        if "=" in word and word != "=":
+            found.append(without)
+        elif word[0] == "[" or (words[0] == "release_batch" and at > 2):
+            found.append(without)
+        elif word.isdigit() and at > 0:
+            number = int(word)
+            found += [
+                [*words[:at], str(less), *words[at + 1 :]]
+                for less in sorted({0, 1, number // 2, number - 1})
+                if 0 <= less < number
+            ]
+    return [" ".join(words) for words in found]
+
+
+def shrink_arguments(
+    lines: list[str], difference: Difference, binding: Binding
+) -> tuple[list[str], Difference]:
+    """Makes one argument smaller at a time, as long as the binding still differs at the same instruction's name."""
+    while True:
+        candidates = [
+            [*lines[:at], line, *lines[at + 1 :]]
+            for at in range(len(lines))
+            for line in smaller(lines[at])
+        ]
+        found = first_difference(candidates, binding)
+        if found is None or found[1].line != len(lines) - 1:
             return lines, difference
+        lines, difference = found
 
 
 def first_difference(

@@ -4,6 +4,11 @@
 
 #include "world.h"
 
+#include "resilience/grants.h"
+#include "resilience/listeners.h"
+
+#include <malloc.h>
+
 #define FOR_EVER UINT64_MAX
 #define FOR_A_WHILE 1000000u
 
@@ -162,6 +167,76 @@ static void no_slab_is_left(void) {
     no_waiters();
 }
 
+/* ------------------------------------------------------------------------------------------------- revocations */
+
+static uint64_t first_ticket;
+
+/* One slab, granted to the listener a while ago: what the listener allows is over. The clock of the schedules stands
+ * still, so the grant is made older; no thread of the core's may run, so the timeout is set past the API. */
+static void one_is_granted_too_long(void) {
+    struct slb_waiter *waiter;
+
+    world_make(64, 1, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
+    world_listen();
+    first_ticket = draw();
+    waiter = world.listener->granted.first;
+    EXPECT(waiter != NULL, "a free slab was not granted");
+    schedule_restores(world.listener->tickets.chunks[0],
+                      malloc_usable_size(world.listener->tickets.chunks[0]));
+    waiter->granted_ns -= 1000;
+    world.listener->timeout_ns = 1000;
+    world.pool->grant_timeouts = 1;
+}
+
+static void own_granted(slabby_ref ref) {
+    world.ref[schedule_task()] = ref;
+    if (ref != 0)
+        world_own(ref, world.pool->slabs);
+}
+
+static void take_or_learn(void) {
+    uint64_t ticket = 0, count = 0;
+    slabby_ref ref = 0;
+    slabby_status status = slabby_wait_take(&ticket, &ref, &count, world.listener, 1);
+
+    EXPECT(status == SLABBY_OK && count == 1 && ticket == first_ticket, "the ticket was not heard of");
+    own_granted(ref);
+}
+
+static void cancel_first(void) {
+    slabby_ref ref = 0;
+    slabby_status status = slabby_wait_cancel(&ref, world.listener, first_ticket);
+
+    EXPECT(status == SLABBY_OK, "wait_cancel answered %s", world_text(status));
+    own_granted(ref);
+}
+
+/* Entitled to the slab where nobody took it in time. */
+static void allocate_what_was_late(void) {
+    slabby_status status;
+
+    world.ref[schedule_task()] = world_allocate(&status);
+    EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "allocate answered %s", world_text(status));
+}
+
+static void destroy_listener(void) {
+    EXPECT(slabby_listener_destroy(world.listener) == SLABBY_OK, "destroy failed");
+}
+
+static void revoke(void) {
+    (void)slb_grants_revoke(world.pool);
+}
+
+static void one_of_two_has_it(void) {
+    EXPECT((world.ref[0] != 0) + (world.ref[1] != 0) == 1, "the slab has no owner, or two");
+    no_waiters();
+}
+
+static void it_is_free(void) {
+    EXPECT(world.pool->listeners == NULL, "the listener is still the pool's");
+    no_waiters();
+}
+
 const struct scenario waiting_scenarios[] = {
     {.name = "open_against_wait",
      .says = "a slab comes back while somebody begins to wait: it is served",
@@ -240,6 +315,27 @@ const struct scenario waiting_scenarios[] = {
      .task = {draw_and_cancel, release_first},
      .cpu = {0, 1},
      .check = no_slab_is_left,
+     .preemptions = 3},
+    {.name = "revocation_against_take",
+     .says = "a grant is revoked as it is taken: the slab has one owner, and the loop hears of its ticket",
+     .prepare = one_is_granted_too_long,
+     .task = {take_or_learn, allocate_what_was_late},
+     .cpu = {0, 1},
+     .check = one_of_two_has_it,
+     .preemptions = 3},
+    {.name = "revocation_against_cancel",
+     .says = "a grant is revoked as its ticket is cancelled: the slab has one owner",
+     .prepare = one_is_granted_too_long,
+     .task = {cancel_first, allocate_what_was_late},
+     .cpu = {0, 1},
+     .check = one_of_two_has_it,
+     .preemptions = 3},
+    {.name = "revocation_against_destroy",
+     .says = "a grant is revoked as its listener is destroyed: the slab goes back once",
+     .prepare = one_is_granted_too_long,
+     .task = {destroy_listener, revoke},
+     .cpu = {0, 1},
+     .check = it_is_free,
      .preemptions = 3},
     {.name = NULL},
 };

@@ -118,8 +118,9 @@ static bool is_in_arena(const void *memory) {
 }
 
 void schedule_free(void *memory);
+/* What was made before the runs is needed again by the next one. */
 void schedule_free(void *memory) {
-    if (!is_in_arena(memory))
+    if (!is_in_arena(memory) && !schedule_is_running())
         free(memory);
 }
 

@@ -235,7 +235,9 @@ enum slabby_slab_state {
     /* slab_state "quarantined" */
     SLABBY_SLAB_STATE_QUARANTINED = 5,
     /* slab_state "retired" */
-    SLABBY_SLAB_STATE_RETIRED = 6
+    SLABBY_SLAB_STATE_RETIRED = 6,
+    /* slab_state "granted" */
+    SLABBY_SLAB_STATE_GRANTED = 8
 };
 
 /* what slabby_verify found */
@@ -249,7 +251,9 @@ enum slabby_finding_kind {
     /* finding_kind "bad_word" */
     SLABBY_FINDING_KIND_BAD_WORD = 4,
     /* finding_kind "counter_mismatch" */
-    SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
+    SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5,
+    /* finding_kind "grant_not_taken" */
+    SLABBY_FINDING_KIND_GRANT_NOT_TAKEN = 6
 };
 
 /* what an address is to a slab */

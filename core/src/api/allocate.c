@@ -17,6 +17,7 @@
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
 #include "resilience/fork.h"
+#include "resilience/grants.h"
 #include "resilience/waiters.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/depot.h"
@@ -190,6 +191,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
+        if (status == SLABBY_OUT_OF_MEMORY && slb_grants_revoke(pool) != 0)
+            continue;
         if (status != SLB_SEARCH_AGAIN)
             break;
         slb_search_wait(pool);
@@ -300,29 +303,55 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+/* An untimed hit in a CPU cache of the rseq backend, which is all that most allocations are. */
+SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
+        return false;
+    uint64_t word = slb_issue(pool, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride; /* CPU caches hold no heap slabs */
+    return true;
+}
+
+SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache)))
+    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
         return allocate_aside(out_ref, out_data, allocator);
-    uint64_t word = slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE);
-    *out_ref = slb_ref_issued(allocator, word, id);
-    if (slb_likely(out_data != NULL))
-        *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     return SLABBY_OK;
 }
 
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
-SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
-                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, void **out_data,
+                                                        struct slabby_allocator *pool) {
+    uint64_t word;
+    uint32_t id;
+    slabby_status status = take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        hand_out(pool, id, word, out_ref, out_data);
+    return status == SLABBY_OUT_OF_MEMORY ? status
+                                          : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data,
+                                             slabby_allocator *allocator) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
+        return try_slow(out_ref, out_data, allocator);
+    return SLABBY_OK;
+}
+
+static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_ref, void **out_data,
+                                                               struct slabby_allocator *allocator,
+                                                               uint64_t timeout_ns) {
     uint64_t word;
     uint32_t id;
     if (timeout_ns == 0)
-        return slabby_allocate(out_ref, out_data, allocator);
-    if (!slb_is_pool_entry(allocator) || out_ref == NULL)
-        return SLABBY_INVALID_ARGUMENT;
+        return allocate_slow(out_ref, out_data, allocator);
     slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
@@ -334,6 +363,15 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     if (status == SLABBY_OK)
         hand_out(allocator, id, word, out_ref, out_data);
     return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
+}
+
+SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                 slabby_allocator *allocator, uint64_t timeout_ns) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
+        return allocate_within(out_ref, out_data, allocator, timeout_ns);
+    return SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,

@@ -6,6 +6,7 @@
 #include "observe/latency.h"
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
+#include "resilience/grants.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -73,6 +74,8 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
         struct slb_stripe *stripe = slb_enter(pool);
         status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
         slb_leave(stripe);
+        if (status == SLABBY_OUT_OF_MEMORY && slb_grants_revoke(pool) != 0)
+            continue;
         if (status != SLB_SEARCH_AGAIN)
             break;
         slb_search_wait(pool);

@@ -8,10 +8,35 @@
 #include "pool/verify.h"
 #include "protect/quarantine.h"
 #include "ref.h"
+#include "resilience/grants.h"
 #include "slabby_contract.h"
 #include "status.h"
 
 #include <inttypes.h>
+
+/* A cursor from here on goes through the grants, which come after the words. */
+#define GRANTS_FROM (1ull << 63)
+
+static bool next_grant(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    struct slb_grant grant;
+    uint64_t at = *cursor - GRANTS_FROM;
+    bool found = slb_grants_next(pool, &at, &grant);
+    *cursor = at + GRANTS_FROM;
+    if (found)
+        *out = (slabby_live){.state = SLABBY_SLAB_STATE_GRANTED,
+                             .id = grant.id,
+                             .age_ns = grant.age_ns,
+                             .ticket = grant.ticket};
+    return found;
+}
+
+static bool next_outstanding(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    if (*cursor < GRANTS_FROM && slb_live_next(pool, cursor, out))
+        return true;
+    if (*cursor < GRANTS_FROM)
+        *cursor = GRANTS_FROM;
+    return next_grant(pool, cursor, out);
+}
 
 SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                           slabby_allocator *allocator) {
@@ -26,7 +51,7 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
         return SLABBY_INVALID_ARGUMENT;
     if (out_live->struct_size < 8)
         return SLABBY_ABI_MISMATCH;
-    *out_count = slb_live_next(pool, cursor, &live);
+    *out_count = next_outstanding(pool, cursor, &live);
     return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
 }
 

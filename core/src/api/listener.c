@@ -1,128 +1,162 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it.
- * Its lists are guarded by the pool's gate lock; tickets are numbered from 1. */
-#include "api/issue.h"
+/* Waiting without a thread: a listener is a descriptor for an event loop and the tickets that were drawn through it. */
 #include "api/allocate.h"
+#include "api/issue.h"
 #include "observe/audit.h"
 #include "observe/counters.h"
 #include "os/os.h"
 #include "pool/lifecycle.h"
 #include "resilience/breaker.h"
 #include "resilience/fork.h"
-#include "resilience/waiters.h"
+#include "resilience/grants.h"
+#include "resilience/listeners.h"
+#include "resilience/ticker.h"
 #include "status.h"
 #include "tiers/gate.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-struct slabby_listener {
-    struct slabby_listener *next, *previous; /* in the pool's list */
-    struct slabby_allocator *pool;
-    int notifier;
-    uint64_t last_ticket;
-    struct slb_waiter *granted, *last_granted; /* oldest first */
-    uint64_t waiting;                          /* tickets still in the pool's queue */
-    bool closed;                               /* the pool was closed */
-};
+/* ------------------------------------------------------------------------------------------------ begin and end */
 
-/* Behind those who were granted before. Needs the lock. */
-static void append_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    waiter->next = NULL;
-    waiter->previous = listener->last_granted;
-    *(listener->last_granted == NULL ? &listener->granted : &listener->last_granted->next) = waiter;
-    listener->last_granted = waiter;
-    slb_os_notifier_signal(listener->notifier);
-}
-
-SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
-    struct slabby_listener *listener = waiter->listener;
-    listener->waiting--;
-    if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_CLOSED)
-        free(waiter); /* slb_listeners_close has told the listener */
-    else
-        append_granted(listener, waiter);
-}
-
-/* Every listener hears of the end, whether it has tickets out or not. */
-SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        listener->closed = true;
-        slb_os_notifier_signal(listener->notifier);
-    }
-}
-
-static void forget_granted(struct slabby_listener *listener, struct slb_waiter *waiter) {
-    *(waiter->previous == NULL ? &listener->granted : &waiter->previous->next) = waiter->next;
-    *(waiter->next == NULL ? &listener->last_granted : &waiter->next->previous) = waiter->previous;
-}
-
-static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word =
-        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
-    slb_breaker_served(pool);
-    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
-}
-
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context) {
-    uint64_t count = 0;
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        for (struct slb_waiter *waiter = listener->granted; waiter != NULL; waiter = waiter->next, count++)
-            if (visit != NULL)
-                visit(context, waiter->id);
-    }
-    return count;
-}
-
-/* The queue was dropped with its threads; what had been granted still waits to be taken. */
-SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
-        slb_os_notifier_renew(listener->notifier);
-        listener->waiting = 0;
-        if (listener->granted != NULL || listener->closed)
-            slb_os_notifier_signal(listener->notifier);
-    }
+static slabby_status refuse_notifier(slabby_error *error, int number) {
+    const char *name = number == EMFILE   ? "EMFILE: this process has as many open files as it may"
+                       : number == ENFILE ? "ENFILE: the system has as many open files as it may"
+                                          : "no descriptor";
+    return slb_error_set(
+        error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
+        "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
+        "limit, or make the listener without one and sleep in slabby_listener_wait",
+        number, name);
 }
 
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                                 slabby_allocator *allocator, slabby_error *out_error) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_listener == NULL || out_fd == NULL)
+    if (pool == NULL || out_listener == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
-                             "the handle or a place for a result is null");
+                             "the handle or the place for the listener is null");
     slabby_status status = slb_pool_retain(pool);
     if (status != SLABBY_OK)
         return slb_error_set(out_error, status, 0, 0, 0, 0, "no open pool has this handle");
+    int notifier = out_fd == NULL ? -1 : slb_os_notifier_create();
     struct slabby_listener *listener = calloc(1, sizeof *listener);
-    int notifier = listener == NULL ? -1 : slb_os_notifier_create();
-    if (notifier < 0) {
+    if (out_fd != NULL && notifier < 0) {
         free(listener);
         (void)slb_pool_abandon(pool);
+        return refuse_notifier(out_error, -notifier);
+    }
+    if (listener == NULL) {
+        if (notifier >= 0)
+            slb_os_notifier_destroy(notifier);
+        (void)slb_pool_abandon(pool);
         return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
-                             "the system refused memory or a descriptor for the listener; close some first");
+                             "the system refused memory for the listener; free some and try again");
     }
     listener->pool = pool;
     listener->notifier = notifier;
-    slb_fork_check(pool);
-    slb_gate_lock(pool);
-    listener->next = pool->listeners;
-    if (listener->next != NULL)
-        listener->next->previous = listener;
-    pool->listeners = listener;
-    slb_gate_unlock(pool);
+    slb_listener_link(listener);
     *out_listener = listener;
-    *out_fd = notifier;
+    if (out_fd != NULL)
+        *out_fd = notifier;
     return SLABBY_OK;
 }
 
-static uint64_t draw_ticket(struct slabby_listener *listener, struct slb_waiter *waiter) {
+/* Ends the tickets of some slots, from *slot on, and answers how many of them had been granted. Needs the lock. */
+static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint32_t *ids) {
+    uint32_t count = 0;
+    for (uint32_t checks = 0; *slot < listener->tickets.drawn && checks < SLB_WAITERS_AT_ONCE; checks++) {
+        struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, (*slot)++);
+        SLB_WAITER_STEP();
+        (void)slb_waiters_leave(listener->pool, waiter);
+        /* relaxed: under the lock */
+        if (atomic_exchange_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed) !=
+            SLB_WAITER_GRANTED)
+            continue;
+        slb_listener_unlink(&listener->granted, waiter);
+        ids[count++] = waiter->id;
+    }
+    return count;
+}
+
+/* What goes back while later tickets still wait may be granted to them, and goes back again: the slots are gone through
+ * once, and no new ticket is drawn. */
+static void end_tickets(struct slabby_listener *listener) {
+    uint32_t ids[SLB_WAITERS_AT_ONCE];
+    for (uint32_t slot = 0, drawn = UINT32_MAX; slot < drawn;) {
+        slb_gate_lock(listener->pool);
+        drawn = listener->tickets.drawn;
+        uint32_t count = end_some(listener, &slot, ids);
+        slb_gate_unlock(listener->pool);
+        slb_grants_return(listener->pool, ids, count);
+    }
+}
+
+/* Answers what held before. */
+static uint64_t change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
-    waiter->listener = listener;
-    uint64_t ticket = waiter->ticket =
-        ++listener->last_ticket; /* once it waits, another thread may take and free it */
-    listener->waiting++;
+    uint64_t before = listener->timeout_ns;
+    listener->timeout_ns = timeout_ns;
+    slb_listeners_note_timeouts(listener->pool);
     slb_gate_unlock(listener->pool);
-    return ticket;
+    return before;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_set_timeout(slabby_listener *listener, uint64_t timeout_ns) {
+    if (listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
+    uint64_t before = change_timeout(listener, timeout_ns);
+    slabby_status status = slb_ticker_run_revocations(listener->pool);
+    if (status == SLABBY_OK)
+        return status;
+    (void)change_timeout(listener, before);
+    (void)slb_ticker_run_revocations(listener->pool);
+    return slb_refuse(listener->pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
+    if (listener == NULL)
+        return SLABBY_OK;
+    struct slabby_allocator *pool = listener->pool;
+    slb_fork_check(pool);
+    end_tickets(listener);
+    slb_listener_unlink_from_pool(listener);
+    (void)slb_ticker_run_revocations(pool);
+    if (listener->notifier >= 0)
+        slb_os_notifier_destroy(listener->notifier);
+    (void)slb_pool_abandon(pool);
+    slb_tickets_free(&listener->tickets);
+    free(listener);
+    return SLABBY_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------------ tickets */
+
+static struct slb_waiter *draw_once(struct slabby_listener *listener, uint32_t *out_next_chunk) {
+    slb_gate_lock(listener->pool);
+    struct slb_waiter *waiter = slb_tickets_draw(&listener->tickets);
+    *out_next_chunk = slb_tickets_next_chunk(&listener->tickets);
+    slb_gate_unlock(listener->pool);
+    return waiter;
+}
+
+/* A chunk is asked for outside the lock; it may be superfluous when it comes. NULL where there is no memory. */
+static struct slb_waiter *draw_ticket(struct slabby_listener *listener) {
+    uint32_t slots;
+    struct slb_waiter *waiter = draw_once(listener, &slots);
+    while (waiter == NULL) {
+        struct slb_waiter *chunk = slots == 0 ? NULL : calloc(slots, sizeof *chunk);
+        if (chunk == NULL)
+            return NULL;
+        slb_gate_lock(listener->pool);
+        bool used = slb_tickets_grow(&listener->tickets, chunk, slots);
+        slb_gate_unlock(listener->pool);
+        if (!used)
+            free(chunk);
+        waiter = draw_once(listener, &slots);
+    }
+    return waiter;
 }
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
@@ -132,9 +166,8 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     if (status != SLABBY_OK)
         return status;
     slb_gate_lock(listener->pool);
-    listener->waiting--;
-    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_release);
-    append_granted(listener, waiter);
+    atomic_store_explicit(&waiter->state, SLB_WAITER_GRANTED, memory_order_relaxed); /* under the lock */
+    slb_listener_grant(waiter);
     slb_gate_unlock(listener->pool);
     slb_search_notify(listener->pool, &found, SLABBY_OK);
     return SLABBY_OK;
@@ -143,18 +176,19 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
 SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
     if (out_ticket == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    struct slb_waiter *waiter = calloc(1, sizeof *waiter);
+    slb_fork_check(listener->pool);
+    struct slb_waiter *waiter = draw_ticket(listener);
     if (waiter == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
-    uint64_t ticket = draw_ticket(listener, waiter);
+    waiter->listener = listener;
+    uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
     slabby_status status = try_at_once(listener, waiter);
     if (status == SLABBY_OUT_OF_MEMORY)
         status = slb_waiters_join(listener->pool, waiter);
     if (status != SLABBY_OK) {
         slb_gate_lock(listener->pool);
-        listener->waiting--;
+        slb_tickets_end(&listener->tickets, waiter);
         slb_gate_unlock(listener->pool);
-        free(waiter);
         return slb_audited(listener->pool, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT, 0,
                            slb_refuse(listener->pool, status));
     }
@@ -162,87 +196,111 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     return SLABBY_OK;
 }
 
-/* The bell rings on while something is left to take, or to learn. */
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                                          slabby_listener *listener, uint64_t capacity) {
-    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    uint64_t count = 0;
-    slb_gate_lock(listener->pool);
-    while (count < capacity && listener->granted != NULL) {
-        struct slb_waiter *waiter = listener->granted;
-        forget_granted(listener, waiter);
-        out_tickets[count] = waiter->ticket;
-        out_refs[count++] = waiter->id;
-        free(waiter);
-    }
-    if (listener->granted == NULL && !listener->closed)
-        slb_os_notifier_clear(listener->notifier);
-    bool over = listener->closed && listener->granted == NULL && count == 0;
-    slb_gate_unlock(listener->pool);
-    for (uint64_t i = 0; i < count; i++)
-        out_refs[i] = issue_granted(listener->pool, (uint32_t)out_refs[i]);
-    *out_count = count;
-    return over ? SLABBY_CLOSED : SLABBY_OK;
+/* The slab leaves the free state under the caller's name. It is the caller's alone already, see grants.h. */
+static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word =
+        slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
+    slb_breaker_served(pool);
+    return slb_ref_make(pool, slb_word_generation(pool->id_bits, word), id);
 }
 
-/* The waiter of a ticket: in the pool's queue or among the granted. Needs the lock. */
-static struct slb_waiter *find_ticket(struct slabby_listener *listener, uint64_t ticket) {
-    struct slb_waiter *lists[] = {listener->pool->first_waiter, listener->granted};
-    for (size_t i = 0; i < 2; i++)
-        for (struct slb_waiter *waiter = lists[i]; waiter != NULL; waiter = waiter->next)
-            if (waiter->listener == listener && waiter->ticket == ticket)
-                return waiter;
-    return NULL;
+/* What one taker carries from under the lock. */
+struct taken {
+    uint64_t ticket;
+    uint32_t id;
+    bool granted; /* false: the grant was revoked */
+};
+
+/* Out of its list and over; false where neither list has it. Needs the lock. */
+static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct taken *out) {
+    uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
+    *out = (struct taken){waiter->ticket, waiter->id, state == SLB_WAITER_GRANTED};
+    if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED)
+        return false;
+    slb_listener_unlink(out->granted ? &listener->granted : &listener->revoked, waiter);
+    slb_tickets_end(&listener->tickets, waiter);
+    return true;
+}
+
+static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t space) {
+    uint32_t count = 0;
+    slb_gate_lock(listener->pool);
+    for (; count < space && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
+        (void)take_waiter(listener,
+                          listener->revoked.first != NULL ? listener->revoked.first : listener->granted.first,
+                          &taken[count]);
+    slb_listener_clear(listener);
+    slb_gate_unlock(listener->pool);
+    return count;
+}
+
+static bool listener_is_over(struct slabby_listener *listener) {
+    slb_gate_lock(listener->pool);
+    bool over = listener->closed && listener->granted.first == NULL && listener->revoked.first == NULL;
+    slb_gate_unlock(listener->pool);
+    return over;
+}
+
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+                                          slabby_listener *listener, uint64_t capacity) {
+    struct taken taken[SLB_WAITERS_AT_ONCE];
+    uint32_t space, some;
+    if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
+    uint64_t count = 0;
+    do {
+        space = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
+        some = take_some(listener, taken, space);
+        for (uint32_t i = 0; i < some; i++, count++) {
+            out_tickets[count] = taken[i].ticket;
+            out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;
+        }
+    } while (some == SLB_WAITERS_AT_ONCE);
+    *out_count = count;
+    return count == 0 && listener_is_over(listener) ? SLABBY_CLOSED : SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
+    struct taken taken = {.granted = false};
     if (out_ref == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
     slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = find_ticket(listener, ticket);
-    bool granted = waiter != NULL && !slb_waiters_leave(listener->pool, waiter);
-    if (granted)
-        forget_granted(listener, waiter);
-    else if (waiter != NULL)
-        listener->waiting--;
+    struct slb_waiter *waiter = slb_tickets_find(&listener->tickets, ticket);
+    if (waiter != NULL && slb_waiters_leave(listener->pool, waiter))
+        slb_tickets_end(&listener->tickets, waiter);
+    else if (waiter != NULL && take_waiter(listener, waiter, &taken))
+        slb_listener_clear(listener);
     slb_gate_unlock(listener->pool);
-    *out_ref = granted ? issue_granted(listener->pool, waiter->id) : 0;
-    free(waiter);
+    *out_ref = taken.granted ? issue_granted(listener->pool, taken.id) : 0;
     return SLABBY_OK;
 }
 
-/* A ticket that is still out, or 0. */
-static uint64_t any_ticket(struct slabby_listener *listener) {
-    uint64_t ticket = 0;
-    slb_gate_lock(listener->pool);
-    struct slb_waiter *waiter = listener->pool->first_waiter;
-    while (waiter != NULL && waiter->listener != listener)
-        waiter = waiter->next;
-    if (waiter == NULL)
-        waiter = listener->granted;
-    if (waiter != NULL)
-        ticket = waiter->ticket;
-    slb_gate_unlock(listener->pool);
-    return ticket;
-}
+/* ------------------------------------------------------------------------------------------------- in a thread */
 
-SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
-    if (listener == NULL)
-        return SLABBY_OK;
-    for (uint64_t ticket = any_ticket(listener); ticket != 0; ticket = any_ticket(listener)) {
-        slabby_ref ref;
-        (void)slabby_wait_cancel(&ref, listener, ticket);
-        if (ref != 0)
-            (void)slabby_release(listener->pool, ref);
+/* Who sleeps counts itself first and looks then, who signals raises `signals` first and looks for sleepers then (all
+ * seq_cst): of the two, at least one sees the other. The look is under the lock, as is everything that it looks at. */
+static bool sleep_until_ready(struct slabby_listener *listener, uint64_t deadline_ns) {
+    atomic_fetch_add_explicit(&listener->sleepers, 1, memory_order_seq_cst);
+    bool ready = false;
+    for (bool in_time = true; in_time && !ready;) {
+        slb_gate_lock(listener->pool);
+        ready = slb_listener_is_ready(listener);
+        uint32_t signals = atomic_load_explicit(&listener->signals, memory_order_seq_cst);
+        slb_gate_unlock(listener->pool);
+        if (!ready)
+            in_time = slb_os_sleep_on(&listener->signals, signals, deadline_ns);
     }
-    slb_gate_lock(listener->pool);
-    *(listener->previous == NULL ? &listener->pool->listeners : &listener->previous->next) = listener->next;
-    if (listener->next != NULL)
-        listener->next->previous = listener->previous;
-    slb_gate_unlock(listener->pool);
-    slb_os_notifier_destroy(listener->notifier);
-    (void)slb_pool_abandon(listener->pool);
-    free(listener);
-    return SLABBY_OK;
+    atomic_fetch_sub_explicit(&listener->sleepers, 1, memory_order_seq_cst);
+    return ready;
+}
+
+SLB_PUBLIC slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_ns) {
+    if (listener == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fork_check(listener->pool);
+    uint64_t now = slb_os_now_ns();
+    uint64_t deadline_ns = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+    return sleep_until_ready(listener, deadline_ns) ? SLABBY_OK : SLABBY_TIMEOUT;
 }

@@ -10,6 +10,13 @@
 void (*slb_test_point)(int point);
 uint64_t (*slb_test_clock)(void);
 bool slb_test_bias_never_backs_off;
+__thread uint64_t slb_test_waiter_steps, slb_test_waiter_steps_here, slb_test_waiter_steps_most;
+
+void slb_test_waiter_step(void) {
+    slb_test_waiter_steps++;
+    if (++slb_test_waiter_steps_here > slb_test_waiter_steps_most)
+        slb_test_waiter_steps_most = slb_test_waiter_steps_here;
+}
 
 void slb_test_gate_cycle(struct slabby_allocator *pool) {
     slb_gate_lock(pool);

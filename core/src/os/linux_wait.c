@@ -2,6 +2,7 @@
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 #include "os/os.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/eventfd.h>
@@ -31,7 +32,8 @@ SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
 }
 
 SLB_PRIVATE int slb_os_notifier_create(void) {
-    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int notifier = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return notifier < 0 ? -errno : notifier;
 }
 
 SLB_PRIVATE void slb_os_notifier_signal(int notifier) {

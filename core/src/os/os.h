@@ -69,7 +69,8 @@ SLB_PRIVATE uint64_t slb_os_now_ns(void);
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 
-/* A descriptor that an event loop can wait for: readable from signal to clear. -1 where the system refuses one. */
+/* A descriptor that an event loop can wait for: readable from signal to clear. Where the system refuses one: the errno,
+ * negated. */
 SLB_PRIVATE int slb_os_notifier_create(void);
 SLB_PRIVATE void slb_os_notifier_signal(int notifier);
 SLB_PRIVATE void slb_os_notifier_clear(int notifier);

@@ -154,6 +154,9 @@ static void clear_entry(struct slabby_allocator *pool) {
     atomic_store(&pool->expects_plain, 0);
     pool->first_waiter = pool->last_waiter = NULL;
     pool->listeners = NULL;
+    pool->listeners_made = 0;
+    atomic_store(&pool->grant_timeouts, 0);
+    atomic_store(&pool->ticking.revoke_interval_ns, 0);
 }
 
 static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {

@@ -72,9 +72,11 @@ static void finish_all(struct slabby_allocator *pool) {
         bool closed = (gate & SLB_GATE_CLOSED) != 0 && !forked && slb_pool_exists(pool);
         if ((gate & SLB_GATE_SHRINKING) != 0 && !forked && !closed && slb_pool_exists(pool))
             slb_resize_run_deferred(pool);
-        if (pool->first_waiter != NULL && !forked)
+        if (pool->first_waiter != NULL && closed)
+            slb_waiters_dismiss(pool);
+        else if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
-        if (closed && nothing_is_held(pool)) {
+        if (closed && pool->first_waiter == NULL && nothing_is_held(pool)) {
             drain_closed(pool);
             if (pool->owners == 0)
                 tear_down(pool);
@@ -105,6 +107,7 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_notificat
         slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
     slb_waiters_dismiss(pool);
+    slb_listeners_close(pool);
 }
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {

@@ -145,7 +145,7 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
     case SLABBY_OPTION_DEBUG:
         return (atomic_load(&pool->protect) & SLB_PROTECT_STACKS) != 0;
     case SLABBY_OPTION_HEALTH_CHECKS:
-        return atomic_load(&pool->ticking.on) != 0;
+        return (atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0;
     case SLABBY_OPTION_HEALTH_INTERVAL:
         return (int64_t)atomic_load(&pool->ticking.interval_ns);
     case SLABBY_OPTION_DEGRADE_AT:

@@ -4,7 +4,7 @@
 #include "observe/counters.h"
 #include "os/os.h"
 #include "resilience/fork.h"
-#include "resilience/waiters.h"
+#include "resilience/grants.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
 #include "tiers/used_slabs.h"
@@ -35,8 +35,7 @@ static uint64_t count_words_out(struct slabby_allocator *pool) {
 
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts) {
     uint64_t before = UINT64_MAX;
-    uint64_t granted =
-        slb_listeners_visit_granted(pool, NULL, NULL); /* counted, and free until they are taken */
+    uint64_t granted = slb_grants_visit(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
         uint64_t out = count_words_out(pool);

@@ -9,7 +9,7 @@
 #include "protect/bit_guard.h"
 #include "protect/guard_slots.h"
 #include "ref.h"
-#include "resilience/waiters.h"
+#include "resilience/grants.h"
 #include "status.h"
 #include "tiers/shards.h"
 #include "tiers/used_slabs.h"
@@ -129,8 +129,22 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
     report_damage(check, id, &damage);
 }
 
-static void see_granted(void *check, uint32_t id) {
-    see_free(check, id);
+/* A loop that lives takes what it was granted within milliseconds. */
+#define LONG_GRANTED_NS 10000000000u
+
+static void see_granted(void *context, const struct slb_grant *grant) {
+    struct check *check = context;
+    see_free(check, grant->id);
+    if (grant->age_ns < LONG_GRANTED_NS)
+        return;
+    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GRANT_NOT_TAKEN, grant->id);
+    finding.expected = LONG_GRANTED_NS;
+    finding.found = grant->age_ns;
+    (void)snprintf(finding.text, sizeof finding.text,
+                   "slab %" PRIu32 ": was granted to ticket %" PRIu64 " %" PRIu64
+                   " s ago, and nobody took it; destroy the listener of a loop that has ended",
+                   grant->id, grant->ticket, grant->age_ns / 1000000000u);
+    store(check, &finding);
 }
 
 static void check_words(struct check *check) {
@@ -172,7 +186,7 @@ static void run_checks(struct check *check) {
     walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
     walk_stack(check, &pool->capacity.claimed, SLABBY_SLAB_STATE_CLAIMED);
     walk_delay(check);
-    (void)slb_listeners_visit_granted(pool, see_granted, check);
+    (void)slb_grants_visit(pool, see_granted, check);
     if (pool->cache_max != 0)
         walk_depot(check);
     check_words(check);

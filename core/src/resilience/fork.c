@@ -10,7 +10,7 @@
 #include "protect/tools.h"
 #include "resilience/ticker.h"
 #include "resilience/resize.h"
-#include "resilience/waiters.h"
+#include "resilience/grants.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
@@ -129,12 +129,12 @@ static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state
                           memory_order_release);
 }
 
-static void hold_granted(void *pool, uint32_t id) {
-    set_state(pool, id, SLABBY_SLAB_STATE_LIVE);
+static void hold_granted(void *pool, const struct slb_grant *grant) {
+    set_state(pool, grant->id, SLABBY_SLAB_STATE_LIVE);
 }
 
-static void let_granted_wait(void *pool, uint32_t id) {
-    set_state(pool, id, SLABBY_SLAB_STATE_FREE);
+static void let_granted_wait(void *pool, const struct slb_grant *grant) {
+    set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
 /* Answers how many slabs are in users' hands. */
@@ -181,9 +181,9 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
         /* words of granted slabs say free until they are taken */
-        (void)slb_listeners_visit_granted(pool, hold_granted, pool);
+        (void)slb_grants_visit(pool, hold_granted, pool);
         uint64_t out = regain_free_slabs(pool);
-        (void)slb_listeners_visit_granted(pool, let_granted_wait, pool);
+        (void)slb_grants_visit(pool, let_granted_wait, pool);
         balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))

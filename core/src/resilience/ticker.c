@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "resilience/degrade.h"
 #include "resilience/fork.h"
+#include "resilience/grants.h"
 #include "status.h"
 
 #include <pthread.h>
@@ -16,38 +17,69 @@ static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
 static _Atomic uint32_t ticking_pools; /* how many want ticks */
 static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
+#define SHORTEST_REVOCATION_NS 1000000u
 static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
 
 /* ----------------------------------------------------------------------------------------------- the thread */
 
-static void set_ticking(struct slabby_allocator *pool, uint32_t on) {
-    uint32_t before = atomic_exchange(&pool->ticking.on, on);
-    if (on > before)
+static void start_ticks(struct slabby_allocator *pool, uint32_t what) {
+    if (atomic_fetch_or(&pool->ticking.on, what) == 0)
         atomic_fetch_add(&ticking_pools, 1);
-    else if (on < before)
+}
+
+static void stop_ticks(struct slabby_allocator *pool, uint32_t what) {
+    uint32_t before = atomic_fetch_and(&pool->ticking.on, ~what);
+    if (before != 0 && (before & ~what) == 0)
         atomic_fetch_sub(&ticking_pools, 1);
 }
 
-static void tick(struct slabby_allocator *pool) {
+#define EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
+
+static void tick(struct slabby_allocator *pool, uint32_t what) {
     slb_fork_check(pool);
+    if (what & SLB_TICK_REVOCATIONS)
+        (void)slb_grants_revoke(pool);
+    if ((what & SLB_TICK_HEALTH) == 0)
+        return;
     slb_health_tick(pool);
     if (slb_degrade_is_on(pool))
         slb_degrade_poll(pool);
 }
 
-static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
+/* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */
+static bool is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
+    if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
+        return false;
+    uint64_t interval = atomic_load_explicit(interval_ns, memory_order_relaxed);
+    atomic_store_explicit(next_ns, now + interval, memory_order_relaxed);
+    return true;
+}
+
+/* When the next tick is due. relaxed: as is_due. */
+static uint64_t next_tick(struct slb_ticking *ticking, uint32_t on) {
+    uint64_t health = atomic_load_explicit(&ticking->next_ns, memory_order_relaxed);
+    uint64_t revoke = atomic_load_explicit(&ticking->revoke_next_ns, memory_order_relaxed);
+    if ((on & SLB_TICK_HEALTH) == 0)
+        return revoke;
+    return (on & SLB_TICK_REVOCATIONS) != 0 && revoke < health ? revoke : health;
+}
+
+static void tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t now) {
     struct slb_ticking *ticking = &pool->ticking;
-    if (now < atomic_load_explicit(&ticking->next_ns, memory_order_relaxed))
+    uint32_t due = 0;
+    if ((on & SLB_TICK_HEALTH) != 0 && is_due(&ticking->next_ns, &ticking->interval_ns, now))
+        due |= SLB_TICK_HEALTH;
+    if ((on & SLB_TICK_REVOCATIONS) != 0 &&
+        is_due(&ticking->revoke_next_ns, &ticking->revoke_interval_ns, now))
+        due |= SLB_TICK_REVOCATIONS;
+    if (due == 0)
         return;
-    atomic_store_explicit(&ticking->next_ns,
-                          now + atomic_load_explicit(&ticking->interval_ns, memory_order_relaxed),
-                          memory_order_relaxed);
     atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
     if (!exists)
-        set_ticking(pool, 0); /* ended without close, in a child that could not lock its memory */
-    else if (atomic_load_explicit(&ticking->on, memory_order_seq_cst) != 0)
-        tick(pool);
+        stop_ticks(pool, EVERY_TICK); /* ended without close, in a child that could not lock its memory */
+    else
+        tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
     atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
 }
 
@@ -57,10 +89,11 @@ static uint64_t tick_round(void) {
     uint32_t left = atomic_load(&ticking_pools);
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES && left > 0; entry++) {
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
-        if (atomic_load_explicit(&pool->ticking.on, memory_order_relaxed) == 0)
+        uint32_t on = atomic_load_explicit(&pool->ticking.on, memory_order_relaxed);
+        if (on == 0)
             continue;
-        tick_if_due(pool, now);
-        uint64_t next = atomic_load_explicit(&pool->ticking.next_ns, memory_order_relaxed);
+        tick_if_due(pool, on, now);
+        uint64_t next = next_tick(&pool->ticking, on);
         earliest = next < earliest ? next : earliest;
         left--;
     }
@@ -104,42 +137,72 @@ static bool ticker_is_running(void) {
 
 /* ------------------------------------------------------------------------------------------------ switching */
 
-SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
-    if (atomic_load(&pool->ticking.on) != 0) {
-        set_ticking(pool, 0);
+/* No tick of this kind is under way when this returns, unless the caller is the logger of one. */
+static void stop_and_wait(struct slabby_allocator *pool, uint32_t what) {
+    if ((atomic_load(&pool->ticking.on) & what) != 0) {
+        stop_ticks(pool, what);
         wake_ticker();
     }
     for (uint32_t attempt = 0; slb_ticker_is_at(pool) && !inside_ticker; attempt++)
         slb_os_wait_a_little(attempt);
 }
 
+SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
+    stop_and_wait(pool, EVERY_TICK);
+}
+
+/* Starts the thread where it does not run; false where the system refuses it. */
+static bool run_ticks(struct slabby_allocator *pool, uint32_t what) {
+    pthread_mutex_lock(&ticker_mutex);
+    bool running = ticker_is_running();
+    if (running)
+        start_ticks(pool, what);
+    pthread_mutex_unlock(&ticker_mutex);
+    if (running)
+        wake_ticker();
+    return running;
+}
+
 SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
-        slb_ticker_forget(pool);
+        stop_and_wait(pool, SLB_TICK_HEALTH);
         return SLABBY_OK;
     }
     if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
                              "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
-    pthread_mutex_lock(&ticker_mutex);
-    bool running = ticker_is_running();
-    if (running)
-        set_ticking(pool, 1);
-    pthread_mutex_unlock(&ticker_mutex);
-    if (!running)
+    if (!run_ticks(pool, SLB_TICK_HEALTH))
         return slb_error_set(
             error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
             "option health_checks: the system refused a thread; raise the limit of threads, or "
             "leave it off and call slabby_health_tick");
-    wake_ticker();
+    return SLABBY_OK;
+}
+
+/* Half the time that a grant may wait: it is taken back at most half of it late. */
+SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns) {
+    uint64_t interval = timeout_ns / 2 < SHORTEST_REVOCATION_NS ? SHORTEST_REVOCATION_NS : timeout_ns / 2;
+    atomic_store(&pool->ticking.revoke_next_ns, slb_os_now_ns() + interval);
+    atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
+}
+
+/* Whoever set the interval last comes here after it: the last to come sees what holds in the end. */
+SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
+    bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
+    if (!wanted)
+        stop_ticks(pool, SLB_TICK_REVOCATIONS);
+    else if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
+        return SLABBY_CLOSED;
+    else if (!run_ticks(pool, SLB_TICK_REVOCATIONS))
+        return SLABBY_NO_SYSTEM_MEMORY;
     return SLABBY_OK;
 }
 
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns) {
     atomic_store(&pool->ticking.interval_ns, interval_ns);
     atomic_store(&pool->ticking.next_ns, slb_os_now_ns() + interval_ns);
-    if (atomic_load(&pool->ticking.on) != 0)
+    if ((atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0)
         wake_ticker();
 }
 
@@ -170,7 +233,7 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     pthread_mutex_unlock(&ticker_mutex);
     if (running)
         return;
-    set_ticking(pool, 0);
+    stop_ticks(pool, EVERY_TICK);
     slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_HEALTH_THREAD, 0, 0,
               "after fork the system refused a thread: the health of pool \"%s\" is not looked at any more",
               pool->options.name);

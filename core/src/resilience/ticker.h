@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`. One thread for all
- * pools of the process, with every signal blocked; it starts with the first such pool and ends after the last.
+ * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`, and takes back what
+ * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process,
+ * with every signal blocked; it starts with the first such pool and ends after the last.
  *
  * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
  * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
@@ -16,7 +17,13 @@
 /* Switches a pool's ticks; NoSystemMemory where no thread could be started. */
 SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error);
 
-/* How long from tick to tick, from now on. */
+/* The shortest time that a grant of the pool may wait; 0: none is limited. Needs the gate lock. */
+SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns);
+
+/* Starts or stops what was set. Without the gate lock. OK, Closed, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool);
+
+/* How long from health tick to health tick, from now on. */
 SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interval_ns);
 
 /* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */

@@ -9,6 +9,7 @@
 #include "tiers/in_flight.h"
 
 static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+    SLB_WAITER_STEP();
     *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
     *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
     waiter->next = waiter->previous = NULL;
@@ -27,31 +28,41 @@ static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
         slb_listener_note(waiter);
 }
 
+/* There is more to do than one holder of the lock may. seq_cst: who unlocks looks for it behind the unlock. */
+static void leave_the_rest(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
+}
+
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     enum slb_tier tier;
-    uint32_t id;
-    while (pool->first_waiter != NULL &&
+    uint32_t id, served = 0;
+    while (pool->first_waiter != NULL && served < SLB_WAITERS_AT_ONCE &&
            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
            slb_take_free(pool, stripe, &id, &tier)) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         oldest->id = id;
+        served++;
         slb_count(&stripe->hits[SLB_TIER_GATE], 1);
         finish_waiter(oldest, SLB_WAITER_GRANTED);
     }
     if (pool->first_waiter == NULL)
         slb_gate_open(pool, SLB_GATE_WAITERS);
+    else if (served == SLB_WAITERS_AT_ONCE)
+        leave_the_rest(pool);
 }
 
 SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
-    while (pool->first_waiter != NULL) {
+    for (uint32_t notified = 0; pool->first_waiter != NULL && notified < SLB_WAITERS_AT_ONCE; notified++) {
         struct slb_waiter *oldest = pool->first_waiter;
         unlink_waiter(pool, oldest);
         finish_waiter(oldest, SLB_WAITER_CLOSED);
     }
-    slb_listeners_close(pool);
-    slb_gate_open(pool, SLB_GATE_WAITERS);
+    if (pool->first_waiter == NULL)
+        slb_gate_open(pool, SLB_GATE_WAITERS);
+    else
+        leave_the_rest(pool);
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
@@ -60,6 +71,7 @@ SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct
     bool closed = !slb_pool_exists(pool) || (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0;
     if (!closed) {
         slb_gate_close(pool, SLB_GATE_WAITERS);
+        atomic_store_explicit(&waiter->state, SLB_WAITER_WAITING, memory_order_relaxed); /* under the lock */
         waiter->previous = pool->last_waiter;
         *(pool->last_waiter == NULL ? &pool->first_waiter : &pool->last_waiter->next) = waiter;
         pool->last_waiter = waiter;
@@ -81,7 +93,7 @@ SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_wai
 
 /* Giving up needs the lock, because somebody may be granting at this moment. */
 SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id) {
-    struct slb_waiter waiter = {.state = SLB_WAITER_WAITING};
+    struct slb_waiter waiter = {.state = SLB_WAITER_DRAWN};
     slabby_status status = slb_waiters_join(pool, &waiter);
     if (status != SLABBY_OK)
         return status;

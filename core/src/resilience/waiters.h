@@ -9,21 +9,55 @@
  * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
  * while somebody waits.
  *
+ * What publishes what. `state` says where a waiter is, and changes under the lock alone:
+ *
+ *   DRAWN -> WAITING -> GRANTED -> UNUSED             drawn, in the queue, in the listener's list, taken or cancelled
+ *                    -> CLOSED                        the pool was closed while it waited
+ *                       GRANTED -> REVOKED -> UNUSED  not taken in time: the slab went back, the listener is told
+ *
+ * A listener's waiters are read under the lock only, so the lock publishes all of them. A waiter of a sleeping thread
+ * lies on that thread's stack, and the thread reads `state` without the lock: the store of GRANTED or CLOSED is the
+ * last access of who finishes it (release, pairs with the acquire load in slb_wait) and publishes `id`; the word is
+ * woken by its address alone. Who gives up looks at `state` again under the lock: still WAITING means that nobody has
+ * granted and nobody will, for the waiter leaves the queue before the lock is free.
+ *
+ * Nobody holds the lock for more than SLB_WAITERS_AT_ONCE waiters. What is left of a longer job (many slabs for many
+ * waiters, a close) is noted in deferred_pending, as slb_pool_run_deferred has it.
+ *
  * A slab that is granted is allocated from that moment on: a waiter whose time runs out at the same instant has it.
+ * grants.h says who owns a grant that is not taken yet.
  */
 #ifndef SLB_RESILIENCE_WAITERS_H
 #define SLB_RESILIENCE_WAITERS_H
 
 #include "pool.h"
 
-enum slb_waiter_state { SLB_WAITER_WAITING, SLB_WAITER_GRANTED, SLB_WAITER_CLOSED };
+/* The most waiters that one holder of the lock touches. */
+#define SLB_WAITERS_AT_ONCE 64u
+
+/* One waiter was touched under the lock. Tests bound how many are. */
+#ifdef SLABBY_TEST_HOOKS
+#define SLB_WAITER_STEP() slb_test_waiter_step()
+#else
+#define SLB_WAITER_STEP() ((void)0)
+#endif
+
+enum slb_waiter_state {
+    SLB_WAITER_UNUSED, /* a slot without a ticket */
+    SLB_WAITER_DRAWN,  /* a ticket that looks for a slab at once */
+    SLB_WAITER_WAITING,
+    SLB_WAITER_GRANTED,
+    SLB_WAITER_CLOSED,
+    SLB_WAITER_REVOKED
+};
 
 struct slb_waiter {
     struct slb_waiter *next,
-        *previous; /* in the pool's queue while waiting, in the listener's list once granted */
+        *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
     struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
-    uint64_t ticket;
-    uint32_t id; /* the slab, once granted */
+    uint64_t ticket;                  /* tickets.h */
+    uint64_t granted_ns;              /* of slb_now_ns; listeners only */
+    uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;
 };
 
@@ -36,20 +70,14 @@ SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_wai
 /* Grants free slabs to the oldest waiters; opens the gate behind the last. Needs the lock. */
 SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool);
 
-/* Tells every waiter that the pool is closed. Needs the lock. */
+/* Tells the waiters of a closed pool so. Needs the lock. */
 SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool);
 
 /* A slab for this thread, by the deadline of slb_os_now_ns(): OK, Timeout, Closed. */
 SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadline_ns, uint32_t *out_id);
 
-/* A waiter of a listener changed its state. Needs the lock. */
+/* A waiter of a listener was granted a slab, or is over because the pool was closed. Needs the lock. */
 SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter);
-
-/* Calls `visit`, where it is not null, for each slab that was granted and waits to be taken: counted as allocated, in
- * no list, its word says free. Answers how many. Needs the lock, and so does taking one. */
-typedef void slb_visit(void *context, uint32_t id);
-SLB_PRIVATE uint64_t slb_listeners_visit_granted(struct slabby_allocator *pool, slb_visit *visit,
-                                                 void *context);
 
 /* Tells every listener that the pool is closed. Needs the lock. */
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);

@@ -16,8 +16,10 @@ SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
     uint32_t unlocked = 0;
     /* acquire pairs with the release of slb_gate_unlock */
     if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
-                                                memory_order_relaxed))
+                                                memory_order_relaxed)) {
+        SLB_LOCKED();
         return true;
+    }
     slb_in_flight_leave();
     return false;
 }

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Timed waits under gevent and eventlet: select, which they have patched, lets the other greenlets run."""
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+from slabby._errors import ClosedError
+from slabby._option_values import NANOSECONDS
+from slabby._types import SlabRef
+
+if TYPE_CHECKING:
+    from slabby._allocator import Allocator
+
+
+def wait_cooperatively(pool: "Allocator", timeout_ns: int) -> SlabRef:
+    """A slab in its turn, within that time."""
+    if (slab := pool._try_now()) is not None:
+        return slab
+    end = time.monotonic() + timeout_ns / NANOSECONDS
+    with pool.listener() as listener:
+        ticket = listener.begin()
+        try:
+            while (left := end - time.monotonic()) > 0:
+                select.select([listener.fd], [], [], left)
+                if granted := listener.take(1):
+                    return granted[ticket]
+        except ClosedError:
+            pass
+        if (slab := listener.cancel(ticket)) is not None:
+            return slab
+    # A wait in vain is counted at its end, as one inside the core is.
+    return pool._core.slabby_allocate_timeout(pool, 1)
