@@ -152,7 +152,7 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
     rows = []
     for field in snapshot.fields:
         meaning = field.meaning if field.ready else f"{field.meaning} (0 until its feature works)"
-        rows.append([code(field.name), _type(field), field.unit or "", meaning])
+        rows.append([code(field.name), _type(field), field.kind, field.unit or "", meaning])
     note = "" if snapshot.ready else " It answers NotSupported for now."
     text = [
         f"## Fields of {snapshot.name}",
@@ -161,7 +161,7 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
         f"`struct_size` and `reserved`; the JSON key is the name.{note}",
         "",
     ]
-    return text + table(["field", "type", "unit", "meaning"], rows)
+    return text + table(["field", "type", "kind", "unit", "meaning"], rows)
 
 
 def _works(function: Function) -> str:

@@ -27,8 +27,18 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
-#define PEAK_EVERY 16
+/* The sums behind peak_used touch every CPU's lines: a CPU looks after so many slabs that its refills brought, more
+ * where many CPUs have lines. peak_used is at most that much a CPU too low. */
+#define PEAK_SLABS 16u
+#define PEAK_CPUS 8u
+
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t slabs = pool->cache_max == 0 ? 1 : pool->batch;
+    uint64_t every = (PEAK_SLABS / slabs + 1) * (pool->cpus / PEAK_CPUS + 1);
+    if (slabs >= PEAK_SLABS)
+        every = pool->cpus / PEAK_CPUS + 1;
+    return atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % every == 0;
+}
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
 static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
@@ -74,8 +84,6 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
-    if (slb_unlikely(atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % PEAK_EVERY == 0))
-        slb_note_peak(pool);
     return count != 0;
 }
 
@@ -184,8 +192,12 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         struct slb_stripe *stripe = slb_enter(pool);
         status = slb_search_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
+            if (slb_unlikely(out_found->sampled))
+                slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
+            if (slb_peak_is_due(pool, stripe))
+                slb_note_peak(pool);
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
@@ -218,16 +230,23 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
     uint64_t owner = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
+    bool sampled = found.sampled && stands_for != 0;
+    if (slb_unlikely(sampled))
+        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
     bool searched = !slb_cache_take(pool, out_id, fast);
     if (searched) {
+        if (slb_unlikely(sampled))
+            slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
+        sampled = found.sampled;
         slb_timing_slow(pool, &timing);
         slabby_status status = slb_search(pool, out_id, fast, &found);
         if (status != SLABBY_OK)
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    if (slb_unlikely(sampled))
+        slb_guard_sample(pool, *out_id, found.tier, stands_for);
     if (fast || *out_id >= pool->reserved)
         owner = 0; /* only slabby_release of a slab of the pool knows what to do with it */
     *out_word =
@@ -235,6 +254,8 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
+    if (timing.started != 0)
+        slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;

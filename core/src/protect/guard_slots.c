@@ -223,18 +223,23 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     return true;
 }
 
-SLB_PRIVATE SLB_COLD void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id,
-                                                  enum slb_tier tier, uint64_t weight) {
+static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
     uint32_t turn;
-    int error_before = errno;
     /* acquire: whoever gets this slab sees the end of plain_ids and the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
-        return;
+        return false;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
-    if (slot != NULL && open_slot(pool, guards, slot, turn, id))
-        slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
+    return slot != NULL && open_slot(pool, guards, slot, turn, id);
+}
+
+SLB_PRIVATE SLB_COLD void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                           uint64_t weight) {
+    int error_before = errno;
+    bool guarded = put_on_slot(pool, id, weight);
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_count(guarded ? &stripe->guarded[tier] : &stripe->unguarded[tier], 1);
     errno = error_before;
 }
 

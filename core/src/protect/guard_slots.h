@@ -35,14 +35,14 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
 /* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. */
-SLB_PRIVATE void slb_guard_sample_slowly(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                         uint64_t weight);
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
+ * from this tier before it was counted as served. */
+SLB_PRIVATE void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                  uint64_t weight);
 
-SLB_INLINE void slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                 uint64_t weight) {
-    if (slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0) && weight != 0)
-        slb_guard_sample_slowly(pool, id, tier, weight);
+/* Whether allocations are to be sampled for guard slots. relaxed: slb_guard_sample looks again. */
+SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
 /* Whether a slab in use lies on a slot. */

@@ -2,9 +2,8 @@
 #include "resilience/ticker.h"
 
 #include "observe/events.h"
-#include "observe/health.h"
 #include "os/os.h"
-#include "resilience/degrade.h"
+#include "resilience/conditions.h"
 #include "resilience/fork.h"
 #include "status.h"
 
@@ -30,9 +29,7 @@ static void set_ticking(struct slabby_allocator *pool, uint32_t on) {
 
 static void tick(struct slabby_allocator *pool) {
     slb_fork_check(pool);
-    slb_health_tick(pool);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_poll(pool);
+    slb_conditions_tick(pool);
 }
 
 static void tick_if_due(struct slabby_allocator *pool, uint64_t now) {
