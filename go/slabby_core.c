@@ -5777,7 +5777,8 @@ SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 /* What the health window compares: counters of this moment. */
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now, and notifies the health window. */
+/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
+ * next one does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 /* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
@@ -7568,16 +7569,17 @@ struct totals {
     uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
     uint64_t fast_taken, fast_given;
     uint64_t cached;
+    bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
 };
 
 static uint64_t read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
-/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
+/* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
+static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
     uint64_t header = read_counter(&cache->header);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
@@ -7587,7 +7589,10 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     return header;
 }
 
-static void add_up(struct slabby_allocator *pool, struct totals *out) {
+/* With no attempts busy headers are not waited for: the result may not be steady then. */
+static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
+    uint64_t epoch = read_counter(&pool->gate.epoch);
+    bool locked = false;
     uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < pool->cpus; i++) {
@@ -7605,7 +7610,8 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache);
+        uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
+        locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
@@ -7624,6 +7630,12 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
+    /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
+    out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
+}
+
+static void add_up(struct slabby_allocator *pool, struct totals *out) {
+    add_up_within(pool, out, 1000);
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
@@ -7684,7 +7696,11 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = slb_count_used(pool);
+    struct totals now;
+    add_up_within(pool, &now, 0);
+    if (!now.steady)
+        return;
+    uint64_t used = used_of(pool, now.allocations - now.releases);
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
@@ -7730,7 +7746,7 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = allocation_errors(pool),
                                    .cache_hits = now.hits[SLB_TIER_CACHE],
-                                   .peak = used};
+                                   .peak = now.steady ? used : 0};
     return base;
 }
 
@@ -7748,7 +7764,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
         slb_count(&stripe->unguarded[tier], sampled[tier]);
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t out_of_service =
         read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
@@ -7757,7 +7773,7 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
+    out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
@@ -7801,7 +7817,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_
     out->pool_state = conditions->pool_state;
     out->breaker_state = conditions->breaker_state;
     out->degradation_state = conditions->degradation_state;
-    fill_usage(pool, out, live);
+    fill_usage(pool, out, live, now.steady);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
     out->max_alloc_time_ns = (int64_t)publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);
@@ -9621,7 +9637,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
                 slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
-            if (slb_peak_is_due(pool, stripe))
+            if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
@@ -9679,7 +9695,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
-    if (timing.started != 0)
+    if (timing.started != 0 && slb_in_flight_depth == 0)
         slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
@@ -9874,7 +9890,7 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
         slb_count(&stripe->hits[tier], hits->by_tier[tier]);
     slb_count(&stripe->confirmed, count);
-    if (count >= pool->batch || slb_peak_is_due(pool, stripe))
+    if (!search->nested && (count >= pool->batch || slb_peak_is_due(pool, stripe)))
         slb_note_peak(pool);
     return SLABBY_OK;
 }

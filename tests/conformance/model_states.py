@@ -180,7 +180,7 @@ class Degradation:
         for state in self.possible:
             to = self._warranted(state, used, capacity, heap_live)
             after |= {to} if to >= state else {state, to}
-        self.stepped |= not after & self.possible
+        self.stepped |= HEALTHY not in after
         self.perhaps |= not after <= self.possible
         self.possible = after
 

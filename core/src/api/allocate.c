@@ -196,7 +196,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
                 slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
-            if (slb_peak_is_due(pool, stripe))
+            if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
@@ -254,7 +254,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
-    if (timing.started != 0)
+    if (timing.started != 0 && slb_in_flight_depth == 0)
         slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);

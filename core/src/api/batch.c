@@ -53,7 +53,7 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
         slb_count(&stripe->hits[tier], hits->by_tier[tier]);
     slb_count(&stripe->confirmed, count);
-    if (count >= pool->batch || slb_peak_is_due(pool, stripe))
+    if (!search->nested && (count >= pool->batch || slb_peak_is_due(pool, stripe)))
         slb_note_peak(pool);
     return SLABBY_OK;
 }

@@ -15,16 +15,17 @@ struct totals {
     uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
     uint64_t fast_taken, fast_given;
     uint64_t cached;
+    bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
 };
 
 static uint64_t read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
-/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
+/* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
+static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
     uint64_t header = read_counter(&cache->header);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
@@ -34,7 +35,10 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     return header;
 }
 
-static void add_up(struct slabby_allocator *pool, struct totals *out) {
+/* With no attempts busy headers are not waited for: the result may not be steady then. */
+static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
+    uint64_t epoch = read_counter(&pool->gate.epoch);
+    bool locked = false;
     uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < pool->cpus; i++) {
@@ -52,7 +56,8 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache);
+        uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
+        locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
@@ -71,6 +76,12 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
         out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
     out->hits[SLB_TIER_GUARD] += guarded;
+    /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
+    out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
+}
+
+static void add_up(struct slabby_allocator *pool, struct totals *out) {
+    add_up_within(pool, out, 1000);
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
@@ -131,7 +142,11 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = slb_count_used(pool);
+    struct totals now;
+    add_up_within(pool, &now, 0);
+    if (!now.steady)
+        return;
+    uint64_t used = used_of(pool, now.allocations - now.releases);
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
@@ -177,7 +192,7 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = allocation_errors(pool),
                                    .cache_hits = now.hits[SLB_TIER_CACHE],
-                                   .peak = used};
+                                   .peak = now.steady ? used : 0};
     return base;
 }
 
@@ -195,7 +210,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
         slb_count(&stripe->unguarded[tier], sampled[tier]);
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t out_of_service =
         read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
@@ -204,7 +219,7 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
+    out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
@@ -248,7 +263,7 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_
     out->pool_state = conditions->pool_state;
     out->breaker_state = conditions->breaker_state;
     out->degradation_state = conditions->degradation_state;
-    fill_usage(pool, out, live);
+    fill_usage(pool, out, live, now.steady);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
     out->max_alloc_time_ns = (int64_t)publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);

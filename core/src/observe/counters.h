@@ -35,7 +35,8 @@ SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 /* What the health window compares: counters of this moment. */
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now, and notifies the health window. */
+/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
+ * next one does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
 /* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
