@@ -80,11 +80,11 @@ def parsed(name: str, text: str) -> int | None:
         if info["kind"] != "flag":
             raise Undetermined("a word where a number stands")
     else:
+        if info["kind"] == "percent":
+            text = text.removesuffix("%")
         unit = text.lstrip("0123456789")
         if not text[: len(text) - len(unit)].isdecimal() or unit not in {"", *UNITS}:
             return None
-        if info["kind"] == "percent":
-            unit = unit.removesuffix("%")
         if (unit != "") != (info["kind"] == "duration"):
             raise Undetermined("a number without its unit")
         value = int(text[: len(text) - len(unit)]) * UNITS.get(unit, 1)
