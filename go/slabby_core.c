@@ -939,13 +939,15 @@ struct slb_stripe {
     _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
     _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
     _Atomic uint64_t tentative; /* ids that a batch may take from caches; counted before it takes the first */
-    _Atomic uint64_t confirmed; /* of those, all but the ones that it took and gave back; counted at its end */
+    _Atomic uint64_t
+        confirmed; /* of those, all but the ones that it took and gave back; counted at its end */
     _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
     /* Allocations that may be put on a guard slot, by the tier that serves them: counted before they are counted as
      * served; then each is counted once more, by what became of it. */
     _Atomic uint64_t sampled[SLB_TIER_COUNT], guarded[SLB_TIER_COUNT], unguarded[SLB_TIER_COUNT];
     _Atomic uint64_t releases;               /* that did not go through a CPU cache */
     _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
+    _Atomic int64_t peak_drawn; /* most slabs that this CPU had drawn when it looked at the use */
 };
 
 #endif
@@ -9468,17 +9470,30 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The sums behind peak_used touch every CPU's lines: a CPU looks after so many slabs that its refills brought, more
- * where many CPUs have lines. peak_used is at most that much a CPU too low. */
-#define PEAK_SLABS 16u
+/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
+ * ever since its last look, as far as its own numbers tell, and at every 16th move; the more CPUs have lines, the rarer.
+ * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+#define PEAK_SLABS 8u
+#define PEAK_MOVES 16u
 #define PEAK_CPUS 8u
 
+static int64_t drawn_here(struct slb_stripe *stripe) {
+    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
+    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
+        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
+    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+}
+
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t slabs = pool->cache_max == 0 ? 1 : pool->batch;
-    uint64_t every = (PEAK_SLABS / slabs + 1) * (pool->cpus / PEAK_CPUS + 1);
-    if (slabs >= PEAK_SLABS)
-        every = pool->cpus / PEAK_CPUS + 1;
-    return atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % every == 0;
+    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
+    bool due =
+        atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % (PEAK_MOVES * rarer) == 0;
+    if (drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) < step)
+        return due;
+    atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
+    return true;
 }
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */

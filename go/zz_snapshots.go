@@ -110,8 +110,7 @@ type AllocatorStats struct {
 	HeapSlabs uint64 `json:"heap_slabs"`
 
 	// PeakUsed: largest used_slabs seen; a peak that came and went is missed by at most one batch
-	// (at least 16 slabs) for each CPU that allocates, and less the longer it lasts; more where
-	// more than 8 CPUs do, see docs/health.md (slabs).
+	// for each CPU that allocates and releases; docs/health.md has the other cases (slabs).
 	PeakUsed uint64 `json:"peak_used" slabby:"maximum"`
 
 	// LatencySamples: allocations that were timed (count).

@@ -109,9 +109,8 @@ class Stats:
     retired_slabs: int
     # Live slabs that came from the heap.
     heap_slabs: int
-    # Largest used_slabs seen; a peak that came and went is missed by at most one batch (at least 16
-    # slabs) for each CPU that allocates, and less the longer it lasts; more where more than 8 CPUs
-    # do, see docs/health.md.
+    # Largest used_slabs seen; a peak that came and went is missed by at most one batch for each CPU
+    # that allocates and releases; docs/health.md has the other cases.
     peak_used: int
     # Allocations that were timed.
     latency_samples: int

@@ -15,7 +15,7 @@ HEADER = "core/include/slabby/slabby.h"
 CODES = "core/include/slabby/codes.h"
 MAP = "core/slabby.map"
 # The end of struct slabby_memory.
-LAST_MEMBER = f"uint64_t {LISTED['snapshots']['memory']['field'][-1]['name']}"
+LAST_MEMBER = "char name[64]"  # of slabby_memory
 
 
 def entry(function: str) -> str:

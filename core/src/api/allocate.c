@@ -27,17 +27,30 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The sums behind peak_used touch every CPU's lines: a CPU looks after so many slabs that its refills brought, more
- * where many CPUs have lines. peak_used is at most that much a CPU too low. */
-#define PEAK_SLABS 16u
+/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
+ * ever since its last look, as far as its own numbers tell, and at every 16th move; the more CPUs have lines, the rarer.
+ * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+#define PEAK_SLABS 8u
+#define PEAK_MOVES 16u
 #define PEAK_CPUS 8u
 
+static int64_t drawn_here(struct slb_stripe *stripe) {
+    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
+    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
+        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
+    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+}
+
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t slabs = pool->cache_max == 0 ? 1 : pool->batch;
-    uint64_t every = (PEAK_SLABS / slabs + 1) * (pool->cpus / PEAK_CPUS + 1);
-    if (slabs >= PEAK_SLABS)
-        every = pool->cpus / PEAK_CPUS + 1;
-    return atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % every == 0;
+    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
+    bool due =
+        atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % (PEAK_MOVES * rarer) == 0;
+    if (drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) < step)
+        return due;
+    atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
+    return true;
 }
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
