@@ -37,6 +37,7 @@ struct slb_stripe {
     _Atomic uint64_t sampled[SLB_TIER_COUNT], guarded[SLB_TIER_COUNT], unguarded[SLB_TIER_COUNT];
     _Atomic uint64_t releases;               /* that did not go through a CPU cache */
     _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
+    _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
     _Atomic int64_t peak_drawn; /* most slabs that this CPU had drawn when it looked at the use */
 };
 
