@@ -22,26 +22,26 @@ const recordChunk = 64
 // AuditRecord is one operation of the audit trail (WithAudit). Ref is the 64-bit reference it
 // concerns; for operations by id the id, for AuditOperationOptionChange the option.
 type AuditRecord struct {
-	Operation AuditOperation
-	Sequence  uint64
-	Time      time.Time
-	Thread    uint64
-	Ref       uint64
-	Status    Status
-	Binding   Binding
+	Operation AuditOperation `json:"operation"`
+	Sequence  uint64         `json:"sequence"`
+	Time      time.Time      `json:"time"`
+	Thread    uint64         `json:"thread"`
+	Ref       uint64         `json:"ref"`
+	Status    Status         `json:"status"`
+	Binding   Binding        `json:"binding"`
 }
 
 // Event is what a logger is told. Suppressed counts those of its code that were not told since the
 // last one.
 type Event struct {
-	Level      EventLevel
-	Sequence   uint64
-	Time       time.Time
-	Ref        uint64
-	Value      int64
-	Code       EventCode
-	Suppressed uint32
-	Text       string
+	Level      EventLevel `json:"level"`
+	Sequence   uint64     `json:"sequence"`
+	Time       time.Time  `json:"time"`
+	Ref        uint64     `json:"ref"`
+	Value      int64      `json:"value"`
+	Code       EventCode  `json:"code"`
+	Suppressed uint32     `json:"suppressed"`
+	Text       string     `json:"text"`
 }
 
 // ReadAudit returns the audit records from a cursor on, which starts at 0; next is the cursor of

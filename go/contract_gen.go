@@ -254,6 +254,21 @@ func (c CPUCacheBackend) MarshalText() ([]byte, error) {
 	return []byte(c.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (c *CPUCacheBackend) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "auto":
+		*c = CPUCacheBackendAuto
+	case "rseq":
+		*c = CPUCacheBackendRseq
+	case "portable":
+		*c = CPUCacheBackendPortable
+	default:
+		return unmarshalNumber((*int32)(c), "CPUCacheBackend", text)
+	}
+	return nil
+}
+
 // LatencyTracking says which allocations are timed.
 type LatencyTracking int32
 
@@ -280,6 +295,21 @@ func (l LatencyTracking) String() string {
 // MarshalText gives JSON the name.
 func (l LatencyTracking) MarshalText() ([]byte, error) {
 	return []byte(l.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (l *LatencyTracking) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "off":
+		*l = LatencyTrackingOff
+	case "sampled":
+		*l = LatencyTrackingSampled
+	case "all":
+		*l = LatencyTrackingAll
+	default:
+		return unmarshalNumber((*int32)(l), "LatencyTracking", text)
+	}
+	return nil
 }
 
 // LockMemory says whether slab pages are locked into RAM.
@@ -310,6 +340,21 @@ func (l LockMemory) MarshalText() ([]byte, error) {
 	return []byte(l.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (l *LockMemory) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "off":
+		*l = LockMemoryOff
+	case "best_effort":
+		*l = LockMemoryBestEffort
+	case "required":
+		*l = LockMemoryRequired
+	default:
+		return unmarshalNumber((*int32)(l), "LockMemory", text)
+	}
+	return nil
+}
+
 // CorruptionPolicy says what becomes of a slab whose guard bytes were overwritten.
 type CorruptionPolicy int32
 
@@ -336,6 +381,21 @@ func (c CorruptionPolicy) String() string {
 // MarshalText gives JSON the name.
 func (c CorruptionPolicy) MarshalText() ([]byte, error) {
 	return []byte(c.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (c *CorruptionPolicy) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "quarantine":
+		*c = CorruptionPolicyQuarantine
+	case "reclaim":
+		*c = CorruptionPolicyReclaim
+	case "abort":
+		*c = CorruptionPolicyAbort
+	default:
+		return unmarshalNumber((*int32)(c), "CorruptionPolicy", text)
+	}
+	return nil
 }
 
 // BreakerMode says what an operator forces on the circuit breaker.
@@ -369,6 +429,23 @@ func (b BreakerMode) MarshalText() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (b *BreakerMode) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "normal":
+		*b = BreakerModeNormal
+	case "forced_open":
+		*b = BreakerModeForcedOpen
+	case "disabled":
+		*b = BreakerModeDisabled
+	case "metrics_only":
+		*b = BreakerModeMetricsOnly
+	default:
+		return unmarshalNumber((*int32)(b), "BreakerMode", text)
+	}
+	return nil
+}
+
 // BreakerState says where the circuit breaker stands.
 type BreakerState int32
 
@@ -395,6 +472,64 @@ func (b BreakerState) String() string {
 // MarshalText gives JSON the name.
 func (b BreakerState) MarshalText() ([]byte, error) {
 	return []byte(b.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (b *BreakerState) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "closed":
+		*b = BreakerStateClosed
+	case "open":
+		*b = BreakerStateOpen
+	case "half_open":
+		*b = BreakerStateHalfOpen
+	default:
+		return unmarshalNumber((*int32)(b), "BreakerState", text)
+	}
+	return nil
+}
+
+// PoolState says whether a pool is open.
+type PoolState int32
+
+// The enumerators of PoolState.
+const (
+	PoolStateOpen    PoolState = 0
+	PoolStateClosed  PoolState = 1
+	PoolStateDrained PoolState = 2
+)
+
+// String returns the name as the options spell it, or PoolState(n) for an unknown number.
+func (p PoolState) String() string {
+	switch p {
+	case PoolStateOpen:
+		return "open"
+	case PoolStateClosed:
+		return "closed"
+	case PoolStateDrained:
+		return "drained"
+	}
+	return "PoolState(" + strconv.Itoa(int(p)) + ")"
+}
+
+// MarshalText gives JSON the name.
+func (p PoolState) MarshalText() ([]byte, error) {
+	return []byte(p.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (p *PoolState) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "open":
+		*p = PoolStateOpen
+	case "closed":
+		*p = PoolStateClosed
+	case "drained":
+		*p = PoolStateDrained
+	default:
+		return unmarshalNumber((*int32)(p), "PoolState", text)
+	}
+	return nil
 }
 
 // DegradationState says how far the pool has degraded.
@@ -428,6 +563,23 @@ func (d DegradationState) MarshalText() ([]byte, error) {
 	return []byte(d.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (d *DegradationState) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "healthy":
+		*d = DegradationStateHealthy
+	case "degraded":
+		*d = DegradationStateDegraded
+	case "survival":
+		*d = DegradationStateSurvival
+	case "fallback":
+		*d = DegradationStateFallback
+	default:
+		return unmarshalNumber((*int32)(d), "DegradationState", text)
+	}
+	return nil
+}
+
 // Trend says where the health score is heading.
 type Trend int32
 
@@ -454,6 +606,21 @@ func (t Trend) String() string {
 // MarshalText gives JSON the name.
 func (t Trend) MarshalText() ([]byte, error) {
 	return []byte(t.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (t *Trend) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "stable":
+		*t = TrendStable
+	case "improving":
+		*t = TrendImproving
+	case "degrading":
+		*t = TrendDegrading
+	default:
+		return unmarshalNumber((*int32)(t), "Trend", text)
+	}
+	return nil
 }
 
 // SlabState says what a slab is at this moment; every slab is in exactly one state.
@@ -499,6 +666,31 @@ func (s SlabState) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (s *SlabState) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "free":
+		*s = SlabStateFree
+	case "live":
+		*s = SlabStateLive
+	case "live_fast":
+		*s = SlabStateLiveFast
+	case "dying":
+		*s = SlabStateDying
+	case "claimed":
+		*s = SlabStateClaimed
+	case "quarantined":
+		*s = SlabStateQuarantined
+	case "retired":
+		*s = SlabStateRetired
+	case "granted":
+		*s = SlabStateGranted
+	default:
+		return unmarshalNumber((*int32)(s), "SlabState", text)
+	}
+	return nil
+}
+
 // FindingKind says what slabby_verify found.
 type FindingKind int32
 
@@ -536,6 +728,27 @@ func (f FindingKind) MarshalText() ([]byte, error) {
 	return []byte(f.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (f *FindingKind) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "guard_bytes":
+		*f = FindingKindGuardBytes
+	case "lost_slab":
+		*f = FindingKindLostSlab
+	case "duplicate_slab":
+		*f = FindingKindDuplicateSlab
+	case "bad_word":
+		*f = FindingKindBadWord
+	case "counter_mismatch":
+		*f = FindingKindCounterMismatch
+	case "grant_not_taken":
+		*f = FindingKindGrantNotTaken
+	default:
+		return unmarshalNumber((*int32)(f), "FindingKind", text)
+	}
+	return nil
+}
+
 // FaultKind says what an address is to a slab.
 type FaultKind int32
 
@@ -571,6 +784,27 @@ func (f FaultKind) String() string {
 // MarshalText gives JSON the name.
 func (f FaultKind) MarshalText() ([]byte, error) {
 	return []byte(f.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (f *FaultKind) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "none":
+		*f = FaultKindNone
+	case "inside":
+		*f = FaultKindInside
+	case "past_end":
+		*f = FaultKindPastEnd
+	case "before_start":
+		*f = FaultKindBeforeStart
+	case "after_release":
+		*f = FaultKindAfterRelease
+	case "never_allocated":
+		*f = FaultKindNeverAllocated
+	default:
+		return unmarshalNumber((*int32)(f), "FaultKind", text)
+	}
+	return nil
 }
 
 // AuditOperation says what a record of the audit trail is about.
@@ -655,6 +889,57 @@ func (a AuditOperation) MarshalText() ([]byte, error) {
 	return []byte(a.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (a *AuditOperation) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "create":
+		*a = AuditOperationCreate
+	case "allocate":
+		*a = AuditOperationAllocate
+	case "allocate_batch":
+		*a = AuditOperationAllocateBatch
+	case "allocate_fast":
+		*a = AuditOperationAllocateFast
+	case "allocate_wait":
+		*a = AuditOperationAllocateWait
+	case "release":
+		*a = AuditOperationRelease
+	case "release_deferred":
+		*a = AuditOperationReleaseDeferred
+	case "deallocate_fast":
+		*a = AuditOperationDeallocateFast
+	case "pin":
+		*a = AuditOperationPin
+	case "unpin":
+		*a = AuditOperationUnpin
+	case "access":
+		*a = AuditOperationAccess
+	case "reset":
+		*a = AuditOperationReset
+	case "retain":
+		*a = AuditOperationRetain
+	case "close":
+		*a = AuditOperationClose
+	case "destroy":
+		*a = AuditOperationDestroy
+	case "abandon":
+		*a = AuditOperationAbandon
+	case "option_change":
+		*a = AuditOperationOptionChange
+	case "trim":
+		*a = AuditOperationTrim
+	case "reclaim":
+		*a = AuditOperationReclaim
+	case "breaker_force":
+		*a = AuditOperationBreakerForce
+	case "resize":
+		*a = AuditOperationResize
+	default:
+		return unmarshalNumber((*int32)(a), "AuditOperation", text)
+	}
+	return nil
+}
+
 // EventCode says what an event is about.
 type EventCode int32
 
@@ -725,6 +1010,49 @@ func (e EventCode) MarshalText() ([]byte, error) {
 	return []byte(e.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (e *EventCode) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "opened":
+		*e = EventCodeOpened
+	case "closed":
+		*e = EventCodeClosed
+	case "exhausted":
+		*e = EventCodeExhausted
+	case "heap_fallback":
+		*e = EventCodeHeapFallback
+	case "corruption":
+		*e = EventCodeCorruption
+	case "slab_retired":
+		*e = EventCodeSlabRetired
+	case "option_changed":
+		*e = EventCodeOptionChanged
+	case "resizing":
+		*e = EventCodeResizing
+	case "resized":
+		*e = EventCodeResized
+	case "leak":
+		*e = EventCodeLeak
+	case "outstanding":
+		*e = EventCodeOutstanding
+	case "breaker_opened":
+		*e = EventCodeBreakerOpened
+	case "breaker_half_open":
+		*e = EventCodeBreakerHalfOpen
+	case "breaker_closed":
+		*e = EventCodeBreakerClosed
+	case "breaker_forced":
+		*e = EventCodeBreakerForced
+	case "degradation":
+		*e = EventCodeDegradation
+	case "health_thread":
+		*e = EventCodeHealthThread
+	default:
+		return unmarshalNumber((*int32)(e), "EventCode", text)
+	}
+	return nil
+}
+
 // EventLevel says how urgent an event is.
 type EventLevel int32
 
@@ -756,6 +1084,23 @@ func (e EventLevel) MarshalText() ([]byte, error) {
 	return []byte(e.String()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (e *EventLevel) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "debug":
+		*e = EventLevelDebug
+	case "info":
+		*e = EventLevelInfo
+	case "warning":
+		*e = EventLevelWarning
+	case "error":
+		*e = EventLevelError
+	default:
+		return unmarshalNumber((*int32)(e), "EventLevel", text)
+	}
+	return nil
+}
+
 // Binding says which language an operation came from.
 type Binding int32
 
@@ -785,4 +1130,21 @@ func (b Binding) String() string {
 // MarshalText gives JSON the name.
 func (b Binding) MarshalText() ([]byte, error) {
 	return []byte(b.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (b *Binding) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "c":
+		*b = BindingC
+	case "cffi":
+		*b = BindingCffi
+	case "swig":
+		*b = BindingSwig
+	case "go":
+		*b = BindingGo
+	default:
+		return unmarshalNumber((*int32)(b), "Binding", text)
+	}
+	return nil
 }

@@ -18,17 +18,17 @@ import (
 // LiveSlab is one slab in somebody's hands.
 type LiveSlab struct {
 	// Ref is the zero SlabRef for a slab of AllocateFast.
-	Ref   SlabRef
-	ID    int32
-	State SlabState
-	Pins  int
-	Label uint64
+	Ref   SlabRef   `json:"ref"`
+	ID    int32     `json:"id"`
+	State SlabState `json:"state"`
+	Pins  int       `json:"pins"`
+	Label uint64    `json:"label"`
 	// Age and Thread are 0 unless the pool records stacks; Age is also that of a grant.
-	Age    time.Duration
-	Thread uint64
+	Age    time.Duration `json:"age_ns"`
+	Thread uint64        `json:"thread"`
 	// Ticket is what a slab was granted to that nobody has taken yet: State is SlabStateGranted, and
 	// Ref the zero SlabRef. 0 for all others.
-	Ticket uint64
+	Ticket uint64 `json:"ticket"`
 }
 
 // Live goes through the outstanding slabs. Slabs that come and go meanwhile may or may not be seen.
@@ -65,13 +65,14 @@ func (p *Slabby) liveSlab(raw *C.slabby_live) LiveSlab {
 // Finding is one thing that Verify found wrong. Offset, Expected and Found describe the first bad
 // byte where bytes are concerned.
 type Finding struct {
-	Kind            FindingKind
-	Ref             SlabRef
-	ID              int32
-	State           SlabState
-	Offset          int64
-	Expected, Found uint64
-	Text            string
+	Kind     FindingKind `json:"kind"`
+	Ref      SlabRef     `json:"ref"`
+	ID       int32       `json:"id"`
+	State    SlabState   `json:"state"`
+	Offset   int64       `json:"offset"`
+	Expected uint64      `json:"expected"`
+	Found    uint64      `json:"found"`
+	Text     string      `json:"text"`
 }
 
 // Verify checks the pool against itself; an empty slice means that all is well. Allocations wait

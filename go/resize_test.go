@@ -208,3 +208,16 @@ func TestSetOptionText(t *testing.T) {
 	wantError(t, "a foreign unit", pool.SetOptionText("secure", "3s"), slabby.ErrInvalidOption)
 	wantError(t, "a cold option", pool.SetOptionText("shards", "3"), slabby.ErrColdOption)
 }
+
+// A pool that grew gives batches as large as it is now.
+func TestBatchOfAGrownPool(t *testing.T) {
+	pool := newPool(t, 64, 1, slabby.WithMaxCapacity(50))
+	if _, err := pool.Resize(50); err != nil {
+		t.Fatal(err)
+	}
+	refs := take(t, pool, 50)
+	if _, err := pool.DeallocateBatch(refs); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "a batch of 51", pool.AllocateBatch(make([]slabby.SlabRef, 51)), slabby.ErrInvalidBatchSize)
+}

@@ -113,7 +113,7 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
 	p := &Slabby{handle: handle, logger: logger, space: &waitQueue{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
-	capacity := p.Stats().TotalSlabs
+	capacity := int(p.Stats().ReservedSlabs) // what Resize can bring
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
 	p.batchLimit = capacity + int(heap.value)
 	p.readView()

@@ -249,6 +249,16 @@ enum slabby_breaker_state {
     SLABBY_BREAKER_STATE_HALF_OPEN = 2
 };
 
+/* whether a pool is open */
+enum slabby_pool_state {
+    /* pool_state "open" */
+    SLABBY_POOL_STATE_OPEN = 0,
+    /* pool_state "closed" */
+    SLABBY_POOL_STATE_CLOSED = 1,
+    /* pool_state "drained" */
+    SLABBY_POOL_STATE_DRAINED = 2
+};
+
 /* how far the pool has degraded */
 enum slabby_degradation_state {
     /* degradation_state "healthy" */
@@ -506,6 +516,8 @@ typedef struct slabby_stats {
     uint64_t errors[64];
     uint64_t reserved_slabs;
     uint64_t awaited_slabs;
+    char name[64];
+    int32_t pool_state;
 } slabby_stats;
 
 /* The state of a pool as an operator asks for it; every field is defined in docs/contract.md. */
@@ -526,6 +538,9 @@ typedef struct slabby_health {
     int64_t last_drain_duration;
     int32_t degradation_state;
     int32_t breaker_state;
+    uint64_t capacity;
+    char name[64];
+    int32_t pool_state;
 } slabby_health;
 
 /* Where the bytes of a pool went; every field is defined in docs/contract.md. */
@@ -543,6 +558,8 @@ typedef struct slabby_memory {
     uint64_t heap_table_bytes;
     uint64_t heap_bytes;
     uint64_t record_bytes;
+    uint64_t capacity;
+    char name[64];
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
@@ -1023,24 +1040,28 @@ slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener,
 slabby_status slabby_reset(slabby_allocator *allocator);
 
 /*
- * slabby_get_stats, slabby_get_memory: a snapshot. Set struct_size first.
+ * slabby_get_stats, slabby_get_memory: a snapshot. Set struct_size first. States are those that the next allocation
+ * would meet (a breaker whose timeout is over reads half open); reading them changes none and raises no event.
  * Statuses: OK, InvalidArgument, AbiMismatch (struct_size below 8), Closed (destroyed).
  */
 slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator);
 slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator);
 
 /*
- * slabby_get_health: a snapshot of the last 30 to 60 seconds. docs/contract.md defines the fields.
+ * slabby_get_health: a snapshot of the last 30 to 60 seconds, of states as slabby_get_stats. docs/contract.md defines
+ * the fields.
  * Statuses: OK, InvalidArgument, AbiMismatch (struct_size below 8), Closed (destroyed).
  */
 slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator);
 
 /*
- * slabby_stats_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
+ * slabby_stats_json, slabby_memory_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
  * Statuses: OK, BufferTooSmall, InvalidArgument, Closed.
  */
 slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                 slabby_allocator *allocator);
+slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                 slabby_allocator *allocator);
 slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                  slabby_allocator *allocator);
 
@@ -1070,6 +1091,14 @@ slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *na
  * Statuses: OK, InvalidArgument (null, or a text option), InvalidOption, Closed.
  */
 slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option);
+
+/*
+ * slabby_get_option_text: the same by name, as text that slabby_options_set_text reads: "30s", "on", a word of an
+ * enumeration, and for "name" the pool's name. The name is read during the call only.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidOption, Closed.
+ */
+slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                     slabby_allocator *allocator, const char *name);
 
 /*
  * slabby_resize: a new capacity, 1 to `max_capacity`, while others allocate and release. Shrinking gives up slabs that

@@ -257,9 +257,9 @@ SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA2
 #define SLB_OPTION_COUNT 33
 #define SLB_CONFLICT_COUNT 2
 #define SLB_PRESET_COUNT 5
-#define SLB_STATS_FIELD_COUNT 41
-#define SLB_HEALTH_FIELD_COUNT 14
-#define SLB_MEMORY_FIELD_COUNT 11
+#define SLB_STATS_FIELD_COUNT 43
+#define SLB_HEALTH_FIELD_COUNT 17
+#define SLB_MEMORY_FIELD_COUNT 13
 
 /* An enumerator: its text and its number. A list of them ends with a null text. */
 struct slb_enumerator {
@@ -399,6 +399,13 @@ static const struct slb_enumerator slb_enum_breaker_state[4] = {
     {"closed", SLABBY_BREAKER_STATE_CLOSED},
     {"open", SLABBY_BREAKER_STATE_OPEN},
     {"half_open", SLABBY_BREAKER_STATE_HALF_OPEN},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_pool_state[4] = {
+    {"open", SLABBY_POOL_STATE_OPEN},
+    {"closed", SLABBY_POOL_STATE_CLOSED},
+    {"drained", SLABBY_POOL_STATE_DRAINED},
     {NULL, 0},
 };
 
@@ -896,6 +903,8 @@ SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"errors", NULL, offsetof(slabby_stats, errors), SLB_FIELD_COUNTS},
     {"reserved_slabs", NULL, offsetof(slabby_stats, reserved_slabs), SLB_FIELD_U64},
     {"awaited_slabs", NULL, offsetof(slabby_stats, awaited_slabs), SLB_FIELD_U64},
+    {"name", NULL, offsetof(slabby_stats, name), SLB_FIELD_TEXT},
+    {"pool_state", slb_enum_pool_state, offsetof(slabby_stats, pool_state), SLB_FIELD_ENUM},
 };
 
 SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
@@ -915,6 +924,9 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
         offsetof(slabby_health, degradation_state), SLB_FIELD_ENUM},
     {"breaker_state", slb_enum_breaker_state,
         offsetof(slabby_health, breaker_state), SLB_FIELD_ENUM},
+    {"capacity", NULL, offsetof(slabby_health, capacity), SLB_FIELD_U64},
+    {"name", NULL, offsetof(slabby_health, name), SLB_FIELD_TEXT},
+    {"pool_state", slb_enum_pool_state, offsetof(slabby_health, pool_state), SLB_FIELD_ENUM},
 };
 
 SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
@@ -929,6 +941,8 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
     {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
+    {"capacity", NULL, offsetof(slabby_memory, capacity), SLB_FIELD_U64},
+    {"name", NULL, offsetof(slabby_memory, name), SLB_FIELD_TEXT},
 };
 
 /* -------------------- observe/ring.c */
@@ -1938,7 +1952,8 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
                                  const void *snapshot);
 
-/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is. */
+/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is; each byte that is none becomes
+ * U+FFFD. */
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
 
 /* The word of an enumeration's value; "unknown" for any other. */
@@ -1956,13 +1971,37 @@ SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, 
     return "unknown";
 }
 
+/* Bytes of the character that begins here, 0 where none does: RFC 3629, table in 4. */
+static uint32_t utf8_length(const unsigned char *at) {
+    static const unsigned char first_low[] = {0xC2, 0xE0, 0xF0}, first_high[] = {0xDF, 0xEF, 0xF4};
+    if (at[0] < 0x80)
+        return 1;
+    for (uint32_t more = 1; more <= 3; more++) {
+        if (at[0] < first_low[more - 1] || at[0] > first_high[more - 1])
+            continue;
+        unsigned char low = at[0] == 0xE0 ? 0xA0 : at[0] == 0xF0 ? 0x90 : 0x80;
+        unsigned char high = at[0] == 0xED ? 0x9F : at[0] == 0xF4 ? 0x8F : 0xBF;
+        if (at[1] < low || at[1] > high)
+            return 0;
+        for (uint32_t i = 2; i <= more; i++)
+            if ((at[i] & 0xC0) != 0x80)
+                return 0;
+        return more + 1;
+    }
+    return 0;
+}
+
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
     slb_text_add(text, "\"");
-    for (; *value != '\0'; value++) {
-        if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
+    while (*value != '\0') {
+        uint32_t bytes = utf8_length((const unsigned char *)value);
+        if (bytes == 0)
+            slb_text_add(text, "\\ufffd");
+        else if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
             slb_text_add(text, "\\u%04x", (unsigned)*value);
         else
-            slb_text_add(text, "%c", *value);
+            slb_text_add(text, "%.*s", (int)bytes, value);
+        value += bytes == 0 ? 1 : bytes;
     }
     slb_text_add(text, "\"");
 }
@@ -2016,7 +2055,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         json_number(text, real);
         break;
     case SLB_FIELD_TEXT:
-        slb_text_add(text, "\"%s\"", at);
+        slb_json_text(text, at);
         break;
     case SLB_FIELD_COUNTS:
         json_counts(text, (const uint64_t *)(const void *)at);
@@ -2095,6 +2134,10 @@ SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, sla
 SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
                                            slabby_error *error);
 
+/* A value of an option that is no text itself, as slb_option_parse reads it: in the largest unit that it is a whole
+ * number of. */
+SLB_PRIVATE void slb_option_format(struct slb_text *text, int32_t id, int64_t value);
+
 /* A whole number without a unit. */
 SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
 
@@ -2141,6 +2184,7 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 
 #endif
 
+#include <inttypes.h>
 #include <string.h>
 
 struct unit {
@@ -2247,6 +2291,22 @@ SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t
         return unreadable(info, id, text, error);
     *out_value = 0;
     return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_option_format(struct slb_text *text, int32_t id, int64_t value) {
+    const struct slb_option_info *info = slb_option_info(id);
+    const struct slb_enumerator *word = info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators;
+    for (; word != NULL && word->text != NULL; word++) {
+        if (word->value == value) {
+            slb_text_add(text, "%s", word->text);
+            return;
+        }
+    }
+    const struct unit *units = units_of(info->kind), *largest = units;
+    for (const struct unit *unit = units; unit->suffix != NULL; unit++)
+        if (value % unit->factor == 0 && (value != 0 || unit->factor == 1))
+            largest = unit;
+    slb_text_add(text, "%" PRId64 "%s", value / largest->factor, largest->suffix);
 }
 
 SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error) {
@@ -2756,10 +2816,55 @@ struct slb_event_rate {
 #ifndef SLB_OBSERVE_COUNT_STATE_H
 #define SLB_OBSERVE_COUNT_STATE_H
 
+/* -------------------- tiers/counter_state.h */
+/* Where slow paths count. */
+#ifndef SLB_TIERS_COUNTER_STATE_H
+#define SLB_TIERS_COUNTER_STATE_H
+
+enum slb_tier {
+    SLB_TIER_CACHE,
+    SLB_TIER_DEPOT,
+    SLB_TIER_SHARD,
+    SLB_TIER_GATE,
+    SLB_TIER_GUARD,
+    SLB_TIER_HEAP
+};
+#define SLB_TIER_COUNT 6u
+
+/*
+ * Per-CPU counters of slow paths. Any thread may add to any stripe; only sums mean something.
+ * entered/left bracket every slow operation; moves_started/moves_finished bracket every move of several ids through
+ * private hands.
+ */
+struct slb_stripe {
+    _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
+    _Atomic uint64_t left;
+    _Atomic uint64_t moves_started;
+    _Atomic uint64_t moves_finished;
+    _Atomic uint64_t cache_in;  /* ids brought into caches in batches; counted before they enter */
+    _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
+    _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
+    _Atomic uint64_t tentative; /* ids that a batch may take from caches; counted before it takes the first */
+    _Atomic uint64_t
+        confirmed; /* of those, all but the ones that it took and gave back; counted at its end */
+    _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
+    /* Allocations that may be put on a guard slot, by the tier that serves them: counted before they are counted as
+     * served; then each is counted once more, by what became of it. */
+    _Atomic uint64_t sampled[SLB_TIER_COUNT], guarded[SLB_TIER_COUNT], unguarded[SLB_TIER_COUNT];
+    _Atomic uint64_t releases;               /* that did not go through a CPU cache */
+    _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
+    _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
+    _Atomic int64_t peak_drawn; /* most slabs that this CPU had drawn when it looked at the use */
+};
+
+#endif
+
 struct slb_counts {
-    _Atomic uint64_t errors[64];            /* refused calls by status */
-    _Atomic uint64_t peak_used;             /* most slabs in use that anybody saw */
-    _Atomic uint64_t allocations, releases; /* as published last: never less from look to look */
+    _Atomic uint64_t errors[64]; /* refused calls by status */
+    _Atomic uint64_t peak_used;  /* most slabs in use that anybody saw */
+    _Atomic uint64_t peak_ticks; /* when a sampled allocation looked last */
+    /* As published last: never less from look to look. */
+    _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
     _Atomic uint64_t leaks, guard_violations;
     _Atomic uint64_t last_drain_ticks;
@@ -2837,6 +2942,7 @@ struct slb_latency_limits {
     _Atomic uint64_t limit_ns, limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t violations;
     _Atomic uint64_t max;      /* ticks */
+    _Atomic uint64_t max_ns;   /* as shown: what a tick is becomes better known, and must not let it fall */
     _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
 };
 
@@ -2904,17 +3010,14 @@ struct slb_breaker {
     _Atomic uint64_t failures, allocations_before; /* in a row; allocations at the last of them */
     _Atomic uint64_t window_ns, window_allocations, window_failures;
     _Atomic uint64_t until_ns, admitted; /* open until, or probes admitted until */
+    _Atomic uint64_t
+        expired_at; /* metrics_only: allocations when somebody first saw the timeout over, + 1; or 0 */
 };
 
 /* Whether the mode lets an open breaker refuse allocations. */
 SLB_INLINE bool slb_breaker_mode_refuses(const struct slb_breaker *breaker) {
     uint32_t mode = atomic_load_explicit(&breaker->mode, memory_order_relaxed);
     return mode == SLABBY_BREAKER_MODE_NORMAL || mode == SLABBY_BREAKER_MODE_FORCED_OPEN;
-}
-
-/* Whether allocations are refused now. */
-SLB_INLINE bool slb_breaker_refuses(const struct slb_breaker *breaker) {
-    return slb_breaker_mode_refuses(breaker) && atomic_load(&breaker->state) == SLABBY_BREAKER_STATE_OPEN;
 }
 
 #endif
@@ -3074,43 +3177,6 @@ SLB_INLINE bool slb_word_is_out(uint64_t word) {
     return state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
            state == SLABBY_SLAB_STATE_DYING;
 }
-
-#endif
-
-/* -------------------- tiers/counter_state.h */
-/* Where slow paths count. */
-#ifndef SLB_TIERS_COUNTER_STATE_H
-#define SLB_TIERS_COUNTER_STATE_H
-
-enum slb_tier {
-    SLB_TIER_CACHE,
-    SLB_TIER_DEPOT,
-    SLB_TIER_SHARD,
-    SLB_TIER_GATE,
-    SLB_TIER_GUARD,
-    SLB_TIER_HEAP
-};
-#define SLB_TIER_COUNT 6u
-
-/*
- * Per-CPU counters of slow paths. Any thread may add to any stripe; only sums mean something.
- * entered/left bracket every slow operation; moves_started/moves_finished bracket every move of several ids through
- * private hands.
- */
-struct slb_stripe {
-    _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
-    _Atomic uint64_t left;
-    _Atomic uint64_t moves_started;
-    _Atomic uint64_t moves_finished;
-    _Atomic uint64_t cache_in;  /* ids brought into caches in batches; counted before they enter */
-    _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
-    _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
-    _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
-    _Atomic uint64_t hits[SLB_TIER_COUNT];    /* by tier, the CPU cache's excepted */
-    _Atomic uint64_t guarded[SLB_TIER_COUNT]; /* of the hits and the CPU cache's, those put on a guard slot */
-    _Atomic uint64_t releases;                /* that did not go through a CPU cache */
-    _Atomic uint64_t fast_taken, fast_given;  /* that did not go through a CPU cache */
-};
 
 #endif
 
@@ -5136,15 +5202,15 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
 /* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. Answers what the word has
- * to say beside its state: SLB_WORD_GUARDED or 0. */
-SLB_PRIVATE uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                         uint64_t weight);
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
+ * from this tier before it was counted as served. Answers what the word has to say beside its state: SLB_WORD_GUARDED
+ * or 0. */
+SLB_PRIVATE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                      uint64_t weight);
 
-SLB_INLINE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                     uint64_t weight) {
-    bool sampled = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0 && weight != 0;
-    return slb_unlikely(sampled) ? slb_guard_take_slot(pool, id, tier, weight) : 0;
+/* Whether allocations are to be sampled for guard slots. relaxed: slb_guard_sample loads it again. */
+SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
 /* Whether a slab in use lies on a slot. */
@@ -5412,6 +5478,11 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
     [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+
+/* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
+ * barrier. */
+SLB_INLINE void slb_rseq_order_counts(void) {
+}
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
@@ -5704,6 +5775,11 @@ restarted:
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 #define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
+
+/* Between a count and the commit of a take that it is about. */
+SLB_INLINE void slb_rseq_order_counts(void) {
+    atomic_thread_fence(memory_order_release); /* pairs with the loads of observe/counters.c */
+}
 
 SLB_INLINE char *slb_rseq_area(void) {
     return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
@@ -6106,6 +6182,15 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
     }
     slb_portable_unlock(cache, header);
     return given;
+}
+
+/* Counts what may happen before it can. Whoever sees the header that makes it happen sees the count: the portable
+ * backend releases the header; sequences store it plainly, and order that themselves. */
+SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
+    slb_count(counter, by);
+#if SLB_HAVE_RSEQ
+    slb_rseq_order_counts();
+#endif
 }
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
@@ -8214,12 +8299,12 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
 
 /* -------------------- observe/health.h */
 /*
- * Health: score = H x E x L x B x I.
+ * Health: score = H x E x L x B x I, and 0 once the pool was closed.
  *
  *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
  *   E   1 - failed allocations / attempts in the window
  *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5, open 0
+ *   B   breaker closed 1, half open 0.5 (also when its timeout is over and nobody has come yet), open 0
  *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
  * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
@@ -8229,10 +8314,23 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
 #ifndef SLB_OBSERVE_HEALTH_H
 #define SLB_OBSERVE_HEALTH_H
 
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
+/* -------------------- observe/condition_state.h */
+/* The states that statistics and health show. The layer above finds them out (resilience/conditions.h). */
+#ifndef SLB_OBSERVE_CONDITION_STATE_H
+#define SLB_OBSERVE_CONDITION_STATE_H
+
+struct slb_conditions {
+    int32_t pool_state, breaker_state, degradation_state; /* enumerations of the contract */
+    bool refuses;                                         /* the breaker would refuse the next allocation */
+};
+
+#endif
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out);
 
 /* One more score for the trend. */
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions);
 
 /* Starts the next half of the window where it is due, and notes what is in use. */
 SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
@@ -8246,12 +8344,20 @@ SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
 /*
  * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
  *
- *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
+ *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
+ *   hits shown  = sum of hits of a tier - (sampled - unguarded)
  *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
  *
  * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
  * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
- * left, and they are read last and first: the result is a lower bound at every instant.
+ * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
+ * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
+ * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
+ *
+ * A lower bound may still be lower than one that was read before: what is shown is the highest so far (publish), which
+ * is exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when
+ * it has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
+ * look, until that many more references were issued.
  */
 #ifndef SLB_OBSERVE_COUNTERS_H
 #define SLB_OBSERVE_COUNTERS_H
@@ -8262,15 +8368,26 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
+/* As statistics show it: never less than before. */
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
 /* What the health window compares: counters of this moment. */
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now, and tells the health window. */
+/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
+ * next one does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+/* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
+ * CPU, for the sums touch every CPU's lines. */
+SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
+
+/* In a child made by fork, whose words say that `out` slabs are in users' hands: what vanished threads had taken and
+ * not marked live, marked free and not given back, or not finished, was counted one way. */
+SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                slabby_stats *out);
 
 /* Counts a refused call and passes its status on. */
 SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
@@ -8371,13 +8488,17 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
     out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
-static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
+static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                       slabby_health *out) {
     static const double parts[] = {0.50, 0.95, 0.99};
     slabby_stats stats;
     int64_t percentiles[3];
     slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, &stats);
+    slb_stats_fill(pool, conditions, &stats);
+    memcpy(out->name, stats.name, sizeof out->name);
+    out->capacity = stats.total_slabs;
+    out->pool_state = stats.pool_state;
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -8386,7 +8507,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats.degradation_state;
     out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = slb_breaker_refuses(&pool->breaker);
+    out->circuit_breaker_open = conditions->refuses;
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
@@ -8395,6 +8516,8 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
                         (1.0 - out->error_rate) *
                         latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
                         breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+    if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
+        out->health_score = 0.0;
 }
 
 /* --------------------------------------------------------------------------------------------------- trend */
@@ -8460,19 +8583,20 @@ static int32_t trend_of(struct slabby_allocator *pool) {
     return slb_trend(scores, count);
 }
 
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out) {
     health_lock(pool);
     turn_window(pool, slb_now_ns());
-    fill_score(pool, out);
+    fill_score(pool, conditions, out);
     out->recent_trend = trend_of(pool);
     health_unlock(pool);
 }
 
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions) {
     slabby_health now;
     health_lock(pool);
     turn_window(pool, slb_now_ns());
-    fill_score(pool, &now);
+    fill_score(pool, conditions, &now);
     pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
     health_unlock(pool);
 }
@@ -8844,23 +8968,25 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     return true;
 }
 
-SLB_PRIVATE SLB_COLD uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id,
-                                                  enum slb_tier tier, uint64_t weight) {
+static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
-    uint64_t guarded = 0;
     uint32_t turn;
-    int error_before = errno;
     /* acquire: whoever gets this slab sees the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
-        return 0;
+        return false;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
-    if (slot != NULL && open_slot(pool, guards, slot, turn, id)) {
-        slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
-        guarded = SLB_WORD_GUARDED;
-    }
+    return slot != NULL && open_slot(pool, guards, slot, turn, id);
+}
+
+SLB_PRIVATE SLB_COLD uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                               uint64_t weight) {
+    int error_before = errno;
+    bool guarded = put_on_slot(pool, id, weight);
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_count(guarded ? &stripe->guarded[tier] : &stripe->unguarded[tier], 1);
     errno = error_before;
-    return guarded;
+    return guarded ? SLB_WORD_GUARDED : 0;
 }
 
 SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
@@ -9038,19 +9164,20 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
 struct totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
-    uint64_t guarded[SLB_TIER_COUNT];
+    uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
     uint64_t fast_taken, fast_given;
     uint64_t cached;
+    bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
 };
 
 static uint64_t read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
-/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
+/* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
+static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
     uint64_t header = read_counter(&cache->header);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
@@ -9060,22 +9187,29 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     return header;
 }
 
-static void add_up(struct slabby_allocator *pool, struct totals *out) {
-    uint64_t in = 0, from_caches = 0, undone = 0;
+/* With no attempts busy headers are not waited for: the result may not be steady then. */
+static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
+    uint64_t epoch = read_counter(&pool->gate.epoch);
+    bool locked = false;
+    uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < pool->cpus; i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
         out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
         out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
+        unfinished -= read_counter(&stripe->confirmed);
         from_caches += read_counter(&stripe->folded);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
+            out->decided[tier] += read_counter(&stripe->unguarded[tier]);
+            guarded += read_counter(&stripe->guarded[tier]);
+        }
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
-        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-            out->guarded[tier] += read_counter(&stripe->guarded[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache);
+        uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
+        locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
@@ -9083,16 +9217,23 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
     }
     for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
-        undone += read_counter(&pool->stripes[i].undone);
+        unfinished += read_counter(&pool->stripes[i].tentative);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]);
     }
-    out->hits[SLB_TIER_CACHE] = from_caches - undone;
+    out->hits[SLB_TIER_CACHE] = from_caches - unfinished;
     out->releases += from_caches + out->cached - in;
-    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-        out->allocations += out->hits[tier];
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
-        out->hits[tier] -= out->guarded[tier];
-        out->hits[SLB_TIER_GUARD] += out->guarded[tier];
+        out->allocations += out->hits[tier];
+        out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
+    out->hits[SLB_TIER_GUARD] += guarded;
+    /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
+    out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
+}
+
+static void add_up(struct slabby_allocator *pool, struct totals *out) {
+    add_up_within(pool, out, 1000);
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
@@ -9101,7 +9242,8 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
     return now.allocations - now.releases;
 }
 
-/* What was published once is never taken back. */
+/* What was published once is never taken back. A look that overlaps calls may find less than one before it, and below
+ * 0, which is far above it as a number of 64 bits. */
 static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
     uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
     while ((int64_t)(now - before) > 0) {
@@ -9152,15 +9294,39 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = slb_count_used(pool);
+    struct totals now;
+    add_up_within(pool, &now, 0);
+    if (!now.steady)
+        return;
+    uint64_t used = used_of(pool, now.allocations - now.releases);
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
+}
+
+/* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
+ * the race leaves it to the other. */
+#define PEAK_TICKS_A_CPU (1u << 15)
+
+SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
+    uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
+    if (now - before >= (uint64_t)pool->cpus * PEAK_TICKS_A_CPU &&
+        atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
+                                                memory_order_relaxed))
+        slb_note_peak(pool);
+}
+
+/* Everything that is a difference of sums, as it is shown. */
+static void publish_totals(struct slabby_allocator *pool, struct totals *now) {
+    now->allocations = publish(&pool->counts.allocations, now->allocations);
+    now->releases = publish(&pool->counts.releases, now->releases);
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+        now->hits[tier] = publish(&pool->counts.hits[tier], now->hits[tier]);
 }
 
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
-    return now.allocations;
+    return publish(&pool->counts.allocations, now.allocations);
 }
 
 static uint64_t allocation_errors(struct slabby_allocator *pool) {
@@ -9173,14 +9339,30 @@ static uint64_t allocation_errors(struct slabby_allocator *pool) {
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
+    uint64_t used = used_of(pool, now.allocations - now.releases);
+    publish_totals(pool, &now);
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = allocation_errors(pool),
                                    .cache_hits = now.hits[SLB_TIER_CACHE],
-                                   .peak = used_of(pool, now.allocations - now.releases)};
+                                   .peak = now.steady ? used : 0};
     return base;
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) {
+    struct slb_stripe *stripe = &pool->stripes[0];
+    uint64_t sampled[SLB_TIER_COUNT] = {0};
+    int64_t more = (int64_t)(slb_count_live(pool) - out);
+    slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
+                             read_counter(&pool->stripes[i].guarded[tier]) -
+                             read_counter(&pool->stripes[i].unguarded[tier]);
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+        slb_count(&stripe->unguarded[tier], sampled[tier]);
+}
+
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t out_of_service =
         read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
@@ -9189,44 +9371,54 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
+    out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+static void fill_counters(struct slabby_allocator *pool, slabby_stats *out, const struct totals *now) {
+    out->total_allocations = now->allocations;
+    out->total_deallocations = now->releases;
+    out->fast_allocations = now->fast_taken;
+    out->fast_deallocations = now->fast_given;
+    out->ref_pool_hits = publish(&pool->counts.references, now->allocations - now->fast_taken);
+    out->pcpu_cache_hits = now->hits[SLB_TIER_CACHE];
+    out->lock_free_hits = now->hits[SLB_TIER_DEPOT];
+    out->shard_hits = now->hits[SLB_TIER_SHARD];
+    out->gate_hits = now->hits[SLB_TIER_GATE];
+    out->guard_hits = now->hits[SLB_TIER_GUARD];
+    out->heap_fallbacks = now->hits[SLB_TIER_HEAP];
+    out->corruptions = read_counter(&pool->corruption.found);
+    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
+    out->leaks = read_counter(&pool->counts.leaks);
+    for (uint32_t i = 0; i < 64; i++)
+        out->errors[i] = read_counter(&pool->counts.errors[i]);
+    out->allocation_errors = allocation_errors(pool);
+    out->latency_violations = read_counter(&pool->timing.violations);
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
+    uint64_t live = now.allocations - now.releases;
+    publish_totals(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
+    memcpy(out->name, pool->options.name, sizeof pool->options.name);
+    fill_counters(pool, out, &now);
     out->total_slabs = slb_capacity(pool);
     out->reserved_slabs = pool->reserved;
     out->awaited_slabs = slb_capacity_awaited(pool);
     out->slab_size = pool->slab_size;
-    out->total_allocations = publish(&pool->counts.allocations, now.allocations);
-    out->total_deallocations = publish(&pool->counts.releases, now.releases);
-    out->fast_allocations = now.fast_taken;
-    out->fast_deallocations = now.fast_given;
-    out->ref_pool_hits = out->total_allocations - out->fast_allocations;
-    out->pcpu_cache_hits = now.hits[SLB_TIER_CACHE];
-    out->lock_free_hits = now.hits[SLB_TIER_DEPOT];
-    out->shard_hits = now.hits[SLB_TIER_SHARD];
-    out->gate_hits = now.hits[SLB_TIER_GATE];
-    out->guard_hits = now.hits[SLB_TIER_GUARD];
-    out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
-    out->corruptions = read_counter(&pool->corruption.found);
-    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
-    out->leaks = read_counter(&pool->counts.leaks);
     out->waiters = read_counter(&pool->waiters);
-    for (uint32_t i = 0; i < 64; i++)
-        out->errors[i] = read_counter(&pool->counts.errors[i]);
-    out->allocation_errors = allocation_errors(pool);
-    out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
-    out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
-    out->latency_violations = read_counter(&pool->timing.violations);
-    fill_usage(pool, out, now.allocations - now.releases);
+    out->pool_state = conditions->pool_state;
+    out->breaker_state = conditions->breaker_state;
+    out->degradation_state = conditions->degradation_state;
+    fill_usage(pool, out, live, now.steady);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
+    out->max_alloc_time_ns = (int64_t)publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);
 }
 
 /* -------------------- pool/memory_report.c */
@@ -9246,6 +9438,8 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     memset(out, 0, sizeof *out);
     out->slab_bytes = slb_capacity(pool) * pool->slab_size;
     out->stride = pool->stride;
+    out->capacity = slb_capacity(pool);
+    memcpy(out->name, pool->options.name, sizeof pool->options.name);
     out->reserved_bytes = pool->slab_mapping_size;
     out->guard_bytes =
         pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
@@ -9471,8 +9665,11 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
- * With metrics_only nobody is refused, and so nobody asks to be admitted: the first look at the state after the timeout
- * makes it half open, and the next look after an allocation closes it.
+ * With metrics_only nobody is refused, and so nobody asks to be admitted: a failure or a tick after the timeout makes
+ * it half open, or closes it where an allocation succeeded since somebody first saw the timeout over.
+ *
+ * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They move
+ * no state and raise no event.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -9492,8 +9689,11 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-/* Moves metrics_only on where it is time; whoever reads the state calls this first. */
+/* Moves metrics_only on where it is time: for failures and ticks. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
+
+/* The state as the next allocation would meet it, and whether it would be refused. */
+SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_refuses);
 
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes);
@@ -9546,6 +9746,7 @@ static void breaker_open(struct slabby_allocator *pool) {
     uint64_t wait = spread(pool, timeout);
     atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
+    atomic_store(&breaker->expired_at, 0);
     atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
     if (slb_breaker_mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
@@ -9588,6 +9789,14 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
+/* Of metrics_only, once the timeout is over: allocations when somebody first saw that. */
+static uint64_t allocations_at_expiry(struct slabby_allocator *pool) {
+    uint64_t first = 0, now = slb_count_allocations(pool);
+    if (atomic_compare_exchange_strong(&pool->breaker.expired_at, &first, now + 1))
+        return now;
+    return first - 1;
+}
+
 /* Without the gate lock: metrics_only holds no gate reason. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
@@ -9596,15 +9805,44 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
         return;
     uint32_t state = atomic_load(&breaker->state);
     if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
-        atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
-        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
+        atomic_store(&breaker->allocations_before, allocations_at_expiry(pool));
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN)) {
             notify_half_open(pool, atomic_load(&breaker->probes));
-    } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
-               slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
+            state = SLABBY_BREAKER_STATE_HALF_OPEN;
+        }
+    }
+    if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
+        slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
         atomic_store(&breaker->failures, 0);
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
             notify_closed(pool);
     }
+}
+
+SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_refuses) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t mode = atomic_load(&breaker->mode), state = atomic_load(&breaker->state);
+    bool over = slb_now_ns() >= atomic_load(&breaker->until_ns);
+    *out_refuses = false;
+    if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN) {
+        *out_refuses = true;
+        return SLABBY_BREAKER_STATE_OPEN;
+    }
+    if (mode == SLABBY_BREAKER_MODE_METRICS_ONLY) {
+        uint64_t before = atomic_load(&breaker->allocations_before);
+        if (state == SLABBY_BREAKER_STATE_OPEN && over)
+            before = allocations_at_expiry(pool);
+        if (state == SLABBY_BREAKER_STATE_CLOSED || (state == SLABBY_BREAKER_STATE_OPEN && !over))
+            return (int32_t)state;
+        return slb_count_allocations(pool) != before ? SLABBY_BREAKER_STATE_CLOSED
+                                                     : SLABBY_BREAKER_STATE_HALF_OPEN;
+    }
+    if (state == SLABBY_BREAKER_STATE_OPEN && over)
+        return SLABBY_BREAKER_STATE_HALF_OPEN;
+    *out_refuses = state == SLABBY_BREAKER_STATE_OPEN ||
+                   (state == SLABBY_BREAKER_STATE_HALF_OPEN && !over &&
+                    atomic_load(&breaker->admitted) >= atomic_load(&breaker->probes));
+    return (int32_t)state;
 }
 
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
@@ -9726,8 +9964,9 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
  *     survival    reuse_delay waits for nothing, and what waited goes to the shards; the CPU caches are emptied once
  *     fallback    as survival
  *
- * A step may skip states either way. Use is looked at on slow paths alone, every `every` of them per CPU, on every
- * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_update.
+ * A step may skip states either way. It is taken on slow paths alone, every `every` of them per CPU, on every
+ * allocation that found no slab, and by ticks: see slb_degrade_update. Statistics and health show the state that such a
+ * look would lead to; they note when the second began, but take no step and raise no event.
  *
  * `state` changes under the gate lock. Others read it relaxed: who reads the state before a change does once more what
  * he did before it.
@@ -9755,6 +9994,9 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
 
 /* The same for callers outside. */
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
+
+/* The state as the next look that takes steps would leave it. */
+SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool);
 
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);
@@ -9903,6 +10145,14 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
             hurry_delayed(pool);
     }
     slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
+    uint32_t state = slb_degrade_state(pool);
+    if (!slb_degrade_is_on(pool))
+        return (int32_t)state;
+    uint32_t warranted = warranted_state(pool, slb_count_used(pool), state);
+    return (int32_t)(is_time(&pool->degrade, state, warranted) ? warranted : state);
 }
 
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
@@ -10211,6 +10461,43 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     slb_gate_note_free(pool, 0); /* what came back may be enough to open */
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
+}
+
+/* -------------------- resilience/conditions.c */
+
+/* -------------------- resilience/conditions.h */
+/* The states of a pool as statistics and health show them: what the next allocation would meet. Reading them changes
+ * none and raises no event; those that change with time alone are worked out for this moment. */
+#ifndef SLB_RESILIENCE_CONDITIONS_H
+#define SLB_RESILIENCE_CONDITIONS_H
+
+SLB_PRIVATE struct slb_conditions slb_conditions_of(struct slabby_allocator *pool);
+
+/* A tick: takes the steps that are due, then adds a score of what it finds to the health's trend. */
+SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool);
+
+#endif
+
+static int32_t pool_state(struct slabby_allocator *pool) {
+    if (atomic_load(&pool->phase) != SLB_PHASE_OPEN)
+        return SLABBY_POOL_STATE_DRAINED;
+    return (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0 ? SLABBY_POOL_STATE_CLOSED
+                                                                     : SLABBY_POOL_STATE_OPEN;
+}
+
+SLB_PRIVATE struct slb_conditions slb_conditions_of(struct slabby_allocator *pool) {
+    struct slb_conditions conditions = {.pool_state = pool_state(pool),
+                                        .degradation_state = slb_degrade_check(pool)};
+    conditions.breaker_state = slb_breaker_check(pool, &conditions.refuses);
+    return conditions;
+}
+
+SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
+    slb_breaker_poll(pool);
+    if (slb_degrade_is_on(pool))
+        slb_degrade_poll(pool);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_health_tick(pool, &conditions);
 }
 
 /* -------------------- resilience/waiters.c */
@@ -11002,11 +11289,8 @@ static void tick(struct slabby_allocator *pool, uint32_t what) {
     slb_fork_check(pool);
     if (what & SLB_TICK_REVOCATIONS)
         (void)slb_grants_revoke(pool);
-    if ((what & SLB_TICK_HEALTH) == 0)
-        return;
-    slb_health_tick(pool);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_poll(pool);
+    if (what & SLB_TICK_HEALTH)
+        slb_conditions_tick(pool);
 }
 
 /* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */
@@ -11340,13 +11624,12 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     return out;
 }
 
-/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
 static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
     }
-    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
+    slb_count_balance(pool, out);
 }
 
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
@@ -11751,6 +12034,7 @@ SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t
 /* Where a slab was found, and what is still to be told of it. */
 struct slb_found {
     enum slb_tier tier;
+    bool sampled; /* it may be put on a guard slot, see observe/counters.h */
     bool degrade_due;
     uint64_t mark; /* events from here on that this thread raised */
 };
@@ -11781,6 +12065,9 @@ SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool);
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                      struct slb_found *out_found);
+
+/* Whether a CPU whose slow operation is over looks at how many slabs are in use. */
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
 
 /* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
  * whole pool, and would wait for an id that is in no list and not out either. */
@@ -11869,8 +12156,33 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
-#define PEAK_EVERY 16
+/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
+ * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
+ * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+#define PEAK_SLABS 8u
+#define PEAK_MOVES 16u
+#define PEAK_CPUS 8u
+
+static int64_t drawn_here(struct slb_stripe *stripe) {
+    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
+    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
+        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
+    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+}
+
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
+    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
+    if (more)
+        atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
+    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < PEAK_MOVES * rarer)
+        return false;
+    atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
+    return true;
+}
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
 static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
@@ -11916,8 +12228,6 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
-    if (slb_unlikely(atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % PEAK_EVERY == 0))
-        slb_note_peak(pool);
     return count != 0;
 }
 
@@ -12026,8 +12336,12 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         struct slb_stripe *stripe = slb_enter(pool);
         status = slb_search_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
+            if (slb_unlikely(out_found->sampled))
+                slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
+            if (!search.nested && slb_peak_is_due(pool, stripe))
+                slb_note_peak(pool);
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
@@ -12062,16 +12376,22 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
     uint64_t bias = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
+    bool sampled = found.sampled && stands_for != 0;
+    if (slb_unlikely(sampled))
+        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
     bool searched = !slb_cache_take(pool, out_id, fast);
     if (searched) {
+        if (slb_unlikely(sampled))
+            slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
+        sampled = found.sampled;
         slb_timing_slow(pool, &timing);
         slabby_status status = slb_search(pool, out_id, fast, &found);
         if (status != SLABBY_OK)
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    uint64_t guarded = slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    uint64_t guarded = slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, found.tier, stands_for) : 0;
     if (fast || guarded != 0 || *out_id >= pool->reserved)
         bias = 0; /* only slabby_release of a slab at its own place knows what to do with it */
     *out_word =
@@ -12079,6 +12399,8 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
+    if (timing.started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;
@@ -12737,21 +13059,14 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
 /* -------------------- api/stats.c */
 /* What a pool says of itself in numbers: statistics, memory, health. */
 
-/* Whoever asks sees the breaker and the degradation as the next caller would meet them. */
-static void poll_state(struct slabby_allocator *pool) {
-    slb_breaker_poll(pool);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_poll(pool);
-}
-
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
     slabby_status status;
     slabby_stats stats;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_stats_fill(pool, &stats);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_stats_fill(pool, &conditions, &stats);
     return slb_copy_out(out_stats, &stats, sizeof stats);
 }
 
@@ -12763,8 +13078,8 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_stats_fill(pool, &stats);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_stats_fill(pool, &conditions, &stats);
     slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
     return slb_text_end(&text, out_length);
 }
@@ -12779,14 +13094,27 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
     return slb_copy_out(out_memory, &memory, sizeof memory);
 }
 
+SLB_PUBLIC slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                            slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_memory memory;
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_memory_fill(pool, &memory);
+    slb_json_object(&text, slb_memory_fields, SLB_MEMORY_FIELD_COUNT, &memory);
+    return slb_text_end(&text, out_length);
+}
+
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
     slabby_status status;
     slabby_health health;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_health_fill(pool, &health);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_health_fill(pool, &conditions, &health);
     return slb_copy_out(out_health, &health, sizeof health);
 }
 
@@ -12798,8 +13126,8 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_health_fill(pool, &health);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_health_fill(pool, &conditions, &health);
     slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
     return slb_text_end(&text, out_length);
 }
@@ -12808,9 +13136,7 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool != NULL)
-        slb_health_tick(pool);
-    if (pool != NULL)
-        poll_state(pool);
+        slb_conditions_tick(pool);
     return status;
 }
 
@@ -13296,8 +13622,7 @@ struct batch_hits {
 
 /* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
  * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
-static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const slabby_ref *ids,
-                       uint64_t count, const struct batch_hits *hits) {
+static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
         if (id >= pool->reserved) {
@@ -13307,12 +13632,12 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
         slb_shards_push(pool, slb_os_cpu(), id);
         slb_gate_note_free(pool, 1);
     }
-    slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
 }
 
 static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
                                    struct batch_hits *hits) {
+    slb_count_ahead(&stripe->tentative, count);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
@@ -13320,7 +13645,8 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
         if (!slb_cache_take(pool, &id, false))
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
-            undo_batch(pool, stripe, out_ids, i, hits);
+            undo_batch(pool, out_ids, i);
+            slb_count(&stripe->confirmed, count - hits->by_tier[SLB_TIER_CACHE]);
             return status;
         }
         hits->by_tier[tier]++;
@@ -13328,6 +13654,9 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     }
     for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
         slb_count(&stripe->hits[tier], hits->by_tier[tier]);
+    slb_count(&stripe->confirmed, count);
+    if (!search->nested && (count >= pool->batch || slb_peak_is_due(pool, stripe)))
+        slb_note_peak(pool);
     return SLABBY_OK;
 }
 
@@ -14409,6 +14738,23 @@ SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator 
         return SLABBY_INVALID_ARGUMENT;
     *out_value = slb_option_effective(pool, option);
     return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                                slabby_allocator *allocator, const char *name) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    int32_t id;
+    if (pool == NULL || name == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (slb_option_find(name, &id, NULL) != SLABBY_OK)
+        return slb_refuse(pool, SLABBY_INVALID_OPTION);
+    if (slb_option_info(id)->kind == SLB_KIND_TEXT)
+        slb_text_add(&text, "%s", pool->options.name);
+    else
+        slb_option_format(&text, id, slb_option_effective(pool, id));
+    return slb_text_end(&text, out_length);
 }
 
 SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,

@@ -28,33 +28,34 @@ type AllocatorStats struct {
 	AvailableSlabs int `json:"available_slabs"`
 
 	// TotalAllocations: successful allocations, one per slab (count).
-	TotalAllocations uint64 `json:"total_allocations"`
+	TotalAllocations uint64 `json:"total_allocations" slabby:"counter"`
 
 	// TotalDeallocations: slabs given back, by whatever call (count).
-	TotalDeallocations uint64 `json:"total_deallocations"`
+	TotalDeallocations uint64 `json:"total_deallocations" slabby:"counter"`
 
 	// FastAllocations: of those allocations, the ones by slabby_allocate_fast (count).
-	FastAllocations uint64 `json:"fast_allocations"`
+	FastAllocations uint64 `json:"fast_allocations" slabby:"counter"`
 
 	// FastDeallocations: of those deallocations, the ones by slabby_deallocate_fast (count).
-	FastDeallocations uint64 `json:"fast_deallocations"`
+	FastDeallocations uint64 `json:"fast_deallocations" slabby:"counter"`
 
 	// RefPoolHits: references issued without allocating memory for them: total_allocations -
-	// fast_allocations (count).
-	RefPoolHits uint64 `json:"ref_pool_hits"`
+	// fast_allocations; ahead by the calls of slabby_allocate_fast that were under way during a
+	// look, until as many references more were issued (count).
+	RefPoolHits uint64 `json:"ref_pool_hits" slabby:"counter"`
 
 	// AvgAllocTimeNs: mean of the measured allocation times, weighted by what each sample stands
 	// for (ns).
 	AvgAllocTimeNs float64 `json:"avg_alloc_time_ns"`
 
 	// MaxAllocTimeNs: largest allocation time measured (ns).
-	MaxAllocTimeNs int64 `json:"max_alloc_time_ns"`
+	MaxAllocTimeNs int64 `json:"max_alloc_time_ns" slabby:"maximum"`
 
 	// PCPUCacheHits: allocations served by a CPU cache (count).
-	PCPUCacheHits uint64 `json:"pcpu_cache_hits"`
+	PCPUCacheHits uint64 `json:"pcpu_cache_hits" slabby:"counter"`
 
 	// LockFreeHits: allocations served by the depot (count).
-	LockFreeHits uint64 `json:"lock_free_hits"`
+	LockFreeHits uint64 `json:"lock_free_hits" slabby:"counter"`
 
 	// MemoryUtilization: used_slabs / total_slabs; above 1 while slabs of a smaller capacity are
 	// awaited (ratio).
@@ -65,34 +66,35 @@ type AllocatorStats struct {
 
 	// AllocationErrors: allocations that failed for a reason of the pool: OutOfMemory,
 	// CircuitBreakerOpen, Timeout, LatencyExceeded, Closed, Busy (count).
-	AllocationErrors uint64 `json:"allocation_errors"`
+	AllocationErrors uint64 `json:"allocation_errors" slabby:"counter"`
 
 	// GuardPageViolations: faults on a guard that the fault handler saw (count).
-	GuardPageViolations uint64 `json:"guard_page_violations"`
+	GuardPageViolations uint64 `json:"guard_page_violations" slabby:"counter"`
 
 	// HeapFallbacks: allocations served by the heap (count).
-	HeapFallbacks uint64 `json:"heap_fallbacks"`
+	HeapFallbacks uint64 `json:"heap_fallbacks" slabby:"counter"`
 
 	// ShardHits: allocations served by a shard (count).
-	ShardHits uint64 `json:"shard_hits"`
+	ShardHits uint64 `json:"shard_hits" slabby:"counter"`
 
 	// GateHits: allocations served after a drain, or handed to a waiter (count).
-	GateHits uint64 `json:"gate_hits"`
+	GateHits uint64 `json:"gate_hits" slabby:"counter"`
 
 	// GuardHits: allocations placed on a guard slot (count).
-	GuardHits uint64 `json:"guard_hits"`
+	GuardHits uint64 `json:"guard_hits" slabby:"counter"`
 
 	// Corruptions: slabs found with overwritten guard bytes (count).
-	Corruptions uint64 `json:"corruptions"`
+	Corruptions uint64 `json:"corruptions" slabby:"counter"`
 
 	// Leaks: references dropped without release, as the bindings reported them; with finalizers
 	// also the slabs still out when the last owner abandons the pool (count).
-	Leaks uint64 `json:"leaks"`
+	Leaks uint64 `json:"leaks" slabby:"counter"`
 
-	// DegradationState: how far the pool has degraded.
+	// DegradationState: how far the pool has degraded, as the next slow operation would find it.
 	DegradationState DegradationState `json:"degradation_state"`
 
-	// BreakerState: where the circuit breaker stands.
+	// BreakerState: where the circuit breaker stands for the next allocation: half_open from the
+	// end of its timeout on.
 	BreakerState BreakerState `json:"breaker_state"`
 
 	// CachedSlabs: free slabs parked in CPU caches (slabs).
@@ -107,19 +109,19 @@ type AllocatorStats struct {
 	// HeapSlabs: live slabs that came from the heap (slabs).
 	HeapSlabs uint64 `json:"heap_slabs"`
 
-	// PeakUsed: largest used_slabs seen whenever the pool ran out, by every 16th refill of a CPU's
-	// cache and by snapshots; a peak that came and went in between is missed (slabs).
-	PeakUsed uint64 `json:"peak_used"`
+	// PeakUsed: largest used_slabs seen; a peak that came and went is missed by at most one batch
+	// for each CPU that allocates and releases; docs/health.md has the other cases (slabs).
+	PeakUsed uint64 `json:"peak_used" slabby:"maximum"`
 
 	// LatencySamples: allocations that were timed (count).
-	LatencySamples uint64 `json:"latency_samples"`
+	LatencySamples uint64 `json:"latency_samples" slabby:"counter"`
 
 	// LatencyFloorNs: smallest difference the clock can show; smaller times are reported as this
 	// (ns).
 	LatencyFloorNs uint64 `json:"latency_floor_ns"`
 
 	// LatencyViolations: measured allocations that took longer than max_alloc_latency (count).
-	LatencyViolations uint64 `json:"latency_violations"`
+	LatencyViolations uint64 `json:"latency_violations" slabby:"counter"`
 
 	// Waiters: allocations waiting for a slab right now (count).
 	Waiters uint64 `json:"waiters"`
@@ -134,13 +136,19 @@ type AllocatorStats struct {
 	HeapBytes uint64 `json:"heap_bytes"`
 
 	// Errors: refused calls by status (count).
-	Errors ErrorCounts `json:"errors"`
+	Errors ErrorCounts `json:"errors" slabby:"counter"`
 
 	// ReservedSlabs: slabs there is room for: max_capacity (slabs).
 	ReservedSlabs uint64 `json:"reserved_slabs"`
 
 	// AwaitedSlabs: slabs in use that slabby_resize will give up when they are released (slabs).
 	AwaitedSlabs uint64 `json:"awaited_slabs"`
+
+	// Name: name of the pool; empty where it has none.
+	Name string `json:"name"`
+
+	// PoolState: whether the pool is open.
+	PoolState PoolState `json:"pool_state"`
 }
 
 func (s *AllocatorStats) load(raw *C.slabby_stats) {
@@ -185,6 +193,8 @@ func (s *AllocatorStats) load(raw *C.slabby_stats) {
 	s.Errors = errorCounts(raw.errors[:])
 	s.ReservedSlabs = uint64(raw.reserved_slabs)
 	s.AwaitedSlabs = uint64(raw.awaited_slabs)
+	s.Name = C.GoString(&raw.name[0])
+	s.PoolState = PoolState(raw.pool_state)
 }
 
 // HealthMetrics is the snapshot that slabby_get_health takes.
@@ -198,7 +208,8 @@ type HealthMetrics struct {
 	// AllocLatencyP99: 99 % of them took at most this (ns).
 	AllocLatencyP99 time.Duration `json:"alloc_latency_p99"`
 
-	// HealthScore: 0 to 1: H x E x L x B x I, see docs/health.md (ratio).
+	// HealthScore: 0 to 1: H x E x L x B x I, see docs/health.md; 0 once the pool was closed
+	// (ratio).
 	HealthScore float64 `json:"health_score"`
 
 	// FragmentationScore: free slabs parked in CPU caches / free slabs; 0 is good (ratio).
@@ -214,7 +225,8 @@ type HealthMetrics struct {
 	// none (ratio).
 	CacheEfficiency float64 `json:"cache_efficiency"`
 
-	// CircuitBreakerOpen: whether the breaker refuses allocations.
+	// CircuitBreakerOpen: whether the breaker would refuse the next allocation: open before its
+	// timeout is over, forced open, or half open with all probes out.
 	CircuitBreakerOpen bool `json:"circuit_breaker_open"`
 
 	// RecentTrend: stable, improving or degrading over the last 32 ticks.
@@ -226,11 +238,21 @@ type HealthMetrics struct {
 	// LastDrainDuration: how long the last drain of the CPU caches took (ns).
 	LastDrainDuration time.Duration `json:"last_drain_duration"`
 
-	// DegradationState: how far the pool has degraded.
+	// DegradationState: how far the pool has degraded, as the next slow operation would find it.
 	DegradationState DegradationState `json:"degradation_state"`
 
-	// BreakerState: where the circuit breaker stands.
+	// BreakerState: where the circuit breaker stands for the next allocation: half_open from the
+	// end of its timeout on.
 	BreakerState BreakerState `json:"breaker_state"`
+
+	// Capacity: capacity of the pool at this moment (slabs).
+	Capacity int `json:"capacity"`
+
+	// Name: name of the pool; empty where it has none.
+	Name string `json:"name"`
+
+	// PoolState: whether the pool is open.
+	PoolState PoolState `json:"pool_state"`
 }
 
 func (s *HealthMetrics) load(raw *C.slabby_health) {
@@ -248,6 +270,9 @@ func (s *HealthMetrics) load(raw *C.slabby_health) {
 	s.LastDrainDuration = time.Duration(raw.last_drain_duration)
 	s.DegradationState = DegradationState(raw.degradation_state)
 	s.BreakerState = BreakerState(raw.breaker_state)
+	s.Capacity = int(raw.capacity)
+	s.Name = C.GoString(&raw.name[0])
+	s.PoolState = PoolState(raw.pool_state)
 }
 
 // MemoryUsage is the snapshot that slabby_get_memory takes.
@@ -285,6 +310,12 @@ type MemoryUsage struct {
 
 	// RecordBytes: events and audit records (bytes).
 	RecordBytes uint64 `json:"record_bytes"`
+
+	// Capacity: capacity of the pool at this moment (slabs).
+	Capacity int `json:"capacity"`
+
+	// Name: name of the pool; empty where it has none.
+	Name string `json:"name"`
 }
 
 func (s *MemoryUsage) load(raw *C.slabby_memory) {
@@ -299,4 +330,6 @@ func (s *MemoryUsage) load(raw *C.slabby_memory) {
 	s.HeapTableBytes = uint64(raw.heap_table_bytes)
 	s.HeapBytes = uint64(raw.heap_bytes)
 	s.RecordBytes = uint64(raw.record_bytes)
+	s.Capacity = int(raw.capacity)
+	s.Name = C.GoString(&raw.name[0])
 }

@@ -17,6 +17,8 @@ import "C"
 import (
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -100,6 +102,15 @@ func (p *Slabby) StatsJSON() (string, error) {
 	return text, err
 }
 
+// MemoryJSON is Memory as the core's own JSON object, the same in every language.
+func (p *Slabby) MemoryJSON() (string, error) {
+	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_memory_json(b, c, l, p.c())
+	})
+	runtime.KeepAlive(p)
+	return text, err
+}
+
 // HealthJSON is Health as the core's own JSON object, the same in every language: it knows nothing
 // of Go's garbage collector.
 func (p *Slabby) HealthJSON() (string, error) {
@@ -141,4 +152,27 @@ func errorCounts(raw []C.uint64_t) ErrorCounts {
 // MarshalText gives JSON the name of the status.
 func (s Status) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (s *Status) UnmarshalText(text []byte) error {
+	for code, name := range statusNames {
+		if name == string(text) {
+			*s = Status(-code)
+			return nil
+		}
+	}
+	return unmarshalNumber((*int32)(s), "Status", text)
+}
+
+// unmarshalNumber reads Type(n), as String writes a number without a name.
+func unmarshalNumber(out *int32, kind string, text []byte) error {
+	digits, found := strings.CutPrefix(strings.TrimSuffix(string(text), ")"), kind+"(")
+	number, err := strconv.ParseInt(digits, 10, 32)
+	if !found || err != nil {
+		return &Error{Status: StatusInvalidArgument,
+			Text: strconv.Quote(string(text)) + " is no word of " + kind}
+	}
+	*out = int32(number)
+	return nil
 }

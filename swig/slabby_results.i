@@ -21,7 +21,9 @@ NUMBER_RESULT(int64_t, out_value, APPEND_SIGNED)
 TEXT_RESULT(slabby_explain)
 TEXT_RESULT(slabby_ref_text)
 TEXT_RESULT(slabby_stats_json)
+TEXT_RESULT(slabby_memory_json)
 TEXT_RESULT(slabby_health_json)
+TEXT_RESULT(slabby_get_option_text)
 TEXT_RESULT(slabby_stack)
 
 /* Structs, and arrays of those that a cursor fills. */

@@ -4,7 +4,7 @@
 %{
 static PyObject *slabby_stats_values(const slabby_stats *record)
 {
-    PyObject *values = PyList_New(41);
+    PyObject *values = PyList_New(43);
 
     if (values == NULL)
         return NULL;
@@ -49,12 +49,14 @@ static PyObject *slabby_stats_values(const slabby_stats *record)
     PyList_SetItem(values, 38, counts_tuple(record->errors, 64));
     PyList_SetItem(values, 39, PyLong_FromUnsignedLongLong(record->reserved_slabs));
     PyList_SetItem(values, 40, PyLong_FromUnsignedLongLong(record->awaited_slabs));
+    PyList_SetItem(values, 41, decode(record->name));
+    PyList_SetItem(values, 42, PyLong_FromLong(record->pool_state));
     return complete_values(values);
 }
 
 static PyObject *slabby_health_values(const slabby_health *record)
 {
-    PyObject *values = PyList_New(14);
+    PyObject *values = PyList_New(17);
 
     if (values == NULL)
         return NULL;
@@ -72,12 +74,15 @@ static PyObject *slabby_health_values(const slabby_health *record)
     PyList_SetItem(values, 11, PyLong_FromLongLong(record->last_drain_duration));
     PyList_SetItem(values, 12, PyLong_FromLong(record->degradation_state));
     PyList_SetItem(values, 13, PyLong_FromLong(record->breaker_state));
+    PyList_SetItem(values, 14, PyLong_FromUnsignedLongLong(record->capacity));
+    PyList_SetItem(values, 15, decode(record->name));
+    PyList_SetItem(values, 16, PyLong_FromLong(record->pool_state));
     return complete_values(values);
 }
 
 static PyObject *slabby_memory_values(const slabby_memory *record)
 {
-    PyObject *values = PyList_New(11);
+    PyObject *values = PyList_New(13);
 
     if (values == NULL)
         return NULL;
@@ -92,6 +97,8 @@ static PyObject *slabby_memory_values(const slabby_memory *record)
     PyList_SetItem(values, 8, PyLong_FromUnsignedLongLong(record->heap_table_bytes));
     PyList_SetItem(values, 9, PyLong_FromUnsignedLongLong(record->heap_bytes));
     PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->record_bytes));
+    PyList_SetItem(values, 11, PyLong_FromUnsignedLongLong(record->capacity));
+    PyList_SetItem(values, 12, decode(record->name));
     return complete_values(values);
 }
 
@@ -647,6 +654,22 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     }
 }
 
+%exception slabby_memory_json {
+    for (arg2 = 512;; arg2 = *arg3 + 1) {
+        free(arg1);
+        arg1 = make_space(arg2, 1);
+        if (arg1 == NULL)
+            SWIG_fail;
+        $action
+        if (result != SLABBY_BUFFER_TOO_SMALL)
+            break;
+    }
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_health_json {
     for (arg2 = 512;; arg2 = *arg3 + 1) {
         free(arg1);
@@ -685,6 +708,22 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 
 %exception slabby_get_option {
     $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_get_option_text {
+    for (arg2 = 512;; arg2 = *arg3 + 1) {
+        free(arg1);
+        arg1 = make_space(arg2, 1);
+        if (arg1 == NULL)
+            SWIG_fail;
+        $action
+        if (result != SLABBY_BUFFER_TOO_SMALL)
+            break;
+    }
     if (result != SLABBY_OK) {
         types_api->fail(swig_obj[0], 0, result, NULL);
         SWIG_fail;

@@ -150,7 +150,7 @@ def _type(field: Field) -> str:
 def _snapshot(snapshot: Snapshot) -> list[str]:
     rows = []
     for field in snapshot.fields:
-        rows.append([code(field.name), _type(field), field.unit or "", field.meaning])
+        rows.append([code(field.name), _type(field), field.kind, field.unit or "", field.meaning])
     text = [
         f"## Fields of {snapshot.name}",
         "",
@@ -158,7 +158,7 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
         "`struct_size` and `reserved`; the JSON key is the name.",
         "",
     ]
-    return text + table(["field", "type", "unit", "meaning"], rows)
+    return text + table(["field", "type", "kind", "unit", "meaning"], rows)
 
 
 def _functions(contract: Contract) -> list[str]:

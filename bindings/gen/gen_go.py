@@ -127,6 +127,20 @@ def _enum(enum: EnumType) -> list[str]:
         f"\treturn []byte({receiver}.String()), nil",
         "}",
         "",
+        "// UnmarshalText reads what MarshalText writes.",
+        f"func ({receiver} *{name}) UnmarshalText(text []byte) error {{",
+        "\tswitch string(text) {",
+    ]
+    for enumerator in enum.enumerators:
+        lines.append(f"\tcase {go_string(enumerator.name)}:")
+        lines.append(f"\t\t*{receiver} = {name}{go_camel(enumerator.name)}")
+    lines += [
+        "\tdefault:",
+        f'\t\treturn unmarshalNumber((*int32)({receiver}), "{name}", text)',
+        "\t}",
+        "\treturn nil",
+        "}",
+        "",
     ]
     return lines
 
@@ -235,7 +249,8 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
         unit = f" ({field.unit})" if field.unit else ""
         lines += [""] if field is not snapshot.fields[0] else []
         lines += comment(f"{field.go_name}: {field.meaning}{unit}.", "\t")
-        lines.append(f'\t{field.go_name} {_field_type(field)} `json:"{field.name}"`')
+        kind = "" if field.kind == "gauge" else f' slabby:"{field.kind}"'
+        lines.append(f'\t{field.go_name} {_field_type(field)} `json:"{field.name}"{kind}`')
     lines += ["}", "", f"func (s *{name}) load(raw *C.{snapshot.struct}) {{"]
     lines += [f"\ts.{field.go_name} = {_load(field)}" for field in snapshot.fields]
     return [*lines, "}", ""]

@@ -4,6 +4,7 @@
 #include "options.h"
 #include "status.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 struct unit {
@@ -110,6 +111,22 @@ SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t
         return unreadable(info, id, text, error);
     *out_value = 0;
     return SLABBY_OK;
+}
+
+SLB_PRIVATE void slb_option_format(struct slb_text *text, int32_t id, int64_t value) {
+    const struct slb_option_info *info = slb_option_info(id);
+    const struct slb_enumerator *word = info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators;
+    for (; word != NULL && word->text != NULL; word++) {
+        if (word->value == value) {
+            slb_text_add(text, "%s", word->text);
+            return;
+        }
+    }
+    const struct unit *units = units_of(info->kind), *largest = units;
+    for (const struct unit *unit = units; unit->suffix != NULL; unit++)
+        if (value % unit->factor == 0 && (value != 0 || unit->factor == 1))
+            largest = unit;
+    slb_text_add(text, "%" PRId64 "%s", value / largest->factor, largest->suffix);
 }
 
 SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error) {

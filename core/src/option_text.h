@@ -4,6 +4,8 @@
 #define SLB_OPTION_TEXT_H
 
 #include "base.h"
+#include "status.h"
+
 #include <slabby/slabby.h>
 
 /* The number of the option with this name. */
@@ -12,6 +14,10 @@ SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, sla
 /* What a text means for an option that is no text itself; the range is for slb_option_check. */
 SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t *out_value,
                                            slabby_error *error);
+
+/* A value of an option that is no text itself, as slb_option_parse reads it: in the largest unit that it is a whole
+ * number of. */
+SLB_PRIVATE void slb_option_format(struct slb_text *text, int32_t id, int64_t value);
 
 /* A whole number without a unit. */
 SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);

@@ -39,6 +39,13 @@ static const struct slb_enumerator slb_enum_breaker_state[4] = {
     {NULL, 0},
 };
 
+static const struct slb_enumerator slb_enum_pool_state[4] = {
+    {"open", SLABBY_POOL_STATE_OPEN},
+    {"closed", SLABBY_POOL_STATE_CLOSED},
+    {"drained", SLABBY_POOL_STATE_DRAINED},
+    {NULL, 0},
+};
+
 static const struct slb_enumerator slb_enum_degradation_state[5] = {
     {"healthy", SLABBY_DEGRADATION_STATE_HEALTHY},
     {"degraded", SLABBY_DEGRADATION_STATE_DEGRADED},
@@ -533,6 +540,8 @@ SLB_PRIVATE const struct slb_field slb_stats_fields[SLB_STATS_FIELD_COUNT] = {
     {"errors", NULL, offsetof(slabby_stats, errors), SLB_FIELD_COUNTS},
     {"reserved_slabs", NULL, offsetof(slabby_stats, reserved_slabs), SLB_FIELD_U64},
     {"awaited_slabs", NULL, offsetof(slabby_stats, awaited_slabs), SLB_FIELD_U64},
+    {"name", NULL, offsetof(slabby_stats, name), SLB_FIELD_TEXT},
+    {"pool_state", slb_enum_pool_state, offsetof(slabby_stats, pool_state), SLB_FIELD_ENUM},
 };
 
 SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
@@ -552,6 +561,9 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
         offsetof(slabby_health, degradation_state), SLB_FIELD_ENUM},
     {"breaker_state", slb_enum_breaker_state,
         offsetof(slabby_health, breaker_state), SLB_FIELD_ENUM},
+    {"capacity", NULL, offsetof(slabby_health, capacity), SLB_FIELD_U64},
+    {"name", NULL, offsetof(slabby_health, name), SLB_FIELD_TEXT},
+    {"pool_state", slb_enum_pool_state, offsetof(slabby_health, pool_state), SLB_FIELD_ENUM},
 };
 
 SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
@@ -566,4 +578,6 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"heap_table_bytes", NULL, offsetof(slabby_memory, heap_table_bytes), SLB_FIELD_U64},
     {"heap_bytes", NULL, offsetof(slabby_memory, heap_bytes), SLB_FIELD_U64},
     {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
+    {"capacity", NULL, offsetof(slabby_memory, capacity), SLB_FIELD_U64},
+    {"name", NULL, offsetof(slabby_memory, name), SLB_FIELD_TEXT},
 };

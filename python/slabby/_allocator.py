@@ -23,7 +23,7 @@ from slabby._records import AuditRecord, Event, Finding, Health, Live, Memory, S
 from slabby._option_values import fill, nanoseconds, number, option_info, typed, whole
 from slabby._monkey import is_patched
 from slabby._types import Pool, SlabRef
-from slabby._enums import BreakerMode, Binding, Status
+from slabby._enums import BreakerMode, Binding, PoolState, Status
 
 # Records asked for in one crossing.
 CHUNK = 256
@@ -91,6 +91,21 @@ class Allocator(Pool):
         also releases the slab when it is dropped."""
         ref = whole("ref", value)
         return self._wrap(ref, self._core.slabby_data(self, ref), owning)
+
+    @property
+    def name(self) -> str:
+        """The pool's name, empty where it has none."""
+        return self._core.slabby_get_option_text(self, "name")
+
+    @property
+    def capacity(self) -> int:
+        """How many slabs the pool has at this moment."""
+        return self.stats().total_slabs
+
+    @property
+    def closed(self) -> bool:
+        """Whether allocations are over: the pool was closed, by whatever language."""
+        return self.stats().pool_state is not PoolState.OPEN
 
     @property
     def backend(self) -> str:
@@ -212,6 +227,10 @@ class Allocator(Pool):
         """Where the bytes of the pool went."""
         return Memory._of(self._core.slabby_get_memory(self))
 
+    def memory_json(self) -> str:
+        """The same as one JSON object."""
+        return self._core.slabby_memory_json(self)
+
     def view(self) -> ViewInfo:
         """Where words and slabs lie."""
         return ViewInfo._of(self._core.slabby_view(self))
@@ -316,19 +335,19 @@ class Allocator(Pool):
     def get_option(self, name: str) -> Any:
         """The value in effect, after rounding and defaults."""
         info = option_info(name)
+        if info.kind == "text":
+            return self._core.slabby_get_option_text(self, name)
         return typed(info, self._core.slabby_get_option(self, info.id))
 
     def options(self) -> dict[str, Any]:
-        """Every option with its value in effect; text options aside."""
-        return {
-            name: self.get_option(name) for name, info in OPTIONS.items() if info.kind != "text"
-        }
+        """Every option with its value in effect."""
+        return {name: self.get_option(name) for name in OPTIONS}
 
     def __repr__(self) -> str:
         if not hasattr(self, "_backend"):
             return "<Allocator without a pool>"
         stats = self.stats()
         return (
-            f"<Allocator {stats.total_slabs} x {stats.slab_size} bytes, {stats.used_slabs} used, "
-            f"over {self.backend}>"
+            f"<Allocator {stats.name + ': ' if stats.name else ''}{stats.total_slabs} x {stats.slab_size} bytes, "
+            f"{stats.used_slabs} used, {stats.pool_state.name.lower()}, over {self.backend}>"
         )

@@ -54,6 +54,8 @@ def _slabby_stats(record: Any) -> Sequence[Any]:
         tuple(record.errors),
         record.reserved_slabs,
         record.awaited_slabs,
+        ffi.string(record.name).decode("utf-8", "replace"),
+        record.pool_state,
     )
 
 
@@ -73,6 +75,9 @@ def _slabby_health(record: Any) -> Sequence[Any]:
         record.last_drain_duration,
         record.degradation_state,
         record.breaker_state,
+        record.capacity,
+        ffi.string(record.name).decode("utf-8", "replace"),
+        record.pool_state,
     )
 
 
@@ -89,6 +94,8 @@ def _slabby_memory(record: Any) -> Sequence[Any]:
         record.heap_table_bytes,
         record.heap_bytes,
         record.record_bytes,
+        record.capacity,
+        ffi.string(record.name).decode("utf-8", "replace"),
     )
 
 
@@ -546,6 +553,20 @@ def slabby_stats_json(allocator: Pool) -> str:
     return _text(buffer)
 
 
+def slabby_memory_json(allocator: Pool) -> str:
+    length = ffi.new("uint64_t *")
+    size = TEXT_SIZE
+    while True:
+        buffer = ffi.new("char[]", size)
+        status = lib.slabby_memory_json(buffer, size, length, _pool(allocator))
+        if status != Status.BUFFER_TOO_SMALL:
+            break
+        size = max(2 * size, length[0] + 1)
+    if status:
+        fail(status, allocator, 0)
+    return _text(buffer)
+
+
 def slabby_health_json(allocator: Pool) -> str:
     length = ffi.new("uint64_t *")
     size = TEXT_SIZE
@@ -585,6 +606,20 @@ def slabby_get_option(allocator: Pool, option: int) -> int:
     if status:
         fail(status, allocator, 0)
     return int(out_value[0])
+
+
+def slabby_get_option_text(allocator: Pool, name: str) -> str:
+    length = ffi.new("uint64_t *")
+    size = TEXT_SIZE
+    while True:
+        buffer = ffi.new("char[]", size)
+        status = lib.slabby_get_option_text(buffer, size, length, _pool(allocator), name.encode())
+        if status != Status.BUFFER_TOO_SMALL:
+            break
+        size = max(2 * size, length[0] + 1)
+    if status:
+        fail(status, allocator, 0)
+    return _text(buffer)
 
 
 def slabby_resize(allocator: Pool, capacity: int) -> int:

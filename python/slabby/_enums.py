@@ -19,6 +19,7 @@ __all__ = [
     "FindingKind",
     "LatencyTracking",
     "LockMemory",
+    "PoolState",
     "SlabState",
     "Status",
     "Trend",
@@ -106,6 +107,14 @@ class BreakerState(IntEnum):
     CLOSED = 0
     OPEN = 1
     HALF_OPEN = 2
+
+
+class PoolState(IntEnum):
+    """Whether a pool is open."""
+
+    OPEN = 0
+    CLOSED = 1
+    DRAINED = 2
 
 
 class DegradationState(IntEnum):

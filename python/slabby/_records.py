@@ -15,6 +15,7 @@ from slabby._enums import (
     EventLevel,
     FaultKind,
     FindingKind,
+    PoolState,
     SlabState,
     Status,
     Trend,
@@ -61,7 +62,9 @@ class Stats:
     fast_allocations: int
     # Of those deallocations, the ones by slabby_deallocate_fast.
     fast_deallocations: int
-    # References issued without allocating memory for them: total_allocations - fast_allocations.
+    # References issued without allocating memory for them: total_allocations - fast_allocations;
+    # ahead by the calls of slabby_allocate_fast that were under way during a look, until as many
+    # references more were issued.
     ref_pool_hits: int
     # Mean of the measured allocation times, weighted by what each sample stands for, in ns.
     avg_alloc_time_ns: float
@@ -93,9 +96,10 @@ class Stats:
     # References dropped without release, as the bindings reported them; with finalizers also the
     # slabs still out when the last owner abandons the pool.
     leaks: int
-    # How far the pool has degraded.
+    # How far the pool has degraded, as the next slow operation would find it.
     degradation_state: DegradationState
-    # Where the circuit breaker stands.
+    # Where the circuit breaker stands for the next allocation: half_open from the end of its
+    # timeout on.
     breaker_state: BreakerState
     # Free slabs parked in CPU caches.
     cached_slabs: int
@@ -105,8 +109,8 @@ class Stats:
     retired_slabs: int
     # Live slabs that came from the heap.
     heap_slabs: int
-    # Largest used_slabs seen whenever the pool ran out, by every 16th refill of a CPU's cache and
-    # by snapshots; a peak that came and went in between is missed.
+    # Largest used_slabs seen; a peak that came and went is missed by at most one batch for each CPU
+    # that allocates and releases; docs/health.md has the other cases.
     peak_used: int
     # Allocations that were timed.
     latency_samples: int
@@ -128,6 +132,10 @@ class Stats:
     reserved_slabs: int
     # Slabs in use that slabby_resize will give up when they are released.
     awaited_slabs: int
+    # Name of the pool; empty where it has none.
+    name: str
+    # Whether the pool is open.
+    pool_state: PoolState
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Stats":
@@ -173,6 +181,8 @@ class Stats:
             by_status(raw[38]),
             raw[39],
             raw[40],
+            raw[41],
+            PoolState(raw[42]),
         )
 
 
@@ -186,7 +196,7 @@ class Health:
     alloc_latency_p95: int
     # 99 % of them took at most this, in ns.
     alloc_latency_p99: int
-    # 0 to 1: H x E x L x B x I, see docs/health.md.
+    # 0 to 1: H x E x L x B x I, see docs/health.md; 0 once the pool was closed.
     health_score: float
     # Free slabs parked in CPU caches / free slabs; 0 is good.
     fragmentation_score: float
@@ -196,7 +206,8 @@ class Health:
     error_rate: float
     # Allocations from CPU caches / allocations in the window; 1 when there were none.
     cache_efficiency: float
-    # Whether the breaker refuses allocations.
+    # Whether the breaker would refuse the next allocation: open before its timeout is over, forced
+    # open, or half open with all probes out.
     circuit_breaker_open: bool
     # Stable, improving or degrading over the last 32 ticks.
     recent_trend: Trend
@@ -204,10 +215,17 @@ class Health:
     last_gc_duration: int
     # How long the last drain of the CPU caches took, in ns.
     last_drain_duration: int
-    # How far the pool has degraded.
+    # How far the pool has degraded, as the next slow operation would find it.
     degradation_state: DegradationState
-    # Where the circuit breaker stands.
+    # Where the circuit breaker stands for the next allocation: half_open from the end of its
+    # timeout on.
     breaker_state: BreakerState
+    # Capacity of the pool at this moment.
+    capacity: int
+    # Name of the pool; empty where it has none.
+    name: str
+    # Whether the pool is open.
+    pool_state: PoolState
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Health":
@@ -226,6 +244,9 @@ class Health:
             raw[11],
             DegradationState(raw[12]),
             BreakerState(raw[13]),
+            raw[14],
+            raw[15],
+            PoolState(raw[16]),
         )
 
 
@@ -255,6 +276,10 @@ class Memory:
     heap_bytes: int
     # Events and audit records, in bytes.
     record_bytes: int
+    # Capacity of the pool at this moment.
+    capacity: int
+    # Name of the pool; empty where it has none.
+    name: str
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Memory":
@@ -270,6 +295,8 @@ class Memory:
             raw[8],
             raw[9],
             raw[10],
+            raw[11],
+            raw[12],
         )
 
 

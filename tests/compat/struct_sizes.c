@@ -8,7 +8,7 @@
 
 #define BEYOND 128
 #define PAINT 0xa5
-#define MOST 1024
+#define MOST 2048
 
 static slabby_allocator *pool;
 static slabby_ref damaged;

@@ -31,6 +31,8 @@ def header() -> str:
             "/* Written by tests/conformance/enums.py from bindings/contract.toml. */",
             _array("audit_operation_names", words("audit_operation")),
             _array("breaker_state_names", words("breaker_state")),
+            _array("degradation_state_names", words("degradation_state")),
+            _array("pool_state_names", words("pool_state")),
             _array("event_code_names", words("event_code")),
             _array("option_names", options),
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from model import Machine, Ref
+from model_options import PRESETS
 from model_pool import Pool, Slab, Undetermined
 
 CAPACITIES = (1, 2, 3, 16, 100)
@@ -38,7 +39,15 @@ OPTIONS = (
     (0.04, "debug=on"),
     (0.2, "latency_tracking=off latency_tracking=all"),
     (0.4, "name=orders name=frames"),
+    (0.15, "degrade_at=1 degrade_at=50 degrade_at=80%"),
+    (0.15, "survive_at=60 survive_at=90% survive_at=100"),
 )
+# A preset and what makes it determined: no budget that may be spent, no thread that ticks.
+PRESET = 0.1
+AFTER_PRESET = {"max_alloc_latency": "max_alloc_latency=1h", "health_checks": "health_checks=off"}
+# Of the breakers, those whose timeout a program sleeps over.
+SHORT_TIMEOUT = 0.4
+SLEEPS_NS = (1000000, 1000000, 1)
 # What is set together, where "a b" above offers a choice.
 TOGETHER = frozenset({"per_cpu_cache=off shards=1"})
 BAD_CREATES = (
@@ -52,6 +61,10 @@ BAD_CREATES = (
     "64 4 secure=perhaps",
     "64 4 latency_tracking=never",
     "64 4 guard_pages=on huge_pages=on",
+    "64 4 max_capacity=3",
+    "64 4 preset=none",
+    "64 4 preset=gateway survive_at=80",
+    "64 4 degrade_at=101",
 )
 
 
@@ -119,11 +132,19 @@ class Generator:
             if texts not in TOGETHER:
                 options = [self.random.choice(options)]
             chosen.update({option.split("=")[0]: option for option in options})
-        if "circuit_breaker_threshold" in chosen:
-            chosen["circuit_breaker_timeout"] = "circuit_breaker_timeout=1h"
+        size, capacity = self.random.choice(SIZES), self.random.choice(CAPACITIES)
+        if self.random.random() < 0.25:
+            chosen["max_capacity"] = f"max_capacity={capacity + self.random.choice((0, 1, 5, 200))}"
+        preset = self.random.choice(list(PRESETS)) if self.random.random() < PRESET else ""
+        if preset:
+            chosen = {"preset": f"preset={preset}", **chosen, **AFTER_PRESET}
+        if "circuit_breaker_threshold" in chosen or "circuit_breaker_threshold" in PRESETS.get(preset, {}):
+            timeout = "1us" if self.random.random() < SHORT_TIMEOUT else "1h"
+            chosen["circuit_breaker_timeout"] = f"circuit_breaker_timeout={timeout}"
+        if "circuit_breaker_threshold" in chosen and self.random.random() < 0.3:
+            chosen["circuit_breaker_probes"] = "circuit_breaker_probes=3"
         if "shuffle" in chosen:
             chosen.pop("shards", None)
-        size, capacity = self.random.choice(SIZES), self.random.choice(CAPACITIES)
         return " ".join((str(size), str(capacity), *chosen.values()))
 
     def _pool(self) -> str | None:
@@ -224,6 +245,8 @@ class Generator:
             (12, self._set_option),
             (6, self._get_option),
             (8, self._breaker),
+            (8, self._resize),
+            (6, self._sleep),
             (3, self._on_pool("trim {p}")),
             (8, self._on_pool("reclaim {p}")),
             (3, self._on_pool("health_tick {p}")),
@@ -323,6 +346,10 @@ class Generator:
                 "circuit_breaker_threshold 0",
                 "latency_tracking 2",
                 "latency_tracking 1",
+                "degrade_at 50",
+                "degrade_at 0",
+                "survive_at 90",
+                "survive_at 0",
             )
         )
         return None if pool is None else f"set_option {pool} {change}"
@@ -336,6 +363,9 @@ class Generator:
                 "heap_fallback_limit",
                 "circuit_breaker_threshold",
                 "bit_guard",
+                "degrade_at",
+                "survive_at",
+                "max_alloc_latency",
             )
         )
         return None if pool is None else f"get_option {pool} {name}"
@@ -343,6 +373,32 @@ class Generator:
     def _breaker(self) -> str | None:
         pool = self._pool()
         return None if pool is None else f"breaker {pool} {self.random.choice((0, 0, 0, 1, 2, 3))}"
+
+    def _resize(self) -> str | None:
+        """Mostly within what the pool can do; 0 and one too many as well."""
+        pool = self._pool()
+        if pool is None:
+            return None
+        found = self.machine.pools[int(pool[1:])]
+        capacity = self.random.choice(
+            (
+                self.random.randint(0, found.reserved + 1),
+                found.reserved,
+                found.capacity,
+                max(1, found.used),
+                max(1, found.capacity // 2),
+            )
+        )
+        return f"resize {pool} {capacity}"
+
+    def _sleep(self) -> str | None:
+        """Where a breaker waits for it, and rarely for nothing."""
+        waiting = any(
+            pool.breaker.open and not pool.breaker.expired for pool in self.machine.pools.values()
+        )
+        if not waiting and self.random.random() < 0.9:
+            return None
+        return f"sleep {self.random.choice(SLEEPS_NS)}"
 
     def _create(self) -> str | None:
         key = self.random.randrange(3)

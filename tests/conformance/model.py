@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from model_options import PLAIN_OPTIONS, named, parsed, refusal
+from model_options import PLAIN_OPTIONS, PRESETS, defaults, named, parsed, refusal
 from model_pool import Pool, Slab, Undetermined
 from enums import CONTRACT, OPTIONS, STATUSES
 
@@ -115,15 +115,20 @@ class Machine:
         key = int(target[1:])
         if key in self.pools:
             return UNSET
-        values: dict[str, int] = {
-            name: info["default"] if isinstance(info["default"], int) else -1
-            for name, info in OPTIONS.items()
-        }
+        values = defaults()
         pool_name = ""
         for option in options:
             name, text = option.split("=", 1)
             if name == "name":
                 pool_name = text
+                continue
+            if name == "preset":
+                preset = PRESETS.get(text)
+                if preset is None:
+                    return LINES["InvalidOption"]
+                if not preset:
+                    values, pool_name = defaults(), ""
+                values |= preset
                 continue
             value = parsed(name, text)
             if value is None:
@@ -384,6 +389,8 @@ class Machine:
             return LINES[found.reported("access", "InvalidReference")]
         if found.values["guard_sample_rate"]:
             raise Undetermined("a sampled allocation keeps its stack")
+        if found.debug_ever and found.degradation.thins:
+            raise Undetermined("whether a stack was left out")
         if found.debug_ever and not (slab.state == "live" and slab.stack and found.debug):
             raise Undetermined("whether a stack was kept")
         return show("OK", empty=not found.debug_ever)
@@ -430,6 +437,8 @@ class Machine:
         if name not in OPTIONS:
             found.errors["InvalidOption"] += 1
             return LINES["InvalidOption"]
+        if name == "latency_tracking" and found.degradation.thins:
+            raise Undetermined("whether latencies are measured while degraded")
         if name not in PLAIN_OPTIONS:
             raise Undetermined(f"the value in effect of {name}")
         return show(
@@ -441,7 +450,16 @@ class Machine:
         return UNSET if found is None else LINES[found.force_breaker(int(mode))]
 
     def do_resize(self, target: str, pool: str, capacity: str) -> str:
-        raise Undetermined("resize")
+        found = self.pools.get(int(pool[1:]))
+        if found is None:
+            return UNSET
+        status = found.resize(int(capacity))
+        return show("OK", awaited=found.awaited()) if status == "OK" else LINES[status]
+
+    def do_sleep(self, target: str, duration: str) -> str:
+        for pool in self.pools.values():
+            pool.breaker.slept(int(duration))
+        return OK
 
     def do_trim(self, target: str, pool: str) -> str:
         found = self.pools.get(int(pool[1:]))
@@ -452,7 +470,11 @@ class Machine:
         return UNSET if found is None else show("OK", count=found.reclaim())
 
     def do_health_tick(self, target: str, pool: str) -> str:
-        return UNSET if int(pool[1:]) not in self.pools else OK
+        found = self.pools.get(int(pool[1:]))
+        if found is None:
+            return UNSET
+        found.tick()
+        return OK
 
     def do_stats(self, target: str, pool: str) -> str:
         found = self.pools.get(int(pool[1:]))
@@ -511,13 +533,20 @@ class Machine:
         stored = found.values["audit"]
         if stored == 0:
             return LINES["NotSupported"]
+        if found.degradation.thins:
+            raise Undetermined("records that may have been left out")
         if found.records.total() + 16 > stored:
             raise Undetermined("records that may have been overwritten")
         return show("OK", lost=0, foreign=0, records=dict(sorted(found.records.items())))
 
     def do_events(self, target: str, pool: str) -> str:
         found = self.pools.get(int(pool[1:]))
-        return UNSET if found is None else show("OK", codes=sorted(found.codes))
+        if found is None:
+            return UNSET
+        if found.degradation.perhaps and not found.degradation.stepped:
+            raise Undetermined("whether a step was taken")
+        steps = {"degradation"} if found.degradation.stepped else set()
+        return show("OK", codes=sorted(found.codes | steps))
 
 
 def crc(slab: Slab) -> int:

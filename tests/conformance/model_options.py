@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from model_pool import Undetermined, limits
-from enums import OPTIONS, words
+from enums import CONTRACT, OPTIONS, words
 
 UNITS = {"ns": 1, "us": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 # Options whose value in effect is the one asked for, or the default.
@@ -23,8 +23,16 @@ PLAIN_OPTIONS = frozenset(
         "circuit_breaker_probes",
         "latency_tracking",
         "max_alloc_latency",
+        "degrade_at",
+        "survive_at",
+        "health_checks",
     }
 )
+PRESETS: dict[str, dict[str, int]] = {
+    preset["name"]: preset["options"] for preset in CONTRACT["preset"]
+}
+# Below this an allocation may be slower than its budget, which a trace would show.
+LONG_LATENCY_NS = 60 * 10**9
 # What create accepts here; their effect is none on what a trace shows, or modelled.
 MODELLED_OPTIONS = PLAIN_OPTIONS | {
     "name",
@@ -39,7 +47,16 @@ MODELLED_OPTIONS = PLAIN_OPTIONS | {
     "huge_pages",
     "no_dump",
     "prefault",
+    "max_capacity",
+    "health_interval",
 }
+
+
+def defaults() -> dict[str, int]:
+    return {
+        name: info["default"] if isinstance(info["default"], int) else -1
+        for name, info in OPTIONS.items()
+    }
 
 
 def named(option: str) -> str:
@@ -53,8 +70,6 @@ def named(option: str) -> str:
 def parsed(name: str, text: str) -> int | None:
     """The number of an option's text; None: refused."""
     info = OPTIONS.get(name)
-    if name == "preset":
-        raise Undetermined("what a preset sets")
     if info is None:
         return None
     value: int | None
@@ -65,6 +80,8 @@ def parsed(name: str, text: str) -> int | None:
         if info["kind"] != "flag":
             raise Undetermined("a word where a number stands")
     else:
+        if info["kind"] == "percent":
+            text = text.removesuffix("%")
         unit = text.lstrip("0123456789")
         if not text[: len(text) - len(unit)].isdecimal() or unit not in {"", *UNITS}:
             return None
@@ -92,4 +109,10 @@ def refusal(size: int, capacity: int, values: dict[str, Any]) -> str | None:
         raise Undetermined(f"options {changed - MODELLED_OPTIONS}")
     if values["guard_pages"] and values["huge_pages"]:
         return "OptionConflict"
+    if 0 < values["survive_at"] <= values["degrade_at"]:
+        return "OptionConflict"
+    if 0 <= values["max_capacity"] < capacity:
+        return "InvalidOption"
+    if 0 < values["max_alloc_latency"] < LONG_LATENCY_NS:
+        raise Undetermined("a budget that may be spent")
     return None

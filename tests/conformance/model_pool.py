@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from enums import OPTIONS, words
+from model_states import BREAKER_STATES, HALF_OPEN, METRICS_ONLY, NORMAL, OPEN
+from model_states import Breaker as Breaker
+from model_states import Degradation
+from model_states import Undetermined as Undetermined
 
-BREAKER_STATES = words("breaker_state")
-NORMAL, FORCED_OPEN, DISABLED, METRICS_ONLY = range(4)
-# The breaker's second rule: more than half of the calls of a window failed, which had at least this many.
-FEWEST_CALLS = 20
 ALLOCATION_ERRORS = (
     "OutOfMemory",
     "CircuitBreakerOpen",
@@ -25,10 +25,6 @@ ALLOCATION_ERRORS = (
     "Closed",
     "Busy",
 )
-
-
-class Undetermined(Exception):
-    """The program asks for something that the design leaves open: it is no program of the language."""
 
 
 class Slab:
@@ -62,61 +58,6 @@ class Slab:
         self.freed_at = -1
 
 
-class Breaker:
-    """Closed, open; half open takes longer than a program."""
-
-    def __init__(self, threshold: int, codes: set[str]) -> None:
-        self.threshold = threshold
-        self.codes = codes
-        self.mode = NORMAL
-        self.open = False
-        self.in_a_row = 0
-        self.window_calls = -1
-        self.window_failures = 0
-
-    def refuses(self) -> bool:
-        return self.open and self.mode in (NORMAL, FORCED_OPEN)
-
-    def succeeded(self, count: int) -> None:
-        self.in_a_row = 0
-        if self.window_calls >= 0:
-            self.window_calls += count
-
-    def failed(self) -> None:
-        if self.threshold == 0 or self.mode == DISABLED or self.open:
-            return
-        self.window_calls = max(self.window_calls, 0) + 1
-        self.window_failures += 1
-        self.in_a_row += 1
-        fewest = max(2 * self.threshold, FEWEST_CALLS)
-        often = self.window_calls >= fewest and 2 * self.window_failures > self.window_calls
-        if self.in_a_row >= self.threshold or often:
-            self.open = True
-            self.in_a_row = 0
-            self.codes.add("breaker_opened")
-
-    def force(self, mode: int) -> None:
-        before, self.mode = self.mode, mode
-        if mode != before:
-            self.codes.add("breaker_forced")
-        if mode == FORCED_OPEN:
-            self.open = True
-        elif before == FORCED_OPEN or mode != NORMAL:
-            self.close()
-        self.in_a_row = 0 if mode == FORCED_OPEN else self.in_a_row
-
-    def close(self) -> None:
-        if self.open:
-            self.codes.add("breaker_closed")
-        self.open = False
-        self.in_a_row = 0
-
-    def set_threshold(self, threshold: int) -> None:
-        self.threshold = threshold
-        if threshold == 0 and self.mode != FORCED_OPEN:
-            self.close()
-
-
 class Pool:
     """A pool and its counters."""
 
@@ -142,7 +83,12 @@ class Pool:
         self.codes = {"opened"}
         self.numbers = 0
         self.debug_ever = self.debug
-        self.breaker = Breaker(values["circuit_breaker_threshold"], self.codes)
+        self.breaker = Breaker(values, self.codes)
+        self.degradation = Degradation(values)
+        self.heap_limit = capacity if values["heap_fallback_limit"] < 0 else values["heap_fallback_limit"]
+        self.reserved = capacity if values["max_capacity"] < 0 else values["max_capacity"]
+        # A resize that waits for slabs to come back.
+        self.resizing = False
 
     # ------------------------------------------------------------------------------------------ options
 
@@ -153,11 +99,6 @@ class Pool:
     @property
     def debug(self) -> bool:
         return self.values["debug"] != 0
-
-    @property
-    def heap_limit(self) -> int:
-        limit = self.values["heap_fallback_limit"]
-        return self.capacity if limit < 0 else limit
 
     @property
     def numbered(self) -> bool:
@@ -181,12 +122,24 @@ class Pool:
             return self.reported("option_change", "InvalidOption")
         if name == "max_alloc_latency":
             raise Undetermined(f"{name} while running")
+        if name in ("degrade_at", "survive_at") and self._contradicts(name, value):
+            return self.reported("option_change", "OptionConflict")
         self.values[name] = value
         self.debug_ever |= self.debug
         if name == "circuit_breaker_threshold":
-            self.breaker.set_threshold(value)
+            self.breaker.changed()
+        if name in ("degrade_at", "survive_at"):
+            self.degradation.switched()
+            self.degradation.ticked(*self._use())
         self.codes.add("option_changed")
         return self.reported("option_change", "OK")
+
+    def _contradicts(self, name: str, value: int) -> bool:
+        values = self.values | {name: value}
+        return 0 < values["survive_at"] <= values["degrade_at"]
+
+    def _use(self) -> tuple[int, int, int]:
+        return self.used, self.capacity, self.heap_live
 
     # ------------------------------------------------------------------------------------------ records
 
@@ -200,7 +153,36 @@ class Pool:
     # --------------------------------------------------------------------------------------- allocate
 
     def free(self) -> int:
-        return self.capacity - self.used - self.quarantined
+        return max(0, self.capacity - self.used - self.quarantined)
+
+    def awaited(self) -> int:
+        """Slabs of a smaller capacity that are to come back."""
+        return 0 if self.closed else max(0, self.used + self.quarantined - self.capacity)
+
+    def resize(self, capacity: int) -> str:
+        if capacity == 0:
+            return self.reported("resize", "InvalidCapacity")
+        if capacity > self.reserved:
+            return self.reported("resize", "CapacityExceeded")
+        if self.closed:
+            return self.reported("resize", "Closed")
+        self.capacity = capacity
+        self.codes.add("resizing")
+        self.resizing = True
+        self._changed()
+        return self.reported("resize", "OK")
+
+    def _changed(self) -> None:
+        """Slabs went out or came back, or the capacity changed."""
+        self.degradation.moved(*self._use())
+        if self.resizing and self.closed:
+            raise Undetermined("a resize that was under way when the pool was closed")
+        if self.resizing and self.awaited() == 0:
+            self.codes.add("resized")
+            self.resizing = False
+
+    def tick(self) -> None:
+        self.degradation.ticked(*self._use())
 
     def heap_space(self) -> int:
         return max(0, self.heap_limit - self.heap_live) if self.values["heap_fallback"] else 0
@@ -215,9 +197,12 @@ class Pool:
             return self.reported(operation, "Closed")
         if self.breaker.refuses():
             return self.reported(operation, "CircuitBreakerOpen")
+        self.breaker.admits(count)
         if count > self.free() + self.heap_space():
             self.codes.add("exhausted")
+            self.degradation.moved(*self._use())
             if timeout:
+                self.breaker.waited_in_vain()
                 return self.reported(operation, "Timeout")
             self.breaker.failed()
             return self.reported(operation, "OutOfMemory")
@@ -237,12 +222,15 @@ class Pool:
         self.fast_allocations += fast
         self.breaker.succeeded(1)
         self.records[f"{operation} OK"] += 1
+        self._changed()
         return slab
 
     # ----------------------------------------------------------------------------------------- release
 
     def give_back(self, slab: Slab) -> str:
         """The end of a slab; the status of the call that brought it about."""
+        if self.resizing and self.closed:
+            raise Undetermined("a resize that was under way when the pool was closed")
         status = "MemoryCorruption" if slab.damage else "OK"
         slab.state = "gone"
         slab.freed_at = self.allocations
@@ -259,6 +247,7 @@ class Pool:
             self.codes.add("corruption")
             if not slab.heap and self.values["corruption_policy"] == 0:
                 self.quarantined += 1
+        self._changed()
         operation = "deallocate_fast" if slab.fast else "release"
         self.records[f"{operation} {status}"] += 1
         return status
@@ -321,6 +310,7 @@ class Pool:
     def reclaim(self) -> int:
         count, self.quarantined = self.quarantined, 0
         self.unacknowledged = False
+        self._changed()
         self.reported("reclaim", "OK")
         return count
 
@@ -348,6 +338,11 @@ class Pool:
     def allocation_errors(self) -> int:
         return sum(self.errors[name] for name in ALLOCATION_ERRORS)
 
+    def state(self) -> str:
+        if not self.closed:
+            return "open"
+        return "closed" if self.slabs else "drained"
+
     def stats(self) -> Iterator[tuple[str, object]]:
         yield "total_slabs", self.capacity
         yield "slab_size", self.size
@@ -369,7 +364,11 @@ class Pool:
         yield "heap_slabs", self.heap_live
         yield "heap_bytes", self.heap_live * self.size
         yield "waiters", 0
-        yield "breaker_state", BREAKER_STATES[int(self.breaker.open)]
+        yield "breaker_state", BREAKER_STATES[self.breaker.state()]
+        yield "degradation_state", self.degradation.shown(*self._use())
+        yield "pool_state", self.state()
+        yield "awaited_slabs", self.awaited()
+        yield "reserved_slabs", self.reserved
         yield "errors", {name: self.errors[name] for name in sorted(self.errors) if name != "InUse"}
 
     def health(self) -> Iterator[tuple[str, object]]:
@@ -379,8 +378,9 @@ class Pool:
         use = self.used / self.capacity
         score = 1.0 if use <= 0.8 else 1.0 - min(1.0, (use - 0.8) / 0.2) * 0.8
         score *= 1.0 - error_rate
-        score *= 0.0 if self.breaker.open else 1.0
+        score *= {OPEN: 0.0, HALF_OPEN: 0.5}.get(self.breaker.state(), 1.0)
         score *= 0.25 if self.unacknowledged else 1.0
+        score *= 0.0 if self.closed else 1.0
         yield "score_ppm", ppm(score)
         yield "error_rate_ppm", ppm(error_rate)
         yield "breaker_open", int(self.breaker.refuses())

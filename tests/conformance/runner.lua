@@ -19,6 +19,8 @@ end
 
 local operations = words("SLABBY_AUDIT_OPERATION_")
 local breaker_states = words("SLABBY_BREAKER_STATE_")
+local degradation_states = words("SLABBY_DEGRADATION_STATE_")
+local pool_states = words("SLABBY_POOL_STATE_")
 local event_codes = words("SLABBY_EVENT_CODE_")
 local options = {}
 for id, name in pairs(words("SLABBY_OPTION_")) do options[name] = id end
@@ -101,6 +103,12 @@ local free, of_pool, of_ref = {}, {}, {}
 
 function free.library()
   return answer(0, '"version":"' .. slabby.version() .. '"', member("abi", slabby.abi_version()))
+end
+
+function free.sleep(_, duration)
+  local over = os.clock() + number(duration) / 1e9
+  while os.clock() < over do end -- Lua cannot sleep; its clock counts this process' time, which is no longer
+  return answer(0)
 end
 
 function free.create(target, size, capacity, ...)
@@ -384,6 +392,11 @@ function of_pool.stats(_, pool)
   local members = {}
   for at, name in ipairs(PLAIN) do members[at] = count(name, made[name] or stats[name]) end
   members[#members + 1] = '"breaker_state":"' .. breaker_states[stats.breaker_state] .. '"'
+  members[#members + 1] = '"degradation_state":"' .. degradation_states[stats.degradation_state] .. '"'
+  members[#members + 1] = '"pool_state":"' .. pool_states[stats.pool_state] .. '"'
+  for _, name in ipairs({ "awaited_slabs", "reserved_slabs" }) do
+    members[#members + 1] = count(name, stats[name])
+  end
   local errors = {}
   for code = 1, 63 do
     local counted = slabby.numbers_getitem(stats.errors, code)

@@ -22,6 +22,8 @@ sub words {
 
 my %operations     = words("SLABBY_AUDIT_OPERATION_");
 my %breaker_states = words("SLABBY_BREAKER_STATE_");
+my %degradation_states = words("SLABBY_DEGRADATION_STATE_");
+my %pool_states    = words("SLABBY_POOL_STATE_");
 my %event_codes    = words("SLABBY_EVENT_CODE_");
 my %options        = reverse words("SLABBY_OPTION_");
 my %statuses       = map { slabby::status_name(-$_) => -$_ } 0 .. 63;
@@ -80,6 +82,11 @@ my (%free, %of_pool, %of_ref);
 
 $free{library} = sub {
     return answer(0, '"version":"' . slabby::version() . '"', member("abi", slabby::abi_version()));
+};
+
+$free{sleep} = sub {
+    select undef, undef, undef, $_[1] / 1e9;
+    return only(0);
 };
 
 $free{create} = sub {
@@ -360,6 +367,9 @@ $of_pool{stats} = sub {
     $made{tier_hits} += $stats->{$_} for @hits;
     my @members = map { member($_, $made{$_} // $stats->{$_}) } @plain;
     push @members, '"breaker_state":"' . $breaker_states{ $stats->{breaker_state} } . '"';
+    push @members, '"degradation_state":"' . $degradation_states{ $stats->{degradation_state} } . '"';
+    push @members, '"pool_state":"' . $pool_states{ $stats->{pool_state} } . '"';
+    push @members, map { member($_, $stats->{$_}) } qw(awaited_slabs reserved_slabs);
     my (%errors, $counts);
     $counts = $stats->{errors};
     for my $code (1 .. 63) {

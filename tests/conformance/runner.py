@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +110,10 @@ class Machine(Checks):
 
     def do_library(self) -> str:
         return show("OK", version=CORE.slabby_version(), abi=CORE.slabby_abi_version())
+
+    def do_sleep(self, duration: str) -> str:
+        time.sleep(int(duration) / 1e9)
+        return OK
 
     def do_create(self, target: str, size: str, capacity: str, *options: str) -> str:
         if target in self.pools:

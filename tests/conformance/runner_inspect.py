@@ -70,6 +70,10 @@ class Checks:
             heap_bytes=s.heap_bytes,
             waiters=s.waiters,
             breaker_state=s.breaker_state.name.lower(),
+            degradation_state=s.degradation_state.name.lower(),
+            pool_state=s.pool_state.name.lower(),
+            awaited_slabs=s.awaited_slabs,
+            reserved_slabs=s.reserved_slabs,
             errors=dict(sorted(errors.items())),
         )
 

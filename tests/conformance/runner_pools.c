@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 #define CHUNK 256
@@ -265,7 +266,11 @@ static void stats(const struct instruction *in) {
                       {"waiters", s.waiters}};
         for (size_t i = 0; i < COUNT_OF(fields); i++)
             put(",\"%s\":%" PRIu64, fields[i].name, fields[i].value);
-        put(",\"breaker_state\":\"%s\",\"errors\":{", breaker_state_names[s.breaker_state]);
+        put(",\"breaker_state\":\"%s\"", breaker_state_names[s.breaker_state]);
+        put(",\"degradation_state\":\"%s\"", degradation_state_names[s.degradation_state]);
+        put(",\"pool_state\":\"%s\"", pool_state_names[s.pool_state]);
+        put(",\"awaited_slabs\":%" PRIu64 ",\"reserved_slabs\":%" PRIu64 ",\"errors\":{", s.awaited_slabs,
+            s.reserved_slabs);
         print_errors(s.errors);
         put("}");
     }
@@ -454,6 +459,15 @@ static void events(const struct instruction *in) {
     finish_line();
 }
 
+static void rest(const struct instruction *in) {
+    uint64_t duration = number(in->words[1]);
+    struct timespec left = {.tv_sec = (time_t)(duration / 1000000000), .tv_nsec = (long)(duration % 1000000000)};
+    while (nanosleep(&left, &left) != 0)
+        continue;
+    begin_line("OK");
+    finish_line();
+}
+
 bool run_pool_instruction(const struct instruction *in) {
     static const struct {
         const char *name;
@@ -466,6 +480,7 @@ bool run_pool_instruction(const struct instruction *in) {
                  {"live", live, true},
                  {"verify", verify, true},
                  {"library", library, false},
+                 {"sleep", rest, false},
                  {"adopt", adopt, false},
                  {"close", call_on_pool, true},
                  {"destroy", destroy, true},

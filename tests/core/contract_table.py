@@ -2,7 +2,7 @@
 """Writes the contract's statuses, options and conflicts as C tables for the tests that compare.
 
 The tables come straight from bindings/contract.toml, not from the core's own generated tables,
-so that a mistake of the core's generator shows.  Usage: contract_table.py CONTRACT ROWS PAIRS
+so that a mistake of the core's generator shows.  Usage: contract_table.py CONTRACT ROWS PAIRS COUNTERS
 """
 
 import sys
@@ -73,6 +73,18 @@ def pair_tables(contract: dict) -> list[str]:
     return [*lines, "};"]
 
 
+def growing_fields(contract: dict) -> list[str]:
+    """The fields of the statistics that never fall."""
+    lines = ["static const struct growing_field growing_fields[] = {"]
+    for field in contract["snapshots"]["stats"]["field"]:
+        if field.get("kind", "gauge") == "gauge":
+            continue
+        count = field["type"].partition("[")[2].rstrip("]") or 1
+        name = field["name"]
+        lines.append(f"    {{{quoted(name)}, offsetof(slabby_stats, {name}), {count}}},")
+    return [*lines, "};"]
+
+
 def main() -> None:
     with open(sys.argv[1], "rb") as source:
         contract = tomllib.load(source)
@@ -93,6 +105,8 @@ def main() -> None:
         output.write("\n".join(lines) + "\n")
     with open(sys.argv[3], "w", encoding="utf-8") as output:
         output.write("\n".join([lines[0], *pair_tables(contract)]) + "\n")
+    with open(sys.argv[4], "w", encoding="utf-8") as output:
+        output.write("\n".join([lines[0], *growing_fields(contract)]) + "\n")
 
 
 if __name__ == "__main__":

@@ -182,11 +182,6 @@ def test_cold_options_are_fixed(pool):
         pool.set_option("colour", 1)
 
 
-def test_text_options_have_no_number(pool):
-    with pytest.raises(slabby.InvalidArgumentError):
-        pool.get_option("name")
-
-
 def test_heap_fallback_serves_beyond_capacity():
     with slabby.Allocator(64, 2, heap_fallback=True, heap_fallback_limit=3) as pool:
         refs = [pool.allocate() for _ in range(5)]

@@ -28,6 +28,7 @@ int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id);
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id);
 int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by);
 uint32_t slb_rseq_cpu(void);
+void slb_rseq_order_counts(void);
 int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);

@@ -198,6 +198,16 @@ enum slabby_breaker_state {
     SLABBY_BREAKER_STATE_HALF_OPEN = 2
 };
 
+/* whether a pool is open */
+enum slabby_pool_state {
+    /* pool_state "open" */
+    SLABBY_POOL_STATE_OPEN = 0,
+    /* pool_state "closed" */
+    SLABBY_POOL_STATE_CLOSED = 1,
+    /* pool_state "drained" */
+    SLABBY_POOL_STATE_DRAINED = 2
+};
+
 /* how far the pool has degraded */
 enum slabby_degradation_state {
     /* degradation_state "healthy" */

@@ -29,8 +29,33 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
-#define PEAK_EVERY 16
+/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
+ * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
+ * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+#define PEAK_SLABS 8u
+#define PEAK_MOVES 16u
+#define PEAK_CPUS 8u
+
+static int64_t drawn_here(struct slb_stripe *stripe) {
+    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
+    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
+        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
+    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+}
+
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
+    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
+    if (more)
+        atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
+    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < PEAK_MOVES * rarer)
+        return false;
+    atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
+    return true;
+}
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
 static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
@@ -76,8 +101,6 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
-    if (slb_unlikely(atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % PEAK_EVERY == 0))
-        slb_note_peak(pool);
     return count != 0;
 }
 
@@ -186,8 +209,12 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         struct slb_stripe *stripe = slb_enter(pool);
         status = slb_search_inside(pool, stripe, &search, out_id, &out_found->tier);
         if (status == SLABBY_OK) {
+            if (slb_unlikely(out_found->sampled))
+                slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
             slb_count(&stripe->fast_taken, fast);
+            if (!search.nested && slb_peak_is_due(pool, stripe))
+                slb_note_peak(pool);
         }
         out_found->degrade_due = slb_degrade_is_due(pool, stripe);
         slb_leave(stripe);
@@ -222,16 +249,22 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
     uint64_t bias = slb_bias_poll(pool, slb_os_cpu());
     struct slb_timing timing = slb_timing_if_due(pool);
     uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
+    bool sampled = found.sampled && stands_for != 0;
+    if (slb_unlikely(sampled))
+        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
     bool searched = !slb_cache_take(pool, out_id, fast);
     if (searched) {
+        if (slb_unlikely(sampled))
+            slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
+        sampled = found.sampled;
         slb_timing_slow(pool, &timing);
         slabby_status status = slb_search(pool, out_id, fast, &found);
         if (status != SLABBY_OK)
             return status;
         stands_for = stands_for == 0 ? 1 : stands_for;
     }
-    uint64_t guarded = slb_guard_sample(pool, *out_id, found.tier, stands_for);
+    uint64_t guarded = slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, found.tier, stands_for) : 0;
     if (fast || guarded != 0 || *out_id >= pool->reserved)
         bias = 0; /* only slabby_release of a slab at its own place knows what to do with it */
     *out_word =
@@ -239,6 +272,8 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
                             fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
+    if (timing.started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;

@@ -8,6 +8,7 @@
 /* Where a slab was found, and what is still to be told of it. */
 struct slb_found {
     enum slb_tier tier;
+    bool sampled; /* it may be put on a guard slot, see observe/counters.h */
     bool degrade_due;
     uint64_t mark; /* events from here on that this thread raised */
 };
@@ -38,6 +39,9 @@ SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool);
 /* One free id from any tier behind the CPU cache, counted. `fast` counts it as one by id too. */
 SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                      struct slb_found *out_found);
+
+/* Whether a CPU whose slow operation is over looks at how many slabs are in use. */
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
 
 /* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
  * whole pool, and would wait for an id that is in no list and not out either. */

@@ -21,8 +21,7 @@ struct batch_hits {
 
 /* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
  * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
-static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const slabby_ref *ids,
-                       uint64_t count, const struct batch_hits *hits) {
+static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
         if (id >= pool->reserved) {
@@ -32,12 +31,12 @@ static void undo_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
         slb_shards_push(pool, slb_os_cpu(), id);
         slb_gate_note_free(pool, 1);
     }
-    slb_count(&stripe->undone, hits->by_tier[SLB_TIER_CACHE]);
 }
 
 static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
                                    struct batch_hits *hits) {
+    slb_count_ahead(&stripe->tentative, count);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
@@ -45,7 +44,8 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
         if (!slb_cache_take(pool, &id, false))
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
-            undo_batch(pool, stripe, out_ids, i, hits);
+            undo_batch(pool, out_ids, i);
+            slb_count(&stripe->confirmed, count - hits->by_tier[SLB_TIER_CACHE]);
             return status;
         }
         hits->by_tier[tier]++;
@@ -53,6 +53,9 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     }
     for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
         slb_count(&stripe->hits[tier], hits->by_tier[tier]);
+    slb_count(&stripe->confirmed, count);
+    if (!search->nested && (count >= pool->batch || slb_peak_is_due(pool, stripe)))
+        slb_note_peak(pool);
     return SLABBY_OK;
 }
 

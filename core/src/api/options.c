@@ -141,6 +141,23 @@ SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator 
     return SLABBY_OK;
 }
 
+SLB_PUBLIC slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                                slabby_allocator *allocator, const char *name) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    int32_t id;
+    if (pool == NULL || name == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (slb_option_find(name, &id, NULL) != SLABBY_OK)
+        return slb_refuse(pool, SLABBY_INVALID_OPTION);
+    if (slb_option_info(id)->kind == SLB_KIND_TEXT)
+        slb_text_add(&text, "%s", pool->options.name);
+    else
+        slb_option_format(&text, id, slb_option_effective(pool, id));
+    return slb_text_end(&text, out_length);
+}
+
 SLB_PUBLIC slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name,
                                                 const char *text, slabby_error *out_error) {
     if (allocator == NULL || name == NULL || text == NULL)

@@ -4,17 +4,9 @@
 #include "observe/health.h"
 #include "observe/json.h"
 #include "pool/memory_report.h"
-#include "resilience/breaker.h"
-#include "resilience/degrade.h"
+#include "resilience/conditions.h"
 #include "slabby_contract.h"
 #include "status.h"
-
-/* Whoever asks sees the breaker and the degradation as the next caller would meet them. */
-static void poll_state(struct slabby_allocator *pool) {
-    slb_breaker_poll(pool);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_poll(pool);
-}
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
     slabby_status status;
@@ -22,8 +14,8 @@ SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_alloca
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_stats == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_stats_fill(pool, &stats);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_stats_fill(pool, &conditions, &stats);
     return slb_copy_out(out_stats, &stats, sizeof stats);
 }
 
@@ -35,8 +27,8 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_stats_fill(pool, &stats);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_stats_fill(pool, &conditions, &stats);
     slb_json_object(&text, slb_stats_fields, SLB_STATS_FIELD_COUNT, &stats);
     return slb_text_end(&text, out_length);
 }
@@ -51,14 +43,27 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
     return slb_copy_out(out_memory, &memory, sizeof memory);
 }
 
+SLB_PUBLIC slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                            slabby_allocator *allocator) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    slabby_memory memory;
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || (buffer == NULL && capacity > 0))
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    slb_memory_fill(pool, &memory);
+    slb_json_object(&text, slb_memory_fields, SLB_MEMORY_FIELD_COUNT, &memory);
+    return slb_text_end(&text, out_length);
+}
+
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
     slabby_status status;
     slabby_health health;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_health == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_health_fill(pool, &health);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_health_fill(pool, &conditions, &health);
     return slb_copy_out(out_health, &health, sizeof health);
 }
 
@@ -70,8 +75,8 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || (buffer == NULL && capacity > 0))
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    poll_state(pool);
-    slb_health_fill(pool, &health);
+    struct slb_conditions conditions = slb_conditions_of(pool);
+    slb_health_fill(pool, &conditions, &health);
     slb_json_object(&text, slb_health_fields, SLB_HEALTH_FIELD_COUNT, &health);
     return slb_text_end(&text, out_length);
 }
@@ -80,8 +85,6 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool != NULL)
-        slb_health_tick(pool);
-    if (pool != NULL)
-        poll_state(pool);
+        slb_conditions_tick(pool);
     return status;
 }

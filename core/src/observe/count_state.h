@@ -3,12 +3,14 @@
 #ifndef SLB_OBSERVE_COUNT_STATE_H
 #define SLB_OBSERVE_COUNT_STATE_H
 
-#include "base.h"
+#include "tiers/counter_state.h"
 
 struct slb_counts {
-    _Atomic uint64_t errors[64];            /* refused calls by status */
-    _Atomic uint64_t peak_used;             /* most slabs in use that anybody saw */
-    _Atomic uint64_t allocations, releases; /* as published last: never less from look to look */
+    _Atomic uint64_t errors[64]; /* refused calls by status */
+    _Atomic uint64_t peak_used;  /* most slabs in use that anybody saw */
+    _Atomic uint64_t peak_ticks; /* when a sampled allocation looked last */
+    /* As published last: never less from look to look. */
+    _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
     _Atomic uint64_t leaks, guard_violations;
     _Atomic uint64_t last_drain_ticks;

@@ -12,19 +12,20 @@
 struct totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
-    uint64_t guarded[SLB_TIER_COUNT];
+    uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
     uint64_t fast_taken, fast_given;
     uint64_t cached;
+    bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
 };
 
 static uint64_t read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
-/* The portable backend locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache) {
+/* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
+static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
     uint64_t header = read_counter(&cache->header);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
@@ -34,22 +35,29 @@ static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache 
     return header;
 }
 
-static void add_up(struct slabby_allocator *pool, struct totals *out) {
-    uint64_t in = 0, from_caches = 0, undone = 0;
+/* With no attempts busy headers are not waited for: the result may not be steady then. */
+static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
+    uint64_t epoch = read_counter(&pool->gate.epoch);
+    bool locked = false;
+    uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < pool->cpus; i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
         out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
         out->fast_taken += read_counter(&stripe->fast_taken);
         out->fast_given += read_counter(&stripe->fast_given);
+        unfinished -= read_counter(&stripe->confirmed);
         from_caches += read_counter(&stripe->folded);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
+            out->decided[tier] += read_counter(&stripe->unguarded[tier]);
+            guarded += read_counter(&stripe->guarded[tier]);
+        }
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
-        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-            out->guarded[tier] += read_counter(&stripe->guarded[tier]);
     }
     for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache);
+        uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
+        locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
@@ -57,16 +65,23 @@ static void add_up(struct slabby_allocator *pool, struct totals *out) {
     }
     for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
-        undone += read_counter(&pool->stripes[i].undone);
+        unfinished += read_counter(&pool->stripes[i].tentative);
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]);
     }
-    out->hits[SLB_TIER_CACHE] = from_caches - undone;
+    out->hits[SLB_TIER_CACHE] = from_caches - unfinished;
     out->releases += from_caches + out->cached - in;
-    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-        out->allocations += out->hits[tier];
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
-        out->hits[tier] -= out->guarded[tier];
-        out->hits[SLB_TIER_GUARD] += out->guarded[tier];
+        out->allocations += out->hits[tier];
+        out->hits[tier] -= sampled[tier] - out->decided[tier];
     }
+    out->hits[SLB_TIER_GUARD] += guarded;
+    /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
+    out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
+}
+
+static void add_up(struct slabby_allocator *pool, struct totals *out) {
+    add_up_within(pool, out, 1000);
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
@@ -75,7 +90,8 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
     return now.allocations - now.releases;
 }
 
-/* What was published once is never taken back. */
+/* What was published once is never taken back. A look that overlaps calls may find less than one before it, and below
+ * 0, which is far above it as a number of 64 bits. */
 static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
     uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
     while ((int64_t)(now - before) > 0) {
@@ -126,15 +142,39 @@ SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    uint64_t used = slb_count_used(pool);
+    struct totals now;
+    add_up_within(pool, &now, 0);
+    if (!now.steady)
+        return;
+    uint64_t used = used_of(pool, now.allocations - now.releases);
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
+}
+
+/* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
+ * the race leaves it to the other. */
+#define PEAK_TICKS_A_CPU (1u << 15)
+
+SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
+    uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
+    if (now - before >= (uint64_t)pool->cpus * PEAK_TICKS_A_CPU &&
+        atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
+                                                memory_order_relaxed))
+        slb_note_peak(pool);
+}
+
+/* Everything that is a difference of sums, as it is shown. */
+static void publish_totals(struct slabby_allocator *pool, struct totals *now) {
+    now->allocations = publish(&pool->counts.allocations, now->allocations);
+    now->releases = publish(&pool->counts.releases, now->releases);
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+        now->hits[tier] = publish(&pool->counts.hits[tier], now->hits[tier]);
 }
 
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
-    return now.allocations;
+    return publish(&pool->counts.allocations, now.allocations);
 }
 
 static uint64_t allocation_errors(struct slabby_allocator *pool) {
@@ -147,14 +187,30 @@ static uint64_t allocation_errors(struct slabby_allocator *pool) {
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
     struct totals now;
     add_up(pool, &now);
+    uint64_t used = used_of(pool, now.allocations - now.releases);
+    publish_totals(pool, &now);
     struct slb_health_base base = {.allocations = now.allocations,
                                    .failures = allocation_errors(pool),
                                    .cache_hits = now.hits[SLB_TIER_CACHE],
-                                   .peak = used_of(pool, now.allocations - now.releases)};
+                                   .peak = now.steady ? used : 0};
     return base;
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live) {
+SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) {
+    struct slb_stripe *stripe = &pool->stripes[0];
+    uint64_t sampled[SLB_TIER_COUNT] = {0};
+    int64_t more = (int64_t)(slb_count_live(pool) - out);
+    slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+            sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
+                             read_counter(&pool->stripes[i].guarded[tier]) -
+                             read_counter(&pool->stripes[i].unguarded[tier]);
+    for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
+        slb_count(&stripe->unguarded[tier], sampled[tier]);
+}
+
+static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t out_of_service =
         read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
     out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
@@ -163,42 +219,52 @@ static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_
     out->used_slabs = used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->counts.peak_used, out->used_slabs);
+    out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out) {
+static void fill_counters(struct slabby_allocator *pool, slabby_stats *out, const struct totals *now) {
+    out->total_allocations = now->allocations;
+    out->total_deallocations = now->releases;
+    out->fast_allocations = now->fast_taken;
+    out->fast_deallocations = now->fast_given;
+    out->ref_pool_hits = publish(&pool->counts.references, now->allocations - now->fast_taken);
+    out->pcpu_cache_hits = now->hits[SLB_TIER_CACHE];
+    out->lock_free_hits = now->hits[SLB_TIER_DEPOT];
+    out->shard_hits = now->hits[SLB_TIER_SHARD];
+    out->gate_hits = now->hits[SLB_TIER_GATE];
+    out->guard_hits = now->hits[SLB_TIER_GUARD];
+    out->heap_fallbacks = now->hits[SLB_TIER_HEAP];
+    out->corruptions = read_counter(&pool->corruption.found);
+    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
+    out->leaks = read_counter(&pool->counts.leaks);
+    for (uint32_t i = 0; i < 64; i++)
+        out->errors[i] = read_counter(&pool->counts.errors[i]);
+    out->allocation_errors = allocation_errors(pool);
+    out->latency_violations = read_counter(&pool->timing.violations);
+}
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                slabby_stats *out) {
     struct totals now;
     add_up(pool, &now);
+    uint64_t live = now.allocations - now.releases;
+    publish_totals(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
+    memcpy(out->name, pool->options.name, sizeof pool->options.name);
+    fill_counters(pool, out, &now);
     out->total_slabs = slb_capacity(pool);
     out->reserved_slabs = pool->reserved;
     out->awaited_slabs = slb_capacity_awaited(pool);
     out->slab_size = pool->slab_size;
-    out->total_allocations = publish(&pool->counts.allocations, now.allocations);
-    out->total_deallocations = publish(&pool->counts.releases, now.releases);
-    out->fast_allocations = now.fast_taken;
-    out->fast_deallocations = now.fast_given;
-    out->ref_pool_hits = out->total_allocations - out->fast_allocations;
-    out->pcpu_cache_hits = now.hits[SLB_TIER_CACHE];
-    out->lock_free_hits = now.hits[SLB_TIER_DEPOT];
-    out->shard_hits = now.hits[SLB_TIER_SHARD];
-    out->gate_hits = now.hits[SLB_TIER_GATE];
-    out->guard_hits = now.hits[SLB_TIER_GUARD];
-    out->heap_fallbacks = now.hits[SLB_TIER_HEAP];
     out->cached_slabs = now.cached;
-    out->corruptions = read_counter(&pool->corruption.found);
-    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
-    out->leaks = read_counter(&pool->counts.leaks);
     out->waiters = read_counter(&pool->waiters);
-    for (uint32_t i = 0; i < 64; i++)
-        out->errors[i] = read_counter(&pool->counts.errors[i]);
-    out->allocation_errors = allocation_errors(pool);
-    out->breaker_state = (int32_t)atomic_load(&pool->breaker.state);
-    out->degradation_state = (int32_t)atomic_load(&pool->degrade.state);
-    out->latency_violations = read_counter(&pool->timing.violations);
-    fill_usage(pool, out, now.allocations - now.releases);
+    out->pool_state = conditions->pool_state;
+    out->breaker_state = conditions->breaker_state;
+    out->degradation_state = conditions->degradation_state;
+    fill_usage(pool, out, live, now.steady);
     fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
+    out->max_alloc_time_ns = (int64_t)publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);
 }

@@ -2,16 +2,25 @@
 /*
  * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
  *
- *   allocations = sum of served (headers) + folded - undone + hits of the other tiers
+ *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
+ *   hits shown  = sum of hits of a tier - (sampled - unguarded)
  *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
  *
  * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
  * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
- * left, and they are read last and first: the result is a lower bound at every instant.
+ * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
+ * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
+ * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
+ *
+ * A lower bound may still be lower than one that was read before: what is shown is the highest so far (publish), which
+ * is exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when
+ * it has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
+ * look, until that many more references were issued.
  */
 #ifndef SLB_OBSERVE_COUNTERS_H
 #define SLB_OBSERVE_COUNTERS_H
 
+#include "observe/condition_state.h"
 #include "pool.h"
 
 /* Allocations less releases, heap slabs included: exact when nothing is under way. */
@@ -20,15 +29,26 @@ SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
 /* Slabs in use, heap slabs excepted. */
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
 
+/* As statistics show it: never less than before. */
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
 
 /* What the health window compares: counters of this moment. */
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
 
-/* Raises peak_used to what is in use now, and tells the health window. */
+/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
+ * next one does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, slabby_stats *out);
+/* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
+ * CPU, for the sums touch every CPU's lines. */
+SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
+
+/* In a child made by fork, whose words say that `out` slabs are in users' hands: what vanished threads had taken and
+ * not marked live, marked free and not given back, or not finished, was counted one way. */
+SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                slabby_stats *out);
 
 /* Counts a refused call and passes its status on. */
 SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);

@@ -84,13 +84,17 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
     out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
-static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
+static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                       slabby_health *out) {
     static const double parts[] = {0.50, 0.95, 0.99};
     slabby_stats stats;
     int64_t percentiles[3];
     slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, &stats);
+    slb_stats_fill(pool, conditions, &stats);
+    memcpy(out->name, stats.name, sizeof out->name);
+    out->capacity = stats.total_slabs;
+    out->pool_state = stats.pool_state;
     fill_window(pool, &stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
@@ -99,7 +103,7 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats.degradation_state;
     out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = slb_breaker_refuses(&pool->breaker);
+    out->circuit_breaker_open = conditions->refuses;
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
@@ -108,6 +112,8 @@ static void fill_score(struct slabby_allocator *pool, slabby_health *out) {
                         (1.0 - out->error_rate) *
                         latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
                         breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+    if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
+        out->health_score = 0.0;
 }
 
 /* --------------------------------------------------------------------------------------------------- trend */
@@ -173,19 +179,20 @@ static int32_t trend_of(struct slabby_allocator *pool) {
     return slb_trend(scores, count);
 }
 
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out) {
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out) {
     health_lock(pool);
     turn_window(pool, slb_now_ns());
-    fill_score(pool, out);
+    fill_score(pool, conditions, out);
     out->recent_trend = trend_of(pool);
     health_unlock(pool);
 }
 
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool) {
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions) {
     slabby_health now;
     health_lock(pool);
     turn_window(pool, slb_now_ns());
-    fill_score(pool, &now);
+    fill_score(pool, conditions, &now);
     pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
     health_unlock(pool);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Health: score = H x E x L x B x I.
+ * Health: score = H x E x L x B x I, and 0 once the pool was closed.
  *
  *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
  *   E   1 - failed allocations / attempts in the window
  *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5, open 0
+ *   B   breaker closed 1, half open 0.5 (also when its timeout is over and nobody has come yet), open 0
  *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
  * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
@@ -15,13 +15,15 @@
 #ifndef SLB_OBSERVE_HEALTH_H
 #define SLB_OBSERVE_HEALTH_H
 
+#include "observe/condition_state.h"
 #include "observe/latency_state.h"
 #include "pool.h"
 
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, slabby_health *out);
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out);
 
 /* One more score for the trend. */
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions);
 
 /* Starts the next half of the window where it is due, and notes what is in use. */
 SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);

@@ -11,13 +11,37 @@ SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, 
     return "unknown";
 }
 
+/* Bytes of the character that begins here, 0 where none does: RFC 3629, table in 4. */
+static uint32_t utf8_length(const unsigned char *at) {
+    static const unsigned char first_low[] = {0xC2, 0xE0, 0xF0}, first_high[] = {0xDF, 0xEF, 0xF4};
+    if (at[0] < 0x80)
+        return 1;
+    for (uint32_t more = 1; more <= 3; more++) {
+        if (at[0] < first_low[more - 1] || at[0] > first_high[more - 1])
+            continue;
+        unsigned char low = at[0] == 0xE0 ? 0xA0 : at[0] == 0xF0 ? 0x90 : 0x80;
+        unsigned char high = at[0] == 0xED ? 0x9F : at[0] == 0xF4 ? 0x8F : 0xBF;
+        if (at[1] < low || at[1] > high)
+            return 0;
+        for (uint32_t i = 2; i <= more; i++)
+            if ((at[i] & 0xC0) != 0x80)
+                return 0;
+        return more + 1;
+    }
+    return 0;
+}
+
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
     slb_text_add(text, "\"");
-    for (; *value != '\0'; value++) {
-        if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
+    while (*value != '\0') {
+        uint32_t bytes = utf8_length((const unsigned char *)value);
+        if (bytes == 0)
+            slb_text_add(text, "\\ufffd");
+        else if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
             slb_text_add(text, "\\u%04x", (unsigned)*value);
         else
-            slb_text_add(text, "%c", *value);
+            slb_text_add(text, "%.*s", (int)bytes, value);
+        value += bytes == 0 ? 1 : bytes;
     }
     slb_text_add(text, "\"");
 }
@@ -71,7 +95,7 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         json_number(text, real);
         break;
     case SLB_FIELD_TEXT:
-        slb_text_add(text, "\"%s\"", at);
+        slb_json_text(text, at);
         break;
     case SLB_FIELD_COUNTS:
         json_counts(text, (const uint64_t *)(const void *)at);

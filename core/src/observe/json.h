@@ -9,7 +9,8 @@
 SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *fields, uint32_t count,
                                  const void *snapshot);
 
-/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is. */
+/* A text in quotes, with what JSON does not allow inside escaped. UTF-8 passes as it is; each byte that is none becomes
+ * U+FFFD. */
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value);
 
 /* The word of an enumeration's value; "unknown" for any other. */

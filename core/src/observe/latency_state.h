@@ -35,6 +35,7 @@ struct slb_latency_limits {
     _Atomic uint64_t limit_ns, limit_ticks; /* max_alloc_latency; 0: none */
     _Atomic uint64_t violations;
     _Atomic uint64_t max;      /* ticks */
+    _Atomic uint64_t max_ns;   /* as shown: what a tick is becomes better known, and must not let it fall */
     _Atomic uint32_t tracking; /* enum slabby_latency_tracking */
 };
 

@@ -11,6 +11,8 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     memset(out, 0, sizeof *out);
     out->slab_bytes = slb_capacity(pool) * pool->slab_size;
     out->stride = pool->stride;
+    out->capacity = slb_capacity(pool);
+    memcpy(out->name, pool->options.name, sizeof pool->options.name);
     out->reserved_bytes = pool->slab_mapping_size;
     out->guard_bytes =
         pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);

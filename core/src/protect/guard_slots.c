@@ -223,23 +223,25 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     return true;
 }
 
-SLB_PRIVATE SLB_COLD uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id,
-                                                  enum slb_tier tier, uint64_t weight) {
+static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
-    uint64_t guarded = 0;
     uint32_t turn;
-    int error_before = errno;
     /* acquire: whoever gets this slab sees the protection that came before the rate */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
-        return 0;
+        return false;
     struct slb_guard_slot *slot = claim_slot(guards, &turn);
-    if (slot != NULL && open_slot(pool, guards, slot, turn, id)) {
-        slb_count(&slb_stripe_here(pool)->guarded[tier], 1);
-        guarded = SLB_WORD_GUARDED;
-    }
+    return slot != NULL && open_slot(pool, guards, slot, turn, id);
+}
+
+SLB_PRIVATE SLB_COLD uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                               uint64_t weight) {
+    int error_before = errno;
+    bool guarded = put_on_slot(pool, id, weight);
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    slb_count(guarded ? &stripe->guarded[tier] : &stripe->unguarded[tier], 1);
     errno = error_before;
-    return guarded;
+    return guarded ? SLB_WORD_GUARDED : 0;
 }
 
 SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,

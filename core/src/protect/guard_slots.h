@@ -35,15 +35,15 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
 
 /* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. Answers what the word has
- * to say beside its state: SLB_WORD_GUARDED or 0. */
-SLB_PRIVATE uint64_t slb_guard_take_slot(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                         uint64_t weight);
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
+ * from this tier before it was counted as served. Answers what the word has to say beside its state: SLB_WORD_GUARDED
+ * or 0. */
+SLB_PRIVATE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                      uint64_t weight);
 
-SLB_INLINE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                     uint64_t weight) {
-    bool sampled = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0 && weight != 0;
-    return slb_unlikely(sampled) ? slb_guard_take_slot(pool, id, tier, weight) : 0;
+/* Whether allocations are to be sampled for guard slots. relaxed: slb_guard_sample loads it again. */
+SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
 }
 
 /* Whether a slab in use lies on a slot. */

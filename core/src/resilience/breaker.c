@@ -52,6 +52,7 @@ static void breaker_open(struct slabby_allocator *pool) {
     uint64_t wait = spread(pool, timeout);
     atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
+    atomic_store(&breaker->expired_at, 0);
     atomic_store(&breaker->state, SLABBY_BREAKER_STATE_OPEN);
     if (slb_breaker_mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
@@ -94,6 +95,14 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
     return atomic_fetch_add(&breaker->failures, 1) + 1 >= threshold;
 }
 
+/* Of metrics_only, once the timeout is over: allocations when somebody first saw that. */
+static uint64_t allocations_at_expiry(struct slabby_allocator *pool) {
+    uint64_t first = 0, now = slb_count_allocations(pool);
+    if (atomic_compare_exchange_strong(&pool->breaker.expired_at, &first, now + 1))
+        return now;
+    return first - 1;
+}
+
 /* Without the gate lock: metrics_only holds no gate reason. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
@@ -102,15 +111,44 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
         return;
     uint32_t state = atomic_load(&breaker->state);
     if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
-        atomic_store(&breaker->allocations_before, slb_count_allocations(pool));
-        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN))
+        atomic_store(&breaker->allocations_before, allocations_at_expiry(pool));
+        if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN)) {
             notify_half_open(pool, atomic_load(&breaker->probes));
-    } else if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
-               slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
+            state = SLABBY_BREAKER_STATE_HALF_OPEN;
+        }
+    }
+    if (state == SLABBY_BREAKER_STATE_HALF_OPEN &&
+        slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
         atomic_store(&breaker->failures, 0);
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
             notify_closed(pool);
     }
+}
+
+SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_refuses) {
+    struct slb_breaker *breaker = &pool->breaker;
+    uint32_t mode = atomic_load(&breaker->mode), state = atomic_load(&breaker->state);
+    bool over = slb_now_ns() >= atomic_load(&breaker->until_ns);
+    *out_refuses = false;
+    if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN) {
+        *out_refuses = true;
+        return SLABBY_BREAKER_STATE_OPEN;
+    }
+    if (mode == SLABBY_BREAKER_MODE_METRICS_ONLY) {
+        uint64_t before = atomic_load(&breaker->allocations_before);
+        if (state == SLABBY_BREAKER_STATE_OPEN && over)
+            before = allocations_at_expiry(pool);
+        if (state == SLABBY_BREAKER_STATE_CLOSED || (state == SLABBY_BREAKER_STATE_OPEN && !over))
+            return (int32_t)state;
+        return slb_count_allocations(pool) != before ? SLABBY_BREAKER_STATE_CLOSED
+                                                     : SLABBY_BREAKER_STATE_HALF_OPEN;
+    }
+    if (state == SLABBY_BREAKER_STATE_OPEN && over)
+        return SLABBY_BREAKER_STATE_HALF_OPEN;
+    *out_refuses = state == SLABBY_BREAKER_STATE_OPEN ||
+                   (state == SLABBY_BREAKER_STATE_HALF_OPEN && !over &&
+                    atomic_load(&breaker->admitted) >= atomic_load(&breaker->probes));
+    return (int32_t)state;
 }
 
 SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {

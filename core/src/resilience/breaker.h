@@ -16,8 +16,11 @@
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
- * With metrics_only nobody is refused, and so nobody asks to be admitted: the first look at the state after the timeout
- * makes it half open, and the next look after an allocation closes it.
+ * With metrics_only nobody is refused, and so nobody asks to be admitted: a failure or a tick after the timeout makes
+ * it half open, or closes it where an allocation succeeded since somebody first saw the timeout over.
+ *
+ * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They move
+ * no state and raise no event.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -39,8 +42,11 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-/* Moves metrics_only on where it is time; whoever reads the state calls this first. */
+/* Moves metrics_only on where it is time: for failures and ticks. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
+
+/* The state as the next allocation would meet it, and whether it would be refused. */
+SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_refuses);
 
 SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t threshold, int64_t timeout_ns,
                                        int64_t probes);

@@ -136,6 +136,14 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
     slb_gate_unlock(pool);
 }
 
+SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
+    uint32_t state = slb_degrade_state(pool);
+    if (!slb_degrade_is_on(pool))
+        return (int32_t)state;
+    uint32_t warranted = warranted_state(pool, slb_count_used(pool), state);
+    return (int32_t)(is_time(&pool->degrade, state, warranted) ? warranted : state);
+}
+
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
     struct slb_notification notification;
     notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */

@@ -12,8 +12,9 @@
  *     survival    reuse_delay waits for nothing, and what waited goes to the shards; the CPU caches are emptied once
  *     fallback    as survival
  *
- * A step may skip states either way. Use is looked at on slow paths alone, every `every` of them per CPU, on every
- * allocation that found no slab, by ticks and by snapshots of stats and health: see slb_degrade_update.
+ * A step may skip states either way. It is taken on slow paths alone, every `every` of them per CPU, on every
+ * allocation that found no slab, and by ticks: see slb_degrade_update. Statistics and health show the state that such a
+ * look would lead to; they note when the second began, but take no step and raise no event.
  *
  * `state` changes under the gate lock. Others read it relaxed: who reads the state before a change does once more what
  * he did before it.
@@ -44,6 +45,9 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
 
 /* The same for callers outside. */
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool);
+
+/* The state as the next look that takes steps would leave it. */
+SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool);
 
 SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);

@@ -154,13 +154,12 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     return out;
 }
 
-/* What vanished threads had taken and not marked live, or marked free and not given back, was counted one way. */
 static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
     }
-    slb_count(&pool->stripes[0].releases, slb_count_live(pool) - out);
+    slb_count_balance(pool, out);
 }
 
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */

@@ -2,9 +2,8 @@
 #include "resilience/ticker.h"
 
 #include "observe/events.h"
-#include "observe/health.h"
 #include "os/os.h"
-#include "resilience/degrade.h"
+#include "resilience/conditions.h"
 #include "resilience/fork.h"
 #include "resilience/grants.h"
 #include "status.h"
@@ -39,11 +38,8 @@ static void tick(struct slabby_allocator *pool, uint32_t what) {
     slb_fork_check(pool);
     if (what & SLB_TICK_REVOCATIONS)
         (void)slb_grants_revoke(pool);
-    if ((what & SLB_TICK_HEALTH) == 0)
-        return;
-    slb_health_tick(pool);
-    if (slb_degrade_is_on(pool))
-        slb_degrade_poll(pool);
+    if (what & SLB_TICK_HEALTH)
+        slb_conditions_tick(pool);
 }
 
 /* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */

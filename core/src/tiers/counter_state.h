@@ -28,11 +28,17 @@ struct slb_stripe {
     _Atomic uint64_t cache_in;  /* ids brought into caches in batches; counted before they enter */
     _Atomic uint64_t cache_out; /* ids taken out of caches in batches; counted after they left */
     _Atomic uint64_t folded;    /* allocations moved out of the headers before they wrap */
-    _Atomic uint64_t undone;    /* of the allocations served by caches, those an unfinished batch gave back */
-    _Atomic uint64_t hits[SLB_TIER_COUNT];    /* by tier, the CPU cache's excepted */
-    _Atomic uint64_t guarded[SLB_TIER_COUNT]; /* of the hits and the CPU cache's, those put on a guard slot */
-    _Atomic uint64_t releases;                /* that did not go through a CPU cache */
-    _Atomic uint64_t fast_taken, fast_given;  /* that did not go through a CPU cache */
+    _Atomic uint64_t tentative; /* ids that a batch may take from caches; counted before it takes the first */
+    _Atomic uint64_t
+        confirmed; /* of those, all but the ones that it took and gave back; counted at its end */
+    _Atomic uint64_t hits[SLB_TIER_COUNT]; /* by tier, the CPU cache's excepted */
+    /* Allocations that may be put on a guard slot, by the tier that serves them: counted before they are counted as
+     * served; then each is counted once more, by what became of it. */
+    _Atomic uint64_t sampled[SLB_TIER_COUNT], guarded[SLB_TIER_COUNT], unguarded[SLB_TIER_COUNT];
+    _Atomic uint64_t releases;               /* that did not go through a CPU cache */
+    _Atomic uint64_t fast_taken, fast_given; /* that did not go through a CPU cache */
+    _Atomic uint64_t peak_moves;             /* moves when this CPU looked at the use */
+    _Atomic int64_t peak_drawn; /* most slabs that this CPU had drawn when it looked at the use */
 };
 
 #endif

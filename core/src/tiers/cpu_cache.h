@@ -100,6 +100,15 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
     return given;
 }
 
+/* Counts what may happen before it can. Whoever sees the header that makes it happen sees the count: the portable
+ * backend releases the header; sequences store it plainly, and order that themselves. */
+SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
+    slb_count(counter, by);
+#if SLB_HAVE_RSEQ
+    slb_rseq_order_counts();
+#endif
+}
+
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
 SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
     uint32_t cpu = slb_rseq_cpu();

@@ -70,6 +70,11 @@
 
 #define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
 
+/* Between a count and the commit of a take that it is about. */
+SLB_INLINE void slb_rseq_order_counts(void) {
+    atomic_thread_fence(memory_order_release); /* pairs with the loads of observe/counters.c */
+}
+
 SLB_INLINE char *slb_rseq_area(void) {
     return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
 }

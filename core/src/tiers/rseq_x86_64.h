@@ -46,6 +46,11 @@
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
+/* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
+ * barrier. */
+SLB_INLINE void slb_rseq_order_counts(void) {
+}
+
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
     __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"

@@ -149,6 +149,10 @@ func stats(_ *machine, pool *slabby.Slabby, _ instruction) string {
 		count("heap_bytes", s.HeapBytes).
 		count("waiters", s.Waiters).
 		add("breaker_state", strconv.Quote(s.BreakerState.String())).
+		add("degradation_state", strconv.Quote(s.DegradationState.String())).
+		add("pool_state", strconv.Quote(s.PoolState.String())).
+		count("awaited_slabs", s.AwaitedSlabs).
+		count("reserved_slabs", s.ReservedSlabs).
 		add("errors", errors.json()).
 		end()
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -99,6 +100,11 @@ func reclaim(_ *machine, pool *slabby.Slabby, _ instruction) string {
 func resize(_ *machine, pool *slabby.Slabby, in instruction) string {
 	awaited, err := pool.Resize(int(min(in.number(2), math.MaxInt64)))
 	return counted(err, "awaited", awaited)
+}
+
+func sleep(_ *machine, in instruction) string {
+	time.Sleep(time.Duration(min(in.number(1), math.MaxInt64)))
+	return only(nil)
 }
 
 func size(_ *machine, pool *slabby.Slabby, _ instruction) string {

@@ -16,7 +16,7 @@ import (
 var (
 	freeInstructions = map[string]func(*machine, instruction) string{
 		"library": library, "create": create, "adopt": adopt, "copy": makeRef, "forge": makeRef,
-		"slice": slice, "unview": unview,
+		"slice": slice, "unview": unview, "sleep": sleep,
 	}
 	poolInstructions = map[string]func(*machine, *slabby.Slabby, instruction) string{
 		"allocate": allocate, "allocate_timeout": allocate, "allocate_batch": allocateBatch,
