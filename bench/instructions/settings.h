@@ -12,8 +12,8 @@
 #define STEPS_QUICK_START                                                                                    \
     {SLABBY_OPTION_BIT_GUARD, 1}, {SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 50},                             \
         {SLABBY_OPTION_HEALTH_CHECKS, 1}, {SLABBY_OPTION_HEALTH_INTERVAL, STEPS_HOUR_NS},                    \
-        {SLABBY_OPTION_HEAP_FALLBACK, 1}, {                                                                  \
-        SLABBY_OPTION_MAX_ALLOC_LATENCY, STEPS_HOUR_NS                                                       \
+        {SLABBY_OPTION_MAX_ALLOC_LATENCY, STEPS_HOUR_NS}, {SLABBY_OPTION_HEAP_FALLBACK, 1}, {                \
+        -1, 0                                                                                                \
     }
 
 static const struct steps_case {
@@ -22,8 +22,8 @@ static const struct steps_case {
     struct steps_setting settings[10];
 } steps_cases[] = {
     {"bare, 4 KiB", 4096, {{-1, 0}}},
-    {"quick start without zeroing, 4 KiB", 4096, {STEPS_QUICK_START, {-1, 0}}},
-    {"quick start, 64 B", 64, {{SLABBY_OPTION_SECURE, 1}, STEPS_QUICK_START, {-1, 0}}},
+    {"quick start without zeroing, 4 KiB", 4096, {STEPS_QUICK_START}},
+    {"quick start, 64 B", 64, {{SLABBY_OPTION_SECURE, 1}, STEPS_QUICK_START}},
     {"secure, 64 B", 64, {{SLABBY_OPTION_SECURE, 1}, {-1, 0}}},
     {"bit_guard, 4 KiB", 4096, {{SLABBY_OPTION_BIT_GUARD, 1}, {-1, 0}}},
 };

@@ -2,7 +2,7 @@
 /*
  * Each stop of a stepped process restarts the restartable sequence that it is in, so a debugger never sees the fast
  * path. The child therefore takes its thread's area back from the kernel and writes the number of its CPU there
- * itself: nothing restarts it any more. That is sound for as long as it stays on that CPU and nobody else uses the pool.
+ * itself: nothing restarts it any more. That is sound while it stays on that CPU and nobody else uses the pool.
  *
  *   child    make a pool, run it warm, unregister the area, stop
  *   parent   step; each time the child enters pair_mark, a part of a pair begins or ends
@@ -121,7 +121,7 @@ static int child_life(size_t slab_size, const struct steps_setting *settings) {
     return status;
 }
 
-/* Steps to the next arrival at pair_mark and adds the steps to *steps; false when the child stopped or ended instead. */
+/* Steps to the next arrival at pair_mark and adds the steps to *steps; false when the child stopped or ended. */
 static bool step_to_mark(pid_t child, uint32_t *steps, int *out_status) {
     for (uint32_t i = 0; i < MOST_STEPS; i++) {
         if (ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) != 0 || waitpid(child, out_status, 0) != child ||

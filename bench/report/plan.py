@@ -33,7 +33,7 @@ def is_wanted(section: str, name: str, only: list[str]) -> bool:
 
 
 def make(only: list[str]) -> Plan:
-    """only: sections or parts of rows' names; everything where it is empty. Raises ValueError for one that fits none."""
+    """only: sections or parts of rows' names; all where it is empty. Raises ValueError for one that fits none."""
     names = [row.name for row in ROWS] + [gain.name for gain in GAINS]
     for word in only:
         if word not in SECTIONS and not any(word.lower() in name.lower() for name in names):

@@ -179,7 +179,10 @@ def own_tables(result: dict[str, Any]) -> Iterator[str]:
         f" create one, {many['destroy_us']:.1f} us to destroy; resident {many['resident'] / 1024:.1f} KiB"
         f" each, {many['resident_once_used'] / 1024:.1f} KiB once used"
     )
-    yield f"  bookkeeping: {metadata['bytes'] / metadata['slabs']:.1f} bytes a slab, stride {metadata['stride']} for 4096"
+    yield (
+        f"  bookkeeping: {metadata['bytes'] / metadata['slabs']:.1f} bytes a slab,"
+        f" stride {metadata['stride']} for 4096"
+    )
     names = {one.key: one.name for one in (who.OURS, *who.PEERS)}
     yield "  creation, 100,000 objects of 4 KiB:"
     for key, made in result["creation"].items():
@@ -191,13 +194,17 @@ def own_tables(result: dict[str, Any]) -> Iterator[str]:
 
 def instruction_table(instructions: dict[str, Any]) -> Iterator[str]:
     yield ""
-    yield f"{SECTIONS['instructions']}, stepped through: allocate + release of most pairs; mean with samples and refills"
+    yield (
+        f"{SECTIONS['instructions']}, stepped through: allocate + release of most pairs;"
+        " mean with samples and refills"
+    )
     for linked, pools in instructions.items():
         for pool, steps in pools.items():
             if pool == "fault":
                 yield f"  {linked}: not counted: {steps}"
                 continue
-            together = f"{steps['allocate']:.0f} + {steps['release']:.0f} = {steps['allocate'] + steps['release']:.0f}"
+            both = steps["allocate"] + steps["release"]
+            together = f"{steps['allocate']:.0f} + {steps['release']:.0f} = {both:.0f}"
             yield f"  {pool + ', ' + linked:<58}{together:>18}   mean {steps['mean']:.1f}"
 
 
