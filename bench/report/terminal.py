@@ -21,6 +21,8 @@ def short(ns: float) -> str:
 
 
 def ratio_text(value: float) -> str:
+    if value >= 100:
+        return f"{value:.0f}"
     return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
@@ -82,7 +84,7 @@ def time_tables(result: dict[str, Any], plan: Plan) -> Iterator[str]:
         columns = [result["pairs"][f"{word} {size}"] for word in words]
         yield ""
         yield f"ns a pair, {size_name(size)}: median (10th to 90th of a hundred)"
-        yield " " * 30 + "".join(f"{BY_WORD[word].name[:20]:>23}" for word in words)
+        yield " " * 30 + "".join(f"{BY_WORD[word].name[:20]:>26}" for word in words)
         for one in contestants_of(plan, size):
             if not any(one.key in column for column in columns):
                 continue
@@ -92,7 +94,7 @@ def time_tables(result: dict[str, Any], plan: Plan) -> Iterator[str]:
                 text = (
                     f"{short(ns['median'])} ({short(ns['p10'])}-{short(ns['p90'])})" if ns else ""
                 )
-                cells += f"{text:>23}"
+                cells += f"{text:>26}"
             yield f"  {one.name[:28]:<28}{cells}"
 
 
