@@ -24,11 +24,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* One sample of the latency stands for about 64 pairs. */
-enum { PAIRS = 512, WARM_UP = 20000, CAPACITY = 4096, PARTS = 3 };
+enum { WARM_UP = 20000, CAPACITY = 4096, PARTS = 3 };
 
-/* A pair with everything on takes less than a thousand. */
-enum { MOST_STEPS = PAIRS * 20000 };
+/* Between two marks; a pair with everything on takes some thousand. */
+enum { MOST_STEPS = 1000000 };
 
 #define AT_RSEQ_FEATURE_SIZE_NUMBER 27 /* of linux/auxvec.h, which older systems lack */
 
@@ -83,7 +82,7 @@ static slabby_allocator *make_pool(size_t slab_size, const struct steps_setting 
 }
 
 /* The parts between the marks: nothing, an allocation, a release. */
-static int pairs(slabby_allocator *pool, int count) {
+static int run_pairs(slabby_allocator *pool, int count) {
     for (int i = 0; i < count; i++) {
         slabby_ref ref;
         void *data;
@@ -99,7 +98,7 @@ static int pairs(slabby_allocator *pool, int count) {
     return CHILD_DONE;
 }
 
-static int child_life(size_t slab_size, const struct steps_setting *settings) {
+static int child_life(size_t slab_size, int pairs, const struct steps_setting *settings) {
     unsigned cpu;
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         return CHILD_UNTRACED;
@@ -110,13 +109,13 @@ static int child_life(size_t slab_size, const struct steps_setting *settings) {
         return CHILD_NO_POOL;
     if (!stay_on_this_cpu(&cpu))
         return CHILD_REFUSED;
-    int status = pairs(pool, WARM_UP);
+    int status = run_pairs(pool, WARM_UP);
     if (status != CHILD_DONE)
         return status;
     if (!take_area_back(cpu))
         return CHILD_REFUSED;
     raise(SIGSTOP);
-    status = pairs(pool, PAIRS);
+    status = run_pairs(pool, pairs);
     raise(SIGSTOP);
     return status;
 }
@@ -140,26 +139,27 @@ static int by_size(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-static double median(uint32_t *counts) {
-    qsort(counts, PAIRS, sizeof *counts, by_size);
-    return counts[PAIRS / 2];
+static double median(uint32_t *counts, int count) {
+    qsort(counts, (size_t)count, sizeof *counts, by_size);
+    return counts[count / 2];
 }
 
-static void summarise(struct steps *out_steps, uint32_t counts[PARTS][PAIRS]) {
+static void summarise(struct steps *out_steps, uint32_t counts[PARTS][STEPS_MOST_PAIRS], int pairs) {
     double sum = 0;
-    for (int i = 0; i < PAIRS; i++)
+    for (int i = 0; i < pairs; i++)
         sum += (double)counts[1][i] + counts[2][i];
-    double nothing = median(counts[0]);
-    *out_steps = (struct steps){.allocate = median(counts[1]) - nothing,
-                                .release = median(counts[2]) - nothing,
-                                .mean = sum / PAIRS - 2 * nothing};
+    double nothing = median(counts[0], pairs);
+    *out_steps = (struct steps){.allocate = median(counts[1], pairs) - nothing,
+                                .release = median(counts[2], pairs) - nothing,
+                                .mean = sum / pairs - 2 * nothing};
 }
 
-static int step_through(struct steps *out_steps, pid_t child) {
-    static uint32_t counts[PARTS][PAIRS];
+/* 0, or the status of a child that did not come that far. */
+static int step_through(struct steps *out_steps, pid_t child, int pairs) {
+    static uint32_t counts[PARTS][STEPS_MOST_PAIRS];
     uint32_t before = 0;
     int status = 0;
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < pairs; i++) {
         if (!step_to_mark(child, &before, &status))
             return status;
         for (int part = 0; part < PARTS; part++) {
@@ -168,19 +168,22 @@ static int step_through(struct steps *out_steps, pid_t child) {
                 return status;
         }
     }
-    summarise(out_steps, counts);
+    summarise(out_steps, counts, pairs);
     return 0;
 }
 
-const char *steps_count(struct steps *out_steps, size_t slab_size, const struct steps_setting *settings) {
+const char *steps_count(struct steps *out_steps, size_t slab_size, int pairs,
+                        const struct steps_setting *settings) {
     int status = 0;
+    if (pairs < 1 || pairs > STEPS_MOST_PAIRS)
+        return "more pairs than can be counted, or none";
     pid_t child = fork();
     if (child < 0)
         return "fork failed";
     if (child == 0)
-        _exit(child_life(slab_size, settings));
+        _exit(child_life(slab_size, pairs, settings));
     if (waitpid(child, &status, 0) == child && WIFSTOPPED(status))
-        status = step_through(out_steps, child);
+        status = step_through(out_steps, child, pairs);
     if (status == 0 || WIFSTOPPED(status)) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
@@ -193,9 +196,11 @@ const char *steps_count(struct steps *out_steps, size_t slab_size, const struct 
 
 #else
 
-const char *steps_count(struct steps *out_steps, size_t slab_size, const struct steps_setting *settings) {
+const char *steps_count(struct steps *out_steps, size_t slab_size, int pairs,
+                        const struct steps_setting *settings) {
     (void)out_steps;
     (void)slab_size;
+    (void)pairs;
     (void)settings;
     return "instructions are counted on x86-64 with Linux only";
 }
