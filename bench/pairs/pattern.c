@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define FIFO_LIVE 1000u
+#define FIFO_LIVE (1000u / PEER_UNITS)
 #define BURST 64u
 #define CHUNK 64u
 

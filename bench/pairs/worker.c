@@ -25,6 +25,10 @@ static size_t cpus[2];
 
 #ifdef PEER_IS_SLABBY
 slabby_options *peer_options;
+_Atomic uint64_t peer_late;
+#define LATE (unsigned long long)atomic_exchange(&peer_late, 0)
+#else
+#define LATE 0ull
 #endif
 
 _Noreturn void worker_fail(const char *what, const char *why) {
@@ -67,10 +71,11 @@ static void pair(const char *name, size_t size, double duration_ns) {
         result = measure_ring(pool, duration_ns);
     else
         worker_fail("pattern", "unknown");
-    const char *fault = peer_quiet(pool, result.taken);
+    const char *fault = peer_quiet(pool, result.taken * PEER_UNITS);
     if (fault != NULL)
         worker_fail(name, fault);
-    printf("{\"ns\": %.4f, \"pairs\": %llu}\n", result.ns, (unsigned long long)result.pairs);
+    printf("{\"ns\": %.4f, \"pairs\": %llu, \"late\": %llu}\n", result.ns / PEER_UNITS,
+           (unsigned long long)result.pairs * PEER_UNITS, LATE);
 }
 
 static double resident_bytes(void) {

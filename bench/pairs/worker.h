@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define WORKER_CAPACITY 20000u
-#define WORKER_LIVE 10000u
+#define WORKER_LIVE (10000u / PEER_UNITS)
 
 /* Ends the process with a line that the caller of the worker shows. */
 _Noreturn void worker_fail(const char *what, const char *why);
@@ -47,7 +47,7 @@ struct actor {
     peer_pool *pool;
     uint64_t random;
     uint32_t position;
-    uint64_t taken; /* since begin */
+    uint64_t taken; /* since begin, a peer_object each */
     peer_object live[WORKER_LIVE];
 };
 
@@ -64,8 +64,9 @@ void pattern_begin(const struct pattern *pattern, struct actor *actor, peer_pool
 void pattern_chunk(const struct pattern *pattern, struct actor *actor);
 void pattern_end(const struct pattern *pattern, struct actor *actor);
 
+/* All of a peer_object each; the worker's answer is for one object of the pool. */
 struct result {
-    double ns;      /* CPU time of one thread, or of the CPUs in use, for one object taken and given back */
+    double ns;      /* CPU time of one thread, or of the CPUs in use, for one taken and given back */
     uint64_t pairs; /* in that time */
     uint64_t taken; /* with those before and after */
 };

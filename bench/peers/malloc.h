@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whichever malloc the program is linked with: glibc's, or a library in front of it. */
+/* Whichever malloc the program is linked with: glibc's, or a library in front of it. With PEER_ZEROES objects are
+ * zeroed before they are given back, as a careful program does by hand. */
 #ifndef BENCH_PEERS_MALLOC_H
 #define BENCH_PEERS_MALLOC_H
 
@@ -35,7 +36,11 @@ static inline int peer_take(peer_pool *pool, peer_object *object, void **data) {
 }
 
 static inline int peer_give(peer_pool *pool, peer_object object) {
+#ifdef PEER_ZEROES
+    explicit_bzero(object, pool->size);
+#else
     (void)pool;
+#endif
     free(object);
     return 0;
 }

@@ -5,6 +5,7 @@
  *
  *   peer_object                  what a program must keep to give an object back
  *   PEER_BOUNDED                 1 where the number of objects is fixed when the pool is made
+ *   PEER_UNITS                   how many of the pool's objects a peer_object stands for; 1 where it is not defined
  *   peer_start(count, options)   once a process, before the first pool; NULL or why this peer cannot run here
  *   peer_enter()                 once a thread, before its first object; 0 means success
  *   peer_leave()                 once a thread, after its last object
@@ -34,5 +35,9 @@ typedef struct peer_pool {
 } peer_pool;
 
 #include PEER_HEADER
+
+#ifndef PEER_UNITS
+#define PEER_UNITS 1
+#endif
 
 #endif

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 from xml.sax.saxutils import escape
 
-from figures import CASES, OURS, PEERS, Case
+from cases import CASES, Case
+from contestants import OURS, PEERS
 from machine import caution
 
 WIDTH, LEFT, RIGHT = 860, 250, 90
@@ -49,20 +50,20 @@ def grid(height: float) -> Iterator[str]:
 
 
 def case_bars(case: Case, by_name: dict[str, Any], top: float) -> Iterator[str]:
-    ours = by_name[OURS]["ns"]["median"]
+    ours = by_name[OURS.key]["ns"]["median"]
     yield text(12, top - 6, f"{case.name}: Slabby {ours:.1f} ns", "case")
     start = across(1.0)
     y = top
-    for peer, name in PEERS.items():
-        if peer not in by_name:
+    for peer in PEERS:
+        if peer.key not in by_name:
             continue
-        multiple = 1 / by_name[peer]["ours_to_this"]["median"]
+        multiple = 1 / by_name[peer.key]["ours_to_this"]["median"]
         end = across(multiple)
         left, wide = min(start, end), max(abs(end - start), 1.0)
-        yield text(LEFT - 8, y + 12, name, "small", "end")
+        yield text(LEFT - 8, y + 12, peer.name, "small", "end")
         yield (
             f'<rect x="{left:.1f}" y="{y + 2}" width="{wide:.1f}" height="{ROW - 4}"'
-            f' fill="{COLOURS[peer]}"/>'
+            f' fill="{COLOURS[peer.key]}"/>'
         )
         yield text(max(start, end) + 5, y + 12, f"{multiple:.2f}x", "small")
         y += ROW
@@ -70,7 +71,7 @@ def case_bars(case: Case, by_name: dict[str, Any], top: float) -> Iterator[str]:
 
 def draw(result: dict[str, Any]) -> str:
     cases = [case for case in CASES if case.key in DRAWN]
-    peers = sum(peer in result["pairs"][cases[0].key] for peer in PEERS)
+    peers = sum(peer.key in result["pairs"][cases[0].key] for peer in PEERS)
     block = peers * ROW + GAP
     height = TOP + len(cases) * block + BOTTOM
     where = result["machine"]

@@ -14,9 +14,11 @@ from pathlib import Path
 import chart
 import machine
 import page
+import plan
 import terminal
-from figures import further_verdicts, verdicts
+from figures import judge
 from measure import run
+from targets import SECTIONS
 from workers import WorkerFault
 
 ROUNDS, ROUNDS_QUICK = 21, 5
@@ -32,6 +34,14 @@ def arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="5 short rounds: a first look, not a result"
     )
     parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS}")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ROWS",
+        help="rows with this in their name, or a section, and what they need; may be repeated. Sections: "
+        + ", ".join(SECTIONS),
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
@@ -39,6 +49,12 @@ def arguments() -> argparse.Namespace:
     given.rounds = given.rounds or (ROUNDS_QUICK if given.quick else ROUNDS)
     if not 3 <= given.rounds <= 1001:
         parser.error(f"--rounds {given.rounds}: choose 3 to 1001")
+    try:
+        given.plan = plan.make(given.only)
+    except ValueError as fault:
+        parser.error(f'--only "{fault}": neither a section nor in the name of a row')
+    if given.only and (given.svg or given.markdown):
+        parser.error("--svg and --markdown show the whole run: leave --only out")
     for file in (given.json, given.svg, given.markdown):
         if file is not None and not file.absolute().parent.is_dir():
             parser.error(f"{file}: there is no such directory to write to")
@@ -54,22 +70,21 @@ def main() -> int:
     given = arguments()
     where = machine.describe()
     try:
-        result = run(given.programs, given.rounds, 4 if given.quick else 1, note)
+        result = run(given.programs, given.plan, given.rounds, 4 if given.quick else 1, note)
     except WorkerFault as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 2
     note("")
     note("\r")
     result |= {"machine": where, "rounds": given.rounds, "quick": given.quick}
-    result["verdicts"] = verdicts(result["pairs"])
-    result["further"] = further_verdicts(result)
-    print(terminal.render(result))
+    judge(given.plan, result)
+    print(terminal.render(result, given.plan))
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if given.svg:
         given.svg.write_text(chart.draw(result), encoding="utf-8")
     if given.markdown:
-        given.markdown.write_text(page.write(result), encoding="utf-8")
+        given.markdown.write_text(page.write(result, given.plan), encoding="utf-8")
     return 0
 
 

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The result as a page: what was reached, case by case, and what options cost."""
+"""The result as a page: what was reached, row by row, and what options cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from figures import CASES, OPTIONS, OURS, PEERS, TARGETS, target
+import contestants as who
+from cases import BY_WORD, PATTERNS, SIZES, Case, size_name
+from figures import count_held
 from machine import caution
+from plan import Plan
+from targets import SECTIONS
+from terminal import ratio_text
 
 
 def row(*cells: str) -> str:
@@ -18,26 +23,49 @@ def rule(columns: int) -> str:
     return "|---" * columns + "|"
 
 
-def figure(value: float, holds: bool) -> str:
-    text = f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-    return f"**{text}**" if holds else text
+def figure(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    text = ratio_text(cell["median"])
+    if cell["bar"] is None:
+        return text
+    return f"{'**' + text + '**' if cell['holds'] else text} ({cell['bar']:g})"
 
 
-def ratios(pairs: dict[str, Any]) -> Iterator[str]:
-    cases = [case for key in TARGETS for case in CASES if case.key == key]
-    yield row("", *(case.name for case in cases))
-    yield rule(len(cases) + 1)
-    yield row("Slabby, ns", *(f"{pairs[case.key][OURS]['ns']['median']:.1f}" for case in cases))
-    for peer, name in PEERS.items():
-        cells = []
-        for case in cases:
-            limit = target(case, peer)
-            if limit is None or peer not in pairs[case.key]:
-                cells.append("left out")
-                continue
-            ratio = pairs[case.key][peer]["ours_to_this"]["median"]
-            cells.append(f"{figure(ratio, ratio <= limit)} ({limit:g})")
-        yield row(name, *cells)
+def sections(result: dict[str, Any]) -> Iterator[str]:
+    for section in ("protected", "bare", "medium", "safety"):
+        rows = [one for one in result["rows"] if one["section"] == section]
+        words = [one.word for one in PATTERNS if any(one.word in row["cells"] for row in rows)]
+        if not rows:
+            continue
+        yield from (f"## {SECTIONS[section]}", "")
+        yield row("", *(BY_WORD[word].name for word in words))
+        yield rule(len(words) + 1)
+        for one in rows:
+            yield row(one["name"], *(figure(one["cells"].get(word)) for word in words))
+        yield ""
+
+
+def times(result: dict[str, Any]) -> Iterator[str]:
+    """What everybody took, in nanoseconds."""
+    everybody = (who.OURS, who.STATIC, who.START, *who.PEERS, *who.ZEROED, *who.HARDENED)
+    for size in SIZES:
+        cases = [Case(pattern, size) for pattern in PATTERNS]
+        yield row(f"ns a pair, {size_name(size)}", *(one.pattern.name for one in cases))
+        yield rule(len(cases) + 1)
+        for contestant in everybody:
+            found = [result["pairs"].get(one.key, {}).get(contestant.key) for one in cases]
+            if any(found):
+                cells = (f"{one['ns']['median']:.1f}" if one else "" for one in found)
+                yield row(contestant.name, *cells)
+        yield ""
+
+
+def gains(result: dict[str, Any]) -> Iterator[str]:
+    yield row(SECTIONS["threads"], "measured (at least)")
+    yield rule(2)
+    for gain in result["gains"]:
+        yield row(gain["name"], figure(gain))
 
 
 def alone(further: list[dict[str, Any]]) -> Iterator[str]:
@@ -50,18 +78,32 @@ def alone(further: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def options(pairs: dict[str, Any]) -> Iterator[str]:
-    cases = [case for case in CASES if case.size == 4096]
+    cases = [Case(pattern, 4096) for pattern in PATTERNS]
     yield row("", *(case.pattern.name for case in cases))
     yield rule(len(cases) + 1)
-    for option, name in OPTIONS.items():
-        if any(option not in pairs[case.key] for case in cases):
+    for option in who.OPTIONS:
+        if any(option.key not in pairs[case.key] for case in cases):
             continue
-        parts = (1 / pairs[case.key][option]["ours_to_this"]["median"] for case in cases)
-        yield row(name, *(f"{share:.2f}" for share in parts))
+        parts = (1 / pairs[case.key][option.key]["ours_to_this"]["median"] for case in cases)
+        yield row(option.name, *(f"{share:.2f}" for share in parts))
 
 
-def write(result: dict[str, Any]) -> str:
+def instructions(counted: dict[str, Any]) -> Iterator[str]:
+    yield row("instructions", "allocate", "release", "both", "mean of all pairs")
+    yield rule(5)
+    for linked, pools in counted.items():
+        for pool, steps in pools.items():
+            if pool == "fault":
+                yield row(linked, f"not counted: {steps}", "", "", "")
+                continue
+            both = steps["allocate"] + steps["release"]
+            cells = (steps["allocate"], steps["release"], both, steps["mean"])
+            yield row(f"{pool}, {linked}", *(f"{cell:g}" for cell in cells))
+
+
+def write(result: dict[str, Any], plan: Plan) -> str:
     where = result["machine"]
+    held, bars = count_held(result)
     lines = [
         "# What the benchmark of the core showed",
         "",
@@ -69,18 +111,22 @@ def write(result: dict[str, Any]) -> str:
         "",
         f"{where['date']}: {where['cpu']}, {where['cpus']} CPUs"
         f"{' of a virtual machine' if where['virtual'] else ''}, Linux {where['kernel']},"
-        f" {where['libc']}, {result['rounds']} rounds.",
+        f" {where['libc']}, {result['rounds']} rounds; {held} of {bars} targets hold.",
         *caution(where),
+        *(f"Left out: {name}: {reason}." for name, reason in result["left_out"].items()),
         "",
-        "Ours / peer, the median of the ratios within a round; behind it the most that it shall be. **Bold**:"
-        " it holds.",
+        "Ratios are the median of the ratios within a round; behind them in brackets the most that they shall be."
+        " **Bold**: it holds.",
         "",
-        *ratios(result["pairs"]),
-        "",
-        *alone(result["further"]),
-        "",
-        "What an option costs, as a multiple of the default (4 KiB):",
-        "",
-        *options(result["pairs"]),
+        *sections(result),
     ]
-    return "\n".join(lines) + "\n"
+    if result["gains"]:
+        lines += [*gains(result), ""]
+    if "instructions" in result:
+        lines += [*instructions(result["instructions"]), ""]
+    if result["further"]:
+        lines += [*alone(result["further"]), ""]
+    lines += times(result)
+    if plan.has("prices"):
+        lines += [f"{SECTIONS['prices']} (4 KiB):", "", *options(result["pairs"]), ""]
+    return "\n".join(lines[:-1]) + "\n"

@@ -31,6 +31,7 @@ COPIED = [
     "CMakeLists.txt",
     "cmake",
     "core",
+    "bench/instructions",
     "bench/peers",
     "bindings/contract.toml",
     "dev.d/audit-check",

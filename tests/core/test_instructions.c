@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* How many instructions a pair takes, in the library as users have it. The bounds are what gcc 12 makes of it at -O2,
+ * with some three of a hundred on top; tighten them when a pair becomes shorter. A run prints the counts. */
+#include "support.h"
+
+#include "instructions/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ctest's SKIP_RETURN_CODE. */
+#define SKIPPED 77
+
+/* In the order of steps_cases. */
+static const struct bound {
+    double allocate, release, mean;
+} bounds[] = {
+    {55, 61, 126}, {895, 990, 1890}, {895, 1020, 1920}, {55, 289, 375}, {895, 990, 1890},
+};
+
+/* Guards: a call, a second look or a cleared struct that slips into the path of every pair. */
+static void pairs_stay_within_their_instructions(void **state) {
+    (void)state;
+    int longer = 0;
+
+    assert_int_equal(sizeof bounds / sizeof bounds[0], sizeof steps_cases / sizeof steps_cases[0]);
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        struct steps steps;
+        const char *fault =
+            steps_count(&steps, steps_cases[i].slab_size, steps_cases[i].pairs, steps_cases[i].settings);
+        if (fault != NULL) {
+            printf("skipped: %s\n", fault);
+            exit(SKIPPED);
+        }
+        printf("%s: allocate %.0f of %.0f, release %.0f of %.0f, mean %.1f of %.0f\n", steps_cases[i].name,
+               steps.allocate, bounds[i].allocate, steps.release, bounds[i].release, steps.mean,
+               bounds[i].mean);
+        assert_true(steps.allocate > 0 && steps.release > 0);
+        longer += steps.allocate > bounds[i].allocate || steps.release > bounds[i].release ||
+                  steps.mean > bounds[i].mean;
+    }
+    assert_int_equal(longer, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pairs_stay_within_their_instructions),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
