@@ -9,7 +9,7 @@
 #include "slabby_contract.h"
 #include "status.h"
 
-/* Whoever asks sees the breaker and the degradation as the next caller would meet them. */
+/* Brings breaker and degradation up to date, so that the report shows what the next caller would meet. */
 static void poll_state(struct slabby_allocator *pool) {
     slb_breaker_poll(pool);
     if (slb_degrade_is_on(pool))

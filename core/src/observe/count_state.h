@@ -7,8 +7,8 @@
 
 struct slb_counts {
     _Atomic uint64_t errors[64];            /* refused calls by status */
-    _Atomic uint64_t peak_used;             /* most slabs in use that anybody saw */
-    _Atomic uint64_t allocations, releases; /* as published last: never less from look to look */
+    _Atomic uint64_t peak_used;             /* most slabs in use, as observed */
+    _Atomic uint64_t allocations, releases; /* as last published: never decreasing */
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
     _Atomic uint64_t leaks, guard_violations;
     _Atomic uint64_t last_drain_ticks;
