@@ -15,7 +15,7 @@ from pathlib import Path
 COMMENT = re.compile(r"^/\*(?!\*)(.*?)\*/", re.MULTILINE | re.DOTALL)
 DIVIDER = re.compile(r"^ -{10,} (.*) $")
 NAME = re.compile(r"\A(\s*\*?\s*)slabby_\w+: (\w)")
-RESULT = re.compile(r"(?:^ \* |(?<=[.;)] ))(?:Returns|Statuses:) ", re.MULTILINE)
+RESULT = re.compile(r"(?:^ \* |(?<=[.;)] ))(?:Returns|Statuses:) (?!none)", re.MULTILINE)
 
 
 class Filter:
