@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What an installation holds: the library twice, two headers, and what find_package and pkg-config read.
+# What an installation holds: the library twice, two headers, what find_package and pkg-config read, and a tool that
+# verifies audit files (it needs Python 3.11).
 
 include(CMakePackageConfigHelpers)
 set(SLABBY_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/slabby)
@@ -10,6 +11,7 @@ install(TARGETS slabby slabby_static EXPORT slabbyTargets
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
+install(PROGRAMS tools/slabby-audit-check DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(EXPORT slabbyTargets NAMESPACE slabby:: DESTINATION ${SLABBY_CMAKE_DIR})
 
 configure_package_config_file(cmake/slabbyConfig.cmake.in ${PROJECT_BINARY_DIR}/slabbyConfig.cmake

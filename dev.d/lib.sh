@@ -3,7 +3,8 @@
 # What the commands of ./dev share. Source it: . "$SLABBY_ROOT/dev.d/lib.sh"
 #
 # Everything is written inside the checkout: build/ (results), .cache/ (downloads), .venv/ (Python).
-# Only Debian packages go elsewhere, and only when run by root.
+# Only Debian packages go elsewhere, and only when run by root. With SLABBY_NO_INSTALL=1 nothing is installed:
+# what is missing is printed, and the command ends.
 
 : "${SLABBY_ROOT:?run this through ./dev}"
 SLABBY_BUILD=$SLABBY_ROOT/build
@@ -118,7 +119,8 @@ need_packages() {
     if [ "$(id -u)" != 0 ]; then
         fail "needed and not installed:$missing; run: sudo apt-get install$missing"
     fi
-    say "installing packages:$missing"
+    refuse_install "Debian packages:$missing"
+    say "installing Debian packages by apt-get (SLABBY_NO_INSTALL=1 refuses):$missing"
     apt_log=$SLABBY_CACHE/apt.log
     # shellcheck disable=SC2086 # a list of names, to be split
     if ! (
@@ -131,6 +133,12 @@ need_packages() {
         tail -n 20 "$apt_log" >&2
         fail "could not install:$missing; the whole output is in .cache/apt.log"
     fi
+}
+
+# refuse_install WHAT: ends the command where the user wants nothing to be installed.
+refuse_install() {
+    [ "${SLABBY_NO_INSTALL:-0}" = 0 ] ||
+        fail "missing, and not installed because SLABBY_NO_INSTALL is set: $1"
 }
 
 has_package() {
@@ -184,6 +192,7 @@ venv_make() {
     fi
     if ! "$venv_dir/bin/python" -m pip --version >/dev/null 2>&1; then
         "$SLABBY_PYTHON" -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+        refuse_install "the Python environment .venv with: $*"
         say "making the Python environment .venv"
         "$SLABBY_PYTHON" -m venv "$venv_dir" || fail "could not make .venv with $SLABBY_PYTHON"
     fi
@@ -195,14 +204,16 @@ venv_make() {
 venv_install() {
     stamp=$venv_stamps/$(printf '%s\n' "$@" | cksum | tr ' ' -)
     { [ $# -gt 0 ] && [ ! -f "$stamp" ]; } || return 0
-    say "installing into .venv: $*"
+    refuse_install "Python packages in .venv: $*"
+    say "installing into .venv by pip (SLABBY_NO_INSTALL=1 refuses): $*"
     if ! "$venv_dir/bin/python" -m pip install --quiet "$@"; then
         fail "pip could not install into .venv: $*"
     fi
     : >"$stamp"
 }
 
-# need_go: a Go of 1.24 or later on PATH, with all that it writes inside the checkout.
+# need_go: a Go of 1.24 or later on PATH, with all that it writes inside the checkout. Each module is built by itself,
+# as its users build it, so go.work is not used.
 need_go() {
     # Go keeps its own counters under the configuration directory; the user's settings stay in force.
     GOENV=${GOENV:-${XDG_CONFIG_HOME:-$HOME/.config}/go/env}
@@ -211,8 +222,9 @@ need_go() {
     GOMODCACHE=$GOPATH/mod
     GOCACHE=$SLABBY_CACHE/go-build
     GOTOOLCHAIN=local
+    GOWORK=off
     case " ${GOFLAGS:-} " in *" -modcacherw "*) ;; *) GOFLAGS="${GOFLAGS:+$GOFLAGS }-modcacherw" ;; esac
-    export GOENV XDG_CONFIG_HOME GOPATH GOMODCACHE GOCACHE GOFLAGS GOTOOLCHAIN
+    export GOENV XDG_CONFIG_HOME GOPATH GOMODCACHE GOCACHE GOFLAGS GOTOOLCHAIN GOWORK
     need_go_found || {
         newer=$(newest_debian_go)
         [ -z "$newer" ] || need_packages "$newer"

@@ -73,7 +73,7 @@ func (p *Slabby) ReadAudit(cursor uint64) (records []AuditRecord, next, lost uin
 }
 
 // WriteAudit appends the audit records from a cursor on to a file, as JSON lines with chained
-// digests that dev.d/audit-check verifies; count is how many records were written whole, next the
+// digests that slabby-audit-check verifies; count is how many records were written whole, next the
 // cursor of the next call. After an error a call for the same file with next goes on in the middle
 // of the line that was cut.
 func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, err error) {

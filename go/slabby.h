@@ -22,7 +22,7 @@
  *               without the final NUL and may be null; too small a buffer gives BufferTooSmall, with the needed
  *               length stored and as much text as fits, always NUL-terminated when capacity is above 0.
  *   Handles     A slabby_allocator is opaque. Its memory is never unmapped: a destroyed handle answers Closed
- *               until the process makes enough pools for its place to be taken by a new one. A null handle, or
+ *               until the process has created so many pools that its entry is reused. A null handle, or
  *               a pointer that never was a handle, answers InvalidArgument.
  *   References  A slabby_ref is a value that names one allocation of one slab. 0 is never valid. Copies are free;
  *               after the release every copy is stale and is recognised as such.
@@ -42,6 +42,7 @@
  *               point, nor is the logger that one calls: pthread_cancel (deferred, the default) lets a call that is
  *               under way come to its end, one that waits too, and acts at the thread's next cancellation point. A
  *               thread whose cancellation is asynchronous must not call anything of this header.
+ *   Source      Each section below names the files of core/src/api that define its functions.
  *
  * Since 0.1.0 unless a comment says otherwise.
  */
@@ -594,9 +595,9 @@ typedef struct slabby_audit_record {
     int32_t binding;
 } slabby_audit_record;
 
-/* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts
- * from the Unix epoch. Of one code at most ten are told a second (exhaustion: one); suppressed says how many
- * were not since the last. */
+/* One event: what a logger receives. code is an event_code, level an event_level of codes.h; time_ns counts
+ * from the Unix epoch. At most ten events of one code are reported per second (exhaustion: one); suppressed is
+ * the number of those that were not, since the last one. */
 typedef struct slabby_event {
     uint32_t struct_size;
     int32_t level;
@@ -641,8 +642,8 @@ typedef struct slabby_fault {
     uint64_t allocator_address;
 } slabby_fault;
 
-/* Where words, slabs and caches lie, for a binding that reads them without crossing into C. Valid while the
- * caller keeps the pool. `mode` is at the address mode_address: non-zero means that every call must cross. */
+/* Where words, slabs and caches are, for a binding that reads them without crossing into C. Valid while the
+ * caller owns the pool. `mode` is at the address mode_address: non-zero means that every call must cross. */
 typedef struct slabby_view_info {
     uint32_t struct_size;
     uint32_t version;
@@ -663,7 +664,7 @@ typedef struct slabby_view_info {
  * lives until the function returns. It must not unwind through its caller, nor end the thread. */
 typedef void (*slabby_log_function)(void *context, const slabby_event *event);
 
-/* ------------------------------------------------------------------------------------------- the library */
+/* ------------------------------------------------------- the library (core/src/api: library.c, inspect.c) */
 
 /*
  * slabby_version: the version of the core as text, such as "0.1.0".
@@ -687,9 +688,9 @@ uint32_t slabby_abi_version(void);
 uint64_t slabby_instance_id(void);
 
 /*
- * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which the audit
- * trail notes. -1 takes it back: a thread that says nothing has the binding of the thread that made the pool, c where
- * that said nothing either. Bindings say it while they make a pool.
+ * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which audit
+ * records show. -1 clears it. A thread that sets none inherits the binding of the pool's creator. If that set none
+ * either, it is c. The packages of Python and Go set it while they create a pool.
  * Statuses: OK, InvalidArgument (no such binding). Signal-safe.
  */
 slabby_status slabby_set_binding(int32_t binding);
@@ -717,7 +718,7 @@ const char *slabby_status_message(slabby_status status);
 slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
                              slabby_allocator *allocator, slabby_ref ref, slabby_status status);
 
-/* ----------------------------------------------------------------------------------------------- options */
+/* ---------------------------------------------------------------------- options (core/src/api: options.c) */
 
 /*
  * slabby_options_create: a set of options, all at their defaults (docs/contract.md lists them).
@@ -766,7 +767,7 @@ slabby_status slabby_options_preset(slabby_options *options, const char *name, s
 slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function, void *context,
                                         slabby_error *out_error);
 
-/* ----------------------------------------------------------------------------------------- making a pool */
+/* -------------------------------------------------------------- the life of a pool (core/src/api: pool.c) */
 
 /*
  * slabby_create: makes a pool of `capacity` slabs of `slab_size` bytes. Costs the same for any size: memory is
@@ -825,7 +826,7 @@ slabby_status slabby_destroy(slabby_allocator *allocator);
  */
 slabby_status slabby_abandon(slabby_allocator *allocator);
 
-/* ---------------------------------------------------------------------------------- allocate and release */
+/* ------------------------------------ allocate and release (core/src/api: allocate.c, release.c, batch.c) */
 
 /*
  * slabby_allocate: one slab, at once or not at all.
@@ -913,7 +914,7 @@ slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_all
  */
 slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
 
-/* --------------------------------------------------------------------------------- looking at a reference */
+/* -------------------------------------------------- references (core/src/api: reference.c, pin.c, pool.c) */
 
 /*
  * slabby_data: the first of slab_size bytes. Nothing keeps another thread from releasing the slab meanwhile: pin
@@ -972,7 +973,7 @@ slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint
  */
 slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref);
 
-/* --------------------------------------------------------------------------- waiting without a thread */
+/* ---------------------------------------------------- waiting without a thread (core/src/api: listener.c) */
 
 /*
  * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
@@ -1029,7 +1030,7 @@ slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint
  */
 slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
 
-/* ------------------------------------------------------------------------------------- the pool as a whole */
+/* ------------------------------------- the whole pool (core/src/api: pool.c, reset.c, stats.c, options.c) */
 
 /*
  * slabby_reset: releases every live slab; all references become stale. Refused while anything is pinned; a pin
@@ -1143,7 +1144,7 @@ slabby_status slabby_health_tick(slabby_allocator *allocator);
  */
 slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
 
-/* ------------------------------------------------------------------------------------------- looking inside */
+/* ---------------------------------------- inspection (core/src/api: inspect.c, audit.c, leaks.c, fault.c) */
 
 /*
  * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on: those in users'
@@ -1180,10 +1181,10 @@ slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_
 
 /*
  * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256
- * digest over the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check`
- * verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count,
- * may be null: records whose lines were written whole. Both are stored after an error too; a call for the
- * same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
+ * digest over the digest of the line before and its own text; docs/audit.md has the format, and the installed tool
+ * `slabby-audit-check` verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes
+ * no data. out_count, may be null: records whose lines were written whole. Both are stored after an error too; a call
+ * for the same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
  * descriptor stays the caller's.
  * Statuses: OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another
  * thread is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). May block.
@@ -1247,7 +1248,7 @@ slabby_status slabby_install_fault_handler(slabby_error *out_error);
  */
 slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 
-/* -------------------------------------------------------------------------------------------------- sizing */
+/* ------------------------------------------------------------------------ sizing (core/src/api: sizing.c) */
 
 /*
  * slabby_suggest_slab_size: a slab size that holds every object, rounded up to an alignment. It is rounded up to

@@ -30,8 +30,8 @@
 #define SLB_SHARED_DATA extern __attribute__((visibility("hidden")))
 #endif
 
-/* The only symbols that leave the library. SLABBY_HIDDEN is for those who compile the core into a module that
- * must not interpose on another copy (the Go package). */
+/* The only exported symbols. SLABBY_HIDDEN is for a module that contains the core and must not interpose on another
+ * copy of it (the Go package). */
 #ifdef SLABBY_HIDDEN
 #define SLB_PUBLIC __attribute__((visibility("hidden")))
 #else
@@ -45,7 +45,7 @@
 
 #define SLB_CACHE_LINE 64u
 
-/* A law that our own code must keep; a caller's mistake is never an assertion. On in test builds. */
+/* States a law that the core itself must keep; a caller's mistake is never an assertion. On in test builds. */
 #ifdef SLABBY_TEST_HOOKS
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +74,8 @@
 struct slabby_allocator;
 
 enum slb_test_points {
-    SLB_POINT_REFILL = 1,        /* a batch is in private hands on its way into a CPU cache */
-    SLB_POINT_FLUSH = 2,         /* a batch is in private hands on its way out of a CPU cache */
+    SLB_POINT_REFILL = 1,        /* a batch is in transit to a CPU cache */
+    SLB_POINT_FLUSH = 2,         /* a batch is in transit from a CPU cache */
     SLB_POINT_SPLIT = 3,         /* a depot batch is being split while the gate is closed */
     SLB_POINT_GATE_CLOSING = 4,  /* the reason is set, the headers are not locked yet */
     SLB_POINT_GATE_DRAIN = 5,    /* headers are locked, ids are on their way to the shards */
@@ -88,7 +88,7 @@ enum slb_test_points {
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
-    SLB_POINT_REVOKING = 15,     /* owned words say nobody, the fence is to come */
+    SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
     SLB_POINT_REVOKED = 16       /* the fence is over, the words do not say so yet */
 };
 
@@ -98,7 +98,7 @@ extern void (*slb_test_point)(int point);
 /* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
 extern uint64_t (*slb_test_clock)(void);
 
-/* Whether a CPU goes on owning words however often others share them, see word_bias.h. */
+/* Whether a CPU keeps biasing words however often others revoke, see word_bias.h. */
 extern bool slb_test_bias_never_backs_off;
 
 /* Waiters that this thread touched under the gate lock: in all, since it locked last, and at most under one lock. */
@@ -131,8 +131,8 @@ void slb_test_age_counters(struct slabby_allocator *pool);
 /* -------------------- observe/sha256.c */
 
 /* -------------------- observe/sha256.h */
-/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of a written audit trail. Not meant for keys:
- * nothing here runs in constant time by design, and nothing is wiped. */
+/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of an audit file. Not for keys: the code is not
+ * constant-time by design, and wipes nothing. */
 #ifndef SLB_OBSERVE_SHA256_H
 #define SLB_OBSERVE_SHA256_H
 
@@ -949,18 +949,18 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
 
 /* -------------------- observe/ring.h */
 /*
- * A ring of fixed records that any number of threads write and read without a lock: the audit trail and the events.
+ * A ring of fixed-size records that any number of threads write and read without a lock: audit records and events.
  *
- *   record s lies in place s mod size:   | check | word 0 (time) | word 1 | ... |
+ *   record s lies in entry s mod size:   | check | word 0 (time) | word 1 | ... |
  *
- * A writer takes the next sequence number, stores its words and last the check, a mixture of the sequence number and
- * every word. It never waits and never looks back, so a signal handler may write, and a thread that vanishes in the
- * middle (fork, cancellation) harms its own record alone.
+ * A writer takes the next sequence number, stores its words and finally the check, a hash of the sequence number and
+ * every word. It never waits, so a signal handler may write. A thread that vanishes in the middle (fork,
+ * cancellation) damages only its own record.
  *
- * A reader believes a record only when the check fits the sequence number it asks for: an older record, a newer one, a
- * half-written one and one that two writers a whole lap apart mixed up all fail. (A mixture of two or more words passes
- * with a probability of 2^-64, of one word never.) Whatever a cursor passes without handing it out is counted as lost,
- * so handed out + lost = written, always.
+ * A reader accepts a record only if the check fits the requested sequence number. An older record, a newer one, a
+ * half-written one and a mixture by two writers a whole lap apart all fail. (A mixture of two or more words passes
+ * with a probability of 2^-64, of one word never.) A record that a cursor skips counts as lost, so read + lost =
+ * written, always.
  */
 #ifndef SLB_OBSERVE_RING_H
 #define SLB_OBSERVE_RING_H
@@ -983,7 +983,7 @@ struct slb_ring {
     struct slb_ring_head *head;
     uint64_t size;
     uint32_t words;  /* of a record, the time first, the check not counted */
-    uint32_t stride; /* of a place, in words */
+    uint32_t stride; /* of an entry, in words */
 };
 
 SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {
@@ -1001,8 +1001,8 @@ enum slb_ring_found {
 /* Async-signal-safe. Answers the sequence number. */
 SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words);
 
-/* The first record at or after *cursor; adds to *lost what was passed over. A record whose writer is still busy holds
- * the reader up, for a second at most once younger records are complete. */
+/* The first record at or after *cursor; adds the number of skipped records to *lost. The reader waits for a record
+ * that is still being written, but for at most a second once newer records are complete. */
 SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint64_t *cursor, uint64_t *lost,
                                               uint64_t *words);
 
@@ -1011,9 +1011,9 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 #endif
 
 /* -------------------- os/os.h */
-/* What the core asks of the operating system: memory, CPUs, clock, waiting. One file an operating system; nothing
- * else knows which one it is. Functions answer false where the system refuses. None is a cancellation point: a thread
- * that was cancelled goes on until it is out of the core. */
+/* What the core needs from the operating system: memory, CPUs, clock, waiting. Only this folder knows which system
+ * it is. Functions return false if the system refuses. None is a cancellation point: a thread that was cancelled
+ * continues until it has left the core. */
 #ifndef SLB_OS_H
 #define SLB_OS_H
 
@@ -1028,8 +1028,8 @@ SLB_PRIVATE bool slb_os_discard(void *address,
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 
-/* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers across
- * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
+/* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers
+ * across calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
  * mappings. */
 enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
@@ -1073,7 +1073,7 @@ SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
 
-/* Sleeping until somebody wakes a word: returns at once where it is not `expected`, answers false once the deadline of
+/* Sleeps until another thread wakes the word. Returns at once if it is not `expected`, and false when the deadline of
  * slb_os_now_ns() has passed; may return early. */
 SLB_PRIVATE uint64_t slb_os_now_ns(void);
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
@@ -1110,7 +1110,7 @@ SLB_PRIVATE void slb_os_sleep(uint64_t ns); /* under a second; a signal may end 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
 
-/* A variable of the environment, or NULL; also NULL where the program has more rights than who started it. */
+/* A variable of the environment, or NULL; also NULL if the program has more rights than the user that started it. */
 SLB_PRIVATE const char *slb_os_environment(const char *name);
 
 /* A value that no other process or loaded copy has; falls back to clock and address without a random source. */
@@ -1125,8 +1125,8 @@ static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequen
     return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
-/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
- * so untouched memory is no record. */
+/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never
+ * 0, so untouched memory is no record. */
 static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
     uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < ring->words; i++) {
@@ -1144,14 +1144,14 @@ SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t 
     uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
     _Atomic uint64_t *entry = ring_entry(ring, sequence);
     SLB_POINT(SLB_POINT_RING_WRITE);
-    /* release: whoever reads one of our words also sees that the number was taken */
+    /* release: a reader that sees one of these words also sees that the number was taken */
     for (uint32_t i = 0; i < ring->words; i++)
         atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
     atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
     return sequence;
 }
 
-/* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
+/* acquire, all of them: pairs with the stores of slb_ring_write, so that `next`, loaded after a failed check, is
  * newer than the words that failed it. */
 static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
     _Atomic uint64_t *entry = ring_entry(ring, sequence);
@@ -1161,8 +1161,8 @@ static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *
     return check == ring_check(ring, sequence, words);
 }
 
-/* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
- * record behind it tells by its age. */
+/* Whether the writer of an incomplete record has been inactive too long to wait for it, judged by the age of the
+ * first complete record behind it. */
 static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
     uint64_t words[SLB_RING_WORDS];
     while (++sequence < next)
@@ -1272,7 +1272,7 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
-/* From the thread's rseq area where there is one: the number that libc would look up, without the call. */
+/* From the thread's rseq area if there is one: the number that libc would return, without the call. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
     const char *area = (const char *)__builtin_thread_pointer() + slb_os_rseq_offset;
     uint32_t known = *(const volatile uint32_t *)(area + SLB_OS_RSEQ_CPU);
@@ -1286,7 +1286,8 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
     return SLB_CACHE_LINE;
 }
 
-/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation points.
+/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation
+ * points.
  */
 SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
     struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
@@ -1419,11 +1420,11 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
 /* -------------------- os/linux_fault.c */
 
 /* -------------------- os/fault.h */
-/* What the processor told about a fault. */
+/* What the processor reports about a fault. */
 #ifndef SLB_OS_FAULT_H
 #define SLB_OS_FAULT_H
 
-/* "write", "read", or "access" where the architecture does not tell. context: the third argument of a handler. */
+/* "write", "read", or "access" if the architecture does not report it. context: the third argument of a handler. */
 SLB_PRIVATE const char *slb_os_fault_verb(const void *context);
 
 #endif
@@ -1582,8 +1583,8 @@ SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 intptr_t slb_os_rseq_offset;
 #endif
 
-/* A sequence marks its thread's area before it looks whether it may run. Where libc offers no area the marks go here,
- * and the CPU number, above every limit, refuses each sequence. */
+/* A sequence writes into its thread's area before it checks whether it may run. If libc offers no area, it writes
+ * here, and the CPU number, which is above every limit, makes each sequence refuse. */
 static __thread struct {
     uint32_t unread, cpu;
     uint64_t mark;
@@ -1621,8 +1622,9 @@ struct cpu_mask {
     unsigned long bits[SLB_OS_MOST_CPUS / MASK_BITS];
 };
 
-/* Whoever gets a CPU has made the kernel preempt the thread that had it, and so restart its sequence. CPUs that this
- * thread may never use are off, or run nobody of this process. False where the system does not let threads move. */
+/* When this thread moves to a CPU, the kernel preempts the thread that ran there, and so restarts its sequence. A
+ * CPU that this thread may never use is offline, or runs no thread of this process. False if the system does not let
+ * threads move. */
 static bool visit_every_cpu(void) {
     struct cpu_mask before, only;
     memset(&before, 0, sizeof before);
@@ -1637,9 +1639,9 @@ static bool visit_every_cpu(void) {
     return visited != 0 && syscall(SYS_sched_setaffinity, 0, sizeof before, &before) == 0;
 }
 
-/* The kernel refuses the fence only to those who never registered, but a filter that a sandbox installed since may
- * refuse the call. Then the CPUs are visited one by one; where that is refused too, time has to do: a sequence is a
- * dozen instructions, and what is preempted among them restarts. */
+/* The kernel refuses the fence only to a process that never registered, but a filter that a sandbox installed later
+ * may refuse the call. Then this thread visits the CPUs one by one. If that is also refused, it waits: a sequence is
+ * a dozen instructions, and a thread that is preempted among them restarts. */
 static _Atomic bool fence_refused;
 
 static void fence_slowly(void) {
@@ -1666,8 +1668,8 @@ SLB_PRIVATE bool slb_os_fences_well(void) {
 /* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
 
 /* -------------------- os/stack.h */
-/* Call stacks, as far as the system tells them: return addresses of the calling thread, and what lies at one.
- * Where libc cannot walk a stack, stacks are empty. */
+/* Call stacks, as far as the system provides them: return addresses of the calling thread, and the function at one.
+ * If libc cannot walk a stack, stacks are empty. */
 #ifndef SLB_OS_STACK_H
 #define SLB_OS_STACK_H
 
@@ -1677,8 +1679,8 @@ SLB_PRIVATE void slb_os_stack_prime(void);
 /* Return addresses of the callers of the function that calls this one, innermost first; answers how many. */
 SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
 
-/* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from the
- * symbol, or from the module's first byte. */
+/* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from
+ * the symbol, or from the module's first byte. */
 struct slb_os_symbol {
     const char *symbol, *module;
     uint64_t offset;
@@ -1870,10 +1872,10 @@ SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
 
-/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes; the caller's struct_size stays. */
 SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
 
-/* The same into place `index` of an array of records, whose stride is the struct_size of the first. */
+/* The same into element `index` of an array of records, whose stride is the struct_size of the first. */
 SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size);
 
 #endif
@@ -2144,7 +2146,7 @@ SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
 #endif
 
 /* -------------------- options.h */
-/* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
+/* Options: what a caller requested, and what a pool uses. Ranges and enumerators come from the contract. */
 #ifndef SLB_OPTIONS_H
 #define SLB_OPTIONS_H
 
@@ -2152,9 +2154,9 @@ SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
 
 struct slb_options {
     int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
-    uint64_t set;                    /* bit id - 1: asked for, not the default */
+    uint64_t set;                    /* bit id - 1: requested, not the default */
     char name[SLB_NAME_BYTES];
-    slabby_log_function logger; /* null: nobody */
+    slabby_log_function logger; /* null: none */
     void *logger_context;
 };
 
@@ -2325,11 +2327,10 @@ SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value) {
 
 /* -------------------- observe/stack_record.h */
 /*
- * Who did it: thread, time and return addresses of one allocation or release.
+ * Thread, time and return addresses of one allocation or release.
  *
- * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
- * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
- * after.
+ * There is one writer at a time: the thread that holds the slab. Readers may read at any moment: the writer clears
+ * `owner` first and sets it last, and a reader accepts what it read only if `owner` was the same before and after.
  */
 #ifndef SLB_OBSERVE_STACK_RECORD_H
 #define SLB_OBSERVE_STACK_RECORD_H
@@ -2345,7 +2346,7 @@ struct slb_stack_record {
     _Atomic uintptr_t frames[SLB_STACK_FRAMES];
 };
 
-/* A record in a reader's hands. */
+/* A copy of a record, for a reader. */
 struct slb_trace {
     uint64_t generation, time_ns, thread, depth;
     uintptr_t frames[SLB_STACK_FRAMES];
@@ -2372,13 +2373,13 @@ SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_rec
     uintptr_t frames[SLB_STACK_FRAMES];
     uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
     atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
-    /* release, each: a reader who sees one of these sees the owner gone */
+    /* release, each: a reader that sees one of these sees `owner` cleared */
     atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
     atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
     atomic_store_explicit(&record->depth, depth, memory_order_release);
     for (uint32_t i = 0; i < depth; i++)
         atomic_store_explicit(&record->frames[i], frames[i], memory_order_release);
-    /* release: a reader who sees the owner sees the rest */
+    /* release: a reader that sees `owner` sees the rest */
     atomic_store_explicit(&record->owner, generation + 1, memory_order_release);
 }
 
@@ -2387,7 +2388,7 @@ SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trac
     if (owner == 0)
         return false;
     out->generation = owner - 1;
-    /* acquire, each: the second look at the owner stays behind them */
+    /* acquire, each: the second load of `owner` stays behind them */
     out->time_ns = atomic_load_explicit(&record->time_ns, memory_order_acquire);
     out->thread = atomic_load_explicit(&record->thread, memory_order_acquire);
     out->depth = atomic_load_explicit(&record->depth, memory_order_acquire);
@@ -2726,7 +2727,7 @@ struct slb_layout {
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
-/* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
+/* Checks every total for overflow. Lowers the default alignment if guard_pages requires it. */
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error);
 
@@ -2736,7 +2737,7 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
 #endif
 
 /* -------------------- observe/audit_state.h */
-/* The data of the audit trail. */
+/* The data of the audit records. */
 #ifndef SLB_OBSERVE_AUDIT_STATE_H
 #define SLB_OBSERVE_AUDIT_STATE_H
 
@@ -2745,8 +2746,8 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
 #define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
 
 /*
- * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
- * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
+ * A chain of written records: the file, the position, and the digest of its last line, so that the next call
+ * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused.
  */
 #define SLB_AUDIT_CHAINS 4u
 #define SLB_AUDIT_LINE 512u
@@ -2765,7 +2766,7 @@ struct slb_audit_chain {
 };
 
 struct slb_audit_chains {
-    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
+    _Atomic uint32_t writer; /* process whose thread is writing, 0: none */
     uint64_t turn;
     struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
 };
@@ -2782,7 +2783,8 @@ struct slb_audit_chains {
 #define SLB_EVENT_WORDS 30u
 #define SLB_EVENT_STRIDE 32u
 
-/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+/* How often one code was reported in the current second: {second:40, count:24}; and how many were suppressed since.
+ * */
 struct slb_event_rate {
     _Atomic uint64_t window;
     _Atomic uint64_t suppressed;
@@ -2794,19 +2796,19 @@ struct slb_event_rate {
 /*
  * What a pool is.
  *
- * A control block per pool lies in a static table of 4,096 places; the index of the place is the pool's tag, so the
- * handle, the tag and the control block are one. The table is never unmapped: a handle of a destroyed pool still
- * points at words that answer "closed". Place 0 is not used, so that no reference is ever 0.
+ * The control blocks of all pools lie in a static table of 4,096 entries. The index of the entry is the pool's tag,
+ * so a handle determines tag and control block. The table is never unmapped: the handle of a destroyed pool still
+ * points to an entry that says "closed". Entry 0 is not used, so that no reference is ever 0.
  *
  *   control block        read-mostly fields first: what allocate and release need fits two cache lines
  *
  *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
  *
- *   bookkeeping (another)    | CPU caches | counters | shards | depot | words | next | depot ids |
- *                            all indices and offsets, all valid when zero: making a pool writes none of it
+ *   metadata (another)       | CPU caches | counters | shards | depot | words | next | depot ids |
+ *                            all indices and offsets, all valid when zero: creating a pool writes none of it
  *
- * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are places for heap slabs. How many of the reserved
- * ones are in service is room.capacity, which slabby_resize changes.
+ * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are for heap slabs. room.capacity is the number
+ * of reserved slabs in service, which slabby_resize changes.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
@@ -2832,9 +2834,8 @@ enum slb_tier {
 #define SLB_TIER_COUNT 6u
 
 /*
- * Per-CPU counters of slow paths. Any thread may add to any stripe; only sums mean something.
- * entered/left bracket every slow operation; moves_started/moves_finished bracket every move of several ids through
- * private hands.
+ * Per-CPU counters of slow paths. Any thread may add to any stripe; only the sums are meaningful. entered/left enclose
+ * every slow operation; moves_started/moves_finished enclose every move of several ids.
  */
 struct slb_stripe {
     _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;
@@ -2882,7 +2883,7 @@ struct slb_counts {
 
 struct slb_health_base {
     uint64_t since_ns, allocations, failures, cache_hits;
-    uint64_t peak; /* most slabs in use that anybody saw since */
+    uint64_t peak; /* most slabs in use since, as observed */
 };
 
 struct slb_health_state {
@@ -2909,9 +2910,9 @@ struct slb_label {
 
 /* -------------------- observe/latency_state.h */
 /*
- * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums
- * since the pool was made, and two histograms of 30 s each, one of which is being filled while the other is complete;
- * together they show the last 30 to 60 seconds.
+ * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
+ * sums since the pool was created, and two histograms of 30 s each. One is being filled while the other is complete;
+ * together they cover the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
  * off a bucket's middle is at most 1.1 % off.
@@ -3030,13 +3031,13 @@ SLB_INLINE bool slb_breaker_mode_refuses(const struct slb_breaker *breaker) {
 struct slb_degrade {
     _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
     _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
-    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
-    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
+    _Atomic uint32_t every;    /* slow operations of a CPU between checks; 0: both thresholds are off */
+    uint32_t tracking;         /* latency_tracking as requested; under the gate lock */
     _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
     _Atomic uint64_t left_out; /* audit records since the last step */
 };
 
-/* While degraded, slabs whose number is a multiple keep their records. */
+/* While degraded, records are stored only for slabs whose number is a multiple of this. */
 #define SLB_DEGRADE_THINNING 16u
 
 SLB_INLINE uint32_t slb_degrade_state_of(const struct slb_degrade *degrade) {
@@ -3095,7 +3096,7 @@ struct slb_ticking {
 
 /* -------------------- slab_word.h */
 /*
- * The one word of truth about a slab.
+ * The word of a slab: its state, its generation, and its pins or its bias.
  *
  *    63        52 51                    id_bits            4  3  2     0
  *   +------------+--------------------------+----------+---+---+-------+
@@ -3108,12 +3109,12 @@ struct slb_ticking {
  * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
  * word of zeros is a free slab that was never used, so fresh zero pages need no writing.
  *
- * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
- * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. A biased word has a cheaper way, see tiers/word_bias.h.
+ * Who may write: only the thread that took a free slab out of a tier may change its word until the word says live.
+ * Then every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
+ * concurrent releases can find the old value. A biased word is cheaper to change, see tiers/word_bias.h.
  *
- * The bit g says that the slab lies on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
- * for such a slab alone, so a pool that samples guards pays nothing for its other slabs.
+ * The bit g says that the slab is on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
+ * only for such a slab, so a pool that samples guards pays nothing for its other slabs.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -3123,7 +3124,7 @@ struct slb_ticking {
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_BIASED 8u
 #define SLB_WORD_GUARDED 16u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: somebody revokes the bias of this word */
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
 #define SLB_WORD_LOW_BITS 5u    /* state, biased, guarded: an id has at least as many bits */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
@@ -3131,7 +3132,7 @@ SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_
     return generation << id_bits | state;
 }
 
-/* What biases the word of a live slab to a CPU; SLB_WORD_REVOKING in place of the CPU. */
+/* The bits that bias the word of a live slab: to a CPU, or SLB_WORD_REVOKING. */
 SLB_INLINE uint64_t slb_word_mark(uint32_t cpu) {
     return (uint64_t)cpu << SLB_WORD_HIGH | SLB_WORD_BIASED;
 }
@@ -3171,7 +3172,7 @@ SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
     return slb_word_is_biased(word) ? slb_word_without_pins(word) : word;
 }
 
-/* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */
+/* Whether a user holds the slab: it is live, live by id, or waiting for its last unpin. */
 SLB_INLINE bool slb_word_is_out(uint64_t word) {
     uint32_t state = slb_word_state(word);
     return state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||
@@ -3239,8 +3240,9 @@ struct slb_delay_cell {
 
 struct slb_delay {
     struct slb_delay_cell *cells;
-    uint64_t mask;  /* cells - 1 */
-    uint64_t limit; /* slabs that wait before the oldest goes on; 0 means that there is no queue */
+    uint64_t mask; /* cells - 1 */
+    uint64_t
+        limit; /* slabs that are delayed before the oldest becomes free; 0 means that there is no queue */
     _Atomic uint64_t head, tail;
 };
 
@@ -3276,12 +3278,12 @@ struct slb_depot_heads {
 enum slb_gate_reason {
     SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
-    SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
+    SLB_GATE_RESETTING = 1u << 2, /* an operation on the whole pool is under way; allocations wait */
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
-    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
+    SLB_GATE_WAITERS = 1u << 4,   /* a thread waits for a slab */
     SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
     SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
-    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
+    SLB_GATE_SHRINKING = 1u << 7  /* live slabs are to be withdrawn: a release goes to the resize first */
 };
 
 /* Reasons for which slabs that came back are wanted before any allocation may have them. */
@@ -3294,9 +3296,9 @@ struct slb_gate {
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reasons; /* enum slb_gate_reason; 0: open */
     _Atomic uint32_t lock;                             /* outlives the pool */
     _Atomic uint64_t epoch;                            /* odd: closed and drained */
-    _Atomic uint32_t deferred_pending;                 /* somebody asked for slb_pool_run_deferred */
-    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
-    _Atomic int64_t scarce_enough; /* the gate opens at this many */
+    _Atomic uint32_t deferred_pending; /* the pending flag: slb_pool_run_deferred was requested */
+    _Atomic int64_t scarce_free;       /* slabs freed since the gate closed, less those taken */
+    _Atomic int64_t scarce_enough;     /* the gate opens at this many */
 };
 
 #endif
@@ -3317,7 +3319,7 @@ struct slb_heap {
 };
 
 SLB_INLINE void *slb_heap_data(struct slb_heap *heap, uint32_t index) {
-    /* acquire pairs with the release store of slb_heap_take: whoever holds the id sees the pointer */
+    /* acquire pairs with the release store of slb_heap_take: a thread that holds the id sees the pointer */
     _Atomic(void *) *table = atomic_load_explicit(&heap->table, memory_order_acquire);
     return table == NULL ? NULL : atomic_load_explicit(&table[index], memory_order_acquire);
 }
@@ -3329,9 +3331,9 @@ SLB_INLINE void *slb_heap_data(struct slb_heap *heap, uint32_t index) {
 #ifndef SLB_TIERS_SHARD_STATE_H
 #define SLB_TIERS_SHARD_STATE_H
 
-/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used.
- * fresh = {withheld:32, used:32}: how many have been handed out at least once, from the range's start on, and how many
- * at its end are beyond the pool's capacity. One word, so that nobody takes a slab that is being withheld. */
+/* A shard: a stack of ids linked through pool->next, and the slabs of its range that were never used. fresh =
+ * {withheld:32, used:32}: how many have been handed out at least once, from the range's start on, and how many at
+ * its end are beyond the pool's capacity. One word, so that no thread takes a slab that is being withheld. */
 struct slb_shard {
     _Alignas(SLB_CACHE_LINE) slb_stack head;
     _Atomic uint64_t fresh;
@@ -3344,8 +3346,9 @@ struct slb_shard {
 #define SLB_POOL_ENTRIES 4096u
 #define SLB_MAX_CPUS 4096u
 
-/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
- * Dividing by an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
+/* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
+ * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
+ * result. */
 #define SLB_POOL_LINES 43u
 #define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
@@ -3372,11 +3375,11 @@ struct slabby_allocator {
     uint64_t stride;
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* reserved, or with the heap tier's ids once it was used */
-    uint32_t reserved;         /* slabs there is room for: max_capacity */
+    uint32_t reserved;         /* slabs with address space: max_capacity */
     union slb_cpu_cache_entry *caches;
     uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     _Atomic uint32_t
-        rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend. Fixed by create */
+        rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Fixed by create */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
@@ -3427,7 +3430,7 @@ struct slabby_allocator {
     _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
     struct slb_options options;             /* effective values */
-    struct slb_ring audit;                  /* size 0: no audit trail */
+    struct slb_ring audit;                  /* size 0: no audit */
     struct slb_audit_chains *audit_chains;
     int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
@@ -3444,7 +3447,7 @@ struct slabby_allocator {
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
 
-/* A place of the table. */
+/* An entry of the table. */
 union slb_pool_entry {
     struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
@@ -3452,15 +3455,15 @@ union slb_pool_entry {
 
 SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
-/* The number of a pointer's place, or a number beyond them all: one subtraction, multiplication and rotation, none of
- * which the loads behind the handle wait for. */
+/* The index of a pointer's entry, or a number above every index. One subtraction, multiplication and rotation; the
+ * loads behind the handle do not wait for them. */
 SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
     uint64_t lines =
         ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table) * SLB_POOL_LINES_INVERSE;
     return (lines >> 6) | (lines << 58);
 }
 
-/* Whether a pointer is a place of the table; null is none. */
+/* Whether a pointer is an entry of the table; null is not. */
 SLB_INLINE bool slb_is_pool_entry(const struct slabby_allocator *handle) {
     return slb_likely(slb_pool_index(handle) < SLB_POOL_ENTRIES);
 }
@@ -3475,13 +3478,13 @@ SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->capacity.in_service, memory_order_relaxed);
 }
 
-/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
+/* Slabs in service above the capacity; below 0: slabs that are to return to service. Exact under the gate lock. */
 SLB_INLINE int64_t slb_capacity_surplus(const struct slabby_allocator *pool) {
     return (int64_t)pool->reserved - atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed) -
            slb_capacity(pool);
 }
 
-/* Slabs in users' hands that are to leave when they are released. Closing ends a resize. */
+/* Live slabs that are withdrawn when they are released. Closing ends a resize. */
 SLB_INLINE uint64_t slb_capacity_awaited(const struct slabby_allocator *pool) {
     int64_t over = slb_capacity_surplus(pool);
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED)
@@ -3503,17 +3506,17 @@ SLB_INLINE void *slb_slab_data_of(struct slabby_allocator *pool, uint32_t id, ui
     return slb_data_elsewhere(pool, id);
 }
 
-/* The same for a slab that is in the caller's hands. relaxed: nobody else changes where it lies. */
+/* The same for a slab that the caller holds. relaxed: no other thread changes where its bytes are. */
 SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
     return slb_slab_data_of(pool, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
 }
 
-/* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
- * waits, finishes what close or abandon began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks.
- * pool/deferred.c has it: the layers below ask for the work, the layer of a pool's life does it. */
+/* Runs deferred work after slabs came back while the gate was closed: withdraws slabs for a smaller capacity, serves
+ * waiters, completes a close or abandon. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. It
+ * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
-/* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
+/* The status for an entry without a pool: the handle of a destroyed pool, or a pointer that never was a handle. */
 SLB_INLINE slabby_status slb_pool_closed_status(const struct slabby_allocator *pool) {
     return pool->words == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_CLOSED;
 }
@@ -3626,10 +3629,10 @@ static uint32_t layout_id_bits(uint64_t ids) {
     return bits;
 }
 
-/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. A
- * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
- * the fewer batches change CPUs, the fewer lines do. Whole lines of words, so that fresh batches of two CPUs share
- * none. */
+/* A CPU cache holds at most a quarter of its CPU's part of the pool, so all caches together hold at most a quarter of
+ * the pool. A batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions.
+ * Fewer batches that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the
+ * never-used batches of two CPUs have no line in common. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
     uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
@@ -3652,7 +3655,7 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
     return delay == 0 ? 0 : cells;
 }
 
-/* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
+/* The end of the metadata: events and, with the option, audit records. */
 static void layout_records(struct slb_layout *out, uint64_t at) {
     uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;
@@ -3733,9 +3736,9 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
  *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
  *   +------------+----------------------+--------------+
  *
- * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
- * tag and start away in one go and leaves the relative reference {generation of the slab's word, id}; what never was
- * a reference of this pool comes out at or above its limit.
+ * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias removes
+ * tag and start in one step and gives the relative reference {generation of the slab's word, id}. For a value that
+ * never was a reference of this pool, the result is at or above the pool's limit.
  */
 #ifndef SLB_REF_H
 #define SLB_REF_H
@@ -3780,7 +3783,7 @@ SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref,
     uint64_t generation;
     if (slb_unlikely(!slb_ref_split(pool, ref, &generation, out_id)))
         return false;
-    /* relaxed: whoever handed the reference over has ordered the slab's content as well */
+    /* relaxed: handing the reference to this thread has ordered the slab's content as well */
     *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
     return slb_word_without_pins(*out_word) ==
            slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_LIVE);
@@ -3788,8 +3791,8 @@ SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref,
 
 #endif
 
-/* A reference below the pool's first generation under its own tag belongs to a pool that this one replaced: it was
- * issued once and is stale. Above the slab's word it was never issued. */
+/* A reference with the pool's tag and a generation below the pool's first belongs to an earlier pool with this tag:
+ * it was issued once and is stale. With a generation above the slab's word, it was never issued. */
 SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref,
                                           slabby_status stale) {
     uint64_t generation;
@@ -3827,11 +3830,11 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
 
 /* -------------------- tiers/delay_queue.h */
 /*
- * The queue of slabs that wait for reuse (option reuse_delay), first in first out.
+ * The queue of delayed slabs (option reuse_delay), first in, first out.
  *
  * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
- * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
- * release and loaded with acquire, so the id and the zeroes travel with them.
+ * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored
+ * with release and loaded with acquire, so the id and the zeroes travel with them.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
 #define SLB_TIERS_DELAY_QUEUE_H
@@ -3991,7 +3994,8 @@ static bool depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
     return true;
 }
 
-/* The ids are plain memory: the push of the node releases them, the pop acquires them, and in between nobody looks. */
+/* The ids are plain memory: the push of the node releases them, the pop acquires them, and no thread reads between.
+ * */
 SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids) {
     uint32_t node;
     if (!depot_take_empty_node(&pool->depot, &node))
@@ -4025,7 +4029,7 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
 
 SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
 
-/* Only the own thread's handlers look: compiler order is all that is needed. */
+/* Only handlers of this thread read it, so compiler order is enough. */
 SLB_INLINE void slb_in_flight_enter(void) {
     slb_in_flight_depth++;
     atomic_signal_fence(memory_order_seq_cst);
@@ -4041,14 +4045,15 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < pool->cpus ? cpu : 0];
 }
 
-/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
+/* release: a thread that sees the count sees the header or list that it counts, see observe/counters.h */
 SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
     atomic_fetch_add_explicit(counter, by, memory_order_release);
 }
 
 /*
  * A slow operation: from slb_enter to slb_leave the pool may not be reset or destroyed. seq_cst on both sides of the
- * pair {entered, gate}: either the operation sees the reason that somebody set, or that somebody sees the operation.
+ * pair {entered, gate}: either the operation sees the reason that another thread set, or that thread sees the
+ * operation.
  */
 SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
@@ -4063,7 +4068,7 @@ SLB_INLINE void slb_leave(struct slb_stripe *stripe) {
 }
 
 /*
- * Several ids in private hands: between these two, nobody may conclude that the pool is empty. The proof reads
+ * Several ids in transit: between these two calls no thread can prove that the pool is empty. The proof reads
  * finished, then the tiers, then started; seq_cst keeps the start before the first id leaves a tier and the finish
  * behind the last id's return.
  */
@@ -4080,8 +4085,8 @@ SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
 
 #endif
 
-/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
- * between with nobody inside. */
+/* The sums are not read at one moment. `left` is read first, so equality means that at some moment in between no
+ * thread was inside. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
     for (uint32_t i = 0; i < pool->cpus; i++)
@@ -4115,9 +4120,9 @@ SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t li
 /* -------------------- tiers/shards.c */
 
 /* -------------------- tiers/shards.h */
-/* The shards: lock-free stacks of single ids, one per CPU by default, neighbours tried when one is empty. Each owns a
- * range of the pool's slabs and hands out the never-used ones of its range by a bump index, so that making a pool
- * writes nothing. */
+/* The shards: lock-free stacks of single ids, one per CPU by default. When one is empty, its neighbours are tried.
+ * Each shard has a range of the pool's slabs and hands out the never-used ones by a bump index, so that creating a
+ * pool writes nothing. */
 #ifndef SLB_TIERS_SHARDS_H
 #define SLB_TIERS_SHARDS_H
 
@@ -4132,8 +4137,8 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
 
-/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at its
- * end; and those in between, which were never used. */
+/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at
+ * its end; and those in between, which were never used. */
 SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard);
@@ -4206,7 +4211,7 @@ static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint3
     return count;
 }
 
-/* An even share from each shard first, then from whichever has any. */
+/* The same number from each shard first, then from any shard that has some. */
 static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
     uint32_t shards = pool->shard_mask + 1, left = wanted;
     for (uint32_t i = 0; i < shards; i++)
@@ -4236,8 +4241,9 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
  *      line 1   8 23 38 ..
  *      line 2   1 16 31 ..
  *
- * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between an
- * allocation and a release. On one line of words, the two CPUs would then take it from each other at every operation.
+ * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between
+ * an allocation and a release. On one line of words, the two CPUs would then take it from each other at every
+ * operation.
  */
 static uint32_t deal(uint32_t k, uint32_t count) {
     uint32_t lines = count / SLB_WORDS_A_LINE;
@@ -4304,12 +4310,12 @@ SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id
  *
  * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
  * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
- * or a disk stalls, everything is held long at once. That is why the 99th percentile is asked for: one percent of the
- * time is taken to be a stall, in which the load is rate x p99. The chance of exhaustion is then
+ * or a disk stalls, everything is held long at once. That is why the 99th percentile is a parameter: one percent of the
+ * time counts as a stall, in which the load is rate x p99. The chance of exhaustion is then
  *
  *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
  *
- * and the answer the least n that keeps it within the limit. With p99 = mean it is Erlang's formula by itself.
+ * and the result is the least n that keeps it within the limit. With p99 = mean this is Erlang's formula.
  */
 
 /* From here on, or when an average object fills half a line, neighbours do not share cache lines. */
@@ -4390,12 +4396,12 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
 
 /* -------------------- observe/audit.h */
 /*
- * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
- * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
+ * Audit: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * SLB_PROTECT_AUDIT set, which takes every call off the inline paths. Other pools never call this.
  *
- * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
- * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
- * exactly one record `release` or `deallocate_fast`.
+ * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So
+ * the records of one slab are in the order of its life. Whatever returns a slab (a release, the last unpin, a reset)
+ * leaves exactly one record `release` or `deallocate_fast`.
  */
 #ifndef SLB_OBSERVE_AUDIT_H
 #define SLB_OBSERVE_AUDIT_H
@@ -4482,19 +4488,20 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
 
 /* -------------------- observe/events.h */
 /*
- * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
- * that the pool was made with, on the thread that caused it.
+ * Events: what an operator needs to know. Each event goes into a ring of the pool, which cursors read, and to the
+ * pool's logger, on the thread that caused it.
  *
- * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
- * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
- * and second at most slb_event_limit() events are told; the next one says how many were not.
+ * If the cause is inside the pool (slb_in_flight_depth above 0: a lock may be held), the event is written to the
+ * ring at once. The logger is called when the thread has left the pool, by slb_events_deliver in the function that
+ * called slb_events_mark before it entered. At most slb_event_limit() events per code and second are reported; the
+ * next one says how many were suppressed.
  */
 #ifndef SLB_OBSERVE_EVENTS_H
 #define SLB_OBSERVE_EVENTS_H
 
 /* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
 struct slb_notification {
-    slabby_log_function function; /* null: nobody to tell */
+    slabby_log_function function; /* null: no logger */
     void *context;
     slabby_event event;
 };
@@ -4511,7 +4518,8 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
                                             const char *format, ...) __attribute__((format(printf, 7, 8)));
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
-/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
+ * between. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
 
@@ -4538,7 +4546,7 @@ enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED,
 _Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
 _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
 
-/* A logger that uses the pool may cause events; those go to the ring alone, so that it does not call itself. */
+/* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
 static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
 
 /* ---------------------------------------------------------------------------------------------------- rate */
@@ -4668,7 +4676,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
             slb_event_notify(&notification);
 }
 
-/* ------------------------------------------------------------------------------------- events with a story */
+/* ------------------------------------------------------------------------------------- events with a cause */
 
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
     if (refused)
@@ -4704,7 +4712,7 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
 SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
-/* The pages go with the pool, the table when its place gets the next one. */
+/* The pages are returned with the pool, the table when its entry gets the next pool. */
 SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
 
@@ -4748,8 +4756,8 @@ static struct slb_label *labels_table(struct slabby_allocator *pool) {
     return table;
 }
 
-/* The writer marks the entry as its own, looks once more whether the reference is live, writes, and takes the mark
- * away. A writer that was overtaken by a release leaves an entry of an old generation, which nobody reads. */
+/* The writer marks the entry as being written, checks again that the reference is live, writes, and clears the mark.
+ * If a release overtakes the writer, the entry carries an old generation, and no reader uses it. */
 SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label) {
     uint64_t word;
     uint32_t id;
@@ -4835,8 +4843,8 @@ SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allo
 /* -------------------- pool/memory.c */
 
 /* -------------------- pool/memory.h */
-/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
- * locked, touched, kept out of core dumps. */
+/* The two mappings of a pool, created as its options require: with guards at both ends of the slabs and perhaps
+ * between them, with huge pages, locked, prefaulted, excluded from core dumps. */
 #ifndef SLB_POOL_MEMORY_H
 #define SLB_POOL_MEMORY_H
 
@@ -5162,6 +5170,9 @@ struct slb_fault_info {
 /* False where the address is in no pool. */
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
 
+/* Fills a report about an address, `inside` 0 where it is in no pool. */
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
+
 /* Once a process: handlers that explain faults on guards. False where the system refuses them. */
 SLB_PRIVATE bool slb_fault_handler_install(void);
 
@@ -5330,7 +5341,7 @@ static int32_t kind_of(const struct slb_fault_info *info) {
                                                          : SLABBY_FAULT_KIND_PAST_END;
 }
 
-static void fault_classify(uintptr_t address, slabby_fault *out) {
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
     struct slb_fault_info info;
     struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
     out->address = address;
@@ -5353,14 +5364,6 @@ static void fault_classify(uintptr_t address, slabby_fault *out) {
     out->slab_size = pool->slab_size;
     memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
     slb_fault_print(&text, "access", &info);
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    slabby_fault fault = {.struct_size = sizeof fault};
-    if (out_fault == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    fault_classify((uintptr_t)address, &fault);
-    return slb_copy_out(out_fault, &fault, sizeof fault);
 }
 
 /* -------------------- protect/shuffle.c */
@@ -6356,8 +6359,9 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache) {
 /* -------------------- tiers/heap.c */
 
 /* -------------------- tiers/heap.h */
-/* The heap tier: when the pool is exhausted, slabs from malloc under ids beyond capacity, up to a limit, with the same
- * words and the same checks. Its bookkeeping is mapped on first use. malloc makes it unfit for signal handlers. */
+/* The heap tier: when the pool is exhausted, slabs from malloc under ids beyond capacity, up to a limit, with the
+ * same words and the same checks. Its bookkeeping is mapped on first use. malloc makes it unfit for signal handlers.
+ * */
 #ifndef SLB_TIERS_HEAP_H
 #define SLB_TIERS_HEAP_H
 
@@ -6370,7 +6374,7 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
 /* Address space that the tier has mapped. */
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
 
-/* Unmaps the table when a place gets a new pool. */
+/* Unmaps the table when an entry of the pool table gets a new pool. */
 SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #endif
@@ -6460,7 +6464,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
     return SLABBY_OK;
 }
 
-/* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
+/* The pointer is cleared before the memory is freed, so that a stale reader gets null and never another slab's data. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
     char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
@@ -6494,6 +6498,23 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
     if (id < pool->reserved)
         id = pool->reserved;
     return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* -------------------- api/fault.c */
+/* Faults: what lies at an address, and the handler that reports faults on guards. */
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_handler_install() ? SLABBY_OK
+                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
+                                                       "the system refused a handler of SIGSEGV or SIGBUS");
 }
 
 /* -------------------- api/library.c */
@@ -6531,22 +6552,16 @@ SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_fault_handler_install() ? SLABBY_OK
-                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                                                       "the system refused a handler of SIGSEGV or SIGBUS");
-}
-
 /* -------------------- observe/audit_write.c */
 /*
- * The audit trail as JSON lines, each with a digest over the digest before it and its own text:
+ * The audit records as JSON lines, each with a digest over the previous digest and its own text:
  *
  *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
  *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
  *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
  *
- * Changing, removing or inserting a line breaks the next digest. Cutting the end off does not show in the file alone,
- * nor does a rewriting of everything: whoever must notice these keeps the last digest elsewhere.
+ * Changing, removing or inserting a line breaks the next digest. The file alone reveals neither a missing end nor a
+ * complete rewrite. To detect these, store the last digest elsewhere.
  */
 
 #include <errno.h>
@@ -6611,8 +6626,8 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
 
 /* ---------------------------------------------------------------------------------------------- the chains */
 
-/* The chain that this file and cursor go on with; else the place of the one unused for longest, begun afresh. A new
- * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
+/* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
+ * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
 static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
                                          uint64_t cursor) {
     struct slb_audit_chains *metadata = pool->audit_chains;
@@ -6722,13 +6737,13 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 
 /* -------------------- observe/stacks.h */
 /*
- * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is
- * mapped when the option is first switched on:
+ * `debug`: for each slab, the stacks of its last allocation and its last release, in a table beside the words. The
+ * table is mapped when the option is first switched on:
  *
  *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
  *
- * A released reference is told where it was allocated and where it was released until its slab's next allocation and
- * release. Off, nothing is captured and the inline path of allocate stays.
+ * A stale reference can ask where it was allocated until the slab's next allocation, and where it was released until
+ * the slab's next release. When off, nothing is captured, and the inline path of allocate is unchanged.
  */
 #ifndef SLB_OBSERVE_STACKS_H
 #define SLB_OBSERVE_STACKS_H
@@ -6740,11 +6755,11 @@ struct slb_stacks {
 /* Maps the table and readies the walker; false where the system refuses the memory. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
 
-/* The pages go with the pool, the table when its place gets the next one. */
+/* The pages are returned with the pool, the table when its entry gets the next pool. */
 SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
 
-/* The slab is in the calling thread's hands. */
+/* The calling thread holds the slab. */
 SLB_PRIVATE void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
@@ -7027,32 +7042,32 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
 
 /* -------------------- tiers/gate.h */
 /*
- * The gate: how rare things stay off the fast path.
+ * The gate: it keeps rare operations off the fast path.
  *
  *   open    pool->gate.reasons == 0, epoch even. CPU caches work.
  *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
  *           between the shards and their users.
  *
- * Closing (under the gate lock): set the reason, lock every header, fence, look again, move the ids to the shards,
- * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
+ * Closing (under the gate lock): set the reason, lock every header, fence, check again, move the ids to the shards,
+ * raise the epoch to odd. Opening (under the lock, every reason cleared): raise the epoch to even, clear the word,
+ * unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
  *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
  * with everything empty and started == finished.
- * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
- * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
- * batch was in private hands in between either; the epoch was odd all along, so the caches were empty. At that moment
- * every slab was live, out of service, or held singly by an unfinished allocate or release: the caller's demand was
- * one more than there is.
+ * All numbers only grow and every head carries a tag, so equal values mean: no tier changed from the end of the
+ * first collect to the start of the second. finished was read before the tiers and started after them, so no batch was
+ * in transit in between either. The epoch was odd throughout, so the caches were empty. At that moment every slab was
+ * live, out of service, or held singly by an unfinished allocate or release: the caller's demand exceeds the pool.
  */
 #ifndef SLB_TIERS_GATE_H
 #define SLB_TIERS_GATE_H
 
 enum slb_proof {
-    SLB_PROOF_EMPTY,   /* every slab is in somebody's hands */
+    SLB_PROOF_EMPTY,   /* every slab is in use */
     SLB_PROOF_DRAINED, /* this call brought slabs out of CPU caches: try again */
     SLB_PROOF_MOVED,   /* something moved meanwhile: try again */
-    SLB_PROOF_WAIT     /* somebody works on the whole pool, or a handler may not wait: leave and see */
+    SLB_PROOF_WAIT /* an operation on the whole pool is under way, or a handler may not wait: leave and try again */
 };
 
 /* Whether the pool has no slab left. `nested`: the caller interrupted its own thread inside the core. */
@@ -7077,7 +7092,7 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
-/* The unlock of slb_pool_run_deferred itself, which looks for wishes on its own. */
+/* The unlock of slb_pool_run_deferred itself, which checks the pending flag on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 
 #endif
@@ -7104,12 +7119,12 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
-    /* seq_cst: before the look at deferred_pending; its release half pairs with slb_gate_try_lock */
+    /* seq_cst: before the load of deferred_pending; its release half pairs with slb_gate_try_lock */
     atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
-/* Whoever failed to get the lock in slb_pool_run_deferred relies on its holder to settle afterwards. */
+/* A thread that failed to get the lock in slb_pool_run_deferred relies on the holder to run the deferred work. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
     if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
@@ -7196,8 +7211,8 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     }
 }
 
-/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
- * must open again, nor than half of a small one. */
+/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
+ * open again, nor more than half of a small pool. */
 SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
     uint64_t enough = 2ull * pool->batch * pool->cpus;
     uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
@@ -7631,10 +7646,10 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
 
 /* -------------------- observe/latency.h */
 /*
- * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
- * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
- * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
- * itself. So percentiles describe all allocations, not just the slow ones.
+ * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
+ * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
+ * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
+ * stands for itself. So percentiles describe all allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
@@ -7651,12 +7666,12 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* Ends it; `parts` allocations shared the time. Whether it took longer than max_alloc_latency, which the caller tells
- * the breaker. */
+/* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
+ * caller reports that to the breaker. */
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
-/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+/* After allocations that did not check the sampling point: sets it again if they stepped over it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
 /* Changes what is timed; each CPU's next allocation is the first to be. */
@@ -7665,7 +7680,7 @@ SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t track
 /* The same under the gate lock. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
 
-/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
+/* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
 
@@ -7795,9 +7810,9 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     timing->weight = 1;
 }
 
-/* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
- * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
- * reads numbers that were right a moment ago. */
+/* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
+ * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
+ * that were right a moment ago. */
 #define TICKS_BETWEEN_CHECKS (1u << 21)
 
 static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
@@ -7824,13 +7839,13 @@ static struct slb_latency_window *window_now(struct slb_latency *latency, uint64
 }
 
 /*
- * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
- * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
- * all additions are atomic.
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
+ * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
+ * portable backend all additions are atomic.
  */
 struct record {
     struct slb_latency *latency;
-    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
+    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
 };
 
 static struct record begin_record(struct slabby_allocator *pool) {
@@ -8395,7 +8410,7 @@ SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_statu
 #endif
 
 /* -------------------- os/clock.h */
-/* The time that breaker and health go by. Test builds may put their own in its place. */
+/* The clock of breaker and health. Test builds may replace it. */
 #ifndef SLB_OS_CLOCK_H
 #define SLB_OS_CLOCK_H
 
@@ -8608,12 +8623,12 @@ SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb
  * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
  * ends.
  *
- *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
- *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with
+ *   slabby_report_leak   event `leak`, counted        no code can release the reference any more
+ *   abandon, last owner  event `leak`, counted        no handle is left to release anything with
  *   close, destroy       event `outstanding`          their owners may still release them
  *
- * What was reported and left out is marked with its generation, in a table that the first such report maps, so that no
- * reference counts twice.
+ * A reported slab that stays live is marked with its generation, so that no reference counts twice. The first such
+ * report maps the table of marks.
  */
 #ifndef SLB_OBSERVE_LEAKS_H
 #define SLB_OBSERVE_LEAKS_H
@@ -8621,22 +8636,22 @@ SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb
 enum slb_ending {
     SLB_ENDING_CLOSED,   /* allocations ended, releases go on */
     SLB_ENDING_REFUSED,  /* destroy answered InUse */
-    SLB_ENDING_ABANDONED /* the last owner is about to leave */
+    SLB_ENDING_ABANDONED /* the last owner is giving up the pool */
 };
 
-/* Tells of the slabs that are out, the first few by name. The caller owns the pool and holds no lock. */
+/* Reports the live slabs, the first few by name. The caller owns the pool and holds no lock. */
 SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
 
 /* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
 SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                 uint64_t generation, const char *stack);
 
-/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the system
- * refused memory for the mark. */
+/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the
+ * system refused memory for the mark. */
 SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                    bool reclaim, bool *out_known);
 
-/* Unmaps the marks when a place gets a new pool. */
+/* Unmaps the marks when an entry of the pool table gets a new pool. */
 SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
 
 #endif
@@ -9649,8 +9664,8 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 
 /* -------------------- resilience/breaker.h */
 /*
- * The circuit breaker: a pool that keeps failing refuses at once, for a while, instead of making every caller find
- * out slowly.
+ * The circuit breaker: after repeated failures, a pool refuses allocations at once for some time, so that callers
+ * need not wait to fail.
  *
  *             threshold failures in a row, or                         timeout is over
  *   closed -- half of the calls of a window failed --> open ----------------------------> half open
@@ -9659,9 +9674,9 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
  *      +------------------------------- a probe succeeded -------------------------------------+
  *
  * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
- * never a caller's mistake, never a wait that is still going on. In a row: no allocation succeeded in between. The
- * timeout is spread by a tenth either way, so that pools which opened together do not probe together. Half open admits
- * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
+ * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout
+ * varies by up to a tenth, so that pools which opened together do not probe together. Half open admits
+ * circuit_breaker_probes allocations; if a probe has not ended after another timeout, the next one is admitted.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
@@ -9674,8 +9689,8 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
 
-/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. For callers inside
- * slb_enter, who deliver events once they have left. */
+/* Whether an allocation may continue as a probe while the gate is closed for the breaker. For callers inside
+ * slb_enter, which deliver events after they have left. */
 SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */
@@ -9861,7 +9876,7 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     }
     uint64_t mark = slb_events_mark(pool);
     if (!trips || !slb_gate_try_lock(pool))
-        return; /* somebody else is changing the gate: the next failure tries again */
+        return; /* another thread is changing the gate: the next failure tries again */
     if (atomic_load(&breaker->state) == state)
         breaker_open(pool);
     slb_gate_unlock(pool);
@@ -9889,7 +9904,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
     if (state == SLABBY_BREAKER_STATE_CLOSED)
         return true; /* closed this moment */
     if (now >= until) {
-        /* one of those who see the time come makes room for a round of probes, which have until the next time */
+        /* one of the threads that see the timeout pass admits a round of probes, which have until the next timeout */
         uint64_t next = now + atomic_load(&breaker->timeout_ns);
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);
@@ -9952,7 +9967,7 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 
 /* -------------------- resilience/degrade.h */
 /*
- * Degradation: a pool that runs short saves on what it can do without, step by step, and says so.
+ * Degradation: a pool that runs short switches off what it can do without, step by step, and reports each step.
  *
  *                from degrade_at on          from survive_at on         the heap serves
  *     healthy ----------------------> degraded ----------> survival ----------------------> fallback
@@ -9960,16 +9975,16 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
  *        +-------------------------------+  +-----------------+  +------------------------------+
  *            10 points below the threshold, for a second (of fallback: no heap slab left, and 90 % used)
  *
- *     degraded    no latencies are measured; of the audit trail and the stacks those of one slab in 16 are kept
- *     survival    reuse_delay waits for nothing, and what waited goes to the shards; the CPU caches are emptied once
+ *     degraded    latencies are not measured; audit records and stacks are stored for one slab in 16
+ *     survival    reuse_delay does not delay, and delayed slabs go to the shards; the CPU caches are emptied once
  *     fallback    as survival
  *
  * A step may skip states either way. It is taken on slow paths alone, every `every` of them per CPU, on every
  * allocation that found no slab, and by ticks: see slb_degrade_update. Statistics and health show the state that such a
  * look would lead to; they note when the second began, but take no step and raise no event.
  *
- * `state` changes under the gate lock. Others read it relaxed: who reads the state before a change does once more what
- * he did before it.
+ * `state` changes under the gate lock. Other readers load it relaxed: a reader that sees the old state acts once
+ * more as before the change.
  */
 #ifndef SLB_RESILIENCE_DEGRADE_H
 #define SLB_RESILIENCE_DEGRADE_H
@@ -9985,11 +10000,11 @@ SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrad
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
                                              slabby_error *error);
 
-/* latency_tracking as somebody asks for it; in effect when the pool is healthy. */
+/* Sets latency_tracking as requested; in effect when the pool is healthy. */
 SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t tracking);
 
-/* Looks at the use and takes the step that it warrants. Never waits: where the gate lock is taken the next look does
- * it. For callers inside slb_enter as well, who tell what there is to tell once they are outside. */
+/* Checks the use and takes the resulting step. Never waits: if the gate lock is taken, the next check takes the step.
+ * Callers may be inside slb_enter; they deliver the events after they have left. */
 SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, struct slb_notification *out);
 
 /* The same for callers outside. */
@@ -10002,7 +10017,7 @@ SLB_INLINE bool slb_degrade_is_on(struct slabby_allocator *pool) {
     return slb_unlikely(atomic_load_explicit(&pool->degrade.every, memory_order_relaxed) != 0);
 }
 
-/* Whether this slow operation is one of those that look. */
+/* Whether this slow operation must check. */
 SLB_INLINE bool slb_degrade_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t every = atomic_load_explicit(&pool->degrade.every, memory_order_relaxed);
     return slb_unlikely(every != 0) &&
@@ -10013,7 +10028,7 @@ SLB_INLINE uint32_t slb_degrade_state(struct slabby_allocator *pool) {
     return slb_degrade_state_of(&pool->degrade);
 }
 
-/* How many released slabs wait before the oldest goes on. */
+/* How many released slabs are delayed before the oldest becomes free. */
 SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
     return slb_degrade_state(pool) >= SLABBY_DEGRADATION_STATE_SURVIVAL ? 0 : pool->delay.limit;
 }
@@ -10022,7 +10037,7 @@ SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
 
 #include <inttypes.h>
 
-/* Slabs that wait for reuse and are moved in one look: the thread that looks is an allocation or a release. */
+/* Delayed slabs that one check moves at most, because the checking thread is in an allocation or a release. */
 #define DEGRADE_DRAIN_AT_ONCE 1024u
 
 /* Looks are rarer in large pools, where one costs more and says less. */
@@ -10058,7 +10073,7 @@ static uint32_t warranted_state(struct slabby_allocator *pool, uint64_t used, ui
     return SLABBY_DEGRADATION_STATE_HEALTHY;
 }
 
-/* Up at once, down after a second. relaxed: looks that race move the beginning of the second by what they race for. */
+/* Up at once, down after a second. relaxed: checks that race shift the start of the second only by their distance. */
 static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
     uint64_t calm = atomic_load_explicit(&degrade->calm_ns, memory_order_relaxed), now;
     if (to >= from) {
@@ -10073,7 +10088,7 @@ static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
 
 /* -------------------------------------------------------------------------------------------- consequences */
 
-/* Needs the gate lock. Bracketed as a move, so that nobody concludes meanwhile that there is no slab. */
+/* Needs the gate lock. Counts as a move, so that no thread can prove the pool empty meanwhile. */
 static void hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
@@ -10117,7 +10132,7 @@ static void take_step(struct slabby_allocator *pool, struct slb_notification *ou
     notify_step(pool, out, from, to, used, left_out);
 }
 
-/* ------------------------------------------------------------------------------------------------- looking */
+/* -------------------------------------------------------------------------------------------------- checks */
 
 static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
     uint64_t moves;
@@ -10134,7 +10149,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
         return;
     if (!slb_gate_try_lock(pool))
         return;
-    /* The state as it is now: another look may have been faster. */
+    /* The state as it is now: another check may have changed it. */
     state = slb_degrade_state(pool);
     bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
     if (slb_pool_exists(pool) && !forked && slb_degrade_is_on(pool)) {
@@ -10166,7 +10181,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- options */
 
-/* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
+/* Slow operations between two checks, so that all CPUs together hand out a thirty-second of the pool in between. */
 static uint32_t distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
     uint64_t every = slb_capacity(pool) / (32 * batch * pool->cpus);
@@ -10217,31 +10232,31 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
 
 /* -------------------- resilience/resize.h */
 /*
- * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in
- * service; the others are given up:
+ * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `room.capacity` may
+ * be in service; the others are given up:
  *
- *   withheld   never used, at the end of a shard's range: costs nothing to give up and to take back
+ *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
  *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
  *
  * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
- * change given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody
- * goes on allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings
- * the CPU caches' in; what is over even then is in users' hands, and the reason stays. From then on no allocation
- * takes anything, and each release pays: it pushes its id, then looks at the gate, sees the reason and takes a
- * step (or leaves that to whoever holds the lock). A resize sets the reason first, then looks into the tiers: of
- * the two, {push, look at the gate} and {set the reason, look into the tiers}, at least one sees the other, as
- * with waiters.
+ * change given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while
+ * other threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING,
+ * which collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays. From then on
+ * no allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its
+ * id, then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize
+ * sets the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason,
+ * check the tiers}, at least one sees the other, as with waiters.
  *
- * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and
- * there are at least as many as the new capacity, which is stored before the first slab is given up.
+ * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
+ * least as many as the new capacity, which is stored before the first slab is given up.
  *
- * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no
- * tag, so this counts as a move of several ids, and no proof of emptiness spans it.
+ * Growing returns claimed slabs to service first, then withheld ones. A larger range of a shard changes no tag, so
+ * this counts as a move of several ids, and no proof of emptiness spans it.
  */
 #ifndef SLB_RESILIENCE_RESIZE_H
 #define SLB_RESILIENCE_RESIZE_H
 
-/* out_awaited: slabs in users' hands that will be given up when they are released. */
+/* out_awaited: live slabs that will be given up when they are released. */
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error);
 
@@ -10588,10 +10603,10 @@ SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool);
 
 /* -------------------- resilience/fork.h */
 /*
- * Fork. The child has a copy of every pool and one thread; the others vanished wherever they were, with locks held and
- * ids in their hands. The words are whole all the same, since each changes in one step. So the child frees the locks,
- * locks every CPU cache and sets a gate reason at once, and rebuilds the lists of a pool from its words when it first
- * allocates from it or looks inside:
+ * Fork. The child has a copy of every pool and one thread. The other threads vanished wherever they were, perhaps
+ * holding locks and ids. The words are consistent all the same, because each changes in one step. So the child
+ * releases the locks, locks every CPU cache and sets a gate reason at once. It rebuilds the lists of a pool from its
+ * words when it first allocates from the pool or inspects it:
  *
  *   free words, wherever their ids were, go to the shards;     live words of vanished threads stay live;
  *   the health thread starts again, if the pool has one;
@@ -10607,17 +10622,17 @@ SLB_PRIVATE bool slb_fork_prepare_process(void);
 
 SLB_PRIVATE void slb_fork_rebuild(struct slabby_allocator *pool);
 
-/* Cheap where no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
+/* Cheap if no fork happened. Not for callers inside slb_enter: rebuilding waits for them to leave. */
 SLB_INLINE void slb_fork_check(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED))
         slb_fork_rebuild(pool);
 }
 
-/* The lock over the table of places, which create takes and fork must hold. */
+/* The lock of the pool table, which create takes and fork must hold. */
 SLB_PRIVATE void slb_pool_table_lock(void);
 SLB_PRIVATE void slb_pool_table_unlock(void);
 
-/* A pool's listeners get bells of their own in the child. */
+/* A pool's listeners get notifiers of their own in the child. */
 SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
 
 #endif
@@ -10904,14 +10919,15 @@ SLB_PRIVATE void slb_listeners_note_timeouts(struct slabby_allocator *pool);
 
 /* -------------------- resilience/ticker.h */
 /*
- * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`, and takes back what
- * was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the process,
- * with every signal blocked; it starts with the first such pool and ends after the last.
+ * The thread "slabby-health": ticks every pool with `health_checks`, each at its `health_interval`, and takes back
+ * what was granted to listeners that limit how long a grant may wait (grants.h). One thread for all pools of the
+ * process, with every signal blocked; it starts with the first such pool and ends after the last.
  *
- * It owns no share of a pool, so a pool may end while it is being ticked. The thread announces the place first and then
- * looks whether the pool is there and wants ticks; who ends a pool switches its ticks off first and then waits until
- * the place is not announced; and create takes no place that is. All four are seq_cst: of the two that meet, one sees
- * the other. So nothing of a pool is unmapped under a tick, and no logger is called once close or destroy is back.
+ * It does not retain a pool, so a pool may end while it is being ticked. The thread first announces the pool's entry
+ * and then checks that the pool exists and has ticks switched on. A thread that ends a pool first switches its ticks
+ * off and then waits until the entry is not announced. Create takes no announced entry. All four accesses are
+ * seq_cst, so of two that race, one sees the other. Thus no memory of a pool is unmapped during a tick, and no
+ * logger is called after close or destroy has returned.
  */
 #ifndef SLB_RESILIENCE_TICKER_H
 #define SLB_RESILIENCE_TICKER_H
@@ -10931,10 +10947,10 @@ SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interva
 /* The pool has ended: no tick is under way when this returns, unless the caller is the logger of one. */
 SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool);
 
-/* Whether the thread may be looking at what this place holds. */
+/* Whether the thread may be using the pool in this entry. */
 SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool);
 
-/* Around fork; in the child the thread is gone until slb_ticker_revive, when a pool that wants ticks is first used. */
+/* Around fork. The child has no thread until slb_ticker_revive, when a pool with ticks is first used. */
 SLB_PRIVATE void slb_ticker_before_fork(void);
 SLB_PRIVATE void slb_ticker_after_fork(bool child);
 SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool);
@@ -11265,7 +11281,7 @@ SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor
 static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
-static _Atomic uint32_t ticking_pools; /* how many want ticks */
+static _Atomic uint32_t ticking_pools; /* how many have ticks switched on */
 static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
 #define SHORTEST_REVOCATION_NS 1000000u
 static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
@@ -11528,8 +11544,8 @@ static void register_handlers(void) {
     atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
 }
 
-/* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
- * again: without handlers a child would find its pools locked by threads that are gone. */
+/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next pool tries
+ * again: without handlers a child could find its pools locked by threads that do not exist there. */
 SLB_PRIVATE bool slb_fork_prepare_process(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
@@ -11566,7 +11582,7 @@ static void clear_lists(struct slabby_allocator *pool) {
     atomic_store(&pool->waiters, 0);
 }
 
-/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
+/* Finds by its bytes a slab whose releasing thread vanished between freeing and zeroing it. */
 static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
     const unsigned char *data = slb_slab_data(pool, id);
     uint64_t offset = 0;
@@ -11582,7 +11598,8 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
     if (id >= pool->reserved) {
         void *_Atomic *table = atomic_load(&pool->heap.table);
         if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
-            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
+            slb_heap_give(pool, id,
+                          true); /* its allocation had not returned yet, or its release was not complete */
         else
             slb_stack_push(&pool->heap.head, pool->next, id);
         return;
@@ -11607,7 +11624,7 @@ static void let_granted_wait(void *pool, const struct slb_grant *grant) {
     set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
-/* Answers how many slabs are in users' hands. */
+/* Returns the number of live slabs. */
 static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
     bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
@@ -11935,24 +11952,24 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
 #ifndef SLB_POOL_QUIESCE_H
 #define SLB_POOL_QUIESCE_H
 
-/* Returns when no slow operation is under way. Answers false, with nothing held, in a signal handler that
- * interrupted its own thread inside the core. */
+/* Returns when no slow operation is under way. Returns false, without the lock, in a signal handler that interrupted
+ * its own thread inside the core. */
 SLB_PRIVATE bool slb_maintenance_begin(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool);
 
 /*
- * Waits until no fast operation is under way either: an allocation that has taken an id whose word still says free
- * would otherwise lose what its owner writes to a trim. Every such operation is counted before its word says live
- * (or after it says free), so none is under way when the counters agree with the words. Answers false when nothing
- * has changed for `patience` attempts: somebody's thread was stopped in the middle of a call, or the pool is damaged.
+ * Also waits until no fast operation is under way: otherwise a trim could discard what the user of a slab writes, if
+ * the allocation had taken an id whose word still said free. Every such operation is counted before its word says
+ * live (or after it says free), so none is under way when the counters agree with the words. Returns false when
+ * nothing has changed for `attempts` attempts: a thread was stopped in the middle of a call, or the pool is damaged.
  */
 #define SLB_QUIESCE_ATTEMPTS_SHORT 6000u /* a tenth of a second: the last 2,000 attempts sleep 50 us each */
 #define SLB_QUIESCE_ATTEMPTS_LONG 24000u /* a second */
 SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uint32_t attempts);
 
-/* The same for those who may begin again: where it takes long, the gate opens for a moment, and again. A signal handler
- * that interrupted a fast operation may itself be waiting to allocate, and its thread goes on only after it. The pool
- * may be gone afterwards. */
+/* The same for a caller that may start over: while it waits, the gate opens for a moment from time to time. A signal
+ * handler that interrupted a fast operation may itself be waiting to allocate, and its thread continues only after
+ * it. The pool may be destroyed afterwards. */
 SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts);
 
 #endif
@@ -12105,7 +12122,7 @@ SLB_INLINE slabby_status slb_answered(struct slabby_allocator *pool, int32_t ope
     return slb_audited(pool, operation, ref, status);
 }
 
-/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+/* The same for calls that allocate or release: their success was recorded where it happened. */
 SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                        slabby_status status) {
     if (slb_likely(status == SLABBY_OK))
@@ -12130,9 +12147,10 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 /*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
- * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
- * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with the bias of its word (word_bias.h). No other thread
+ * may change the word before this store. The store releases it to threads that walk the words. The load acquires: it
+ * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
+ * visible.
  */
 SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
@@ -12143,7 +12161,7 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
     return word;
 }
 
-/* The same past the inline path: with what protections do before, and the record of the audit trail. */
+/* The same off the inline path: runs the protections first, and writes the audit record. */
 SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                         int32_t operation) {
     slb_protect_issue(pool, id);
@@ -13326,8 +13344,8 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
 /* -------------------- pool/free_range.c */
 
 /* -------------------- pool/free_range.h */
-/* Which slabs of a range are free while nobody is inside a call: for those who touch free slabs (trim, switching
- * `secure` on). Under maintenance. */
+/* Which slabs of a range are free while no thread is inside a call: for operations that touch free slabs (trim,
+ * switching `secure` on). Under maintenance. */
 #ifndef SLB_POOL_FREE_RANGE_H
 #define SLB_POOL_FREE_RANGE_H
 
@@ -13340,7 +13358,7 @@ struct slb_free_range {
     uint64_t *is_free;
 };
 
-/* Fills the bits; false where the pool did not come to rest, or ended. */
+/* Fills the bits; false if the pool did not become quiescent, or ended. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range);
 
 SLB_INLINE bool slb_range_has_free(const struct slb_free_range *range, uint32_t id) {
@@ -13362,8 +13380,9 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct slb_free
     }
 }
 
-/* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
- * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
+/* Releases continue under maintenance, and the word of a release in progress says free before its patterns have been
+ * checked. If the pool is quiescent afterwards and no slab has come back, none was in progress when the bits were
+ * read. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range) {
     while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);
@@ -13375,8 +13394,8 @@ SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_f
 }
 
 /* -------------------- pool/verify.c */
-/* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
- * rest, under maintenance, with a bitmap of its own. */
+/* The self-check: every used slab is in exactly one state, every free one on exactly one list. Reads the lists while
+ * they do not change, under maintenance, with a bitmap of its own. */
 
 /* -------------------- pool/verify.h */
 /* The self-check. */
@@ -13439,7 +13458,7 @@ static void report_damage(struct check *check, uint32_t id, const struct slb_dam
     store(check, &finding);
 }
 
-/* An id in a place where slabs of one state wait. */
+/* An id on a list for slabs of one state. */
 static void see(struct check *check, uint32_t id, uint32_t expected) {
     if (id >= check->limit) {
         report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
@@ -13567,8 +13586,8 @@ static void run_checks(struct check *check) {
     check_words(check);
 }
 
-/* Releases go on under maintenance: a slab that came back between the lists and the words would look lost. Only a round
- * counts during which no slab came back; there are at most as many others as there are slabs out. */
+/* Releases continue under maintenance: a slab that came back after the lists and before the words were read would
+ * seem lost. Only a round without a release counts; there are at most as many other rounds as live slabs. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
         bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
@@ -13612,7 +13631,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
 }
 
 /* -------------------- api/batch.c */
-/* Many slabs in one call: all or none on the way out, each by itself on the way back. */
+/* Many slabs in one call: allocated all or none, released one by one. */
 
 #include <string.h>
 
@@ -13926,7 +13945,8 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
 /* -------------------- api/leaks.c */
 /* References that a binding found dropped. */
 
-/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
+/* Inside slb_enter: the pool cannot be destroyed before its event is written, whichever thread releases the last
+ * slab. */
 static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
                                    bool reclaim, struct slb_notification *out_notification) {
     char slab[160];
@@ -13937,7 +13957,7 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
     slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                   stack); /* before the slab is somebody else's */
+                   stack); /* before the slab can be allocated again */
     bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;
@@ -14324,8 +14344,8 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
     return false;
 }
 
-/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
- * after the check turns the release into a deferred one inside slb_release_deferred. */
+/* Releases each slab by the same compare-and-swap as a release by its user, so exactly one of the two succeeds. If a
+ * pin was added after the check, slb_release_deferred defers the release. */
 static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
     slb_bias_revoke_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
@@ -14385,8 +14405,8 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 
 /* ------------------------------------------------------------------------------------------- hot options */
 
-/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
- * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
+/* Zeroes what was released before `secure` was switched on. Slabs without a bit were live while no thread was inside
+ * a call, so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
 static bool zero_free_slabs(struct slabby_allocator *pool) {
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};

@@ -43,7 +43,8 @@ python_env() {
 python_install() {
     env_stamp="$SLABBY_ROOT $PYTHON_TESTS $(cat "$PYTHON_BUILD/dist/.stamp")"
     [ "$(cat "$PYTHON_BUILD/venv/.stamp" 2>/dev/null)" != "$env_stamp" ] || return 0
-    say "installing the wheel into a clean environment, build/python/venv"
+    refuse_install "the wheel and $PYTHON_TESTS in build/python/venv"
+    say "installing the wheel and $PYTHON_TESTS into build/python/venv by pip (SLABBY_NO_INSTALL=1 refuses)"
     rm -rf "$PYTHON_BUILD/venv"
     "$SLABBY_PYTHON" -m venv "$PYTHON_BUILD/venv" || return 1
     # shellcheck disable=SC2086 # a list of requirements, to be split

@@ -22,8 +22,8 @@
 #define SLB_SHARED_DATA extern __attribute__((visibility("hidden")))
 #endif
 
-/* The only symbols that leave the library. SLABBY_HIDDEN is for those who compile the core into a module that
- * must not interpose on another copy (the Go package). */
+/* The only exported symbols. SLABBY_HIDDEN is for a module that contains the core and must not interpose on another
+ * copy of it (the Go package). */
 #ifdef SLABBY_HIDDEN
 #define SLB_PUBLIC __attribute__((visibility("hidden")))
 #else
@@ -37,7 +37,7 @@
 
 #define SLB_CACHE_LINE 64u
 
-/* A law that our own code must keep; a caller's mistake is never an assertion. On in test builds. */
+/* States a law that the core itself must keep; a caller's mistake is never an assertion. On in test builds. */
 #ifdef SLABBY_TEST_HOOKS
 #include <stdio.h>
 #include <stdlib.h>

@@ -100,10 +100,10 @@ static uint32_t layout_id_bits(uint64_t ids) {
     return bits;
 }
 
-/* A CPU cache holds at most a quarter of a CPU's share, so that caches never keep more than a quarter of the pool. A
- * batch is half a cache: after a refill as after a flush the next one is half a cache away in either direction, and
- * the fewer batches change CPUs, the fewer lines do. Whole lines of words, so that fresh batches of two CPUs share
- * none. */
+/* A CPU cache holds at most a quarter of its CPU's part of the pool, so all caches together hold at most a quarter of
+ * the pool. A batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions.
+ * Fewer batches that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the
+ * never-used batches of two CPUs have no line in common. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
     uint64_t share = (uint64_t)out->reserved / out->cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
@@ -126,7 +126,7 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
     return delay == 0 ? 0 : cells;
 }
 
-/* The end of the bookkeeping: events and, where it is asked for, the audit trail. */
+/* The end of the metadata: events and, with the option, audit records. */
 static void layout_records(struct slb_layout *out, uint64_t at) {
     uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;

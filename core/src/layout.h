@@ -44,7 +44,7 @@ struct slb_layout {
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
 
-/* Every total checked for overflow. Lowers the default alignment where guard_pages asks for it. */
+/* Checks every total for overflow. Lowers the default alignment if guard_pages requires it. */
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error);
 

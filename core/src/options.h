@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Options: what a caller asked for, and what a pool uses in effect. Ranges and words come from the contract. */
+/* Options: what a caller requested, and what a pool uses. Ranges and enumerators come from the contract. */
 #ifndef SLB_OPTIONS_H
 #define SLB_OPTIONS_H
 
@@ -12,9 +12,9 @@
 
 struct slb_options {
     int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
-    uint64_t set;                    /* bit id - 1: asked for, not the default */
+    uint64_t set;                    /* bit id - 1: requested, not the default */
     char name[SLB_NAME_BYTES];
-    slabby_log_function logger; /* null: nobody */
+    slabby_log_function logger; /* null: none */
     void *logger_context;
 };
 

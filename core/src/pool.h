@@ -2,19 +2,19 @@
 /*
  * What a pool is.
  *
- * A control block per pool lies in a static table of 4,096 places; the index of the place is the pool's tag, so the
- * handle, the tag and the control block are one. The table is never unmapped: a handle of a destroyed pool still
- * points at words that answer "closed". Place 0 is not used, so that no reference is ever 0.
+ * The control blocks of all pools lie in a static table of 4,096 entries. The index of the entry is the pool's tag,
+ * so a handle determines tag and control block. The table is never unmapped: the handle of a destroyed pool still
+ * points to an entry that says "closed". Entry 0 is not used, so that no reference is ever 0.
  *
  *   control block        read-mostly fields first: what allocate and release need fits two cache lines
  *
  *   slabs (one mapping)      | guard | slab 0 | gap | slab 1 | gap | ... | guard |    slab i at slabs + i * stride
  *
- *   bookkeeping (another)    | CPU caches | counters | shards | depot | words | next | depot ids |
- *                            all indices and offsets, all valid when zero: making a pool writes none of it
+ *   metadata (another)       | CPU caches | counters | shards | depot | words | next | depot ids |
+ *                            all indices and offsets, all valid when zero: creating a pool writes none of it
  *
- * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are places for heap slabs. How many of the reserved
- * ones are in service is room.capacity, which slabby_resize changes.
+ * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are for heap slabs. room.capacity is the number
+ * of reserved slabs in service, which slabby_resize changes.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
@@ -46,8 +46,9 @@
 #define SLB_POOL_ENTRIES 4096u
 #define SLB_MAX_CPUS 4096u
 
-/* A place is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
- * Dividing by an odd number is multiplying with its inverse modulo 2^64: what is no multiple comes out huge. */
+/* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
+ * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
+ * result. */
 #define SLB_POOL_LINES 43u
 #define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
@@ -74,11 +75,11 @@ struct slabby_allocator {
     uint64_t stride;
     uint64_t slab_size;
     _Atomic uint32_t id_limit; /* reserved, or with the heap tier's ids once it was used */
-    uint32_t reserved;         /* slabs there is room for: max_capacity */
+    uint32_t reserved;         /* slabs with address space: max_capacity */
     union slb_cpu_cache_entry *caches;
     uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     _Atomic uint32_t
-        rseq_cpus; /* CPUs whose cache the rseq backend keeps; 0 with another backend. Fixed by create */
+        rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Fixed by create */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
@@ -129,7 +130,7 @@ struct slabby_allocator {
     _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
     struct slb_options options;             /* effective values */
-    struct slb_ring audit;                  /* size 0: no audit trail */
+    struct slb_ring audit;                  /* size 0: no audit */
     struct slb_audit_chains *audit_chains;
     int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
@@ -146,7 +147,7 @@ struct slabby_allocator {
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
 
-/* A place of the table. */
+/* An entry of the table. */
 union slb_pool_entry {
     struct slabby_allocator pool;
     char bytes[SLB_POOL_BYTES];
@@ -154,15 +155,15 @@ union slb_pool_entry {
 
 SLB_SHARED_DATA union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 
-/* The number of a pointer's place, or a number beyond them all: one subtraction, multiplication and rotation, none of
- * which the loads behind the handle wait for. */
+/* The index of a pointer's entry, or a number above every index. One subtraction, multiplication and rotation; the
+ * loads behind the handle do not wait for them. */
 SLB_INLINE uint64_t slb_pool_index(const struct slabby_allocator *handle) {
     uint64_t lines =
         ((uint64_t)(uintptr_t)handle - (uint64_t)(uintptr_t)slb_pool_table) * SLB_POOL_LINES_INVERSE;
     return (lines >> 6) | (lines << 58);
 }
 
-/* Whether a pointer is a place of the table; null is none. */
+/* Whether a pointer is an entry of the table; null is not. */
 SLB_INLINE bool slb_is_pool_entry(const struct slabby_allocator *handle) {
     return slb_likely(slb_pool_index(handle) < SLB_POOL_ENTRIES);
 }
@@ -177,13 +178,13 @@ SLB_INLINE uint32_t slb_capacity(const struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->capacity.in_service, memory_order_relaxed);
 }
 
-/* Slabs in service beyond the capacity; below 0: slabs that are to come back. Certain under the gate lock. */
+/* Slabs in service above the capacity; below 0: slabs that are to return to service. Exact under the gate lock. */
 SLB_INLINE int64_t slb_capacity_surplus(const struct slabby_allocator *pool) {
     return (int64_t)pool->reserved - atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed) -
            slb_capacity(pool);
 }
 
-/* Slabs in users' hands that are to leave when they are released. Closing ends a resize. */
+/* Live slabs that are withdrawn when they are released. Closing ends a resize. */
 SLB_INLINE uint64_t slb_capacity_awaited(const struct slabby_allocator *pool) {
     int64_t over = slb_capacity_surplus(pool);
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED)
@@ -205,17 +206,17 @@ SLB_INLINE void *slb_slab_data_of(struct slabby_allocator *pool, uint32_t id, ui
     return slb_data_elsewhere(pool, id);
 }
 
-/* The same for a slab that is in the caller's hands. relaxed: nobody else changes where it lies. */
+/* The same for a slab that the caller holds. relaxed: no other thread changes where its bytes are. */
 SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
     return slb_slab_data_of(pool, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
 }
 
-/* Does what is due once slabs came back while the gate was closed: gives up what a smaller capacity awaits, serves who
- * waits, finishes what close or abandon began. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks.
- * pool/deferred.c has it: the layers below ask for the work, the layer of a pool's life does it. */
+/* Runs deferred work after slabs came back while the gate was closed: withdraws slabs for a smaller capacity, serves
+ * waiters, completes a close or abandon. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. It
+ * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
 
-/* What a place without a pool answers: a handle whose pool is gone, or a pointer that never was a handle. */
+/* The status for an entry without a pool: the handle of a destroyed pool, or a pointer that never was a handle. */
 SLB_INLINE slabby_status slb_pool_closed_status(const struct slabby_allocator *pool) {
     return pool->words == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_CLOSED;
 }

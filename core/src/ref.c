@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ref.h"
 
-/* A reference below the pool's first generation under its own tag belongs to a pool that this one replaced: it was
- * issued once and is stale. Above the slab's word it was never issued. */
+/* A reference with the pool's tag and a generation below the pool's first belongs to an earlier pool with this tag:
+ * it was issued once and is stale. With a generation above the slab's word, it was never issued. */
 SLB_PRIVATE slabby_status slb_ref_refusal(struct slabby_allocator *pool, slabby_ref ref,
                                           slabby_status stale) {
     uint64_t generation;

@@ -7,9 +7,9 @@
  *   | tag (12)   | generation           | id (id_bits) |      id_bits: what capacity and heap need, at least 5
  *   +------------+----------------------+--------------+
  *
- * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias takes
- * tag and start away in one go and leaves the relative reference {generation of the slab's word, id}; what never was
- * a reference of this pool comes out at or above its limit.
+ * The generation in a reference starts where the last pool under this tag stopped. Subtracting pool->ref_bias removes
+ * tag and start in one step and gives the relative reference {generation of the slab's word, id}. For a value that
+ * never was a reference of this pool, the result is at or above the pool's limit.
  */
 #ifndef SLB_REF_H
 #define SLB_REF_H
@@ -56,7 +56,7 @@ SLB_INLINE bool slb_ref_live_word(struct slabby_allocator *pool, slabby_ref ref,
     uint64_t generation;
     if (slb_unlikely(!slb_ref_split(pool, ref, &generation, out_id)))
         return false;
-    /* relaxed: whoever handed the reference over has ordered the slab's content as well */
+    /* relaxed: handing the reference to this thread has ordered the slab's content as well */
     *out_word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
     return slb_word_without_pins(*out_word) ==
            slb_word_make(pool->id_bits, generation, SLABBY_SLAB_STATE_LIVE);

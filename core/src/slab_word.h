@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The one word of truth about a slab.
+ * The word of a slab: its state, its generation, and its pins or its bias.
  *
  *    63        52 51                    id_bits            4  3  2     0
  *   +------------+--------------------------+----------+---+---+-------+
@@ -13,12 +13,12 @@
  * reference, and a reference less its id is a word. It counts the releases of this slab since the pool was made. A
  * word of zeros is a free slab that was never used, so fresh zero pages need no writing.
  *
- * Who may write: the thread that took a free slab out of a tier owns its word until it says live; from then on
- * every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
- * concurrent releases can find the old value. A biased word has a cheaper way, see tiers/word_bias.h.
+ * Who may write: only the thread that took a free slab out of a tier may change its word until the word says live.
+ * Then every change is a compare-and-swap. Release: {g, 0 pins, live} -> {g + 1, 0, free}; exactly one of several
+ * concurrent releases can find the old value. A biased word is cheaper to change, see tiers/word_bias.h.
  *
- * The bit g says that the slab lies on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
- * for such a slab alone, so a pool that samples guards pays nothing for its other slabs.
+ * The bit g says that the slab is on a guard slot (protect/guard_slots.h). The compare of an ordinary release fails
+ * only for such a slab, so a pool that samples guards pays nothing for its other slabs.
  */
 #ifndef SLB_SLAB_WORD_H
 #define SLB_SLAB_WORD_H
@@ -31,7 +31,7 @@
 #define SLB_WORD_MAX_PINS 4095u
 #define SLB_WORD_BIASED 8u
 #define SLB_WORD_GUARDED 16u
-#define SLB_WORD_REVOKING 4095u /* in place of a CPU: somebody revokes the bias of this word */
+#define SLB_WORD_REVOKING 4095u /* in place of a CPU: the bias of this word is being revoked */
 #define SLB_WORD_LOW_BITS 5u    /* state, biased, guarded: an id has at least as many bits */
 #define SLB_WORDS_A_LINE (SLB_CACHE_LINE / (uint32_t)sizeof(uint64_t))
 
@@ -39,7 +39,7 @@ SLB_INLINE uint64_t slb_word_make(uint32_t id_bits, uint64_t generation, uint32_
     return generation << id_bits | state;
 }
 
-/* What biases the word of a live slab to a CPU; SLB_WORD_REVOKING in place of the CPU. */
+/* The bits that bias the word of a live slab: to a CPU, or SLB_WORD_REVOKING. */
 SLB_INLINE uint64_t slb_word_mark(uint32_t cpu) {
     return (uint64_t)cpu << SLB_WORD_HIGH | SLB_WORD_BIASED;
 }
@@ -79,7 +79,7 @@ SLB_INLINE uint64_t slb_word_plain(uint64_t word) {
     return slb_word_is_biased(word) ? slb_word_without_pins(word) : word;
 }
 
-/* Whether the slab is in users' hands: live, live by id, or waiting for its last unpin. */
+/* Whether a user holds the slab: it is live, live by id, or waiting for its last unpin. */
 SLB_INLINE bool slb_word_is_out(uint64_t word) {
     uint32_t state = slb_word_state(word);
     return state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST ||

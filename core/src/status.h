@@ -26,10 +26,10 @@ SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
 
-/* Copies a snapshot out: min(ours, the caller's struct_size) bytes, the caller's struct_size kept. */
+/* Copies a snapshot out: min(ours, the caller's struct_size) bytes; the caller's struct_size stays. */
 SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, uint32_t size);
 
-/* The same into place `index` of an array of records, whose stride is the struct_size of the first. */
+/* The same into element `index` of an array of records, whose stride is the struct_size of the first. */
 SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source, uint32_t size);
 
 #endif

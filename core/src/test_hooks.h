@@ -9,8 +9,8 @@
 struct slabby_allocator;
 
 enum slb_test_points {
-    SLB_POINT_REFILL = 1,        /* a batch is in private hands on its way into a CPU cache */
-    SLB_POINT_FLUSH = 2,         /* a batch is in private hands on its way out of a CPU cache */
+    SLB_POINT_REFILL = 1,        /* a batch is in transit to a CPU cache */
+    SLB_POINT_FLUSH = 2,         /* a batch is in transit from a CPU cache */
     SLB_POINT_SPLIT = 3,         /* a depot batch is being split while the gate is closed */
     SLB_POINT_GATE_CLOSING = 4,  /* the reason is set, the headers are not locked yet */
     SLB_POINT_GATE_DRAIN = 5,    /* headers are locked, ids are on their way to the shards */
@@ -23,7 +23,7 @@ enum slb_test_points {
     SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
-    SLB_POINT_REVOKING = 15,     /* owned words say nobody, the fence is to come */
+    SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
     SLB_POINT_REVOKED = 16       /* the fence is over, the words do not say so yet */
 };
 
@@ -33,7 +33,7 @@ extern void (*slb_test_point)(int point);
 /* The time that breaker and health go by, when not null: nanoseconds from any beginning. */
 extern uint64_t (*slb_test_clock)(void);
 
-/* Whether a CPU goes on owning words however often others share them, see word_bias.h. */
+/* Whether a CPU keeps biasing words however often others revoke, see word_bias.h. */
 extern bool slb_test_bias_never_backs_off;
 
 /* Waiters that this thread touched under the gate lock: in all, since it locked last, and at most under one lock. */

@@ -158,9 +158,10 @@ int main(int argc, char **argv) {
     failed |= report_digests(settings.output, &list);
     if (settings.stats_json != NULL)
         failed |= report_stats(settings.stats_json, &list, &result, pool);
-    printf("%zu files, %zu unreadable, %.1f MB in %.2f s, %llu waits for a slab\n",
-           list.count - (unreadable - list.unreadable_directories), unreadable, (double)result.bytes / 1e6,
-           result.seconds, (unsigned long long)result.waits);
+    size_t read = list.count - (unreadable - list.unreadable_directories);
+    printf("%zu %s, %zu unreadable, %.1f MB in %.2f s, %llu %s for a slab\n", read,
+           read == 1 ? "file" : "files", unreadable, (double)result.bytes / 1e6, result.seconds,
+           (unsigned long long)result.waits, result.waits == 1 ? "wait" : "waits");
 
     slabby_status status = slabby_destroy(pool);
     if (status != SLABBY_OK) {

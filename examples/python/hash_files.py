@@ -209,6 +209,10 @@ def stop_at_once(failure: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def main() -> int:
     options = parse()
     threading.excepthook = stop_at_once
@@ -238,8 +242,8 @@ def main() -> int:
         with open(options.stats_json, "w", encoding="utf-8") as output_json:
             json.dump(totals, output_json)
     print(
-        f"{len(read)} files, {unreadable} unreadable, {pipeline.hashed_bytes / 1e6:.1f} MB "
-        f"in {seconds:.2f} s, {pipeline.waits} waits for a slab"
+        f"{counted(len(read), 'file')}, {unreadable} unreadable, {pipeline.hashed_bytes / 1e6:.1f} MB "
+        f"in {seconds:.2f} s, {counted(pipeline.waits, 'wait')} for a slab"
     )
     if used or findings:
         print(f"hash_files: {used} slabs are still in use, {findings}", file=sys.stderr)

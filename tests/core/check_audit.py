@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests dev.d/audit-check: `check_audit.py CHECKER TEST_AUDIT`, on a trail that the core wrote.
+"""Tests tools/slabby-audit-check: `check_audit.py CHECKER TEST_AUDIT`, on a trail that the core wrote.
 
 The sound file passes; whatever single line is changed, removed, doubled or moved, the checker
 names it or the first line behind it.

@@ -34,7 +34,7 @@ COPIED = [
     "bench/instructions",
     "bench/peers",
     "bindings/contract.toml",
-    "dev.d/audit-check",
+    "tools/slabby-audit-check",
     "tests/CMakeLists.txt",
     "tests/abi",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),

@@ -83,6 +83,7 @@ def test_unreadable_files_are_named_and_counted(
     assert f"unreadable: {unreadable}: " in result.stderr
     totals = json.loads(stats.read_text())
     assert (totals["files"], totals["unreadable"]) == (1, 1)
+    assert result.stdout.startswith("1 file, 1 unreadable, 0.0 MB in ")
     assert len(output.read_bytes().splitlines()) == 1
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -130,12 +129,37 @@ def test_readme_example(prefix: Path, tmp_path: Path) -> None:
         assert printed.splitlines() == re.findall(r"/\* prints: (.*?) \*/", text)
 
 
-def test_readme_one_command(drop_in: Path, tmp_path: Path) -> None:
-    """The README's command for the drop-in compiles the README's program."""
-    command = next(block for block in readme_blocks("sh") if "slabby.c" in block)
-    line = next(line for line in command.splitlines() if line.startswith("cc "))
-    program_beside_header(tmp_path)
-    for name in ("slabby.c", "slabby.h"):
-        (tmp_path / name).symlink_to(drop_in / name)
-    subprocess.run(shlex.split(line), cwd=tmp_path, check=True)
-    assert run([tmp_path / "program"]) == "OK\n"
+AUDITED = """
+#include <fcntl.h>
+#include <slabby/slabby.h>
+
+int main(int count, char **arguments) {
+    slabby_options *options;
+    slabby_allocator *pool;
+    slabby_ref ref;
+    void *data;
+    uint64_t cursor = 0, written;
+    int file = open(arguments[count - 1], O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    slabby_options_create(&options);
+    slabby_options_set_text(options, "audit", "64", 0);
+    if (slabby_create(&pool, 64, 8, options, 0) != SLABBY_OK)
+        return 1;
+    slabby_allocate(&ref, &data, pool);
+    slabby_release(pool, ref);
+    return slabby_audit_write(&written, &cursor, pool, file, 0) == SLABBY_OK && written > 2 ? 0 : 2;
+}
+"""
+
+
+def test_installed_audit_check(prefix: Path, tmp_path: Path) -> None:
+    """The installed tool accepts what the installed library wrote, and notices a changed line."""
+    source, program, audit = tmp_path / "audited.c", tmp_path / "audited", tmp_path / "audit.jsonl"
+    source.write_text(AUDITED, encoding="utf-8")
+    run(["cc", "-std=c11", source, *pkg_config(prefix, "--cflags", "--libs"), "-o", program])
+    run([program, audit], LD_LIBRARY_PATH=str(prefix / "lib"))
+    tool = prefix / "bin/slabby-audit-check"
+    assert re.match(r"[3-9] records, 0 lost .*, last digest [0-9a-f]{64}$", run([tool, audit]))
+    changed = audit.read_text(encoding="utf-8").replace('"release"', '"allocate"')
+    audit.write_text(changed, encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"ended with 1:\n.*audit\.jsonl"):
+        run([tool, audit])

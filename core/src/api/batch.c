@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Many slabs in one call: all or none on the way out, each by itself on the way back. */
+/* Many slabs in one call: allocated all or none, released one by one. */
 #include "api/allocate.h"
 #include "api/call.h"
 #include "api/issue.h"

@@ -28,7 +28,7 @@ SLB_INLINE slabby_status slb_answered(struct slabby_allocator *pool, int32_t ope
     return slb_audited(pool, operation, ref, status);
 }
 
-/* The same for calls that allocate or release: what changed hands was recorded where it did. */
+/* The same for calls that allocate or release: their success was recorded where it happened. */
 SLB_INLINE slabby_status slb_concluded(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                        slabby_status status) {
     if (slb_likely(status == SLABBY_OK))

@@ -16,9 +16,10 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
 }
 
 /*
- * The slab leaves the free state, for LIVE or LIVE_FAST, with who owns its word (word_bias.h): its word is ours
- * alone until this store, which releases it to those who walk the words. The load acquires: it pairs with the release
- * swap of whoever freed the slab, so that what they did to the memory before (zeroing) is done.
+ * The slab leaves the free state, for LIVE or LIVE_FAST, with the bias of its word (word_bias.h). No other thread
+ * may change the word before this store. The store releases it to threads that walk the words. The load acquires: it
+ * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
+ * visible.
  */
 SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
@@ -29,7 +30,7 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
     return word;
 }
 
-/* The same past the inline path: with what protections do before, and the record of the audit trail. */
+/* The same off the inline path: runs the protections first, and writes the audit record. */
 SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                         int32_t operation) {
     slb_protect_issue(pool, id);

@@ -7,7 +7,8 @@
 #include "ref.h"
 #include "tiers/in_flight.h"
 
-/* Inside slb_enter: the pool cannot be torn down before its event is written, whoever brings the last slab back. */
+/* Inside slb_enter: the pool cannot be destroyed before its event is written, whichever thread releases the last
+ * slab. */
 static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
                                    bool reclaim, struct slb_notification *out_notification) {
     char slab[160];
@@ -18,7 +19,7 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
     if (!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word))
         return slb_ref_refusal(pool, ref, SLABBY_DOUBLE_DEALLOCATION);
     slb_leak_print(&text, pool, id, slb_word_generation(pool->id_bits, word),
-                   stack); /* before the slab is somebody else's */
+                   stack); /* before the slab can be allocated again */
     bool first = slb_leak_is_first(pool, id, slb_word_generation(pool->id_bits, word), reclaim, &known);
     if (!known)
         return SLABBY_NO_SYSTEM_MEMORY;

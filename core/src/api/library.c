@@ -4,7 +4,6 @@
 
 #include "observe/audit.h"
 #include "os/os.h"
-#include "protect/fault.h"
 #include "status.h"
 
 SLB_PUBLIC const char *slabby_version(void) {
@@ -37,10 +36,4 @@ SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
         return SLABBY_INVALID_ARGUMENT;
     slb_audit_set_binding(binding);
     return SLABBY_OK;
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_fault_handler_install() ? SLABBY_OK
-                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                                                       "the system refused a handler of SIGSEGV or SIGBUS");
 }

@@ -15,8 +15,8 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
     return false;
 }
 
-/* Each slab by the same compare-and-swap as its owner's release would use, so one of the two succeeds. A pin that came
- * after the check turns the release into a deferred one inside slb_release_deferred. */
+/* Releases each slab by the same compare-and-swap as a release by its user, so exactly one of the two succeeds. If a
+ * pin was added after the check, slb_release_deferred defers the release. */
 static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
     slb_bias_revoke_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {

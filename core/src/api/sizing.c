@@ -11,12 +11,12 @@
  *
  * It holds for arrivals that are independent of each other (Poisson) and for any distribution of hold times: only their
  * mean matters (Sevastyanov 1957), as long as long holds come independently too. In programs they do not: when a peer
- * or a disk stalls, everything is held long at once. That is why the 99th percentile is asked for: one percent of the
- * time is taken to be a stall, in which the load is rate x p99. The chance of exhaustion is then
+ * or a disk stalls, everything is held long at once. That is why the 99th percentile is a parameter: one percent of the
+ * time counts as a stall, in which the load is rate x p99. The chance of exhaustion is then
  *
  *     0.99 B(n, rate x mean) + 0.01 B(n, rate x p99)
  *
- * and the answer the least n that keeps it within the limit. With p99 = mean it is Erlang's formula by itself.
+ * and the result is the least n that keeps it within the limit. With p99 = mean this is Erlang's formula.
  */
 #include "layout.h"
 #include "os/os.h"

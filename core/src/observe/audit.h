@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The audit trail: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
- * SLB_PROTECT_AUDIT set, which leads every call past the inline paths; other pools never come here.
+ * Audit: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * SLB_PROTECT_AUDIT set, which takes every call off the inline paths. Other pools never call this.
  *
- * An allocation is recorded before its reference is handed out, a release before the slab can be had again: the records
- * of one slab stand in the order of its life. Whatever brings a slab back (a release, the last unpin, a reset) leaves
- * exactly one record `release` or `deallocate_fast`.
+ * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So
+ * the records of one slab are in the order of its life. Whatever returns a slab (a release, the last unpin, a reset)
+ * leaves exactly one record `release` or `deallocate_fast`.
  */
 #ifndef SLB_OBSERVE_AUDIT_H
 #define SLB_OBSERVE_AUDIT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The data of the audit trail. */
+/* The data of the audit records. */
 #ifndef SLB_OBSERVE_AUDIT_STATE_H
 #define SLB_OBSERVE_AUDIT_STATE_H
 
@@ -10,8 +10,8 @@
 #define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
 
 /*
- * A written trail: where it went, how far, and the digest of its last line, so that the next call goes on with the same
- * chain. Keyed by the file behind the descriptor, since numbers of descriptors are used again.
+ * A chain of written records: the file, the position, and the digest of its last line, so that the next call
+ * continues the chain. The key is the file behind the descriptor, because descriptor numbers are reused.
  */
 #define SLB_AUDIT_CHAINS 4u
 #define SLB_AUDIT_LINE 512u
@@ -30,7 +30,7 @@ struct slb_audit_chain {
 };
 
 struct slb_audit_chains {
-    _Atomic uint32_t writer; /* process whose thread is writing, 0: nobody */
+    _Atomic uint32_t writer; /* process whose thread is writing, 0: none */
     uint64_t turn;
     struct slb_audit_chain chains[SLB_AUDIT_CHAINS];
 };

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The audit trail as JSON lines, each with a digest over the digest before it and its own text:
+ * The audit records as JSON lines, each with a digest over the previous digest and its own text:
  *
  *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
  *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
  *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
  *
- * Changing, removing or inserting a line breaks the next digest. Cutting the end off does not show in the file alone,
- * nor does a rewriting of everything: whoever must notice these keeps the last digest elsewhere.
+ * Changing, removing or inserting a line breaks the next digest. The file alone reveals neither a missing end nor a
+ * complete rewrite. To detect these, store the last digest elsewhere.
  */
 #include "observe/audit.h"
 #include "observe/json.h"
@@ -77,8 +77,8 @@ static void compose_record(struct slb_audit_chain *chain, const slabby_audit_rec
 
 /* ---------------------------------------------------------------------------------------------- the chains */
 
-/* The chain that this file and cursor go on with; else the place of the one unused for longest, begun afresh. A new
- * chain takes its `previous` from one that stopped at the same cursor, as when a log is rotated. */
+/* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
+ * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
 static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
                                          uint64_t cursor) {
     struct slb_audit_chains *metadata = pool->audit_chains;

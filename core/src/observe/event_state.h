@@ -10,7 +10,8 @@
 #define SLB_EVENT_WORDS 30u
 #define SLB_EVENT_STRIDE 32u
 
-/* How often one code was told in the current second: {second:40, count:24}; and what was not told since. */
+/* How often one code was reported in the current second: {second:40, count:24}; and how many were suppressed since.
+ * */
 struct slb_event_rate {
     _Atomic uint64_t window;
     _Atomic uint64_t suppressed;

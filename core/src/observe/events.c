@@ -16,7 +16,7 @@ enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED,
 _Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
 _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
 
-/* A logger that uses the pool may cause events; those go to the ring alone, so that it does not call itself. */
+/* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
 static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
 
 /* ---------------------------------------------------------------------------------------------------- rate */
@@ -146,7 +146,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
             slb_event_notify(&notification);
 }
 
-/* ------------------------------------------------------------------------------------- events with a story */
+/* ------------------------------------------------------------------------------------- events with a cause */
 
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
     if (refused)

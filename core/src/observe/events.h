@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Events: what an operator wants to be told. Each goes into a ring of the pool, which cursors read, and to the logger
- * that the pool was made with, on the thread that caused it.
+ * Events: what an operator needs to know. Each event goes into a ring of the pool, which cursors read, and to the
+ * pool's logger, on the thread that caused it.
  *
- * A cause inside the pool (slb_in_flight_depth above 0: a lock may be held) writes to the ring at once; its logger call
- * waits until the thread is outside, in slb_events_deliver of whoever took slb_events_mark before going in. Per code
- * and second at most slb_event_limit() events are told; the next one says how many were not.
+ * If the cause is inside the pool (slb_in_flight_depth above 0: a lock may be held), the event is written to the
+ * ring at once. The logger is called when the thread has left the pool, by slb_events_deliver in the function that
+ * called slb_events_mark before it entered. At most slb_event_limit() events per code and second are reported; the
+ * next one says how many were suppressed.
  */
 #ifndef SLB_OBSERVE_EVENTS_H
 #define SLB_OBSERVE_EVENTS_H
@@ -16,7 +17,7 @@
 
 /* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
 struct slb_notification {
-    slabby_log_function function; /* null: nobody to tell */
+    slabby_log_function function; /* null: no logger */
     void *context;
     slabby_event event;
 };
@@ -33,7 +34,8 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
                                             const char *format, ...) __attribute__((format(printf, 7, 8)));
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
-/* Around work under the pool's lock: what this thread raised in between is told to the logger by the second. */
+/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
+ * between. */
 SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
 

@@ -10,7 +10,7 @@
 
 struct slb_health_base {
     uint64_t since_ns, allocations, failures, cache_hits;
-    uint64_t peak; /* most slabs in use that anybody saw since */
+    uint64_t peak; /* most slabs in use since, as observed */
 };
 
 struct slb_health_state {

@@ -42,8 +42,8 @@ static struct slb_label *labels_table(struct slabby_allocator *pool) {
     return table;
 }
 
-/* The writer marks the entry as its own, looks once more whether the reference is live, writes, and takes the mark
- * away. A writer that was overtaken by a release leaves an entry of an old generation, which nobody reads. */
+/* The writer marks the entry as being written, checks again that the reference is live, writes, and clears the mark.
+ * If a release overtakes the writer, the entry carries an old generation, and no reader uses it. */
 SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_ref ref, uint64_t label) {
     uint64_t word;
     uint32_t id;

@@ -124,9 +124,9 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     timing->weight = 1;
 }
 
-/* The number of the half minute. The clock is asked once in so many ticks, a millisecond or (where the counter is
- * slow) a tenth of a second: the windows need not change over at the very moment. relaxed: who reads a stale pair
- * reads numbers that were right a moment ago. */
+/* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
+ * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
+ * that were right a moment ago. */
 #define TICKS_BETWEEN_CHECKS (1u << 21)
 
 static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
@@ -153,13 +153,13 @@ static struct slb_latency_window *window_now(struct slb_latency *latency, uint64
 }
 
 /*
- * Where a sample is written. With restartable sequences each CPU has numbers to which only its own threads add, by a
- * sequence; who cannot goes to the numbers behind those of all CPUs, by atomic additions. With the portable backend
- * all additions are atomic.
+ * Where a sample is written. With restartable sequences each CPU has numbers to which only threads on it add, by a
+ * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
+ * portable backend all additions are atomic.
  */
 struct record {
     struct slb_latency *latency;
-    uint32_t cpu; /* whose numbers these are, or UINT32_MAX: anybody's */
+    uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
 };
 
 static struct record begin_record(struct slabby_allocator *pool) {

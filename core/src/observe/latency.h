@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * How long allocations take. On the fast path about one in 64 is timed: the hot path refuses the allocation whose
- * number it is, and whoever takes it instead reads the clock, then chooses the next at random 1 to 128 further on. A
- * sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier stands for
- * itself. So percentiles describe all allocations, not just the slow ones.
+ * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
+ * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
+ * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
+ * stands for itself. So percentiles describe all allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
@@ -22,12 +22,12 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 
-/* Ends it; `parts` allocations shared the time. Whether it took longer than max_alloc_latency, which the caller tells
- * the breaker. */
+/* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
+ * caller reports that to the breaker. */
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
 
-/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+/* After allocations that did not check the sampling point: sets it again if they stepped over it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
 /* Changes what is timed; each CPU's next allocation is the first to be. */
@@ -36,7 +36,7 @@ SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t track
 /* The same under the gate lock. */
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking);
 
-/* Sets max_alloc_latency. A slow path whose time is over gives up before it starts a slower tier. */
+/* Sets max_alloc_latency. A slow path that has used up its time gives up before it starts a slower tier. */
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the pool keeps of allocation times, per CPU and once more for threads that cannot add to their CPU's: sums
- * since the pool was made, and two histograms of 30 s each, one of which is being filled while the other is complete;
- * together they show the last 30 to 60 seconds.
+ * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
+ * sums since the pool was created, and two histograms of 30 s each. One is being filled while the other is complete;
+ * together they cover the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
  * off a bucket's middle is at most 1.1 % off.

@@ -3,12 +3,12 @@
  * Leaks: references that a binding found dropped, and, with the option `finalizers`, slabs that are out when a pool
  * ends.
  *
- *   slabby_report_leak   event `leak`, counted        nobody can release the reference any more
- *   abandon, last owner  event `leak`, counted        nobody has a handle to release anything with
+ *   slabby_report_leak   event `leak`, counted        no code can release the reference any more
+ *   abandon, last owner  event `leak`, counted        no handle is left to release anything with
  *   close, destroy       event `outstanding`          their owners may still release them
  *
- * What was reported and left out is marked with its generation, in a table that the first such report maps, so that no
- * reference counts twice.
+ * A reported slab that stays live is marked with its generation, so that no reference counts twice. The first such
+ * report maps the table of marks.
  */
 #ifndef SLB_OBSERVE_LEAKS_H
 #define SLB_OBSERVE_LEAKS_H
@@ -19,22 +19,22 @@
 enum slb_ending {
     SLB_ENDING_CLOSED,   /* allocations ended, releases go on */
     SLB_ENDING_REFUSED,  /* destroy answered InUse */
-    SLB_ENDING_ABANDONED /* the last owner is about to leave */
+    SLB_ENDING_ABANDONED /* the last owner is giving up the pool */
 };
 
-/* Tells of the slabs that are out, the first few by name. The caller owns the pool and holds no lock. */
+/* Reports the live slabs, the first few by name. The caller owns the pool and holds no lock. */
 SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending ending);
 
 /* "slab 3 of pool "orders"", then where it came from: in the binding's words, or by the recorded stack. */
 SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *pool, uint32_t id,
                                 uint64_t generation, const char *stack);
 
-/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the system
- * refused memory for the mark. */
+/* Whether this report is the reference's first; marks it where its slab stays out. False in out_known where the
+ * system refused memory for the mark. */
 SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                    bool reclaim, bool *out_known);
 
-/* Unmaps the marks when a place gets a new pool. */
+/* Unmaps the marks when an entry of the pool table gets a new pool. */
 SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
 
 #endif

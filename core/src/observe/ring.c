@@ -10,8 +10,8 @@ static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequen
     return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
-/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never 0,
- * so untouched memory is no record. */
+/* Every step is one to one in the word and in what went before, so one changed word always changes the check; never
+ * 0, so untouched memory is no record. */
 static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
     uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < ring->words; i++) {
@@ -29,14 +29,14 @@ SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t 
     uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
     _Atomic uint64_t *entry = ring_entry(ring, sequence);
     SLB_POINT(SLB_POINT_RING_WRITE);
-    /* release: whoever reads one of our words also sees that the number was taken */
+    /* release: a reader that sees one of these words also sees that the number was taken */
     for (uint32_t i = 0; i < ring->words; i++)
         atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
     atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
     return sequence;
 }
 
-/* acquire, all of them: pairs with the stores of slb_ring_write, so that the look at `next` after a failed check is
+/* acquire, all of them: pairs with the stores of slb_ring_write, so that `next`, loaded after a failed check, is
  * newer than the words that failed it. */
 static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
     _Atomic uint64_t *entry = ring_entry(ring, sequence);
@@ -46,8 +46,8 @@ static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *
     return check == ring_check(ring, sequence, words);
 }
 
-/* Whether the writer of an incomplete record has been away for so long that nobody should wait: the first complete
- * record behind it tells by its age. */
+/* Whether the writer of an incomplete record has been inactive too long to wait for it, judged by the age of the
+ * first complete record behind it. */
 static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
     uint64_t words[SLB_RING_WORDS];
     while (++sequence < next)

@@ -18,7 +18,7 @@ struct slb_ring {
     struct slb_ring_head *head;
     uint64_t size;
     uint32_t words;  /* of a record, the time first, the check not counted */
-    uint32_t stride; /* of a place, in words */
+    uint32_t stride; /* of an entry, in words */
 };
 
 SLB_INLINE uint64_t slb_ring_bytes(uint64_t size, uint32_t stride) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of a written audit trail. Not meant for keys:
- * nothing here runs in constant time by design, and nothing is wiped. */
+/* SHA-256 as FIPS 180-4 defines it: the digest that chains the lines of an audit file. Not for keys: the code is not
+ * constant-time by design, and wipes nothing. */
 #ifndef SLB_OBSERVE_SHA256_H
 #define SLB_OBSERVE_SHA256_H
 

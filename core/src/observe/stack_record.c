@@ -12,13 +12,13 @@ SLB_PRIVATE __attribute__((noinline)) void slb_stack_record(struct slb_stack_rec
     uintptr_t frames[SLB_STACK_FRAMES];
     uint32_t depth = slb_os_stack(frames, SLB_STACK_FRAMES);
     atomic_store_explicit(&record->owner, 0, memory_order_relaxed);
-    /* release, each: a reader who sees one of these sees the owner gone */
+    /* release, each: a reader that sees one of these sees `owner` cleared */
     atomic_store_explicit(&record->time_ns, slb_os_now_ns(), memory_order_release);
     atomic_store_explicit(&record->thread, slb_os_thread(), memory_order_release);
     atomic_store_explicit(&record->depth, depth, memory_order_release);
     for (uint32_t i = 0; i < depth; i++)
         atomic_store_explicit(&record->frames[i], frames[i], memory_order_release);
-    /* release: a reader who sees the owner sees the rest */
+    /* release: a reader that sees `owner` sees the rest */
     atomic_store_explicit(&record->owner, generation + 1, memory_order_release);
 }
 
@@ -27,7 +27,7 @@ SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trac
     if (owner == 0)
         return false;
     out->generation = owner - 1;
-    /* acquire, each: the second look at the owner stays behind them */
+    /* acquire, each: the second load of `owner` stays behind them */
     out->time_ns = atomic_load_explicit(&record->time_ns, memory_order_acquire);
     out->thread = atomic_load_explicit(&record->thread, memory_order_acquire);
     out->depth = atomic_load_explicit(&record->depth, memory_order_acquire);

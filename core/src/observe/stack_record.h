@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Who did it: thread, time and return addresses of one allocation or release.
+ * Thread, time and return addresses of one allocation or release.
  *
- * One writer at a time: the thread in whose hands the slab is. Readers may come at any moment: the writer takes
- * `owner` away first and sets it last, and a reader believes what it read only when `owner` was the same before and
- * after.
+ * There is one writer at a time: the thread that holds the slab. Readers may read at any moment: the writer clears
+ * `owner` first and sets it last, and a reader accepts what it read only if `owner` was the same before and after.
  */
 #ifndef SLB_OBSERVE_STACK_RECORD_H
 #define SLB_OBSERVE_STACK_RECORD_H
@@ -22,7 +21,7 @@ struct slb_stack_record {
     _Atomic uintptr_t frames[SLB_STACK_FRAMES];
 };
 
-/* A record in a reader's hands. */
+/* A copy of a record, for a reader. */
 struct slb_trace {
     uint64_t generation, time_ns, thread, depth;
     uintptr_t frames[SLB_STACK_FRAMES];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * `debug`: for each slab, who allocated it last and who released it last, in a table beside the words that is
- * mapped when the option is first switched on:
+ * `debug`: for each slab, the stacks of its last allocation and its last release, in a table beside the words. The
+ * table is mapped when the option is first switched on:
  *
  *   | slab 0: allocated, released | slab 1: allocated, released | ... heap ids
  *
- * A released reference is told where it was allocated and where it was released until its slab's next allocation and
- * release. Off, nothing is captured and the inline path of allocate stays.
+ * A stale reference can ask where it was allocated until the slab's next allocation, and where it was released until
+ * the slab's next release. When off, nothing is captured, and the inline path of allocate is unchanged.
  */
 #ifndef SLB_OBSERVE_STACKS_H
 #define SLB_OBSERVE_STACKS_H
@@ -21,11 +21,11 @@ struct slb_stacks {
 /* Maps the table and readies the walker; false where the system refuses the memory. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
 
-/* The pages go with the pool, the table when its place gets the next one. */
+/* The pages are returned with the pool, the table when its entry gets the next pool. */
 SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
 
-/* The slab is in the calling thread's hands. */
+/* The calling thread holds the slab. */
 SLB_PRIVATE void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_stacks_released(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The time that breaker and health go by. Test builds may put their own in its place. */
+/* The clock of breaker and health. Test builds may replace it. */
 #ifndef SLB_OS_CLOCK_H
 #define SLB_OS_CLOCK_H
 

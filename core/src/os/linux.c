@@ -75,7 +75,7 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
-/* From the thread's rseq area where there is one: the number that libc would look up, without the call. */
+/* From the thread's rseq area if there is one: the number that libc would return, without the call. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
     const char *area = (const char *)__builtin_thread_pointer() + slb_os_rseq_offset;
     uint32_t known = *(const volatile uint32_t *)(area + SLB_OS_RSEQ_CPU);
@@ -89,7 +89,8 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
     return SLB_CACHE_LINE;
 }
 
-/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation points.
+/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation
+ * points.
  */
 SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
     struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};

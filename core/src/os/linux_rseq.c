@@ -18,8 +18,8 @@ SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
 intptr_t slb_os_rseq_offset;
 #endif
 
-/* A sequence marks its thread's area before it looks whether it may run. Where libc offers no area the marks go here,
- * and the CPU number, above every limit, refuses each sequence. */
+/* A sequence writes into its thread's area before it checks whether it may run. If libc offers no area, it writes
+ * here, and the CPU number, which is above every limit, makes each sequence refuse. */
 static __thread struct {
     uint32_t unread, cpu;
     uint64_t mark;
@@ -57,8 +57,9 @@ struct cpu_mask {
     unsigned long bits[SLB_OS_MOST_CPUS / MASK_BITS];
 };
 
-/* Whoever gets a CPU has made the kernel preempt the thread that had it, and so restart its sequence. CPUs that this
- * thread may never use are off, or run nobody of this process. False where the system does not let threads move. */
+/* When this thread moves to a CPU, the kernel preempts the thread that ran there, and so restarts its sequence. A
+ * CPU that this thread may never use is offline, or runs no thread of this process. False if the system does not let
+ * threads move. */
 static bool visit_every_cpu(void) {
     struct cpu_mask before, only;
     memset(&before, 0, sizeof before);
@@ -73,9 +74,9 @@ static bool visit_every_cpu(void) {
     return visited != 0 && syscall(SYS_sched_setaffinity, 0, sizeof before, &before) == 0;
 }
 
-/* The kernel refuses the fence only to those who never registered, but a filter that a sandbox installed since may
- * refuse the call. Then the CPUs are visited one by one; where that is refused too, time has to do: a sequence is a
- * dozen instructions, and what is preempted among them restarts. */
+/* The kernel refuses the fence only to a process that never registered, but a filter that a sandbox installed later
+ * may refuse the call. Then this thread visits the CPUs one by one. If that is also refused, it waits: a sequence is
+ * a dozen instructions, and a thread that is preempted among them restarts. */
 static _Atomic bool fence_refused;
 
 static void fence_slowly(void) {

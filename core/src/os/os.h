@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the core asks of the operating system: memory, CPUs, clock, waiting. One file an operating system; nothing
- * else knows which one it is. Functions answer false where the system refuses. None is a cancellation point: a thread
- * that was cancelled goes on until it is out of the core. */
+/* What the core needs from the operating system: memory, CPUs, clock, waiting. Only this folder knows which system
+ * it is. Functions return false if the system refuses. None is a cancellation point: a thread that was cancelled
+ * continues until it has left the core. */
 #ifndef SLB_OS_H
 #define SLB_OS_H
 
@@ -18,8 +18,8 @@ SLB_PRIVATE bool slb_os_discard(void *address,
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
 
-/* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers across
- * calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
+/* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers
+ * across calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
  * mappings. */
 enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
@@ -63,7 +63,7 @@ SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
 
-/* Sleeping until somebody wakes a word: returns at once where it is not `expected`, answers false once the deadline of
+/* Sleeps until another thread wakes the word. Returns at once if it is not `expected`, and false when the deadline of
  * slb_os_now_ns() has passed; may return early. */
 SLB_PRIVATE uint64_t slb_os_now_ns(void);
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
@@ -100,7 +100,7 @@ SLB_PRIVATE void slb_os_sleep(uint64_t ns); /* under a second; a signal may end 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
 
-/* A variable of the environment, or NULL; also NULL where the program has more rights than who started it. */
+/* A variable of the environment, or NULL; also NULL if the program has more rights than the user that started it. */
 SLB_PRIVATE const char *slb_os_environment(const char *name);
 
 /* A value that no other process or loaded copy has; falls back to clock and address without a random source. */

@@ -16,8 +16,9 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct slb_free
     }
 }
 
-/* Releases go on under maintenance, and the word of one that is on its way says free before its patterns have been
- * checked. None was on its way when the bits were taken if the pool was quiet afterwards and no slab has come back. */
+/* Releases continue under maintenance, and the word of a release in progress says free before its patterns have been
+ * checked. If the pool is quiescent afterwards and no slab has come back, none was in progress when the bits were
+ * read. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range) {
     while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which slabs of a range are free while nobody is inside a call: for those who touch free slabs (trim, switching
- * `secure` on). Under maintenance. */
+/* Which slabs of a range are free while no thread is inside a call: for operations that touch free slabs (trim,
+ * switching `secure` on). Under maintenance. */
 #ifndef SLB_POOL_FREE_RANGE_H
 #define SLB_POOL_FREE_RANGE_H
 
@@ -15,7 +15,7 @@ struct slb_free_range {
     uint64_t *is_free;
 };
 
-/* Fills the bits; false where the pool did not come to rest, or ended. */
+/* Fills the bits; false if the pool did not become quiescent, or ended. */
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range);
 
 SLB_INLINE bool slb_range_has_free(const struct slb_free_range *range, uint32_t id) {

@@ -18,8 +18,8 @@
 
 /* ------------------------------------------------------------------------------------------- hot options */
 
-/* What was freed before `secure` was switched on. Slabs that the bits miss were in use when nobody was inside a call,
- * so their releases see the flag and zero them; none of the others changes hands under maintenance. */
+/* Zeroes what was released before `secure` was switched on. Slabs without a bit were live while no thread was inside
+ * a call, so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
 static bool zero_free_slabs(struct slabby_allocator *pool) {
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};

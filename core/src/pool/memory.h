@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The two mappings of a pool, made as its options ask: guards at both ends of the slabs and perhaps between them, huge,
- * locked, touched, kept out of core dumps. */
+/* The two mappings of a pool, created as its options require: with guards at both ends of the slabs and perhaps
+ * between them, with huge pages, locked, prefaulted, excluded from core dumps. */
 #ifndef SLB_POOL_MEMORY_H
 #define SLB_POOL_MEMORY_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The self-check: every used slab in exactly one state, every free one in exactly one place. Works on the lists at
- * rest, under maintenance, with a bitmap of its own. */
+/* The self-check: every used slab is in exactly one state, every free one on exactly one list. Reads the lists while
+ * they do not change, under maintenance, with a bitmap of its own. */
 #include "pool/verify.h"
 
 #include "observe/counters.h"
@@ -64,7 +64,7 @@ static void report_damage(struct check *check, uint32_t id, const struct slb_dam
     store(check, &finding);
 }
 
-/* An id in a place where slabs of one state wait. */
+/* An id on a list for slabs of one state. */
 static void see(struct check *check, uint32_t id, uint32_t expected) {
     if (id >= check->limit) {
         report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
@@ -192,8 +192,8 @@ static void run_checks(struct check *check) {
     check_words(check);
 }
 
-/* Releases go on under maintenance: a slab that came back between the lists and the words would look lost. Only a round
- * counts during which no slab came back; there are at most as many others as there are slabs out. */
+/* Releases continue under maintenance: a slab that came back after the lists and before the words were read would
+ * seem lost. Only a round without a release counts; there are at most as many other rounds as live slabs. */
 static void check_at_rest(struct check *check, uint64_t seen_bytes) {
     for (;;) {
         bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);

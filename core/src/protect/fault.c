@@ -107,7 +107,7 @@ static int32_t kind_of(const struct slb_fault_info *info) {
                                                          : SLABBY_FAULT_KIND_PAST_END;
 }
 
-static void fault_classify(uintptr_t address, slabby_fault *out) {
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
     struct slb_fault_info info;
     struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
     out->address = address;
@@ -130,12 +130,4 @@ static void fault_classify(uintptr_t address, slabby_fault *out) {
     out->slab_size = pool->slab_size;
     memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
     slb_fault_print(&text, "access", &info);
-}
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    slabby_fault fault = {.struct_size = sizeof fault};
-    if (out_fault == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    fault_classify((uintptr_t)address, &fault);
-    return slb_copy_out(out_fault, &fault, sizeof fault);
 }

@@ -23,6 +23,9 @@ struct slb_fault_info {
 /* False where the address is in no pool. */
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
 
+/* Fills a report about an address, `inside` 0 where it is in no pool. */
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
+
 /* Once a process: handlers that explain faults on guards. False where the system refuses them. */
 SLB_PRIVATE bool slb_fault_handler_install(void);
 

@@ -167,7 +167,7 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     }
     uint64_t mark = slb_events_mark(pool);
     if (!trips || !slb_gate_try_lock(pool))
-        return; /* somebody else is changing the gate: the next failure tries again */
+        return; /* another thread is changing the gate: the next failure tries again */
     if (atomic_load(&breaker->state) == state)
         breaker_open(pool);
     slb_gate_unlock(pool);
@@ -195,7 +195,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
     if (state == SLABBY_BREAKER_STATE_CLOSED)
         return true; /* closed this moment */
     if (now >= until) {
-        /* one of those who see the time come makes room for a round of probes, which have until the next time */
+        /* one of the threads that see the timeout pass admits a round of probes, which have until the next timeout */
         uint64_t next = now + atomic_load(&breaker->timeout_ns);
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);

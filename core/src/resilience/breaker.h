@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The circuit breaker: a pool that keeps failing refuses at once, for a while, instead of making every caller find
- * out slowly.
+ * The circuit breaker: after repeated failures, a pool refuses allocations at once for some time, so that callers
+ * need not wait to fail.
  *
  *             threshold failures in a row, or                         timeout is over
  *   closed -- half of the calls of a window failed --> open ----------------------------> half open
@@ -10,9 +10,9 @@
  *      +------------------------------- a probe succeeded -------------------------------------+
  *
  * A failure is an allocation that ended with OutOfMemory or LatencyExceeded, or took longer than max_alloc_latency;
- * never a caller's mistake, never a wait that is still going on. In a row: no allocation succeeded in between. The
- * timeout is spread by a tenth either way, so that pools which opened together do not probe together. Half open admits
- * circuit_breaker_probes allocations; one that has not ended after another timeout makes room for the next.
+ * never a caller's mistake, never a wait in progress. In a row: no allocation succeeded in between. The timeout
+ * varies by up to a tenth, so that pools which opened together do not probe together. Half open admits
+ * circuit_breaker_probes allocations; if a probe has not ended after another timeout, the next one is admitted.
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
@@ -27,8 +27,8 @@
 
 #include "pool.h"
 
-/* Whether an allocation may go on while the gate is closed for the breaker; it is a probe then. For callers inside
- * slb_enter, who deliver events once they have left. */
+/* Whether an allocation may continue as a probe while the gate is closed for the breaker. For callers inside
+ * slb_enter, which deliver events after they have left. */
 SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool);
 
 /* An allocation ended. `slow`: it succeeded, but took longer than max_alloc_latency. */

@@ -11,7 +11,7 @@
 
 #include <inttypes.h>
 
-/* Slabs that wait for reuse and are moved in one look: the thread that looks is an allocation or a release. */
+/* Delayed slabs that one check moves at most, because the checking thread is in an allocation or a release. */
 #define DEGRADE_DRAIN_AT_ONCE 1024u
 
 /* Looks are rarer in large pools, where one costs more and says less. */
@@ -47,7 +47,7 @@ static uint32_t warranted_state(struct slabby_allocator *pool, uint64_t used, ui
     return SLABBY_DEGRADATION_STATE_HEALTHY;
 }
 
-/* Up at once, down after a second. relaxed: looks that race move the beginning of the second by what they race for. */
+/* Up at once, down after a second. relaxed: checks that race shift the start of the second only by their distance. */
 static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
     uint64_t calm = atomic_load_explicit(&degrade->calm_ns, memory_order_relaxed), now;
     if (to >= from) {
@@ -62,7 +62,7 @@ static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
 
 /* -------------------------------------------------------------------------------------------- consequences */
 
-/* Needs the gate lock. Bracketed as a move, so that nobody concludes meanwhile that there is no slab. */
+/* Needs the gate lock. Counts as a move, so that no thread can prove the pool empty meanwhile. */
 static void hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
@@ -106,7 +106,7 @@ static void take_step(struct slabby_allocator *pool, struct slb_notification *ou
     notify_step(pool, out, from, to, used, left_out);
 }
 
-/* ------------------------------------------------------------------------------------------------- looking */
+/* -------------------------------------------------------------------------------------------------- checks */
 
 static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
     uint64_t moves;
@@ -123,7 +123,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
         return;
     if (!slb_gate_try_lock(pool))
         return;
-    /* The state as it is now: another look may have been faster. */
+    /* The state as it is now: another check may have changed it. */
     state = slb_degrade_state(pool);
     bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
     if (slb_pool_exists(pool) && !forked && slb_degrade_is_on(pool)) {
@@ -155,7 +155,7 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- options */
 
-/* A look every so many slow operations, such that those of all CPUs together hand out a thirty-second of the pool. */
+/* Slow operations between two checks, so that all CPUs together hand out a thirty-second of the pool in between. */
 static uint32_t distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
     uint64_t every = slb_capacity(pool) / (32 * batch * pool->cpus);

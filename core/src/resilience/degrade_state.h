@@ -10,13 +10,13 @@
 struct slb_degrade {
     _Atomic uint32_t state;                  /* enum slabby_degradation_state; changes under the gate lock */
     _Atomic uint32_t degrade_at, survive_at; /* percent; 0: never */
-    _Atomic uint32_t every;    /* slow operations of a CPU from look to look; 0: both thresholds are off */
-    uint32_t tracking;         /* latency_tracking as asked for; under the gate lock */
+    _Atomic uint32_t every;    /* slow operations of a CPU between checks; 0: both thresholds are off */
+    uint32_t tracking;         /* latency_tracking as requested; under the gate lock */
     _Atomic uint64_t calm_ns;  /* since when less would do; 0: it would not */
     _Atomic uint64_t left_out; /* audit records since the last step */
 };
 
-/* While degraded, slabs whose number is a multiple keep their records. */
+/* While degraded, records are stored only for slabs whose number is a multiple of this. */
 #define SLB_DEGRADE_THINNING 16u
 
 SLB_INLINE uint32_t slb_degrade_state_of(const struct slb_degrade *degrade) {

@@ -58,8 +58,8 @@ static void register_handlers(void) {
     atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
 }
 
-/* Once, because handlers that ran twice would wait for their own lock. Where the system refused, the next pool tries
- * again: without handlers a child would find its pools locked by threads that are gone. */
+/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next pool tries
+ * again: without handlers a child could find its pools locked by threads that do not exist there. */
 SLB_PRIVATE bool slb_fork_prepare_process(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
@@ -96,7 +96,7 @@ static void clear_lists(struct slabby_allocator *pool) {
     atomic_store(&pool->waiters, 0);
 }
 
-/* A slab whose owner vanished between freeing and zeroing it is found by its bytes. */
+/* Finds by its bytes a slab whose releasing thread vanished between freeing and zeroing it. */
 static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
     const unsigned char *data = slb_slab_data(pool, id);
     uint64_t offset = 0;
@@ -112,7 +112,8 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
     if (id >= pool->reserved) {
         void *_Atomic *table = atomic_load(&pool->heap.table);
         if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
-            slb_heap_give(pool, id, true); /* its owner had not got it yet, or not given it back quite */
+            slb_heap_give(pool, id,
+                          true); /* its allocation had not returned yet, or its release was not complete */
         else
             slb_stack_push(&pool->heap.head, pool->next, id);
         return;
@@ -137,7 +138,7 @@ static void let_granted_wait(void *pool, const struct slb_grant *grant) {
     set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
-/* Answers how many slabs are in users' hands. */
+/* Returns the number of live slabs. */
 static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
     bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;

@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Live capacity. A pool has room for `reserved` slabs (option max_capacity), of which `room.capacity` may be in
- * service; the others are given up:
+ * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `room.capacity` may
+ * be in service; the others are given up:
  *
- *   withheld   never used, at the end of a shard's range: costs nothing to give up and to take back
+ *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
  *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
  *
  * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
- * change given_up. What is over is given up: withheld slabs first, then free ones, a few at a time while everybody
- * goes on allocating. Where no tier has a free one left, the gate is closed for SLB_GATE_SHRINKING, which brings
- * the CPU caches' in; what is over even then is in users' hands, and the reason stays. From then on no allocation
- * takes anything, and each release pays: it pushes its id, then looks at the gate, sees the reason and takes a
- * step (or leaves that to whoever holds the lock). A resize sets the reason first, then looks into the tiers: of
- * the two, {push, look at the gate} and {set the reason, look into the tiers}, at least one sees the other, as
- * with waiters.
+ * change given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while
+ * other threads continue to allocate. If no tier has a free slab left, the gate is closed for SLB_GATE_SHRINKING,
+ * which collects the slabs of the CPU caches. If live slabs still exceed the capacity, the reason stays. From then on
+ * no allocation takes a slab, and each released slab is withdrawn until the target is reached: the release pushes its
+ * id, then checks the gate, sees the reason and takes a step (or leaves the step to the holder of the lock). A resize
+ * sets the reason first and then checks the tiers. Of the two sequences {push, check the gate} and {set the reason,
+ * check the tiers}, at least one sees the other, as with waiters.
  *
- * No OutOfMemory is false meanwhile: the proof of emptiness finds every slab in service in somebody's hands, and
- * there are at least as many as the new capacity, which is stored before the first slab is given up.
+ * OutOfMemory stays truthful meanwhile: the proof of emptiness finds every slab in service in use, and there are at
+ * least as many as the new capacity, which is stored before the first slab is given up.
  *
- * What is missing comes back: claimed slabs first, then withheld ones. That a shard has more to give changes no
- * tag, so this counts as a move of several ids, and no proof of emptiness spans it.
+ * Growing returns claimed slabs to service first, then withheld ones. A larger range of a shard changes no tag, so
+ * this counts as a move of several ids, and no proof of emptiness spans it.
  */
 #ifndef SLB_RESILIENCE_RESIZE_H
 #define SLB_RESILIENCE_RESIZE_H
 
 #include "pool.h"
 
-/* out_awaited: slabs in users' hands that will be given up when they are released. */
+/* out_awaited: live slabs that will be given up when they are released. */
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error);
 

@@ -14,7 +14,7 @@
 static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
-static _Atomic uint32_t ticking_pools; /* how many want ticks */
+static _Atomic uint32_t ticking_pools; /* how many have ticks switched on */
 static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
 #define SHORTEST_REVOCATION_NS 1000000u
 static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));

@@ -16,9 +16,8 @@ enum slb_tier {
 #define SLB_TIER_COUNT 6u
 
 /*
- * Per-CPU counters of slow paths. Any thread may add to any stripe; only sums mean something.
- * entered/left bracket every slow operation; moves_started/moves_finished bracket every move of several ids through
- * private hands.
+ * Per-CPU counters of slow paths. Any thread may add to any stripe; only the sums are meaningful. entered/left enclose
+ * every slow operation; moves_started/moves_finished enclose every move of several ids.
  */
 struct slb_stripe {
     _Alignas(2 * SLB_CACHE_LINE) _Atomic uint64_t entered;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The queue of slabs that wait for reuse (option reuse_delay), first in first out.
+ * The queue of delayed slabs (option reuse_delay), first in, first out.
  *
  * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
- * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored with
- * release and loaded with acquire, so the id and the zeroes travel with them.
+ * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored
+ * with release and loaded with acquire, so the id and the zeroes travel with them.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
 #define SLB_TIERS_DELAY_QUEUE_H

@@ -13,8 +13,9 @@ struct slb_delay_cell {
 
 struct slb_delay {
     struct slb_delay_cell *cells;
-    uint64_t mask;  /* cells - 1 */
-    uint64_t limit; /* slabs that wait before the oldest goes on; 0 means that there is no queue */
+    uint64_t mask; /* cells - 1 */
+    uint64_t
+        limit; /* slabs that are delayed before the oldest becomes free; 0 means that there is no queue */
     _Atomic uint64_t head, tail;
 };
 

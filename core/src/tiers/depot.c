@@ -15,7 +15,8 @@ static bool depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
     return true;
 }
 
-/* The ids are plain memory: the push of the node releases them, the pop acquires them, and in between nobody looks. */
+/* The ids are plain memory: the push of the node releases them, the pop acquires them, and no thread reads between.
+ * */
 SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids) {
     uint32_t node;
     if (!depot_take_empty_node(&pool->depot, &node))

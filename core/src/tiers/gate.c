@@ -30,12 +30,12 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
-    /* seq_cst: before the look at deferred_pending; its release half pairs with slb_gate_try_lock */
+    /* seq_cst: before the load of deferred_pending; its release half pairs with slb_gate_try_lock */
     atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
     slb_in_flight_leave();
 }
 
-/* Whoever failed to get the lock in slb_pool_run_deferred relies on its holder to settle afterwards. */
+/* A thread that failed to get the lock in slb_pool_run_deferred relies on the holder to run the deferred work. */
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
     slb_gate_release_lock(pool);
     if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
@@ -122,8 +122,8 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     }
 }
 
-/* Enough free slabs to fill every cache twice over; but no more than a pool has that is kept at 99 %, where the gate
- * must open again, nor than half of a small one. */
+/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
+ * open again, nor more than half of a small pool. */
 SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
     uint64_t enough = 2ull * pool->batch * pool->cpus;
     uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;

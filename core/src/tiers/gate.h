@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The gate: how rare things stay off the fast path.
+ * The gate: it keeps rare operations off the fast path.
  *
  *   open    pool->gate.reasons == 0, epoch even. CPU caches work.
  *   closed  some reason bit is set, epoch odd. Every cache header is locked and every cache empty; ids move singly
  *           between the shards and their users.
  *
- * Closing (under the gate lock): set the reason, lock every header, fence, look again, move the ids to the shards,
- * raise the epoch to odd. Opening (under the lock, every reason gone): raise the epoch to even, clear the word, unlock.
+ * Closing (under the gate lock): set the reason, lock every header, fence, check again, move the ids to the shards,
+ * raise the epoch to odd. Opening (under the lock, every reason cleared): raise the epoch to even, clear the word,
+ * unlock.
  *
  * The proof of emptiness. OutOfMemory is answered only after two equal collects of
  *   { finished, epoch, depot head, reuse queue, every shard head and its unused slabs, started }
  * with everything empty and started == finished.
- * All numbers only grow and every head carries a tag, so equal values mean: nothing happened to any tier from the
- * end of the first collect to the start of the second. finished was read before and started after the tiers, so no
- * batch was in private hands in between either; the epoch was odd all along, so the caches were empty. At that moment
- * every slab was live, out of service, or held singly by an unfinished allocate or release: the caller's demand was
- * one more than there is.
+ * All numbers only grow and every head carries a tag, so equal values mean: no tier changed from the end of the
+ * first collect to the start of the second. finished was read before the tiers and started after them, so no batch was
+ * in transit in between either. The epoch was odd throughout, so the caches were empty. At that moment every slab was
+ * live, out of service, or held singly by an unfinished allocate or release: the caller's demand exceeds the pool.
  */
 #ifndef SLB_TIERS_GATE_H
 #define SLB_TIERS_GATE_H
@@ -24,10 +24,10 @@
 #include "pool.h"
 
 enum slb_proof {
-    SLB_PROOF_EMPTY,   /* every slab is in somebody's hands */
+    SLB_PROOF_EMPTY,   /* every slab is in use */
     SLB_PROOF_DRAINED, /* this call brought slabs out of CPU caches: try again */
     SLB_PROOF_MOVED,   /* something moved meanwhile: try again */
-    SLB_PROOF_WAIT     /* somebody works on the whole pool, or a handler may not wait: leave and see */
+    SLB_PROOF_WAIT /* an operation on the whole pool is under way, or a handler may not wait: leave and try again */
 };
 
 /* Whether the pool has no slab left. `nested`: the caller interrupted its own thread inside the core. */
@@ -52,7 +52,7 @@ SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool);
 SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool);
 SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool);
 
-/* The unlock of slb_pool_run_deferred itself, which looks for wishes on its own. */
+/* The unlock of slb_pool_run_deferred itself, which checks the pending flag on its own. */
 SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 
 #endif

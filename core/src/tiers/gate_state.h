@@ -9,12 +9,12 @@
 enum slb_gate_reason {
     SLB_GATE_SCARCE = 1u << 0,    /* slabs ran out; opens when enough are free again */
     SLB_GATE_CLOSED = 1u << 1,    /* slabby_close; never clears */
-    SLB_GATE_RESETTING = 1u << 2, /* somebody works on the whole pool; allocations wait */
+    SLB_GATE_RESETTING = 1u << 2, /* an operation on the whole pool is under way; allocations wait */
     SLB_GATE_PAUSE = 1u << 3,     /* the CPU caches are being adjusted */
-    SLB_GATE_WAITERS = 1u << 4,   /* somebody waits for a slab */
+    SLB_GATE_WAITERS = 1u << 4,   /* a thread waits for a slab */
     SLB_GATE_BREAKER = 1u << 5,   /* the circuit breaker is open or half open */
     SLB_GATE_FORKED = 1u << 6,    /* a child of fork has not rebuilt its lists yet */
-    SLB_GATE_SHRINKING = 1u << 7  /* slabs in users' hands are to leave; releases pay before anybody takes */
+    SLB_GATE_SHRINKING = 1u << 7  /* live slabs are to be withdrawn: a release goes to the resize first */
 };
 
 /* Reasons for which slabs that came back are wanted before any allocation may have them. */
@@ -27,9 +27,9 @@ struct slb_gate {
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reasons; /* enum slb_gate_reason; 0: open */
     _Atomic uint32_t lock;                             /* outlives the pool */
     _Atomic uint64_t epoch;                            /* odd: closed and drained */
-    _Atomic uint32_t deferred_pending;                 /* somebody asked for slb_pool_run_deferred */
-    _Atomic int64_t scarce_free;   /* slabs freed since the gate closed, less those taken */
-    _Atomic int64_t scarce_enough; /* the gate opens at this many */
+    _Atomic uint32_t deferred_pending; /* the pending flag: slb_pool_run_deferred was requested */
+    _Atomic int64_t scarce_free;       /* slabs freed since the gate closed, less those taken */
+    _Atomic int64_t scarce_enough;     /* the gate opens at this many */
 };
 
 #endif

@@ -90,7 +90,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
     return SLABBY_OK;
 }
 
-/* The pointer leaves the table before the memory goes, so that a stale reader gets null rather than another's data. */
+/* The pointer is cleared before the memory is freed, so that a stale reader gets null and never another slab's data. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
     char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The heap tier: when the pool is exhausted, slabs from malloc under ids beyond capacity, up to a limit, with the same
- * words and the same checks. Its bookkeeping is mapped on first use. malloc makes it unfit for signal handlers. */
+/* The heap tier: when the pool is exhausted, slabs from malloc under ids beyond capacity, up to a limit, with the
+ * same words and the same checks. Its bookkeeping is mapped on first use. malloc makes it unfit for signal handlers.
+ * */
 #ifndef SLB_TIERS_HEAP_H
 #define SLB_TIERS_HEAP_H
 
@@ -15,7 +16,7 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
 /* Address space that the tier has mapped. */
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
 
-/* Unmaps the table when a place gets a new pool. */
+/* Unmaps the table when an entry of the pool table gets a new pool. */
 SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #endif

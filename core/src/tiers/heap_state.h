@@ -16,7 +16,7 @@ struct slb_heap {
 };
 
 SLB_INLINE void *slb_heap_data(struct slb_heap *heap, uint32_t index) {
-    /* acquire pairs with the release store of slb_heap_take: whoever holds the id sees the pointer */
+    /* acquire pairs with the release store of slb_heap_take: a thread that holds the id sees the pointer */
     _Atomic(void *) *table = atomic_load_explicit(&heap->table, memory_order_acquire);
     return table == NULL ? NULL : atomic_load_explicit(&table[index], memory_order_acquire);
 }

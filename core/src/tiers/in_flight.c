@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tiers/in_flight.h"
 
-/* Sums are not read at one moment: what has left is read first, so equality means that there was a moment in
- * between with nobody inside. */
+/* The sums are not read at one moment. `left` is read first, so equality means that at some moment in between no
+ * thread was inside. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
     for (uint32_t i = 0; i < pool->cpus; i++)

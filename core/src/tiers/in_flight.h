@@ -15,7 +15,7 @@
 
 SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
 
-/* Only the own thread's handlers look: compiler order is all that is needed. */
+/* Only handlers of this thread read it, so compiler order is enough. */
 SLB_INLINE void slb_in_flight_enter(void) {
     slb_in_flight_depth++;
     atomic_signal_fence(memory_order_seq_cst);
@@ -31,14 +31,15 @@ SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     return &pool->stripes[cpu < pool->cpus ? cpu : 0];
 }
 
-/* release: whoever sees the count sees the header or list that it is about, see observe/counters.h */
+/* release: a thread that sees the count sees the header or list that it counts, see observe/counters.h */
 SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
     atomic_fetch_add_explicit(counter, by, memory_order_release);
 }
 
 /*
  * A slow operation: from slb_enter to slb_leave the pool may not be reset or destroyed. seq_cst on both sides of the
- * pair {entered, gate}: either the operation sees the reason that somebody set, or that somebody sees the operation.
+ * pair {entered, gate}: either the operation sees the reason that another thread set, or that thread sees the
+ * operation.
  */
 SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
@@ -53,7 +54,7 @@ SLB_INLINE void slb_leave(struct slb_stripe *stripe) {
 }
 
 /*
- * Several ids in private hands: between these two, nobody may conclude that the pool is empty. The proof reads
+ * Several ids in transit: between these two calls no thread can prove that the pool is empty. The proof reads
  * finished, then the tiers, then started; seq_cst keeps the start before the first id leaves a tier and the finish
  * behind the last id's return.
  */

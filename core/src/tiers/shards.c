@@ -62,7 +62,7 @@ static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint3
     return count;
 }
 
-/* An even share from each shard first, then from whichever has any. */
+/* The same number from each shard first, then from any shard that has some. */
 static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
     uint32_t shards = pool->shard_mask + 1, left = wanted;
     for (uint32_t i = 0; i < shards; i++)
@@ -92,8 +92,9 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
  *      line 1   8 23 38 ..
  *      line 2   1 16 31 ..
  *
- * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between an
- * allocation and a release. On one line of words, the two CPUs would then take it from each other at every operation.
+ * What lies next to each other in a CPU's cache comes to lie on top of two caches as soon as a thread moves between
+ * an allocation and a release. On one line of words, the two CPUs would then take it from each other at every
+ * operation.
  */
 static uint32_t deal(uint32_t k, uint32_t count) {
     uint32_t lines = count / SLB_WORDS_A_LINE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The shards: lock-free stacks of single ids, one per CPU by default, neighbours tried when one is empty. Each owns a
- * range of the pool's slabs and hands out the never-used ones of its range by a bump index, so that making a pool
- * writes nothing. */
+/* The shards: lock-free stacks of single ids, one per CPU by default. When one is empty, its neighbours are tried.
+ * Each shard has a range of the pool's slabs and hands out the never-used ones by a bump index, so that creating a
+ * pool writes nothing. */
 #ifndef SLB_TIERS_SHARDS_H
 #define SLB_TIERS_SHARDS_H
 
@@ -18,8 +18,8 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
 SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id);
 
-/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at its
- * end; and those in between, which were never used. */
+/* Of a shard's range: slabs that were handed out at least once, at its start; those beyond the pool's capacity, at
+ * its end; and those in between, which were never used. */
 SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard);
 SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard);

@@ -55,6 +55,13 @@ func checkPool(pool *slabby.Slabby) error {
 	return nil
 }
 
+func counted(number int64, noun string) string {
+	if number == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", number, noun)
+}
+
 func run(s settings, files []*file, unreadableDirectories int) error {
 	pool, err := slabby.New(s.slabSize, s.slabs, slabby.WithName("hashfiles"))
 	if err != nil {
@@ -78,8 +85,8 @@ func run(s settings, files []*file, unreadableDirectories int) error {
 			return err
 		}
 	}
-	fmt.Printf("%d files, %d unreadable, %.1f MB in %.2f s, %d waits for a slab\n", result.files,
-		result.unreadable, float64(result.bytes)/1e6, result.seconds, result.waits)
+	fmt.Printf("%s, %d unreadable, %.1f MB in %.2f s, %s for a slab\n", counted(int64(result.files), "file"),
+		result.unreadable, float64(result.bytes)/1e6, result.seconds, counted(result.waits, "wait"))
 	return nil
 }
 

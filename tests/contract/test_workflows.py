@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The workflows run the commands that the pages give, on x86-64 and on arm64."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ROOT
+
+WORKFLOW = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+NATIVE = re.compile(r"^(?:cmake --preset .*|pip install .*|go test .*)$", re.MULTILINE)
+
+
+def test_contributing_has_native_commands() -> None:
+    assert len(NATIVE.findall(PAGE)) >= 3
+
+
+@pytest.mark.parametrize("command", NATIVE.findall(PAGE))
+def test_the_workflow_runs_each_native_command(command: str) -> None:
+    assert command in WORKFLOW
+
+
+def test_the_workflow_runs_what_ci_runs() -> None:
+    assert ".ci/run" in WORKFLOW
+
+
+@pytest.mark.parametrize("name", ["test", "wheels"])
+def test_both_architectures(name: str) -> None:
+    text = (ROOT / f".github/workflows/{name}.yml").read_text(encoding="utf-8")
+    assert "os: [ubuntu-24.04, ubuntu-24.04-arm]" in text
+
+
+def test_badges_name_workflows_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    badges = re.findall(r"actions/workflows/([\w.]+)/badge\.svg", readme)
+    assert len(badges) == 2
+    for badge in badges:
+        assert (ROOT / ".github/workflows" / badge).is_file()
