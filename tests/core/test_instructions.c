@@ -16,7 +16,11 @@
 static const struct bound {
     double allocate, release, mean;
 } bounds[] = {
-    {55, 61, 126}, {895, 990, 1890}, {895, 1020, 1920}, {55, 289, 375}, {895, 990, 1890},
+    {55, 61, 130},
+    {126, 155, 320},
+    {126, 176, 330},
+    {55, 104, 185},
+    {126, 155, 320},
 };
 
 /* Guards: a call, a second look or a cleared struct that slips into the path of every pair. */
