@@ -978,7 +978,9 @@ slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator,
 /*
  * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
  * pool was closed, and stays so until everything was taken; it belongs to the listener. Null: the listener has no
- * descriptor, and a thread sleeps in slabby_listener_wait. The listener owns its pool with others until it is destroyed.
+ * descriptor, and a thread sleeps in slabby_listener_wait. The listener owns its pool with others until it is
+ * destroyed. Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value
+ * is the errno).
  * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value is the
  * errno).
  */

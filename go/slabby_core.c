@@ -4995,8 +4995,8 @@ SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret and
- * what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret
+ * and what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
     uint64_t x = pool->guard_key + relative_ref;
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -7359,10 +7359,10 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and biased
- * to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another. Restarted:
- * nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel came in
- * between. */
+/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and
+ * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another.
+ * Restarted: nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel
+ * came in between. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
@@ -8256,7 +8256,8 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
 
 #include <string.h>
 
-/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call. */
+/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call.
+ * */
 #define SLB_ZERO_INLINE 256u
 
 typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -9320,7 +9321,7 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
  * the race leaves it to the other. */
-#define PEAK_TICKS_A_CPU (1u << 15)
+#define PEAK_TICKS_A_CPU (1u << 17)
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
@@ -9603,10 +9604,11 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
  *
  * A release frees its word first and reads `protect` next. Whoever switches a protection on stores `protect` first and
  * reads the words next; it must find the word free, or the release must find the protection. After a compare-and-swap
- * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not committed,
- * and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to us now. A
- * release whose commit comes later loads `protect` later still, and finds it. The inline path never loads `protect` after
- * its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the old value.
+ * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
+ * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to
+ * us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
+ * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the
+ * old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
@@ -12086,8 +12088,8 @@ SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *ou
 /* Whether a CPU whose slow operation is over looks at how many slabs are in use. */
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
 
-/* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at the
- * whole pool, and would wait for an id that is in no list and not out either. */
+/* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at
+ * the whole pool, and would wait for an id that is in no list and not out either. */
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
 
@@ -12460,8 +12462,8 @@ issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, 
     return SLABBY_OK;
 }
 
-/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here, every
- * other protection acts in issue_slow. */
+/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here,
+ * every other protection acts in issue_slow. */
 static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
                                                               struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
@@ -12988,8 +12990,8 @@ static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_alloc
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until the id
- * is given to a tier the slab is this thread's alone. */
+/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until
+ * the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
@@ -13013,8 +13015,8 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     return SLABBY_OK;
 }
 
-/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on comes
- * this way each time. */
+/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
+ * comes this way each time. */
 static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);

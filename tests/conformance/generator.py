@@ -138,7 +138,9 @@ class Generator:
         preset = self.random.choice(list(PRESETS)) if self.random.random() < PRESET else ""
         if preset:
             chosen = {"preset": f"preset={preset}", **chosen, **AFTER_PRESET}
-        if "circuit_breaker_threshold" in chosen or "circuit_breaker_threshold" in PRESETS.get(preset, {}):
+        if "circuit_breaker_threshold" in chosen or "circuit_breaker_threshold" in PRESETS.get(
+            preset, {}
+        ):
             timeout = "1us" if self.random.random() < SHORT_TIMEOUT else "1h"
             chosen["circuit_breaker_timeout"] = f"circuit_breaker_timeout={timeout}"
         if "circuit_breaker_threshold" in chosen and self.random.random() < 0.3:

@@ -85,7 +85,9 @@ class Pool:
         self.debug_ever = self.debug
         self.breaker = Breaker(values, self.codes)
         self.degradation = Degradation(values)
-        self.heap_limit = capacity if values["heap_fallback_limit"] < 0 else values["heap_fallback_limit"]
+        self.heap_limit = (
+            capacity if values["heap_fallback_limit"] < 0 else values["heap_fallback_limit"]
+        )
         self.reserved = capacity if values["max_capacity"] < 0 else values["max_capacity"]
         # A resize that waits for slabs to come back.
         self.resizing = False

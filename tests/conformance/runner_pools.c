@@ -461,7 +461,8 @@ static void events(const struct instruction *in) {
 
 static void rest(const struct instruction *in) {
     uint64_t duration = number(in->words[1]);
-    struct timespec left = {.tv_sec = (time_t)(duration / 1000000000), .tv_nsec = (long)(duration % 1000000000)};
+    struct timespec left = {.tv_sec = (time_t)(duration / 1000000000),
+                            .tv_nsec = (long)(duration % 1000000000)};
     while (nanosleep(&left, &left) != 0)
         continue;
     begin_line("OK");

@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "conformance"))
 
-from model import Machine
-from shrink import shrink, smaller
+from model import Machine  # type: ignore[import-not-found]
+from shrink import shrink, smaller  # type: ignore[import-not-found]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WrongOverTwo:
         return "\n".join(printed) + "\n"
 
 
-def test_arguments_are_made_smaller():
+def test_arguments_are_made_smaller() -> None:
     lines = [
         "p0 = create 4096 100 secure=on bit_guard=on",
         "r0 = allocate p0",
@@ -48,7 +48,7 @@ def test_arguments_are_made_smaller():
     assert difference.printed == '{"status":"Timeout"}'
 
 
-def test_what_is_smaller():
+def test_what_is_smaller() -> None:
     assert smaller("close p0") == []
     assert smaller("r0 = allocate_timeout p0 9") == [
         f"r0 = allocate_timeout p0 {less}" for less in (0, 1, 4, 8)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* How many instructions a pair takes, in the library as users have it. The bounds are what gcc 12 makes of it at -O2,
- * with some three of a hundred on top; tighten them when a pair becomes shorter. Which pairs are timed is random, so the
- * mean has more room. A run prints the counts. */
+ * with some three of a hundred on top; tighten them when a pair becomes shorter. Which pairs are timed is random, so
+ * the mean has more room. A run prints the counts. */
 #include "support.h"
 
 #include "instructions/settings.h"

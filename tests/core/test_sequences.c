@@ -119,7 +119,8 @@ static int stay_on_one_cpu(void **state) {
     if (pool.caches == NULL)
         return -1;
     pool.cache_max = MOST;
-    pool.cpus = pool.rseq_cpus = cpus;
+    pool.cpus = cpus;
+    atomic_store(&pool.rseq_cpus, cpus);
     atomic_store(&pool.hot_cpus, cpus);
     atomic_store(&pool.release_cpus, cpus);
     pool.words = words;

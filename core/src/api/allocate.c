@@ -315,8 +315,8 @@ issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, 
     return SLABBY_OK;
 }
 
-/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here, every
- * other protection acts in issue_slow. */
+/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here,
+ * every other protection acts in issue_slow. */
 static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
                                                               struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;

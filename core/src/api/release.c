@@ -272,8 +272,8 @@ static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_alloc
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until the id
- * is given to a tier the slab is this thread's alone. */
+/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until
+ * the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
@@ -297,8 +297,8 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     return SLABBY_OK;
 }
 
-/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on comes
- * this way each time. */
+/* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
+ * comes this way each time. */
 static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);

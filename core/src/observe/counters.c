@@ -153,7 +153,7 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
  * the race leaves it to the other. */
-#define PEAK_TICKS_A_CPU (1u << 15)
+#define PEAK_TICKS_A_CPU (1u << 17)
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);

@@ -29,8 +29,8 @@ SLB_INLINE uint64_t slb_pattern_word(uint64_t seed, uint32_t k) {
     return seed + k * SLB_PATTERN_STEP;
 }
 
-/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret and
- * what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
+/* One round of a well-known 64-bit mixer (Steele, Lea, Flood: splittable random numbers, 2014) over the pool's secret
+ * and what no two allocations of a pool share, the relative reference: every input bit reaches every output bit. */
 SLB_INLINE uint64_t slb_pattern_seed_of(const struct slabby_allocator *pool, uint64_t relative_ref) {
     uint64_t x = pool->guard_key + relative_ref;
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call. */
+/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call.
+ * */
 #define SLB_ZERO_INLINE 256u
 
 typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));

@@ -50,10 +50,10 @@ SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
 
-/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and biased
- * to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another. Restarted:
- * nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel came in
- * between. */
+/* Releases in one try: done where the slab is live under the generation that it was free with as `free_word`, and
+ * biased to this CPU, which is below *limit; the next generation is not the last. Refused: the word is another.
+ * Restarted: nobody read the word, because of the limit, because this CPU expects plain words, or because the kernel
+ * came in between. */
 SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t free_word) {
     return slb_rseq_release(pool, limit, id, free_word + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),

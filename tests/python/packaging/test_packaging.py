@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 if "SLABBY_DIST" not in os.environ:
-    pytest.skip("SLABBY_DIST names no packages; ./dev test python builds them", allow_module_level=True)
+    pytest.skip(
+        "SLABBY_DIST names no packages; ./dev test python builds them", allow_module_level=True
+    )
 DIST = Path(os.environ["SLABBY_DIST"])
 ROOT = Path(__file__).resolve().parents[3]
 FULL = bool(os.environ.get("SLABBY_FULL"))
