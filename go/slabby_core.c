@@ -2862,9 +2862,9 @@ struct slb_stripe {
 
 struct slb_counts {
     _Atomic uint64_t errors[64]; /* refused calls by status */
-    _Atomic uint64_t peak_used;  /* most slabs in use that anybody saw */
-    _Atomic uint64_t peak_ticks; /* when a sampled allocation looked last */
-    /* As published last: never less from look to look. */
+    _Atomic uint64_t peak_used;  /* most slabs in use, as observed */
+    _Atomic uint64_t peak_ticks; /* when a sampled allocation checked the peak last */
+    /* As last published: never decreasing. */
     _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
     _Atomic uint64_t leaks, guard_violations;
@@ -9682,11 +9682,11 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
- * With metrics_only nobody is refused, and so nobody asks to be admitted: a failure or a tick after the timeout makes
- * it half open, or closes it where an allocation succeeded since somebody first saw the timeout over.
+ * With metrics_only no allocation is refused, so none is a probe. After the timeout a failure or a tick makes it half
+ * open, or closes it if an allocation succeeded since the end of the timeout was first noticed.
  *
- * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They move
- * no state and raise no event.
+ * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They
+ * change no state and raise no event.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -9706,7 +9706,7 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-/* Moves metrics_only on where it is time: for failures and ticks. */
+/* With metrics_only, changes the state when it is time: for failures and ticks. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 
 /* The state as the next allocation would meet it, and whether it would be refused. */
@@ -9981,9 +9981,9 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
  *     survival    reuse_delay does not delay, and delayed slabs go to the shards; the CPU caches are emptied once
  *     fallback    as survival
  *
- * A step may skip states either way. It is taken on slow paths alone, every `every` of them per CPU, on every
- * allocation that found no slab, and by ticks: see slb_degrade_update. Statistics and health show the state that such a
- * look would lead to; they note when the second began, but take no step and raise no event.
+ * A step may skip states in both directions. It is taken only on slow paths: on every `every`-th slow operation of a
+ * CPU, on every allocation that found no slab, and by ticks (slb_degrade_update). Statistics and health show the state
+ * that such a check would lead to. They note when the second began, but take no step and raise no event.
  *
  * `state` changes under the gate lock. Other readers load it relaxed: a reader that sees the old state acts once
  * more as before the change.
@@ -13641,8 +13641,8 @@ struct batch_hits {
     uint64_t by_tier[SLB_TIER_COUNT];
 };
 
-/* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
- * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
+/* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. A thread that
+ * finds every tier empty meanwhile is right: the caller still demands these slabs. */
 static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];

@@ -19,8 +19,8 @@ struct batch_hits {
     uint64_t by_tier[SLB_TIER_COUNT];
 };
 
-/* Gives back what an unfinished batch had taken: uncounted on the way in, so uncounted on the way out. Nobody may
- * conclude from the tiers that the pool is empty meanwhile, but nobody can: the caller still asks for these slabs. */
+/* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. A thread that
+ * finds every tier empty meanwhile is right: the caller still demands these slabs. */
 static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];

@@ -7,9 +7,9 @@
 
 struct slb_counts {
     _Atomic uint64_t errors[64]; /* refused calls by status */
-    _Atomic uint64_t peak_used;  /* most slabs in use that anybody saw */
-    _Atomic uint64_t peak_ticks; /* when a sampled allocation looked last */
-    /* As published last: never less from look to look. */
+    _Atomic uint64_t peak_used;  /* most slabs in use, as observed */
+    _Atomic uint64_t peak_ticks; /* when a sampled allocation checked the peak last */
+    /* As last published: never decreasing. */
     _Atomic uint64_t allocations, releases, references, hits[SLB_TIER_COUNT];
     _Atomic uint64_t retired, heap_retired; /* slabs whose generations are used up */
     _Atomic uint64_t leaks, guard_violations;

@@ -16,11 +16,11 @@
  *
  * Open and half open are a gate reason: a closed breaker costs nothing. Each change of state is an event.
  *
- * With metrics_only nobody is refused, and so nobody asks to be admitted: a failure or a tick after the timeout makes
- * it half open, or closes it where an allocation succeeded since somebody first saw the timeout over.
+ * With metrics_only no allocation is refused, so none is a probe. After the timeout a failure or a tick makes it half
+ * open, or closes it if an allocation succeeded since the end of the timeout was first noticed.
  *
- * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They move
- * no state and raise no event.
+ * Statistics and health show what the next allocation would meet: half open from the end of the timeout on. They
+ * change no state and raise no event.
  */
 #ifndef SLB_RESILIENCE_BREAKER_H
 #define SLB_RESILIENCE_BREAKER_H
@@ -42,7 +42,7 @@ SLB_INLINE void slb_breaker_served(struct slabby_allocator *pool) {
         slb_breaker_succeeded(pool);
 }
 
-/* Moves metrics_only on where it is time: for failures and ticks. */
+/* With metrics_only, changes the state when it is time: for failures and ticks. */
 SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool);
 
 /* The state as the next allocation would meet it, and whether it would be refused. */

@@ -12,9 +12,9 @@
  *     survival    reuse_delay does not delay, and delayed slabs go to the shards; the CPU caches are emptied once
  *     fallback    as survival
  *
- * A step may skip states either way. It is taken on slow paths alone, every `every` of them per CPU, on every
- * allocation that found no slab, and by ticks: see slb_degrade_update. Statistics and health show the state that such a
- * look would lead to; they note when the second began, but take no step and raise no event.
+ * A step may skip states in both directions. It is taken only on slow paths: on every `every`-th slow operation of a
+ * CPU, on every allocation that found no slab, and by ticks (slb_degrade_update). Statistics and health show the state
+ * that such a check would lead to. They note when the second began, but take no step and raise no event.
  *
  * `state` changes under the gate lock. Other readers load it relaxed: a reader that sees the old state acts once
  * more as before the change.
