@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Counters while the pool is in use: what the contract marks as a counter or a maximum never falls and never wraps,
  * whoever snapshots whenever; and once nobody is inside, the sums hold exactly. */
-#include "support.h"
 #include "disturb.h"
+#include "support.h"
 #include "threads.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <stdbool.h>
 
 #include "test_hooks.h"
 
