@@ -1251,7 +1251,7 @@ slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocato
 /*
  * slabby_lease_attach: `count` leases for one user of the pool, their address in *out_address. Slabs in them count as
  * cached, and whatever empties CPU caches empties them. They last until slabby_lease_detach, or as long as the pool.
- * count: 1 to 4,096. layout: what the caller was written for, SLABBY_LEASE_LAYOUT.
+ * count: 1 to 4,096. layout: the one that the caller was written for, 1 here.
  * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the pool has no caches, or
  * is too small for so many), NoSystemMemory, Busy (from a signal handler that interrupted this thread inside the
  * pool), Closed. May block.

@@ -370,7 +370,7 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
 
 /* The core locks a header for a few instructions: look again rather than miss what lies below. */
 static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                        struct slb_magazine *magazine) {
+                              struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
     for (uint32_t attempt = 0; attempt < 1000; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED || !is_attached(block) ||
