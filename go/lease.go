@@ -156,8 +156,14 @@ func (l *lease) address() C.uint64_t {
 // beyond them. Those of a smaller block stay the pool's: whoever is inside one is done with it soon,
 // and what it holds comes back when the core empties its caches.
 func (p *Slabby) attach() {
+	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+		return
+	}
+	if atomic.LoadUint64(&p.asked) != 0 && atomic.LoadUint64(&p.leaseCount) == 0 {
+		return // the core refused, or every call has to be seen
+	}
 	wanted := leasesWanted(runtime.GOMAXPROCS(0))
-	if p == nil || atomic.LoadUint64(&p.asked) >= wanted || atomic.LoadUint32(p.allocMode) != 0 {
+	if atomic.LoadUint64(&p.asked) >= wanted {
 		return
 	}
 	p.attaching.Lock()
