@@ -7149,9 +7149,11 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
 
 struct slb_lease_counts {
     uint64_t served, cached, fast_taken, fast_given;
+    bool locked; /* a magazine was, so that its ids are not among the cached ones */
 };
 
-SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool);
+/* Magazines that the core has locked for a moment are looked at so often more. */
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
 
 /* Bytes of all blocks. */
 SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool);
@@ -7580,9 +7582,9 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
 
 /* The core locks a header for a few instructions: look again rather than miss what lies below. */
 static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                              struct slb_magazine *magazine) {
+                              struct slb_magazine *magazine, uint32_t attempts) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED || !is_attached(block) ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
@@ -7593,19 +7595,20 @@ static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_bl
 }
 
 static void count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                           struct slb_magazine *magazine, struct slb_lease_counts *out) {
-    uint64_t header = read_magazine(pool, block, magazine);
+                           struct slb_magazine *magazine, uint32_t attempts, struct slb_lease_counts *out) {
+    uint64_t header = read_magazine(pool, block, magazine, attempts);
+    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && is_attached(block);
     out->served += served_by(magazine, header);
     out->cached += slb_header_ids(header);
 }
 
-SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool) {
-    struct slb_lease_counts out = {0, 0, 0, 0};
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts) {
+    struct slb_lease_counts out = {0, 0, 0, 0, false};
     for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             struct slb_lease *lease = &block->leases[i];
-            count_magazine(pool, block, &lease->given, &out);
-            count_magazine(pool, block, &lease->refilled, &out);
+            count_magazine(pool, block, &lease->given, attempts, &out);
+            count_magazine(pool, block, &lease->refilled, attempts, &out);
             out.fast_taken += atomic_load_explicit(&lease->fast_taken, memory_order_seq_cst);
             out.fast_given += atomic_load_explicit(&lease->fast_given, memory_order_seq_cst);
         }
@@ -9954,7 +9957,8 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
-    struct slb_lease_counts leases = slb_leases_count(pool);
+    struct slb_lease_counts leases = slb_leases_count(pool, attempts);
+    locked |= leases.locked;
     from_caches += leases.served;
     out->cached += leases.cached;
     out->fast_taken += leases.fast_taken;
@@ -12640,6 +12644,10 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
 
+/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                        uint64_t *out_word);
+
 /* Counts and records a refused allocation; tells the breaker where it is a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status);
@@ -12935,8 +12943,8 @@ SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, i
 }
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
-static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                               uint64_t *out_word) {
+SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                        uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
@@ -12976,7 +12984,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
 static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = take_slab(pool, state, out_id, out_word);
+    slabby_status status = slb_take_slab(pool, state, out_id, out_word);
     return slb_likely(status == SLABBY_OK)
                ? status
                : slb_allocation_failed(
@@ -13058,7 +13066,7 @@ static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, voi
                                                         struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
-    slabby_status status = take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         hand_out(pool, id, word, out_ref, out_data);
     return status == SLABBY_OUT_OF_MEMORY ? status
@@ -13081,7 +13089,7 @@ static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_r
     uint32_t id;
     if (timeout_ns == 0)
         return allocate_slow(out_ref, out_data, allocator);
-    slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
@@ -14586,7 +14594,7 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 /* -------------------------------------------------------------------------------------------------- timing */
 
 /* relaxed throughout: a race with the lease's user costs one sample */
-static bool is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
+static bool sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     uint32_t turn = (uint32_t)(header >> 16);
     if (turn != atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) ||
@@ -14601,14 +14609,13 @@ static bool is_due(struct slabby_allocator *pool, struct slb_magazine *magazine)
 static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
     struct slb_timing timing = {0, 0};
     uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
-        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
         return timing;
-    if (!is_due(pool, &lease->given) && !is_due(pool, &lease->refilled))
+    if (!sample_is_due(pool, &lease->given) && !sample_is_due(pool, &lease->refilled))
         return timing;
     uint64_t served = slb_lease_served(lease);
     uint64_t last = atomic_load_explicit(&lease->sampled_at, memory_order_relaxed);
-    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : slb_os_ticks();
+    timing.started = slb_os_ticks();
     timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
     atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
     return timing;
@@ -14627,7 +14634,8 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
     if (filled) {
         slb_count(&stripe->hits[out_found->tier], 1);
         slb_count(&stripe->fast_taken, fast);
-        if (atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
+        if (slb_in_flight_depth == 1 &&
+            atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);
     }
     out_found->degrade_due = slb_degrade_is_due(pool, stripe);
@@ -14636,32 +14644,33 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
     return filled;
 }
 
-/* Without a lease the CPU's cache serves. */
+/* Without a lease, and where protections act, the CPU's cache serves. */
 static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
                                     uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    struct slb_timing timing = lease == NULL ? slb_timing_if_due(pool) : timing_of_lease(pool, lease);
-    uint64_t stands_for = timing.weight;
+    if (lease == NULL || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0)
+        return slb_take_slab(pool, state, out_id, out_word);
+    struct slb_timing timing = timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
-    bool searched = lease == NULL ? !slb_cache_take(pool, out_id, fast) : !slb_lease_take(lease, out_id);
+    bool searched = !slb_lease_take(lease, out_id);
     if (searched) {
         slb_timing_slow(pool, &timing);
-        if (lease == NULL || !refill_lease(pool, lease, out_id, fast, &found)) {
+        if (!refill_lease(pool, lease, out_id, fast, &found)) {
             slabby_status status = slb_search(pool, out_id, fast, &found);
             if (status != SLABBY_OK)
                 return status;
         }
-        stands_for = stands_for == 0 ? 1 : stands_for;
-    } else if (fast && lease != NULL) {
+    } else if (fast) {
         slb_count(&slb_stripe_here(pool)->fast_taken, 1);
     }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
     *out_word = slb_issue_protected(
         pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
+    if (timing.started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;
@@ -14675,8 +14684,6 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    if (lease == NULL)
-        return slabby_allocate(out_ref, NULL, allocator);
     slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word, id);
@@ -14708,8 +14715,6 @@ SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *o
     uint64_t word;
     if (pool == NULL || out_id == NULL || out_data == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    if (lease == NULL)
-        return slabby_allocate_fast(out_data, out_id, allocator);
     slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
     if (status == SLABBY_OK)
         *out_data = slb_slab_data(pool, *out_id);

@@ -152,7 +152,7 @@ type AllocatorStats struct {
 
 	// CurrentAllocations: slabs in users' hands, those of the heap included: UsedSlabs +
 	// HeapSlabs.
-	CurrentAllocations uint64 `json:"-"`
+	CurrentAllocations uint64 `json:"current_allocations"`
 }
 
 func (s *AllocatorStats) load(raw *C.slabby_stats) {

@@ -241,11 +241,12 @@ def _load(field: Field) -> str:
     return f"{kind}({source})"
 
 
-# Fields that programs for the reference's library use, beside those of the core; not in the JSON.
+# Fields that programs for the reference's library use, beside those of the core.
 GO_ALONE = {
     "AllocatorStats": (
         (
             "CurrentAllocations",
+            "current_allocations",
             "uint64",
             "CurrentAllocations: slabs in users' hands, those of the heap included: UsedSlabs + HeapSlabs.",
             "s.live()",
@@ -265,11 +266,11 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
         kind = "" if field.kind == "gauge" else f' slabby:"{field.kind}"'
         lines.append(f'\t{field.go_name} {_field_type(field)} `json:"{field.name}"{kind}`')
     also = GO_ALONE.get(name, ())
-    for field, kind, about, _ in also:
-        lines += ["", *comment(about, "\t"), f'\t{field} {kind} `json:"-"`']
+    for field, json, kind, about, _ in also:
+        lines += ["", *comment(about, "\t"), f'\t{field} {kind} `json:"{json}"`']
     lines += ["}", "", f"func (s *{name}) load(raw *C.{snapshot.struct}) {{"]
     lines += [f"\ts.{field.go_name} = {_load(field)}" for field in snapshot.fields]
-    lines += [f"\ts.{field} = {value}" for field, _, _, value in also]
+    lines += [f"\ts.{field} = {value}" for field, _, _, _, value in also]
     return [*lines, "}", ""]
 
 

@@ -11,7 +11,6 @@
 #include "observe/events.h"
 #include "observe/latency.h"
 #include "os/os.h"
-#include "protect/guard_slots.h"
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
 #include "tiers/cpu_cache.h"
@@ -59,7 +58,7 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 /* -------------------------------------------------------------------------------------------------- timing */
 
 /* relaxed throughout: a race with the lease's user costs one sample */
-static bool is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
+static bool sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     uint32_t turn = (uint32_t)(header >> 16);
     if (turn != atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) ||
@@ -74,14 +73,13 @@ static bool is_due(struct slabby_allocator *pool, struct slb_magazine *magazine)
 static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
     struct slb_timing timing = {0, 0};
     uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
-        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
         return timing;
-    if (!is_due(pool, &lease->given) && !is_due(pool, &lease->refilled))
+    if (!sample_is_due(pool, &lease->given) && !sample_is_due(pool, &lease->refilled))
         return timing;
     uint64_t served = slb_lease_served(lease);
     uint64_t last = atomic_load_explicit(&lease->sampled_at, memory_order_relaxed);
-    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : slb_os_ticks();
+    timing.started = slb_os_ticks();
     timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
     atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
     return timing;
@@ -100,7 +98,8 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
     if (filled) {
         slb_count(&stripe->hits[out_found->tier], 1);
         slb_count(&stripe->fast_taken, fast);
-        if (atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
+        if (slb_in_flight_depth == 1 &&
+            atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);
     }
     out_found->degrade_due = slb_degrade_is_due(pool, stripe);
@@ -109,32 +108,33 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
     return filled;
 }
 
-/* Without a lease the CPU's cache serves. */
+/* Without a lease, and where protections act, the CPU's cache serves. */
 static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
                                     uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    struct slb_timing timing = lease == NULL ? slb_timing_if_due(pool) : timing_of_lease(pool, lease);
-    uint64_t stands_for = timing.weight;
+    if (lease == NULL || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0)
+        return slb_take_slab(pool, state, out_id, out_word);
+    struct slb_timing timing = timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
-    bool searched = lease == NULL ? !slb_cache_take(pool, out_id, fast) : !slb_lease_take(lease, out_id);
+    bool searched = !slb_lease_take(lease, out_id);
     if (searched) {
         slb_timing_slow(pool, &timing);
-        if (lease == NULL || !refill_lease(pool, lease, out_id, fast, &found)) {
+        if (!refill_lease(pool, lease, out_id, fast, &found)) {
             slabby_status status = slb_search(pool, out_id, fast, &found);
             if (status != SLABBY_OK)
                 return status;
         }
-        stands_for = stands_for == 0 ? 1 : stands_for;
-    } else if (fast && lease != NULL) {
+    } else if (fast) {
         slb_count(&slb_stripe_here(pool)->fast_taken, 1);
     }
-    slb_guard_sample(pool, *out_id, found.tier, stands_for);
     *out_word = slb_issue_protected(
         pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
     if (slb_timing_end(pool, &timing, 1))
         slb_breaker_failed(pool, true);
+    if (timing.started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing.started);
     if (searched)
         slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;
@@ -148,8 +148,6 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    if (lease == NULL)
-        return slabby_allocate(out_ref, NULL, allocator);
     slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word, id);
@@ -181,8 +179,6 @@ SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *o
     uint64_t word;
     if (pool == NULL || out_id == NULL || out_data == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    if (lease == NULL)
-        return slabby_allocate_fast(out_data, out_id, allocator);
     slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
     if (status == SLABBY_OK)
         *out_data = slb_slab_data(pool, *out_id);

@@ -64,7 +64,8 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
-    struct slb_lease_counts leases = slb_leases_count(pool);
+    struct slb_lease_counts leases = slb_leases_count(pool, attempts);
+    locked |= leases.locked;
     from_caches += leases.served;
     out->cached += leases.cached;
     out->fast_taken += leases.fast_taken;

@@ -370,9 +370,9 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
 
 /* The core locks a header for a few instructions: look again rather than miss what lies below. */
 static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                              struct slb_magazine *magazine) {
+                              struct slb_magazine *magazine, uint32_t attempts) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
-    for (uint32_t attempt = 0; attempt < 1000; attempt++) {
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED || !is_attached(block) ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
@@ -383,19 +383,20 @@ static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_bl
 }
 
 static void count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
-                           struct slb_magazine *magazine, struct slb_lease_counts *out) {
-    uint64_t header = read_magazine(pool, block, magazine);
+                           struct slb_magazine *magazine, uint32_t attempts, struct slb_lease_counts *out) {
+    uint64_t header = read_magazine(pool, block, magazine, attempts);
+    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && is_attached(block);
     out->served += served_by(magazine, header);
     out->cached += slb_header_ids(header);
 }
 
-SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool) {
-    struct slb_lease_counts out = {0, 0, 0, 0};
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts) {
+    struct slb_lease_counts out = {0, 0, 0, 0, false};
     for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             struct slb_lease *lease = &block->leases[i];
-            count_magazine(pool, block, &lease->given, &out);
-            count_magazine(pool, block, &lease->refilled, &out);
+            count_magazine(pool, block, &lease->given, attempts, &out);
+            count_magazine(pool, block, &lease->refilled, attempts, &out);
             out.fast_taken += atomic_load_explicit(&lease->fast_taken, memory_order_seq_cst);
             out.fast_given += atomic_load_explicit(&lease->fast_given, memory_order_seq_cst);
         }

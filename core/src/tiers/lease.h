@@ -109,9 +109,11 @@ SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
 
 struct slb_lease_counts {
     uint64_t served, cached, fast_taken, fast_given;
+    bool locked; /* a magazine was, so that its ids are not among the cached ones */
 };
 
-SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool);
+/* Magazines that the core has locked for a moment are looked at so often more. */
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
 
 /* Bytes of all blocks. */
 SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool);
