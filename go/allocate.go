@@ -6,10 +6,12 @@ package slabby
 
 // #include "shim.h"
 //
-// #cgo noescape slabby_go_allocate
-// #cgo nocallback slabby_go_allocate
-// #cgo noescape slabby_go_allocate_fast
-// #cgo nocallback slabby_go_allocate_fast
+// #cgo noescape slabby_go_lease_allocate
+// #cgo nocallback slabby_go_lease_allocate
+// #cgo noescape slabby_go_lease_allocate_fast
+// #cgo nocallback slabby_go_lease_allocate_fast
+// #cgo noescape slabby_lease_return
+// #cgo nocallback slabby_lease_return
 // #cgo noescape slabby_release
 // #cgo nocallback slabby_release
 // #cgo noescape slabby_deallocate_fast
@@ -18,26 +20,56 @@ import "C"
 
 import (
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 )
 
 // Allocate takes a slab, at once or not at all. It allocates nothing on Go's heap.
 // Errors: ErrOutOfMemory, ErrClosed, ErrNoSystemMemory (heap fallback).
 func (p *Slabby) Allocate() (SlabRef, error) {
-	made := C.slabby_go_allocate(p.c())
-	runtime.KeepAlive(p)
-	if made.status != 0 {
-		return SlabRef{}, statusError(made.status)
+	ref, l, ok := p.allocateHere()
+	if ok {
+		return ref, nil
 	}
-	return p.newRef(uint64(made.value)), nil
+	if l == nil {
+		p.attach()
+	}
+	made := C.slabby_go_lease_allocate(p.c(), l.address())
+	return p.made(made)
 }
 
-// MustAllocate is Allocate for those who cannot go on without a slab: it panics with the error's
-// story.
+// allocateHere is Allocate as far as this goroutine's lease serves, and which lease that is.
+func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
+	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+		return SlabRef{}, nil, false
+	}
+	l = p.enter()
+	if l == nil {
+		l.leave()
+		return SlabRef{}, nil, false
+	}
+	id, ok := l.given.take()
+	if !ok {
+		id, ok = l.refilled.take()
+	}
+	if !ok {
+		l.leave()
+		return SlabRef{}, l, false
+	}
+	word := p.issue(uint64(id), wordLive)
+	l.leave()
+	p.race.allocated(uint64(id))
+	runtime.KeepAlive(p)
+	return SlabRef{pool: p, ref: word + uint64(id) + p.refBias}, l, true
+}
+
+// MustAllocate is Allocate for those who cannot go on without a slab: it panics with an *Error that
+// has the error's story and matches its sentinel.
 func (p *Slabby) MustAllocate() SlabRef {
 	ref, err := p.Allocate()
 	if err != nil {
-		panic("slabby: MustAllocate: " + p.Explain(err, SlabRef{}))
+		status, _ := StatusOf(err)
+		panic(&Error{Status: status, Text: "MustAllocate: " + p.Explain(err, SlabRef{}), cause: err})
 	}
 	return ref
 }
@@ -46,9 +78,54 @@ func (p *Slabby) MustAllocate() SlabRef {
 // Errors: ErrDoubleDeallocation, ErrInvalidReference (forged, or of another pool), ErrPinned
 // (nothing changed), ErrMemoryCorruption (the slab is taken out of service).
 func (p *Slabby) Deallocate(ref SlabRef) error {
+	if p == nil || ref.token != nil || atomic.LoadUint32(p.allocMode) != 0 {
+		return p.deallocateThere(ref)
+	}
+	relative := ref.ref - p.refBias
+	id := relative & p.idMask
+	if relative >= p.refLimit || id >= p.reserved {
+		return p.deallocateThere(ref)
+	}
+	l := p.enter()
+	if l == nil {
+		l.leave()
+		return p.deallocateThere(ref)
+	}
+	p.race.releasing(id)
+	free := relative - id
+	// The word decides: exactly this generation, live, not pinned, and no CPU's own.
+	if !atomic.CompareAndSwapUint64(p.word(id), free+wordLive, free+p.generation) {
+		l.leave()
+		return p.deallocateThere(ref)
+	}
+	// Protections are read behind the swap: who switches one on looks at the words next.
+	given := atomic.LoadUint32(p.mode) == 0 && l.given.give(uint32(id))
+	l.leave()
+	runtime.KeepAlive(p)
+	if !given {
+		return p.returned(l, ref, ref.ref, 0)
+	}
+	return nil
+}
+
+// returned has the core end a release whose word says free already.
+func (p *Slabby) returned(l *lease, ref SlabRef, name uint64, byID C.int32_t) error {
+	status := C.slabby_lease_return(p.handle, l.address(), C.uint64_t(name), byID)
+	runtime.KeepAlive(p)
+	if status == 0 {
+		return nil
+	}
+	return p.released(status, ref)
+}
+
+// deallocateThere has the core release, which says what is wrong where something is.
+func (p *Slabby) deallocateThere(ref SlabRef) error {
+	if p != nil {
+		p.race.releasing((ref.ref - p.refBias) & p.idMask)
+	}
 	status := C.slabby_release(p.c(), C.slabby_ref(ref.ref))
 	runtime.KeepAlive(p)
-	if status != 0 || ref.token != nil || p.allocated.Load() != nil {
+	if p == nil || status != 0 || ref.token != nil || p.allocated.Load() != nil {
 		return p.released(status, ref)
 	}
 	return nil
@@ -76,17 +153,78 @@ func (p *Slabby) logCorruption(ref SlabRef, err error) {
 // no generation: after its release the same id may be another owner's, and a stale id cannot be
 // told from a fresh one. The slice has len == cap == slab size.
 func (p *Slabby) AllocateFast() ([]byte, int32, error) {
-	made := C.slabby_go_allocate_fast(p.c())
+	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+		return p.allocateFastThere(nil)
+	}
+	l := p.enter()
+	if l == nil {
+		l.leave()
+		p.attach()
+		return p.allocateFastThere(nil)
+	}
+	id, ok := l.given.take()
+	if !ok {
+		id, ok = l.refilled.take()
+	}
+	if !ok {
+		l.leave()
+		return p.allocateFastThere(l)
+	}
+	storeRelease(&l.fastTaken, l.fastTaken+1)
+	p.issue(uint64(id), wordLiveFast)
+	l.leave()
+	p.race.allocated(uint64(id))
+	runtime.KeepAlive(p)
+	return p.slice(uint64(id)), int32(id), nil
+}
+
+func (p *Slabby) allocateFastThere(l *lease) ([]byte, int32, error) {
+	made := C.slabby_go_lease_allocate_fast(p.c(), l.address())
 	runtime.KeepAlive(p)
 	if made.status != 0 {
 		return nil, 0, statusError(made.status)
 	}
+	p.race.allocated(uint64(made.id))
 	return unsafe.Slice((*byte)(made.data), p.slabSize), int32(made.id), nil
 }
 
 // DeallocateFast gives a slab of AllocateFast back. Errors: ErrInvalidSlabID (out of range, or
 // owned by a reference), ErrDoubleDeallocation (the slab is free), ErrMemoryCorruption.
 func (p *Slabby) DeallocateFast(slabID int32) error {
+	if p == nil || uint64(slabID) >= p.reserved || atomic.LoadUint32(p.allocMode) != 0 {
+		return p.deallocateFastThere(slabID)
+	}
+	id := uint64(slabID)
+	l := p.enter()
+	if l == nil {
+		l.leave()
+		return p.deallocateFastThere(slabID)
+	}
+	p.race.releasing(id)
+	word := atomic.LoadUint64(p.word(id))
+	free := word - wordLiveFast
+	// Plain, without pins, and not the last generation: then it is a relative reference less its id.
+	if free&p.idMask != 0 || free >= p.refLimit ||
+		!atomic.CompareAndSwapUint64(p.word(id), word, free+p.generation) {
+		l.leave()
+		return p.deallocateFastThere(slabID)
+	}
+	given := atomic.LoadUint32(p.mode) == 0 && l.given.give(uint32(id))
+	if given {
+		storeRelease(&l.fastGiven, l.fastGiven+1)
+	}
+	l.leave()
+	runtime.KeepAlive(p)
+	if !given {
+		return p.returned(l, SlabRef{}, id, 1)
+	}
+	return nil
+}
+
+func (p *Slabby) deallocateFastThere(slabID int32) error {
+	if p != nil {
+		p.race.releasing(uint64(uint32(slabID)))
+	}
 	status := C.slabby_deallocate_fast(p.c(), C.uint32_t(slabID))
 	runtime.KeepAlive(p)
 	return statusError(status)

@@ -17,6 +17,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -51,6 +52,9 @@ func (p *Slabby) BatchAllocate(count int) ([]SlabRef, error) {
 func (p *Slabby) AllocateBatch(dst []SlabRef) error {
 	if err := p.checkBatch(len(dst)); err != nil {
 		return err
+	}
+	if p.allocateBatchHere(dst) {
+		return nil
 	}
 	raw := borrowRaw(len(dst))
 	defer rawRefs.Put(raw)
@@ -93,11 +97,115 @@ func (p *Slabby) BatchDeallocate(refs []SlabRef) error {
 	return err
 }
 
+// allocateBatchHere fills dst from this goroutine's lease, all or nothing. The ids above the new
+// length stay where they are until this goroutine leaves: nobody else gives to this magazine.
+func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
+	if len(dst) > leaseIDs || atomic.LoadUint32(p.allocMode) != 0 {
+		return false
+	}
+	l := p.enter()
+	if l == nil {
+		l.leave()
+		return false
+	}
+	m, count := &l.given, uint64(len(dst))
+	header := atomic.LoadUint64(&m.header)
+	length := header & 0xFFFF
+	if length > uint64(m.max) || length < count ||
+		!atomic.CompareAndSwapUint64(&m.header, header, header+count*headerTake) {
+		l.leave()
+		return false
+	}
+	// A sampling point that was stepped over is the next allocation's.
+	if turn := uint32(header >> 16); m.sampleAt-turn < uint32(count) {
+		m.sampleAt = turn + uint32(count)
+	}
+	for at := range dst {
+		id := uint64(*m.slot(uint32(length) - 1 - uint32(at)))
+		dst[at] = SlabRef{pool: p, ref: p.issue(id, wordLive) + id + p.refBias}
+		p.race.allocated(id)
+	}
+	l.leave()
+	runtime.KeepAlive(p)
+	return true
+}
+
 // DeallocateBatch is BatchDeallocate that also tells how many slabs were released.
 func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
+	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+		return p.deallocateBatchThere(refs)
+	}
+	for len(refs) > 0 {
+		done, failed, first := p.deallocateRun(refs)
+		if done == 0 {
+			// Full, locked, or nothing for Go alone: one by the usual way, which makes room.
+			if first, done = p.Deallocate(refs[0]), 1; first != nil {
+				failed = 1
+			}
+		}
+		released += done - failed
+		refs = refs[done:]
+		if err == nil {
+			err = first
+		}
+	}
+	return released, err
+}
+
+// deallocateRun releases as many of the first references as this goroutine's lease takes, in one
+// push, and returns how many those were. Failed are those that turn out to be damaged, where protections
+// were switched on this moment.
+func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
+	l := p.enter()
+	if l == nil {
+		l.leave()
+		return 0, 0, nil
+	}
+	m := &l.given
+	header := atomic.LoadUint64(&m.header)
+	length := uint32(uint16(header))
+	for done < len(refs) && length+uint32(done) < m.max && p.free(refs[done]) {
+		id := (refs[done].ref - p.refBias) & p.idMask
+		*m.slot(length + uint32(done)) = uint32(id)
+		if done++; atomic.LoadUint32(p.mode) != 0 {
+			break
+		}
+	}
+	given := done == 0 || atomic.LoadUint32(p.mode) == 0 &&
+		atomic.CompareAndSwapUint64(&m.header, header, header+uint64(done))
+	l.leave()
+	runtime.KeepAlive(p)
+	for _, ref := range refs[:done] {
+		if given {
+			break
+		}
+		if bad := p.returned(l, ref, ref.ref, 0); bad != nil {
+			if failed++; err == nil {
+				err = bad
+			}
+		}
+	}
+	return done, failed, err
+}
+
+// free makes the word of a live slab free, where Go may do that.
+func (p *Slabby) free(ref SlabRef) bool {
+	relative := ref.ref - p.refBias
+	id := relative & p.idMask
+	if ref.token != nil || relative >= p.refLimit || id >= p.reserved {
+		return false
+	}
+	p.race.releasing(id)
+	return atomic.CompareAndSwapUint64(p.word(id), relative-id+wordLive, relative-id+p.generation)
+}
+
+func (p *Slabby) deallocateBatchThere(refs []SlabRef) (released int, err error) {
 	raw := borrowRaw(len(refs))
 	defer rawRefs.Put(raw)
 	for at, ref := range refs {
+		if p != nil {
+			p.race.releasing((ref.ref - p.refBias) & p.idMask)
+		}
 		(*raw)[at] = C.slabby_ref(ref.ref)
 	}
 	result := C.slabby_go_release_batch(p.c(), unsafe.SliceData(*raw), C.uint64_t(len(refs)))

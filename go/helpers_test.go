@@ -58,6 +58,17 @@ func wantError(t testing.TB, what string, got, want error) {
 	}
 }
 
+// bytesPanic is the error that GetBytes panics with, nil where it returns.
+func bytesPanic(ref slabby.SlabRef) (err *slabby.Error) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			err = recovered.(*slabby.Error)
+		}
+	}()
+	_ = ref.GetBytes()
+	return nil
+}
+
 // threadCount is the number of this process' threads.
 func threadCount(t testing.TB) int {
 	t.Helper()

@@ -24,7 +24,7 @@ func TestMisuseOfReferences(t *testing.T) {
 	wantError(t, "Unpin of the zero SlabRef", none.Unpin(), slabby.ErrInvalidReference)
 	wantError(t, "ReleaseDeferred of the zero SlabRef", none.ReleaseDeferred(),
 		slabby.ErrInvalidReference)
-	if none.IsValid() || none.GetBytes() != nil || none.Size() != 0 || none.ID() != -1 {
+	if none.IsValid() || bytesPanic(none) == nil || none.Size() != 0 || none.ID() != -1 {
 		t.Error("the zero SlabRef is something")
 	}
 	ref := mustAllocate(t, pool)
@@ -45,6 +45,35 @@ func TestMisuseOfReferences(t *testing.T) {
 	if ref.AllocationStack() != "" {
 		t.Error("AllocationStack made something up")
 	}
+}
+
+// GetBytes and MustAllocate panic with errors: what recover returns answers errors.Is and errors.As.
+func TestPanicsAreErrors(t *testing.T) {
+	pool := newPool(t, 64, 1)
+	ref := mustAllocate(t, pool)
+	caught := func(call func()) (err error) {
+		defer func() { err, _ = recover().(error) }()
+		call()
+		return nil
+	}
+	err := caught(func() { pool.MustAllocate() })
+	var detail *slabby.Error
+	if !errors.Is(err, slabby.ErrOutOfMemory) || !errors.As(err, &detail) ||
+		detail.Status != slabby.StatusOutOfMemory || !strings.Contains(err.Error(), "MustAllocate") {
+		t.Errorf("MustAllocate of a full pool: %v", err)
+	}
+	mustRelease(t, ref)
+	wantError(t, "GetBytes of a stale reference", caught(func() { ref.GetBytes() }),
+		slabby.ErrUseAfterFree)
+	wantError(t, "GetBytes of the zero SlabRef", caught(func() { slabby.SlabRef{}.GetBytes() }),
+		slabby.ErrInvalidReference)
+	wantError(t, "GetBytes of a forged reference",
+		caught(func() { pool.RefOf(ref.Ref() + 1<<40).GetBytes() }), slabby.ErrInvalidReference)
+	again := pool.MustAllocate()
+	if caught(func() { again.GetBytes()[0] = 1 }) != nil {
+		t.Error("GetBytes of a live reference panicked")
+	}
+	mustRelease(t, again)
 }
 
 func TestPinsAreBounded(t *testing.T) {
@@ -159,9 +188,9 @@ func TestMustAllocatePanicsWithTheExplanation(t *testing.T) {
 	ref := pool.MustAllocate()
 	defer mustRelease(t, ref)
 	defer func() {
-		text, ok := recover().(string)
-		if !ok || !strings.Contains(text, "orders") {
-			t.Errorf("panicked with %q, which does not name the pool", text)
+		err, ok := recover().(error)
+		if !ok || !strings.Contains(err.Error(), "orders") {
+			t.Errorf("panicked with %v, which does not name the pool", err)
 		}
 	}()
 	pool.MustAllocate()

@@ -59,20 +59,30 @@ static inline slabby_go_value slabby_go_allocate_timeout(slabby_allocator *alloc
     return result;
 }
 
-/* One try before a wait: Timeout where there is nothing to take. Asking a pool that is full counts a failure, which
- * a wait is not until it ends, so this looks first; what else is against it the ticket will be told. A slab that goes
- * to somebody else in between counts as a Timeout, which never moves the breaker. */
-static inline slabby_go_value slabby_go_try(slabby_allocator *allocator) {
-    slabby_go_value nothing = {0, SLABBY_TIMEOUT};
-    slabby_stats stats;
-    int64_t heap = 0, limit = 0;
-    stats.struct_size = sizeof stats;
-    if (slabby_get_stats(&stats, allocator) == SLABBY_OK && stats.available_slabs == 0 &&
-        slabby_get_option(&heap, allocator, SLABBY_OPTION_HEAP_FALLBACK) == SLABBY_OK &&
-        slabby_get_option(&limit, allocator, SLABBY_OPTION_HEAP_FALLBACK_LIMIT) == SLABBY_OK &&
-        (heap == 0 || stats.heap_slabs >= (uint64_t)limit))
-        return nothing;
-    return slabby_go_allocate_timeout(allocator, 1);
+/* One try before a wait: finding nothing is no failure, which a wait is not until it ends. */
+static inline slabby_go_value slabby_go_try(slabby_allocator *allocator, uint64_t lease) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_lease_try(&result.value, allocator, lease);
+    return result;
+}
+
+typedef struct {
+    void *leases;
+    slabby_status status;
+} slabby_go_leases;
+
+static inline slabby_go_leases slabby_go_lease_attach(slabby_allocator *allocator, uint64_t count) {
+    slabby_go_leases result = {0, 0};
+    uint64_t address = 0;
+    result.status = slabby_lease_attach(&address, allocator, count, SLABBY_LEASE_LAYOUT);
+    result.leases = (void *)(uintptr_t)address;
+    return result;
+}
+
+static inline slabby_go_value slabby_go_lease_allocate(slabby_allocator *allocator, uint64_t lease) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_lease_allocate(&result.value, allocator, lease);
+    return result;
 }
 
 static inline slabby_go_listener slabby_go_listen(slabby_allocator *allocator, slabby_error *error) {
@@ -113,6 +123,12 @@ static inline slabby_go_slab slabby_go_allocate_fast(slabby_allocator *allocator
     return result;
 }
 
+static inline slabby_go_slab slabby_go_lease_allocate_fast(slabby_allocator *allocator, uint64_t lease) {
+    slabby_go_slab result = {0, 0, 0};
+    result.status = slabby_lease_allocate_fast(&result.data, &result.id, allocator, lease);
+    return result;
+}
+
 static inline slabby_go_slab slabby_go_data(slabby_allocator *allocator, slabby_ref ref) {
     slabby_go_slab result = {0, 0, 0};
     result.status = slabby_data(&result.data, allocator, ref);
@@ -126,23 +142,32 @@ static inline slabby_go_slab slabby_go_id(slabby_allocator *allocator, slabby_re
 }
 
 typedef struct {
-    const uint32_t *mode;
-    uint64_t id_limit;
-    uint64_t ref_bias;
-    uint64_t id_mask;
-} slabby_go_pin;
+    void *words, *slabs, *mode;
+    uint64_t stride, capacity, id_limit, ref_bias, ref_limit;
+    uint32_t id_bits;
+    slabby_status status;
+} slabby_go_addresses;
 
-static inline slabby_go_pin slabby_go_view(slabby_allocator *allocator) {
-    slabby_go_pin check = {0, 0, 0, 0};
+/* A version that this package does not know is as no view: every call crosses. */
+static inline slabby_go_addresses slabby_go_view(slabby_allocator *allocator) {
+    slabby_go_addresses result = {0};
     slabby_view_info view;
     view.struct_size = sizeof view;
-    if (slabby_view(&view, allocator) == SLABBY_OK) {
-        check.mode = (const uint32_t *)(uintptr_t)view.mode_address;
-        check.id_limit = view.id_limit;
-        check.ref_bias = view.ref_bias;
-        check.id_mask = ((uint64_t)1 << view.id_bits) - 1;
+    result.status = slabby_view(&view, allocator);
+    if (result.status == SLABBY_OK && view.version != 2)
+        result.status = SLABBY_ABI_MISMATCH;
+    if (result.status == SLABBY_OK) {
+        result.words = (void *)(uintptr_t)view.words_address;
+        result.slabs = (void *)(uintptr_t)view.slabs_address;
+        result.mode = (void *)(uintptr_t)view.mode_address;
+        result.stride = view.stride;
+        result.capacity = view.capacity;
+        result.id_limit = view.id_limit;
+        result.ref_bias = view.ref_bias;
+        result.ref_limit = view.ref_limit;
+        result.id_bits = view.id_bits;
     }
-    return check;
+    return result;
 }
 
 static inline slabby_fault slabby_go_classify(uint64_t address) {

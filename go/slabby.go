@@ -31,14 +31,16 @@ type Slabby struct {
 	batchLimit int
 	logger     *slog.Logger
 	space      *waitQueue
-	// What newRef goes by: WithFinalizers, and a word of the core's that is zero in a pool with
-	// nothing switched on.
+	hot
+	race raceWatch
+	// WithFinalizers: every reference has a token.
 	finalizers bool
-	mode       *uint32
 	idLimit    int
-	refBias    uint64
-	idMask     uint64
-	allocated  atomic.Pointer[allocations]
+	attaching  sync.Mutex
+	// For so many leases the core was asked.
+	asked     uint64
+	blocks    *leaseBlocks
+	allocated atomic.Pointer[allocations]
 	// LogEvents: one at a time, and the cursor behind what was logged.
 	logging sync.Mutex
 	logged  uint64
@@ -111,14 +113,14 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 
 // own wraps a handle that this package owns from now on.
 func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
-	p := &Slabby{handle: handle, logger: logger, space: &waitQueue{}}
+	p := &Slabby{handle: handle, logger: logger, space: &waitQueue{}, blocks: &leaseBlocks{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
 	capacity := int(p.Stats().ReservedSlabs) // what Resize can bring
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
 	p.batchLimit = capacity + int(heap.value)
 	p.readView()
 	p.register()
-	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.space})
+	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.space, p.blocks})
 	return p
 }
 
@@ -126,6 +128,7 @@ type abandoned struct {
 	handle *C.slabby_allocator
 	logger *slog.Logger
 	space  *waitQueue
+	blocks *leaseBlocks
 }
 
 // abandon is what the garbage collector calls for a pool that nobody can reach.
@@ -137,6 +140,7 @@ func abandon(a abandoned) {
 	}
 	a.space.close()
 	unregister(a.handle)
+	a.blocks.detach(a.handle)
 	C.slabby_abandon(a.handle)
 }
 

@@ -643,7 +643,8 @@ typedef struct slabby_fault {
 } slabby_fault;
 
 /* Where words, slabs and caches are, for a binding that reads them without crossing into C. Valid while the
- * caller owns the pool. `mode` is at the address mode_address: non-zero means that every call must cross. */
+ * caller owns the pool. `mode` is at the address mode_address: non-zero means that every call must cross. Of its
+ * bits 1 says secure, 2 bit_guard, 16 debug, and 64 that slabs may lie elsewhere than at their own place. */
 typedef struct slabby_view_info {
     uint32_t struct_size;
     uint32_t version;
@@ -1231,6 +1232,78 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
  * Statuses: OK, InvalidArgument, AbiMismatch, Closed.
  */
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
+
+/*
+ * Leases, for a binding that allocates and releases in its own code and calls the core once a batch. A lease is memory
+ * of the core with two stacks of free ids ("magazines"); docs/go-fast-path.md says who may change what, and how. Layout 1,
+ * offsets in bytes:
+ *
+ *     0 given:    header u64 {turn:48, length:16}, sample_at u32, max u32, ids u32[120]
+ *   512 refilled: the same
+ *  1024 fast_taken u64, 1032 fast_given u64, 1048 user u32;  one lease after the other at 1,088
+ *
+ * A length of 0xFFFF is locked. The user of a lease, one at a time, takes from either magazine, by a compare-and-swap of
+ * the header that it read to header + 0xFFFF, the id at ids[length - 1]; not where the turn's lower 32 bits equal
+ * sample_at. It gives to `given` alone: ids[length] first, then header to header + 1. The id's word says free then,
+ * or still: slabby_view has where words lie. It counts what goes by id in fast_taken and fast_given, and may lock a lease
+ * among its own threads by `user`, which the core does not look at. While `mode` is not 0 no lease may be used.
+ */
+#define SLABBY_LEASE_LAYOUT 1u
+
+/*
+ * slabby_lease_attach: `count` leases for one user of the pool, their address in *out_address. Slabs in them count as
+ * cached, and whatever empties CPU caches empties them. They last until slabby_lease_detach, or as long as the pool.
+ * count: 1 to 4,096. layout: the one that the caller was written for, 1 here.
+ * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the pool has no caches, or
+ * is too small for so many), NoSystemMemory, Busy (from a signal handler that interrupted this thread inside the
+ * pool), Closed. May block.
+ */
+slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *allocator, uint64_t count,
+                                  uint32_t layout);
+
+/*
+ * slabby_lease_detach: gives back the leases that slabby_lease_attach answered. Nobody may use them any more by then.
+ * Statuses: OK, InvalidArgument (no such leases), Busy (from a signal handler that interrupted this thread inside the
+ * pool), Closed. May block.
+ */
+slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address);
+
+/*
+ * slabby_lease_allocate: slabby_allocate for the user of a lease that is empty, locked or to be timed; it refills the
+ * lease. An address without a lease is as none.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier).
+ */
+slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_allocator *allocator, uint64_t address);
+
+/*
+ * slabby_lease_allocate_fast: the same for slabby_allocate_fast.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier).
+ */
+slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator,
+                                         uint64_t address);
+
+/*
+ * slabby_lease_try: slabby_lease_allocate for a caller who will wait where there is nothing: OutOfMemory is not counted
+ * and does not move the breaker.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier).
+ */
+slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator, uint64_t address);
+
+/*
+ * slabby_lease_return: the end of a release whose word the user of a lease has made free itself, where the lease is
+ * full or locked, or protections act. It empties a full lease. Whoever calls it for a slab that it did not free this
+ * moment hands the slab out twice.
+ * name: the reference, or with by_id = 1 the id.
+ * Statuses: OK, InvalidArgument (no such slab, or it is not free), MemoryCorruption, Closed.
+ */
+slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
+                                  int32_t by_id);
 
 /*
  * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in

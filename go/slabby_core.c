@@ -3428,6 +3428,7 @@ struct slabby_allocator {
     _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leaks.h */
     _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
+    _Atomic(struct slb_lease_block *) leases; /* tiers/lease.h */
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
     struct slb_options options;             /* effective values */
     struct slb_ring audit;                  /* size 0: no audit */
@@ -7038,7 +7039,129 @@ SLB_PRIVATE __attribute__((no_sanitize("address"))) void slb_tools_zero(void *me
     VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
-/* -------------------- tiers/gate.c */
+/* -------------------- tiers/lease.c */
+
+/* -------------------- tiers/lease.h */
+/*
+ * Leases: caches that a binding's own code takes slabs from and gives them to, without a call into the core. The memory
+ * is the core's; docs/go-fast-path.md has the argument.
+ *
+ * A lease has one user at a time and two magazines, each a stack of free ids under a header like that of a CPU cache:
+ *
+ *    63                          16 15       0
+ *   +------------------------------+----------+        user: taking one: header + 0xFFFF; giving one: header + 1
+ *   | turn (48)                    | len (16) |        core: lock, change, unlock with turn + 1
+ *   +------------------------------+----------+        len = 0xFFFF: locked
+ *
+ *   given       the user gives and takes; the core only takes out (a full one is flushed to the depot)
+ *   refilled    the core puts in (a batch from the depot); the user only takes
+ *
+ * So nobody writes an id where somebody else may be about to: what a user stores above the length of `given` before a
+ * compare-and-swap that fails is read by nobody. The turn grows with every id that is taken and with every change by
+ * the core, so a header that the user has read never comes back. `turned` counts the core's changes: turn - turned is
+ * the number of slabs served.
+ *
+ * A binding knows these offsets as layout SLABBY_LEASE_LAYOUT of slabby.h.
+ */
+#ifndef SLB_TIERS_LEASE_H
+#define SLB_TIERS_LEASE_H
+
+#define SLB_MAGAZINE_IDS 120u
+
+struct slb_magazine {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
+    _Atomic uint32_t sample_at; /* the allocation at the turn with these low bits is for the core to time */
+    uint32_t max;               /* ids that it may hold */
+    _Atomic uint32_t ids[SLB_MAGAZINE_IDS];
+    _Atomic uint64_t turned; /* turns that served nothing; written under the header's lock */
+    uint32_t locked_length;  /* what the gate found when it locked the header */
+};
+
+struct slb_lease {
+    struct slb_magazine given, refilled;
+    _Atomic uint64_t fast_taken; /* of the allocations served, those by id; written by the user alone */
+    _Atomic uint64_t fast_given;
+    _Atomic uint64_t sampled_at; /* allocations served when one was timed last */
+    _Atomic uint32_t user; /* for a binding that has more threads than leases: who uses it; not read here */
+};
+
+_Static_assert(offsetof(struct slb_magazine, sample_at) == 8, "part of layout 1");
+_Static_assert(offsetof(struct slb_magazine, max) == 12, "part of layout 1");
+_Static_assert(offsetof(struct slb_magazine, ids) == 16, "part of layout 1");
+_Static_assert(sizeof(struct slb_magazine) == 512, "part of layout 1");
+_Static_assert(offsetof(struct slb_lease, fast_taken) == 1024, "part of layout 1");
+_Static_assert(offsetof(struct slb_lease, fast_given) == 1032, "part of layout 1");
+_Static_assert(offsetof(struct slb_lease, user) == 1048, "part of layout 1");
+_Static_assert(sizeof(struct slb_lease) == 1088, "part of layout 1; an odd number of lines");
+
+/* Leases that were attached together: one mapping, never given back before the pool's place gets its next pool. */
+struct slb_lease_block {
+    struct slb_lease_block *next;
+    struct slb_lease *leases;
+    uint64_t mapping;
+    uint32_t count;
+    _Atomic uint32_t attached; /* 0: every magazine is locked and empty until somebody attaches again */
+};
+
+/* ------------------------------------------------------------------------------ for a binding, by its calls */
+
+/* `count` leases for one more user of the pool, in *out; OK, NotSupported where the pool is too small for caches, or
+ * NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
+                                            struct slb_lease_block **out);
+
+/* What they hold goes to the shards. False where no attached block begins there. */
+SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address);
+
+/* The lease at an address, or NULL. */
+SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address);
+
+/* One id from either magazine, counted as an allocation. */
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id);
+
+/* Inside slb_enter: a batch from the depot or the shards; the first id for the caller, the rest into the lease. */
+SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                  struct slb_lease *lease, uint32_t *out_id, enum slb_tier *out_tier);
+
+/* Inside slb_enter: where `given` is full its ids go to the depot. */
+SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                 struct slb_lease *lease);
+
+/* Allocations that the lease has served. */
+SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease);
+
+/* --------------------------------------------------------------------------- for the gate and for observers */
+
+/* Locks every magazine, whoever is busy in it. Needs the gate lock. */
+SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool);
+
+/* Moves what the locked magazines held to the shards and answers how many ids. Bracketed as a move by the caller. */
+SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
+/* Unlocks them, empty. */
+SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool);
+
+/* In a child of fork: locked, whatever a thread that is gone was doing. */
+SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool);
+
+/* With every magazine locked: the next allocation of each lease is the first to be timed. */
+SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool);
+
+struct slb_lease_counts {
+    uint64_t served, cached, fast_taken, fast_given;
+    bool locked; /* a magazine was, so that its ids are not among the cached ones */
+};
+
+/* Magazines that the core has locked for a moment are looked at so often more. */
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts);
+
+/* Bytes of all blocks. */
+SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool);
+
+/* The place gets another pool. */
+SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool);
+
+#endif
 
 /* -------------------- tiers/gate.h */
 /*
@@ -7097,215 +7220,417 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 
 #endif
 
-/* ---------------------------------------------------------------------------------------------- the lock */
+/* Turns are folded long before their 48 bits are full. */
+#define FOLD_BY (1ull << 40)
 
-/* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
-SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
+/* In front of a block's first lease: its description. */
+#define DESCRIPTION_LINES 1u
+
+/* First leases of the blocks of many pools spread over so many cache lines. */
+#define FIRST_LINES 32u
+
+_Static_assert(sizeof(struct slb_lease_block) <= DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
+
+/* acquire pairs with the release of slb_leases_attach: whoever finds a block sees it whole */
+static struct slb_lease_block *first_block(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->leases, memory_order_acquire);
+}
+
+/* relaxed: who attached or detached did so under the gate lock, or is the caller */
+static bool is_attached(struct slb_lease_block *block) {
+    return atomic_load_explicit(&block->attached, memory_order_relaxed) != 0;
+}
+
+/* --------------------------------------------------------------------------------------------- one magazine */
+
+static uint64_t turn_of(uint64_t header) {
+    return header >> 16;
+}
+
+/* acquire: the ids below the length were stored before the header that the user, or the last unlock, released */
+static bool lock_magazine(struct slb_magazine *magazine, uint64_t *out_header) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     slb_in_flight_enter();
-    uint32_t unlocked = 0;
-    /* acquire pairs with the release of slb_gate_unlock */
-    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
-        SLB_LOCKED();
-        return true;
+    while (slb_header_length(header) != SLB_CACHE_LOCKED) {
+        if (atomic_compare_exchange_weak_explicit(&magazine->header, &header, header | SLB_CACHE_LOCKED,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            SLB_POINT(SLB_POINT_CACHE_LOCKED);
+            *out_header = header;
+            return true;
+        }
     }
     slb_in_flight_leave();
     return false;
 }
 
-SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
-        slb_os_wait_a_little(attempt);
-}
-
-SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
-    /* seq_cst: before the load of deferred_pending; its release half pairs with slb_gate_try_lock */
-    atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
+/* release: pairs with the user's compare-and-swap, and with the acquire of the next lock */
+static void unlock_magazine(struct slb_magazine *magazine, uint64_t turn, uint32_t length) {
+    atomic_store_explicit(&magazine->header, turn << 16 | length, memory_order_release);
     slb_in_flight_leave();
 }
 
-/* A thread that failed to get the lock in slb_pool_run_deferred relies on the holder to run the deferred work. */
-SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
-    slb_gate_release_lock(pool);
-    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
-                     (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
-        slb_pool_run_deferred(pool);
+/* The core's change is a turn that served nothing: counted before the header shows it, so that a reader, who reads the
+ * header first, never counts too many. A sampling point at that turn moves on with it. */
+static uint64_t next_turn(struct slb_magazine *magazine, uint64_t turn) {
+    uint32_t at = (uint32_t)turn;
+    slb_portable_count(&magazine->turned, 1);
+    (void)atomic_compare_exchange_strong_explicit(&magazine->sample_at, &at, at + 1, memory_order_relaxed,
+                                                  memory_order_relaxed);
+    return turn + 1;
 }
 
-/* -------------------------------------------------------------------------------------- closing and opening */
-
-static void lock_header(struct slb_cpu_cache *cache) {
-    cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
+static uint64_t served_by(struct slb_magazine *magazine, uint64_t header) {
+    return turn_of(header) - atomic_load_explicit(&magazine->turned, memory_order_seq_cst);
 }
 
-/* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
- * none does, and a header that is still locked stays so. */
-static void lock_headers(struct slabby_allocator *pool) {
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
-        lock_header(&pool->caches[cpu].cache);
-    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease) {
+    uint64_t given = atomic_load_explicit(&lease->given.header, memory_order_seq_cst);
+    uint64_t refilled = atomic_load_explicit(&lease->refilled.header, memory_order_seq_cst);
+    return served_by(&lease->given, given) + served_by(&lease->refilled, refilled);
+}
+
+static bool take_from(struct slb_magazine *magazine, uint32_t *out_id) {
+    uint64_t header;
+    if (!lock_magazine(magazine, &header))
+        return false;
+    uint32_t length = slb_header_length(header);
+    if (length == 0) {
+        unlock_magazine(magazine, turn_of(header), 0);
+        return false;
+    }
+    *out_id = atomic_load_explicit(&magazine->ids[length - 1], memory_order_relaxed);
+    unlock_magazine(magazine, turn_of(header) + 1, length - 1);
+    return true;
+}
+
+SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
+    return take_from(&lease->given, out_id) || take_from(&lease->refilled, out_id);
+}
+
+/* ---------------------------------------------------------------------------------------- batches in and out */
+
+/* First off the header, then onto the stripe: a reader in between sees too few, never too many. */
+static uint64_t fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
+    uint64_t turned = atomic_load_explicit(&magazine->turned, memory_order_relaxed);
+    *out_folded = turn - turned >= 2 * FOLD_BY ? FOLD_BY : 0;
+    return turn - *out_folded;
+}
+
+static bool put_in(struct slb_stripe *stripe, struct slb_magazine *magazine, const uint32_t *ids,
+                   uint32_t count) {
+    uint64_t header, folded;
+    if (!lock_magazine(magazine, &header))
+        return false;
+    uint32_t length = slb_header_length(header);
+    bool fits = length + count <= magazine->max;
+    for (uint32_t i = 0; i < count && fits; i++)
+        atomic_store_explicit(&magazine->ids[length + i], ids[i], memory_order_relaxed);
+    uint64_t turn = fold(magazine, next_turn(magazine, turn_of(header)), &folded);
+    unlock_magazine(magazine, turn, length + (fits ? count : 0));
+    slb_count(&stripe->folded, folded);
+    return fits;
+}
+
+static void push_all(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        slb_shards_push(pool, slb_os_cpu(), ids[i]);
+}
+
+/* As keep_batch of api/allocate.c: counted in before they enter, and out again where they do not. */
+static void keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
+                 const uint32_t *ids, uint32_t count) {
+    uint32_t stored = count < lease->refilled.max ? count : lease->refilled.max;
+    slb_count(&stripe->cache_in, stored);
+    if (stored == 0 || !put_in(stripe, &lease->refilled, ids, stored)) {
+        push_all(pool, ids, count);
+        slb_count(&stripe->cache_out, stored);
         return;
-    for (bool overwritten = true; overwritten;) {
-        overwritten = false;
-        slb_os_fence_rseq();
-        for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-            uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
-            if (slb_header_length(now) != SLB_CACHE_LOCKED) {
-                lock_header(&pool->caches[cpu].cache);
-                overwritten = true;
-            }
+    }
+    push_all(pool, &ids[stored], count - stored);
+}
+
+SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                  struct slb_lease *lease, uint32_t *out_id, enum slb_tier *out_tier) {
+    uint32_t ids[SLB_CACHE_IDS];
+    uint32_t count = 0;
+    slb_move_begin(stripe);
+    if (slb_depot_pop(pool, ids)) {
+        count = pool->batch;
+        *out_tier = SLB_TIER_DEPOT;
+    } else {
+        uint32_t most = lease->refilled.max + 1;
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, most < pool->batch ? most : pool->batch);
+        *out_tier = SLB_TIER_SHARD;
+    }
+    SLB_POINT(SLB_POINT_REFILL);
+    if (count != 0) {
+        *out_id = ids[0];
+        keep(pool, stripe, lease, &ids[1], count - 1);
+    }
+    slb_move_end(stripe);
+    return count != 0;
+}
+
+SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                 struct slb_lease *lease) {
+    struct slb_magazine *magazine = &lease->given;
+    uint32_t ids[SLB_MAGAZINE_IDS];
+    uint64_t header, folded;
+    slb_move_begin(stripe);
+    if (lock_magazine(magazine, &header)) {
+        uint32_t length = slb_header_length(header);
+        uint32_t out = length == magazine->max ? length : 0;
+        for (uint32_t i = 0; i < out; i++)
+            ids[i] = atomic_load_explicit(&magazine->ids[i], memory_order_relaxed);
+        uint64_t turn = fold(magazine, next_turn(magazine, turn_of(header)), &folded);
+        unlock_magazine(magazine, turn, length - out);
+        slb_count(&stripe->folded, folded);
+        SLB_POINT(SLB_POINT_FLUSH);
+        if (out != 0 && (out != pool->batch || !slb_depot_push(pool, ids)))
+            push_all(pool, ids, out);
+        slb_count(&stripe->cache_out, out);
+    }
+    slb_move_end(stripe);
+}
+
+/* ------------------------------------------------------------------------------------------------- the gate */
+
+/* A magazine that another thread of the core has locked is waited for, as slb_cache_lock does. */
+static void lock_for_good(struct slb_magazine *magazine) {
+    uint64_t header;
+    for (uint32_t attempt = 0; !lock_magazine(magazine, &header); attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_in_flight_leave(); /* the gate lock counts as in flight already */
+    magazine->locked_length = slb_header_length(header);
+}
+
+static void lock_block(struct slb_lease_block *block) {
+    for (uint32_t i = 0; i < block->count; i++) {
+        lock_for_good(&block->leases[i].given);
+        lock_for_good(&block->leases[i].refilled);
+    }
+}
+
+static void open_magazine(struct slb_magazine *magazine) {
+    uint64_t turn = turn_of(atomic_load_explicit(&magazine->header, memory_order_relaxed));
+    slb_in_flight_enter();
+    unlock_magazine(magazine, next_turn(magazine, turn), 0);
+}
+
+static void open_block(struct slb_lease_block *block) {
+    for (uint32_t i = 0; i < block->count; i++) {
+        open_magazine(&block->leases[i].given);
+        open_magazine(&block->leases[i].refilled);
+    }
+}
+
+static uint64_t drain_magazine(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                               struct slb_magazine *magazine) {
+    uint32_t length = magazine->locked_length;
+    magazine->locked_length = 0;
+    for (uint32_t i = 0; i < length; i++)
+        slb_shards_push(pool, slb_os_cpu(), atomic_load_explicit(&magazine->ids[i], memory_order_relaxed));
+    slb_count(&stripe->cache_out, length);
+    return length;
+}
+
+static uint64_t drain_block(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                            struct slb_lease_block *block) {
+    uint64_t moved = 0;
+    for (uint32_t i = 0; i < block->count; i++)
+        moved += drain_magazine(pool, stripe, &block->leases[i].given) +
+                 drain_magazine(pool, stripe, &block->leases[i].refilled);
+    return moved;
+}
+
+SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
+        if (is_attached(block))
+            lock_block(block);
+}
+
+SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint64_t moved = 0;
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
+        if (is_attached(block))
+            moved += drain_block(pool, stripe, block);
+    return moved;
+}
+
+SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
+        if (is_attached(block))
+            open_block(block);
+}
+
+SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            atomic_fetch_or(&block->leases[i].given.header, SLB_CACHE_LOCKED);
+            atomic_fetch_or(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
         }
     }
 }
 
-static uint64_t drain_caches(struct slabby_allocator *pool) {
-    uint64_t moved = 0;
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    lock_headers(pool);
-    slb_move_begin(stripe);
-    SLB_POINT(SLB_POINT_GATE_DRAIN);
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-        for (uint32_t i = 0; i < cache->locked_length; i++)
-            slb_shards_push(pool, cpu, cache->ids[i]);
-        slb_count(&stripe->cache_out, cache->locked_length);
-        moved += cache->locked_length;
-    }
-    slb_move_end(stripe);
-    return moved;
+/* ------------------------------------------------------------------------------------ attaching and detaching */
+
+/* So many leases hold at most half a quarter of the pool each kind of magazine, and a batch each. */
+static uint32_t magazine_max(const struct slabby_allocator *pool, uint32_t count) {
+    uint64_t share = pool->reserved / (8ull * count);
+    uint32_t most = pool->batch < SLB_MAGAZINE_IDS ? pool->batch : SLB_MAGAZINE_IDS;
+    return share < most ? (uint32_t)share : most;
 }
 
-SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
-    uint64_t moved = 0;
-    /* seq_cst: pairs with the load of the gate behind slb_enter */
-    uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
-    SLB_POINT(SLB_POINT_GATE_CLOSING);
-    if (before == 0) {
-        atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
-        uint64_t began = slb_os_ticks();
-        if (pool->cache_max != 0)
-            moved = drain_caches(pool);
-        atomic_store_explicit(&pool->counts.last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
-        atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
+static struct slb_lease_block *map_block(struct slabby_allocator *pool, uint32_t count) {
+    uint64_t page = slb_os_page_size();
+    uint64_t first = (DESCRIPTION_LINES + slb_pool_tag(pool) % FIRST_LINES) * SLB_CACHE_LINE;
+    uint64_t mapping = (first + count * sizeof(struct slb_lease) + page - 1) / page * page;
+    char *memory = slb_os_map(mapping);
+    if (memory == NULL)
+        return NULL;
+    struct slb_lease_block *block = (struct slb_lease_block *)(void *)memory;
+    block->leases = (struct slb_lease *)(void *)(memory + first);
+    block->mapping = mapping;
+    block->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        block->leases[i].given.max = block->leases[i].refilled.max = magazine_max(pool, count);
+        atomic_store(&block->leases[i].given.header, SLB_CACHE_LOCKED);
+        atomic_store(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
     }
-    return moved;
+    return block;
 }
 
-SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
-    uint32_t before = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
-    if ((before & reason) == 0)
-        return;
-    if ((before & ~reason) != 0) {
-        atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-        return;
+/* Needs the gate lock. One that somebody detached serves again: whoever uses leases detaches only once its own code is
+ * done with them. */
+static struct slb_lease_block *unused_block(struct slabby_allocator *pool, uint32_t count) {
+    struct slb_lease_block *block = first_block(pool);
+    while (block != NULL && (is_attached(block) || block->count != count))
+        block = block->next;
+    if (block != NULL)
+        return block;
+    block = map_block(pool, count);
+    if (block != NULL) {
+        block->next = first_block(pool);
+        atomic_store_explicit(&pool->leases, block, memory_order_release); /* pairs with first_block */
     }
-    atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
-    SLB_POINT(SLB_POINT_GATE_OPENING);
-    atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
-        uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
-        /* release: the caches were emptied before */
-        atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
-    }
+    return block;
 }
 
-/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
- * open again, nor more than half of a small pool. */
-SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
-    uint64_t enough = 2ull * pool->batch * pool->cpus;
-    uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
-    if (enough > share)
-        enough = share;
-    if (enough > capacity / 2)
-        enough = capacity / 2;
-    atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
-}
-
-SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
-    int64_t free_now =
-        atomic_fetch_add_explicit(&pool->gate.scarce_free, change, memory_order_relaxed) + change;
-    if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
-        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
-        return;
-    if (!slb_gate_try_lock(pool))
-        return; /* the next slow operation tries again */
-    if (atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed) >=
-        atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
-        slb_gate_open(pool, SLB_GATE_SCARCE);
+SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
+                                            struct slb_lease_block **out) {
+    if (pool->cache_max == 0 || magazine_max(pool, count) == 0)
+        return SLABBY_NOT_SUPPORTED;
+    slb_gate_lock(pool);
+    struct slb_lease_block *block = unused_block(pool, count);
+    if (block != NULL) {
+        atomic_store_explicit(&block->attached, 1, memory_order_relaxed);
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0)
+            open_block(block); /* else they open with the gate */
+    }
     slb_gate_unlock(pool);
+    *out = block;
+    return block == NULL ? SLABBY_NO_SYSTEM_MEMORY : SLABBY_OK;
 }
 
-/* ------------------------------------------------------------------------------------ the proof of emptiness */
-
-struct collect {
-    uint64_t finished, epoch, depot, delayed, started;
-    uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
-    bool empty;
-};
-
-static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
-    out->finished = out->started = out->shards = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
-        out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
-    out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
-    out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
-    out->empty = slb_stack_is_empty(out->depot);
-    out->delayed = 0;
-    if (pool->delay.limit != 0)
-        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
-    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
-        uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
-        out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
-        out->shards += head >> 32;
+/* While the gate is closed the magazines are locked and empty already. */
+SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address) {
+    slb_gate_lock(pool);
+    struct slb_lease_block *block = first_block(pool);
+    while (block != NULL && ((uint64_t)(uintptr_t)block->leases != address || !is_attached(block)))
+        block = block->next;
+    if (block != NULL && atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0) {
+        struct slb_stripe *stripe = slb_stripe_here(pool);
+        lock_block(block);
+        slb_move_begin(stripe);
+        (void)drain_block(pool, stripe, block);
+        slb_move_end(stripe);
     }
-    for (uint32_t i = 0; i < pool->cpus; i++)
-        out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
+    if (block != NULL)
+        atomic_store_explicit(&block->attached, 0, memory_order_relaxed);
+    slb_gate_unlock(pool);
+    return block != NULL;
 }
 
-static bool collects_prove(const struct collect *first, const struct collect *second) {
-    return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
-           first->started == first->finished && second->started == second->finished &&
-           first->started == second->started && first->depot == second->depot &&
-           first->shards == second->shards && first->delayed == second->delayed;
+SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address) {
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+        uint64_t offset = address - (uint64_t)(uintptr_t)block->leases;
+        uint64_t at = offset / sizeof(struct slb_lease);
+        if (at < block->count && offset % sizeof(struct slb_lease) == 0)
+            return is_attached(block) ? &block->leases[at] : NULL;
+    }
+    return NULL;
 }
 
-/* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
- * which waits for this very operation to leave. */
-static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
-    *out_moved = 0;
-    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
-    if ((gate & SLB_GATE_SCARCE) != 0 &&
-        (atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst) & 1) == 1)
-        return true;
-    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
-        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_RESETTING)
-            return false;
+/* ------------------------------------------------------------------------------------------------ observing */
+
+static void sample_next(struct slb_magazine *magazine) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
+    atomic_store_explicit(&magazine->sample_at, (uint32_t)turn_of(header), memory_order_relaxed);
+}
+
+/* relaxed: the magazines are locked, and opening them releases */
+SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            struct slb_lease *lease = &block->leases[i];
+            sample_next(&lease->given);
+            sample_next(&lease->refilled);
+            atomic_store_explicit(&lease->sampled_at, slb_lease_served(lease), memory_order_relaxed);
+        }
+    }
+}
+
+/* The core locks a header for a few instructions: look again rather than miss what lies below. */
+static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
+                              struct slb_magazine *magazine, uint32_t attempts) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
+    for (uint32_t attempt = 0; attempt < attempts; attempt++) {
+        if (slb_header_length(header) != SLB_CACHE_LOCKED || !is_attached(block) ||
+            atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
+            break;
         slb_os_wait_a_little(attempt);
+        header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
     }
-    *out_moved = slb_gate_close(pool, SLB_GATE_SCARCE);
-    slb_gate_unlock(pool);
-    return true;
+    return header;
 }
 
-SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested) {
-    struct collect first, second;
-    uint64_t moved;
-    if (nested || !close_for_scarcity(pool, &moved))
-        return SLB_PROOF_WAIT;
-    if (moved != 0)
-        return SLB_PROOF_DRAINED;
-    collect_tiers(pool, &first);
-    SLB_POINT(SLB_POINT_PROOF);
-    collect_tiers(pool, &second);
-    return collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+static void count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
+                           struct slb_magazine *magazine, uint32_t attempts, struct slb_lease_counts *out) {
+    uint64_t header = read_magazine(pool, block, magazine, attempts);
+    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && is_attached(block);
+    out->served += served_by(magazine, header);
+    out->cached += slb_header_ids(header);
 }
 
-SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
-    atomic_store(&pool->gate.reasons, 0);
-    atomic_store(&pool->gate.epoch, 0);
-    atomic_store(&pool->gate.scarce_free, 0);
+SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts) {
+    struct slb_lease_counts out = {0, 0, 0, 0, false};
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+        for (uint32_t i = 0; i < block->count; i++) {
+            struct slb_lease *lease = &block->leases[i];
+            count_magazine(pool, block, &lease->given, attempts, &out);
+            count_magazine(pool, block, &lease->refilled, attempts, &out);
+            out.fast_taken += atomic_load_explicit(&lease->fast_taken, memory_order_seq_cst);
+            out.fast_given += atomic_load_explicit(&lease->fast_given, memory_order_seq_cst);
+        }
+    }
+    return out;
+}
+
+SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool) {
+    uint64_t bytes = 0;
+    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
+        bytes += block->mapping;
+    return bytes;
+}
+
+SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
+    struct slb_lease_block *block = first_block(pool);
+    atomic_store_explicit(&pool->leases, NULL, memory_order_relaxed);
+    while (block != NULL) {
+        struct slb_lease_block *next = block->next;
+        slb_os_unmap(block, block->mapping);
+        block = next;
+    }
 }
 
 /* -------------------- tiers/word_bias.c */
@@ -7604,6 +7929,445 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     return false;
 }
 
+/* -------------------- observe/live.c */
+
+/* -------------------- observe/live.h */
+/* The cursor over slabs that are out. */
+#ifndef SLB_OBSERVE_LIVE_H
+#define SLB_OBSERVE_LIVE_H
+
+/* The next slab that is out at or after *cursor; false at the end. */
+SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
+
+#endif
+
+#include <string.h>
+
+static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
+    uint64_t generation = slb_word_generation(pool->id_bits, word);
+    memset(out, 0, sizeof *out);
+    out->state = (int32_t)slb_word_state(word);
+    out->id = id;
+    out->pins = slb_word_pins(word);
+    struct slb_trace trace;
+    if (slb_stacks_read(pool, id, generation, false, &trace)) {
+        uint64_t now = slb_os_now_ns();
+        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
+        out->thread = trace.thread;
+    }
+    if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
+        out->ref = slb_ref_make(pool, generation, id);
+        out->label = slb_label_of(pool, id, generation);
+    }
+}
+
+SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+    uint32_t id = *cursor < limit ? slb_next_used(pool, (uint32_t)*cursor) : limit;
+    for (; id < limit; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_is_out(word)) {
+            describe_live(pool, id, word, out);
+            *cursor = (uint64_t)id + 1;
+            return true;
+        }
+    }
+    *cursor = limit;
+    return false;
+}
+
+/* -------------------- protect/fault_handler.c */
+/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled
+ * the signal before has it. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct fault_signal {
+    int number;
+    struct sigaction before;
+    _Atomic bool spent; /* the handler before asked to be called once */
+};
+
+static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
+#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
+
+/* Too large for a signal stack; one report at a time. */
+static char fault_report[8192];
+static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
+
+/* ---------------------------------------------------------------------------------------------- the report */
+
+static void write_out(const char *at, uint64_t length) {
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, at, length);
+        if (written <= 0 && errno != EINTR)
+            return;
+        at += written > 0 ? written : 0;
+        length -= written > 0 ? (uint64_t)written : 0;
+    }
+}
+
+static bool on_a_guard(const struct slb_fault_info *fault) {
+    return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
+}
+
+static void report_fault(const struct slb_fault_info *fault, const void *context) {
+    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
+    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
+         attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_plain_add(&text, "slabby: ");
+    slb_fault_print(&text, slb_os_fault_verb(context), fault);
+    if (fault->used)
+        (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
+    slb_plain_add(&text, "\n");
+    write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
+}
+
+/* ------------------------------------------------------------------------------------------------ chaining */
+
+/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
+static void die_as_before(int number, const siginfo_t *info) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    (void)sigaction(number, &plain, NULL);
+    if (info->si_code <= 0)
+        (void)raise(number);
+}
+
+static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
+    const struct sigaction *before = &fault->before;
+    bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
+    bool over = once && atomic_exchange_explicit(&fault->spent, true, memory_order_relaxed);
+    if (!over && before->sa_flags & SA_SIGINFO)
+        before->sa_sigaction(fault->number, info, context);
+    else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
+        die_as_before(fault->number, info);
+    else
+        before->sa_handler(fault->number);
+}
+
+/* si_code above 0: the kernel itself saw the fault, and the address means something. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    struct slb_fault_info fault;
+    int error_before = errno;
+    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
+        slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
+        report_fault(&fault, context);
+    }
+    errno = error_before;
+    for (size_t i = 0; i < FAULT_SIGNALS; i++)
+        if (fault_signals[i].number == number)
+            pass_on(&fault_signals[i], info, context);
+}
+
+/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
+static bool take_signal(struct fault_signal *fault) {
+    struct sigaction ours = {.sa_sigaction = on_fault};
+    if (sigaction(fault->number, NULL, &fault->before) != 0)
+        return false;
+    ours.sa_mask = fault->before.sa_mask;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
+    return sigaction(fault->number, &ours, &fault->before) == 0;
+}
+
+SLB_PRIVATE bool slb_fault_handler_install(void) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool installed;
+    bool done = true;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
+        done = take_signal(&fault_signals[i]);
+    installed = installed || done;
+    pthread_mutex_unlock(&lock);
+    return done;
+}
+
+/* -------------------- protect/secure.c */
+
+/* -------------------- protect/secure.h */
+/* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
+#ifndef SLB_PROTECT_SECURE_H
+#define SLB_PROTECT_SECURE_H
+
+#include <string.h>
+
+/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call.
+ * */
+#define SLB_ZERO_INLINE 256u
+
+typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
+
+SLB_INLINE void slb_zero_at(char *at) {
+    *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
+    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or makes a call of them */
+}
+
+/* At most SLB_ZERO_INLINE bytes. */
+SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
+    char *at = memory, *end = at + size;
+    for (; end - at >= 64; at += 64) {
+        slb_zero_at(at);
+        slb_zero_at(at + 16);
+        slb_zero_at(at + 32);
+        slb_zero_at(at + 48);
+    }
+    for (; end - at >= 16; at += 16)
+        slb_zero_at(at);
+    for (; at < end; at++)
+        *(volatile char *)at = 0;
+}
+
+SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
+    memset(memory, 0, size);
+    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
+}
+
+/* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
+SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
+
+/* The place of a free slab that nobody can take or is about to give back; one that was never used is zero already. */
+SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
+
+#endif
+
+static void zero_slab_at(struct slabby_allocator *pool, void *data) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS))
+        slb_tools_zero(data, pool->slab_size);
+    else
+        slb_secure_zero(data, pool->slab_size);
+}
+
+SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id) {
+    zero_slab_at(pool, slb_slab_data(pool, id));
+}
+
+SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_slab_was_used(pool, id))
+        zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
+}
+
+/* -------------------- tiers/gate.c */
+
+/* ---------------------------------------------------------------------------------------------- the lock */
+
+/* Held briefly except during maintenance. Not a pthread mutex: a signal handler may try it. */
+SLB_PRIVATE bool slb_gate_try_lock(struct slabby_allocator *pool) {
+    slb_in_flight_enter();
+    uint32_t unlocked = 0;
+    /* acquire pairs with the release of slb_gate_unlock */
+    if (atomic_compare_exchange_strong_explicit(&pool->gate.lock, &unlocked, 1, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        SLB_LOCKED();
+        return true;
+    }
+    slb_in_flight_leave();
+    return false;
+}
+
+SLB_PRIVATE void slb_gate_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool) {
+    /* seq_cst: before the load of deferred_pending; its release half pairs with slb_gate_try_lock */
+    atomic_store_explicit(&pool->gate.lock, 0, memory_order_seq_cst);
+    slb_in_flight_leave();
+}
+
+/* A thread that failed to get the lock in slb_pool_run_deferred relies on the holder to run the deferred work. */
+SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
+    slb_gate_release_lock(pool);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0 ||
+                     (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_SERVE) != 0))
+        slb_pool_run_deferred(pool);
+}
+
+/* -------------------------------------------------------------------------------------- closing and opening */
+
+static void lock_header(struct slb_cpu_cache *cache) {
+    cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
+}
+
+/* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
+ * none does, and a header that is still locked stays so. */
+static void lock_headers(struct slabby_allocator *pool) {
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
+        lock_header(&pool->caches[cpu].cache);
+    slb_leases_lock(pool);
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return;
+    for (bool overwritten = true; overwritten;) {
+        overwritten = false;
+        slb_os_fence_rseq();
+        for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+            uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
+            if (slb_header_length(now) != SLB_CACHE_LOCKED) {
+                lock_header(&pool->caches[cpu].cache);
+                overwritten = true;
+            }
+        }
+    }
+}
+
+static uint64_t drain_caches(struct slabby_allocator *pool) {
+    uint64_t moved = 0;
+    struct slb_stripe *stripe = slb_stripe_here(pool);
+    lock_headers(pool);
+    slb_move_begin(stripe);
+    SLB_POINT(SLB_POINT_GATE_DRAIN);
+    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+        for (uint32_t i = 0; i < cache->locked_length; i++)
+            slb_shards_push(pool, cpu, cache->ids[i]);
+        slb_count(&stripe->cache_out, cache->locked_length);
+        moved += cache->locked_length;
+    }
+    moved += slb_leases_drain(pool, stripe);
+    slb_move_end(stripe);
+    return moved;
+}
+
+SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reason) {
+    uint64_t moved = 0;
+    /* seq_cst: pairs with the load of the gate behind slb_enter */
+    uint32_t before = atomic_fetch_or_explicit(&pool->gate.reasons, reason, memory_order_seq_cst);
+    SLB_POINT(SLB_POINT_GATE_CLOSING);
+    if (before == 0) {
+        atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
+        uint64_t began = slb_os_ticks();
+        if (pool->cache_max != 0)
+            moved = drain_caches(pool);
+        atomic_store_explicit(&pool->counts.last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
+        atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
+    }
+    return moved;
+}
+
+SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
+    uint32_t before = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed);
+    if ((before & reason) == 0)
+        return;
+    if ((before & ~reason) != 0) {
+        atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
+        return;
+    }
+    atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
+    SLB_POINT(SLB_POINT_GATE_OPENING);
+    atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
+    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+        uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
+        /* release: the caches were emptied before */
+        atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
+    }
+    slb_leases_open(pool);
+}
+
+/* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must
+ * open again, nor more than half of a small pool. */
+SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity) {
+    uint64_t enough = 2ull * pool->batch * pool->cpus;
+    uint64_t share = capacity / 128 > 16 ? capacity / 128 : 16;
+    if (enough > share)
+        enough = share;
+    if (enough > capacity / 2)
+        enough = capacity / 2;
+    atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
+}
+
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
+    int64_t free_now =
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, change, memory_order_relaxed) + change;
+    if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
+        (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
+        return;
+    if (!slb_gate_try_lock(pool))
+        return; /* the next slow operation tries again */
+    if (atomic_load_explicit(&pool->gate.scarce_free, memory_order_relaxed) >=
+        atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed))
+        slb_gate_open(pool, SLB_GATE_SCARCE);
+    slb_gate_unlock(pool);
+}
+
+/* ------------------------------------------------------------------------------------ the proof of emptiness */
+
+struct collect {
+    uint64_t finished, epoch, depot, delayed, started;
+    uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
+    bool empty;
+};
+
+static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
+    out->finished = out->started = out->shards = 0;
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
+    out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
+    out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
+    out->empty = slb_stack_is_empty(out->depot);
+    out->delayed = 0;
+    if (pool->delay.limit != 0)
+        out->empty &= slb_delay_length(pool, &out->delayed) == 0;
+    for (uint32_t shard = 0; shard <= pool->shard_mask; shard++) {
+        uint64_t head = atomic_load_explicit(&pool->shards[shard].head, memory_order_seq_cst);
+        out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
+        out->shards += head >> 32;
+    }
+    for (uint32_t i = 0; i < pool->cpus; i++)
+        out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
+}
+
+static bool collects_prove(const struct collect *first, const struct collect *second) {
+    return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
+           first->started == first->finished && second->started == second->finished &&
+           first->started == second->started && first->depot == second->depot &&
+           first->shards == second->shards && first->delayed == second->delayed;
+}
+
+/* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
+ * which waits for this very operation to leave. */
+static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
+    *out_moved = 0;
+    uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
+    if ((gate & SLB_GATE_SCARCE) != 0 &&
+        (atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst) & 1) == 1)
+        return true;
+    for (uint32_t attempt = 0; !slb_gate_try_lock(pool); attempt++) {
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_RESETTING)
+            return false;
+        slb_os_wait_a_little(attempt);
+    }
+    *out_moved = slb_gate_close(pool, SLB_GATE_SCARCE);
+    slb_gate_unlock(pool);
+    return true;
+}
+
+SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested) {
+    struct collect first, second;
+    uint64_t moved;
+    if (nested || !close_for_scarcity(pool, &moved))
+        return SLB_PROOF_WAIT;
+    if (moved != 0)
+        return SLB_PROOF_DRAINED;
+    collect_tiers(pool, &first);
+    SLB_POINT(SLB_POINT_PROOF);
+    collect_tiers(pool, &second);
+    return collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+}
+
+SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
+    atomic_store(&pool->gate.reasons, 0);
+    atomic_store(&pool->gate.epoch, 0);
+    atomic_store(&pool->gate.scarce_free, 0);
+}
+
 /* -------------------- api/test_hooks.c */
 /* Empty but in builds with SLABBY_TEST_HOOKS. */
 
@@ -7662,6 +8426,9 @@ struct slb_timing {
 
 /* Begins timing when it is the turn of this CPU's next allocation. */
 SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
+
+/* How far it is from a sample to the next. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
@@ -7734,7 +8501,7 @@ static double bucket_middle(uint32_t bucket) {
 
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
-static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
@@ -7766,7 +8533,7 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
     timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
     atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, now)),
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + slb_latency_distance(pool, now)),
                           memory_order_relaxed);
     return timing;
 }
@@ -7793,6 +8560,7 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
     }
+    slb_leases_sample_next(pool);
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 
@@ -7956,665 +8724,6 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
             out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
     }
-}
-
-/* -------------------- observe/live.c */
-
-/* -------------------- observe/live.h */
-/* The cursor over slabs that are out. */
-#ifndef SLB_OBSERVE_LIVE_H
-#define SLB_OBSERVE_LIVE_H
-
-/* The next slab that is out at or after *cursor; false at the end. */
-SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out);
-
-#endif
-
-#include <string.h>
-
-static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
-    uint64_t generation = slb_word_generation(pool->id_bits, word);
-    memset(out, 0, sizeof *out);
-    out->state = (int32_t)slb_word_state(word);
-    out->id = id;
-    out->pins = slb_word_pins(word);
-    struct slb_trace trace;
-    if (slb_stacks_read(pool, id, generation, false, &trace)) {
-        uint64_t now = slb_os_now_ns();
-        out->age_ns = now > trace.time_ns ? now - trace.time_ns : 1;
-        out->thread = trace.thread;
-    }
-    if (out->state != SLABBY_SLAB_STATE_LIVE_FAST) {
-        out->ref = slb_ref_make(pool, generation, id);
-        out->label = slb_label_of(pool, id, generation);
-    }
-}
-
-SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
-    uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-    uint32_t id = *cursor < limit ? slb_next_used(pool, (uint32_t)*cursor) : limit;
-    for (; id < limit; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        if (slb_word_is_out(word)) {
-            describe_live(pool, id, word, out);
-            *cursor = (uint64_t)id + 1;
-            return true;
-        }
-    }
-    *cursor = limit;
-    return false;
-}
-
-/* -------------------- protect/fault_handler.c */
-/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled
- * the signal before has it. */
-
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-
-struct fault_signal {
-    int number;
-    struct sigaction before;
-    _Atomic bool spent; /* the handler before asked to be called once */
-};
-
-static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
-#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
-
-/* Too large for a signal stack; one report at a time. */
-static char fault_report[8192];
-static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
-
-/* ---------------------------------------------------------------------------------------------- the report */
-
-static void write_out(const char *at, uint64_t length) {
-    while (length > 0) {
-        ssize_t written = write(STDERR_FILENO, at, length);
-        if (written <= 0 && errno != EINTR)
-            return;
-        at += written > 0 ? written : 0;
-        length -= written > 0 ? (uint64_t)written : 0;
-    }
-}
-
-static bool on_a_guard(const struct slb_fault_info *fault) {
-    return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
-}
-
-static void report_fault(const struct slb_fault_info *fault, const void *context) {
-    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
-    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
-         attempt++)
-        slb_os_wait_a_little(attempt);
-    slb_plain_add(&text, "slabby: ");
-    slb_fault_print(&text, slb_os_fault_verb(context), fault);
-    if (fault->used)
-        (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
-    slb_plain_add(&text, "\n");
-    write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
-    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
-}
-
-/* ------------------------------------------------------------------------------------------------ chaining */
-
-/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
-static void die_as_before(int number, const siginfo_t *info) {
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    (void)sigaction(number, &plain, NULL);
-    if (info->si_code <= 0)
-        (void)raise(number);
-}
-
-static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
-    const struct sigaction *before = &fault->before;
-    bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
-    bool over = once && atomic_exchange_explicit(&fault->spent, true, memory_order_relaxed);
-    if (!over && before->sa_flags & SA_SIGINFO)
-        before->sa_sigaction(fault->number, info, context);
-    else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
-        return;
-    else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
-        die_as_before(fault->number, info);
-    else
-        before->sa_handler(fault->number);
-}
-
-/* si_code above 0: the kernel itself saw the fault, and the address means something. */
-static void on_fault(int number, siginfo_t *info, void *context) {
-    struct slb_fault_info fault;
-    int error_before = errno;
-    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
-        slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
-        report_fault(&fault, context);
-    }
-    errno = error_before;
-    for (size_t i = 0; i < FAULT_SIGNALS; i++)
-        if (fault_signals[i].number == number)
-            pass_on(&fault_signals[i], info, context);
-}
-
-/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
-static bool take_signal(struct fault_signal *fault) {
-    struct sigaction ours = {.sa_sigaction = on_fault};
-    if (sigaction(fault->number, NULL, &fault->before) != 0)
-        return false;
-    ours.sa_mask = fault->before.sa_mask;
-    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
-    return sigaction(fault->number, &ours, &fault->before) == 0;
-}
-
-SLB_PRIVATE bool slb_fault_handler_install(void) {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool installed;
-    bool done = true;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
-        done = take_signal(&fault_signals[i]);
-    installed = installed || done;
-    pthread_mutex_unlock(&lock);
-    return done;
-}
-
-/* -------------------- protect/quarantine.c */
-
-/* -------------------- protect/quarantine.h */
-/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
- * corruption_policy kept out of service, put back, or the end of the process. */
-#ifndef SLB_PROTECT_QUARANTINE_H
-#define SLB_PROTECT_QUARANTINE_H
-
-/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
- * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
- * where events are delivered later anyway, or nobody waits. */
-SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                      const struct slb_damage *damage,
-                                      struct slb_notification *out_notification);
-
-/* The latest report about a reference. */
-SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
-
-/* Every quarantined slab back into service; answers how many, and acknowledges. */
-SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
-
-#endif
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
- * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
-static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
-    uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
-    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
-    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
-    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
-    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
-                          memory_order_relaxed);
-    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
-}
-
-SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
-                                       struct slb_damage *out) {
-    for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
-        struct slb_damage_report *report = &pool->corruption.reports[i];
-        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
-            continue;
-        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
-        out->ref = ref;
-        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
-        out->expected = (uint8_t)(bytes >> 8);
-        out->found = (uint8_t)bytes;
-        return true;
-    }
-    return false;
-}
-
-static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
-    fprintf(stderr,
-            "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
-            ": expected 0x%02x, found 0x%02x "
-            "(corruption_policy = abort)\n",
-            pool->options.name, id, damage->offset, damage->expected, damage->found);
-    char stacks[4096];
-    struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
-    uint64_t generation;
-    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
-        fprintf(stderr, "%s\n", stacks + 1);
-    abort();
-}
-
-static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
-                             struct slb_notification *out_notification) {
-    const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
-    slabby_event event;
-    (void)snprintf(event.text, sizeof event.text,
-                   "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
-                   " is 0x%02x, expected 0x%02x",
-                   pool->options.name, id, damage->offset, damage->found, damage->expected);
-    if (out_notification != NULL && out_notification->function == NULL)
-        slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
-    else
-        slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
-}
-
-SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
-                                               const struct slb_damage *damage,
-                                               struct slb_notification *out_notification) {
-    uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
-    slb_count(&pool->corruption.found, 1);
-    slb_count(&pool->corruption.unacknowledged, 1);
-    remember(pool, damage);
-    raise_corruption(pool, id, damage, out_notification);
-    if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
-        if (out_notification != NULL)
-            slb_event_notify(out_notification);
-        die_of_corruption(pool, id, damage);
-    }
-    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
-        return false;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slb_count(&pool->corruption.quarantined, 1);
-    /* release: whoever reclaims the slab sees it as we left it */
-    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
-    return true;
-}
-
-/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
-SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
-    uint64_t reclaimed = 0;
-    struct slb_stripe *stripe = slb_enter(pool);
-    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
-        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-        if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
-            !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
-                                                     word - SLABBY_SLAB_STATE_QUARANTINED,
-                                                     memory_order_acq_rel, memory_order_relaxed))
-            continue;
-        atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
-        slb_shards_push(pool, slb_os_cpu(), id);
-        if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
-            slb_gate_note_free(pool, 1);
-        reclaimed++;
-    }
-    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
-    slb_leave(stripe);
-    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
-        slb_pool_run_deferred(pool);
-    return reclaimed;
-}
-
-/* -------------------- protect/secure.c */
-
-/* -------------------- protect/secure.h */
-/* Zeroing that no compiler removes, so that no byte of a previous owner reaches the next. */
-#ifndef SLB_PROTECT_SECURE_H
-#define SLB_PROTECT_SECURE_H
-
-#include <string.h>
-
-/* Up to here the stores stand inline; beyond, libc's memset, which chooses its way by the processor, is worth a call.
- * */
-#define SLB_ZERO_INLINE 256u
-
-typedef uint64_t slb_zero_pair __attribute__((vector_size(16), aligned(1), may_alias));
-
-SLB_INLINE void slb_zero_at(char *at) {
-    *(slb_zero_pair *)(void *)at = (slb_zero_pair){0, 0};
-    __asm__ __volatile__("" : : : "memory"); /* no compiler drops the stores, or makes a call of them */
-}
-
-/* At most SLB_ZERO_INLINE bytes. */
-SLB_INLINE void slb_zero_few(void *memory, uint64_t size) {
-    char *at = memory, *end = at + size;
-    for (; end - at >= 64; at += 64) {
-        slb_zero_at(at);
-        slb_zero_at(at + 16);
-        slb_zero_at(at + 32);
-        slb_zero_at(at + 48);
-    }
-    for (; end - at >= 16; at += 16)
-        slb_zero_at(at);
-    for (; at < end; at++)
-        *(volatile char *)at = 0;
-}
-
-SLB_INLINE void slb_secure_zero(void *memory, uint64_t size) {
-    memset(memory, 0, size);
-    __asm__ __volatile__("" : : "r"(memory) : "memory"); /* somebody might look: the stores stay */
-}
-
-/* The bytes of a slab, wherever they lie; also while a tool watches that nobody touches it. */
-SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id);
-
-/* The place of a free slab that nobody can take or is about to give back; one that was never used is zero already. */
-SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id);
-
-#endif
-
-static void zero_slab_at(struct slabby_allocator *pool, void *data) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS))
-        slb_tools_zero(data, pool->slab_size);
-    else
-        slb_secure_zero(data, pool->slab_size);
-}
-
-SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id) {
-    zero_slab_at(pool, slb_slab_data(pool, id));
-}
-
-SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_slab_was_used(pool, id))
-        zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
-}
-
-/* -------------------- observe/health.c */
-
-/* -------------------- observe/health.h */
-/*
- * Health: score = H x E x L x B x I, and 0 once the pool was closed.
- *
- *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
- *   E   1 - failed allocations / attempts in the window
- *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
- *   B   breaker closed 1, half open 0.5 (also when its timeout is over and nobody has come yet), open 0
- *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
- *
- * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
- * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
- * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
- */
-#ifndef SLB_OBSERVE_HEALTH_H
-#define SLB_OBSERVE_HEALTH_H
-
-/* -------------------- observe/condition_state.h */
-/* The states that statistics and health show. The layer above finds them out (resilience/conditions.h). */
-#ifndef SLB_OBSERVE_CONDITION_STATE_H
-#define SLB_OBSERVE_CONDITION_STATE_H
-
-struct slb_conditions {
-    int32_t pool_state, breaker_state, degradation_state; /* enumerations of the contract */
-    bool refuses;                                         /* the breaker would refuse the next allocation */
-};
-
-#endif
-
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
-                                 slabby_health *out);
-
-/* One more score for the trend. */
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions);
-
-/* Starts the next half of the window where it is due, and notes what is in use. */
-SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
-
-/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
-SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
-
-#endif
-
-/* -------------------- observe/counters.h */
-/*
- * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
- *
- *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
- *   hits shown  = sum of hits of a tier - (sampled - unguarded)
- *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
- *
- * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
- * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
- * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
- * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
- * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
- *
- * A lower bound may still be lower than one that was read before: what is shown is the highest so far (publish), which
- * is exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when
- * it has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
- * look, until that many more references were issued.
- */
-#ifndef SLB_OBSERVE_COUNTERS_H
-#define SLB_OBSERVE_COUNTERS_H
-
-/* Allocations less releases, heap slabs included: exact when nothing is under way. */
-SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
-
-/* Slabs in use, heap slabs excepted. */
-SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
-
-/* As statistics show it: never less than before. */
-SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
-
-/* What the health window compares: counters of this moment. */
-SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
-
-/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
- * next one does it. */
-SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
-
-/* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
- * CPU, for the sums touch every CPU's lines. */
-SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
-
-/* In a child made by fork, whose words say that `out` slabs are in users' hands: what vanished threads had taken and
- * not marked live, marked free and not given back, or not finished, was counted one way. */
-SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
-
-SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
-                                slabby_stats *out);
-
-/* Counts a refused call and passes its status on. */
-SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
-
-#endif
-
-/* -------------------- os/clock.h */
-/* The clock of breaker and health. Test builds may replace it. */
-#ifndef SLB_OS_CLOCK_H
-#define SLB_OS_CLOCK_H
-
-SLB_INLINE uint64_t slb_now_ns(void) {
-#ifdef SLABBY_TEST_HOOKS
-    if (slb_test_clock != NULL)
-        return slb_test_clock();
-#endif
-    return slb_os_now_ns();
-}
-
-#endif
-
-#include <string.h>
-
-#define HALF_WINDOW_NS 30000000000ull
-
-/* -------------------------------------------------------------------------------------------------- window */
-
-/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
- * as now. */
-static void turn_window(struct slabby_allocator *pool, uint64_t now) {
-    struct slb_health_state *health = &pool->health;
-    if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
-        return;
-    struct slb_health_base fresh = slb_count_base(pool);
-    fresh.since_ns = now;
-    health->bases[0] = now - health->bases[1].since_ns < 2 * HALF_WINDOW_NS ? health->bases[1] : fresh;
-    health->bases[1] = fresh;
-}
-
-/* Never waited for: who finds it taken leaves the work to its holder. */
-static bool health_try_lock(struct slabby_allocator *pool) {
-    uint32_t unlocked = 0;
-    return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
-                                                   memory_order_relaxed);
-}
-
-static void health_lock(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; !health_try_lock(pool); attempt++)
-        slb_os_wait_a_little(attempt);
-}
-
-static void health_unlock(struct slabby_allocator *pool) {
-    atomic_store_explicit(&pool->health.lock, 0, memory_order_release);
-}
-
-SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used) {
-    if (!health_try_lock(pool))
-        return;
-    turn_window(pool, slb_now_ns());
-    if (used > pool->health.bases[1].peak)
-        pool->health.bases[1].peak = used;
-    health_unlock(pool);
-}
-
-/* --------------------------------------------------------------------------------------------------- score */
-
-static double ratio(uint64_t part, uint64_t whole, double without) {
-    return whole == 0 ? without : (double)part / (double)whole;
-}
-
-static double used_factor(double used) {
-    return used <= 0.8 ? 1.0 : 1.0 - (used > 1.0 ? 1.0 : (used - 0.8) / 0.2) * 0.8;
-}
-
-static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
-    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
-    if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
-        return 1.0;
-    return (double)limit / (double)p99_ns;
-}
-
-static double breaker_factor(int32_t state) {
-    return state == SLABBY_BREAKER_STATE_OPEN ? 0.0 : state == SLABBY_BREAKER_STATE_HALF_OPEN ? 0.5 : 1.0;
-}
-
-/* Under the health lock. */
-static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
-    const struct slb_health_base *old = &pool->health.bases[0];
-    uint64_t allocations = stats->total_allocations - old->allocations;
-    uint64_t failures = stats->allocation_errors - old->failures;
-    uint64_t peak = pool->health.bases[1].peak;
-    peak = old->peak > peak ? old->peak : peak;
-    peak = stats->used_slabs > peak ? stats->used_slabs : peak;
-    out->error_rate = ratio(failures, allocations + failures, 0.0);
-    out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
-    out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
-    out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
-    out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
-}
-
-static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
-                       slabby_health *out) {
-    static const double parts[] = {0.50, 0.95, 0.99};
-    slabby_stats stats;
-    int64_t percentiles[3];
-    slb_latency_percentiles(pool, parts, percentiles, 3);
-    memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, conditions, &stats);
-    memcpy(out->name, stats.name, sizeof out->name);
-    out->capacity = stats.total_slabs;
-    out->pool_state = stats.pool_state;
-    fill_window(pool, &stats, out);
-    out->alloc_latency_p50 = percentiles[0];
-    out->alloc_latency_p95 = percentiles[1];
-    out->alloc_latency_p99 = percentiles[2];
-    out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
-    out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
-    out->degradation_state = stats.degradation_state;
-    out->breaker_state = stats.breaker_state;
-    out->circuit_breaker_open = conditions->refuses;
-    out->last_drain_duration =
-        (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
-                  slb_os_ns_per_tick());
-    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
-    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
-                        (1.0 - out->error_rate) *
-                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
-                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
-    if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
-        out->health_score = 0.0;
-}
-
-/* --------------------------------------------------------------------------------------------------- trend */
-
-static int sign_of(double x) {
-    return (x > 0) - (x < 0);
-}
-
-/* Mann, Econometrica 13 (1945); Kendall, Rank Correlation Methods (1975): S counts the pairs that rise less those that
- * fall; its variance without ties is n (n - 1) (2n + 5) / 18, and each group of t ties takes t (t - 1) (2t + 5) / 18
- * off. Compared by squares, against 1.96 squared. */
-static int kendall(const double *scores, uint32_t count) {
-    double s = 0, n = count, variance = n * (n - 1) * (2 * n + 5) / 18;
-    for (uint32_t i = 0; i < count; i++) {
-        double ties = 1;
-        bool first = true;
-        for (uint32_t k = 0; k < i; k++)
-            first &= sign_of(scores[k] - scores[i]) != 0;
-        for (uint32_t k = i + 1; k < count; k++) {
-            s += sign_of(scores[k] - scores[i]);
-            ties += sign_of(scores[k] - scores[i]) == 0;
-        }
-        if (first)
-            variance -= ties * (ties - 1) * (2 * ties + 5) / 18;
-    }
-    double distance = (s < 0 ? -s : s) - 1;
-    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? sign_of(s) : 0;
-}
-
-/* The median of the slopes of all pairs (Theil 1950, Sen 1968), by counting: the slope with as many below as above. */
-static double median_slope(const double *scores, uint32_t count) {
-    double slopes[SLB_HEALTH_TICKS * (SLB_HEALTH_TICKS - 1) / 2];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t k = i + 1; k < count; k++) {
-            double slope = (scores[k] - scores[i]) / (double)(k - i);
-            uint32_t at = n++;
-            for (; at > 0 && slopes[at - 1] > slope; at--)
-                slopes[at] = slopes[at - 1];
-            slopes[at] = slope;
-        }
-    }
-    return n == 0 ? 0 : (slopes[(n - 1) / 2] + slopes[n / 2]) / 2;
-}
-
-SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count) {
-    int direction = kendall(scores, count);
-    double change = median_slope(scores, count) * (count > 0 ? count - 1 : 0);
-    if (direction > 0 && change >= 0.05)
-        return SLABBY_TREND_IMPROVING;
-    if (direction < 0 && change <= -0.05)
-        return SLABBY_TREND_DEGRADING;
-    return SLABBY_TREND_STABLE;
-}
-
-/* Under the health lock: the ring, oldest first. */
-static int32_t trend_of(struct slabby_allocator *pool) {
-    const struct slb_health_state *health = &pool->health;
-    uint32_t count = health->ticks < SLB_HEALTH_TICKS ? (uint32_t)health->ticks : SLB_HEALTH_TICKS;
-    double scores[SLB_HEALTH_TICKS];
-    for (uint32_t i = 0; i < count; i++)
-        scores[i] = health->scores[(health->ticks - count + i) % SLB_HEALTH_TICKS];
-    return slb_trend(scores, count);
-}
-
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
-                                 slabby_health *out) {
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, out);
-    out->recent_trend = trend_of(pool);
-    health_unlock(pool);
-}
-
-SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions) {
-    slabby_health now;
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, &now);
-    pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
-    health_unlock(pool);
 }
 
 /* -------------------- observe/leaks.c */
@@ -9117,6 +9226,537 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     return true;
 }
 
+/* -------------------- protect/quarantine.c */
+
+/* -------------------- protect/quarantine.h */
+/* What becomes of a slab whose surroundings were overwritten: counted, remembered for slabby_explain, and by
+ * corruption_policy kept out of service, put back, or the end of the process. */
+#ifndef SLB_PROTECT_QUARANTINE_H
+#define SLB_PROTECT_QUARANTINE_H
+
+/* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
+ * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
+ * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
+ * where events are delivered later anyway, or nobody waits. */
+SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                      const struct slb_damage *damage,
+                                      struct slb_notification *out_notification);
+
+/* The latest report about a reference. */
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref, struct slb_damage *out);
+
+/* Every quarantined slab back into service; answers how many, and acknowledges. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
+
+#endif
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
+ * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
+static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
+    uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
+    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
+    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
+    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
+    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
+                          memory_order_relaxed);
+    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
+}
+
+SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
+                                       struct slb_damage *out) {
+    for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
+        struct slb_damage_report *report = &pool->corruption.reports[i];
+        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
+            continue;
+        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
+        out->ref = ref;
+        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
+        out->expected = (uint8_t)(bytes >> 8);
+        out->found = (uint8_t)bytes;
+        return true;
+    }
+    return false;
+}
+
+static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
+    fprintf(stderr,
+            "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
+            ": expected 0x%02x, found 0x%02x "
+            "(corruption_policy = abort)\n",
+            pool->options.name, id, damage->offset, damage->expected, damage->found);
+    char stacks[4096];
+    struct slb_text text = {.buffer = stacks, .capacity = sizeof stacks};
+    uint64_t generation;
+    if (slb_ref_split(pool, damage->ref, &generation, &id) && slb_stacks_print(&text, pool, id, generation))
+        fprintf(stderr, "%s\n", stacks + 1);
+    abort();
+}
+
+static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
+                             struct slb_notification *out_notification) {
+    const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
+    slabby_event event;
+    (void)snprintf(event.text, sizeof event.text,
+                   "memory corruption in pool \"%s\", slab %" PRIu32 ": the byte at offset %" PRId64
+                   " is 0x%02x, expected 0x%02x",
+                   pool->options.name, id, damage->offset, damage->found, damage->expected);
+    if (out_notification != NULL && out_notification->function == NULL)
+        slb_event_prepare(out_notification, pool, level, code, damage->ref, damage->offset, "%s", event.text);
+    else
+        slb_event(pool, level, code, damage->ref, damage->offset, "%s", event.text);
+}
+
+SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
+                                               const struct slb_damage *damage,
+                                               struct slb_notification *out_notification) {
+    uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
+    slb_count(&pool->corruption.found, 1);
+    slb_count(&pool->corruption.unacknowledged, 1);
+    remember(pool, damage);
+    raise_corruption(pool, id, damage, out_notification);
+    if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
+        if (out_notification != NULL)
+            slb_event_notify(out_notification);
+        die_of_corruption(pool, id, damage);
+    }
+    if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
+        return false;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    slb_count(&pool->corruption.quarantined, 1);
+    /* release: whoever reclaims the slab sees it as we left it */
+    atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
+    return true;
+}
+
+/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
+SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
+    uint64_t reclaimed = 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1)) {
+        uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+        if (slb_word_state(word) != SLABBY_SLAB_STATE_QUARANTINED ||
+            !atomic_compare_exchange_strong_explicit(&pool->words[id], &word,
+                                                     word - SLABBY_SLAB_STATE_QUARANTINED,
+                                                     memory_order_acq_rel, memory_order_relaxed))
+            continue;
+        atomic_fetch_sub_explicit(&pool->corruption.quarantined, 1, memory_order_relaxed);
+        slb_shards_push(pool, slb_os_cpu(), id);
+        if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0)
+            slb_gate_note_free(pool, 1);
+        reclaimed++;
+    }
+    atomic_store_explicit(&pool->corruption.unacknowledged, 0, memory_order_relaxed);
+    slb_leave(stripe);
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
+        slb_pool_run_deferred(pool);
+    return reclaimed;
+}
+
+/* -------------------- observe/health.c */
+
+/* -------------------- observe/health.h */
+/*
+ * Health: score = H x E x L x B x I, and 0 once the pool was closed.
+ *
+ *   H   1 up to 80 % used, then linear down to 0.2 at 100 %
+ *   E   1 - failed allocations / attempts in the window
+ *   L   min(1, max_alloc_latency / p99), where there is a limit and at least 100 samples; else 1
+ *   B   breaker closed 1, half open 0.5 (also when its timeout is over and nobody has come yet), open 0
+ *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
+ *
+ * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
+ * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
+ * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
+ */
+#ifndef SLB_OBSERVE_HEALTH_H
+#define SLB_OBSERVE_HEALTH_H
+
+/* -------------------- observe/condition_state.h */
+/* The states that statistics and health show. The layer above finds them out (resilience/conditions.h). */
+#ifndef SLB_OBSERVE_CONDITION_STATE_H
+#define SLB_OBSERVE_CONDITION_STATE_H
+
+struct slb_conditions {
+    int32_t pool_state, breaker_state, degradation_state; /* enumerations of the contract */
+    bool refuses;                                         /* the breaker would refuse the next allocation */
+};
+
+#endif
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out);
+
+/* One more score for the trend. */
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions);
+
+/* Starts the next half of the window where it is due, and notes what is in use. */
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used);
+
+/* Where `count` scores head, oldest first: a word of enum slabby_trend. */
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count);
+
+#endif
+
+/* -------------------- observe/counters.h */
+/*
+ * Counters: exact when the pool is quiet, within the overlapping operations otherwise, never going backwards.
+ *
+ *   allocations = sum of served (headers) + folded - (tentative - confirmed) + hits of the other tiers
+ *   hits shown  = sum of hits of a tier - (sampled - unguarded)
+ *   releases    = sum of (len + served + folded) - cache_in + cache_out + releases past the caches
+ *
+ * A release into a cache raises len; an allocation out of it lowers len and raises served; so len + served counts
+ * releases, once the batches are taken out again. cache_in is raised before a batch enters and cache_out after it
+ * left, and they are read last and first: the result is a lower bound at every instant. Likewise a batch counts all
+ * that it may take as tentative before, and afterwards as confirmed, but for what it took and gave back; an allocation
+ * that may go on a guard slot counts as sampled before, and afterwards as guarded or unguarded.
+ *
+ * A lower bound may still be lower than one that was read before: what is shown is the highest so far (publish), which
+ * is exact as soon as no call is under way. One counter has no lower bound: an allocation by id is counted as such when
+ * it has its slab, so ref_pool_hits may run ahead by the calls of slabby_allocate_fast that were under way during a
+ * look, until that many more references were issued.
+ */
+#ifndef SLB_OBSERVE_COUNTERS_H
+#define SLB_OBSERVE_COUNTERS_H
+
+/* Allocations less releases, heap slabs included: exact when nothing is under way. */
+SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool);
+
+/* Slabs in use, heap slabs excepted. */
+SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool);
+
+/* As statistics show it: never less than before. */
+SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool);
+
+/* What the health window compares: counters of this moment. */
+SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool);
+
+/* Raises peak_used to what is in use now, and notifies the health window. Waits for nobody: where a cache is busy, the
+ * next one does it. */
+SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
+
+/* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
+ * CPU, for the sums touch every CPU's lines. */
+SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
+
+/* In a child made by fork, whose words say that `out` slabs are in users' hands: what vanished threads had taken and
+ * not marked live, marked free and not given back, or not finished, was counted one way. */
+SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out);
+
+SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                slabby_stats *out);
+
+/* Counts a refused call and passes its status on. */
+SLB_PRIVATE slabby_status slb_refuse(struct slabby_allocator *pool, slabby_status status);
+
+#endif
+
+/* -------------------- os/clock.h */
+/* The clock of breaker and health. Test builds may replace it. */
+#ifndef SLB_OS_CLOCK_H
+#define SLB_OS_CLOCK_H
+
+SLB_INLINE uint64_t slb_now_ns(void) {
+#ifdef SLABBY_TEST_HOOKS
+    if (slb_test_clock != NULL)
+        return slb_test_clock();
+#endif
+    return slb_os_now_ns();
+}
+
+#endif
+
+#include <string.h>
+
+#define HALF_WINDOW_NS 30000000000ull
+
+/* -------------------------------------------------------------------------------------------------- window */
+
+/* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
+ * as now. */
+static void turn_window(struct slabby_allocator *pool, uint64_t now) {
+    struct slb_health_state *health = &pool->health;
+    if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
+        return;
+    struct slb_health_base fresh = slb_count_base(pool);
+    fresh.since_ns = now;
+    health->bases[0] = now - health->bases[1].since_ns < 2 * HALF_WINDOW_NS ? health->bases[1] : fresh;
+    health->bases[1] = fresh;
+}
+
+/* Never waited for: who finds it taken leaves the work to its holder. */
+static bool health_try_lock(struct slabby_allocator *pool) {
+    uint32_t unlocked = 0;
+    return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static void health_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !health_try_lock(pool); attempt++)
+        slb_os_wait_a_little(attempt);
+}
+
+static void health_unlock(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->health.lock, 0, memory_order_release);
+}
+
+SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used) {
+    if (!health_try_lock(pool))
+        return;
+    turn_window(pool, slb_now_ns());
+    if (used > pool->health.bases[1].peak)
+        pool->health.bases[1].peak = used;
+    health_unlock(pool);
+}
+
+/* --------------------------------------------------------------------------------------------------- score */
+
+static double ratio(uint64_t part, uint64_t whole, double without) {
+    return whole == 0 ? without : (double)part / (double)whole;
+}
+
+static double used_factor(double used) {
+    return used <= 0.8 ? 1.0 : 1.0 - (used > 1.0 ? 1.0 : (used - 0.8) / 0.2) * 0.8;
+}
+
+static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
+    uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
+    if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
+        return 1.0;
+    return (double)limit / (double)p99_ns;
+}
+
+static double breaker_factor(int32_t state) {
+    return state == SLABBY_BREAKER_STATE_OPEN ? 0.0 : state == SLABBY_BREAKER_STATE_HALF_OPEN ? 0.5 : 1.0;
+}
+
+/* Under the health lock. */
+static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+    const struct slb_health_base *old = &pool->health.bases[0];
+    uint64_t allocations = stats->total_allocations - old->allocations;
+    uint64_t failures = stats->allocation_errors - old->failures;
+    uint64_t peak = pool->health.bases[1].peak;
+    peak = old->peak > peak ? old->peak : peak;
+    peak = stats->used_slabs > peak ? stats->used_slabs : peak;
+    out->error_rate = ratio(failures, allocations + failures, 0.0);
+    out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
+    out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
+    out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
+    out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
+}
+
+static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                       slabby_health *out) {
+    static const double parts[] = {0.50, 0.95, 0.99};
+    slabby_stats stats;
+    int64_t percentiles[3];
+    slb_latency_percentiles(pool, parts, percentiles, 3);
+    memset(out, 0, sizeof *out);
+    slb_stats_fill(pool, conditions, &stats);
+    memcpy(out->name, stats.name, sizeof out->name);
+    out->capacity = stats.total_slabs;
+    out->pool_state = stats.pool_state;
+    fill_window(pool, &stats, out);
+    out->alloc_latency_p50 = percentiles[0];
+    out->alloc_latency_p95 = percentiles[1];
+    out->alloc_latency_p99 = percentiles[2];
+    out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
+    out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
+    out->degradation_state = stats.degradation_state;
+    out->breaker_state = stats.breaker_state;
+    out->circuit_breaker_open = conditions->refuses;
+    out->last_drain_duration =
+        (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
+                  slb_os_ns_per_tick());
+    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
+    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
+                        (1.0 - out->error_rate) *
+                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
+                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+    if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
+        out->health_score = 0.0;
+}
+
+/* --------------------------------------------------------------------------------------------------- trend */
+
+static int sign_of(double x) {
+    return (x > 0) - (x < 0);
+}
+
+/* Mann, Econometrica 13 (1945); Kendall, Rank Correlation Methods (1975): S counts the pairs that rise less those that
+ * fall; its variance without ties is n (n - 1) (2n + 5) / 18, and each group of t ties takes t (t - 1) (2t + 5) / 18
+ * off. Compared by squares, against 1.96 squared. */
+static int kendall(const double *scores, uint32_t count) {
+    double s = 0, n = count, variance = n * (n - 1) * (2 * n + 5) / 18;
+    for (uint32_t i = 0; i < count; i++) {
+        double ties = 1;
+        bool first = true;
+        for (uint32_t k = 0; k < i; k++)
+            first &= sign_of(scores[k] - scores[i]) != 0;
+        for (uint32_t k = i + 1; k < count; k++) {
+            s += sign_of(scores[k] - scores[i]);
+            ties += sign_of(scores[k] - scores[i]) == 0;
+        }
+        if (first)
+            variance -= ties * (ties - 1) * (2 * ties + 5) / 18;
+    }
+    double distance = (s < 0 ? -s : s) - 1;
+    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? sign_of(s) : 0;
+}
+
+/* The median of the slopes of all pairs (Theil 1950, Sen 1968), by counting: the slope with as many below as above. */
+static double median_slope(const double *scores, uint32_t count) {
+    double slopes[SLB_HEALTH_TICKS * (SLB_HEALTH_TICKS - 1) / 2];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t k = i + 1; k < count; k++) {
+            double slope = (scores[k] - scores[i]) / (double)(k - i);
+            uint32_t at = n++;
+            for (; at > 0 && slopes[at - 1] > slope; at--)
+                slopes[at] = slopes[at - 1];
+            slopes[at] = slope;
+        }
+    }
+    return n == 0 ? 0 : (slopes[(n - 1) / 2] + slopes[n / 2]) / 2;
+}
+
+SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count) {
+    int direction = kendall(scores, count);
+    double change = median_slope(scores, count) * (count > 0 ? count - 1 : 0);
+    if (direction > 0 && change >= 0.05)
+        return SLABBY_TREND_IMPROVING;
+    if (direction < 0 && change <= -0.05)
+        return SLABBY_TREND_DEGRADING;
+    return SLABBY_TREND_STABLE;
+}
+
+/* Under the health lock: the ring, oldest first. */
+static int32_t trend_of(struct slabby_allocator *pool) {
+    const struct slb_health_state *health = &pool->health;
+    uint32_t count = health->ticks < SLB_HEALTH_TICKS ? (uint32_t)health->ticks : SLB_HEALTH_TICKS;
+    double scores[SLB_HEALTH_TICKS];
+    for (uint32_t i = 0; i < count; i++)
+        scores[i] = health->scores[(health->ticks - count + i) % SLB_HEALTH_TICKS];
+    return slb_trend(scores, count);
+}
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out) {
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, conditions, out);
+    out->recent_trend = trend_of(pool);
+    health_unlock(pool);
+}
+
+SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions) {
+    slabby_health now;
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, conditions, &now);
+    pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
+    health_unlock(pool);
+}
+
+/* -------------------- pool/memory_report.c */
+
+/* -------------------- pool/memory_report.h */
+/* What a pool takes of the system, by use. */
+#ifndef SLB_POOL_MEMORY_REPORT_H
+#define SLB_POOL_MEMORY_REPORT_H
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
+
+#endif
+
+#include <string.h>
+
+SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
+    memset(out, 0, sizeof *out);
+    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
+    out->stride = pool->stride;
+    out->capacity = slb_capacity(pool);
+    memcpy(out->name, pool->options.name, sizeof pool->options.name);
+    out->reserved_bytes = pool->slab_mapping_size;
+    out->guard_bytes =
+        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
+    out->word_bytes = pool->reserved * sizeof(uint64_t);
+    out->list_bytes = pool->list_bytes;
+    out->cache_bytes = pool->cache_bytes + slb_leases_bytes(pool);
+    out->record_bytes = pool->record_bytes;
+    out->label_bytes = slb_labels_bytes(pool);
+    out->heap_table_bytes = slb_heap_table_bytes(pool);
+    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}
+
+/* -------------------- protect/protect.c */
+
+/* -------------------- protect/protect.h */
+/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
+#ifndef SLB_PROTECT_PROTECT_H
+#define SLB_PROTECT_PROTECT_H
+
+/* Before the word says live: the slab is still the allocating thread's alone. */
+SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
+
+SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE))
+        slb_protect_issue_slowly(pool, id);
+}
+
+/* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
+ * guard bytes were overwritten; out_stored then says whether the slab stays out of service. out_notification: see
+ * slb_corruption_found. */
+SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                             bool *out_stored, struct slb_notification *out_notification);
+
+#endif
+
+SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    if (protect & SLB_PROTECT_STACKS)
+        slb_stacks_allocated(pool, id, slb_word_generation(pool->id_bits, word));
+    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
+        slb_bit_guard_write(pool, id, slb_word_generation(pool->id_bits, word));
+    if (protect & SLB_PROTECT_TOOLS)
+        slb_tools_issue(pool, id, slb_word_generation(pool->id_bits, word));
+}
+
+static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                           struct slb_damage *out_damage) {
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    if ((protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id))
+        return slb_guard_intact(pool, id, generation, out_damage);
+    return (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, out_damage);
+}
+
+/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
+SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                             bool *out_stored, struct slb_notification *out_notification) {
+    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
+    struct slb_damage damage;
+    if (protect & SLB_PROTECT_STACKS)
+        slb_stacks_released(pool, id, generation);
+    bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
+    bool intact = protect_intact(pool, id, generation, &damage);
+    if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
+        slb_secure_zero_slab(pool, id);
+    if (guarded) {
+        slb_guard_close(pool, id, generation);
+        if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
+            slb_secure_zero_slab(pool, id);
+    } else if (protect & SLB_PROTECT_TOOLS) {
+        slb_tools_return(pool, id);
+    }
+    *out_stored = !intact && slb_corruption_found(pool, id, &damage, out_notification);
+    return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
+}
+
 /* -------------------- protect/reuse_delay.c */
 
 /* -------------------- protect/reuse_delay.h */
@@ -9171,6 +9811,94 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
             return true;
     }
     return false;
+}
+
+/* -------------------- protect/switches.c */
+
+/* -------------------- protect/switches.h */
+/* Hot options that need memory of their own before they work: the same steps at create and in a running pool. */
+#ifndef SLB_PROTECT_SWITCHES_H
+#define SLB_PROTECT_SWITCHES_H
+
+/* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
+SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect);
+
+/* What the options of a new pool ask for. */
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
+
+/* Recording stacks. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
+
+/* Sampled guards: one allocation in `rate`, 0 for none. OK, NoSystemMemory. */
+SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
+                                            slabby_error *error);
+
+#endif
+
+#include <inttypes.h>
+
+/*
+ * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
+ * compare that the paths make anyhow.
+ *
+ * A release frees its word first and reads `protect` next. Whoever switches a protection on stores `protect` first and
+ * reads the words next; it must find the word free, or the release must find the protection. After a compare-and-swap
+ * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
+ * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to
+ * us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
+ * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the
+ * old value.
+ */
+SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
+    uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
+    bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
+    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
+    atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
+    atomic_store(&pool->ref_limit, acts ? 0 : pool->ref_end);
+    if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
+        slb_os_fence_rseq();
+}
+
+static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
+    slb_gate_lock(pool);
+    uint32_t protect = atomic_load(&pool->protect);
+    slb_protections_set(pool, on ? protect | bit : protect & ~bit);
+    slb_gate_unlock(pool);
+}
+
+SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error) {
+    if (on && !slb_stacks_prepare(pool))
+        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
+                             "option debug: the system refused address space for the stacks of %" PRIu32
+                             " slabs; lower the capacity or leave it off",
+                             pool->reserved);
+    set_protection(pool, SLB_PROTECT_STACKS, on);
+    return SLABBY_OK;
+}
+
+/* Slots that are in use stay until their release, so the pool goes on looking for them. The sampling point of each CPU
+ * is set anew: it may lie far off where latencies are not tracked. */
+SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
+                                            slabby_error *error) {
+    slabby_status status = rate == 0 ? SLABBY_OK : slb_guards_prepare(pool, error);
+    if (status != SLABBY_OK)
+        return status;
+    if (rate != 0) {
+        set_protection(pool, SLB_PROTECT_SAMPLE, true);
+    }
+    atomic_store(&pool->guard_rate, rate);
+    slb_latency_track(pool, atomic_load(&pool->timing.tracking));
+    return SLABBY_OK;
+}
+
+SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
+    uint32_t rate = (uint32_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SAMPLE_RATE);
+    slabby_status status = SLABBY_OK;
+    if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
+        status = slb_switch_debug(pool, true, error);
+    if (status == SLABBY_OK && rate != 0)
+        status = slb_switch_guards(pool, rate, error);
+    return status;
 }
 
 /* -------------------- observe/counters.c */
@@ -9231,6 +9959,12 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
+    struct slb_lease_counts leases = slb_leases_count(pool, attempts);
+    locked |= leases.locked;
+    from_caches += leases.served;
+    out->cached += leases.cached;
+    out->fast_taken += leases.fast_taken;
+    out->fast_given += leases.fast_given;
     for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
         unfinished += read_counter(&pool->stripes[i].tentative);
@@ -9437,37 +10171,6 @@ SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_
     out->max_alloc_time_ns = (int64_t)publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);
 }
 
-/* -------------------- pool/memory_report.c */
-
-/* -------------------- pool/memory_report.h */
-/* What a pool takes of the system, by use. */
-#ifndef SLB_POOL_MEMORY_REPORT_H
-#define SLB_POOL_MEMORY_REPORT_H
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out);
-
-#endif
-
-#include <string.h>
-
-SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *out) {
-    memset(out, 0, sizeof *out);
-    out->slab_bytes = slb_capacity(pool) * pool->slab_size;
-    out->stride = pool->stride;
-    out->capacity = slb_capacity(pool);
-    memcpy(out->name, pool->options.name, sizeof pool->options.name);
-    out->reserved_bytes = pool->slab_mapping_size;
-    out->guard_bytes =
-        pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
-    out->word_bytes = pool->reserved * sizeof(uint64_t);
-    out->list_bytes = pool->list_bytes;
-    out->cache_bytes = pool->cache_bytes;
-    out->record_bytes = pool->record_bytes;
-    out->label_bytes = slb_labels_bytes(pool);
-    out->heap_table_bytes = slb_heap_table_bytes(pool);
-    out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
-}
-
 /* -------------------- protect/free_ids.c */
 
 /* -------------------- protect/free_ids.h */
@@ -9508,158 +10211,6 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
         return false;
     slb_gate_note_free(pool, -1);
     return true;
-}
-
-/* -------------------- protect/protect.c */
-
-/* -------------------- protect/protect.h */
-/* What protections do where a slab changes hands: the two places, each with every protection in its order. */
-#ifndef SLB_PROTECT_PROTECT_H
-#define SLB_PROTECT_PROTECT_H
-
-/* Before the word says live: the slab is still the allocating thread's alone. */
-SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id);
-
-SLB_INLINE void slb_protect_issue(struct slabby_allocator *pool, uint32_t id) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE))
-        slb_protect_issue_slowly(pool, id);
-}
-
-/* After the word says free, under the generation that was released: verifies, zeroes. Answers MemoryCorruption where
- * guard bytes were overwritten; out_stored then says whether the slab stays out of service. out_notification: see
- * slb_corruption_found. */
-SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_stored, struct slb_notification *out_notification);
-
-#endif
-
-SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_t id) {
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
-    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
-    if (protect & SLB_PROTECT_STACKS)
-        slb_stacks_allocated(pool, id, slb_word_generation(pool->id_bits, word));
-    if ((protect & SLB_PROTECT_BIT_GUARD) != 0 && !slb_guard_holds(pool, id))
-        slb_bit_guard_write(pool, id, slb_word_generation(pool->id_bits, word));
-    if (protect & SLB_PROTECT_TOOLS)
-        slb_tools_issue(pool, id, slb_word_generation(pool->id_bits, word));
-}
-
-static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                           struct slb_damage *out_damage) {
-    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
-    if ((protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id))
-        return slb_guard_intact(pool, id, generation, out_damage);
-    return (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, out_damage);
-}
-
-/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
-SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                             bool *out_stored, struct slb_notification *out_notification) {
-    uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
-    struct slb_damage damage;
-    if (protect & SLB_PROTECT_STACKS)
-        slb_stacks_released(pool, id, generation);
-    bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
-    bool intact = protect_intact(pool, id, generation, &damage);
-    if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
-        slb_secure_zero_slab(pool, id);
-    if (guarded) {
-        slb_guard_close(pool, id, generation);
-        if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
-            slb_secure_zero_slab(pool, id);
-    } else if (protect & SLB_PROTECT_TOOLS) {
-        slb_tools_return(pool, id);
-    }
-    *out_stored = !intact && slb_corruption_found(pool, id, &damage, out_notification);
-    return intact ? SLABBY_OK : SLABBY_MEMORY_CORRUPTION;
-}
-
-/* -------------------- protect/switches.c */
-
-/* -------------------- protect/switches.h */
-/* Hot options that need memory of their own before they work: the same steps at create and in a running pool. */
-#ifndef SLB_PROTECT_SWITCHES_H
-#define SLB_PROTECT_SWITCHES_H
-
-/* The set of protections that act, enum slb_protection. Under the gate lock, or before anybody knows the pool. */
-SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect);
-
-/* What the options of a new pool ask for. */
-SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error);
-
-/* Recording stacks. OK, NoSystemMemory. */
-SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error);
-
-/* Sampled guards: one allocation in `rate`, 0 for none. OK, NoSystemMemory. */
-SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
-                                            slabby_error *error);
-
-#endif
-
-#include <inttypes.h>
-
-/*
- * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
- * compare that the paths make anyhow.
- *
- * A release frees its word first and reads `protect` next. Whoever switches a protection on stores `protect` first and
- * reads the words next; it must find the word free, or the release must find the protection. After a compare-and-swap
- * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
- * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to
- * us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
- * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the
- * old value.
- */
-SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
-    uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
-    bool acts = (protect & SLB_PROTECT_ON_RELEASE) != 0;
-    atomic_store(&pool->hot_cpus, (protect & SLB_PROTECT_ON_ALLOCATE) != 0 ? 0 : pool->rseq_cpus);
-    atomic_store(&pool->release_cpus, acts ? 0 : pool->rseq_cpus);
-    atomic_store(&pool->ref_limit, acts ? 0 : pool->ref_end);
-    if (more != 0 && pool->rseq_cpus != 0 && slb_pool_exists(pool))
-        slb_os_fence_rseq();
-}
-
-static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
-    slb_gate_lock(pool);
-    uint32_t protect = atomic_load(&pool->protect);
-    slb_protections_set(pool, on ? protect | bit : protect & ~bit);
-    slb_gate_unlock(pool);
-}
-
-SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool on, slabby_error *error) {
-    if (on && !slb_stacks_prepare(pool))
-        return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_DEBUG, 1, 0, 1,
-                             "option debug: the system refused address space for the stacks of %" PRIu32
-                             " slabs; lower the capacity or leave it off",
-                             pool->reserved);
-    set_protection(pool, SLB_PROTECT_STACKS, on);
-    return SLABBY_OK;
-}
-
-/* Slots that are in use stay until their release, so the pool goes on looking for them. The sampling point of each CPU
- * is set anew: it may lie far off where latencies are not tracked. */
-SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint32_t rate,
-                                            slabby_error *error) {
-    slabby_status status = rate == 0 ? SLABBY_OK : slb_guards_prepare(pool, error);
-    if (status != SLABBY_OK)
-        return status;
-    if (rate != 0) {
-        set_protection(pool, SLB_PROTECT_SAMPLE, true);
-    }
-    atomic_store(&pool->guard_rate, rate);
-    slb_latency_track(pool, atomic_load(&pool->timing.tracking));
-    return SLABBY_OK;
-}
-
-SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slabby_error *error) {
-    uint32_t rate = (uint32_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SAMPLE_RATE);
-    slabby_status status = SLABBY_OK;
-    if (slb_option(&pool->options, SLABBY_OPTION_DEBUG))
-        status = slb_switch_debug(pool, true, error);
-    if (status == SLABBY_OK && rate != 0)
-        status = slb_switch_guards(pool, rate, error);
-    return status;
 }
 
 /* -------------------- resilience/breaker.c */
@@ -11518,6 +12069,7 @@ static void mark_pool(struct slabby_allocator *pool) {
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+    slb_leases_after_fork(pool);
 }
 
 static void in_child(void) {
@@ -11818,6 +12370,7 @@ static void clear_entry(struct slabby_allocator *pool) {
     slb_stacks_forget(pool);
     slb_ticker_forget(pool);
     slb_guards_forget(pool);
+    slb_leases_forget(pool);
     atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     slb_gate_forget(pool);
@@ -12092,6 +12645,10 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
  * the whole pool, and would wait for an id that is in no list and not out either. */
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
+
+/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                        uint64_t *out_word);
 
 /* Counts and records a refused allocation; tells the breaker where it is a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
@@ -12388,8 +12945,8 @@ SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, i
 }
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
-static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                               uint64_t *out_word) {
+SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                        uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
@@ -12429,7 +12986,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
 static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = take_slab(pool, state, out_id, out_word);
+    slabby_status status = slb_take_slab(pool, state, out_id, out_word);
     return slb_likely(status == SLABBY_OK)
                ? status
                : slb_allocation_failed(
@@ -12511,7 +13068,7 @@ static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, voi
                                                         struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
-    slabby_status status = take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         hand_out(pool, id, word, out_ref, out_data);
     return status == SLABBY_OUT_OF_MEMORY ? status
@@ -12534,7 +13091,7 @@ static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_r
     uint32_t id;
     if (timeout_ns == 0)
         return allocate_slow(out_ref, out_data, allocator);
-    slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);
@@ -13992,6 +14549,212 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL)
         slb_pool_run_deferred(pool);
     return status;
+}
+
+/* -------------------- api/lease.c */
+/* Leases at the API: what a binding's own hot path calls when its magazines are empty, full or locked. The journey is
+ * that of api/allocate.c, with a lease in place of the CPU's cache. */
+
+/* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
+#define LEASE_PEAK_EVERY 16u
+
+#define MOST_LEASES 4096u
+
+/* ---------------------------------------------------------------------------------- attaching and detaching */
+
+SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *allocator,
+                                             uint64_t count, uint32_t layout) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    struct slb_lease_block *block = NULL;
+    if (pool == NULL || out_address == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (layout != SLABBY_LEASE_LAYOUT)
+        return slb_refuse(pool, SLABBY_ABI_MISMATCH);
+    if (count < 1 || count > MOST_LEASES)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    if (slb_in_flight_depth != 0)
+        return slb_refuse(pool, SLABBY_BUSY);
+    status = slb_leases_attach(pool, (uint32_t)count, &block);
+    if (status == SLABBY_OK)
+        *out_address = (uint64_t)(uintptr_t)block->leases;
+    return status == SLABBY_OK ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL)
+        return status;
+    if (slb_in_flight_depth != 0)
+        return slb_refuse(pool, SLABBY_BUSY);
+    if (!slb_leases_detach(pool, address))
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    return SLABBY_OK;
+}
+
+/* -------------------------------------------------------------------------------------------------- timing */
+
+/* relaxed throughout: a race with the lease's user costs one sample */
+static bool sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
+    uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
+    uint32_t turn = (uint32_t)(header >> 16);
+    if (turn != atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) ||
+        slb_header_ids(header) == 0)
+        return false;
+    uint32_t next = turn + (uint32_t)slb_latency_distance(pool, slb_os_ticks());
+    atomic_store_explicit(&magazine->sample_at, next, memory_order_relaxed);
+    return true;
+}
+
+/* As slb_timing_if_due for a CPU's cache. */
+static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
+    struct slb_timing timing = {0, 0};
+    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
+    if (tracking == SLABBY_LATENCY_TRACKING_OFF)
+        return timing;
+    if (!sample_is_due(pool, &lease->given) && !sample_is_due(pool, &lease->refilled))
+        return timing;
+    uint64_t served = slb_lease_served(lease);
+    uint64_t last = atomic_load_explicit(&lease->sampled_at, memory_order_relaxed);
+    timing.started = slb_os_ticks();
+    timing.weight = served >= last ? served + 1 - last : 1; /* less: it was folded */
+    atomic_store_explicit(&lease->sampled_at, served + 1, memory_order_relaxed);
+    return timing;
+}
+
+/* ------------------------------------------------------------------------------------------------ allocating */
+
+/* A batch into the lease while the gate is open, and one of it for the caller. */
+static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t *out_id, bool fast,
+                         struct slb_found *out_found) {
+    out_found->mark = slb_events_mark(pool);
+    struct slb_stripe *stripe = slb_enter(pool);
+    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+    bool filled = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 &&
+                  slb_pool_exists(pool) && slb_lease_refill(pool, stripe, lease, out_id, &out_found->tier);
+    if (filled) {
+        slb_count(&stripe->hits[out_found->tier], 1);
+        slb_count(&stripe->fast_taken, fast);
+        if (slb_in_flight_depth == 1 &&
+            atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
+            slb_note_peak(pool);
+    }
+    out_found->degrade_due = slb_degrade_is_due(pool, stripe);
+    slb_leave(stripe);
+    slb_search_leave(pool);
+    return filled;
+}
+
+/* Without a lease, and where protections act, the CPU's cache serves. */
+static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
+                                    uint32_t *out_id, uint64_t *out_word) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (lease == NULL || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0)
+        return slb_take_slab(pool, state, out_id, out_word);
+    struct slb_timing timing = timing_of_lease(pool, lease);
+    struct slb_found found = {.tier = SLB_TIER_CACHE};
+    bool searched = !slb_lease_take(lease, out_id);
+    if (searched) {
+        slb_timing_slow(pool, &timing);
+        if (!refill_lease(pool, lease, out_id, fast, &found)) {
+            slabby_status status = slb_search(pool, out_id, fast, &found);
+            if (status != SLABBY_OK)
+                return status;
+        }
+    } else if (fast) {
+        slb_count(&slb_stripe_here(pool)->fast_taken, 1);
+    }
+    *out_word = slb_issue_protected(
+        pool, *out_id, state, fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    if (slb_timing_end(pool, &timing, 1))
+        slb_breaker_failed(pool, true);
+    if (timing.started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing.started);
+    if (searched)
+        slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_allocator *allocator,
+                                               uint64_t address) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
+    uint64_t word;
+    uint32_t id;
+    if (pool == NULL || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        *out_ref = slb_ref_issued(pool, word, id);
+    return status == SLABBY_OK ? status
+                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
+}
+
+/* A try that finds nothing is no failure of the pool: only the end of the wait is. */
+SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
+                                          uint64_t address) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    uint64_t word;
+    uint32_t id;
+    if (pool == NULL || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status =
+        lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
+    if (status == SLABBY_OK)
+        *out_ref = slb_ref_issued(pool, word, id);
+    return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
+               ? status
+               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
+}
+
+SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id,
+                                                    slabby_allocator *allocator, uint64_t address) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
+    uint64_t word;
+    if (pool == NULL || out_id == NULL || out_data == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    if (status == SLABBY_OK)
+        *out_data = slb_slab_data(pool, *out_id);
+    return status == SLABBY_OK ? status
+                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_FAST, status);
+}
+
+/* ------------------------------------------------------------------------------------------------- releasing */
+
+static void flush_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0)
+        slb_lease_flush(pool, stripe, lease);
+    bool degrade_due = slb_degrade_is_due(pool, stripe);
+    slb_leave(stripe);
+    if (slb_unlikely(degrade_due) && slb_in_flight_depth == 0)
+        slb_degrade_poll(pool);
+}
+
+/* The word says free already, so the pool cannot end before this slab is given back: it counts as live. */
+SLB_PUBLIC slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
+                                             int32_t by_id) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    uint32_t id = (uint32_t)(by_id != 0 ? name : slb_ref_relative(pool, name) & pool->id_mask);
+    if (id >= pool->reserved)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    if (slb_word_state(word) != SLABBY_SLAB_STATE_FREE || slb_word_generation(pool->id_bits, word) == 0)
+        return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
+    struct slb_lease *lease = slb_lease_at(pool, address);
+    if (lease != NULL)
+        flush_lease(pool, lease);
+    slabby_status status = slb_finish_release(pool, id, word, by_id != 0);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
 /* -------------------- api/listener.c */

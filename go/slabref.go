@@ -22,6 +22,7 @@ import "C"
 
 import (
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -50,24 +51,50 @@ func (r SlabRef) Pool() *Slabby {
 	return r.pool
 }
 
-// GetBytes is the slab's memory, with len == cap == slab size, or nil where the reference is not
-// valid any more (Bytes says why). Nothing keeps another goroutine from releasing the slab
-// meanwhile: Pin it where that can happen.
+// GetBytes is the slab's memory, with len == cap == slab size. A reference that is not valid, any more
+// or at all, is a mistake of the program: GetBytes panics with the *Error that Bytes returns. Nothing
+// keeps another goroutine from releasing the slab meanwhile: Pin it where that can happen.
 func (r SlabRef) GetBytes() []byte {
-	if r.pool == nil {
-		return nil
+	p := r.pool
+	if p != nil && r.token == nil && atomic.LoadUint32(p.mode)&modeElsewhere == 0 {
+		if id, live := p.isLive(r.ref); live {
+			p.race.used(id)
+			runtime.KeepAlive(p)
+			return p.slice(id)
+		}
 	}
-	found := C.slabby_go_data(r.pool.handle, C.slabby_ref(r.ref))
-	runtime.KeepAlive(r.pool)
-	if found.status != 0 {
-		return nil
-	}
-	r.token.check()
-	return unsafe.Slice((*byte)(found.data), r.pool.slabSize)
+	return r.mustBytes()
 }
 
-// Bytes is GetBytes with the reason where there is no memory: ErrUseAfterFree, ErrInvalidReference.
+func (r SlabRef) mustBytes() []byte {
+	data, err := r.bytesThere()
+	if err != nil {
+		status, _ := StatusOf(err)
+		text := "GetBytes of a reference that is not valid"
+		if r.pool != nil {
+			text = "GetBytes: " + r.pool.Explain(err, r)
+		}
+		panic(&Error{Status: status, Text: text, cause: err})
+	}
+	return data
+}
+
+// Bytes is GetBytes for those who cannot know: ErrUseAfterFree or ErrInvalidReference where there is no
+// memory.
 func (r SlabRef) Bytes() ([]byte, error) {
+	p := r.pool
+	if p != nil && r.token == nil && atomic.LoadUint32(p.mode)&modeElsewhere == 0 {
+		if id, live := p.isLive(r.ref); live {
+			p.race.used(id)
+			runtime.KeepAlive(p)
+			return p.slice(id), nil
+		}
+	}
+	return r.bytesThere()
+}
+
+// bytesThere has the core look.
+func (r SlabRef) bytesThere() ([]byte, error) {
 	if r.pool == nil {
 		return nil, ErrInvalidReference
 	}
@@ -77,6 +104,7 @@ func (r SlabRef) Bytes() ([]byte, error) {
 		return nil, statusError(found.status)
 	}
 	r.token.check()
+	r.pool.race.used((r.ref - r.pool.refBias) & r.pool.idMask)
 	return unsafe.Slice((*byte)(found.data), r.pool.slabSize), nil
 }
 
@@ -93,6 +121,10 @@ func (r SlabRef) IsValid() bool {
 	if r.pool == nil {
 		return false
 	}
+	if _, live := r.pool.isLive(r.ref); live {
+		runtime.KeepAlive(r.pool)
+		return true
+	}
 	valid := C.slabby_is_valid(r.pool.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(r.pool)
 	return valid != 0
@@ -103,6 +135,10 @@ func (r SlabRef) IsValid() bool {
 func (r SlabRef) ID() int32 {
 	if r.pool == nil {
 		return -1
+	}
+	if id, live := r.pool.isLive(r.ref); live {
+		runtime.KeepAlive(r.pool)
+		return int32(id)
 	}
 	found := C.slabby_go_id(r.pool.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(r.pool)

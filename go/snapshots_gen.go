@@ -149,6 +149,10 @@ type AllocatorStats struct {
 
 	// PoolState: whether the pool is open.
 	PoolState PoolState `json:"pool_state"`
+
+	// CurrentAllocations: slabs in users' hands, those of the heap included: UsedSlabs +
+	// HeapSlabs.
+	CurrentAllocations uint64 `json:"current_allocations"`
 }
 
 func (s *AllocatorStats) load(raw *C.slabby_stats) {
@@ -195,6 +199,7 @@ func (s *AllocatorStats) load(raw *C.slabby_stats) {
 	s.AwaitedSlabs = uint64(raw.awaited_slabs)
 	s.Name = C.GoString(&raw.name[0])
 	s.PoolState = PoolState(raw.pool_state)
+	s.CurrentAllocations = s.live()
 }
 
 // HealthMetrics is the snapshot that slabby_get_health takes.

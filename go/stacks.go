@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 // stackFrames is how many of the caller's frames are kept of one allocation.
@@ -92,14 +91,9 @@ var profile = sync.OnceValue(func() *pprof.Profile {
 	return pprof.NewProfile("slabby")
 })
 
-// watching reports whether allocations are to be noted. The core's mode word is zero in a pool
-// that has nothing switched on, so that most pay one load.
+// watching reports whether allocations are to be noted.
 func (p *Slabby) watching() bool {
-	if p.mode == nil || atomic.LoadUint32(p.mode) == 0 {
-		return false
-	}
-	debug := C.slabby_go_option(p.handle, C.int32_t(OptionDebug))
-	return debug.status == 0 && debug.value != 0
+	return atomic.LoadUint32(p.mode)&modeDebug != 0
 }
 
 // newRef is the reference of a fresh allocation, with what the pool's options note of it.
@@ -108,6 +102,7 @@ func (p *Slabby) newRef(ref uint64) SlabRef {
 	if p.finalizers {
 		made.token = newToken(p, ref)
 	}
+	p.race.allocated((ref - p.refBias) & p.idMask)
 	if p.watching() {
 		p.recordStack(ref)
 	}
@@ -131,6 +126,7 @@ func (p *Slabby) allocationTable() *allocations {
 	if table := p.allocated.Load(); table != nil {
 		return table
 	}
+	p.seeAll()
 	p.allocated.CompareAndSwap(nil, &allocations{make([]atomic.Pointer[allocation], p.idLimit)})
 	return p.allocated.Load()
 }
@@ -186,14 +182,4 @@ func (a *allocations) endAll() {
 	for at := range a.slots {
 		a.slots[at].Load().end()
 	}
-}
-
-// readView reads what newRef needs.
-func (p *Slabby) readView() {
-	view := C.slabby_go_view(p.handle)
-	p.mode = (*uint32)(unsafe.Pointer(view.mode)) // memory of the core, mapped for good
-	p.idLimit = int(view.id_limit)
-	p.refBias, p.idMask = uint64(view.ref_bias), uint64(view.id_mask)
-	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
-	p.finalizers = finalizers.status == 0 && finalizers.value != 0
 }

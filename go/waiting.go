@@ -85,8 +85,13 @@ var errEnded = &Error{Status: StatusClosed, Text: "the pool is closed"}
 
 // try looks for a slab once. Finding none is no failure of the pool as long as the caller waits.
 func (p *Slabby) try() (SlabRef, error) {
-	made := C.slabby_go_try(p.c())
-	if Status(made.status) == StatusTimeout {
+	ref, l, ok := p.allocateHere()
+	if ok {
+		return ref, nil
+	}
+	made := C.slabby_go_try(p.c(), l.address())
+	if Status(made.status) == StatusOutOfMemory {
+		runtime.KeepAlive(p)
 		return SlabRef{}, errWait
 	}
 	return p.made(made)

@@ -42,3 +42,9 @@ RECORDS(slabby_event, events)
 RECORDS(slabby_finding, findings)
 
 %ignore slabby_options_set_logger;
+%ignore slabby_lease_attach;
+%ignore slabby_lease_detach;
+%ignore slabby_lease_allocate;
+%ignore slabby_lease_allocate_fast;
+%ignore slabby_lease_try;
+%ignore slabby_lease_return;

@@ -241,6 +241,12 @@ RECORDS_RESULT(slabby_event, out_events, arg2, arg6)
 RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 
 %ignore slabby_options_set_logger;
+%ignore slabby_lease_attach;
+%ignore slabby_lease_detach;
+%ignore slabby_lease_allocate;
+%ignore slabby_lease_allocate_fast;
+%ignore slabby_lease_try;
+%ignore slabby_lease_return;
 
 %exception slabby_version {
     $action

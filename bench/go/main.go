@@ -45,10 +45,18 @@ var contestants []contestant
 func main() {
 	rounds := flag.Int("rounds", 20, "rounds, each with every contestant")
 	operations := flag.Int("operations", 20_000, "pairs of take and give a round")
+	barsAlone := flag.Bool("bars", false, "only the ratios that have bars")
 	flag.Parse()
 	fmt.Printf("%s, %s/%s, %d processors; %d rounds of %d pairs, contestants in turn\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), *rounds, *operations)
 	fmt.Println("a pair takes a buffer, writes its first byte, gives it back; every error ends the run")
+	if err := showBars(10, 5*(*operations)); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: bars: %v\n", err)
+		os.Exit(1)
+	}
+	if *barsAlone {
+		return
+	}
 	for _, size := range []int{64, 4096, 65536} {
 		for _, load := range []workload{
 			{"tight", 1, 1},

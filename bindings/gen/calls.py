@@ -37,6 +37,9 @@ ROLES: dict[str, tuple[str, ...] | None] = {
     "number": NUMBERS,
     "ref": ("slabby_ref",),
     "text": ("char *",),
+    # Memory that a binding's own compiled code works on.
+    "lease": ("uint64_t",),
+    "out_lease": ("uint64_t *",),
     "callback": ("slabby_log_function",),
     "context": ("void *",),
     # An array and its length.
@@ -230,8 +233,9 @@ def all_calls(contract: Contract, header: Header) -> list[Call]:
 
 
 def is_bound(call: Call) -> bool:
-    """A callback on a foreign thread hangs interpreters: they read the event cursor instead."""
-    return call.by_role("callback") is None
+    """A callback on a foreign thread hangs interpreters: they read the event cursor instead. Leases are for compiled
+    code."""
+    return not any(call.by_role(role) for role in ("callback", "lease", "out_lease"))
 
 
 def calls_of(contract: Contract) -> tuple[list[Call], list[Struct]]:

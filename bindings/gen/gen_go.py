@@ -241,6 +241,20 @@ def _load(field: Field) -> str:
     return f"{kind}({source})"
 
 
+# Fields that programs for the reference's library use, beside those of the core.
+GO_ALONE = {
+    "AllocatorStats": (
+        (
+            "CurrentAllocations",
+            "current_allocations",
+            "uint64",
+            "CurrentAllocations: slabs in users' hands, those of the heap included: UsedSlabs + HeapSlabs.",
+            "s.live()",
+        ),
+    )
+}
+
+
 def _snapshot(snapshot: Snapshot) -> list[str]:
     name = STRUCTS[snapshot.name]
     lines = comment(f"{name} is the snapshot that {snapshot.function} takes.")
@@ -251,8 +265,12 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
         lines += comment(f"{field.go_name}: {field.meaning}{unit}.", "\t")
         kind = "" if field.kind == "gauge" else f' slabby:"{field.kind}"'
         lines.append(f'\t{field.go_name} {_field_type(field)} `json:"{field.name}"{kind}`')
+    also = GO_ALONE.get(name, ())
+    for field, json, kind, about, _ in also:
+        lines += ["", *comment(about, "\t"), f'\t{field} {kind} `json:"{json}"`']
     lines += ["}", "", f"func (s *{name}) load(raw *C.{snapshot.struct}) {{"]
     lines += [f"\ts.{field.go_name} = {_load(field)}" for field in snapshot.fields]
+    lines += [f"\ts.{field} = {value}" for field, _, _, _, value in also]
     return [*lines, "}", ""]
 
 

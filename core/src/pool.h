@@ -128,6 +128,7 @@ struct slabby_allocator {
     _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leaks.h */
     _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
     _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
+    _Atomic(struct slb_lease_block *) leases; /* tiers/lease.h */
     _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
     struct slb_options options;             /* effective values */
     struct slb_ring audit;                  /* size 0: no audit */

@@ -241,8 +241,8 @@ SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, i
 }
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
-static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
-                               uint64_t *out_word) {
+SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                        uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
@@ -282,7 +282,7 @@ static slabby_status take_slab(struct slabby_allocator *pool, uint32_t state, ui
 static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
-    slabby_status status = take_slab(pool, state, out_id, out_word);
+    slabby_status status = slb_take_slab(pool, state, out_id, out_word);
     return slb_likely(status == SLABBY_OK)
                ? status
                : slb_allocation_failed(
@@ -364,7 +364,7 @@ static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, voi
                                                         struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
-    slabby_status status = take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         hand_out(pool, id, word, out_ref, out_data);
     return status == SLABBY_OUT_OF_MEMORY ? status
@@ -387,7 +387,7 @@ static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_r
     uint32_t id;
     if (timeout_ns == 0)
         return allocate_slow(out_ref, out_data, allocator);
-    slabby_status status = take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
         status = slb_wait(allocator, timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns, &id);

@@ -48,6 +48,10 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
                                             slabby_status status);
 
+/* One slab, issued: everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
+SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
+                                        uint64_t *out_word);
+
 /* Counts and records a refused allocation; tells the breaker where it is a failure of the pool. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status);

@@ -6,6 +6,7 @@
 #include "slabby_contract.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
+#include "tiers/lease.h"
 
 #include <string.h>
 
@@ -63,6 +64,12 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
         out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
     }
+    struct slb_lease_counts leases = slb_leases_count(pool, attempts);
+    locked |= leases.locked;
+    from_caches += leases.served;
+    out->cached += leases.cached;
+    out->fast_taken += leases.fast_taken;
+    out->fast_given += leases.fast_given;
     for (uint32_t i = 0; i < pool->cpus; i++) {
         in += read_counter(&pool->stripes[i].cache_in);
         unfinished += read_counter(&pool->stripes[i].tentative);

@@ -5,6 +5,7 @@
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
+#include "tiers/lease.h"
 
 #define SAMPLE_MEAN 64u
 
@@ -48,7 +49,7 @@ static double bucket_middle(uint32_t bucket) {
 
 /* How far to the next sample: 1 to 128 allocations, so that no pattern in the program keeps in step with it. The
  * clock's low bits, multiplied, are random enough. */
-static uint64_t next_distance(struct slabby_allocator *pool, uint64_t now) {
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now) {
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
@@ -80,7 +81,7 @@ SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
     timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
     timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
     atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + next_distance(pool, now)),
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + slb_latency_distance(pool, now)),
                           memory_order_relaxed);
     return timing;
 }
@@ -107,6 +108,7 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
     }
+    slb_leases_sample_next(pool);
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 

@@ -19,6 +19,9 @@ struct slb_timing {
 /* Begins timing when it is the turn of this CPU's next allocation. */
 SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
 
+/* How far it is from a sample to the next. */
+SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
+
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
 

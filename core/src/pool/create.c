@@ -24,6 +24,7 @@
 #include "tiers/gate.h"
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
+#include "tiers/lease.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -138,6 +139,7 @@ static void clear_entry(struct slabby_allocator *pool) {
     slb_stacks_forget(pool);
     slb_ticker_forget(pool);
     slb_guards_forget(pool);
+    slb_leases_forget(pool);
     atomic_store(&pool->guard_rate, 0);
     slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     slb_gate_forget(pool);

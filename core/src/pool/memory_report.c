@@ -4,6 +4,7 @@
 #include "observe/labels.h"
 #include "protect/guard_slots.h"
 #include "tiers/heap.h"
+#include "tiers/lease.h"
 
 #include <string.h>
 
@@ -18,7 +19,7 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
         pool->slab_mapping_size - pool->slab_range + pool->guard_bytes + slb_guards_bytes(pool);
     out->word_bytes = pool->reserved * sizeof(uint64_t);
     out->list_bytes = pool->list_bytes;
-    out->cache_bytes = pool->cache_bytes;
+    out->cache_bytes = pool->cache_bytes + slb_leases_bytes(pool);
     out->record_bytes = pool->record_bytes;
     out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);

@@ -15,6 +15,7 @@
 #include "tiers/gate.h"
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
+#include "tiers/lease.h"
 #include "tiers/shards.h"
 #include "tiers/stack.h"
 
@@ -30,6 +31,7 @@ static void mark_pool(struct slabby_allocator *pool) {
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
     for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+    slb_leases_after_fork(pool);
 }
 
 static void in_child(void) {

@@ -5,6 +5,7 @@
 #include "tiers/delay_queue.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
+#include "tiers/lease.h"
 #include "tiers/shards.h"
 #include "tiers/stack.h"
 
@@ -54,6 +55,7 @@ static void lock_header(struct slb_cpu_cache *cache) {
 static void lock_headers(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
         lock_header(&pool->caches[cpu].cache);
+    slb_leases_lock(pool);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return;
     for (bool overwritten = true; overwritten;) {
@@ -82,6 +84,7 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
         slb_count(&stripe->cache_out, cache->locked_length);
         moved += cache->locked_length;
     }
+    moved += slb_leases_drain(pool, stripe);
     slb_move_end(stripe);
     return moved;
 }
@@ -120,6 +123,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
         /* release: the caches were emptied before */
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
     }
+    slb_leases_open(pool);
 }
 
 /* Enough free slabs to fill every cache twice; but not more than a pool has that stays at 99 %, where the gate must

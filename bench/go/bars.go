@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+// bar is a ratio that the package has to keep: ours to a peer's, an operation, measured in turns.
+type bar struct {
+	name        string
+	ours, peers func(operations int) error
+	most        float64
+	// The other way round: the ratio is to be at least the bar.
+	least bool
+}
+
+const barSize = 4096
+
+func quickStart() []slabby.AllocatorOption {
+	return []slabby.AllocatorOption{
+		slabby.WithSecure(), slabby.WithBitGuard(), slabby.WithHealthChecks(true),
+		slabby.WithCircuitBreaker(50, 30*time.Second), slabby.WithHeapFallback(), slabby.WithPCPUCache(true),
+		slabby.WithMaxAllocLatency(100 * time.Microsecond), slabby.WithLogger(slog.New(slog.DiscardHandler)),
+	}
+}
+
+// bars makes the pools; the returned function closes them.
+func bars() (list []bar, end func(), err error) {
+	var pools []*slabby.Slabby
+	newPool := func(options ...slabby.AllocatorOption) *slabby.Slabby {
+		pool, failed := slabby.New(barSize, 10_000, options...)
+		if err == nil {
+			err = failed
+		}
+		pools = append(pools, pool)
+		return pool
+	}
+	end = func() {
+		for _, pool := range pools {
+			if pool != nil {
+				pool.Close()
+			}
+		}
+	}
+	plain, secure, quick := newPool(), newPool(slabby.WithSecure()), newPool(quickStart()...)
+	if err != nil {
+		return nil, end, err
+	}
+	buffers := &sync.Pool{New: func() any { b := make([]byte, barSize); return &b }}
+	list = []bar{
+		{"Allocate, GetBytes, Release / sync.Pool", pairs(plain), pooledPairs(buffers, false), 1.0, false},
+		{"the same in parallel", parallel(pairs(plain)), parallel(pooledPairs(buffers, false)), 1.0, false},
+		{"AllocateFast, DeallocateFast / Allocate, Release", fastPairs(plain), pairsUnread(plain), 1.0, false},
+		{"batch of 64, a slab / a pair", batchesOf64(plain), pairs(plain), 0.5, false},
+		{"quick-start options / sync.Pool and clear", pairs(quick), pooledPairs(buffers, true), 1.15, false},
+		{"WithSecure / sync.Pool and clear", pairs(secure), pooledPairs(buffers, true), 1.1, false},
+		{"through a channel / sync.Pool through a channel", channelled(plain), pooledChannel(buffers), 1.0, false},
+		{"one CPU / two CPUs, at least", pairs(plain), parallel(pairs(plain)), 1.7, true},
+	}
+	return list, end, nil
+}
+
+func pairs(pool *slabby.Slabby) func(int) error {
+	return func(operations int) error {
+		for range operations {
+			ref, err := pool.Allocate()
+			if err != nil {
+				return err
+			}
+			ref.GetBytes()[0] = 1
+			if err := ref.Release(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func pairsUnread(pool *slabby.Slabby) func(int) error {
+	return func(operations int) error {
+		for range operations {
+			ref, err := pool.Allocate()
+			if err != nil {
+				return err
+			}
+			if err := ref.Release(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func fastPairs(pool *slabby.Slabby) func(int) error {
+	return func(operations int) error {
+		for range operations {
+			_, id, err := pool.AllocateFast()
+			if err != nil {
+				return err
+			}
+			if err := pool.DeallocateFast(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func batchesOf64(pool *slabby.Slabby) func(int) error {
+	refs := make([]slabby.SlabRef, 64)
+	return func(operations int) error {
+		for range operations / 64 {
+			if err := pool.AllocateBatch(refs); err != nil {
+				return err
+			}
+			for _, ref := range refs {
+				ref.GetBytes()[0] = 1
+			}
+			if err := pool.BatchDeallocate(refs); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func pooledPairs(buffers *sync.Pool, wipe bool) func(int) error {
+	return func(operations int) error {
+		for range operations {
+			buffer := buffers.Get().(*[]byte)
+			(*buffer)[0] = 1
+			if wipe {
+				clear(*buffer)
+			}
+			buffers.Put(buffer)
+		}
+		return nil
+	}
+}
+
+func parallel(work func(int) error) func(int) error {
+	return func(operations int) error {
+		workers := runtime.GOMAXPROCS(0)
+		done := make(chan error, workers)
+		for range workers {
+			go func() { done <- work(operations / workers) }()
+		}
+		var first error
+		for range workers {
+			if err := <-done; err != nil && first == nil {
+				first = err
+			}
+		}
+		return first
+	}
+}
+
+func channelled(pool *slabby.Slabby) func(int) error {
+	return func(operations int) error {
+		handed, done := make(chan slabby.SlabRef, 256), make(chan error, 1)
+		go func() {
+			for ref := range handed {
+				ref.GetBytes()[1] = 1
+				if err := ref.Release(); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		for range operations {
+			ref, err := pool.Allocate()
+			if err != nil {
+				return err
+			}
+			ref.GetBytes()[0] = 1
+			handed <- ref
+		}
+		close(handed)
+		return <-done
+	}
+}
+
+func pooledChannel(buffers *sync.Pool) func(int) error {
+	return func(operations int) error {
+		handed, done := make(chan *[]byte, 256), make(chan struct{})
+		go func() {
+			for buffer := range handed {
+				(*buffer)[1] = 1
+				buffers.Put(buffer)
+			}
+			close(done)
+		}()
+		for range operations {
+			buffer := buffers.Get().(*[]byte)
+			(*buffer)[0] = 1
+			handed <- buffer
+		}
+		close(handed)
+		<-done
+		return nil
+	}
+}
+
+// showBars prints each ratio beside its bar: medians of `rounds`, both sides in turn.
+func showBars(rounds, operations int) error {
+	list, end, err := bars()
+	defer end()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nbars: medians of %d rounds of %d operations, both sides in turn, %d bytes\n", rounds, operations,
+		barSize)
+	fmt.Printf("  %-50s %9s %9s %7s %6s\n", "", "ours ns", "peer ns", "ratio", "bar")
+	for _, b := range list {
+		ours, peers := make([]float64, 0, rounds), make([]float64, 0, rounds)
+		for round := range rounds + 1 {
+			our, err := timed(b.ours, operations)
+			if err != nil {
+				return fmt.Errorf("%s: %w", b.name, err)
+			}
+			peer, err := timed(b.peers, operations)
+			if err != nil {
+				return fmt.Errorf("%s, the peer: %w", b.name, err)
+			}
+			if round > 0 { // the first warms up
+				ours, peers = append(ours, our), append(peers, peer)
+			}
+		}
+		our, peer := median(ours), median(peers)
+		verdict := fmt.Sprintf("%6.2f", b.most)
+		if our/peer > b.most != b.least {
+			verdict += "  missed"
+		}
+		fmt.Printf("  %-50s %9.1f %9.1f %7.2f %s\n", b.name, our, peer, our/peer, verdict)
+	}
+	return nil
+}
+
+func timed(work func(int) error, operations int) (float64, error) {
+	started := time.Now()
+	err := work(operations)
+	return float64(time.Since(started)) / float64(operations), err
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo && !slabby_nopin
+
+package slabby
+
+import _ "unsafe" // for go:linkname
+
+// A goroutine that is pinned keeps its P, and no other one runs there: the lease of its P is its own.
+// sync.Pool does the same; Go keeps these two reachable for packages like this one.
+
+//go:linkname procPin runtime.procPin
+func procPin() int
+
+//go:linkname procUnpin runtime.procUnpin
+func procUnpin()
+
+// enter makes the caller the user of a lease, or returns nil; leave must follow either way. In
+// between nothing may block or call into C.
+func (h *hot) enter() *lease {
+	return h.leaseAt(uint64(procPin()))
+}
+
+func (*lease) leave() {
+	procUnpin()
+}
+
+// leasesWanted is how many leases serve so many Ps.
+func leasesWanted(procs int) uint64 {
+	return uint64(procs)
+}

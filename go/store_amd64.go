@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// storeRelease makes everything before it visible to whoever loads the word. Every store of this
+// processor does; sync/atomic would lock the bus for more order than is needed.
+func storeRelease(word *uint64, value uint64) {
+	*word = value
+}
