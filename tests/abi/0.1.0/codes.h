@@ -198,6 +198,16 @@ enum slabby_breaker_state {
     SLABBY_BREAKER_STATE_HALF_OPEN = 2
 };
 
+/* whether a pool is open */
+enum slabby_pool_state {
+    /* pool_state "open" */
+    SLABBY_POOL_STATE_OPEN = 0,
+    /* pool_state "closed" */
+    SLABBY_POOL_STATE_CLOSED = 1,
+    /* pool_state "drained" */
+    SLABBY_POOL_STATE_DRAINED = 2
+};
+
 /* how far the pool has degraded */
 enum slabby_degradation_state {
     /* degradation_state "healthy" */
@@ -235,7 +245,9 @@ enum slabby_slab_state {
     /* slab_state "quarantined" */
     SLABBY_SLAB_STATE_QUARANTINED = 5,
     /* slab_state "retired" */
-    SLABBY_SLAB_STATE_RETIRED = 6
+    SLABBY_SLAB_STATE_RETIRED = 6,
+    /* slab_state "granted" */
+    SLABBY_SLAB_STATE_GRANTED = 8
 };
 
 /* what slabby_verify found */
@@ -249,7 +261,9 @@ enum slabby_finding_kind {
     /* finding_kind "bad_word" */
     SLABBY_FINDING_KIND_BAD_WORD = 4,
     /* finding_kind "counter_mismatch" */
-    SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5
+    SLABBY_FINDING_KIND_COUNTER_MISMATCH = 5,
+    /* finding_kind "grant_not_taken" */
+    SLABBY_FINDING_KIND_GRANT_NOT_TAKEN = 6
 };
 
 /* what an address is to a slab */

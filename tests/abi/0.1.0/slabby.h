@@ -20,7 +20,7 @@
  *               without the final NUL and may be null; too small a buffer gives BufferTooSmall, with the needed
  *               length stored and as much text as fits, always NUL-terminated when capacity is above 0.
  *   Handles     A slabby_allocator is opaque. Its memory is never unmapped: a destroyed handle answers Closed
- *               until the process makes enough pools for its place to be taken by a new one. A null handle, or
+ *               until the process has created so many pools that its entry is reused. A null handle, or
  *               a pointer that never was a handle, answers InvalidArgument.
  *   References  A slabby_ref is a value that names one allocation of one slab. 0 is never valid. Copies are free;
  *               after the release every copy is stale and is recognised as such.
@@ -30,14 +30,17 @@
  *               their stride from the struct_size of the first record.
  *   Errors      Cold functions take a nullable slabby_error last and say there what was wrong, with the value and
  *               its limits. Hot functions return the status alone; slabby_explain tells the rest afterwards.
- *   Threads     Every function may be called from any thread at any time, unless its comment says otherwise.
- *   Signals     slabby_allocate, slabby_data, slabby_release and their kin are async-signal-safe; where a comment
- *               says nothing about signals, the function is not to be called from a handler.
+ *   Threads     Every function may be called from any thread at any time, unless its comment says otherwise. "May
+ *               block" marks those that may wait for other threads or keep the system busy for long.
+ *   Signals     "Signal-safe" marks functions that a signal handler may call. No other is to be called from one.
+ *   Facts       The lines from "Statuses:" on are written by ./dev gen from bindings/contract.toml: what a call may
+ *               answer, why in parentheses, and the marks above. Edit them there.
  *   Fork        See slabby_create. A child made by fork works on its own copy of every pool.
  *   Ends        A thread may end anywhere outside a call; slabs that it held stay live. No function is a cancellation
  *               point, nor is the logger that one calls: pthread_cancel (deferred, the default) lets a call that is
  *               under way come to its end, one that waits too, and acts at the thread's next cancellation point. A
  *               thread whose cancellation is asynchronous must not call anything of this header.
+ *   Source      Each section below names the files of core/src/api that define its functions.
  *
  * Since 0.1.0 unless a comment says otherwise.
  */
@@ -120,6 +123,8 @@ typedef struct slabby_stats {
     uint64_t errors[64];
     uint64_t reserved_slabs;
     uint64_t awaited_slabs;
+    char name[64];
+    int32_t pool_state;
 } slabby_stats;
 
 /* The state of a pool as an operator asks for it; every field is defined in docs/contract.md. */
@@ -140,6 +145,9 @@ typedef struct slabby_health {
     int64_t last_drain_duration;
     int32_t degradation_state;
     int32_t breaker_state;
+    uint64_t capacity;
+    char name[64];
+    int32_t pool_state;
 } slabby_health;
 
 /* Where the bytes of a pool went; every field is defined in docs/contract.md. */
@@ -157,10 +165,13 @@ typedef struct slabby_memory {
     uint64_t heap_table_bytes;
     uint64_t heap_bytes;
     uint64_t record_bytes;
+    uint64_t capacity;
+    char name[64];
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless
- * the pool records stacks. */
+ * the pool records stacks. A slab that was granted to a ticket and not taken yet has the state granted, no reference,
+ * its ticket, and as age the time since the grant; `ticket` is 0 for all others. */
 typedef struct slabby_live {
     uint32_t struct_size;
     int32_t state;
@@ -170,13 +181,14 @@ typedef struct slabby_live {
     uint64_t label;
     uint64_t age_ns;
     uint64_t thread;
+    uint64_t ticket;
 } slabby_live;
 
 /* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
- * Unix epoch, thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned; for
- * operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one slab
- * stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast, also
- * the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
+ * Unix epoch, thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned;
+ * for operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one
+ * slab stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast,
+ * also the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
  * refused ones are (access). */
 typedef struct slabby_audit_record {
     uint32_t struct_size;
@@ -189,9 +201,9 @@ typedef struct slabby_audit_record {
     int32_t binding;
 } slabby_audit_record;
 
-/* One event: what a logger is told. code is an event_code, level an event_level of codes.h; time_ns counts
- * from the Unix epoch. Of one code at most ten are told a second (exhaustion: one); suppressed says how many
- * were not since the last. */
+/* One event: what a logger receives. code is an event_code, level an event_level of codes.h; time_ns counts
+ * from the Unix epoch. At most ten events of one code are reported per second (exhaustion: one); suppressed is
+ * the number of those that were not, since the last one. */
 typedef struct slabby_event {
     uint32_t struct_size;
     int32_t level;
@@ -236,8 +248,9 @@ typedef struct slabby_fault {
     uint64_t allocator_address;
 } slabby_fault;
 
-/* Where words, slabs and caches lie, for a binding that reads them without crossing into C. Valid while the
- * caller keeps the pool. `mode` is at the address mode_address: non-zero means that every call must cross. */
+/* Where words, slabs and caches are, for a binding that reads them without crossing into C. Valid while the
+ * caller owns the pool. `mode` is at the address mode_address: non-zero means that every call must cross. Of its
+ * bits 1 says secure, 2 bit_guard, 16 debug, and 64 that slabs may lie elsewhere than at their own place. */
 typedef struct slabby_view_info {
     uint32_t struct_size;
     uint32_t version;
@@ -258,74 +271,79 @@ typedef struct slabby_view_info {
  * lives until the function returns. It must not unwind through its caller, nor end the thread. */
 typedef void (*slabby_log_function)(void *context, const slabby_event *event);
 
-/* ------------------------------------------------------------------------------------------- the library */
+/* ------------------------------------------------------- the library (core/src/api: library.c, inspect.c) */
 
 /*
  * slabby_version: the version of the core as text, such as "0.1.0".
- * The text is static: never free it. Cannot fail. Thread-, signal- and fork-safe.
+ * The text is static: never free it.
+ * Statuses: none. Signal-safe.
  */
 const char *slabby_version(void);
 
 /*
  * slabby_abi_version: the number of the binary interface. It rises when something incompatible changes.
- * Cannot fail. Thread-, signal- and fork-safe.
+ * Statuses: none. Signal-safe.
  */
 uint32_t slabby_abi_version(void);
 
 /*
  * slabby_instance_id: a value unique to this loaded copy of the core, never 0.
  * Two bindings that get the same value share one core and may exchange handles and references; a second copy
- * (a static link, another soname) has another value. Survives fork. Cannot fail. Thread-, signal- and fork-safe.
+ * (a static link, another soname) has another value. Survives fork.
+ * Statuses: none. Signal-safe.
  */
 uint64_t slabby_instance_id(void);
 
 /*
- * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which the audit trail
- * notes. -1 takes it back: a thread that says nothing has the binding of the thread that made the pool, c where that said
- * nothing either. Bindings say it while they make a pool.
- * Returns OK, InvalidArgument (no such binding). Thread-, signal- and fork-safe.
+ * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which audit
+ * records show. -1 clears it. A thread that sets none inherits the binding of the pool's creator. If that set none
+ * either, it is c. The packages of Python and Go set it while they create a pool.
+ * Statuses: OK, InvalidArgument (no such binding). Signal-safe.
  */
 slabby_status slabby_set_binding(int32_t binding);
 
 /*
  * slabby_status_name: the stable name of a status, such as "OutOfMemory"; "Unknown" for anything else.
- * The text is static. Cannot fail. Thread-, signal- and fork-safe.
+ * The text is static.
+ * Statuses: none. Signal-safe.
  */
 const char *slabby_status_name(slabby_status status);
 
 /*
  * slabby_status_message: one English sentence about a status.
- * The text is static. Cannot fail. Thread-, signal- and fork-safe.
+ * The text is static.
+ * Statuses: none. Signal-safe.
  */
 const char *slabby_status_message(slabby_status status);
 
 /*
- * slabby_explain: the story of one case: which pool, which slab, what the reference says and what the slab is.
+ * slabby_explain: describes one case: which pool, which slab, what the reference says and what the slab is.
  * buffer, capacity, out_length: as all text. allocator may be null and ref 0 where unknown; status is what the
  * call answered. Built from the state of now, which may have moved on since.
- * Returns OK, BufferTooSmall, InvalidArgument (buffer null with capacity above 0). Thread-safe.
+ * Statuses: OK, BufferTooSmall, InvalidArgument (buffer null with capacity above 0).
  */
 slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
                              slabby_allocator *allocator, slabby_ref ref, slabby_status status);
 
-/* ----------------------------------------------------------------------------------------------- options */
+/* ---------------------------------------------------------------------- options (core/src/api: options.c) */
 
 /*
  * slabby_options_create: a set of options, all at their defaults (docs/contract.md lists them).
  * The caller owns it and gives it to slabby_options_destroy. One thread at a time may change it.
- * Returns OK, InvalidArgument, NoSystemMemory.
+ * Statuses: OK, InvalidArgument, NoSystemMemory.
  */
 slabby_status slabby_options_create(slabby_options **out_options);
 
 /*
  * slabby_options_destroy: frees the set; null is accepted. Pools made from it are not concerned.
+ * Statuses: none.
  */
 void slabby_options_destroy(slabby_options *options);
 
 /*
  * slabby_options_set: sets one option by number (codes.h) and value, in the unit of the option: flags 0 or 1,
  * counts, bytes, nanoseconds, percent, or an enum's number. 0 means off or none where the range allows it.
- * Returns OK, InvalidArgument (null, or a text option), InvalidOption (unknown, or out of range: out_error
+ * Statuses: OK, InvalidArgument (options null, or a text option), InvalidOption (unknown, or out of range: out_error
  * carries the range).
  */
 slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
@@ -334,7 +352,7 @@ slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_
 /*
  * slabby_options_set_text: sets one option by name and text: "on", "off", "4096", "4KiB", "2MiB", "250us",
  * "30s", "80%", an enum's word, or the text itself for `name`. Both strings are copied.
- * Returns OK, InvalidArgument (null), InvalidOption (unknown, unreadable or out of range).
+ * Statuses: OK, InvalidArgument (options, name or text is null), InvalidOption (unknown, unreadable or out of range).
  */
 slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
                                       slabby_error *out_error);
@@ -343,48 +361,48 @@ slabby_status slabby_options_set_text(slabby_options *options, const char *name,
  * slabby_options_preset: sets the options of a use case; later calls may override them.
  * name: "trading", "gateway", "analytics" or "packets", which leave other options as they are, or "default", which sets
  * every option back and forgets the logger; docs/contract.md lists what they set.
- * Returns OK, InvalidArgument, InvalidOption (no such preset).
+ * Statuses: OK, InvalidArgument, InvalidOption (no such preset).
  */
 slabby_status slabby_options_preset(slabby_options *options, const char *name, slabby_error *out_error);
 
 /*
- * slabby_options_set_logger: who is told of events; null means nobody. context is handed back on each call and
- * must live as long as the pool. An event caused inside the logger goes to slabby_events_read alone, as does one of a
- * signal handler that interrupted the pool. Handlers that use the pool must be able to call the logger.
- * Returns OK, InvalidArgument (null options).
+ * slabby_options_set_logger: which function is called with events; null means none. context is handed back on each
+ * call and must live as long as the pool. An event caused inside the logger goes to slabby_events_read alone, as does
+ * one of a signal handler that interrupted the pool. Handlers that use the pool must be able to call the logger.
+ * Statuses: OK, InvalidArgument (null options).
  */
 slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function, void *context,
                                         slabby_error *out_error);
 
-/* ----------------------------------------------------------------------------------------- making a pool */
+/* -------------------------------------------------------------- the life of a pool (core/src/api: pool.c) */
 
 /*
  * slabby_create: makes a pool of `capacity` slabs of `slab_size` bytes. Costs the same for any size: memory is
  * reserved, not touched, unless `prefault` asks for it.
  * slab_size: 1 byte to 1 GiB. capacity: 1 to 2^31 - 1, less heap and guard slots. options: null means defaults;
  * read during the call only. out_allocator: owned by the caller, who gives it to slabby_destroy.
- * Returns OK, InvalidArgument, InvalidSlabSize, InvalidCapacity, CapacityExceeded, InvalidOption, OptionConflict,
- * NotSupported (an option whose effect this build does not have), TooManyPools, NoSystemMemory.
  * Fork: the child gets its own copy of the pool; references live on in both, apart from each other.
+ * Statuses: OK, InvalidArgument, InvalidSlabSize, InvalidCapacity, CapacityExceeded, InvalidOption, OptionConflict,
+ * NotSupported (an option whose effect this system does not have), TooManyPools, NoSystemMemory. May block.
  */
 slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size, uint64_t capacity,
                             const slabby_options *options, slabby_error *out_error);
 
 /*
  * slabby_retain: one more owner; each owner calls slabby_destroy or slabby_abandon once.
- * Returns OK, InvalidArgument, Closed (destroyed, or abandoned by its last owner).
+ * Statuses: OK, InvalidArgument, Closed (destroyed, or abandoned by its last owner).
  */
 slabby_status slabby_retain(slabby_allocator *allocator);
 
 /*
  * slabby_handle: the pool as two numbers, to hand it to another language in this process. Does not retain.
- * Returns OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed.
  */
 slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id, slabby_allocator *allocator);
 
 /*
  * slabby_adopt: the pool behind two numbers of slabby_handle, retained for the caller, who destroys it.
- * Returns OK, InvalidArgument (no such handle), AbiMismatch (the handle is of another loaded core: compare
+ * Statuses: OK, InvalidArgument (no such handle), AbiMismatch (the handle is of another loaded core: compare
  * slabby_instance_id), Closed.
  */
 slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, uint64_t instance_id,
@@ -395,51 +413,65 @@ slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, u
  * readable and are released as ever; with the last one the pages go back to the system. Idempotent. With
  * `health_checks` it waits until the health thread is done with this pool, a logger call included; so do
  * slabby_destroy and slabby_abandon of the last owner, and switching the option off.
- * Returns OK, InvalidArgument.
+ * Statuses: OK, InvalidArgument. May block.
  */
 slabby_status slabby_close(slabby_allocator *allocator);
 
 /*
  * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool.
  * No other thread may still be using the handle for the last owner's call to make sense to it; whoever does gets
- * Closed. Returns OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed
- * before), Busy (from a signal handler).
+ * Closed.
+ * Statuses: OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed before), Busy
+ * (from a signal handler). May block.
  */
 slabby_status slabby_destroy(slabby_allocator *allocator);
 
 /*
  * slabby_abandon: drops one owner without looking back, as a finalizer must; null is accepted. The last owner's
  * call closes the pool; its memory goes with the last reference and pin.
- * Returns OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed. May block.
  */
 slabby_status slabby_abandon(slabby_allocator *allocator);
 
-/* ---------------------------------------------------------------------------------- allocate and release */
+/* ------------------------------------ allocate and release (core/src/api: allocate.c, release.c, batch.c) */
 
 /*
  * slabby_allocate: one slab, at once or not at all.
  * out_ref: required. out_data: may be null; its slab_size bytes belong to the caller until release. Content is
  * undefined (zero with `secure` or on first use).
- * Returns OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
- * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded,
- * NoSystemMemory (heap tier). Thread-, signal- and fork-safe, the heap tier aside; never blocks.
+ * Never blocks. Not signal-safe where `heap_fallback` is on and the pool has no free slab: that slab comes from malloc.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier). Signal-safe.
  */
 slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
 
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
  * timeout_ns = 0 tries once. A plain slabby_allocate never overtakes somebody who waits.
- * Returns as slabby_allocate, and Timeout. Thread-safe; not to be called from a signal handler.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier), Timeout. May block.
  */
 slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
                                       uint64_t timeout_ns);
 
 /*
+ * slabby_try_allocate: as slabby_allocate, for those who go on to wait where there is nothing: OutOfMemory is neither
+ * counted, nor recorded, nor a failure to the breaker.
+ * Statuses: OK, InvalidArgument, OutOfMemory, Closed, Busy, CircuitBreakerOpen, LatencyExceeded, NoSystemMemory.
+ * Signal-safe.
+ */
+slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
+
+/*
  * slabby_allocate_batch: count slabs, all or none.
  * out_refs: count places. out_datas: count places, or null. count: 1 to capacity, with heap_fallback on plus its
  * limit.
- * Returns as slabby_allocate, and InvalidBatchSize. The arrays' content is undefined after an error.
- * Thread-, signal- and fork-safe.
+ * The arrays' content is undefined after an error.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier), InvalidBatchSize. Signal-safe.
  */
 slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas, slabby_allocator *allocator,
                                     uint64_t count);
@@ -447,23 +479,28 @@ slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas, slab
 /*
  * slabby_release: gives a slab back. Every copy of the reference is stale from then on. Of several threads that
  * release the same reference exactly one succeeds.
- * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale), Pinned (somebody
- * looks at it: nothing changed), MemoryCorruption (guard bytes were overwritten: the reference is consumed), Closed
- * (the pool was destroyed). Thread-, signal- and fork-safe, heap slabs aside; never blocks.
+ * Never blocks. Not signal-safe for slabs of the heap.
+ * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale), Pinned (a pin or a
+ * view holds it: nothing changed), MemoryCorruption (guard bytes were overwritten: the reference is consumed), Closed
+ * (the pool was destroyed). Signal-safe.
  */
 slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_release_deferred: as slabby_release, but where pins are held the slab goes back with the last of them;
  * until then every use of the reference but slabby_unpin is refused as stale.
- * Returns as slabby_release, never Pinned. Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale), MemoryCorruption
+ * (guard bytes were overwritten: the reference is consumed), Closed (the pool was destroyed). Signal-safe.
  */
 slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_release_batch: releases refs[0] to refs[count - 1] as that many calls of slabby_release would, and tries
- * all. out_released: how many succeeded, stored always when not null. count may be 0.
- * Returns OK, or the first error met. Thread-, signal- and fork-safe.
+ * all; answers OK, or the first error met. out_released: how many succeeded, stored always when not null. count may
+ * be 0.
+ * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale), Pinned (a pin or a
+ * view holds it: nothing changed), MemoryCorruption (guard bytes were overwritten: the reference is consumed), Closed
+ * (the pool was destroyed). Signal-safe.
  */
 slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
                                    const slabby_ref *refs, uint64_t count);
@@ -471,149 +508,179 @@ slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *all
 /*
  * slabby_allocate_fast: one slab known by its bare id, for those who need no reference. An id carries no
  * generation: after a release the same id may be another owner's, and a stale id cannot be told from a fresh one.
- * Returns as slabby_allocate. Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier). Signal-safe.
  */
 slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator);
 
 /*
  * slabby_deallocate_fast: gives a slab of slabby_allocate_fast back.
- * Returns OK, InvalidArgument, InvalidSlabID (out of range, or the slab is owned by a reference),
- * DoubleDeallocation (the slab is free), MemoryCorruption, Closed. Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, InvalidSlabID (out of range, or the slab is owned by a reference), DoubleDeallocation
+ * (the slab is free), MemoryCorruption, Closed. Signal-safe.
  */
 slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
 
-/* --------------------------------------------------------------------------------- looking at a reference */
+/* -------------------------------------------------- references (core/src/api: reference.c, pin.c, pool.c) */
 
 /*
  * slabby_data: the first of slab_size bytes. Nothing keeps another thread from releasing the slab meanwhile: pin
  * it where that can happen.
- * Returns OK, InvalidArgument, InvalidReference, UseAfterFree. Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree. Signal-safe.
  */
 slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_is_valid: 1 while the reference names a live slab of this pool, else 0. Never fails.
- * Thread-, signal- and fork-safe.
+ * Statuses: none. Signal-safe.
  */
 int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_id: the number of the slab in its pool, stale references included; heap slabs count from capacity up.
- * Returns OK, InvalidArgument, InvalidReference (not of this pool). Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, InvalidReference (not of this pool). Signal-safe.
  */
 slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_size: the usable bytes of each slab.
- * Returns OK, InvalidArgument, Closed (destroyed). Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, Closed (destroyed). Signal-safe.
  */
 slabby_status slabby_size(uint64_t *out_size, slabby_allocator *allocator);
 
 /*
  * slabby_ref_text: a reference for people, such as "orders:17#4" (pool, slab, generation).
- * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference. Thread-safe.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidReference.
  */
 slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
                               slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_pin: forbids release while somebody looks at the memory. Each pin needs one slabby_unpin.
- * Returns OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held).
- * Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held). Signal-safe.
  */
 slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_unpin: takes one pin back. The last one completes a deferred release.
- * Returns OK, InvalidArgument (no pin is held), InvalidReference, UseAfterFree, MemoryCorruption (found while
- * completing a deferred release). Thread-, signal- and fork-safe.
+ * Statuses: OK, InvalidArgument (no pin is held), InvalidReference, UseAfterFree, MemoryCorruption (found while
+ * completing a deferred release). Signal-safe.
  */
 slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref);
 
 /*
- * slabby_set_label, slabby_get_label: a user's 64-bit value per live slab: a request number, a pointer. 0 until
- * set; forgotten on release.
- * Returns OK, InvalidArgument, InvalidReference, UseAfterFree, NoSystemMemory (set: the table could not be
- * mapped). Thread-safe.
+ * slabby_set_label: sets a user's 64-bit value of a live slab: a request number, a pointer. Forgotten on release.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, NoSystemMemory (the table could not be mapped).
  */
 slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label);
+
+/*
+ * slabby_get_label: the value that slabby_set_label gave a live slab; 0 until then.
+ * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree.
+ */
 slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref);
 
-/* --------------------------------------------------------------------------- waiting without a thread */
+/* ---------------------------------------------------- waiting without a thread (core/src/api: listener.c) */
 
 /*
  * slabby_listener_create: a place for an event loop to wait. out_fd becomes readable when tickets were granted, or the
- * pool was closed, and stays so until everything was taken; it belongs to the listener. The listener owns its pool
- * with others until it is destroyed.
- * Returns OK, InvalidArgument, Closed, NoSystemMemory.
+ * pool was closed, and stays so until everything was taken; it belongs to the listener. Null: the listener has no
+ * descriptor, and a thread sleeps in slabby_listener_wait. The listener owns its pool with others until it is
+ * destroyed. Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value
+ * is the errno).
+ * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value is the
+ * errno).
  */
 slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
                                      slabby_allocator *allocator, slabby_error *out_error);
 
 /*
- * slabby_listener_destroy: cancels its tickets, releases what was granted and not taken, frees it; null is
- * accepted. No other thread may be using it. Returns OK.
+ * slabby_listener_destroy: cancels its tickets, gives back what was granted and not taken, frees it; null is
+ * accepted. No other thread may be using it.
+ * Statuses: OK. May block.
  */
 slabby_status slabby_listener_destroy(slabby_listener *listener);
 
 /*
+ * slabby_listener_set_timeout: how long a grant of this listener may wait to be taken, in nanoseconds; 0, the default:
+ * as long as it takes. What was not taken in time goes to whoever waits next, and slabby_wait_take tells the ticket
+ * with the reference 0. For listeners whose loop may be gone without anybody to destroy them. The thread slabby-health
+ * sees to it, at most half the time late; an allocation that finds the pool empty does at once.
+ * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (no thread could be started; nothing changed).
+ */
+slabby_status slabby_listener_set_timeout(slabby_listener *listener, uint64_t timeout_ns);
+
+/*
+ * slabby_listener_wait: sleeps until the listener has something to take or its pool was closed, or the time has
+ * passed. One thread at a time. For threads that have no event loop, or no descriptor to spare.
+ * Statuses: OK, InvalidArgument, Timeout. May block.
+ */
+slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_ns);
+
+/*
  * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab, or one of the
  * heap where that serves, is granted at once. A wait is no failure to the breaker.
- * Returns OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
+ * Statuses: OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
  */
 slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
 
 /*
- * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK.
- * Returns OK, InvalidArgument, Closed (nothing was granted and nothing will be).
+ * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK. A ticket with
+ * the reference 0 is over without a slab, see slabby_listener_set_timeout. A ticket that was taken is over as well.
+ * Statuses: OK, InvalidArgument, Closed (nothing was granted and nothing will be).
  */
 slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
                                slabby_listener *listener, uint64_t capacity);
 
 /*
  * slabby_wait_cancel: leaves the queue. out_ref is 0, or the reference that had been granted meanwhile, which now
- * belongs to the caller. Returns OK, InvalidArgument.
+ * belongs to the caller.
+ * Statuses: OK, InvalidArgument.
  */
 slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
 
-/* ------------------------------------------------------------------------------------- the pool as a whole */
+/* ------------------------------------- the whole pool (core/src/api: pool.c, reset.c, stats.c, options.c) */
 
 /*
  * slabby_reset: releases every live slab; all references become stale. Refused while anything is pinned; a pin
  * that arrives meanwhile turns its slab's release into a deferred one. Allocations of other threads wait for the
  * end, releases go on. Development and tests: in production somebody still holds those slabs.
- * Returns OK, InvalidArgument, Pinned, Closed (destroyed), Busy (from a signal handler).
+ * Statuses: OK, InvalidArgument, Pinned, Closed (destroyed), Busy (from a signal handler). May block.
  */
 slabby_status slabby_reset(slabby_allocator *allocator);
 
 /*
- * slabby_get_stats, slabby_get_memory: a snapshot. Set struct_size first.
- * Returns OK, InvalidArgument, AbiMismatch (struct_size below 8), Closed (destroyed).
+ * slabby_get_stats, slabby_get_memory: a snapshot. Set struct_size first. States are those that the next allocation
+ * would meet (a breaker whose timeout is over reads half open); reading them changes none and raises no event.
+ * Statuses: OK, InvalidArgument, AbiMismatch (struct_size below 8), Closed (destroyed).
  */
 slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator);
 slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator);
 
 /*
- * slabby_get_health: a snapshot of the last 30 to 60 seconds. docs/contract.md defines the fields.
- * Returns as slabby_get_stats.
+ * slabby_get_health: a snapshot of the last 30 to 60 seconds, of states as slabby_get_stats. docs/contract.md defines
+ * the fields.
+ * Statuses: OK, InvalidArgument, AbiMismatch (struct_size below 8), Closed (destroyed).
  */
 slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator);
 
 /*
- * slabby_stats_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
- * Returns OK, BufferTooSmall, InvalidArgument, Closed.
+ * slabby_stats_json, slabby_memory_json, slabby_health_json: the same as one JSON object, keys as in docs/contract.md.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, Closed.
  */
 slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                 slabby_allocator *allocator);
+slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                 slabby_allocator *allocator);
 slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                  slabby_allocator *allocator);
 
 /*
  * slabby_set_option: changes a hot option of a running pool.
- * Returns OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), NotSupported,
- * CapacityExceeded (heap_fallback where the capacity leaves no ids for it), NoSystemMemory (debug,
- * guard_sample_rate: no room for their tables; health_checks: no thread), Busy (secure, when a thread is stopped inside
- * a call), OptionConflict (degrade_at not below survive_at), Closed.
+ * Statuses: OK, InvalidArgument, InvalidOption, ColdOption (fixed at creation; out_error says why), Closed, Busy
+ * (secure, when a thread is stopped inside a call), CapacityExceeded (heap_fallback where the capacity leaves no ids
+ * for it), NoSystemMemory (debug, guard_sample_rate: no room for their tables; health_checks: no thread),
+ * OptionConflict (degrade_at not below survive_at). May block.
  */
 slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                 slabby_error *out_error);
@@ -621,17 +688,27 @@ slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int
 /*
  * slabby_set_option_text: the same by name, from text as slabby_options_set_text reads it: "30s", "250us", "on", "off",
  * a word of an enumeration. Both texts are read during the call only.
- * Returns OK, InvalidArgument, InvalidOption (unknown, unreadable, out of range), ColdOption, NotSupported,
- * CapacityExceeded, NoSystemMemory, Busy, OptionConflict, Closed, as slabby_set_option.
+ * Statuses: OK, InvalidArgument, InvalidOption (unknown, unreadable, out of range), ColdOption (fixed at creation;
+ * out_error says why), Closed, Busy (secure, when a thread is stopped inside a call), CapacityExceeded (heap_fallback
+ * where the capacity leaves no ids for it), NoSystemMemory (debug, guard_sample_rate: no room for their tables;
+ * health_checks: no thread), OptionConflict (degrade_at not below survive_at). May block.
  */
 slabby_status slabby_set_option_text(slabby_allocator *allocator, const char *name, const char *text,
                                      slabby_error *out_error);
 
 /*
  * slabby_get_option: the effective value: what the pool uses after rounding and defaults.
- * Returns OK, InvalidArgument (null, or a text option), InvalidOption, Closed.
+ * Statuses: OK, InvalidArgument (null, or a text option), InvalidOption, Closed.
  */
 slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option);
+
+/*
+ * slabby_get_option_text: the same by name, as text that slabby_options_set_text reads: "30s", "on", a word of an
+ * enumeration, and for "name" the pool's name. The name is read during the call only.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidOption, Closed.
+ */
+slabby_status slabby_get_option_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                     slabby_allocator *allocator, const char *name);
 
 /*
  * slabby_resize: a new capacity, 1 to `max_capacity`, while others allocate and release. Shrinking gives up slabs that
@@ -639,8 +716,8 @@ slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator,
  * released, and until the last of it has been, no allocation succeeds. Growing calls off what is still awaited, then
  * brings slabs back that were given up. Slabs in quarantine and retired ones count as part of the capacity.
  * out_awaited: how many slabs are still to be released, may be null; stats.awaited_slabs has it later on.
- * Returns OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), Closed, Busy (from a signal
- * handler that interrupted its own thread inside the pool). Thread- and fork-safe.
+ * Statuses: OK, InvalidArgument, InvalidCapacity (0), CapacityExceeded (above max_capacity), Closed, Busy (from a
+ * signal handler that interrupted its own thread inside the pool). May block.
  */
 slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                             slabby_error *out_error);
@@ -649,36 +726,40 @@ slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, 
  * slabby_trim: gives the pages of free slabs back to the system; they come back as zeros on demand. Works in steps of
  * a sixteenth of the pool (at least 16,384 slabs); allocations of other threads wait for one step.
  * out_bytes: what went back, may be null; stored also with Busy, when some steps were done before.
- * Returns OK, InvalidArgument, Closed, Busy (from a signal handler, or a thread is stopped inside a call).
+ * Statuses: OK, InvalidArgument, Closed, Busy (from a signal handler, or a thread is stopped inside a call). May
+ * block.
  */
 slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator);
 
 /*
  * slabby_reclaim: puts quarantined slabs back into service and acknowledges corruption. Slabs whose generation is
  * spent stay retired, and those that slabby_resize gave up come back by slabby_resize alone. out_count: how many came
- * back; may be null. Returns OK, InvalidArgument, Closed.
+ * back; may be null.
+ * Statuses: OK, InvalidArgument, Closed.
  */
 slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator);
 
 /*
  * slabby_health_tick: notes the score of this moment for the trend, which looks at the last 32; for those who want no
- * thread. Returns OK, InvalidArgument, Closed.
+ * thread.
+ * Statuses: OK, InvalidArgument, Closed.
  */
 slabby_status slabby_health_tick(slabby_allocator *allocator);
 
 /*
  * slabby_breaker_force: what an operator wants of the circuit breaker, a breaker_mode of codes.h: normal; forced_open
  * refuses every allocation; disabled counts nothing; metrics_only moves through its states and refuses nothing.
- * Returns OK, InvalidArgument, Closed.
+ * Statuses: OK, InvalidArgument, Closed.
  */
 slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
 
-/* ------------------------------------------------------------------------------------------- looking inside */
+/* ---------------------------------------- inspection (core/src/api: inspect.c, audit.c, leaks.c, fault.c) */
 
 /*
- * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on. out_count is
- * 1, or 0 at the end. Slabs that come and go meanwhile may or may not be seen.
- * Returns OK, InvalidArgument, AbiMismatch, Closed. Thread-safe, each caller with its own cursor.
+ * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on: those in users'
+ * hands first, then those that were granted to tickets and not taken. out_count is 1, or 0 at the end. Slabs that come
+ * and go meanwhile may or may not be seen.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed.
  */
 slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                slabby_allocator *allocator);
@@ -688,9 +769,9 @@ slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint6
  * reference in `leaks` and told as an event. origin: where the slab was allocated in the words of the caller's
  * language, null or empty: the stack of `debug` serves then, where there is one. reclaim: 1 releases the slab as
  * slabby_release_deferred does; 0 leaves it out, for memory that somebody may still look at.
- * Returns OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak),
+ * Statuses: OK, InvalidArgument, InvalidReference (forged, foreign), DoubleDeallocation (stale: no leak),
  * MemoryCorruption (reclaim found overwritten guard bytes: the reference is consumed), NoSystemMemory (without
- * reclaim: no room to note what was reported), Closed (destroyed). Thread-safe.
+ * reclaim: no room to note what was reported), Closed (destroyed).
  */
 slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                  int32_t reclaim);
@@ -700,28 +781,30 @@ slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, co
  * the last `audit` records (an option). out_lost, may be null, counts those that were overwritten before they could be
  * read: records handed out and lost add up to records written. At the end: OK, out_count = 0. Readers never hold up
  * those who write; a record whose writer was stopped in the middle holds up readers, for a second at most.
- * Returns OK, InvalidArgument (also a cursor beyond the newest record), AbiMismatch, Closed (destroyed), NotSupported
- * (the pool keeps no audit trail). Thread-safe, each caller with its own cursor.
+ * Each caller has its own cursor.
+ * Statuses: OK, InvalidArgument (also a cursor beyond the newest record), AbiMismatch, Closed (destroyed),
+ * NotSupported (the pool keeps no audit trail).
  */
 slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count, uint64_t *out_lost,
                                 uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
 
 /*
  * slabby_audit_write: appends the records from *cursor on to a descriptor as JSON lines, each with a SHA-256
- * digest over the digest of the line before and its own text; docs/audit.md has the format, `dev.d/audit-check`
- * verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes no data. out_count,
- * may be null: records whose lines were written whole. Both are stored after an error too; a call for the
- * same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
+ * digest over the digest of the line before and its own text; docs/audit.md has the format, and the installed tool
+ * `slabby-audit-check` verifies a file. What was overwritten is a line of its own. Waits while the descriptor takes
+ * no data. out_count, may be null: records whose lines were written whole. Both are stored after an error too; a call
+ * for the same file with that cursor, or the one of before, then goes on in the middle of the line that was cut. The
  * descriptor stays the caller's.
- * Returns OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another thread
- * is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). Thread-safe.
+ * Statuses: OK, InvalidArgument (a bad cursor or descriptor), WriteFailed (out_error has the errno), Busy (another
+ * thread is writing the audit trail of this pool), Closed (destroyed), NotSupported (no audit trail). May block.
  */
 slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_allocator *allocator,
                                  int32_t fd, slabby_error *out_error);
 
 /*
  * slabby_events_read: up to `capacity` events from *cursor on, as slabby_audit_read; the last 256 are kept.
- * Returns OK, InvalidArgument, AbiMismatch, Closed (destroyed). Thread-safe, each caller with its own cursor.
+ * Each caller has its own cursor.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed).
  */
 slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
                                  uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
@@ -732,7 +815,7 @@ slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, 
  * stopped inside a call for more than a second shows up as a counter mismatch with the slab it holds as lost.
  * out_findings: `capacity` places, may be null with 0. out_count: how many were found, which may be more than
  * fitted. Finding something is still OK.
- * Returns OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler).
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed, NoSystemMemory, Busy (from a signal handler). May block.
  */
 slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, slabby_allocator *allocator,
                             uint64_t capacity);
@@ -741,7 +824,7 @@ slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count, s
  * slabby_stack: where the slab of a reference was allocated and, where it was, released, as text: a line for who and
  * when, then a line a frame. Stale references are told until their slab's next allocation is released. The text is
  * empty where no stack was recorded, as without `debug`.
- * Returns OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed). Thread-safe.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, InvalidReference (forged, foreign), Closed (destroyed).
  */
 slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length, slabby_allocator *allocator,
                            slabby_ref ref);
@@ -752,9 +835,81 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
  * {pins:12 | generation | zeros | owned:1 state:3}, the generation from bit id_bits on, as in a reference less
  * ref_bias; with the bit owned the upper 12 bits are no pins but a CPU. Read words as you like; only the core may
  * change them.
- * Returns OK, InvalidArgument, AbiMismatch, Closed. Thread-safe.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed.
  */
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
+
+/*
+ * Leases, for a binding that allocates and releases in its own code and calls the core once a batch. A lease is memory
+ * of the core with two stacks of free ids ("magazines"); docs/go-fast-path.md says who may change what, and how. Layout 1,
+ * offsets in bytes:
+ *
+ *     0 given:    header u64 {turn:48, length:16}, sample_at u32, max u32, ids u32[120]
+ *   512 refilled: the same
+ *  1024 fast_taken u64, 1032 fast_given u64, 1048 user u32;  one lease after the other at 1,088
+ *
+ * A length of 0xFFFF is locked. The user of a lease, one at a time, takes from either magazine, by a compare-and-swap of
+ * the header that it read to header + 0xFFFF, the id at ids[length - 1]; not where the turn's lower 32 bits equal
+ * sample_at. It gives to `given` alone: ids[length] first, then header to header + 1. The id's word says free then,
+ * or still: slabby_view has where words lie. It counts what goes by id in fast_taken and fast_given, and may lock a lease
+ * among its own threads by `user`, which the core does not look at. While `mode` is not 0 no lease may be used.
+ */
+#define SLABBY_LEASE_LAYOUT 1u
+
+/*
+ * slabby_lease_attach: `count` leases for one user of the pool, their address in *out_address. Slabs in them count as
+ * cached, and whatever empties CPU caches empties them. They last until slabby_lease_detach, or as long as the pool.
+ * count: 1 to 4,096. layout: the one that the caller was written for, 1 here.
+ * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the pool has no caches, or
+ * is too small for so many), NoSystemMemory, Busy (from a signal handler that interrupted this thread inside the
+ * pool), Closed. May block.
+ */
+slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *allocator, uint64_t count,
+                                  uint32_t layout);
+
+/*
+ * slabby_lease_detach: gives back the leases that slabby_lease_attach answered. Nobody may use them any more by then.
+ * Statuses: OK, InvalidArgument (no such leases), Busy (from a signal handler that interrupted this thread inside the
+ * pool), Closed. May block.
+ */
+slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address);
+
+/*
+ * slabby_lease_allocate: slabby_allocate for the user of a lease that is empty, locked or to be timed; it refills the
+ * lease. An address without a lease is as none.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier).
+ */
+slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_allocator *allocator, uint64_t address);
+
+/*
+ * slabby_lease_allocate_fast: the same for slabby_allocate_fast.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier).
+ */
+slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator,
+                                         uint64_t address);
+
+/*
+ * slabby_lease_try: slabby_lease_allocate for a caller who will wait where there is nothing: OutOfMemory is not counted
+ * and does not move the breaker.
+ * Statuses: OK, InvalidArgument, OutOfMemory (truthful: see docs/architecture.md, the gate), Closed, Busy (from a
+ * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
+ * (heap tier).
+ */
+slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator, uint64_t address);
+
+/*
+ * slabby_lease_return: the end of a release whose word the user of a lease has made free itself, where the lease is
+ * full or locked, or protections act. It empties a full lease. Whoever calls it for a slab that it did not free this
+ * moment hands the slab out twice.
+ * name: the reference, or with by_id = 1 the id.
+ * Statuses: OK, InvalidArgument (no such slab, or it is not free), MemoryCorruption, Closed.
+ */
+slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
+                                  int32_t by_id);
 
 /*
  * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
@@ -762,7 +917,7 @@ slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocato
  * where they are known, and a fault on a guard is counted; then the handler that was there before has it, or the
  * default. For the whole process, for good; a second call changes nothing. A handler that is installed later must
  * call this one.
- * Returns OK, NotSupported (the system has no such signals). Thread-safe.
+ * Statuses: OK, NotSupported (the system has no such signals).
  */
 slabby_status slabby_install_fault_handler(slabby_error *out_error);
 
@@ -770,11 +925,11 @@ slabby_status slabby_install_fault_handler(slabby_error *out_error);
  * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's
  * first byte, and the same in words. inside = 0: no pool has this address. ref names the slab's present or last
  * allocation, 0 where there was none or it was by id.
- * Returns OK, InvalidArgument, AbiMismatch. Thread- and signal-safe.
+ * Statuses: OK, InvalidArgument, AbiMismatch. Signal-safe.
  */
 slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 
-/* -------------------------------------------------------------------------------------------------- sizing */
+/* ------------------------------------------------------------------------ sizing (core/src/api: sizing.c) */
 
 /*
  * slabby_suggest_slab_size: a slab size that holds every object, rounded up to an alignment. It is rounded up to
@@ -783,7 +938,7 @@ slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
  * `alignment`.
  * average, maximum: bytes, 1 <= average <= maximum <= 1 GiB. rate_per_second: above 0, at most 1e12. alignment: a power
  * of two up to 2 MiB.
- * Returns OK, InvalidArgument.
+ * Statuses: OK, InvalidArgument.
  */
 slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                        double rate_per_second, uint64_t alignment);
@@ -794,7 +949,7 @@ slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uin
  * one percent of the time. docs/sizing.md shows the formula.
  * rate_per_second: allocations, above 0, at most 1e12. mean_hold_ns, p99_hold_ns: 1 ns to a day, and p99 at most 100
  * times the mean, as in any one measurement. exhaustion_probability: at least 1e-15, below 1.
- * Returns OK, InvalidArgument, CapacityExceeded (not even 2^31 - 1 slabs would do).
+ * Statuses: OK, InvalidArgument, CapacityExceeded (not even 2^31 - 1 slabs would do).
  */
 slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second, uint64_t mean_hold_ns,
                                       uint64_t p99_hold_ns, double exhaustion_probability);
