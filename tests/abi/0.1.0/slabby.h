@@ -840,19 +840,39 @@ slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length
 slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator);
 
 /*
+ * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
+ * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks
+ * where they are known, and a fault on a guard is counted; then the handler that was there before has it, or the
+ * default. For the whole process, for good; a second call changes nothing. A handler that is installed later must
+ * call this one.
+ * Statuses: OK, NotSupported (the system has no such signals).
+ */
+slabby_status slabby_install_fault_handler(slabby_error *out_error);
+
+/*
+ * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's
+ * first byte, and the same in words. inside = 0: no pool has this address. ref names the slab's present or last
+ * allocation, 0 where there was none or it was by id.
+ * Statuses: OK, InvalidArgument, AbiMismatch. Signal-safe.
+ */
+slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
+
+/* ------------------------------------------------------------------------- leases (core/src/api: lease.c) */
+
+/*
  * Leases, for a binding that allocates and releases in its own code and calls the core once a batch. A lease is memory
- * of the core with two stacks of free ids ("magazines"); docs/go-fast-path.md says who may change what, and how. Layout 1,
- * offsets in bytes:
+ * of the core with two stacks of free ids ("magazines"); docs/go-fast-path.md says who may change what, and how.
+ * Layout 1, offsets in bytes:
  *
  *     0 given:    header u64 {turn:48, length:16}, sample_at u32, max u32, ids u32[120]
  *   512 refilled: the same
  *  1024 fast_taken u64, 1032 fast_given u64, 1048 user u32;  one lease after the other at 1,088
  *
- * A length of 0xFFFF is locked. The user of a lease, one at a time, takes from either magazine, by a compare-and-swap of
- * the header that it read to header + 0xFFFF, the id at ids[length - 1]; not where the turn's lower 32 bits equal
+ * A length of 0xFFFF is locked. The user of a lease, one at a time, takes from either magazine, by a compare-and-swap
+ * of the header that it read to header + 0xFFFF, the id at ids[length - 1]; not where the turn's lower 32 bits equal
  * sample_at. It gives to `given` alone: ids[length] first, then header to header + 1. The id's word says free then,
- * or still: slabby_view has where words lie. It counts what goes by id in fast_taken and fast_given, and may lock a lease
- * among its own threads by `user`, which the core does not look at. While `mode` is not 0 no lease may be used.
+ * or still: slabby_view has where words lie. It counts what goes by id in fast_taken and fast_given, and may lock a
+ * lease among its own threads by `user`, which the core does not check. While `mode` is not 0 no lease may be used.
  */
 #define SLABBY_LEASE_LAYOUT 1u
 
@@ -910,24 +930,6 @@ slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
  */
 slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
                                   int32_t by_id);
-
-/*
- * slabby_install_fault_handler: from now on a fault (SIGSEGV, SIGBUS) in the memory of a pool is reported on stderr in
- * words, "slabby: write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'", with the slab's stacks
- * where they are known, and a fault on a guard is counted; then the handler that was there before has it, or the
- * default. For the whole process, for good; a second call changes nothing. A handler that is installed later must
- * call this one.
- * Statuses: OK, NotSupported (the system has no such signals).
- */
-slabby_status slabby_install_fault_handler(slabby_error *out_error);
-
-/*
- * slabby_classify_fault: what lies at an address: the slab that holds it or is nearest, how far from the slab's
- * first byte, and the same in words. inside = 0: no pool has this address. ref names the slab's present or last
- * allocation, 0 where there was none or it was by id.
- * Statuses: OK, InvalidArgument, AbiMismatch. Signal-safe.
- */
-slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address);
 
 /* ------------------------------------------------------------------------ sizing (core/src/api: sizing.c) */
 
