@@ -101,6 +101,8 @@ static void count_or_age(struct worker *worker) {
     struct counted *test = worker->shared;
 
     if (worker->index < THREADS) {
+        while (atomic_load(&test->ages) == 0) /* however few the turns, the counters age among them */
+            sched_yield();
         count_turns(test, worker);
         atomic_fetch_sub(&test->at_work, 1);
         return;
