@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Grants that nobody takes: they are seen, they go back, and what ends a wait costs the same however many wait. */
 #define _GNU_SOURCE
+#include "manual_clock.h"
 #include "support.h"
+#include "thread_state.h"
 
 #include "resilience/waiters.h"
 #include "test_hooks.h"
@@ -13,34 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
-#define SECOND 1000000000ull
 #define MANY 10000u
-
-static uint64_t clock_ns;
-
-static uint64_t our_clock(void) {
-    return clock_ns;
-}
-
-static int set_clock(void **state) {
-    (void)state;
-    clock_ns = 1000 * SECOND;
-    slb_test_clock = our_clock;
-    return 0;
-}
-
-static int reset_clock(void **state) {
-    (void)state;
-    slb_test_clock = NULL;
-    return 0;
-}
-
-static void pause_ns(uint64_t ns) {
-    struct timespec time = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
-    nanosleep(&time, NULL);
-}
 
 static slabby_listener *listen_to(slabby_allocator *pool) {
     slabby_listener *listener;
@@ -243,7 +219,7 @@ static void *take_all(void *argument) {
         slabby_ref ref = 0;
         CHECK_STATUS(slabby_listener_wait(takers->listener, 60 * SECOND), SLABBY_OK);
         if (round % 3 == 0)
-            pause_ns(20000);
+            sleep_ns(20000);
         if (round % 2 == 0)
             CHECK_STATUS(slabby_wait_cancel(&ref, takers->listener, ticket), SLABBY_OK);
         else
@@ -422,8 +398,10 @@ static void without_descriptors(void **state) {
     finish(pool);
 }
 
-static void *close_soon(void *pool) {
-    pause_ns(20000000);
+static int sleeper; /* the number of the thread that waits */
+
+static void *close_over_the_sleeper(void *pool) {
+    WAIT_UNTIL(thread_is_asleep(sleeper));
     CHECK_STATUS(slabby_close(pool), SLABBY_OK);
     return NULL;
 }
@@ -438,7 +416,8 @@ static void a_sleeper_hears_the_end(void **state) {
     slabby_ref held = take(pool);
     slabby_listener *listener = listen_to(pool);
     (void)begin(listener);
-    assert_int_equal(pthread_create(&thread, NULL, close_soon, pool), 0);
+    sleeper = thread_number();
+    assert_int_equal(pthread_create(&thread, NULL, close_over_the_sleeper, pool), 0);
     CHECK_STATUS(slabby_listener_wait(listener, UINT64_MAX), SLABBY_OK);
     pthread_join(thread, NULL);
     CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_CLOSED);
