@@ -336,7 +336,12 @@ def slabby_allocate_timeout(allocator: Pool, timeout_ns: int) -> SlabRef:
 
 
 def slabby_try_allocate(allocator: Pool) -> SlabRef:
-    return allocator.try_allocate()
+    out_ref = ffi.new("slabby_ref *")
+    out_data = ffi.new("void **")
+    status = lib.slabby_try_allocate(out_ref, out_data, _pool(allocator))
+    if status:
+        fail(status, allocator, 0)
+    return allocator._wrap(out_ref[0], _address(out_data[0]), True)
 
 
 def slabby_allocate_batch(allocator: Pool, count: int) -> list[SlabRef]:

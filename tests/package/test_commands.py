@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,9 +136,14 @@ class Newcomer:
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
-    """The files that git knows, in a repository of their own."""
-    clone, home = tmp_path / "slabby", tmp_path / "home"
+def newcomer() -> Iterator[Newcomer]:
+    """The files that git knows, in a repository of their own.
+
+    Its path has no space, which pkg-config's output would not survive in a shell.
+    """
+    (ROOT / "build").mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="newcomer-", dir=ROOT / "build"))
+    clone, home = folder / "slabby", folder / "home"
     home.mkdir()
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -152,6 +158,7 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
             shutil.copy2(ROOT / name, clone / name, follow_symlinks=False)
     subprocess.run(["git", "init", "-q", clone], check=True)
     yield Newcomer(clone, home)
+    shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(["chmod", "-R", "u+w", tmp_path], check=True)  # Go's module cache is read-only
 
 
