@@ -158,8 +158,8 @@ def newcomer() -> Iterator[Newcomer]:
             shutil.copy2(ROOT / name, clone / name, follow_symlinks=False)
     subprocess.run(["git", "init", "-q", clone], check=True)
     yield Newcomer(clone, home)
+    subprocess.run(["chmod", "-R", "u+w", folder], check=True)  # Go's module cache is read-only
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run(["chmod", "-R", "u+w", tmp_path], check=True)  # Go's module cache is read-only
 
 
 @pytest.mark.parametrize("page", PAGES)
