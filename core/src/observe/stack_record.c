@@ -89,11 +89,14 @@ static bool is_named_caller(struct slb_os_symbol symbol) {
     return symbol.symbol != NULL && !is_entrance(symbol);
 }
 
+/* How many of the innermost frames may be the core's own. */
+#define OWN_FRAMES_MOST 10u
+
 /* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
  * function, as far as it left a frame and its name is known. */
 static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
-    for (uint32_t i = 0; i + 1 < trace->depth && i < 6; i++) {
+    for (uint32_t i = 0; i + 1 < trace->depth && i < OWN_FRAMES_MOST; i++) {
         struct slb_os_symbol symbol = slb_os_symbol_of(trace->frames[i]);
         if (is_entrance(symbol) ||
             (symbol.module != NULL && strncmp(file_name(symbol.module), "libslabby.", 10) == 0))
