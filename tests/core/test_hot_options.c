@@ -137,7 +137,8 @@ static void see_timeout(slabby_allocator *pool, int second) {
     recover(pool, refs);
 }
 
-/* Tickets that wait are probes without an outcome yet: the first value admits one, the second two. */
+/* Tickets that wait are probes without an outcome yet: the first value admits one, the second two. The timeout of the
+ * case, 300 ms, is also how long a round of probes lasts: longer than the calls are held up under load. */
 static void see_probes(slabby_allocator *pool, int second) {
     slabby_ref refs[CAPACITY];
     slabby_listener *listener = NULL;
@@ -145,7 +146,7 @@ static void see_probes(slabby_allocator *pool, int second) {
     int32_t notifier;
 
     fail_once(pool, refs);
-    sleep_ns(20 * MILLISECOND);
+    sleep_ns(400 * MILLISECOND);
     CHECK_STATUS(slabby_listener_create(&listener, &notifier, pool, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), second ? SLABBY_OK : SLABBY_CIRCUIT_BREAKER_OPEN);
@@ -182,7 +183,7 @@ static const struct hot_case cases[] = {
     {SLABBY_OPTION_CIRCUIT_BREAKER_PROBES,
      1,
      2,
-     {{SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1}, {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 1000000}},
+     {{SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD, 1}, {SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT, 300000000}},
      see_probes},
     {SLABBY_OPTION_HEALTH_CHECKS, 0, 1, {{0, 0}}, NULL},                     /* test_health_thread */
     {SLABBY_OPTION_HEALTH_INTERVAL, 1000000000, 2000000000, {{0, 0}}, NULL}, /* test_health_thread */
