@@ -9099,7 +9099,7 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
 static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
     uint32_t turn;
-    /* acquire: whoever gets this slab sees the protection that came before the rate */
+    /* acquire: a thread that reads the rate also reads the protection that was set before it */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
         return false;
@@ -12451,7 +12451,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
+    /* release: pairs with the acquire of slb_pool_exists in a call with the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
 
@@ -12598,8 +12598,8 @@ SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t
 }
 
 /* -------------------- api/allocate.c */
-/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; everything that it does not
- * settle goes on in allocate_slow, above it. */
+/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; what it cannot do
+ * itself goes on in allocate_slow, above it. */
 
 /* -------------------- api/allocate.h */
 /* The way to a slab behind the CPU cache (depot, shards, gate, heap), for allocate itself, batches and listeners. */
@@ -13270,8 +13270,8 @@ SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator 
 }
 
 /* -------------------- api/release.c */
-/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; everything that it
- * does not settle goes on in release_slow and return_slow, above it. */
+/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; what it cannot do
+ * itself goes on in release_slow and return_slow, above it. */
 
 /* -------------------- api/release.h */
 /* The way back of a slab, for release itself, unpin, reset and leak reports. */
@@ -13762,7 +13762,8 @@ static bool nothing_is_held(struct slabby_allocator *pool) {
     return slb_is_idle(pool) && slb_count_live(pool) == 0;
 }
 
-/* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
+/* One thread at a time runs deferred work. A second one sets the pending flag and returns: the holder of the lock reads
+ * the flag before and after it unlocks. */
 static void finish_all(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
     while (atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0) {

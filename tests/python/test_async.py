@@ -112,7 +112,7 @@ def test_a_cancelled_task_leaves_the_queue(full):
 
 @pytest.mark.parametrize("loops", range(4))
 def test_cancelled_at_the_grant_nothing_is_lost(full, loops):
-    """Cancelled so many turns of the loop after the release: before the bell is heard, and after."""
+    """Cancelled so many turns of the loop after the release: before the loop reads the notifier, and after."""
     pool, ref = full
 
     async def main() -> None:

@@ -135,7 +135,7 @@ static uint64_t draw(void) {
     return ticket;
 }
 
-/* As an event loop does: what is there already, then asleep until the bell rings. */
+/* As an event loop does: what is there already, then asleep until the notifier is signalled. */
 static slabby_ref take_when_it_rings(void) {
     slabby_ref ref = take_granted();
 
@@ -296,7 +296,7 @@ const struct scenario waiting_scenarios[] = {
      .check = all_is_over,
      .preemptions = 1},
     {.name = "notifier_against_release",
-     .says = "a slab comes back while a ticket is drawn: the bell rings, and the loop has it",
+     .says = "a slab comes back while a ticket is drawn: the notifier is signalled, and the loop has it",
      .prepare = one_is_out_and_heard,
      .task = {draw_and_take, release_first},
      .cpu = {0, 1},

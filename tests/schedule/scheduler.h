@@ -70,7 +70,7 @@ void schedule_wake(volatile void *word);
 /* From the scheduler: a run begins, with no memory allocated. */
 void schedule_forget_allocations(void);
 
-/* The bell of the scenario's listener, restored with it. */
+/* The notifier of the scenario's listener, restored with it. */
 extern volatile uint32_t schedule_notifier_signals;
 
 /* Simulated sequences: whoever else runs on the same CPU restarts them, and a fence all of them. */

@@ -61,7 +61,7 @@ void __wrap_slb_os_wake_one(_Atomic uint32_t *word) {
     schedule_wake((volatile void *)word);
 }
 
-/* One bell is enough: it rings or not, and a task may sleep till it does. */
+/* One notifier is enough: it is signalled or not, and a task may sleep until it is. */
 volatile uint32_t schedule_notifier_signals;
 
 int __wrap_slb_os_notifier_create(void);

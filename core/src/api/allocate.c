@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; everything that it does not
- * settle goes on in allocate_slow, above it. */
+/* The way to a slab: CPU cache, depot, shards, gate, heap. slabby_allocate is the hot path; what it cannot do
+ * itself goes on in allocate_slow, above it. */
 #include "api/allocate.h"
 
 #include "api/call.h"

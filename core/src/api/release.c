@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; everything that it
- * does not settle goes on in release_slow and return_slow, above it. */
+/* The way back: the word decides, then protections, then the tiers. slabby_release is the hot path; what it cannot do
+ * itself goes on in release_slow and return_slow, above it. */
 #include "api/release.h"
 
 #include "api/call.h"

@@ -217,7 +217,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     slb_breaker_configure(pool, slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_THRESHOLD),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_TIMEOUT),
                           slb_option(options, SLABBY_OPTION_CIRCUIT_BREAKER_PROBES));
-    /* release: pairs with slb_pool_exists of whoever was given the handle of an earlier pool */
+    /* release: pairs with the acquire of slb_pool_exists in a call with the handle of an earlier pool */
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
 

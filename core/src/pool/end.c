@@ -60,7 +60,8 @@ static bool nothing_is_held(struct slabby_allocator *pool) {
     return slb_is_idle(pool) && slb_count_live(pool) == 0;
 }
 
-/* One settler at a time; who comes second leaves a wish that the first one, or whoever holds the lock, fulfils. */
+/* One thread at a time runs deferred work. A second one sets the pending flag and returns: the holder of the lock reads
+ * the flag before and after it unlocks. */
 static void finish_all(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
     while (atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0) {

@@ -226,7 +226,7 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
 static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
     struct slb_guards *guards = guards_of(pool);
     uint32_t turn;
-    /* acquire: whoever gets this slab sees the protection that came before the rate */
+    /* acquire: a thread that reads the rate also reads the protection that was set before it */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
         !turn_has_come(pool, guards, weight) || id >= pool->reserved)
         return false;
