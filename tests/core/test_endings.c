@@ -203,8 +203,8 @@ struct errand {
     atomic_int done, reported;
 };
 
-/* Everything that reaches the system or user code, with the cancellation pending: a grant that signals a notifier, a file, a
- * pool's whole life, a logger. */
+/* Everything that reaches the system or user code, with the cancellation pending: a grant that signals a notifier, a
+ * file, a pool's whole life, a logger. */
 static void *run_errands(void *argument) {
     struct errand *errand = argument;
     slabby_allocator *own = NULL;

@@ -604,8 +604,9 @@ slabby_status slabby_listener_destroy(slabby_listener *listener);
 /*
  * slabby_listener_set_timeout: how long a grant of this listener may wait to be taken, in nanoseconds; 0, the default:
  * as long as it takes. A slab that was not taken in time goes to the next waiter, and slabby_wait_take returns the
- * ticket with the reference 0. For listeners whose loop may be gone without anybody to destroy them. The thread slabby-health
- * sees to it, at most half the time late; an allocation that finds the pool empty does at once.
+ * ticket with the reference 0. Set it where a loop may end and nothing destroys its listener.
+ * The thread slabby-health revokes late grants, at most half the time late; an allocation that finds the pool empty
+ * revokes them at once.
  * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (no thread could be started; nothing changed).
  */
 slabby_status slabby_listener_set_timeout(slabby_listener *listener, uint64_t timeout_ns);
