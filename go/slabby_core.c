@@ -3347,7 +3347,6 @@ struct slb_shard {
 #endif
 
 #define SLB_POOL_ENTRIES 4096u
-#define SLB_MAX_CPUS 4096u
 
 /* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
  * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
@@ -6020,11 +6019,6 @@ restarted:
 #else
 #define SLB_HAVE_RSEQ 0
 #endif
-
-/* Whether this build and this process can run sequences. */
-SLB_INLINE bool slb_rseq_available(void) {
-    return SLB_HAVE_RSEQ && slb_os_has_rseq();
-}
 
 #if SLB_HAVE_RSEQ
 

@@ -44,7 +44,6 @@
 #include <slabby/slabby.h>
 
 #define SLB_POOL_ENTRIES 4096u
-#define SLB_MAX_CPUS 4096u
 
 /* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
  * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
