@@ -9436,6 +9436,9 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
  * next one does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
+/* Whether a CPU whose slow operation is over calls slb_note_peak now. */
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
 /* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
  * CPU, for the sums touch every CPU's lines. */
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
@@ -10048,6 +10051,34 @@ SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
     uint64_t used = used_of(pool, now.allocations - now.releases);
     (void)publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
+}
+
+/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
+ * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
+ * relaxed: the numbers are this CPU's, and a lost race costs one look. */
+#define PEAK_SLABS 8u
+#define PEAK_MOVES 16u
+#define PEAK_CPUS 8u
+
+static int64_t drawn_here(struct slb_stripe *stripe) {
+    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
+    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
+        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
+    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
+                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
+}
+
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
+    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
+    if (more)
+        atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
+    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < PEAK_MOVES * rarer)
+        return false;
+    atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
+    return true;
 }
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
@@ -12635,9 +12666,6 @@ SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                      struct slb_found *out_found);
 
-/* Whether a CPU whose slow operation is over looks at how many slabs are in use. */
-SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
-
 /* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at
  * the whole pool, and would wait for an id that is in no list and not out either. */
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,
@@ -12729,34 +12757,6 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 #endif
 
 /* ------------------------------------------------------------------------------------- the gate is open */
-
-/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
- * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
- * relaxed: the numbers are this CPU's, and a lost race costs one look. */
-#define PEAK_SLABS 8u
-#define PEAK_MOVES 16u
-#define PEAK_CPUS 8u
-
-static int64_t drawn_here(struct slb_stripe *stripe) {
-    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
-    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
-        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
-    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
-                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
-}
-
-SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
-    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
-    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
-    bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
-    if (more)
-        atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
-    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < PEAK_MOVES * rarer)
-        return false;
-    atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
-    return true;
-}
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
 static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,

@@ -29,34 +29,6 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
- * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
- * relaxed: the numbers are this CPU's, and a lost race costs one look. */
-#define PEAK_SLABS 8u
-#define PEAK_MOVES 16u
-#define PEAK_CPUS 8u
-
-static int64_t drawn_here(struct slb_stripe *stripe) {
-    uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
-    for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
-        out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
-    return (int64_t)(out - atomic_load_explicit(&stripe->cache_out, memory_order_relaxed) -
-                     atomic_load_explicit(&stripe->releases, memory_order_relaxed));
-}
-
-SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
-    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
-    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
-    bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
-    if (more)
-        atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
-    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < PEAK_MOVES * rarer)
-        return false;
-    atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
-    return true;
-}
-
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
 static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                        uint32_t count) {

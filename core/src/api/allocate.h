@@ -40,9 +40,6 @@ SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool);
 SLB_PRIVATE slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                      struct slb_found *out_found);
 
-/* Whether a CPU whose slow operation is over looks at how many slabs are in use. */
-SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
-
 /* Due after each slb_search that answered OK, as soon as the id is no longer this call's alone: a logger may look at
  * the whole pool, and would wait for an id that is in no list and not out either. */
 SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const struct slb_found *found,

@@ -39,6 +39,9 @@ SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool)
  * next one does it. */
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool);
 
+/* Whether a CPU whose slow operation is over calls slb_note_peak now. */
+SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe);
+
 /* The same for an allocation that was sampled anyway, at `now` in ticks: not more often than every few microseconds a
  * CPU, for the sums touch every CPU's lines. */
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now);
