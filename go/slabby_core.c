@@ -13022,10 +13022,12 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
                                                               struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
+    /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0 ||
                      !slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
+    /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
     if (slb_unlikely((protect & ~(uint32_t)SLB_PROTECT_BIT_GUARD) != 0 || !slb_sides_are_usual(pool)))
         return issue_slow(out_ref, out_data, pool, id, state);
