@@ -88,8 +88,10 @@ func TestExpiredBreakerReadsHalfOpen(t *testing.T) {
 	_, err := pool.Allocate()
 	wantError(t, "Allocate", err, slabby.ErrOutOfMemory)
 	mustRelease(t, ref)
-	time.Sleep(5 * time.Millisecond)
 	found := health(t, pool)
+	for end := time.Now().Add(10 * time.Second); found.CircuitBreakerOpen && time.Now().Before(end); {
+		found = health(t, pool)
+	}
 	if found.CircuitBreakerOpen || found.HealthScore == 0 ||
 		found.BreakerState != slabby.BreakerStateHalfOpen ||
 		pool.Stats().BreakerState != slabby.BreakerStateHalfOpen {
