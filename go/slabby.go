@@ -78,11 +78,12 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		if made.status == 0 {
 			return own(made.allocator, c.logger), nil
 		}
-		if Status(made.status) != StatusTooManyPools || try == 10 {
+		status := Status(made.status)
+		if status != StatusTooManyPools && status != StatusNoSystemMemory || try == 10 {
 			return nil, detailedError(made.status, &raw)
 		}
-		// Forgotten pools keep their places until the collector has seen them, which a program that
-		// makes little garbage may put off for long. Their cleanups run a little later.
+		// Forgotten pools keep their places and their memory until the collector has seen them, which
+		// a program that makes little garbage may put off for long. Their cleanups run a little later.
 		runtime.GC()
 		time.Sleep(try * time.Millisecond)
 	}
