@@ -114,6 +114,7 @@ class Call:
     blocks: bool
     # The status stands beside the results, because part of the work may be done all the same.
     partial: bool
+    pool_method: bool
 
     def by_role(self, role: str) -> Parameter | None:
         return next((p for p in self.parameters if p.role == role), None)
@@ -227,8 +228,16 @@ def all_calls(contract: Contract, header: Header) -> list[Call]:
         function = functions.get(prototype.name)
         if function is not None:
             parameters = _parameters(prototype, function, structs)
-            blocks, partial = function.blocks, function.partial
-            calls.append(Call(prototype.name, prototype.returns, parameters, blocks, partial))
+            calls.append(
+                Call(
+                    prototype.name,
+                    prototype.returns,
+                    parameters,
+                    function.blocks,
+                    function.partial,
+                    function.pool_method,
+                )
+            )
     return calls
 
 

@@ -167,6 +167,8 @@ class Function:
     roles: dict[str, str]
     # Some of the work may be done although the status is an error.
     partial: bool
+    # Python's CFFI backend calls the method of its type Pool for it (python/src/pool.c).
+    pool_method: bool
     since: str
 
 
@@ -440,6 +442,7 @@ def _function(entry: Entry, statuses: set[str]) -> Function:
         when=entry.texts_by_name("when") if entry.has("when") else {},
         roles=entry.texts_by_name("roles"),
         partial=entry.flag_or("partial", False),
+        pool_method=entry.flag_or("pool_method", False),
         since=entry.text("since"),
     )
     for status in function.statuses:

@@ -206,9 +206,13 @@ def _options(contract: Contract) -> list[str]:
     return lines
 
 
-def contract_file(contract: Contract) -> str:
+def statuses_file(contract: Contract) -> str:
+    lines = [*_head([], []), *_statuses(contract)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def enums_file(contract: Contract) -> str:
     lines = _head(["strconv"], [])
-    lines += _statuses(contract)
     for enum in contract.enums:
         lines += _enum(enum)
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -329,7 +333,8 @@ def conformance_options(contract: Contract) -> str:
 def outputs(contract: Contract) -> dict[str, str]:
     """The generated files of the Go module, the core included."""
     texts = {
-        "go/contract_gen.go": contract_file(contract),
+        "go/statuses_gen.go": statuses_file(contract),
+        "go/enums_gen.go": enums_file(contract),
         "go/options_gen.go": options_file(contract),
         "go/snapshots_gen.go": snapshots_file(contract),
         "go/options_gen_test.go": options_test_file(contract),

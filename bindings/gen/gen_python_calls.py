@@ -219,15 +219,11 @@ def _returned(results: list[str]) -> list[str]:
     return [line] if len(line) < 92 else _folded("return (", results, ")")
 
 
-# Calls that the type Pool has as methods (python/src/pool.c).
-POOL_METHODS = ("slabby_allocate", "slabby_allocate_fast")
-
-
 def cffi_body(call: Call) -> list[str]:
     if call.by_role("text_buffer"):
         return _text_body(call)
-    if call.pool and call.name in POOL_METHODS:
-        # The pool's own method allocates without a detour.
+    if call.pool and call.pool_method:
+        # The method makes the object that the call returns, and saves a detour.
         return [f"return {call.pool.name}.{call.name.removeprefix('slabby_')}()"]
     arguments = [_argument(call, p) for p in call.parameters]
     function = unlocked(call) if call.blocks else call.name
