@@ -2,6 +2,7 @@
 """Allocator: a pool of equally sized slabs. The hot methods are inherited from Pool, in C."""
 
 import dataclasses
+import gc
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from slabby import _backend
 from slabby._backend import Backend
 from slabby._gc_clock import clock
 from slabby._backend_protocol import Core
-from slabby._errors import InvalidBatchSizeError
+from slabby._errors import InvalidBatchSizeError, NoSystemMemoryError, TooManyPoolsError
 from slabby._listener import Listener
 from slabby._logging import hand_over
 from slabby._options import OPTIONS, Options
@@ -31,6 +32,23 @@ CHUNK = 256
 LARGE_BATCH = 65_536
 # Timeouts below are in range whatever their unit becomes; others are looked at closely.
 LONG_SECONDS = 1e9
+
+
+def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
+    try:
+        return _create_once(backend, slab_size, capacity, settings)
+    except (NoSystemMemoryError, TooManyPoolsError):
+        # Pools in reference cycles keep their places and their memory until they are collected.
+        gc.collect()
+    return _create_once(backend, slab_size, capacity, settings)
+
+
+def _create_once(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
+    backend.core.slabby_set_binding(Binding[backend.name.upper()])
+    try:
+        return backend.core.slabby_create(slab_size, capacity, settings)
+    finally:
+        backend.core.slabby_set_binding(-1)
 
 
 class Allocator(Pool):
@@ -56,10 +74,8 @@ class Allocator(Pool):
         settings = core.slabby_options_create()
         try:
             fill(core, settings, dict(options))
-            core.slabby_set_binding(Binding[backend.name.upper()])
-            handle = core.slabby_create(*sizes, settings)
+            handle = _create(backend, *sizes, settings)
         finally:
-            core.slabby_set_binding(-1)
             core.slabby_options_destroy(settings)
         self._hold(backend, handle)
 

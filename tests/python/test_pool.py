@@ -5,6 +5,7 @@ import gc
 import json
 import math
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -88,6 +89,35 @@ def test_close_is_final_and_idempotent():
 def test_dropped_pools_make_space():
     for _ in range(5_000):
         slabby.Allocator(64, 1)
+
+
+FORGOTTEN = """
+import gc
+import resource
+import slabby
+
+def forget_pools(count, slab_size, capacity):
+    for number in range(count):
+        holder = [slabby.Allocator(slab_size, capacity)]
+        holder.append(holder)
+
+gc.disable()
+forget_pools(5000, 8, 1)
+gc.collect()
+with open("/proc/self/statm") as file:
+    pages = int(file.read().split()[0])
+limit = pages * resource.getpagesize() + 2**30
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+forget_pools(20, 2**20, 300)
+"""
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="limits the address space of Linux"
+)
+def test_pools_in_cycles_are_collected_at_the_limit_of_pools_and_of_memory(run_script):
+    done = run_script(FORGOTTEN)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_timeouts(pool):
