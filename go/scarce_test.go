@@ -30,14 +30,14 @@ func forgetPools(t *testing.T, count, slabSize, capacity int) {
 	}
 }
 
-// Guards: forgotten pools fill all places before the collector has a reason to run.
-func TestNewCollectsForgottenPoolsWhenPlacesRunOut(t *testing.T) {
+// Guards: forgotten pools are as many as there may be before the collector has a reason to run.
+func TestNewCollectsForgottenPoolsAtTheLimitOfPools(t *testing.T) {
 	forgetPools(t, 5000, 8, 1)
 }
 
 // Guards: forgotten pools fill the address space before the collector has a reason to run.
 func TestNewCollectsForgottenPoolsWhenMemoryRunsOut(t *testing.T) {
-	const room, slabSize, capacity = 1 << 30, 1 << 20, 300 // 3 pools; threads find room in what is left
+	const space, slabSize, capacity = 1 << 30, 1 << 20, 300 // 3 pools; threads find space in what is left
 	if os.Getenv("SLABBY_SCARCE_MEMORY") == "" {
 		child := exec.Command(os.Args[0], "-test.v",
 			"-test.run=^TestNewCollectsForgottenPoolsWhenMemoryRunsOut$")
@@ -52,7 +52,7 @@ func TestNewCollectsForgottenPoolsWhenMemoryRunsOut(t *testing.T) {
 		return
 	}
 	runtime.GC() // its threads have their stacks from here on
-	limit := addressSpace(t) + room
+	limit := addressSpace(t) + space
 	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 		t.Skip(err)
 	}

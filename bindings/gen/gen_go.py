@@ -270,11 +270,11 @@ def _snapshot(snapshot: Snapshot) -> list[str]:
         kind = "" if field.kind == "gauge" else f' slabby:"{field.kind}"'
         lines.append(f'\t{field.go_name} {_field_type(field)} `json:"{field.name}"{kind}`')
     also = GO_ALONE.get(name, ())
-    for field, json, kind, about, _ in also:
-        lines += ["", *comment(about, "\t"), f'\t{field} {kind} `json:"{json}"`']
+    for added, json, kind, about, _ in also:
+        lines += ["", *comment(about, "\t"), f'\t{added} {kind} `json:"{json}"`']
     lines += ["}", "", f"func (s *{name}) load(raw *C.{snapshot.struct}) {{"]
     lines += [f"\ts.{field.go_name} = {_load(field)}" for field in snapshot.fields]
-    lines += [f"\ts.{field} = {value}" for field, _, _, _, value in also]
+    lines += [f"\ts.{added} = {value}" for added, _, _, _, value in also]
     return [*lines, "}", ""]
 
 

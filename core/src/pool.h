@@ -124,13 +124,13 @@ struct slabby_allocator {
     struct slb_health_state health;
     struct slb_latency_limits timing;
     _Atomic(struct slb_label *) labels;
-    _Atomic(_Atomic uint64_t *) leak_marks; /* observe/leaks.h */
-    _Atomic(struct slb_stacks *) stacks;    /* observe/stacks.h */
-    _Atomic(struct slb_guards *) guards;    /* protect/guard_slots.h */
+    _Atomic(_Atomic uint64_t *) leak_marks;   /* observe/leaks.h */
+    _Atomic(struct slb_stacks *) stacks;      /* observe/stacks.h */
+    _Atomic(struct slb_guards *) guards;      /* protect/guard_slots.h */
     _Atomic(struct slb_lease_block *) leases; /* tiers/lease.h */
-    _Atomic uint32_t guard_rate;            /* one allocation in so many; 0: none */
-    struct slb_options options;             /* effective values */
-    struct slb_ring audit;                  /* size 0: no audit */
+    _Atomic uint32_t guard_rate;              /* one allocation in so many; 0: none */
+    struct slb_options options;               /* effective values */
+    struct slb_ring audit;                    /* size 0: no audit */
     struct slb_audit_chains *audit_chains;
     int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
