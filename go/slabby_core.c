@@ -4509,6 +4509,11 @@ struct slb_notification {
     slabby_event event;
 };
 
+/* No event yet. The rest has 300 bytes, which slb_event_prepare fills on demand. */
+SLB_INLINE void slb_notification_none(struct slb_notification *out) {
+    out->function = NULL;
+}
+
 /* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
  * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
@@ -10753,7 +10758,7 @@ SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
 
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     if (slb_in_flight_depth != 0)
         return;
     slb_degrade_update(pool, &notification);
@@ -10784,7 +10789,7 @@ SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrad
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
                                              slabby_error *error) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
@@ -13323,7 +13328,7 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
 /* Before leaving: the pool may be gone afterwards. */
 static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_degrade_update(pool, &notification);
     slb_leave(stripe);
     slb_event_notify(&notification);
@@ -13376,7 +13381,7 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
@@ -13414,7 +13419,7 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
 static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -13450,7 +13455,8 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     struct slb_notification corruption, retirement;
-    corruption.function = retirement.function = NULL;
+    slb_notification_none(&corruption);
+    slb_notification_none(&retirement);
     struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -13811,7 +13817,7 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_notificat
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
@@ -13833,7 +13839,7 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
@@ -13879,7 +13885,7 @@ static bool is_last_owner(struct slabby_allocator *pool) {
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_fork_check(pool);
     if (is_last_owner(pool))
         slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
@@ -14533,7 +14539,7 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
                                             int32_t reclaim) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))

@@ -246,11 +246,11 @@ func (w *waitQueue) openPolled(handle *C.slabby_allocator) error {
 	return nil
 }
 
-// serve hands out what is granted until the pool is closed, or the queue is. sleep returns when
+// serve hands out what is granted until the pool is closed, or the queue is. await returns when
 // there may be something, and false when there will be nothing more.
-func (w *waitQueue) serve(sleep func() bool) {
+func (w *waitQueue) serve(await func() bool) {
 	for open := true; open; {
-		goesOn := sleep()
+		goesOn := await()
 		w.lock.Lock()
 		if open = w.handOut() && goesOn && !w.closed; !open {
 			w.end()

@@ -36,7 +36,7 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
                                             int32_t reclaim) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (!slb_pool_exists(pool))

@@ -49,7 +49,7 @@ static void count_release(struct slb_stripe *stripe, bool fast) {
 /* Before leaving: the pool may be gone afterwards. */
 static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_degrade_update(pool, &notification);
     slb_leave(stripe);
     slb_event_notify(&notification);
@@ -102,7 +102,7 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
@@ -140,7 +140,7 @@ static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
 static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,
@@ -176,7 +176,8 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     struct slb_notification corruption, retirement;
-    corruption.function = retirement.function = NULL;
+    slb_notification_none(&corruption);
+    slb_notification_none(&retirement);
     struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool quarantined = false;
     slabby_status status = note_return(pool, id, generation, fast,

@@ -22,6 +22,11 @@ struct slb_notification {
     slabby_event event;
 };
 
+/* No event yet. The rest has 300 bytes, which slb_event_prepare fills on demand. */
+SLB_INLINE void slb_notification_none(struct slb_notification *out) {
+    out->function = NULL;
+}
+
 /* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
  * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,

@@ -113,7 +113,7 @@ static void stop_allocations(struct slabby_allocator *pool, struct slb_notificat
 
 SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_fork_check(pool);
     slb_gate_lock(pool);
     bool exists = slb_pool_exists(pool);
@@ -135,7 +135,7 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
 static slabby_status destroy_last(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     slabby_status status = SLABBY_OK;
@@ -181,7 +181,7 @@ static bool is_last_owner(struct slabby_allocator *pool) {
 
 SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_fork_check(pool);
     if (is_last_owner(pool))
         slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);

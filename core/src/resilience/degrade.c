@@ -146,7 +146,7 @@ SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
 
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     if (slb_in_flight_depth != 0)
         return;
     slb_degrade_update(pool, &notification);
@@ -177,7 +177,7 @@ SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrad
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
                                              slabby_error *error) {
     struct slb_notification notification;
-    notification.function = NULL; /* the rest has 300 bytes, and is filled on demand */
+    slb_notification_none(&notification);
     slb_gate_lock(pool);
     int64_t degrade_at = option == SLABBY_OPTION_DEGRADE_AT ? value : atomic_load(&pool->degrade.degrade_at);
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
