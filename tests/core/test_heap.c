@@ -114,29 +114,42 @@ static void heap_fallback_is_hot(void **state) {
     finish(pool);
 }
 
-/* Guards: secure zeroes at release; switched on later, it also hides what was freed before. */
-static void secure_hides_old_content(void **state) {
-    slabby_allocator *pool = make_pool(500, 2, NULL);
+/* Takes both slabs of the pool, which must be zeros, and fills them. */
+static void take_zeros(slabby_allocator *pool, size_t size, slabby_ref *refs) {
     unsigned char *data = NULL;
-    slabby_ref refs[2];
 
-    (void)state;
     for (int i = 0; i < 2; i++) {
         CHECK_STATUS(slabby_allocate(&refs[i], (void **)&data, pool), SLABBY_OK);
-        memset(data, 0xCC, 500);
+        for (size_t at = 0; at < size; at++)
+            assert_int_equal(data[at], 0);
+        memset(data, 0xDD, size);
     }
-    CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 2), SLABBY_OK);
-    CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < 2; i++) {
-            CHECK_STATUS(slabby_allocate(&refs[i], (void **)&data, pool), SLABBY_OK);
-            for (int j = 0; j < 500; j++)
-                assert_int_equal(data[j], 0);
-            memset(data, 0xDD, 500);
-        }
+}
+
+/*
+ * Guards: secure zeroes at release, one slab or a batch; switched on later, it also hides what was freed before. The
+ * sizes are on both sides of the one up to which the zeroing is inline.
+ */
+static void secure_hides_old_content(void **state) {
+    static const size_t sizes[] = {16, 64, 200, 256, 257, 500, 5000};
+
+    (void)state;
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        slabby_allocator *pool = make_pool(sizes[s], 2, NULL);
+        slabby_ref refs[2];
+
+        take_zeros(pool, sizes[s], refs);
         CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 2), SLABBY_OK);
+        CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_SECURE, 1, NULL), SLABBY_OK);
+        take_zeros(pool, sizes[s], refs);
+        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 2), SLABBY_OK);
+        take_zeros(pool, sizes[s], refs);
+        for (int i = 0; i < 2; i++)
+            CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+        take_zeros(pool, sizes[s], refs);
+        CHECK_STATUS(slabby_release_batch(NULL, pool, refs, 2), SLABBY_OK);
+        finish(pool);
     }
-    finish(pool);
 }
 
 static uint64_t resident_pages(slabby_allocator *pool, uint64_t slabs) {

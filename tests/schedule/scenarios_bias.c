@@ -23,6 +23,12 @@ static void one_is_biased(void) {
            "prepare: the slab is not owned by CPU 0");
 }
 
+static unsigned char *slab_of(slabby_ref ref) {
+    uint64_t id = (ref - world.pool->ref_bias) & world.pool->id_mask;
+
+    return (unsigned char *)world.pool->slabs + id * world.pool->stride;
+}
+
 static void forget(slabby_ref ref) {
     world.biased[(ref - world.pool->ref_bias) & world.pool->id_mask] = 0;
 }
@@ -89,7 +95,6 @@ static void one_of_three(void) {
 
 static void pin_it_and_check(void) {
     slabby_status status = slabby_pin(world.pool, world.held[0]);
-    uint64_t at = (world.held[0] - world.pool->ref_bias) & world.pool->id_mask;
 
     world.status[schedule_task()] = status;
     if (status != SLABBY_OK) {
@@ -97,8 +102,7 @@ static void pin_it_and_check(void) {
         return;
     }
     EXPECT(!world_flag(1), "a released slab was pinned");
-    EXPECT(world_read(world.pool->slabs + at * world.pool->stride) == world.held[0],
-           "a pinned slab was used by another");
+    EXPECT(world_read(slab_of(world.held[0])) == world.held[0], "a pinned slab was used by another");
     status = slabby_unpin(world.pool, world.held[0]);
     EXPECT(status == SLABBY_OK, "unpin answered %s", world_text(status));
 }
@@ -186,7 +190,7 @@ static void one_of_the_second(void) {
 
 static void one_is_biased_and_secret(void) {
     one_is_biased();
-    world_write(world.pool->slabs, world.held[0]);
+    world_write(slab_of(world.held[0]), world.held[0]);
 }
 
 static void switch_secure_on_and_check(void) {
@@ -223,6 +227,12 @@ static void released_and_others_out(void) {
         if (world.ref[i] != 0)
             hold(world.ref[i]);
     world_check();
+}
+
+/* Secure is on, whichever came first, and no task wrote to the slab again. */
+static void released_as_zeros(void) {
+    EXPECT(world_read(slab_of(world.held[0])) == 0, "a slab came back with its owner's bytes");
+    released_and_others_out();
 }
 
 const struct scenario bias_scenarios[] = {
@@ -280,7 +290,7 @@ const struct scenario bias_scenarios[] = {
      .prepare = one_is_biased_and_secret,
      .task = {release_it, switch_secure_on_and_check},
      .cpu = {0, 1},
-     .check = released_and_others_out,
+     .check = released_as_zeros,
      .preemptions = 4},
     {.name = "owner_against_trim_rseq",
      .says = "the owner's release and the next owner beside a trim: no page goes from under anybody",

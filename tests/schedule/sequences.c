@@ -102,6 +102,8 @@ int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biase
 
 int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
                      uint64_t biased, uint64_t word) {
+    /* Others may go on between the caller's hint (ref_limit) and the sequence, which no fence restarts yet. */
+    schedule_access((const volatile void *)limit, ACCESS_READ, __builtin_return_address(0));
     schedule_sequence_begin();
     if (!reach((const volatile void *)limit, ACCESS_READ) || schedule_cpu() >= *limit)
         return end(SLB_RSEQ_RESTARTED);
