@@ -258,7 +258,7 @@ SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA2
 #define SLB_CONFLICT_COUNT 2
 #define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 43
-#define SLB_HEALTH_FIELD_COUNT 17
+#define SLB_HEALTH_FIELD_COUNT 24
 #define SLB_MEMORY_FIELD_COUNT 13
 
 /* An enumerator: its text and its number. A list of them ends with a null text. */
@@ -392,6 +392,14 @@ static const struct slb_enumerator slb_enum_corruption_policy[4] = {
     {"quarantine", SLABBY_CORRUPTION_POLICY_QUARANTINE},
     {"reclaim", SLABBY_CORRUPTION_POLICY_RECLAIM},
     {"abort", SLABBY_CORRUPTION_POLICY_ABORT},
+    {NULL, 0},
+};
+
+static const struct slb_enumerator slb_enum_breaker_mode[5] = {
+    {"normal", SLABBY_BREAKER_MODE_NORMAL},
+    {"forced_open", SLABBY_BREAKER_MODE_FORCED_OPEN},
+    {"disabled", SLABBY_BREAKER_MODE_DISABLED},
+    {"metrics_only", SLABBY_BREAKER_MODE_METRICS_ONLY},
     {NULL, 0},
 };
 
@@ -927,6 +935,14 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
     {"capacity", NULL, offsetof(slabby_health, capacity), SLB_FIELD_U64},
     {"name", NULL, offsetof(slabby_health, name), SLB_FIELD_TEXT},
     {"pool_state", slb_enum_pool_state, offsetof(slabby_health, pool_state), SLB_FIELD_ENUM},
+    {"breaker_mode", slb_enum_breaker_mode, offsetof(slabby_health, breaker_mode), SLB_FIELD_ENUM},
+    {"use_factor", NULL, offsetof(slabby_health, use_factor), SLB_FIELD_F64},
+    {"error_factor", NULL, offsetof(slabby_health, error_factor), SLB_FIELD_F64},
+    {"latency_factor", NULL, offsetof(slabby_health, latency_factor), SLB_FIELD_F64},
+    {"breaker_factor", NULL, offsetof(slabby_health, breaker_factor), SLB_FIELD_F64},
+    {"integrity_factor", NULL, offsetof(slabby_health, integrity_factor), SLB_FIELD_F64},
+    {"unacknowledged_corruptions", NULL,
+        offsetof(slabby_health, unacknowledged_corruptions), SLB_FIELD_U64},
 };
 
 SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
@@ -9554,6 +9570,18 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
     out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
+/* The five terms of the score, after the values that they are made of. */
+static void fill_factors(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+    out->breaker_mode = (int32_t)atomic_load_explicit(&pool->breaker.mode, memory_order_relaxed);
+    out->unacknowledged_corruptions =
+        atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed);
+    out->use_factor = used_factor(ratio(stats->used_slabs, stats->total_slabs, 0.0));
+    out->error_factor = 1.0 - out->error_rate;
+    out->latency_factor = latency_factor(pool, out->alloc_latency_p99, stats->latency_samples);
+    out->breaker_factor = breaker_factor(stats->breaker_state);
+    out->integrity_factor = out->unacknowledged_corruptions != 0 ? 0.25 : 1.0;
+}
+
 static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                        slabby_health *out) {
     static const double parts[] = {0.50, 0.95, 0.99};
@@ -9577,11 +9605,9 @@ static void fill_score(struct slabby_allocator *pool, const struct slb_condition
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
-    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
-    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
-                        (1.0 - out->error_rate) *
-                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
-                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+    fill_factors(pool, &stats, out);
+    out->health_score = out->use_factor * out->error_factor * out->latency_factor * out->breaker_factor *
+                        out->integrity_factor;
     if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
         out->health_score = 0.0;
 }

@@ -258,6 +258,28 @@ type HealthMetrics struct {
 
 	// PoolState: whether the pool is open.
 	PoolState PoolState `json:"pool_state"`
+
+	// BreakerMode: what an operator forced on the circuit breaker.
+	BreakerMode BreakerMode `json:"breaker_mode"`
+
+	// UseFactor: H of the score: 1 up to 80 % of the slabs used, then down to 0.2 (ratio).
+	UseFactor float64 `json:"use_factor"`
+
+	// ErrorFactor: E of the score: 1 - error_rate (ratio).
+	ErrorFactor float64 `json:"error_factor"`
+
+	// LatencyFactor: L of the score: max_alloc_latency / p99 where p99 exceeds it, else 1 (ratio).
+	LatencyFactor float64 `json:"latency_factor"`
+
+	// BreakerFactor: B of the score: 1 closed, 0.5 half open, 0 open (ratio).
+	BreakerFactor float64 `json:"breaker_factor"`
+
+	// IntegrityFactor: I of the score: 0.25 while corruption is not acknowledged, else 1 (ratio).
+	IntegrityFactor float64 `json:"integrity_factor"`
+
+	// UnacknowledgedCorruptions: slabs found with overwritten guard bytes since the last
+	// slabby_reclaim (slabs).
+	UnacknowledgedCorruptions uint64 `json:"unacknowledged_corruptions"`
 }
 
 func (s *HealthMetrics) load(raw *C.slabby_health) {
@@ -278,6 +300,13 @@ func (s *HealthMetrics) load(raw *C.slabby_health) {
 	s.Capacity = int(raw.capacity)
 	s.Name = C.GoString(&raw.name[0])
 	s.PoolState = PoolState(raw.pool_state)
+	s.BreakerMode = BreakerMode(raw.breaker_mode)
+	s.UseFactor = float64(raw.use_factor)
+	s.ErrorFactor = float64(raw.error_factor)
+	s.LatencyFactor = float64(raw.latency_factor)
+	s.BreakerFactor = float64(raw.breaker_factor)
+	s.IntegrityFactor = float64(raw.integrity_factor)
+	s.UnacknowledgedCorruptions = uint64(raw.unacknowledged_corruptions)
 }
 
 // MemoryUsage is the snapshot that slabby_get_memory takes.

@@ -56,7 +56,7 @@ static PyObject *slabby_stats_values(const slabby_stats *record)
 
 static PyObject *slabby_health_values(const slabby_health *record)
 {
-    PyObject *values = PyList_New(17);
+    PyObject *values = PyList_New(24);
 
     if (values == NULL)
         return NULL;
@@ -77,6 +77,13 @@ static PyObject *slabby_health_values(const slabby_health *record)
     PyList_SetItem(values, 14, PyLong_FromUnsignedLongLong(record->capacity));
     PyList_SetItem(values, 15, decode(record->name));
     PyList_SetItem(values, 16, PyLong_FromLong(record->pool_state));
+    PyList_SetItem(values, 17, PyLong_FromLong(record->breaker_mode));
+    PyList_SetItem(values, 18, PyFloat_FromDouble(record->use_factor));
+    PyList_SetItem(values, 19, PyFloat_FromDouble(record->error_factor));
+    PyList_SetItem(values, 20, PyFloat_FromDouble(record->latency_factor));
+    PyList_SetItem(values, 21, PyFloat_FromDouble(record->breaker_factor));
+    PyList_SetItem(values, 22, PyFloat_FromDouble(record->integrity_factor));
+    PyList_SetItem(values, 23, PyLong_FromUnsignedLongLong(record->unacknowledged_corruptions));
     return complete_values(values);
 }
 

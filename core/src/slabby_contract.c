@@ -32,6 +32,14 @@ static const struct slb_enumerator slb_enum_corruption_policy[4] = {
     {NULL, 0},
 };
 
+static const struct slb_enumerator slb_enum_breaker_mode[5] = {
+    {"normal", SLABBY_BREAKER_MODE_NORMAL},
+    {"forced_open", SLABBY_BREAKER_MODE_FORCED_OPEN},
+    {"disabled", SLABBY_BREAKER_MODE_DISABLED},
+    {"metrics_only", SLABBY_BREAKER_MODE_METRICS_ONLY},
+    {NULL, 0},
+};
+
 static const struct slb_enumerator slb_enum_breaker_state[4] = {
     {"closed", SLABBY_BREAKER_STATE_CLOSED},
     {"open", SLABBY_BREAKER_STATE_OPEN},
@@ -564,6 +572,14 @@ SLB_PRIVATE const struct slb_field slb_health_fields[SLB_HEALTH_FIELD_COUNT] = {
     {"capacity", NULL, offsetof(slabby_health, capacity), SLB_FIELD_U64},
     {"name", NULL, offsetof(slabby_health, name), SLB_FIELD_TEXT},
     {"pool_state", slb_enum_pool_state, offsetof(slabby_health, pool_state), SLB_FIELD_ENUM},
+    {"breaker_mode", slb_enum_breaker_mode, offsetof(slabby_health, breaker_mode), SLB_FIELD_ENUM},
+    {"use_factor", NULL, offsetof(slabby_health, use_factor), SLB_FIELD_F64},
+    {"error_factor", NULL, offsetof(slabby_health, error_factor), SLB_FIELD_F64},
+    {"latency_factor", NULL, offsetof(slabby_health, latency_factor), SLB_FIELD_F64},
+    {"breaker_factor", NULL, offsetof(slabby_health, breaker_factor), SLB_FIELD_F64},
+    {"integrity_factor", NULL, offsetof(slabby_health, integrity_factor), SLB_FIELD_F64},
+    {"unacknowledged_corruptions", NULL,
+        offsetof(slabby_health, unacknowledged_corruptions), SLB_FIELD_U64},
 };
 
 SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {

@@ -16,7 +16,7 @@
 #define SLB_CONFLICT_COUNT 2
 #define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 43
-#define SLB_HEALTH_FIELD_COUNT 17
+#define SLB_HEALTH_FIELD_COUNT 24
 #define SLB_MEMORY_FIELD_COUNT 13
 
 /* An enumerator: its text and its number. A list of them ends with a null text. */

@@ -78,6 +78,13 @@ def _slabby_health(record: Any) -> Sequence[Any]:
         record.capacity,
         ffi.string(record.name).decode("utf-8", "replace"),
         record.pool_state,
+        record.breaker_mode,
+        record.use_factor,
+        record.error_factor,
+        record.latency_factor,
+        record.breaker_factor,
+        record.integrity_factor,
+        record.unacknowledged_corruptions,
     )
 
 

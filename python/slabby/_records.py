@@ -9,6 +9,7 @@ from typing import Any
 from slabby._enums import (
     AuditOperation,
     Binding,
+    BreakerMode,
     BreakerState,
     DegradationState,
     EventCode,
@@ -226,6 +227,20 @@ class Health:
     name: str
     # Whether the pool is open.
     pool_state: PoolState
+    # What an operator forced on the circuit breaker.
+    breaker_mode: BreakerMode
+    # H of the score: 1 up to 80 % of the slabs used, then down to 0.2.
+    use_factor: float
+    # E of the score: 1 - error_rate.
+    error_factor: float
+    # L of the score: max_alloc_latency / p99 where p99 exceeds it, else 1.
+    latency_factor: float
+    # B of the score: 1 closed, 0.5 half open, 0 open.
+    breaker_factor: float
+    # I of the score: 0.25 while corruption is not acknowledged, else 1.
+    integrity_factor: float
+    # Slabs found with overwritten guard bytes since the last slabby_reclaim.
+    unacknowledged_corruptions: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Health":
@@ -247,6 +262,13 @@ class Health:
             raw[14],
             raw[15],
             PoolState(raw[16]),
+            BreakerMode(raw[17]),
+            raw[18],
+            raw[19],
+            raw[20],
+            raw[21],
+            raw[22],
+            raw[23],
         )
 
 

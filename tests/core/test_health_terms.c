@@ -20,7 +20,12 @@ static slabby_health health_of(slabby_allocator *pool) {
     return health;
 }
 
+/* Also that the score is the product of the factors that the report shows. */
 static void compare_score(const slabby_health *health, double expected) {
+    double product = health->use_factor * health->error_factor * health->latency_factor *
+                     health->breaker_factor * health->integrity_factor;
+    if (fabs(health->health_score - product) > 1e-9)
+        fail_msg("the score is %.12f and its factors make %.12f", health->health_score, product);
     if (fabs(health->health_score - expected) > 1e-9)
         fail_msg("the score is %.12f and should be %.12f", health->health_score, expected);
 }
@@ -201,6 +206,7 @@ static void the_breaker_alone(void **state) {
     CHECK_STATUS(slabby_listener_create(&listener, &notifier, pool, NULL), SLABBY_OK);
     /* A probe without an outcome: the breaker is disabled for a moment to get the slab out of its way. */
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_DISABLED), SLABBY_OK);
+    assert_int_equal(health_of(pool).breaker_mode, SLABBY_BREAKER_MODE_DISABLED);
     slabby_ref held = take(pool);
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
@@ -211,6 +217,7 @@ static void the_breaker_alone(void **state) {
     forget_window(pool);
     assert_int_equal(health_of(pool).breaker_state, SLABBY_BREAKER_STATE_HALF_OPEN);
     expect_score(pool, 0.5);
+    assert_true(health_of(pool).breaker_factor == 0.5);
     clock_ns += 7200 * SECOND; /* the next round of probes */
     CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
     CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
@@ -239,11 +246,13 @@ static void corruption_alone(void **state) {
     for (int found = 1; found <= 10; found++) {
         corrupt_one(pool);
         expect_score(pool, 0.25);
+        assert_int_equal(health_of(pool).unacknowledged_corruptions, found);
     }
     forget_window(pool);
     expect_score(pool, 0.25); /* time does not heal it */
     CHECK_STATUS(slabby_reclaim(NULL, pool), SLABBY_OK);
     expect_score(pool, 1.0);
+    assert_int_equal(health_of(pool).unacknowledged_corruptions, 0);
     finish(pool);
 }
 
@@ -313,6 +322,9 @@ static void worsen_each(slabby_allocator *pool, struct terms *terms, uint64_t *s
         double use = terms->used == 90 ? 0.6 : 1.0, errors = 1.0 - (double)terms->failed / terms->attempts;
         double latency = terms->limit_ns == 0 ? 1.0 : latency_term(&health, terms->limit_ns);
         compare_score(&health, use * errors * latency * terms->integrity);
+        assert_true(fabs(health.use_factor - use) < 1e-9 && fabs(health.error_factor - errors) < 1e-9);
+        assert_true(fabs(health.latency_factor - latency) < 1e-9 && health.breaker_factor == 1.0);
+        assert_true(health.integrity_factor == terms->integrity);
         assert_true(health.health_score < before);
         before = health.health_score;
     }

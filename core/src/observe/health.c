@@ -84,6 +84,18 @@ static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats
     out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
+/* The five terms of the score, after the values that they are made of. */
+static void fill_factors(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+    out->breaker_mode = (int32_t)atomic_load_explicit(&pool->breaker.mode, memory_order_relaxed);
+    out->unacknowledged_corruptions =
+        atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed);
+    out->use_factor = used_factor(ratio(stats->used_slabs, stats->total_slabs, 0.0));
+    out->error_factor = 1.0 - out->error_rate;
+    out->latency_factor = latency_factor(pool, out->alloc_latency_p99, stats->latency_samples);
+    out->breaker_factor = breaker_factor(stats->breaker_state);
+    out->integrity_factor = out->unacknowledged_corruptions != 0 ? 0.25 : 1.0;
+}
+
 static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                        slabby_health *out) {
     static const double parts[] = {0.50, 0.95, 0.99};
@@ -107,11 +119,9 @@ static void fill_score(struct slabby_allocator *pool, const struct slb_condition
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
-    bool damaged = atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed) != 0;
-    out->health_score = used_factor(ratio(stats.used_slabs, stats.total_slabs, 0.0)) *
-                        (1.0 - out->error_rate) *
-                        latency_factor(pool, out->alloc_latency_p99, stats.latency_samples) *
-                        breaker_factor(stats.breaker_state) * (damaged ? 0.25 : 1.0);
+    fill_factors(pool, &stats, out);
+    out->health_score = out->use_factor * out->error_factor * out->latency_factor * out->breaker_factor *
+                        out->integrity_factor;
     if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
         out->health_score = 0.0;
 }

@@ -148,6 +148,13 @@ typedef struct slabby_health {
     uint64_t capacity;
     char name[64];
     int32_t pool_state;
+    int32_t breaker_mode;
+    double use_factor;
+    double error_factor;
+    double latency_factor;
+    double breaker_factor;
+    double integrity_factor;
+    uint64_t unacknowledged_corruptions;
 } slabby_health;
 
 /* Where the bytes of a pool went; every field is defined in docs/contract.md. */
