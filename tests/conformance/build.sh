@@ -81,12 +81,25 @@ conform_shared() {
         -buildmode=c-shared -o "$CONFORM_BUILD/shared_go.so" .
 }
 
+# What the runners and modules are made of beside the package, as one number: sources and tools.
+conform_inputs() {
+    {
+        cat "$PYTHON_BUILD/dist/.stamp"
+        find "$SLABBY_ROOT/go" "$SLABBY_ROOT/tests/conformance" "$SLABBY_ROOT/dev.d/flat.sh" -type f \
+            ! -path '*/__pycache__/*' -exec cksum {} + | sort
+        "${CC:-cc}" --version
+        for language in $flat_languages; do flat_missing "$language"; done
+        (need_go && go version) 2>&1 || true
+    } | cksum | tr ' ' -
+}
+
 conform_build() {
     need_c
     venv cffi
     conform_site || return 1
-    conform_runner
-    conform_go
-    conform_flat
-    conform_shared
+    built_stamp=$(conform_inputs)
+    [ "$(cat "$CONFORM_BUILD/.built" 2>/dev/null)" != "$built_stamp" ] || return 0
+    rm -f "$CONFORM_BUILD/.built"
+    conform_runner && conform_go && conform_flat && conform_shared || return 1
+    printf '%s\n' "$built_stamp" >"$CONFORM_BUILD/.built"
 }
