@@ -79,7 +79,7 @@ class Build(build_ext):
         return super().get_ext_filename(fullname)
 
     def build_extensions(self):
-        # The search paths of whoever built this Python have no place in a package.
+        # The search paths of the machine that built this Python do not belong in a package.
         self.compiler.linker_so = [
             word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")
         ]

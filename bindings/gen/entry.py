@@ -8,7 +8,7 @@ INT64_MINIMUM, INT64_MAXIMUM = -(2**63), 2**63 - 1
 
 
 class ToolError(Exception):
-    """Something that whoever runs these tools can fix; the text names the entry."""
+    """A mistake in the contract, which its author can mend; the text names the entry."""
 
 
 class ContractError(ToolError):

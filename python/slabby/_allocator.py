@@ -99,7 +99,7 @@ class Allocator(Pool):
         return self
 
     def handle(self) -> tuple[int, int]:
-        """(address, instance id) for adopt(); whoever adopts keeps the pool alive on its own."""
+        """(address, instance id) for adopt(); the adopting side keeps the pool alive on its own."""
         return self._core.slabby_handle(self)
 
     def from_ref(self, value: int, *, owning: bool = False) -> SlabRef:

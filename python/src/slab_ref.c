@@ -2,7 +2,7 @@
 /*
  * SlabRef: one allocation as an object around its 64-bit reference.
  *
- * Whoever looks at the memory holds a pin in the core: exporting a buffer pins, giving it back unpins, so that a
+ * Each exported buffer holds a pin in the core: the export pins, giving the buffer back unpins, so that a
  * release is refused in whichever language it is tried. The object owns the slab unless it was borrowed; an owned
  * slab that nobody released goes back when the object dies.
  */

@@ -165,7 +165,7 @@ class Degradation:
         return DEGRADED if reaches(self.values["degrade_at"], state >= DEGRADED) else HEALTHY
 
     def moved(self, used: int, capacity: int, heap_live: int) -> None:
-        """The use has changed: whoever looks now takes a step, and nobody knows whether somebody did."""
+        """The use has changed: the next check takes a step, and the model cannot know whether one was made."""
         if not self.on:
             return
         more = {self._warranted(state, used, capacity, heap_live) for state in self.possible}
@@ -185,7 +185,7 @@ class Degradation:
         self.possible = after
 
     def shown(self, used: int, capacity: int, heap_live: int) -> str:
-        """What whoever looks is shown: the state that a look which takes steps would leave."""
+        """What an observer is shown: the state that a check which takes steps would leave."""
         seen = set(self.possible)
         if self.on:
             seen = set()

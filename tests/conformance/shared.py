@@ -177,7 +177,7 @@ class Process:
         return SLAB.sub(f'"slab":{seen.setdefault(number, len(seen))}', line)
 
     def do_audit(self, name: str, target: str, body: list[str]) -> str:
-        """A pool's records carry the binding that made it, whoever reads them."""
+        """A pool's records carry the binding that made it, in each reader's language."""
         line = self._by(name, target, body)
         if self.makers.get(self.pools.get(body[1], 0)) == name:
             return line

@@ -142,7 +142,7 @@ static void a_destroyed_listener_gives_back(void **state) {
     finish(pool);
 }
 
-/* Guards: a grant that is not taken in time goes to whoever finds the pool empty, and its ticket is notified. */
+/* Guards: a grant not taken in time goes to the next caller that finds the pool empty. Its ticket is notified. */
 static void a_late_grant_is_revoked(void **state) {
     uint64_t ticket, count;
     slabby_ref ref = 1, mine;
@@ -292,7 +292,7 @@ static uint64_t most_steps(void) {
     return most;
 }
 
-/* Guards: whoever holds the lock touches few waiters, however many slabs come back or tickets end at once. */
+/* Guards: a holder of the lock touches few waiters, however many slabs come back or tickets end at once. */
 static void the_lock_is_held_briefly(void **state) {
     enum { MOST = 2 * SLB_WAITERS_AT_ONCE };
     static uint64_t tickets[MANY];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The thread "slabby-health": one for all pools, there while a pool wants it, harmless to whoever ends a pool. */
+/* The thread "slabby-health": one for all pools. It runs while a pool needs it, and a pool may end beside it. */
 #define _GNU_SOURCE
 #include "manual_clock.h"
 #include "support.h"

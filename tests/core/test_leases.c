@@ -140,7 +140,7 @@ static void leases_are_counted(void **state) {
     finish(pool);
 }
 
-/* Guards: slabs that wait in a lease are there for whoever asks: no OutOfMemory while any is free, and none handed out
+/* Guards: slabs in a lease serve every caller: no OutOfMemory while any is free, and none handed out
  * twice. While the gate is closed the lease is locked, and its user goes through the core. */
 static void exhaustion_counts_leases(void **state) {
     enum { SLABS = 200 };
@@ -269,7 +269,7 @@ static void *hammer(void *argument) {
     return NULL;
 }
 
-/* Guards: law 1 with leases: whoever has a credit gets a slab, whatever lies in whose lease, while the gate opens and
+/* Guards: law 1 with leases: a caller with a credit gets a slab, in whichever lease it lies, while the gate opens and
  * closes all the time. */
 static void credits_never_meet_out_of_memory(void **state) {
     slabby_allocator *pool = make_pool(64, CAPACITY, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whoever looks sees what the next caller would meet, and changes nothing by looking: states that time alone moves,
+/* An observer sees what the next caller would meet, and changes nothing: states that time alone moves,
  * a pool that was closed, its name, its peak. */
 #define _GNU_SOURCE
 #include "support.h"

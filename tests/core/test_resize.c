@@ -517,7 +517,8 @@ static void log_resized(void *context, const slabby_event *event) {
         logged += 100;
 }
 
-/* Guards: begin and end are events, the logger is told of the end by whoever pays last and may use the pool. */
+/* Guards: begin and end are events; the last release that the resize waits for logs the end, and the logger may use
+ * the pool. */
 static void resizing_is_reported(void **state) {
     slabby_options *options = NULL;
     slabby_allocator *pool = NULL;

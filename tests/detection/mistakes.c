@@ -135,7 +135,7 @@ static int read_behind(slabby_allocator *pool) {
     return beside(pool, ref, data + SLAB_SIZE, 0);
 }
 
-/* The first byte of another slab that is out: whoever jumps that far meets no guard. */
+/* The first byte of another slab that is out: a write that jumps that far meets no guard. */
 static int write_to_neighbour(slabby_allocator *pool) {
     volatile uint8_t *data, *other;
     slabby_ref ref = take(pool, &data), owner = take(pool, &other);

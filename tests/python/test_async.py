@@ -68,7 +68,7 @@ def test_a_thousand_wait_and_one_release_wakes_one(full):
         for number, task in enumerate(tasks):
             ref.release()
             ref = await task
-            for _ in range(3):  # whoever else was woken has run by now
+            for _ in range(3):  # another task that was woken has run by now
                 await asyncio.sleep(0)
             assert sum(other.done() for other in tasks) == number + 1
             assert pool.stats().waiters == 999 - number
@@ -208,7 +208,7 @@ def test_tasks_and_threads_share_one_queue(full):
 
 
 def test_loops_of_several_threads(full):
-    """Each loop has a listener of its own; a crowd over one slab loses nothing."""
+    """Each loop has a listener of its own; many tasks over one slab lose nothing."""
     pool, ref = full
     rounds = 200 if FULL else 40
     served = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults on guards: told in words before Python's own faulthandler, or whoever else, has them."""
+"""Faults on guards: reported in words before Python's own faulthandler, or another handler, gets them."""
 
 import signal
 

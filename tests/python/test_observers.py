@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whoever looks sees what the next caller would meet: counters that only grow, a breaker whose time is over, a closed
+"""An observer sees what the next caller would meet: counters that only grow, a breaker whose time is over, a closed
 pool; and which pool it is."""
 
 import dataclasses

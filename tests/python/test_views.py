@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whoever looks at a slab keeps it: every way of looking forbids every way of releasing."""
+"""A view keeps its slab: every kind of view forbids every kind of release."""
 
 import ctypes
 import io

@@ -122,7 +122,7 @@ def test_exhaustion_and_close_are_reported_to_all(
 
 
 def test_one_queue_for_all_bindings() -> None:
-    """Whoever came first is served first, in whatever language each of them waits."""
+    """The first to wait is served first, in whatever language each of them waits."""
     pool = slabby.Allocator(64, 1)
     bindings = all_bindings(pool) * 3
     held = pool.allocate().detach()

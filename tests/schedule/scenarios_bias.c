@@ -45,7 +45,7 @@ static void defer_it(void) {
     world.status[schedule_task()] = slabby_release_deferred(world.pool, world.held[0]);
 }
 
-/* The slab's next owner keeps it, whoever has not noticed yet. */
+/* The slab's next owner keeps it, although another task may still hold the old word. */
 static void take_and_keep(void) {
     slabby_ref ref;
     slabby_status status = slabby_allocate(&ref, NULL, world.pool);
@@ -279,7 +279,7 @@ const struct scenario bias_scenarios[] = {
      .check = released_or_reset,
      .preemptions = 3},
     {.name = "owner_against_an_older_fence_rseq",
-     .says = "whoever fenced for one generation makes no word of the next one plain",
+     .says = "a fence for one generation makes no word of the next one plain",
      .prepare = one_is_biased,
      .task = {release_the_first, release_and_go_on, release_the_second, release_the_second},
      .cpu = {1, 0, 1, 1},

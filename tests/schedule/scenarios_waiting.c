@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Waiters: whoever gives a slab back wakes one, whoever gives up loses nothing, nobody overtakes. */
+/* Waiters: a release wakes one, a waiter that gives up loses nothing, none overtakes another. */
 #include "scenarios.h"
 
 #include "world.h"

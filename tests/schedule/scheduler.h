@@ -57,7 +57,7 @@ void schedule_access_slabs(void *start, size_t size, const void *code);
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ADD, ACCESS_ALWAYS };
 void schedule_access(const volatile void *location, enum access access, const void *code);
 
-/* The value at `place` has changed: whoever waited for that may look again. */
+/* The value at `location` has changed: a task that waited for it may check again. */
 void schedule_changed(const volatile void *location);
 
 /* From the surroundings: the task cannot go on until somebody else does; sleeps; wakes. */
@@ -73,7 +73,7 @@ void schedule_forget_allocations(void);
 /* The notifier of the scenario's listener, restored with it. */
 extern volatile uint32_t schedule_notifier_signals;
 
-/* Simulated sequences: whoever else runs on the same CPU restarts them, and a fence all of them. */
+/* Simulated sequences: another task on the same CPU restarts them, and a fence restarts all of them. */
 void schedule_sequence_begin(void);
 bool schedule_sequence_goes_on(void);
 void schedule_sequence_end(void);

@@ -4,7 +4,7 @@
  *
  *   clerk      times each allocate and release of the pool, and of a list under a mutex, in turns
  *   churners   use the pool too; the list is the clerk's alone, because what a contended mutex costs jumps about
- *   chores     whole lives of other pools: everything that takes from the system and must give back
+ *   background whole lives of other pools: everything that takes from the system and must give back
  *
  * Compared are the first and the last sixth of the time: the resident memory, and the clerk's 99.9th percentile as a
  * ratio to the list's. The ratio is taken within each few seconds, which cancels what the machine does meanwhile, and

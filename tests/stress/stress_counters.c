@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Counters while the pool is in use: what the contract marks as a counter or a maximum never falls and never wraps,
- * whoever snapshots whenever; and once nobody is inside, the sums hold exactly. */
+ * at any time and for any reader; and once no call is inside, the sums hold exactly. */
 #include "disturb.h"
 #include "support.h"
 #include "threads.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Law 1, truthful exhaustion: whoever holds a credit for each slab it asks for is never refused.
+/* Law 1, truthful exhaustion: a thread that holds a credit for each slab it asks for is never refused.
  *
  * There are as many credits as slabs. A credit is taken before an allocation and given back
  * after the release has returned, so the demand never exceeds the capacity and every OutOfMemory
