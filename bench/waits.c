@@ -81,7 +81,7 @@ static void cancels(uint32_t count) {
     require(slabby_listener_create(&listener, &notifier, neighbour.pool, NULL), "slabby_listener_create");
     double began = clock_ns(CLOCK_MONOTONIC);
     for (uint32_t i = 0; i < count; i++)
-        require(slabby_wait_begin(&tickets[i], listener), "slabby_wait_begin");
+        require(slabby_wait_begin(&tickets[i], listener, 0), "slabby_wait_begin");
     double drawn = clock_ns(CLOCK_MONOTONIC);
     if (pthread_create(&thread, NULL, need_the_lock, NULL) != 0)
         exit(2);

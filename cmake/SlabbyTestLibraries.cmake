@@ -16,4 +16,5 @@ foreach(library IN ITEMS slabby_test slabby_narrow)
     slabby_core_sources(${library})
     target_compile_definitions(${library} PUBLIC SLABBY_TEST_HOOKS=1)
 endforeach()
-target_compile_definitions(slabby_narrow PUBLIC SLABBY_GENERATION_BITS=${SLABBY_GENERATION_BITS})
+target_compile_definitions(slabby_narrow PUBLIC SLABBY_GENERATION_BITS=${SLABBY_GENERATION_BITS}
+    SLABBY_TICKET_BITS=26)

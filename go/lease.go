@@ -26,6 +26,7 @@ const (
 	// A slab's word: {pins:12 | generation | zeros | biased:1 state:3}.
 	wordLive     = uint64(SlabStateLive)
 	wordLiveFast = uint64(SlabStateLiveFast)
+	wordStates   = 7
 	wordBiased   = 8
 	// Generation and state, without pins and without whose word it is.
 	wordCompared = (1<<52 - 1) &^ wordBiased

@@ -100,14 +100,14 @@ static inline slabby_go_listener slabby_go_listen_plain(slabby_allocator *alloca
 
 static inline slabby_go_value slabby_go_wait_begin(slabby_listener *listener) {
     slabby_go_value result = {0, 0};
-    result.status = slabby_wait_begin(&result.value, listener);
+    result.status = slabby_wait_begin(&result.value, listener, 0);
     return result;
 }
 
 static inline slabby_go_taken slabby_go_wait_take(slabby_listener *listener) {
     slabby_go_taken result;
     result.count = 0;
-    result.status = slabby_wait_take(result.tickets, result.refs, &result.count, listener, 8);
+    result.status = slabby_wait_take(result.tickets, result.refs, NULL, &result.count, listener, 8);
     return result;
 }
 
@@ -132,6 +132,21 @@ static inline slabby_go_slab slabby_go_lease_allocate_fast(slabby_allocator *all
 static inline slabby_go_slab slabby_go_data(slabby_allocator *allocator, slabby_ref ref) {
     slabby_go_slab result = {0, 0, 0};
     result.status = slabby_data(&result.data, allocator, ref);
+    return result;
+}
+
+static inline slabby_go_value slabby_go_ref_of(slabby_allocator *allocator, const void *pointer) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_ref_of(&result.value, allocator, pointer);
+    return result;
+}
+
+static inline slabby_go_handle slabby_go_pool_of(const void *address) {
+    slabby_go_handle result = {0, 0, 0};
+    slabby_allocator *allocator = 0;
+    result.status = slabby_pool_of(&allocator, address);
+    if (result.status == SLABBY_OK)
+        result.status = slabby_handle(&result.address, &result.instance_id, allocator);
     return result;
 }
 

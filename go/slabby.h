@@ -922,7 +922,7 @@ slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_all
  */
 slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
 
-/* -------------------------------------------------- references (core/src/api: reference.c, pin.c, pool.c) */
+/* -------------------------------------- references (core/src/api: reference.c, address.c, pin.c, pool.c) */
 
 /*
  * slabby_data: the first of slab_size bytes. Nothing keeps another thread from releasing the slab meanwhile: pin
@@ -930,6 +930,34 @@ slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
  * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree. Signal-safe.
  */
 slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref);
+
+/*
+ * slabby_ref_of: the reference of the live slab that begins at a pointer, for callbacks and interfaces that carry the
+ * pointer alone. A pointer has no generation: one whose slab was released and allocated again names the new owner's.
+ * pointer: the slab's first byte, as slabby_allocate or slabby_data gave it; not one inside the slab. As fast as
+ * slabby_data; a slab of the heap is searched for among those of the heap.
+ * Statuses: OK, InvalidArgument (a null pointer), InvalidReference (no slab of this pool begins there, or it is live
+ * by id), UseAfterFree (the slab was released), Closed (destroyed). Signal-safe.
+ */
+slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *allocator, const void *pointer);
+
+/*
+ * slabby_release_data: releases the live slab that begins at a pointer, by reference or by id as it was allocated. A
+ * pointer has no generation: whoever still uses one whose slab was allocated again releases the new owner's slab.
+ * pointer: as slabby_ref_of.
+ * Statuses: OK, InvalidArgument (a null pointer), InvalidReference (no slab of this pool begins there),
+ * DoubleDeallocation (the slab is free), Pinned (a pin or a view holds it: nothing changed), MemoryCorruption (guard
+ * bytes were overwritten: the slab is consumed), Closed (destroyed). Signal-safe.
+ */
+slabby_status slabby_release_data(slabby_allocator *allocator, const void *pointer);
+
+/*
+ * slabby_pool_of: the pool whose memory an address lies in, anywhere: slabs, what lies between them, guard slots and
+ * slabs of the heap. Searches all pools of the process: keep the handle where calls are frequent. Does not retain: a
+ * slab that the caller holds keeps its pool alive.
+ * Statuses: OK, InvalidArgument (null), InvalidReference (of no pool).
+ */
+slabby_status slabby_pool_of(slabby_allocator **out_allocator, const void *address);
 
 /*
  * slabby_is_valid: 1 while the reference names a live slab of this pool, else 0. Never fails.
@@ -1022,22 +1050,26 @@ slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_n
 /*
  * slabby_wait_begin: joins the queue: first come first served across threads and languages. A free slab, or one of the
  * heap where that serves, is granted at once. A wait is no failure to the breaker.
+ * out_ticket: above 0, its upper 12 bits are 0: no pool has the tag 0, so every call that takes a reference refuses a
+ * ticket with InvalidReference. user_data: a value of the caller's, a pointer or a number, that slabby_wait_take hands
+ * back with the ticket.
  * Statuses: OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
  */
-slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener);
+slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener, uint64_t user_data);
 
 /*
  * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK. A ticket with
  * the reference 0 is over without a slab, see slabby_listener_set_timeout. A ticket that was taken is over as well.
+ * out_user_data: what slabby_wait_begin was given for each ticket; may be null.
  * Statuses: OK, InvalidArgument, Closed (nothing was granted and nothing will be).
  */
-slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
-                               slabby_listener *listener, uint64_t capacity);
+slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_user_data,
+                               uint64_t *out_count, slabby_listener *listener, uint64_t capacity);
 
 /*
  * slabby_wait_cancel: leaves the queue. out_ref is 0, or the reference that had been granted meanwhile, which now
- * belongs to the caller.
- * Statuses: OK, InvalidArgument.
+ * belongs to the caller. A ticket that is over already is OK too.
+ * Statuses: OK, InvalidArgument (this listener never issued that ticket; a reference is none).
  */
 slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket);
 

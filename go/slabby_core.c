@@ -3427,6 +3427,9 @@ struct slabby_allocator {
     _Atomic uint64_t waiters;
     struct slb_live_capacity capacity;
 
+    uint64_t stride_inverse; /* of the odd factor of stride, modulo 2^64; see slb_slab_at */
+    uint32_t stride_shift;   /* the power of two in stride */
+
     /* Cold. */
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
@@ -3523,6 +3526,14 @@ SLB_INLINE void *slb_slab_data_of(struct slabby_allocator *pool, uint32_t id, ui
     if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
     return slb_data_elsewhere(pool, id);
+}
+
+/* The slab that begins at an address, or a number above every id. Multiplying by the inverse of the odd factor and
+ * rotating by the power of two divides a multiple of the stride; every other distance gives a number that no multiple
+ * gives, and the multiples in range give all ids. */
+SLB_INLINE uint64_t slb_slab_at(const struct slabby_allocator *pool, uintptr_t address) {
+    uint64_t product = (address - (uint64_t)(uintptr_t)pool->slabs) * pool->stride_inverse;
+    return product >> pool->stride_shift | product << (-pool->stride_shift & 63u);
 }
 
 /* The same for a slab that the caller holds. relaxed: no other thread changes where its bytes are. */
@@ -6390,6 +6401,10 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 /* Frees the memory; the id goes back too unless its generation is spent. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable);
 
+/* The live heap slab whose first `bytes` bytes hold an address: 1 asks for its start. Looks at each heap slab. */
+SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address, uint64_t bytes,
+                               uint32_t *out_id);
+
 /* Address space that the tier has mapped. */
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
 
@@ -6491,6 +6506,21 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);
+}
+
+/* acquire pairs with the release store of slb_heap_take, as in slb_heap_data; relaxed: an id beyond the count is one
+ * that this thread was not given yet. */
+SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address, uint64_t bytes,
+                               uint32_t *out_id) {
+    uint64_t used = atomic_load_explicit(&pool->heap.used, memory_order_relaxed);
+    for (uint64_t i = 0; i < used && i < pool->heap.limit; i++) {
+        uintptr_t data = (uintptr_t)slb_heap_data(&pool->heap, (uint32_t)i);
+        if (data != 0 && address - data < bytes) {
+            *out_id = pool->reserved + (uint32_t)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* -------------------- tiers/used_slabs.c */
@@ -11185,6 +11215,7 @@ struct slb_waiter {
         *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
     struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
     uint64_t ticket;                  /* tickets.h */
+    uint64_t user_data;               /* handed back with the ticket */
     uint64_t granted_ns;              /* of slb_now_ns; listeners only */
     uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;
@@ -11361,7 +11392,11 @@ SLB_PRIVATE slabby_status slb_wait(struct slabby_allocator *pool, uint64_t deadl
 /*
  * The tickets of one listener, each found by its number in constant time.
  *
- *   ticket   | generation (40 bits) | slot (24 bits) |       never 0; a slot raises its generation with each ticket
+ *   ticket   | 0 (12 bits) | generation (28 bits) | slot (24 bits) |      never 0; each ticket raises its slot's
+ *                                                                         generation. A slot whose generation is spent
+ *                                                                         is used no more
+ *
+ * The upper 12 bits are where a reference has its pool's tag, which is never 0: neither number passes for the other.
  *
  *   chunks   [0]: slots 0 .. 15   [1]: 16 .. 47   [2]: 48 .. 111   ...     each twice as long as the one before
  *
@@ -11391,6 +11426,9 @@ SLB_PRIVATE uint32_t slb_tickets_next_chunk(const struct slb_tickets *tickets);
 /* Adds a zeroed chunk of so many slots; false where another thread was quicker. Needs the lock. */
 SLB_PRIVATE bool slb_tickets_grow(struct slb_tickets *tickets, struct slb_waiter *chunk, uint32_t slots);
 
+/* Whether a number was ever a ticket here. Needs the lock. */
+SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t number);
+
 /* The slot of a ticket that is out, or NULL. Needs the lock. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket);
 
@@ -11409,6 +11447,10 @@ SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
 
 #define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
 #define GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
+#ifndef SLABBY_TICKET_BITS
+#define SLABBY_TICKET_BITS 52u /* below the tag of a reference; tests build with few, to reach the end */
+#endif
+#define TICKET_LIMIT (1ull << SLABBY_TICKET_BITS)
 
 /* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, those below the place. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot) {
@@ -11443,8 +11485,6 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
     if (waiter != NULL) {
         tickets->unused = waiter->next;
         waiter->ticket += GENERATION_STEP;
-        if (waiter->ticket < GENERATION_STEP) /* 2^40 tickets later: no number is 0 */
-            waiter->ticket += GENERATION_STEP;
     } else if (tickets->drawn < tickets->slots) {
         waiter = slb_tickets_slot(tickets, tickets->drawn);
         waiter->ticket = GENERATION_STEP | tickets->drawn++;
@@ -11454,6 +11494,12 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
     waiter->next = waiter->previous = NULL;
     atomic_store_explicit(&waiter->state, SLB_WAITER_DRAWN, memory_order_relaxed); /* under the lock */
     return waiter;
+}
+
+SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t number) {
+    uint32_t slot = (uint32_t)number & SLOT_MASK;
+    return number >= GENERATION_STEP && slot < tickets->drawn &&
+           number <= slb_tickets_slot(tickets, slot)->ticket;
 }
 
 SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket) {
@@ -11469,8 +11515,10 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uin
 
 SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter) {
     SLB_WAITER_STEP();
-    waiter->next = tickets->unused;
-    tickets->unused = waiter;
+    if (waiter->ticket + GENERATION_STEP < TICKET_LIMIT) {
+        waiter->next = tickets->unused;
+        tickets->unused = waiter;
+    }
     atomic_store_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed); /* under the lock */
 }
 
@@ -12299,6 +12347,53 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
         slb_pool_run_deferred(pool);
 }
 
+/* -------------------- pool/address.c */
+
+/* -------------------- pool/address.h */
+/* From an address to the slab that begins there, and to the pool that it belongs to. */
+#ifndef SLB_POOL_ADDRESS_H
+#define SLB_POOL_ADDRESS_H
+
+/* The live slab that begins at an address which is no slab's own: on a guard slot or of the heap. Searches the heap's
+ * slabs one by one. */
+SLB_PRIVATE bool slb_address_find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
+                                            uint32_t *out_id);
+
+/* The pool whose memory an address lies in, or NULL. Searches the table of pools under its lock. */
+SLB_PRIVATE struct slabby_allocator *slb_address_pool(uintptr_t address);
+
+#endif
+
+SLB_PRIVATE bool slb_address_find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
+                                            uint32_t *out_id) {
+    struct slb_fault_info info;
+    if (slb_guard_locate(pool, address, &info)) {
+        *out_id = info.id;
+        return info.offset == 0 && !info.released;
+    }
+    return slb_heap_find(pool, address, 1, out_id);
+}
+
+static bool holds(struct slabby_allocator *pool, uintptr_t address) {
+    struct slb_fault_info info;
+    uint32_t id;
+    return address - (uintptr_t)pool->slab_mapping < pool->slab_mapping_size ||
+           slb_guard_locate(pool, address, &info) || slb_heap_find(pool, address, pool->slab_size, &id);
+}
+
+/* Tables of the heap and of guard slots outlast their pool until its entry gets another, which needs the lock too. */
+SLB_PRIVATE struct slabby_allocator *slb_address_pool(uintptr_t address) {
+    struct slabby_allocator *found = NULL;
+    slb_pool_table_lock();
+    for (uint32_t i = 1; i < SLB_POOL_ENTRIES && found == NULL; i++) {
+        struct slabby_allocator *pool = &slb_pool_table[i].pool;
+        if (slb_pool_exists(pool) && holds(pool, address))
+            found = pool;
+    }
+    slb_pool_table_unlock();
+    return found;
+}
+
 /* -------------------- pool/create.c */
 
 /* -------------------- pool/lifecycle.h */
@@ -12463,6 +12558,17 @@ static void configure_protections(struct slabby_allocator *pool, const struct sl
     slb_protections_set(pool, protect);
 }
 
+/* Newton's iteration doubles the correct bits, of which an odd number as its own inverse has three. */
+static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
+    uint32_t shift = (uint32_t)__builtin_ctzll(stride);
+    uint64_t odd = stride >> shift, inverse = odd;
+    for (uint32_t bits = 3; bits < 64; bits *= 2)
+        inverse *= 2 - odd * inverse;
+    pool->stride = stride;
+    pool->stride_shift = shift;
+    pool->stride_inverse = inverse;
+}
+
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     clear_entry(pool);
@@ -12479,7 +12585,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
-    pool->stride = layout->stride;
+    init_stride(pool, layout->stride);
     pool->reserved = layout->reserved;
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
@@ -14221,6 +14327,99 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
     return exists ? SLABBY_OK : slb_pool_closed_status(pool);
 }
 
+/* -------------------- api/address.c */
+/* From an address to its slab and its pool, for callers that hold no reference. */
+
+/* What an address is to a pool, judged by the word of the slab that begins there. */
+struct found {
+    slabby_status status; /* OK: the slab is live */
+    uint32_t id;
+    uint64_t word;
+};
+
+static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsewhere, slabby_status stale) {
+    /* relaxed: whoever handed the address to this thread has ordered the slab's content as well */
+    struct found found = {SLABBY_OK, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed)};
+    uint32_t state = slb_word_state(found.word);
+    bool live = state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST;
+    bool used = state != SLABBY_SLAB_STATE_FREE || slb_word_generation(pool->id_bits, found.word) != 0;
+    if (live && slb_word_is_guarded(found.word) != elsewhere) /* the slab's data lies elsewhere now */
+        found.status = stale;
+    else if (!live)
+        found.status = used ? stale : SLABBY_INVALID_REFERENCE;
+    return found;
+}
+
+static SLB_COLD struct found find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
+                                            slabby_status stale) {
+    uint32_t id;
+    if (!slb_address_find_elsewhere(pool, address, &id))
+        return (struct found){SLABBY_INVALID_REFERENCE, 0, 0};
+    return judge(pool, id, id < pool->reserved, stale);
+}
+
+static struct found find(struct slabby_allocator *pool, uintptr_t address, slabby_status stale) {
+    uint64_t id = slb_slab_at(pool, address);
+    if (slb_likely(id < pool->reserved))
+        return judge(pool, (uint32_t)id, false, stale);
+    return find_elsewhere(pool, address, stale);
+}
+
+/* Off the short path: guarded slabs, those of the heap, live by id, and refusals. */
+static SLB_COLD slabby_status ref_of_slow(slabby_ref *out_ref, struct slabby_allocator *pool,
+                                          uintptr_t address) {
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    if (address == 0 || out_ref == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct found found = find(pool, address, SLABBY_USE_AFTER_FREE);
+    if (found.status == SLABBY_OK && slb_word_state(found.word) == SLABBY_SLAB_STATE_LIVE_FAST)
+        found.status = SLABBY_INVALID_REFERENCE;
+    if (found.status != SLABBY_OK)
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, 0, found.status);
+    *out_ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, found.word), found.id);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *allocator,
+                                       const void *pointer) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
+        return SLABBY_INVALID_ARGUMENT;
+    uint64_t id = slb_slab_at(allocator, (uintptr_t)pointer);
+    if (slb_unlikely(out_ref == NULL || id >= allocator->reserved))
+        return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
+    /* relaxed: as in judge. The words of a destroyed pool say free. */
+    uint64_t word = atomic_load_explicit(&allocator->words[id], memory_order_relaxed);
+    if (slb_unlikely((word & (7u | SLB_WORD_GUARDED)) != SLABBY_SLAB_STATE_LIVE))
+        return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
+    *out_ref = slb_ref_issued(allocator, slb_word_without_pins(word) - SLABBY_SLAB_STATE_LIVE, id);
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_release_data(slabby_allocator *allocator, const void *pointer) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || pointer == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    struct found found = find(pool, (uintptr_t)pointer, SLABBY_DOUBLE_DEALLOCATION);
+    if (slb_unlikely(found.status != SLABBY_OK))
+        return slb_answered(pool, SLABBY_AUDIT_OPERATION_RELEASE, 0, found.status);
+    if (slb_word_state(found.word) == SLABBY_SLAB_STATE_LIVE_FAST)
+        return slabby_deallocate_fast(allocator, found.id);
+    return slabby_release(allocator,
+                          slb_ref_make(pool, slb_word_generation(pool->id_bits, found.word), found.id));
+}
+
+SLB_PUBLIC slabby_status slabby_pool_of(slabby_allocator **out_allocator, const void *address) {
+    if (out_allocator == NULL || address == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    struct slabby_allocator *pool = slb_address_pool((uintptr_t)address);
+    if (pool == NULL)
+        return SLABBY_INVALID_REFERENCE;
+    *out_allocator = pool;
+    return SLABBY_OK;
+}
+
 /* -------------------- api/batch.c */
 /* Many slabs in one call: allocated all or none, released one by one. */
 
@@ -14951,7 +15150,8 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
+                                           uint64_t user_data) {
     if (out_ticket == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
@@ -14959,6 +15159,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     if (waiter == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
     waiter->listener = listener;
+    waiter->user_data = user_data;
     uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
     slabby_status status = try_at_once(listener, waiter);
     if (status == SLABBY_OUT_OF_MEMORY)
@@ -14984,7 +15185,7 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
 
 /* What one taker carries from under the lock. */
 struct taken {
-    uint64_t ticket;
+    uint64_t ticket, user_data;
     uint32_t id;
     bool granted; /* false: the grant was revoked */
 };
@@ -14992,7 +15193,7 @@ struct taken {
 /* Out of its list and over; false where neither list has it. Needs the lock. */
 static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct taken *out) {
     uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
-    *out = (struct taken){waiter->ticket, waiter->id, state == SLB_WAITER_GRANTED};
+    *out = (struct taken){waiter->ticket, waiter->user_data, waiter->id, state == SLB_WAITER_GRANTED};
     if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED)
         return false;
     slb_listener_unlink(out->granted ? &listener->granted : &listener->revoked, waiter);
@@ -15019,7 +15220,8 @@ static bool listener_is_over(struct slabby_listener *listener) {
     return over;
 }
 
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs,
+                                          uint64_t *out_user_data, uint64_t *out_count,
                                           slabby_listener *listener, uint64_t capacity) {
     struct taken taken[SLB_WAITERS_AT_ONCE];
     uint32_t space, some;
@@ -15032,6 +15234,8 @@ SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out
         some = take_some(listener, taken, space);
         for (uint32_t i = 0; i < some; i++, count++) {
             out_tickets[count] = taken[i].ticket;
+            if (out_user_data != NULL)
+                out_user_data[count] = taken[i].user_data;
             out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;
         }
     } while (some == SLB_WAITERS_AT_ONCE);
@@ -15045,12 +15249,15 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
     slb_gate_lock(listener->pool);
+    bool issued = slb_tickets_issued(&listener->tickets, ticket);
     struct slb_waiter *waiter = slb_tickets_find(&listener->tickets, ticket);
     if (waiter != NULL && slb_waiters_leave(listener->pool, waiter))
         slb_tickets_end(&listener->tickets, waiter);
     else if (waiter != NULL && take_waiter(listener, waiter, &taken))
         slb_listener_clear(listener);
     slb_gate_unlock(listener->pool);
+    if (!issued)
+        return slb_refuse(listener->pool, SLABBY_INVALID_ARGUMENT);
     *out_ref = taken.granted ? issue_granted(listener->pool, taken.id) : 0;
     return SLABBY_OK;
 }

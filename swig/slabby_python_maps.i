@@ -65,6 +65,13 @@
     free($2);
 }
 
+/* Addresses are numbers. */
+%typemap(in) const void *pointer, const void *address {
+    $1 = PyLong_AsVoidPtr($input);
+    if ($1 == NULL && PyErr_Occurred())
+        SWIG_fail;
+}
+
 %typemap(in, numinputs=0) void **out_data (void *data = NULL) {
     $1 = &data;
 }

@@ -241,8 +241,9 @@ NUMBER_RESULT(uint64_t, out_ticket, PyLong_FromUnsignedLongLong)
 NUMBER_RESULT(int64_t, out_value, PyLong_FromLongLong)
 
 REFS_RESULT(arg4)
-NUMBERS_RESULT(uint64_t, out_tickets, arg3, arg5)
-NUMBERS_RESULT(slabby_ref, out_refs, arg3, arg5)
+NUMBERS_RESULT(uint64_t, out_tickets, arg4, arg6)
+NUMBERS_RESULT(slabby_ref, out_refs, arg4, arg6)
+NUMBERS_RESULT(uint64_t, out_user_data, arg4, arg6)
 RECORDS_RESULT(slabby_audit_record, out_records, arg2, arg6)
 RECORDS_RESULT(slabby_event, out_events, arg2, arg6)
 RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
@@ -483,6 +484,30 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     }
 }
 
+%exception slabby_ref_of {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_release_data {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_pool_of {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_is_valid {
     $action
 }
@@ -596,11 +621,14 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 }
 
 %exception slabby_wait_take {
-    arg1 = make_space(arg5, sizeof *arg1);
+    arg1 = make_space(arg6, sizeof *arg1);
     if (arg1 == NULL)
         SWIG_fail;
-    arg2 = make_space(arg5, sizeof *arg2);
+    arg2 = make_space(arg6, sizeof *arg2);
     if (arg2 == NULL)
+        SWIG_fail;
+    arg3 = make_space(arg6, sizeof *arg3);
+    if (arg3 == NULL)
         SWIG_fail;
     $action
     if (result != SLABBY_OK) {

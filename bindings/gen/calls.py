@@ -37,6 +37,8 @@ ROLES: dict[str, tuple[str, ...] | None] = {
     "number": NUMBERS,
     "ref": ("slabby_ref",),
     "text": ("char *",),
+    # Where something lies; a number in languages without pointers.
+    "address": ("void *",),
     # Memory that a binding's own compiled code works on.
     "lease": ("uint64_t",),
     "out_lease": ("uint64_t *",),
@@ -76,7 +78,18 @@ ROLES: dict[str, tuple[str, ...] | None] = {
 }
 OPAQUE_INPUTS = ("options", "listener")
 OPAQUE_RESULTS = ("out_options", "out_listener")
-INPUTS = ("pool", *OPAQUE_INPUTS, "number", "ref", "text", "cursor", "refs", "capacity", "count")
+INPUTS = (
+    "pool",
+    *OPAQUE_INPUTS,
+    "number",
+    "ref",
+    "text",
+    "address",
+    "cursor",
+    "refs",
+    "capacity",
+    "count",
+)
 RESULTS = (
     "out_pool", *OPAQUE_RESULTS, "out_number", "out_count", "out_numbers", "out_struct", "out_records", "out_data",
     "out_ref", "out_refs", "out_id", "cursor", "text_buffer",

@@ -146,6 +146,7 @@ def _argument(call: Call, parameter: Parameter) -> str:
     fixed = {
         "pool": f"_pool({parameter.name})",
         "text": f"{parameter.name}.encode()",
+        "address": f'ffi.cast("void *", {parameter.name})',
         "cursor": f"{parameter.name}_cell",
         "refs": f"{parameter.name}_array",
         "refs_count": f"len({refs.name if refs else ''})",

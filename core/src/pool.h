@@ -108,6 +108,9 @@ struct slabby_allocator {
     _Atomic uint64_t waiters;
     struct slb_live_capacity capacity;
 
+    uint64_t stride_inverse; /* of the odd factor of stride, modulo 2^64; see slb_slab_at */
+    uint32_t stride_shift;   /* the power of two in stride */
+
     /* Cold. */
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
@@ -204,6 +207,14 @@ SLB_INLINE void *slb_slab_data_of(struct slabby_allocator *pool, uint32_t id, ui
     if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
     return slb_data_elsewhere(pool, id);
+}
+
+/* The slab that begins at an address, or a number above every id. Multiplying by the inverse of the odd factor and
+ * rotating by the power of two divides a multiple of the stride; every other distance gives a number that no multiple
+ * gives, and the multiples in range give all ids. */
+SLB_INLINE uint64_t slb_slab_at(const struct slabby_allocator *pool, uintptr_t address) {
+    uint64_t product = (address - (uint64_t)(uintptr_t)pool->slabs) * pool->stride_inverse;
+    return product >> pool->stride_shift | product << (-pool->stride_shift & 63u);
 }
 
 /* The same for a slab that the caller holds. relaxed: no other thread changes where its bytes are. */

@@ -18,6 +18,7 @@ from slabby._library import install_fault_handler as install_fault_handler
 from slabby._library import instance_id as instance_id
 from slabby._library import suggest_capacity as suggest_capacity
 from slabby._library import suggest_slab_size as suggest_slab_size
+from slabby._listener import Grant as Grant
 from slabby._listener import Listener as Listener
 from slabby._options import Options as Options
 from slabby._records import *  # noqa: F403

@@ -8,23 +8,44 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from weakref import WeakKeyDictionary
 
 from slabby import _backend
 from slabby._backend import Backend
 from slabby._gc_clock import clock
 from slabby._backend_protocol import Core
-from slabby._errors import InvalidBatchSizeError, NoSystemMemoryError, TooManyPoolsError
+from slabby._base_error import SlabbyError
+from slabby._errors import (
+    DoubleDeallocationError,
+    InvalidBatchSizeError,
+    InvalidReferenceError,
+    NoSystemMemoryError,
+    TooManyPoolsError,
+    UseAfterFreeError,
+)
 from slabby._listener import Listener
 from slabby._logging import hand_over
 from slabby._options import OPTIONS, Options
 from slabby._raise import make_error
-from slabby._records import AuditRecord, Event, Finding, Health, Live, Memory, Stats, ViewInfo
+from slabby._records import (
+    AuditRecord,
+    Event,
+    Fault,
+    Finding,
+    Health,
+    Live,
+    Memory,
+    Stats,
+    ViewInfo,
+)
 from slabby._option_values import fill, nanoseconds, number, option_info, typed, whole
 from slabby._monkey import is_patched
-from slabby._types import Pool, SlabRef
+from slabby._types import Pool, SlabRef, _address_of
 from slabby._enums import BreakerMode, Binding, PoolState, Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 # Records asked for in one crossing.
 CHUNK = 256
@@ -49,6 +70,13 @@ def _create_once(backend: Backend, slab_size: int, capacity: int, settings: Any)
         return backend.core.slabby_create(slab_size, capacity, settings)
     finally:
         backend.core.slabby_set_binding(-1)
+
+
+def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
+    """The same error, saying what lies at the address."""
+    fault = Fault._of(core.slabby_classify_fault(address))
+    text = fault.text if fault.inside else f"address {address:#x} belongs to no pool"
+    return make_error(error.status, f"{core.slabby_status_message(error.status)}: {text}")
 
 
 class Allocator(Pool):
@@ -107,6 +135,37 @@ class Allocator(Pool):
         also releases the slab when it is dropped."""
         ref = whole("ref", value)
         return self._wrap(ref, self._core.slabby_data(self, ref), owning)
+
+    @classmethod
+    def of(cls, memory: "int | Buffer", *, backend: str | None = None) -> Self:
+        """The pool that an address lies in, or the memory behind a buffer, as adopt() gives it. Searches all pools of
+        the process. InvalidReferenceError: it is of no pool."""
+        chosen = _backend.chosen() if backend is None else _backend.load(backend)
+        address = whole("memory", _address_of(memory))
+        try:
+            handle = chosen.core.slabby_pool_of(address)
+        except InvalidReferenceError as error:
+            raise _about_address(chosen.core, address, error) from None
+        return cls.adopt(handle, chosen.core.slabby_instance_id(), backend=chosen.name)
+
+    def ref_of(self, memory: "int | Buffer", *, owning: bool = False) -> SlabRef:
+        """The SlabRef of the slab that begins at an address or where a buffer begins, as from_ref() makes it. Where
+        there is none: InvalidReferenceError, or UseAfterFreeError once the slab was released."""
+        address = whole("memory", _address_of(memory))
+        try:
+            ref = self._core.slabby_ref_of(self, address)
+        except (InvalidReferenceError, UseAfterFreeError) as error:
+            raise _about_address(self._core, address, error) from None
+        return self._wrap(ref, address, owning)
+
+    def release_data(self, memory: "int | Buffer") -> None:
+        """Releases the slab that begins at an address, for callbacks that carry nothing else. An address has no
+        generation: a stale one may be another owner's slab by now."""
+        address = whole("memory", _address_of(memory))
+        try:
+            self._core.slabby_release_data(self, address)
+        except (InvalidReferenceError, DoubleDeallocationError) as error:
+            raise _about_address(self._core, address, error) from None
 
     @property
     def name(self) -> str:

@@ -397,6 +397,28 @@ def slabby_data(allocator: Pool, ref: int) -> int:
     return _address(out_data[0])
 
 
+def slabby_ref_of(allocator: Pool, pointer: int) -> int:
+    out_ref = ffi.new("slabby_ref *")
+    status = lib.slabby_ref_of(out_ref, _pool(allocator), ffi.cast("void *", pointer))
+    if status:
+        fail(status, allocator, 0)
+    return int(out_ref[0])
+
+
+def slabby_release_data(allocator: Pool, pointer: int) -> None:
+    status = lib.slabby_release_data(_pool(allocator), ffi.cast("void *", pointer))
+    if status:
+        fail(status, allocator, 0)
+
+
+def slabby_pool_of(address: int) -> int:
+    out_allocator = ffi.new("slabby_allocator **")
+    status = lib.slabby_pool_of(out_allocator, ffi.cast("void *", address))
+    if status:
+        fail(status, None, 0)
+    return _address(out_allocator[0])
+
+
 def slabby_is_valid(allocator: Pool, ref: int) -> int:
     return int(lib.slabby_is_valid(_pool(allocator), ref))
 
@@ -485,21 +507,26 @@ def slabby_listener_wait(listener: Any, timeout_ns: int) -> None:
         fail(status, None, 0)
 
 
-def slabby_wait_begin(listener: Any) -> int:
+def slabby_wait_begin(listener: Any, user_data: int) -> int:
     out_ticket = ffi.new("uint64_t *")
-    status = lib.slabby_wait_begin(out_ticket, _pointer(listener))
+    status = lib.slabby_wait_begin(out_ticket, _pointer(listener), user_data)
     if status:
         fail(status, None, 0)
     return int(out_ticket[0])
 
 
-def slabby_wait_take(listener: Any, capacity: int) -> tuple[list[int], list[int], int]:
+def slabby_wait_take(
+    listener: Any,
+    capacity: int,
+) -> tuple[list[int], list[int], list[int], int]:
     out_tickets = ffi.new("uint64_t[]", capacity)
     out_refs = ffi.new("slabby_ref[]", capacity)
+    out_user_data = ffi.new("uint64_t[]", capacity)
     out_count = ffi.new("uint64_t *")
     status = lib.slabby_wait_take(
         out_tickets,
         out_refs,
+        out_user_data,
         out_count,
         _pointer(listener),
         capacity,
@@ -509,6 +536,7 @@ def slabby_wait_take(listener: Any, capacity: int) -> tuple[list[int], list[int]
     return (
         list(out_tickets[0:min(out_count[0], capacity)]),
         list(out_refs[0:min(out_count[0], capacity)]),
+        list(out_user_data[0:min(out_count[0], capacity)]),
         int(out_count[0]),
     )
 

@@ -5,12 +5,21 @@ import os
 import warnings
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from slabby._backend_protocol import Core
 from slabby._errors import NoSystemMemoryError
-from slabby._option_values import nanoseconds
+from slabby._option_values import nanoseconds, whole
 from slabby._types import Pool, SlabRef
+
+
+class Grant(NamedTuple):
+    """A slab that a ticket brought."""
+
+    ticket: int
+    slab: SlabRef
+    user_data: int
+    """What Listener.begin() was given."""
 
 
 class Listener:
@@ -34,21 +43,29 @@ class Listener:
         if limit:
             core.slabby_listener_set_timeout(self._listener, limit)
 
-    def begin(self) -> int:
-        """Joins the queue; returns the ticket."""
-        return self._core.slabby_wait_begin(self._listener)
+    def begin(self, user_data: int = 0) -> int:
+        """Joins the queue; returns the ticket. `user_data` is a 64-bit value of your own, which
+        take_grants() hands back with it."""
+        return self._core.slabby_wait_begin(self._listener, whole("user_data", user_data))
 
     def take(self, limit: int = 64) -> dict[int, SlabRef]:
         """The tickets granted so far with their slabs, possibly none."""
-        return {ticket: self._wrap(ref) for ticket, ref in self.take_refs(limit)}
+        return {ticket: self._wrap(ref) for ticket, ref, _ in self._take(limit)}
+
+    def take_grants(self, limit: int = 64) -> list[Grant]:
+        """The same with what begin() was given for each, oldest first."""
+        return [Grant(ticket, self._wrap(ref), given) for ticket, ref, given in self._take(limit)]
 
     def take_refs(self, limit: int = 64) -> list[tuple[int, int]]:
         """The same as 64-bit references, which nobody releases for you."""
-        tickets, refs, _ = self._core.slabby_wait_take(self._listener, limit)
-        granted = list(zip(tickets, refs, strict=True))
+        return [(ticket, ref) for ticket, ref, _ in self._take(limit)]
+
+    def _take(self, limit: int) -> list[tuple[int, int, int]]:
+        tickets, refs, user_data, _ = self._core.slabby_wait_take(self._listener, limit)
+        granted = list(zip(tickets, refs, user_data, strict=True))
         if 0 in refs:
-            self.revoked += [ticket for ticket, ref in granted if not ref]
-            granted = [pair for pair in granted if pair[1]]
+            self.revoked += [ticket for ticket, ref, _ in granted if not ref]
+            granted = [grant for grant in granted if grant[1]]
         return granted
 
     def cancel(self, ticket: int) -> SlabRef | None:
@@ -58,7 +75,7 @@ class Listener:
 
     def cancel_ref(self, ticket: int) -> int:
         """The same as a 64-bit reference, or 0."""
-        return self._core.slabby_wait_cancel(self._listener, ticket)
+        return self._core.slabby_wait_cancel(self._listener, whole("ticket", ticket))
 
     def close(self) -> None:
         """Cancels what waits and gives back what was granted and not taken. May be called again."""

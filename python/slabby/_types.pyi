@@ -7,6 +7,8 @@ from traceback import StackSummary
 from types import TracebackType
 from typing import Any, Final, NoReturn, final
 
+from typing_extensions import Buffer
+
 class Pool:
     """The holder of one pool, and the hot half of Allocator."""
 
@@ -106,4 +108,5 @@ class FastSlab:
 TRACEMALLOC_DOMAIN: Final[int]
 """The domain of slabs in tracemalloc."""
 
+def _address_of(memory: int | Buffer, /) -> int: ...
 def _set_error_factory(factory: Callable[..., BaseException], /) -> None: ...

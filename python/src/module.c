@@ -46,7 +46,23 @@ static void api_fail(PyObject *object, slabby_ref ref, slabby_status status, con
 
 static struct slabby_types_api api = {api_handle, api_make_ref, api_make_refs, api_make_fast, api_fail};
 
+/* _address_of(memory): a number as it is, or where a buffer begins. */
+static PyObject *address_of(PyObject *self, PyObject *memory) {
+    Py_buffer view;
+    PyObject *address;
+
+    (void)self;
+    if (PyLong_Check(memory) || !PyObject_CheckBuffer(memory))
+        return Py_NewRef(memory);
+    if (PyObject_GetBuffer(memory, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    address = PyLong_FromVoidPtr(view.buf);
+    PyBuffer_Release(&view);
+    return address;
+}
+
 static PyMethodDef functions[] = {
+    {"_address_of", address_of, METH_O, NULL},
     {"_set_error_factory", set_error_factory, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

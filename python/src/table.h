@@ -40,8 +40,8 @@ struct slabby_core_table {
     slabby_status (*listener_create)(slabby_listener **, int32_t *, slabby_allocator *, slabby_error *);
     slabby_status (*listener_destroy)(slabby_listener *);
     slabby_status (*listener_wait)(slabby_listener *, uint64_t);
-    slabby_status (*wait_begin)(uint64_t *, slabby_listener *);
-    slabby_status (*wait_take)(uint64_t *, slabby_ref *, uint64_t *, slabby_listener *, uint64_t);
+    slabby_status (*wait_begin)(uint64_t *, slabby_listener *, uint64_t);
+    slabby_status (*wait_take)(uint64_t *, slabby_ref *, uint64_t *, uint64_t *, slabby_listener *, uint64_t);
     slabby_status (*wait_cancel)(slabby_ref *, slabby_listener *, uint64_t);
 };
 

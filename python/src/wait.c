@@ -41,11 +41,11 @@ static bool wait_for_ticket(const Pool *pool, slabby_listener *listener, uint64_
                             slabby_ref *out_ref, slabby_status *out_status) {
     uint64_t ticket = 0, count = 0;
 
-    *out_status = pool->core->wait_begin(&ticket, listener);
+    *out_status = pool->core->wait_begin(&ticket, listener, 0);
     if (*out_status != SLABBY_OK)
         return true;
     for (;;) {
-        *out_status = pool->core->wait_take(&ticket, out_ref, &count, listener, 1);
+        *out_status = pool->core->wait_take(&ticket, out_ref, NULL, &count, listener, 1);
         if (*out_status != SLABBY_OK || count != 0)
             break;
         if (now_ns() >= deadline_ns) {

@@ -142,11 +142,11 @@ static slabby_status wait_in_vain(struct bench *bench) {
 
 static slabby_status wait_served(struct bench *bench) {
     uint64_t ticket, count;
-    slabby_status status = slabby_wait_begin(&ticket, bench->listener);
+    slabby_status status = slabby_wait_begin(&ticket, bench->listener, 0);
     if (status != OK)
         return status;
     CHECK_STATUS(slabby_release(bench->pool, bench->held), OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &bench->held, &count, bench->listener, 1), OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &bench->held, NULL, &count, bench->listener, 1), OK);
     assert_int_equal(count, 1);
     return OK;
 }

@@ -216,7 +216,7 @@ static void *run_errands(void *argument) {
     CHECK_STATUS(slabby_audit_write(NULL, &cursor, errand->pool, errand->out, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_create(&own, 4000, 4, errand->options, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, own, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     CHECK_STATUS(slabby_verify(NULL, &ticket, own, 0), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(own), SLABBY_OK);
@@ -241,13 +241,13 @@ static void no_call_is_a_cancellation_point(void **state) {
                  SLABBY_OK);
     CHECK_STATUS(slabby_options_set(errand.options, SLABBY_OPTION_GUARD_PAGES, 1, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_listener_create(&errand.listener, &fd, errand.pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, errand.listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, errand.listener, 0), SLABBY_OK);
     begin(&thread, run_errands, &errand);
     expect_cancelled(thread);
     assert_int_equal(atomic_load(&errand.done), 1);
     assert_true(atomic_load(&errand.reported) > 0);
     slabby_options_destroy(errand.options);
-    CHECK_STATUS(slabby_wait_take(&ticket, &errand.ref, &count, errand.listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &errand.ref, NULL, &count, errand.listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     CHECK_STATUS(slabby_release(errand.pool, errand.ref), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(errand.listener), SLABBY_OK);

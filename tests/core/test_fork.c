@@ -129,21 +129,21 @@ static void listeners_part(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     slabby_ref held = take(pool);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     pid_t child = fork();
     if (child == 0) {
         REQUIRE(slabby_release(pool, held) == SLABBY_OK);
-        REQUIRE(slabby_wait_begin(&ticket, listener) == SLABBY_OK);
+        REQUIRE(slabby_wait_begin(&ticket, listener, 0) == SLABBY_OK);
         REQUIRE(poll(&ready, 1, 0) == 1);
-        REQUIRE(slabby_wait_take(&ticket, &ref, &count, listener, 1) == SLABBY_OK && count == 1);
+        REQUIRE(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1) == SLABBY_OK && count == 1);
         _exit(0);
     }
     expect_child_well(child);
     assert_int_equal(poll(&ready, 1, 0), 0);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     assert_int_equal(poll(&ready, 1, 0), 1);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     finish(pool);
@@ -159,7 +159,7 @@ static void grants_survive(void **state) {
     slabby_allocator *pool = make_pool(64, 8, NULL);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
     for (int i = 0; i < 3; i++)
-        CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+        CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     pid_t child = fork();
     if (child == 0) {
         slabby_ref refs[8];
@@ -167,14 +167,14 @@ static void grants_survive(void **state) {
         REQUIRE(slabby_allocate_batch(refs, NULL, pool, 6) == SLABBY_OUT_OF_MEMORY);
         REQUIRE(slabby_allocate_batch(refs, NULL, pool, 5) == SLABBY_OK);
         REQUIRE(slabby_verify(NULL, &count, pool, 0) == SLABBY_OK && count == 0);
-        REQUIRE(slabby_wait_take(tickets, refs + 5, &count, listener, 3) == SLABBY_OK && count == 3);
+        REQUIRE(slabby_wait_take(tickets, refs + 5, NULL, &count, listener, 3) == SLABBY_OK && count == 3);
         REQUIRE(slabby_release_batch(&count, pool, refs, 8) == SLABBY_OK && count == 8);
         REQUIRE(slabby_listener_destroy(listener) == SLABBY_OK);
         child_checks_pool(pool, 8);
         _exit(0);
     }
     expect_child_well(child);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     finish(pool);

@@ -26,7 +26,7 @@ static slabby_listener *listen_to(slabby_allocator *pool) {
 
 static uint64_t begin(slabby_listener *listener) {
     uint64_t ticket;
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     return ticket;
 }
 
@@ -74,7 +74,7 @@ static void a_grant_is_seen(void **state) {
     assert_int_equal(finding.kind, SLABBY_FINDING_KIND_GRANT_NOT_TAKEN);
     assert_int_equal(finding.id, live.id);
     assert_int_equal(finding.found, 11 * SECOND);
-    CHECK_STATUS(slabby_wait_take(&taken, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&taken, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(taken, ticket);
     assert_int_equal(count_live(pool, SLABBY_SLAB_STATE_GRANTED, &live), 0);
     assert_int_equal(count_live(pool, SLABBY_SLAB_STATE_LIVE, &live), 2);
@@ -124,7 +124,7 @@ static void a_destroyed_listener_gives_back(void **state) {
     assert_int_equal(stats_of(pool).waiters, 100);
     CHECK_STATUS(slabby_listener_destroy(ended), SLABBY_OK);
     assert_int_equal(stats_of(pool).waiters, 0);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     assert_int_equal(ticket, next);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
@@ -160,7 +160,7 @@ static void a_late_grant_is_revoked(void **state) {
     assert_int_equal(count_live(pool, SLABBY_SLAB_STATE_GRANTED, &live), 0);
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 0), 1);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     assert_int_equal(ticket, granted);
     assert_int_equal(ref, 0);
@@ -196,7 +196,7 @@ static void the_thread_revokes(void **state) {
     CHECK_STATUS(slabby_listener_wait(listener, SECOND / 100), SLABBY_TIMEOUT);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_listener_wait(listener, 60 * SECOND), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     assert_int_equal(ticket, mine);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
@@ -223,7 +223,7 @@ static void *take_all(void *argument) {
         if (round % 2 == 0)
             CHECK_STATUS(slabby_wait_cancel(&ref, takers->listener, ticket), SLABBY_OK);
         else
-            CHECK_STATUS(slabby_wait_take(&found, &ref, &count, takers->listener, 1), SLABBY_OK);
+            CHECK_STATUS(slabby_wait_take(&found, &ref, NULL, &count, takers->listener, 1), SLABBY_OK);
         takers->taken += ref != 0;
         takers->notified += ref == 0;
         if (ref != 0)
@@ -311,7 +311,7 @@ static void the_lock_is_held_briefly(void **state) {
     assert_in_range(most_steps(), 1, MOST);
     assert_int_equal(count_live(pool, SLABBY_SLAB_STATE_GRANTED, &live), MANY - 1);
     assert_in_range(most_steps(), 1, MOST);
-    CHECK_STATUS(slabby_wait_take(tickets, refs, &count, listener, MANY), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(tickets, refs, NULL, &count, listener, MANY), SLABBY_OK);
     assert_int_equal(count, MANY - 1);
     assert_in_range(most_steps(), 1, MOST);
     for (uint64_t i = 0; i < MANY; i++)
@@ -328,7 +328,7 @@ static void the_lock_is_held_briefly(void **state) {
     CHECK_STATUS(slabby_close(pool), SLABBY_OK);
     assert_in_range(most_steps(), 1, MOST);
     assert_int_equal(stats_of(pool).waiters, 0);
-    CHECK_STATUS(slabby_wait_take(tickets, refs, &count, listener, 1), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_wait_take(tickets, refs, NULL, &count, listener, 1), SLABBY_CLOSED);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
@@ -346,11 +346,11 @@ static void a_number_names_one_ticket(void **state) {
     uint64_t second = begin(listener);
     assert_int_not_equal(first, second);
     assert_int_not_equal(second, 0);
-    const uint64_t others[] = {0, first, second + 1, UINT64_MAX};
-    for (size_t i = 0; i < COUNT_OF(others); i++) {
-        CHECK_STATUS(slabby_wait_cancel(&ref, listener, others[i]), SLABBY_OK);
-        assert_int_equal(ref, 0);
-    }
+    const uint64_t others[] = {0, second + 1, UINT64_MAX};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        CHECK_STATUS(slabby_wait_cancel(&ref, listener, others[i]), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_wait_cancel(&ref, listener, first), SLABBY_OK);
+    assert_int_equal(ref, 0);
     assert_int_equal(stats_of(pool).waiters, 1);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_wait_cancel(&ref, listener, second), SLABBY_OK);
@@ -388,7 +388,7 @@ static void without_descriptors(void **state) {
     CHECK_STATUS(slabby_listener_wait(listener, 1), SLABBY_TIMEOUT);
     uint64_t drawn = begin(listener);
     CHECK_STATUS(slabby_listener_wait(listener, 60 * SECOND), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     assert_int_equal(ticket, drawn);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
@@ -420,7 +420,7 @@ static void a_sleeper_hears_the_end(void **state) {
     assert_int_equal(pthread_create(&thread, NULL, close_over_the_sleeper, pool), 0);
     CHECK_STATUS(slabby_listener_wait(listener, UINT64_MAX), SLABBY_OK);
     pthread_join(thread, NULL);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_CLOSED);
     CHECK_STATUS(slabby_listener_set_timeout(listener, SECOND), SLABBY_CLOSED);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);

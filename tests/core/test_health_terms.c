@@ -211,7 +211,7 @@ static void the_breaker_alone(void **state) {
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
     clock_ns += 7200 * SECOND;
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     CHECK_STATUS(slabby_wait_cancel(&ref, listener, ticket), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     forget_window(pool);
@@ -219,8 +219,8 @@ static void the_breaker_alone(void **state) {
     expect_score(pool, 0.5);
     assert_true(health_of(pool).breaker_factor == 0.5);
     clock_ns += 7200 * SECOND; /* the next round of probes */
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     forget_window(pool);
     expect_score(pool, 1.0);

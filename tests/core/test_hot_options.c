@@ -148,9 +148,9 @@ static void see_probes(slabby_allocator *pool, int second) {
     fail_once(pool, refs);
     sleep_ns(400 * MILLISECOND);
     CHECK_STATUS(slabby_listener_create(&listener, &notifier, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), second ? SLABBY_OK : SLABBY_CIRCUIT_BREAKER_OPEN);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), second ? SLABBY_OK : SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_CIRCUIT_BREAKER_OPEN);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     recover(pool, refs);
 }

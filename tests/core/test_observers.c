@@ -111,7 +111,7 @@ static void half_open_without_probes_refuses(void **state) {
     CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_OUT_OF_MEMORY);
     clock_ns += 13 * SECOND;
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK); /* a probe that is still waiting */
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK); /* a probe that is still waiting */
     check_breaker(pool, SLABBY_BREAKER_STATE_HALF_OPEN, 1);
     CHECK_STATUS(slabby_allocate(&other, NULL, pool), SLABBY_CIRCUIT_BREAKER_OPEN);
     clock_ns += 13 * SECOND;

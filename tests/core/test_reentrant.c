@@ -60,7 +60,7 @@ static void wait_and_cancel(slabby_allocator *pool) {
     expect_answer(status);
     if (status != SLABBY_OK)
         return;
-    if (slabby_wait_begin(&ticket, listener) == SLABBY_OK)
+    if (slabby_wait_begin(&ticket, listener, 0) == SLABBY_OK)
         CHECK_STATUS(slabby_wait_cancel(&ref, listener, ticket), SLABBY_OK);
     if (ref != 0)
         CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);

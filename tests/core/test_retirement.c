@@ -123,8 +123,33 @@ static void heap_entries_retire(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+/* Guards: a slot of a listener's table whose numbers are spent is used no more: no ticket is ever issued twice, and
+ * none reaches the bits where references have their tag. */
+static void spent_tickets_are_not_issued_again(void **state) {
+    enum { TICKETS = 200, LIMIT = 1 << SLABBY_TICKET_BITS };
+    slabby_allocator *pool = make_pool(64, 1, NULL);
+    slabby_listener *listener;
+    uint64_t tickets[TICKETS];
+    slabby_ref ref;
+
+    (void)state;
+    CHECK_STATUS(slabby_listener_create(&listener, NULL, pool, NULL), SLABBY_OK);
+    for (size_t i = 0; i < TICKETS; i++) {
+        CHECK_STATUS(slabby_wait_begin(&tickets[i], listener, i), SLABBY_OK);
+        assert_true(tickets[i] != 0 && tickets[i] < LIMIT);
+        for (size_t j = 0; j < i; j++)
+            assert_true(tickets[j] != tickets[i]);
+        CHECK_STATUS(slabby_wait_cancel(&ref, listener, tickets[i]), SLABBY_OK);
+        if (ref != 0)
+            CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    }
+    CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
+    CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spent_tickets_are_not_issued_again),
         cmocka_unit_test(spent_slabs_retire),
         cmocka_unit_test(one_spent_slab_leaves_the_rest),
         cmocka_unit_test(every_way_back_spends_a_generation),

@@ -104,22 +104,22 @@ static void first_come_first_served(void **state) {
     CHECK_STATUS(slabby_allocate_batch(held, NULL, pool, 2), SLABBY_OK);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
     for (int i = 0; i < 3; i++)
-        CHECK_STATUS(slabby_wait_begin(&tickets[i], listener), SLABBY_OK);
+        CHECK_STATUS(slabby_wait_begin(&tickets[i], listener, 0), SLABBY_OK);
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 0), 0);
     CHECK_STATUS(slabby_release(pool, held[0]), SLABBY_OK);
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
     CHECK_STATUS(slabby_release(pool, held[1]), SLABBY_OK);
     assert_int_equal(poll(&ready, 1, 0), 1);
-    CHECK_STATUS(slabby_wait_take(granted, refs, &count, listener, 3), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(granted, refs, NULL, &count, listener, 3), SLABBY_OK);
     assert_int_equal(count, 2);
     assert_int_equal(granted[0], tickets[0]);
     assert_int_equal(granted[1], tickets[1]);
     assert_int_equal(poll(&ready, 1, 0), 0);
-    CHECK_STATUS(slabby_wait_take(granted, refs + 2, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(granted, refs + 2, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 0);
     CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(granted, refs, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(granted, refs, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(granted[0], tickets[2]);
     CHECK_STATUS(slabby_release(pool, refs[0]), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, refs[1]), SLABBY_OK);
@@ -137,8 +137,8 @@ static void cancelling_loses_nothing(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     held = take(pool);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&granted, listener), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&waiting, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&granted, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&waiting, listener, 0), SLABBY_OK);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_wait_cancel(&ref, listener, waiting), SLABBY_OK);
     assert_int_equal(ref, 0);
@@ -147,7 +147,7 @@ static void cancelling_loses_nothing(void **state) {
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_wait_cancel(&ref, listener, granted), SLABBY_OK);
     assert_int_equal(ref, 0);
-    CHECK_STATUS(slabby_wait_begin(&granted, listener), SLABBY_OK); /* granted at once, never taken */
+    CHECK_STATUS(slabby_wait_begin(&granted, listener, 0), SLABBY_OK); /* granted at once, never taken */
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     finish(pool);
 }
@@ -163,18 +163,18 @@ static void a_granted_slab_is_not_lost(void **state) {
     for (int i = 0; i < 2; i++)
         held[i] = take(pool);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK); /* of the heap */
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK); /* of the heap */
     CHECK_STATUS(slabby_release(pool, held[1]), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     CHECK_STATUS(slabby_verify(NULL, &count, pool, 0), SLABBY_OK);
     assert_int_equal(count, 0);
     CHECK_STATUS(slabby_trim(&bytes, pool), SLABBY_OK);
     CHECK_STATUS(slabby_reset(pool), SLABBY_OK);
     held[0] = take(pool);
-    CHECK_STATUS(slabby_wait_take(&ticket, held + 1, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, held + 1, NULL, &count, listener, 1), SLABBY_OK);
     CHECK_STATUS(slabby_verify(NULL, &count, pool, 0), SLABBY_OK);
     assert_int_equal(count, 0);
-    CHECK_STATUS(slabby_wait_take(&ticket, held + 2, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, held + 2, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     CHECK_STATUS(slabby_set_option(pool, SLABBY_OPTION_HEAP_FALLBACK, 0, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_allocate(&ref, NULL, pool), SLABBY_OUT_OF_MEMORY);
@@ -193,12 +193,12 @@ static void a_listener_hears_the_end(void **state) {
     slabby_allocator *pool = make_pool(64, 1, NULL);
     held = take(pool);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
     CHECK_STATUS(slabby_close(pool), SLABBY_OK);
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 0), 1);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_CLOSED);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_CLOSED);
     CHECK_STATUS(slabby_release(pool, held), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
@@ -215,10 +215,10 @@ static void tickets_are_allocations(void **state) {
     held = take(pool);
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_FORCED_OPEN), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_CIRCUIT_BREAKER_OPEN);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_CIRCUIT_BREAKER_OPEN);
     CHECK_STATUS(slabby_breaker_force(pool, SLABBY_BREAKER_MODE_NORMAL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     assert_int_equal(stats_of(pool).heap_slabs, 1);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
@@ -239,7 +239,7 @@ static void an_idle_listener_hears_the_end(void **state) {
     CHECK_STATUS(slabby_close(pool), SLABBY_OK);
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 0), 1);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_CLOSED);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }

@@ -176,11 +176,11 @@ static void listen(struct life *life) {
     if (!meet(life, STEP_LISTENER, SLABBY_OK, slabby_listener_create(&listener, &fd, life->pool, &error),
               &error))
         return;
-    bool waits = meet(life, STEP_TICKET, SLABBY_OK, slabby_wait_begin(&ticket, listener), NULL);
+    bool waits = meet(life, STEP_TICKET, SLABBY_OK, slabby_wait_begin(&ticket, listener, 0), NULL);
     give_slabs(life, life->count - 1);
-    meet(life, STEP_END, SLABBY_OK, slabby_wait_take(&ticket, &ref, &granted, listener, 1), NULL);
+    meet(life, STEP_END, SLABBY_OK, slabby_wait_take(&ticket, &ref, NULL, &granted, listener, 1), NULL);
     assert_int_equal(granted, waits ? 1 : 0);
-    (void)meet(life, STEP_TICKET, SLABBY_OK, slabby_wait_begin(&ticket, listener), NULL);
+    (void)meet(life, STEP_TICKET, SLABBY_OK, slabby_wait_begin(&ticket, listener, 0), NULL);
     if (granted != 0)
         meet(life, STEP_END, SLABBY_OK, slabby_release(life->pool, ref), NULL);
     meet(life, STEP_END, SLABBY_OK, slabby_listener_destroy(listener), NULL);

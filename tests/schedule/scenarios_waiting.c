@@ -118,7 +118,7 @@ static void one_is_out_and_heard(void) {
 static slabby_ref take_granted(void) {
     uint64_t tickets[2], count = 0;
     slabby_ref refs[2];
-    slabby_status status = slabby_wait_take(tickets, refs, &count, world.listener, 2);
+    slabby_status status = slabby_wait_take(tickets, refs, NULL, &count, world.listener, 2);
 
     EXPECT(status == SLABBY_OK && count <= 1, "wait_take answered %s", world_text(status));
     if (count == 0)
@@ -129,7 +129,7 @@ static slabby_ref take_granted(void) {
 
 static uint64_t draw(void) {
     uint64_t ticket = 0;
-    slabby_status status = slabby_wait_begin(&ticket, world.listener);
+    slabby_status status = slabby_wait_begin(&ticket, world.listener, 0);
 
     EXPECT(status == SLABBY_OK, "wait_begin answered %s", world_text(status));
     return ticket;
@@ -197,7 +197,7 @@ static void own_granted(slabby_ref ref) {
 static void take_or_learn(void) {
     uint64_t ticket = 0, count = 0;
     slabby_ref ref = 0;
-    slabby_status status = slabby_wait_take(&ticket, &ref, &count, world.listener, 1);
+    slabby_status status = slabby_wait_take(&ticket, &ref, NULL, &count, world.listener, 1);
 
     EXPECT(status == SLABBY_OK && count == 1 && ticket == first_ticket, "the ticket was not heard of");
     own_granted(ref);

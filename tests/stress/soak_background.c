@@ -45,8 +45,8 @@ static void wait_through_a_listener(slabby_allocator *pool) {
     slabby_ref ref;
     int32_t fd;
     CHECK_STATUS(slabby_listener_create(&listener, &fd, pool, NULL), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_begin(&ticket, listener), SLABBY_OK);
-    CHECK_STATUS(slabby_wait_take(&ticket, &ref, &count, listener, 1), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_begin(&ticket, listener, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_wait_take(&ticket, &ref, NULL, &count, listener, 1), SLABBY_OK);
     assert_int_equal(count, 1);
     CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
     CHECK_STATUS(slabby_listener_destroy(listener), SLABBY_OK);

@@ -173,7 +173,8 @@ static slabby_status try_at_once(struct slabby_listener *listener, struct slb_wa
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener) {
+SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
+                                           uint64_t user_data) {
     if (out_ticket == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
@@ -181,6 +182,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     if (waiter == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
     waiter->listener = listener;
+    waiter->user_data = user_data;
     uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
     slabby_status status = try_at_once(listener, waiter);
     if (status == SLABBY_OUT_OF_MEMORY)
@@ -206,7 +208,7 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
 
 /* What one taker carries from under the lock. */
 struct taken {
-    uint64_t ticket;
+    uint64_t ticket, user_data;
     uint32_t id;
     bool granted; /* false: the grant was revoked */
 };
@@ -214,7 +216,7 @@ struct taken {
 /* Out of its list and over; false where neither list has it. Needs the lock. */
 static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct taken *out) {
     uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
-    *out = (struct taken){waiter->ticket, waiter->id, state == SLB_WAITER_GRANTED};
+    *out = (struct taken){waiter->ticket, waiter->user_data, waiter->id, state == SLB_WAITER_GRANTED};
     if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED)
         return false;
     slb_listener_unlink(out->granted ? &listener->granted : &listener->revoked, waiter);
@@ -241,7 +243,8 @@ static bool listener_is_over(struct slabby_listener *listener) {
     return over;
 }
 
-SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_count,
+SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs,
+                                          uint64_t *out_user_data, uint64_t *out_count,
                                           slabby_listener *listener, uint64_t capacity) {
     struct taken taken[SLB_WAITERS_AT_ONCE];
     uint32_t space, some;
@@ -254,6 +257,8 @@ SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out
         some = take_some(listener, taken, space);
         for (uint32_t i = 0; i < some; i++, count++) {
             out_tickets[count] = taken[i].ticket;
+            if (out_user_data != NULL)
+                out_user_data[count] = taken[i].user_data;
             out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;
         }
     } while (some == SLB_WAITERS_AT_ONCE);
@@ -267,12 +272,15 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
     slb_gate_lock(listener->pool);
+    bool issued = slb_tickets_issued(&listener->tickets, ticket);
     struct slb_waiter *waiter = slb_tickets_find(&listener->tickets, ticket);
     if (waiter != NULL && slb_waiters_leave(listener->pool, waiter))
         slb_tickets_end(&listener->tickets, waiter);
     else if (waiter != NULL && take_waiter(listener, waiter, &taken))
         slb_listener_clear(listener);
     slb_gate_unlock(listener->pool);
+    if (!issued)
+        return slb_refuse(listener->pool, SLABBY_INVALID_ARGUMENT);
     *out_ref = taken.granted ? issue_granted(listener->pool, taken.id) : 0;
     return SLABBY_OK;
 }

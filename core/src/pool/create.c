@@ -173,6 +173,17 @@ static void configure_protections(struct slabby_allocator *pool, const struct sl
     slb_protections_set(pool, protect);
 }
 
+/* Newton's iteration doubles the correct bits, of which an odd number as its own inverse has three. */
+static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
+    uint32_t shift = (uint32_t)__builtin_ctzll(stride);
+    uint64_t odd = stride >> shift, inverse = odd;
+    for (uint32_t bits = 3; bits < 64; bits *= 2)
+        inverse *= 2 - odd * inverse;
+    pool->stride = stride;
+    pool->stride_shift = shift;
+    pool->stride_inverse = inverse;
+}
+
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     clear_entry(pool);
@@ -189,7 +200,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
-    pool->stride = layout->stride;
+    init_stride(pool, layout->stride);
     pool->reserved = layout->reserved;
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;

@@ -5,6 +5,10 @@
 
 #define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
 #define GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
+#ifndef SLABBY_TICKET_BITS
+#define SLABBY_TICKET_BITS 52u /* below the tag of a reference; tests build with few, to reach the end */
+#endif
+#define TICKET_LIMIT (1ull << SLABBY_TICKET_BITS)
 
 /* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, those below the place. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot) {
@@ -39,8 +43,6 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
     if (waiter != NULL) {
         tickets->unused = waiter->next;
         waiter->ticket += GENERATION_STEP;
-        if (waiter->ticket < GENERATION_STEP) /* 2^40 tickets later: no number is 0 */
-            waiter->ticket += GENERATION_STEP;
     } else if (tickets->drawn < tickets->slots) {
         waiter = slb_tickets_slot(tickets, tickets->drawn);
         waiter->ticket = GENERATION_STEP | tickets->drawn++;
@@ -50,6 +52,12 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
     waiter->next = waiter->previous = NULL;
     atomic_store_explicit(&waiter->state, SLB_WAITER_DRAWN, memory_order_relaxed); /* under the lock */
     return waiter;
+}
+
+SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t number) {
+    uint32_t slot = (uint32_t)number & SLOT_MASK;
+    return number >= GENERATION_STEP && slot < tickets->drawn &&
+           number <= slb_tickets_slot(tickets, slot)->ticket;
 }
 
 SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket) {
@@ -65,8 +73,10 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uin
 
 SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter) {
     SLB_WAITER_STEP();
-    waiter->next = tickets->unused;
-    tickets->unused = waiter;
+    if (waiter->ticket + GENERATION_STEP < TICKET_LIMIT) {
+        waiter->next = tickets->unused;
+        tickets->unused = waiter;
+    }
     atomic_store_explicit(&waiter->state, SLB_WAITER_UNUSED, memory_order_relaxed); /* under the lock */
 }
 

@@ -2,7 +2,11 @@
 /*
  * The tickets of one listener, each found by its number in constant time.
  *
- *   ticket   | generation (40 bits) | slot (24 bits) |       never 0; a slot raises its generation with each ticket
+ *   ticket   | 0 (12 bits) | generation (28 bits) | slot (24 bits) |      never 0; each ticket raises its slot's
+ *                                                                         generation. A slot whose generation is spent
+ *                                                                         is used no more
+ *
+ * The upper 12 bits are where a reference has its pool's tag, which is never 0: neither number passes for the other.
  *
  *   chunks   [0]: slots 0 .. 15   [1]: 16 .. 47   [2]: 48 .. 111   ...     each twice as long as the one before
  *
@@ -33,6 +37,9 @@ SLB_PRIVATE uint32_t slb_tickets_next_chunk(const struct slb_tickets *tickets);
 
 /* Adds a zeroed chunk of so many slots; false where another thread was quicker. Needs the lock. */
 SLB_PRIVATE bool slb_tickets_grow(struct slb_tickets *tickets, struct slb_waiter *chunk, uint32_t slots);
+
+/* Whether a number was ever a ticket here. Needs the lock. */
+SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t number);
 
 /* The slot of a ticket that is out, or NULL. Needs the lock. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket);

@@ -56,6 +56,7 @@ struct slb_waiter {
         *previous; /* in the pool's queue while waiting, then in one of the listener's lists */
     struct slabby_listener *listener; /* who is told; NULL: the thread that sleeps on `state` */
     uint64_t ticket;                  /* tickets.h */
+    uint64_t user_data;               /* handed back with the ticket */
     uint64_t granted_ns;              /* of slb_now_ns; listeners only */
     uint32_t id;                      /* the slab, once granted */
     _Atomic uint32_t state;

@@ -99,3 +99,18 @@ SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool 
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);
 }
+
+/* acquire pairs with the release store of slb_heap_take, as in slb_heap_data; relaxed: an id beyond the count is one
+ * that this thread was not given yet. */
+SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address, uint64_t bytes,
+                               uint32_t *out_id) {
+    uint64_t used = atomic_load_explicit(&pool->heap.used, memory_order_relaxed);
+    for (uint64_t i = 0; i < used && i < pool->heap.limit; i++) {
+        uintptr_t data = (uintptr_t)slb_heap_data(&pool->heap, (uint32_t)i);
+        if (data != 0 && address - data < bytes) {
+            *out_id = pool->reserved + (uint32_t)i;
+            return true;
+        }
+    }
+    return false;
+}

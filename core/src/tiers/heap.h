@@ -13,6 +13,10 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 /* Frees the memory; the id goes back too unless its generation is spent. */
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable);
 
+/* The live heap slab whose first `bytes` bytes hold an address: 1 asks for its start. Looks at each heap slab. */
+SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address, uint64_t bytes,
+                               uint32_t *out_id);
+
 /* Address space that the tier has mapped. */
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
 

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+//
+// #cgo noescape slabby_go_ref_of
+// #cgo nocallback slabby_go_ref_of
+// #cgo noescape slabby_release_data
+// #cgo nocallback slabby_release_data
+// #cgo noescape slabby_go_pool_of
+// #cgo nocallback slabby_go_pool_of
+import "C"
+
+import (
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+)
+
+// RefOfBytes is the reference of the live slab whose first byte is data's, for interfaces that carry
+// the slice alone; its length does not count. A slice has no generation: one whose slab was released
+// and allocated again names the new owner's. Errors: ErrInvalidArgument (no bytes),
+// ErrInvalidReference (no slab of this pool begins there, or it is one of AllocateFast),
+// ErrUseAfterFree (the slab was released).
+func (p *Slabby) RefOfBytes(data []byte) (SlabRef, error) {
+	first := unsafe.Pointer(unsafe.SliceData(data))
+	if ref, state := p.liveAt(first); state == wordLive {
+		return SlabRef{pool: p, ref: ref}, nil
+	}
+	found := C.slabby_go_ref_of(p.c(), first)
+	runtime.KeepAlive(p)
+	if found.status != 0 {
+		return SlabRef{}, addressError(found.status, first)
+	}
+	return SlabRef{pool: p, ref: uint64(found.value)}, nil
+}
+
+// ReleaseBytes releases the live slab whose first byte is data's, as Put of a sync.Pool would, by
+// reference or by id as it was allocated. A slice has no generation: whoever still has one of a slab
+// that was allocated again releases the new owner's slab. Errors: ErrInvalidArgument (no bytes),
+// ErrInvalidReference (no slab of this pool begins there), and those of Deallocate.
+func (p *Slabby) ReleaseBytes(data []byte) error {
+	first := unsafe.Pointer(unsafe.SliceData(data))
+	switch ref, state := p.liveAt(first); state {
+	case wordLive:
+		return p.Deallocate(SlabRef{pool: p, ref: ref})
+	case wordLiveFast:
+		return p.DeallocateFast(int32((ref - p.refBias) & p.idMask))
+	}
+	status := C.slabby_release_data(p.c(), first)
+	runtime.KeepAlive(p)
+	if status != 0 {
+		return addressError(status, first)
+	}
+	return nil
+}
+
+// PoolOf is the pool that the first byte of data lies in, anywhere in its memory, as the two numbers
+// that Adopt takes. It searches all pools of the process. Errors: ErrInvalidArgument (no bytes),
+// ErrInvalidReference (of no pool).
+func PoolOf(data []byte) (address, instanceID uint64, err error) {
+	first := unsafe.Pointer(unsafe.SliceData(data))
+	found := C.slabby_go_pool_of(first)
+	runtime.KeepAlive(data)
+	if found.status != 0 {
+		return 0, 0, addressError(found.status, first)
+	}
+	return uint64(found.address), uint64(found.instance_id), nil
+}
+
+// liveAt is the slab of the pool that begins at an address, by its word: its reference and its state,
+// or the state 0 where the core has to look.
+func (p *Slabby) liveAt(first unsafe.Pointer) (ref, state uint64) {
+	if p == nil || p.stride == 0 || atomic.LoadUint32(p.mode)&modeElsewhere != 0 {
+		return 0, 0
+	}
+	distance := uint64(uintptr(first)) - uint64(uintptr(p.slabs))
+	id := distance / p.stride
+	if id >= p.reserved || distance != id*p.stride {
+		return 0, 0
+	}
+	word := atomic.LoadUint64(p.word(id)) & wordCompared
+	runtime.KeepAlive(p)
+	state = word & wordStates
+	if state != wordLive && state != wordLiveFast {
+		return 0, 0
+	}
+	return word - state + id + p.refBias, state
+}
+
+// addressError says what lies at an address that was refused.
+func addressError(status C.slabby_status, first unsafe.Pointer) error {
+	err := statusError(status)
+	if first == nil {
+		return err
+	}
+	raw := C.slabby_go_classify(C.uint64_t(uintptr(first)))
+	return &Error{Status: Status(status), cause: err, Text: C.GoString(&raw.text[0])}
+}
