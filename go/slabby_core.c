@@ -11,8 +11,73 @@
 #ifndef SLB_BASE_H
 #define SLB_BASE_H
 
+/* -------------------- os/system.h */
+/* Which system this build is for, and how its compilers spell what C11 does not: visibility, fast thread-local
+ * variables. base.h starts with it, so that what cannot work ends with a sentence. */
+#ifndef SLB_OS_SYSTEM_H
+#define SLB_OS_SYSTEM_H
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#error "slabby: this compiler lacks what the core is written in; on Windows use mingw-w64 or clang"
+#endif
+
+#if !defined(__SIZEOF_POINTER__) || __SIZEOF_POINTER__ < 8
+#error "slabby needs a 64-bit system: references and sizes have 64 bits; build for a 64-bit target"
+#endif
+
+#if defined(__linux__)
+#define SLB_OS_LINUX 1
+#elif defined(__APPLE__)
+#define SLB_OS_DARWIN 1
+#elif defined(__FreeBSD__)
+#define SLB_OS_FREEBSD 1
+#elif defined(_WIN32)
+#define SLB_OS_WINDOWS 1
+#else
+#error "slabby runs on Linux, macOS, FreeBSD and Windows; for another system add a file to core/src/os"
+#endif
+
+/* The system's headers show all they have. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
+#ifdef SLB_OS_WINDOWS
+#undef _WIN32_WINNT
+#define _WIN32_WINNT 0x0A00 /* Windows 10 and Server 2019 */
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#ifndef __USE_MINGW_ANSI_STDIO
+#define __USE_MINGW_ANSI_STDIO 1 /* printf as C11 says */
+#endif
+#endif
+#ifdef SLB_OS_LINUX
+#include <features.h>
+#endif
+
+/* Windows exports what slabby.def lists, and hides the rest. */
+#ifdef SLB_OS_WINDOWS
+#define SLB_VISIBLE
+#define SLB_HIDDEN
+#else
+#define SLB_VISIBLE __attribute__((visibility("default")))
+#define SLB_HIDDEN __attribute__((visibility("hidden")))
+#endif
+
+/* initial-exec: found without a call into the dynamic linker. Only glibc keeps memory for such variables of libraries
+ * that are loaded late; elsewhere loading would fail. */
+#ifdef __GLIBC__
+#define SLB_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) __thread
+#else
+#define SLB_THREAD_LOCAL __thread
+#endif
+
+/* How printf's formats are checked. */
+#ifdef SLB_OS_WINDOWS
+#define SLB_PRINTF(format_at, arguments_at) __attribute__((format(gnu_printf, format_at, arguments_at)))
+#else
+#define SLB_PRINTF(format_at, arguments_at) __attribute__((format(printf, format_at, arguments_at)))
+#endif
+
 #endif
 
 #include <stdatomic.h>
@@ -26,16 +91,16 @@
 #define SLB_PRIVATE static
 #define SLB_SHARED_DATA static
 #else
-#define SLB_PRIVATE __attribute__((visibility("hidden")))
-#define SLB_SHARED_DATA extern __attribute__((visibility("hidden")))
+#define SLB_PRIVATE SLB_HIDDEN
+#define SLB_SHARED_DATA extern SLB_HIDDEN
 #endif
 
 /* The only exported symbols. SLABBY_HIDDEN is for a module that contains the core and must not interpose on another
  * copy of it (the Go package). */
 #ifdef SLABBY_HIDDEN
-#define SLB_PUBLIC __attribute__((visibility("hidden")))
+#define SLB_PUBLIC SLB_HIDDEN
 #else
-#define SLB_PUBLIC __attribute__((visibility("default")))
+#define SLB_PUBLIC SLB_VISIBLE
 #endif
 
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
@@ -1039,10 +1104,14 @@ SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible addr
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
 SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
-SLB_PRIVATE bool slb_os_discard(void *address,
-                                size_t size); /* pages back to the system, zeros on next touch */
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size);  /* back to the system; zeros on next touch */
+SLB_PRIVATE bool slb_os_discard_keeps_guards(void);           /* a discarded range may contain guards */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
+
+/* Memory of malloc, aligned; NULL if refused. */
+SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size);
+SLB_PRIVATE void slb_os_heap_free(void *memory);
 
 /* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers
  * across calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
@@ -1078,13 +1147,16 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 #elif defined(__SANITIZE_THREAD__)
 #define SLABBY_NO_RSEQ 1
 #endif
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(SLABBY_NO_RSEQ)
+#if defined(SLB_OS_LINUX) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__)) &&          \
+    !defined(SLABBY_NO_RSEQ)
 #define SLB_OS_RSEQ 1 /* this build can have them */
 #else
 #define SLB_OS_RSEQ 0
 #endif
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
+#if SLB_OS_RSEQ
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+#endif
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
@@ -1095,8 +1167,8 @@ SLB_PRIVATE uint64_t slb_os_now_ns(void);
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 
-/* A descriptor that an event loop can wait for: readable from signal to clear. Where the system refuses one: the errno,
- * negated. */
+/* A descriptor that an event loop can wait for: readable from signal to clear; on Windows the number of an event's
+ * HANDLE. Where the system refuses one: the errno, negated. */
 SLB_PRIVATE int slb_os_notifier_create(void);
 SLB_PRIVATE void slb_os_notifier_signal(int notifier);
 SLB_PRIVATE void slb_os_notifier_clear(int notifier);
@@ -1107,6 +1179,10 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier);
 SLB_PRIVATE uint64_t slb_os_thread(void);
 SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
+
+/* Functions that each fork of this process calls; registered once. False where the system has no memory for it. A
+ * system without fork calls none. */
+SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
 
 /* A detached thread with all signals blocked; false where the system refuses one. A name has at most 15 bytes. */
 SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *));
@@ -1122,6 +1198,14 @@ SLB_PRIVATE int slb_os_hold_cancellation(void);
 SLB_PRIVATE void slb_os_allow_cancellation(int held);
 
 SLB_PRIVATE void slb_os_sleep(uint64_t ns); /* under a second; a signal may end it early */
+
+SLB_INLINE void slb_os_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);
@@ -1212,55 +1296,289 @@ SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint6
     return SLB_RING_END;
 }
 
-/* -------------------- os/linux.c */
-/* Linux, glibc 2.35 or newer for the fast CPU number, any libc otherwise. */
+/* -------------------- os/bsd_cpu.c */
+/* CPUs, sleeping and randomness on Darwin and FreeBSD. */
+
+#if defined(SLB_OS_DARWIN) || defined(SLB_OS_FREEBSD)
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
+    long count = sysconf(_SC_NPROCESSORS_CONF);
+    if (count < 1)
+        return 1;
+    return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
+}
+
+/* Not every version of these systems says where a thread runs. Each thread gets a number when it first asks, in turns:
+ * threads spread over the caches as evenly, and a thread keeps its cache when it moves. */
+SLB_PRIVATE uint32_t slb_os_cpu(void) {
+    static _Atomic uint32_t turn, count;
+    static SLB_THREAD_LOCAL uint32_t number; /* from 1 */
+    if (slb_unlikely(number == 0)) {
+        uint32_t cpus = atomic_load_explicit(&count, memory_order_relaxed);
+        if (cpus == 0)
+            atomic_store_explicit(&count, cpus = slb_os_cpu_count(), memory_order_relaxed);
+        number = 1 + atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % cpus;
+    }
+    return number - 1;
+}
+
+SLB_PRIVATE uint32_t slb_os_cache_line(void) {
+    return SLB_CACHE_LINE;
+}
+
+/* Under a second. nanosleep is a cancellation point. */
+SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
+    struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
+    int held = slb_os_hold_cancellation();
+    (void)nanosleep(&sleep, NULL);
+    slb_os_allow_cancellation(held);
+}
+
+SLB_PRIVATE uint64_t slb_os_unique(void) {
+    uint64_t value = 0;
+    while (value == 0)
+        arc4random_buf(&value, sizeof value);
+    return value;
+}
+
+#endif
+
+/* -------------------- os/bsd_memory.c */
+/* Memory where the advice to drop pages does not promise zeros: Darwin and FreeBSD. Guards are protected pages. */
+
+#if defined(SLB_OS_DARWIN) || defined(SLB_OS_FREEBSD)
+
+#include <sys/mman.h>
+
+/* A fresh mapping over pages that are locked would unlock them in silence: once any are, all pages stay. */
+static _Atomic uint32_t memory_is_locked;
+
+/* The fresh mapping takes the place of the old one in one step: a reader that is late finds zeros, never a hole. */
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
+    if (atomic_load_explicit(&memory_is_locked, memory_order_relaxed) != 0)
+        return false;
+    return mmap(address, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0) !=
+           MAP_FAILED;
+}
+
+SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
+    return false;
+}
+
+SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
+    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
+        ((volatile char *)address)[offset] = 0;
+    return true;
+}
+
+/* Superpages come and go without being asked for. */
+SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
+    (void)address, (void)size;
+    return false;
+}
+
+SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
+    *probed = SLB_GUARD_PROTECT;
+    return mprotect(address, size, PROT_NONE) == 0;
+}
+
+/* No system of these limits the mappings of a process below what memory does. */
+SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
+    return UINT32_MAX;
+}
+
+SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
+    if (mlock(address, size) != 0)
+        return false;
+    atomic_store_explicit(&memory_is_locked, 1, memory_order_relaxed);
+    return true;
+}
+
+SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
+#ifdef MADV_NOCORE
+    return madvise(address, size, MADV_NOCORE) == 0;
+#else
+    (void)address, (void)size;
+    return false;
+#endif
+}
+
+#endif
+
+/* -------------------- os/darwin.c */
+/* What macOS does its own way; the rest is in the files for POSIX and BSD. */
+
+#ifdef SLB_OS_DARWIN
 
 #include <errno.h>
 #include <pthread.h>
+
+/* Waiting on a word, as the C++ library of the system does it; public names came with macOS 14.4 only. A timeout of 0
+ * means none, one has 32 bits of microseconds. */
+extern int __ulock_wait(uint32_t operation, void *word, uint64_t expected, uint32_t timeout_us);
+extern int __ulock_wake(uint32_t operation, void *word, uint64_t value);
+#define UL_COMPARE_AND_WAIT 1u
+#define ULF_NO_ERRNO 0x01000000u
+#define LONGEST_WAIT_US 1000000000u
+
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    uint64_t now = slb_os_now_ns();
+    if (now >= deadline_ns)
+        return false;
+    uint64_t us = (deadline_ns - now + 999) / 1000;
+    uint32_t timeout = us > LONGEST_WAIT_US ? LONGEST_WAIT_US : (uint32_t)us;
+    (void)__ulock_wait(UL_COMPARE_AND_WAIT | ULF_NO_ERRNO, (void *)word, expected, timeout);
+    return true;
+}
+
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
+    (void)__ulock_wake(UL_COMPARE_AND_WAIT | ULF_NO_ERRNO, (void *)word, 0);
+}
+
+SLB_PRIVATE void slb_os_forget_thread(void) {
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    uint64_t number = 0;
+    (void)pthread_threadid_np(NULL, &number);
+    return number;
+}
+
+SLB_PRIVATE void slb_os_name_thread(const char *name) {
+    (void)pthread_setname_np(name);
+}
+
+#endif
+
+/* -------------------- os/freebsd.c */
+/* What FreeBSD does its own way; the rest is in the files for POSIX and BSD. */
+
+#ifdef SLB_OS_FREEBSD
+
+#include <pthread.h>
+#include <pthread_np.h>
+#include <sys/types.h>
+#include <sys/umtx.h>
+#include <time.h>
+
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    struct _umtx_time until = {._timeout = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                                            .tv_nsec = (long)(deadline_ns % 1000000000u)},
+                               ._flags = UMTX_ABSTIME,
+                               ._clockid = CLOCK_MONOTONIC};
+    if (slb_os_now_ns() >= deadline_ns)
+        return false;
+    (void)_umtx_op((void *)word, UMTX_OP_WAIT_UINT_PRIVATE, expected, (void *)sizeof until, &until);
+    return true;
+}
+
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
+    (void)_umtx_op((void *)word, UMTX_OP_WAKE_PRIVATE, 1, NULL, NULL);
+}
+
+SLB_PRIVATE void slb_os_forget_thread(void) {
+}
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    return (uint64_t)pthread_getthreadid_np();
+}
+
+SLB_PRIVATE void slb_os_name_thread(const char *name) {
+    pthread_set_name_np(pthread_self(), name);
+}
+
+#endif
+
+/* -------------------- os/kqueue.c */
+/* Notifiers where there are kqueues: Darwin and FreeBSD. A kqueue is one descriptor that select, poll and other kqueues
+ * can wait for; an event of its own makes it readable until it is fetched. */
+
+#if defined(SLB_OS_DARWIN) || defined(SLB_OS_FREEBSD)
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/types.h>
+#include <sys/event.h>
+#include <unistd.h>
+
+static const struct timespec at_once = {0, 0};
+
+/* With a time of zero kevent never sleeps. */
+static void change(int queue, unsigned flags, unsigned fflags) {
+    struct kevent event;
+    EV_SET(&event, 1, EVFILT_USER, (uint16_t)flags, fflags, 0, NULL);
+    (void)kevent(queue, &event, 1, NULL, 0, &at_once);
+}
+
+static int fresh_queue(void) {
+    int queue = kqueue();
+    if (queue < 0)
+        return -errno;
+    (void)fcntl(queue, F_SETFD, FD_CLOEXEC);
+    change(queue, EV_ADD | EV_CLEAR, 0);
+    return queue;
+}
+
+SLB_PRIVATE int slb_os_notifier_create(void) {
+    return fresh_queue();
+}
+
+SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
+    int error_before = errno;
+    change(notifier, 0, NOTE_TRIGGER);
+    errno = error_before;
+}
+
+/* EV_CLEAR: an event that was fetched is over. */
+SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
+    struct kevent event;
+    (void)kevent(notifier, NULL, 0, &event, 1, &at_once);
+}
+
+/* A child of fork has no queues: the number is free there, or belongs to something that was opened since. */
+SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
+    int fresh = fresh_queue();
+    if (fresh < 0 || fresh == notifier)
+        return;
+    if (dup2(fresh, notifier) >= 0)
+        (void)fcntl(notifier, F_SETFD, FD_CLOEXEC);
+    (void)close(fresh);
+}
+
+SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
+    int held = slb_os_hold_cancellation();
+    (void)close(notifier);
+    slb_os_allow_cancellation(held);
+}
+
+#endif
+
+/* -------------------- os/linux.c */
+/* What Linux does its own way about memory and CPUs. */
+
+#ifdef SLB_OS_LINUX
+
+#include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
 
-SLB_PRIVATE size_t slb_os_page_size(void) {
-    static _Atomic size_t known;
-    size_t size = atomic_load_explicit(&known, memory_order_relaxed); /* any thread computes the same value */
-    if (size == 0) {
-        size = (size_t)sysconf(_SC_PAGESIZE);
-        atomic_store_explicit(&known, size, memory_order_relaxed);
-    }
-    return size;
-}
-
-SLB_PRIVATE void *slb_os_reserve(size_t size) {
-    void *address = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return address == MAP_FAILED ? NULL : address;
-}
-
-SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
-    return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
-}
-
-SLB_PRIVATE void *slb_os_map(size_t size) {
-    void *address =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return address == MAP_FAILED ? NULL : address;
-}
-
-SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
-    if (address != NULL)
-        (void)munmap(address, size);
-}
-
 SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
     return madvise(address, size, MADV_DONTNEED) == 0;
+}
+
+SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
+    return true;
 }
 
 /* Kernels before 5.14 do not know the advice: touch the pages by hand there. */
@@ -1290,10 +1608,12 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
 
 /* From the thread's rseq area if there is one: the number that libc would return, without the call. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
+#if SLB_OS_RSEQ
     const char *area = (const char *)__builtin_thread_pointer() + slb_os_rseq_offset;
     uint32_t known = *(const volatile uint32_t *)(area + SLB_OS_RSEQ_CPU);
     if (slb_likely(known < SLB_OS_MOST_CPUS))
         return known;
+#endif
     int cpu = sched_getcpu();
     return cpu < 0 ? 0u : (uint32_t)cpu;
 }
@@ -1302,232 +1622,20 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
     return SLB_CACHE_LINE;
 }
 
-/* The system call by its number, here and in the other files of this folder: libc's functions are cancellation
- * points.
- */
-SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
-    struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
-    (void)syscall(SYS_nanosleep, &sleep, NULL);
-}
-
-SLB_PRIVATE int slb_os_hold_cancellation(void) {
-    int held = PTHREAD_CANCEL_ENABLE;
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &held);
-    return held;
-}
-
-SLB_PRIVATE void slb_os_allow_cancellation(int held) {
-    (void)pthread_setcancelstate(held, NULL);
-}
-
-SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
-    if (attempt < 32) {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        __asm__ __volatile__("yield");
-#endif
-    } else if (attempt < 4096) {
-        sched_yield();
-    } else { /* a thread of higher priority must not starve the one it waits for */
-        slb_os_sleep(50000);
-    }
-}
-
-SLB_PRIVATE const char *slb_os_environment(const char *name) {
-    return secure_getenv(name);
-}
-
 SLB_PRIVATE uint64_t slb_os_unique(void) {
     uint64_t value = 0;
-    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK) != (long)sizeof value) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        value = (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec << 20 ^
-                (uint64_t)(uintptr_t)&value ^ (uint64_t)getpid();
-    }
+    if (syscall(SYS_getrandom, &value, sizeof value, GRND_NONBLOCK) != (long)sizeof value)
+        value = slb_os_wall_ns() * 1000000007u ^ (uint64_t)(uintptr_t)&value ^ (uint64_t)getpid();
     return value == 0 ? 1 : value;
 }
 
-/* -------------------- os/linux_clock.c */
-/* The cheapest steady clock: the processor's counter where it runs at a fixed rate, else CLOCK_MONOTONIC. */
-
-#include <time.h>
-
-#if defined(__x86_64__)
-#include <cpuid.h>
 #endif
-
-static bool counter_usable;
-static uint64_t loaded_ticks, loaded_ns;
-static uint64_t floor_ticks;
-
-static uint64_t clock_ns(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static bool counter_is_steady(void) {
-#if defined(__x86_64__)
-    unsigned a, b, c, d;
-    return __get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0; /* invariant TSC */
-#elif defined(__aarch64__)
-    return true;
-#else
-    return false;
-#endif
-}
-
-static uint64_t read_counter_register(void) {
-#if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-    uint64_t ticks;
-    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
-    return ticks;
-#else
-    return 0;
-#endif
-}
-
-SLB_PRIVATE uint64_t slb_os_ticks(void) {
-    return counter_usable ? read_counter_register() : clock_ns(CLOCK_MONOTONIC);
-}
-
-SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
-    return clock_ns(CLOCK_MONOTONIC_COARSE);
-}
-
-SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
-    return clock_ns(CLOCK_REALTIME);
-}
-
-__attribute__((constructor)) static void start_clock(void) {
-    counter_usable = counter_is_steady();
-    floor_ticks = UINT64_MAX;
-    for (int i = 0; i < 100; i++) {
-        uint64_t before = slb_os_ticks();
-        uint64_t step = slb_os_ticks() - before;
-        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
-    }
-    if (floor_ticks == UINT64_MAX)
-        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
-    loaded_ticks = slb_os_ticks();
-    loaded_ns = clock_ns(CLOCK_MONOTONIC);
-}
-
-/* The rate over the time since the library was loaded; the longer that is, the more exact. */
-SLB_PRIVATE double slb_os_ns_per_tick(void) {
-    if (!counter_usable)
-        return 1.0;
-    uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
-    if (elapsed < 2000000)
-        slb_os_sleep(2000000);
-    uint64_t ticks = slb_os_ticks() - loaded_ticks;
-    elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
-    return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
-}
-
-SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
-    return floor_ticks;
-}
-
-/* -------------------- os/linux_fault.c */
-
-/* -------------------- os/fault.h */
-/* What the processor reports about a fault. */
-#ifndef SLB_OS_FAULT_H
-#define SLB_OS_FAULT_H
-
-/* "write", "read", or "access" if the architecture does not report it. context: the third argument of a handler. */
-SLB_PRIVATE const char *slb_os_fault_verb(const void *context);
-
-#endif
-
-#include <ucontext.h>
-
-#define FAULT_WAS_WRITE 2 /* x86: bit 1 of the page fault's error code */
-
-SLB_PRIVATE const char *slb_os_fault_verb(const void *context) {
-#if defined(__x86_64__)
-    const ucontext_t *machine = context;
-    return machine->uc_mcontext.gregs[REG_ERR] & FAULT_WAS_WRITE ? "write" : "read";
-#else
-    (void)context;
-    return "access";
-#endif
-}
-
-/* -------------------- os/linux_file.c */
-/* Writing to a descriptor that belongs to the caller. */
-
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-/* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
- * waiting there before. */
-static ssize_t write_without_signal(int fd, const void *data, size_t size) {
-    sigset_t broken_pipe, before, waiting;
-    sigemptyset(&broken_pipe);
-    sigaddset(&broken_pipe, SIGPIPE);
-    sigpending(&waiting);
-    if (sigismember(&waiting, SIGPIPE))
-        return write(fd, data, size);
-    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
-    ssize_t written = write(fd, data, size);
-    int failure = errno;
-    if (written < 0 && failure == EPIPE) {
-        static const struct timespec at_once = {0, 0};
-        while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR) {
-        }
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = failure;
-    return written;
-}
-
-static int write_waiting(int fd, const void *data, size_t size, size_t *out_written) {
-    for (;;) {
-        ssize_t written = write_without_signal(fd, data, size);
-        if (written >= 0) {
-            *out_written = (size_t)written;
-            return 0;
-        }
-        if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            struct pollfd ready = {.fd = fd, .events = POLLOUT};
-            (void)poll(&ready, 1, -1);
-        } else if (errno != EINTR) {
-            return errno;
-        }
-    }
-}
-
-SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
-    int held = slb_os_hold_cancellation();
-    int failure = write_waiting(fd, data, size, out_written);
-    slb_os_allow_cancellation(held);
-    return failure;
-}
-
-SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return errno;
-    *out_device = (uint64_t)status.st_dev;
-    *out_inode = (uint64_t)status.st_ino;
-    return 0;
-}
 
 /* -------------------- os/linux_protect.c */
 /* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping;
  * before, each guard splits a mapping in two, and the kernel limits their number. */
+
+#ifdef SLB_OS_LINUX
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -1580,15 +1688,23 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
     return madvise(address, size, MADV_DONTDUMP) == 0;
 }
 
+#endif
+
 /* -------------------- os/linux_rseq.c */
 /* Whether this process may use restartable sequences, found out once when the library is loaded: registering the
  * fence costs microseconds while the process has one thread and milliseconds later. */
 
+#if SLB_OS_RSEQ
+
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* As linux/membarrier.h has them, which not every system with a C compiler has. */
+#define MEMBARRIER_CMD_QUERY 0
+#define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
+#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
 /* glibc 2.35 and newer register every thread and say where; a size of 0 means that it did not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -1627,7 +1743,7 @@ __attribute__((constructor(101))) static void find_rseq(void) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return SLB_OS_RSEQ && rseq_usable;
+    return rseq_usable;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
@@ -1680,88 +1796,19 @@ SLB_PRIVATE bool slb_os_fences_well(void) {
     return !atomic_load_explicit(&fence_refused, memory_order_relaxed);
 }
 
-/* -------------------- os/linux_stack.c */
-/* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
-
-/* -------------------- os/stack.h */
-/* Call stacks, as far as the system provides them: return addresses of the calling thread, and the function at one.
- * If libc cannot walk a stack, stacks are empty. */
-#ifndef SLB_OS_STACK_H
-#define SLB_OS_STACK_H
-
-/* The first walk of a process may allocate memory and take locks: done here, ahead of those inside calls. */
-SLB_PRIVATE void slb_os_stack_prime(void);
-
-/* Return addresses of the callers of the function that calls this one, innermost first; answers how many. */
-SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
-
-/* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from
- * the symbol, or from the module's first byte. */
-struct slb_os_symbol {
-    const char *symbol, *module;
-    uint64_t offset;
-};
-SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address);
-
 #endif
-
-#include <dlfcn.h>
-#include <string.h>
-
-#if defined(__has_include)
-#if __has_include(<execinfo.h>)
-#include <execinfo.h>
-#define STACK_WALKER 1
-#endif
-#endif
-
-#define STACK_WALK_MAX 32
-#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
-
-SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
-#ifdef STACK_WALKER
-    void *walked[STACK_WALK_MAX];
-    int found = backtrace(walked, STACK_WALK_MAX);
-    uint32_t count = found > STACK_OWN_FRAMES ? (uint32_t)found - STACK_OWN_FRAMES : 0;
-    if (count > capacity)
-        count = capacity;
-    for (uint32_t i = 0; i < count; i++)
-        out_frames[i] = (uintptr_t)walked[STACK_OWN_FRAMES + i];
-    return count;
-#else
-    (void)out_frames, (void)capacity;
-    return 0;
-#endif
-}
-
-SLB_PRIVATE void slb_os_stack_prime(void) {
-    uintptr_t frame;
-    (void)slb_os_stack(&frame, 1);
-}
-
-/* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
-SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
-    struct slb_os_symbol entry = {NULL, NULL, 0};
-    Dl_info info;
-    memset(&info, 0, sizeof info);
-    if (address == 0 || dladdr((void *)(address - 1), &info) == 0)
-        return entry;
-    entry.module = info.dli_fname;
-    entry.symbol = info.dli_sname;
-    entry.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
-    return entry;
-}
 
 /* -------------------- os/linux_thread.c */
-/* The number of a thread, and a thread of the library's own. */
+/* The number and the name of a thread. */
+
+#ifdef SLB_OS_LINUX
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
-static __thread uint64_t known_thread __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL uint64_t known_thread;
 
 SLB_PRIVATE void slb_os_forget_thread(void) {
     known_thread = 0;
@@ -1773,49 +1820,34 @@ SLB_PRIVATE uint64_t slb_os_thread(void) {
     return known_thread;
 }
 
-SLB_PRIVATE uint32_t slb_os_process(void) {
-    return (uint32_t)getpid();
-}
-
-/* Enough for a caller's logger. */
-#define OWN_STACK (1u << 20)
-
-/* Signals are blocked before it exists, so that it takes none of the program's. */
-SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    pthread_t thread;
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes, OWN_STACK);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, &attributes, body, NULL) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return started;
-}
-
 SLB_PRIVATE void slb_os_name_thread(const char *name) {
     (void)pthread_setname_np(pthread_self(), name);
 }
 
+#endif
+
 /* -------------------- os/linux_wait.c */
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 
+#ifdef SLB_OS_LINUX
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-SLB_PRIVATE uint64_t slb_os_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+/* As linux/futex.h has them, which not every system with a C compiler has. */
+#define FUTEX_WAKE 1
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_PRIVATE_FLAG 128
+#define FUTEX_BITSET_MATCH_ANY 0xffffffffu
+
+/* System calls by their numbers, here and in the other files for Linux: libc's functions are cancellation points. */
+SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
+    struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
+    (void)syscall(SYS_nanosleep, &sleep, NULL);
 }
 
 /* FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock, so that an early return costs no precision. */
@@ -1862,6 +1894,1231 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
     (void)syscall(SYS_close, notifier);
 }
 
+#endif
+
+/* -------------------- os/no_rseq.c */
+/* A build without restartable sequences: no pool uses them, so nothing asks for the fence. */
+
+#if !SLB_OS_RSEQ
+
+SLB_PRIVATE bool slb_os_has_rseq(void) {
+    return false;
+}
+
+SLB_PRIVATE void slb_os_fence_rseq(void) {
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+SLB_PRIVATE bool slb_os_fences_well(void) {
+    return true;
+}
+
+#endif
+
+/* -------------------- os/posix_clock.c */
+/* Clocks and the environment as POSIX has them. */
+
+#ifndef SLB_OS_WINDOWS
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The cheapest steady clock that is exact to some milliseconds. */
+#if defined(CLOCK_MONOTONIC_COARSE)
+#define COARSE_CLOCK CLOCK_MONOTONIC_COARSE
+#elif defined(CLOCK_MONOTONIC_RAW_APPROX)
+#define COARSE_CLOCK CLOCK_MONOTONIC_RAW_APPROX
+#elif defined(CLOCK_MONOTONIC_FAST)
+#define COARSE_CLOCK CLOCK_MONOTONIC_FAST
+#else
+#define COARSE_CLOCK CLOCK_MONOTONIC
+#endif
+
+static uint64_t clock_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+SLB_PRIVATE uint64_t slb_os_now_ns(void) {
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
+    return clock_ns(COARSE_CLOCK);
+}
+
+SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
+    return clock_ns(CLOCK_REALTIME);
+}
+
+SLB_PRIVATE const char *slb_os_environment(const char *name) {
+#if defined(SLB_OS_LINUX)
+    return secure_getenv(name);
+#else
+    return issetugid() ? NULL : getenv(name);
+#endif
+}
+
+#endif
+
+/* -------------------- os/posix_fault.c */
+/* Faults arrive as SIGSEGV and SIGBUS: a report, then whoever handled the signal before has it. */
+
+/* -------------------- os/fault.h */
+/* Accesses to memory that the processor refuses. */
+#ifndef SLB_OS_FAULT_H
+#define SLB_OS_FAULT_H
+
+/* Once a process: calls `report` in the faulting thread, before whatever the program had set up for such faults, which
+ * then acts as it would without us. verb: "write", "read", or "access" if the processor does not report it. The report
+ * runs where signal handlers do. False if the system refuses. */
+SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb));
+
+/* To the error output, as a handler may do it. */
+SLB_PRIVATE void slb_os_write_error(const char *text, size_t length);
+
+#endif
+
+#ifndef SLB_OS_WINDOWS
+
+/* -------------------- os/mutex.h */
+/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+#ifndef SLB_OS_MUTEX_H
+#define SLB_OS_MUTEX_H
+
+#ifdef SLB_OS_WINDOWS
+
+typedef struct {
+    void *state;
+} slb_os_mutex;
+#define SLB_OS_MUTEX_INIT                                                                                    \
+    { NULL }
+SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex);
+SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex);
+
+#else
+
+#include <pthread.h>
+
+typedef pthread_mutex_t slb_os_mutex;
+#define SLB_OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+
+SLB_INLINE void slb_os_mutex_lock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_lock(mutex);
+}
+
+SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_unlock(mutex);
+}
+
+#endif
+
+#endif
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+#if defined(SLB_OS_LINUX) || defined(SLB_OS_FREEBSD)
+#include <ucontext.h>
+#endif
+
+struct fault_signal {
+    int number;
+    struct sigaction before;
+    _Atomic uint32_t spent; /* the handler before asked to be called once */
+};
+
+static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
+#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
+
+static void (*report_of_fault)(uintptr_t address, const char *verb);
+
+SLB_PRIVATE void slb_os_write_error(const char *text, size_t length) {
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, text, length);
+        if (written <= 0 && errno != EINTR)
+            return;
+        text += written > 0 ? written : 0;
+        length -= written > 0 ? (size_t)written : 0;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- what the access was */
+
+#define FAULT_WAS_WRITE 2        /* x86: bit 1 of the page fault's error code */
+#define FAULT_WAS_WRITE_ARM 0x40 /* aarch64: WnR of the exception syndrome */
+
+static const char *verb_of(const void *context) {
+#if defined(SLB_OS_LINUX) && defined(__x86_64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext.gregs[REG_ERR] & FAULT_WAS_WRITE ? "write" : "read";
+#elif defined(SLB_OS_FREEBSD) && defined(__x86_64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext.mc_err & FAULT_WAS_WRITE ? "write" : "read";
+#elif defined(SLB_OS_DARWIN) && defined(__x86_64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext->__es.__err & FAULT_WAS_WRITE ? "write" : "read";
+#elif defined(SLB_OS_DARWIN) && defined(__aarch64__)
+    const ucontext_t *machine = context;
+    return machine->uc_mcontext->__es.__esr & FAULT_WAS_WRITE_ARM ? "write" : "read";
+#else
+    (void)context;
+    return "access";
+#endif
+}
+
+/* ------------------------------------------------------------------------------------------------ chaining */
+
+/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
+static void die_as_before(int number, const siginfo_t *info) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    (void)sigaction(number, &plain, NULL);
+    if (info->si_code <= 0)
+        (void)raise(number);
+}
+
+static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
+    const struct sigaction *before = &fault->before;
+    bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
+    bool over = once && atomic_exchange_explicit(&fault->spent, 1, memory_order_relaxed) != 0;
+    if (!over && before->sa_flags & SA_SIGINFO)
+        before->sa_sigaction(fault->number, info, context);
+    else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
+        die_as_before(fault->number, info);
+    else
+        before->sa_handler(fault->number);
+}
+
+/* si_code above 0: the kernel itself saw the fault, and the address means something. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    int error_before = errno;
+    if (info->si_code > 0)
+        report_of_fault((uintptr_t)info->si_addr, verb_of(context));
+    errno = error_before;
+    for (size_t i = 0; i < FAULT_SIGNALS; i++)
+        if (fault_signals[i].number == number)
+            pass_on(&fault_signals[i], info, context);
+}
+
+/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
+static bool take_signal(struct fault_signal *fault) {
+    struct sigaction ours = {.sa_sigaction = on_fault};
+    if (sigaction(fault->number, NULL, &fault->before) != 0)
+        return false;
+    ours.sa_mask = fault->before.sa_mask;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
+    return sigaction(fault->number, &ours, &fault->before) == 0;
+}
+
+SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb)) {
+    static slb_os_mutex lock = SLB_OS_MUTEX_INIT;
+    static bool installed;
+    bool done = true;
+    slb_os_mutex_lock(&lock);
+    report_of_fault = report;
+    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
+        done = take_signal(&fault_signals[i]);
+    installed = installed || done;
+    slb_os_mutex_unlock(&lock);
+    return done;
+}
+
+#endif
+
+/* -------------------- os/posix_file.c */
+/* Writing to a descriptor that belongs to the caller. */
+
+#ifndef SLB_OS_WINDOWS
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
+ * waiting there before. */
+static ssize_t write_without_signal(int fd, const void *data, size_t size) {
+    sigset_t broken_pipe, before, waiting;
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    sigpending(&waiting);
+    if (sigismember(&waiting, SIGPIPE))
+        return write(fd, data, size);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+    ssize_t written = write(fd, data, size);
+    int failure = errno;
+    if (written < 0 && failure == EPIPE && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE)) {
+        int taken;
+        (void)sigwait(&broken_pipe, &taken);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failure;
+    return written;
+}
+
+static int write_waiting(int fd, const void *data, size_t size, size_t *out_written) {
+    for (;;) {
+        ssize_t written = write_without_signal(fd, data, size);
+        if (written >= 0) {
+            *out_written = (size_t)written;
+            return 0;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+            (void)poll(&ready, 1, -1);
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+}
+
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+    int held = slb_os_hold_cancellation();
+    int failure = write_waiting(fd, data, size, out_written);
+    slb_os_allow_cancellation(held);
+    return failure;
+}
+
+SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return errno;
+    *out_device = (uint64_t)status.st_dev;
+    *out_inode = (uint64_t)status.st_ino;
+    return 0;
+}
+
+#endif
+
+/* -------------------- os/posix_memory.c */
+/* Memory as every POSIX system gives it. What they disagree on is in the file of each system. */
+
+#ifndef SLB_OS_WINDOWS
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+SLB_PRIVATE size_t slb_os_page_size(void) {
+    static _Atomic size_t known;
+    size_t size = atomic_load_explicit(&known, memory_order_relaxed); /* any thread computes the same value */
+    if (size == 0) {
+        size = (size_t)sysconf(_SC_PAGESIZE);
+        atomic_store_explicit(&known, size, memory_order_relaxed);
+    }
+    return size;
+}
+
+static void *map_anonymous(size_t size, int protection) {
+    void *address = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+SLB_PRIVATE void *slb_os_reserve(size_t size) {
+    return map_anonymous(size, PROT_NONE);
+}
+
+SLB_PRIVATE void *slb_os_map(size_t size) {
+    return map_anonymous(size, PROT_READ | PROT_WRITE);
+}
+
+SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
+    return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
+    if (address != NULL)
+        (void)munmap(address, size);
+}
+
+SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size) {
+    void *memory = NULL;
+    return posix_memalign(&memory, alignment, size) == 0 ? memory : NULL;
+}
+
+SLB_PRIVATE void slb_os_heap_free(void *memory) {
+    free(memory);
+}
+
+#endif
+
+/* -------------------- os/posix_stack.c */
+/* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
+
+/* -------------------- os/stack.h */
+/* Call stacks, as far as the system provides them: return addresses of the calling thread, and the function at one.
+ * If libc cannot walk a stack, stacks are empty. */
+#ifndef SLB_OS_STACK_H
+#define SLB_OS_STACK_H
+
+/* The first walk of a process may allocate memory and take locks: done here, ahead of those inside calls. */
+SLB_PRIVATE void slb_os_stack_prime(void);
+
+/* Return addresses of the callers of the function that calls this one, innermost first; answers how many. */
+SLB_PRIVATE uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity);
+
+/* What the dynamic linker knows about an address. symbol or module is NULL where it knows none; offset counts from
+ * the symbol, or from the module's first byte. */
+struct slb_os_symbol {
+    const char *symbol, *module;
+    uint64_t offset;
+};
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address);
+
+#endif
+
+#ifndef SLB_OS_WINDOWS
+
+#include <dlfcn.h>
+#include <string.h>
+
+#if defined(__GLIBC__) || defined(SLB_OS_DARWIN)
+#include <execinfo.h>
+#define STACK_WALKER 1
+#endif
+
+#define STACK_WALK_MAX 32
+#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
+
+SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
+#ifdef STACK_WALKER
+    void *walked[STACK_WALK_MAX];
+    int found = backtrace(walked, STACK_WALK_MAX);
+    uint32_t count = found > STACK_OWN_FRAMES ? (uint32_t)found - STACK_OWN_FRAMES : 0;
+    if (count > capacity)
+        count = capacity;
+    for (uint32_t i = 0; i < count; i++)
+        out_frames[i] = (uintptr_t)walked[STACK_OWN_FRAMES + i];
+    return count;
+#else
+    (void)out_frames, (void)capacity;
+    return 0;
+#endif
+}
+
+SLB_PRIVATE void slb_os_stack_prime(void) {
+    uintptr_t frame;
+    (void)slb_os_stack(&frame, 1);
+}
+
+/* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
+    struct slb_os_symbol entry = {NULL, NULL, 0};
+    Dl_info info;
+    memset(&info, 0, sizeof info);
+    if (address == 0 || dladdr((void *)(address - 1), &info) == 0)
+        return entry;
+    entry.module = info.dli_fname;
+    entry.symbol = info.dli_sname;
+    entry.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
+    return entry;
+}
+
+#endif
+
+/* -------------------- os/posix_thread.c */
+/* Threads as POSIX has them: one of the library's own, cancellation, waiting without sleeping, fork. */
+
+#ifndef SLB_OS_WINDOWS
+
+/* -------------------- os/mutex.h */
+/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+#ifndef SLB_OS_MUTEX_H
+#define SLB_OS_MUTEX_H
+
+#ifdef SLB_OS_WINDOWS
+
+typedef struct {
+    void *state;
+} slb_os_mutex;
+#define SLB_OS_MUTEX_INIT                                                                                    \
+    { NULL }
+SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex);
+SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex);
+
+#else
+
+#include <pthread.h>
+
+typedef pthread_mutex_t slb_os_mutex;
+#define SLB_OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+
+SLB_INLINE void slb_os_mutex_lock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_lock(mutex);
+}
+
+SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_unlock(mutex);
+}
+
+#endif
+
+#endif
+
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+SLB_PRIVATE uint32_t slb_os_process(void) {
+    return (uint32_t)getpid();
+}
+
+/* Enough for a caller's logger. */
+#define OWN_STACK (1u << 20)
+
+/* Signals are blocked before it exists, so that it takes none of the program's. */
+SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes, OWN_STACK);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread, &attributes, body, NULL) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return started;
+}
+
+SLB_PRIVATE int slb_os_hold_cancellation(void) {
+    int held = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &held);
+    return held;
+}
+
+SLB_PRIVATE void slb_os_allow_cancellation(int held) {
+    (void)pthread_setcancelstate(held, NULL);
+}
+
+SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
+    if (attempt < 32)
+        slb_os_pause();
+    else if (attempt < 4096)
+        (void)sched_yield();
+    else /* a thread of higher priority must not starve the one it waits for */
+        slb_os_sleep(50000);
+}
+
+/* ---------------------------------------------------------------------------------------------------- fork */
+
+static _Atomic(void (*)(void)) fork_before, fork_parent, fork_child;
+static _Atomic uint32_t fork_registered;
+
+static void register_handlers(void) {
+    bool done =
+        pthread_atfork(atomic_load(&fork_before), atomic_load(&fork_parent), atomic_load(&fork_child)) == 0;
+    atomic_store(&fork_registered, done);
+}
+
+/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next call tries
+ * again. Every caller gives the same functions. */
+SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static slb_os_mutex retry = SLB_OS_MUTEX_INIT;
+    if (atomic_load(&fork_registered) != 0)
+        return true;
+    atomic_store(&fork_before, before);
+    atomic_store(&fork_parent, parent);
+    atomic_store(&fork_child, child);
+    pthread_once(&once, register_handlers);
+    if (atomic_load(&fork_registered) == 0) {
+        slb_os_mutex_lock(&retry);
+        if (atomic_load(&fork_registered) == 0)
+            register_handlers();
+        slb_os_mutex_unlock(&retry);
+    }
+    return atomic_load(&fork_registered) != 0;
+}
+
+#endif
+
+/* -------------------- os/ticks.c */
+/* The cheapest steady clock: the processor's counter where it runs at a fixed rate, else the system's. */
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static bool counter_usable;
+static uint64_t loaded_ticks, loaded_ns;
+static uint64_t floor_ticks;
+
+static bool counter_is_steady(void) {
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0; /* invariant TSC */
+#elif defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
+    return true;
+#else
+    return false;
+#endif
+}
+
+static uint64_t read_counter_register(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
+    uint64_t ticks;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
+SLB_PRIVATE uint64_t slb_os_ticks(void) {
+    return counter_usable ? read_counter_register() : slb_os_now_ns();
+}
+
+__attribute__((constructor)) static void start_clock(void) {
+    counter_usable = counter_is_steady();
+    floor_ticks = UINT64_MAX;
+    for (int i = 0; i < 100; i++) {
+        uint64_t before = slb_os_ticks();
+        uint64_t step = slb_os_ticks() - before;
+        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
+    }
+    if (floor_ticks == UINT64_MAX)
+        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
+    loaded_ticks = slb_os_ticks();
+    loaded_ns = slb_os_now_ns();
+}
+
+/* The rate over the time since the library was loaded; the longer that is, the more exact. */
+SLB_PRIVATE double slb_os_ns_per_tick(void) {
+    if (!counter_usable)
+        return 1.0;
+    uint64_t elapsed = slb_os_now_ns() - loaded_ns;
+    if (elapsed < 2000000)
+        slb_os_sleep(2000000);
+    uint64_t ticks = slb_os_ticks() - loaded_ticks;
+    elapsed = slb_os_now_ns() - loaded_ns;
+    return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
+}
+
+SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
+    return floor_ticks;
+}
+
+/* -------------------- os/windows.c */
+/* Windows 10 and Server 2019 or newer: memory, CPUs, clocks, threads, waiting. */
+
+#ifdef SLB_OS_WINDOWS
+
+/* -------------------- os/mutex.h */
+/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+#ifndef SLB_OS_MUTEX_H
+#define SLB_OS_MUTEX_H
+
+#ifdef SLB_OS_WINDOWS
+
+typedef struct {
+    void *state;
+} slb_os_mutex;
+#define SLB_OS_MUTEX_INIT                                                                                    \
+    { NULL }
+SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex);
+SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex);
+
+#else
+
+#include <pthread.h>
+
+typedef pthread_mutex_t slb_os_mutex;
+#define SLB_OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+
+SLB_INLINE void slb_os_mutex_lock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_lock(mutex);
+}
+
+SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_unlock(mutex);
+}
+
+#endif
+
+#endif
+
+/* -------------------- os/windows_discard.h */
+/* Between the memory of Windows, which takes pages away for a moment, and its fault handler, which lets late readers
+ * wait for that moment. */
+#ifndef SLB_OS_WINDOWS_DISCARD_H
+#define SLB_OS_WINDOWS_DISCARD_H
+
+/* Whether the address lies in a range that is being discarded. */
+SLB_PRIVATE bool slb_os_is_away(uintptr_t address);
+
+/* Installs the handler, once a process; false if the system refuses. */
+SLB_PRIVATE bool slb_os_stop_late_readers(void);
+
+#endif
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <windows.h>
+#include <ntsecapi.h>
+
+/* -------------------------------------------------------------------------------------------------- memory */
+
+SLB_PRIVATE size_t slb_os_page_size(void) {
+    static _Atomic size_t known;
+    size_t size = atomic_load_explicit(&known, memory_order_relaxed); /* any thread computes the same value */
+    if (size == 0) {
+        SYSTEM_INFO info;
+        GetSystemInfo(&info);
+        size = info.dwPageSize;
+        atomic_store_explicit(&known, size, memory_order_relaxed);
+    }
+    return size;
+}
+
+SLB_PRIVATE void *slb_os_reserve(size_t size) {
+    return VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
+}
+
+/* The system counts all of it against its limit at once, and backs it page by page. */
+SLB_PRIVATE void *slb_os_map(size_t size) {
+    return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+/* Pages that are usable already, or guards, become usable too. */
+SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
+    DWORD before;
+    return VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) != NULL &&
+           VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
+}
+
+/* `address` is what slb_os_reserve or slb_os_map answered. */
+SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
+    (void)size;
+    if (address != NULL)
+        (void)VirtualFree(address, 0, MEM_RELEASE);
+}
+
+/* Locked pages cannot be given back without unlocking them: once any are, all pages stay. */
+static _Atomic uint32_t memory_is_locked;
+
+/* A range is away from decommit to commit. A reader that comes in between (late, with a reference that has ended) is
+ * stopped by the fault handler until the range is back, see slb_os_is_away. One range at a time. */
+static slb_os_mutex away_mutex = SLB_OS_MUTEX_INIT;
+static _Atomic uintptr_t away_from, away_to;
+
+static bool bring_back(void *address, size_t size) {
+    while (VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) == NULL)
+        Sleep(1); /* another process was given what this one had a moment ago */
+    return true;
+}
+
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
+    if (atomic_load_explicit(&memory_is_locked, memory_order_relaxed) != 0 || !slb_os_stop_late_readers())
+        return false;
+    slb_os_mutex_lock(&away_mutex);
+    atomic_store(&away_from, (uintptr_t)address);
+    atomic_store(&away_to, (uintptr_t)address + size);
+    bool done = VirtualFree(address, size, MEM_DECOMMIT) != 0 && bring_back(address, size);
+    atomic_store(&away_to, 0);
+    slb_os_mutex_unlock(&away_mutex);
+    return done;
+}
+
+SLB_PRIVATE bool slb_os_is_away(uintptr_t address) {
+    return address < atomic_load(&away_to) && address >= atomic_load(&away_from);
+}
+
+SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
+    return false;
+}
+
+SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
+    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
+        ((volatile char *)address)[offset] = 0;
+    return true;
+}
+
+/* Large pages need a privilege and cannot be given back: not offered. */
+SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
+    (void)address, (void)size;
+    return false;
+}
+
+SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
+    DWORD before;
+    *probed = SLB_GUARD_PROTECT;
+    return VirtualProtect(address, size, PAGE_NOACCESS, &before) != 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
+    return UINT32_MAX;
+}
+
+/* The system locks as much as the process's smallest working set has. */
+SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
+    if (VirtualLock(address, size) == 0)
+        return false;
+    atomic_store_explicit(&memory_is_locked, 1, memory_order_relaxed);
+    return true;
+}
+
+SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
+    (void)address, (void)size;
+    return false;
+}
+
+SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size) {
+    return _aligned_malloc(size, alignment);
+}
+
+SLB_PRIVATE void slb_os_heap_free(void *memory) {
+    _aligned_free(memory);
+}
+
+/* ---------------------------------------------------------------------------------------------------- CPUs */
+
+/* Processors come in groups of at most 64. */
+#define GROUP_MOST 64u
+
+SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
+    WORD groups = GetActiveProcessorGroupCount();
+    DWORD count = groups > 1 ? groups * GROUP_MOST : GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+    if (count < 1)
+        return 1;
+    return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : count;
+}
+
+SLB_PRIVATE uint32_t slb_os_cpu(void) {
+    PROCESSOR_NUMBER here;
+    GetCurrentProcessorNumberEx(&here);
+    return here.Group * GROUP_MOST + here.Number;
+}
+
+SLB_PRIVATE uint32_t slb_os_cache_line(void) {
+    return SLB_CACHE_LINE;
+}
+
+/* -------------------------------------------------------------------------------------------------- clocks */
+
+static uint64_t scaled(uint64_t count, uint64_t per_second) {
+    return count / per_second * 1000000000u + count % per_second * 1000000000u / per_second;
+}
+
+SLB_PRIVATE uint64_t slb_os_now_ns(void) {
+    static _Atomic uint64_t known; /* per second; any thread finds the same */
+    uint64_t per_second = atomic_load_explicit(&known, memory_order_relaxed);
+    LARGE_INTEGER count;
+    if (slb_unlikely(per_second == 0)) {
+        (void)QueryPerformanceFrequency(&count);
+        per_second = (uint64_t)count.QuadPart;
+        atomic_store_explicit(&known, per_second, memory_order_relaxed);
+    }
+    (void)QueryPerformanceCounter(&count);
+    return scaled((uint64_t)count.QuadPart, per_second);
+}
+
+SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
+    return GetTickCount64() * 1000000u;
+}
+
+#define UNIX_EPOCH 116444736000000000u /* in units of 100 ns since 1601 */
+
+SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
+    FILETIME now;
+    GetSystemTimePreciseAsFileTime(&now);
+    uint64_t units = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
+    return (units - UNIX_EPOCH) * 100u;
+}
+
+/* ------------------------------------------------------------------------------------------------- waiting */
+
+SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    uint64_t now = slb_os_now_ns();
+    if (now >= deadline_ns)
+        return false;
+    uint64_t ms = (deadline_ns - now + 999999) / 1000000;
+    (void)WaitOnAddress((volatile void *)word, &expected, sizeof expected,
+                        ms > 0x7fffffff ? 0x7fffffff : (DWORD)ms);
+    return true;
+}
+
+SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
+    WakeByAddressSingle((void *)word);
+}
+
+SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex) {
+    AcquireSRWLockExclusive((SRWLOCK *)mutex);
+}
+
+SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
+    ReleaseSRWLockExclusive((SRWLOCK *)mutex);
+}
+
+/* An event that stays set until it is reset. A HANDLE has 32 bits that count. */
+SLB_PRIVATE int slb_os_notifier_create(void) {
+    HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    return event == NULL ? -ENOMEM : (int)(intptr_t)event;
+}
+
+static HANDLE handle_of(int notifier) {
+    return (HANDLE)(intptr_t)notifier;
+}
+
+SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
+    (void)SetEvent(handle_of(notifier));
+}
+
+SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
+    (void)ResetEvent(handle_of(notifier));
+}
+
+SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
+    (void)notifier; /* there is no fork */
+}
+
+SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
+    (void)CloseHandle(handle_of(notifier));
+}
+
+/* ------------------------------------------------------------------------------------------------- threads */
+
+SLB_PRIVATE uint64_t slb_os_thread(void) {
+    return GetCurrentThreadId();
+}
+
+SLB_PRIVATE void slb_os_forget_thread(void) {
+}
+
+SLB_PRIVATE uint32_t slb_os_process(void) {
+    return GetCurrentProcessId();
+}
+
+SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    (void)before, (void)parent, (void)child;
+    return true;
+}
+
+static DWORD WINAPI run_body(void *body) {
+    void *(*function)(void *) = *(void *(**)(void *))body;
+    free(body);
+    (void)function(NULL);
+    return 0;
+}
+
+#define OWN_STACK (1u << 20) /* enough for a caller's logger */
+
+SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
+    void *(**holder)(void *) = malloc(sizeof body);
+    if (holder == NULL)
+        return false;
+    *holder = body;
+    HANDLE thread =
+        CreateThread(NULL, OWN_STACK, run_body, (void *)holder, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    if (thread == NULL) {
+        free((void *)holder);
+        return false;
+    }
+    (void)CloseHandle(thread);
+    return true;
+}
+
+/* By name: not every import library of Windows 10 has it. */
+typedef HRESULT(WINAPI *describe_function)(HANDLE thread, const WCHAR *description);
+
+SLB_PRIVATE void slb_os_name_thread(const char *name) {
+    WCHAR wide[16] = {0};
+    FARPROC found = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "SetThreadDescription");
+    describe_function describe;
+    memcpy(&describe, &found, sizeof describe); /* not every compiler lets one be cast to the other */
+    for (size_t i = 0; i < 15 && name[i] != '\0'; i++)
+        wide[i] = (WCHAR)name[i];
+    if (describe != NULL)
+        (void)describe(GetCurrentThread(), wide);
+}
+
+/* Threads are not cancelled here. */
+SLB_PRIVATE int slb_os_hold_cancellation(void) {
+    return 0;
+}
+
+SLB_PRIVATE void slb_os_allow_cancellation(int held) {
+    (void)held;
+}
+
+SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
+    Sleep((DWORD)((ns + 999999) / 1000000));
+}
+
+SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
+    if (attempt < 32)
+        slb_os_pause();
+    else if (attempt < 4096)
+        (void)SwitchToThread();
+    else /* a thread of higher priority must not starve the one it waits for */
+        Sleep(1);
+}
+
+SLB_PRIVATE const char *slb_os_environment(const char *name) {
+    return getenv(name);
+}
+
+SLB_PRIVATE uint64_t slb_os_unique(void) {
+    uint64_t value = 0;
+    if (!RtlGenRandom(&value, sizeof value))
+        value = slb_os_wall_ns() * 1000000007u ^ (uint64_t)(uintptr_t)&value ^ slb_os_process();
+    return value == 0 ? 1 : value;
+}
+
+#endif
+
+/* -------------------- os/windows_fault.c */
+/* Faults on Windows: one vectored handler, before the program's own and those of its frames. */
+
+#ifdef SLB_OS_WINDOWS
+
+/* -------------------- os/mutex.h */
+/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+#ifndef SLB_OS_MUTEX_H
+#define SLB_OS_MUTEX_H
+
+#ifdef SLB_OS_WINDOWS
+
+typedef struct {
+    void *state;
+} slb_os_mutex;
+#define SLB_OS_MUTEX_INIT                                                                                    \
+    { NULL }
+SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex);
+SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex);
+
+#else
+
+#include <pthread.h>
+
+typedef pthread_mutex_t slb_os_mutex;
+#define SLB_OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+
+SLB_INLINE void slb_os_mutex_lock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_lock(mutex);
+}
+
+SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_unlock(mutex);
+}
+
+#endif
+
+#endif
+
+/* -------------------- os/windows_discard.h */
+/* Between the memory of Windows, which takes pages away for a moment, and its fault handler, which lets late readers
+ * wait for that moment. */
+#ifndef SLB_OS_WINDOWS_DISCARD_H
+#define SLB_OS_WINDOWS_DISCARD_H
+
+/* Whether the address lies in a range that is being discarded. */
+SLB_PRIVATE bool slb_os_is_away(uintptr_t address);
+
+/* Installs the handler, once a process; false if the system refuses. */
+SLB_PRIVATE bool slb_os_stop_late_readers(void);
+
+#endif
+
+#include <windows.h>
+
+static void (*_Atomic report_of_fault)(uintptr_t address, const char *verb);
+
+/* The first parameter of an access violation: 0 read, 1 write, 8 execution; the second is the address. */
+static LONG CALLBACK on_fault(EXCEPTION_POINTERS *fault) {
+    const EXCEPTION_RECORD *record = fault->ExceptionRecord;
+    if (record->ExceptionCode != EXCEPTION_ACCESS_VIOLATION || record->NumberParameters < 2)
+        return EXCEPTION_CONTINUE_SEARCH;
+    uintptr_t address = record->ExceptionInformation[1];
+    if (slb_os_is_away(address)) {
+        (void)SwitchToThread();
+        return EXCEPTION_CONTINUE_EXECUTION;
+    }
+    void (*report)(uintptr_t, const char *) = atomic_load(&report_of_fault);
+    if (report != NULL)
+        report(address, record->ExceptionInformation[0] == 1 ? "write" : "read");
+    return EXCEPTION_CONTINUE_SEARCH;
+}
+
+/* Once a process. The handler stays for the process's life, so the library stays too. */
+SLB_PRIVATE bool slb_os_stop_late_readers(void) {
+    static slb_os_mutex lock = SLB_OS_MUTEX_INIT;
+    static _Atomic uint32_t installed;
+    if (atomic_load_explicit(&installed, memory_order_acquire) != 0)
+        return true;
+    slb_os_mutex_lock(&lock);
+    if (atomic_load(&installed) == 0) {
+        HMODULE self;
+        (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                                 (const WCHAR *)(void *)&report_of_fault, &self);
+        atomic_store(&installed, AddVectoredExceptionHandler(1, on_fault) != NULL);
+    }
+    slb_os_mutex_unlock(&lock);
+    return atomic_load(&installed) != 0;
+}
+
+SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb)) {
+    atomic_store(&report_of_fault, report);
+    return slb_os_stop_late_readers();
+}
+
+SLB_PRIVATE void slb_os_write_error(const char *text, size_t length) {
+    DWORD written;
+    (void)WriteFile(GetStdHandle(STD_ERROR_HANDLE), text, (DWORD)length, &written, NULL);
+}
+
+#endif
+
+/* -------------------- os/windows_file.c */
+/* Writing to a descriptor of the C library, which belongs to the caller. */
+
+#ifdef SLB_OS_WINDOWS
+
+#include <errno.h>
+#include <io.h>
+#include <windows.h>
+
+/* The C library answers a descriptor that is not open by ending the process, or, where the program said so, by this
+ * value. */
+static HANDLE file_of(int fd) {
+    intptr_t handle = fd < 0 ? -1 : _get_osfhandle(fd);
+    return handle == -2 ? INVALID_HANDLE_VALUE : (HANDLE)handle;
+}
+
+static int errno_of(DWORD error) {
+    switch (error) {
+    case ERROR_INVALID_HANDLE:
+        return EBADF;
+    case ERROR_ACCESS_DENIED:
+        return EACCES;
+    case ERROR_DISK_FULL:
+    case ERROR_HANDLE_DISK_FULL:
+        return ENOSPC;
+    case ERROR_BROKEN_PIPE:
+    case ERROR_NO_DATA:
+        return EPIPE;
+    default:
+        return EIO;
+    }
+}
+
+/* Past the C library, which would turn each line feed into two bytes. */
+SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
+    HANDLE file = file_of(fd);
+    DWORD written = 0;
+    if (file == INVALID_HANDLE_VALUE)
+        return EBADF;
+    if (!WriteFile(file, data, size > 0x40000000 ? 0x40000000 : (DWORD)size, &written, NULL))
+        return errno_of(GetLastError());
+    *out_written = written;
+    return 0;
+}
+
+SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
+    HANDLE file = file_of(fd);
+    BY_HANDLE_FILE_INFORMATION info;
+    *out_device = *out_inode = 0;
+    if (file == INVALID_HANDLE_VALUE)
+        return EBADF;
+    if (GetFileInformationByHandle(file, &info)) { /* a pipe has no identity */
+        *out_device = info.dwVolumeSerialNumber;
+        *out_inode = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow;
+    }
+    return 0;
+}
+
+#endif
+
+/* -------------------- os/windows_stack.c */
+/* Stacks by the unwind tables that every function of 64-bit Windows has. */
+
+#ifdef SLB_OS_WINDOWS
+
+#include <string.h>
+#include <windows.h>
+
+#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
+#define STACK_WALK_MAX 32
+
+SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
+    void *walked[STACK_WALK_MAX];
+    uint32_t count = CaptureStackBackTrace(STACK_OWN_FRAMES - 1, STACK_WALK_MAX - 1, walked, NULL);
+    if (count > capacity)
+        count = capacity;
+    for (uint32_t i = 0; i < count; i++)
+        out_frames[i] = (uintptr_t)walked[i];
+    return count;
+}
+
+SLB_PRIVATE void slb_os_stack_prime(void) {
+    uintptr_t frame;
+    (void)slb_os_stack(&frame, 1);
+}
+
+/* ------------------------------------------------------------------------------- names, from a module's exports */
+
+static const void *at_offset(const char *image, uint32_t offset) {
+    return image + offset;
+}
+
+static const IMAGE_EXPORT_DIRECTORY *exports_of(const char *image) {
+    const IMAGE_DOS_HEADER *dos = (const void *)image;
+    const IMAGE_NT_HEADERS *headers = at_offset(image, (uint32_t)dos->e_lfanew);
+    const IMAGE_DATA_DIRECTORY *entry = &headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_EXPORT];
+    return entry->Size == 0 ? NULL : at_offset(image, entry->VirtualAddress);
+}
+
+/* The exported function that begins nearest before the address. */
+static void find_export(struct slb_os_symbol *out, const char *image, uint32_t offset) {
+    const IMAGE_EXPORT_DIRECTORY *exports = exports_of(image);
+    uint32_t best = 0;
+    if (exports == NULL)
+        return;
+    out->module = at_offset(image, exports->Name);
+    const uint32_t *functions = at_offset(image, exports->AddressOfFunctions);
+    const uint32_t *names = at_offset(image, exports->AddressOfNames);
+    const uint16_t *ordinals = at_offset(image, exports->AddressOfNameOrdinals);
+    for (uint32_t i = 0; i < exports->NumberOfNames; i++) {
+        uint32_t begin = functions[ordinals[i]];
+        if (begin > offset || begin < best)
+            continue;
+        best = begin;
+        out->symbol = at_offset(image, names[i]);
+        out->offset = offset - begin;
+    }
+}
+
+/* A program without exports has no name in its image: "program". */
+SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
+    struct slb_os_symbol entry = {NULL, NULL, 0};
+    HMODULE module;
+    DWORD how = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT;
+    if (address == 0 || !GetModuleHandleExW(how, (const WCHAR *)(address - 1), &module))
+        return entry;
+    entry.module = "program";
+    entry.offset = address - (uintptr_t)module;
+    find_export(&entry, (const char *)module, (uint32_t)entry.offset);
+    return entry;
+}
+
+#endif
+
 /* -------------------- status.c */
 
 /* -------------------- status.h */
@@ -1875,7 +3132,7 @@ SLB_PRIVATE const char *slb_status_message(slabby_status status);
 /* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
 SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) __attribute__((format(printf, 7, 8)));
+                                        ...) SLB_PRINTF(7, 8);
 
 /* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
 struct slb_text {
@@ -1884,8 +3141,7 @@ struct slb_text {
     uint64_t length;
 };
 
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) SLB_PRINTF(2, 3);
 SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
 
 /* Copies a snapshot out: min(ours, the caller's struct_size) bytes; the caller's struct_size stays. */
@@ -3755,6 +5011,37 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     return SLABBY_OK;
 }
 
+/* -------------------- protect/slab_pages.c */
+
+/* -------------------- protect/slab_pages.h */
+/* The pages of slabs that nobody uses go back to the system. */
+#ifndef SLB_PROTECT_SLAB_PAGES_H
+#define SLB_PROTECT_SLAB_PAGES_H
+
+/* Whole pages from one offset behind the first slab to another; guards between them stay guards. False where the
+ * system keeps the pages, as it does with locked memory. */
+SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to);
+
+#endif
+
+/* With guard_pages every slab begins on a page and ends at its guard. */
+static bool discard_around_guards(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    uint64_t body = pool->stride - pool->guard_bytes / pool->reserved;
+    bool done = true;
+    for (uint64_t start = from / pool->stride * pool->stride; start < to && done; start += pool->stride) {
+        uint64_t first = start < from ? from : start;
+        uint64_t last = start + body > to ? to : start + body;
+        done = first >= last || slb_os_discard(pool->slab_base + first, last - first);
+    }
+    return done;
+}
+
+SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+    if (pool->guard_bytes == 0 || slb_os_discard_keeps_guards())
+        return slb_os_discard(pool->slab_base + from, to - from);
+    return discard_around_guards(pool, from, to);
+}
+
 /* -------------------- ref.c */
 
 /* -------------------- ref.h */
@@ -4051,13 +5338,13 @@ SLB_PRIVATE bool slb_depot_pop(struct slabby_allocator *pool, uint32_t *out_ids)
  * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
  * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
  *
- * initial-exec: the address is known without a call into the dynamic linker, which a handler could not make; costs a
- * few bytes of the static TLS that libc keeps for libraries loaded late.
+ * With glibc the address is known without a call into the dynamic linker (os/system.h); elsewhere that call does not
+ * allocate for a thread that has used the library before.
  */
 #ifndef SLB_TIERS_IN_FLIGHT_H
 #define SLB_TIERS_IN_FLIGHT_H
 
-SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+SLB_SHARED_DATA SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 
 /* Only handlers of this thread read it, so compiler order is enough. */
 SLB_INLINE void slb_in_flight_enter(void) {
@@ -4466,7 +5753,7 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
-static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL int32_t thread_binding;
 
 SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
     thread_binding = binding + 1;
@@ -4544,13 +5831,12 @@ SLB_INLINE void slb_notification_none(struct slb_notification *out) {
 /* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
  * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
+                                    slabby_ref ref, int64_t value, const char *format, ...) SLB_PRINTF(6, 7);
 
 /* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
 SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+                                            const char *format, ...) SLB_PRINTF(7, 8);
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
 /* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
@@ -4582,7 +5868,7 @@ _Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_W
 _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
 
 /* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
-static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL uint32_t inside_logger;
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 
@@ -6283,7 +7569,7 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
 #include <string.h>
 
 #ifndef SLB_AMALGAMATION
-__thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 #endif
 
 #define CACHE_FOLD_BY (1ull << 40)
@@ -6413,7 +7699,6 @@ SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #endif
 
-#include <stdlib.h>
 #include <string.h>
 
 static uint64_t heap_table_size(struct slabby_allocator *pool) {
@@ -6469,9 +7754,9 @@ static size_t heap_front(const struct slabby_allocator *pool) {
 }
 
 static void *heap_memory(struct slabby_allocator *pool) {
-    void *memory = NULL;
     size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
-    if (posix_memalign(&memory, heap_alignment(pool), size) != 0)
+    void *memory = slb_os_heap_allocate(heap_alignment(pool), size);
+    if (memory == NULL)
         return NULL;
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
         memset(memory, 0, size);
@@ -6502,7 +7787,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
     char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
-    free(data - heap_front(pool));
+    slb_os_heap_free(data - heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);
@@ -8025,115 +9310,40 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
 }
 
 /* -------------------- protect/fault_handler.c */
-/* The handler of SIGSEGV and SIGBUS: where the address is in a pool, a report on stderr; then whoever handled
- * the signal before has it. */
-
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-
-struct fault_signal {
-    int number;
-    struct sigaction before;
-    _Atomic bool spent; /* the handler before asked to be called once */
-};
-
-static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
-#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
+/* What the handler of memory faults does: where the address is in a pool, a report on the error output. */
 
 /* Too large for a signal stack; one report at a time. */
 static char fault_report[8192];
 static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
 
-/* ---------------------------------------------------------------------------------------------- the report */
-
-static void write_out(const char *at, uint64_t length) {
-    while (length > 0) {
-        ssize_t written = write(STDERR_FILENO, at, length);
-        if (written <= 0 && errno != EINTR)
-            return;
-        at += written > 0 ? written : 0;
-        length -= written > 0 ? (uint64_t)written : 0;
-    }
-}
-
 static bool on_a_guard(const struct slb_fault_info *fault) {
     return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
 }
 
-static void report_fault(const struct slb_fault_info *fault, const void *context) {
+static void print_report(const struct slb_fault_info *fault, const char *verb) {
     struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
     for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
          attempt++)
         slb_os_wait_a_little(attempt);
     slb_plain_add(&text, "slabby: ");
-    slb_fault_print(&text, slb_os_fault_verb(context), fault);
+    slb_fault_print(&text, verb, fault);
     if (fault->used)
         (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
     slb_plain_add(&text, "\n");
-    write_out(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    slb_os_write_error(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
     atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
 }
 
-/* ------------------------------------------------------------------------------------------------ chaining */
-
-/* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
-static void die_as_before(int number, const siginfo_t *info) {
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    (void)sigaction(number, &plain, NULL);
-    if (info->si_code <= 0)
-        (void)raise(number);
-}
-
-static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
-    const struct sigaction *before = &fault->before;
-    bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
-    bool over = once && atomic_exchange_explicit(&fault->spent, true, memory_order_relaxed);
-    if (!over && before->sa_flags & SA_SIGINFO)
-        before->sa_sigaction(fault->number, info, context);
-    else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
-        return;
-    else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
-        die_as_before(fault->number, info);
-    else
-        before->sa_handler(fault->number);
-}
-
-/* si_code above 0: the kernel itself saw the fault, and the address means something. */
-static void on_fault(int number, siginfo_t *info, void *context) {
+static void report_fault(uintptr_t address, const char *verb) {
     struct slb_fault_info fault;
-    int error_before = errno;
-    if (info->si_code > 0 && slb_fault_locate((uintptr_t)info->si_addr, &fault)) {
-        slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
-        report_fault(&fault, context);
-    }
-    errno = error_before;
-    for (size_t i = 0; i < FAULT_SIGNALS; i++)
-        if (fault_signals[i].number == number)
-            pass_on(&fault_signals[i], info, context);
-}
-
-/* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
-static bool take_signal(struct fault_signal *fault) {
-    struct sigaction ours = {.sa_sigaction = on_fault};
-    if (sigaction(fault->number, NULL, &fault->before) != 0)
-        return false;
-    ours.sa_mask = fault->before.sa_mask;
-    ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
-    return sigaction(fault->number, &ours, &fault->before) == 0;
+    if (!slb_fault_locate(address, &fault))
+        return;
+    slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
+    print_report(&fault, verb);
 }
 
 SLB_PRIVATE bool slb_fault_handler_install(void) {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool installed;
-    bool done = true;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
-        done = take_signal(&fault_signals[i]);
-    installed = installed || done;
-    pthread_mutex_unlock(&lock);
-    return done;
+    return slb_os_report_faults(report_fault);
 }
 
 /* -------------------- protect/secure.c */
@@ -10951,7 +12161,7 @@ static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
     if (last < pool->reserved && last * pool->stride < end)
         end -= page;
     if (start < end)
-        (void)slb_os_discard(pool->slab_base + start, end - start); /* locked pages stay */
+        (void)slb_discard_slab_pages(pool, start, end); /* locked pages stay */
 }
 
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
@@ -11935,16 +13145,48 @@ SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor
 
 /* -------------------- resilience/ticker.c */
 
+/* -------------------- os/mutex.h */
+/* A lock that sleeps, for what is rare and not done in signal handlers. Static ones need no call to begin. */
+#ifndef SLB_OS_MUTEX_H
+#define SLB_OS_MUTEX_H
+
+#ifdef SLB_OS_WINDOWS
+
+typedef struct {
+    void *state;
+} slb_os_mutex;
+#define SLB_OS_MUTEX_INIT                                                                                    \
+    { NULL }
+SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex);
+SLB_PRIVATE void slb_os_mutex_unlock(slb_os_mutex *mutex);
+
+#else
+
 #include <pthread.h>
 
+typedef pthread_mutex_t slb_os_mutex;
+#define SLB_OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+
+SLB_INLINE void slb_os_mutex_lock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_lock(mutex);
+}
+
+SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
+    (void)pthread_mutex_unlock(mutex);
+}
+
+#endif
+
+#endif
+
 /* Held to start the thread and by the thread to end, never while it ticks. */
-static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
+static slb_os_mutex ticker_mutex = SLB_OS_MUTEX_INIT;
 static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
 static _Atomic uint32_t ticking_pools; /* how many have ticks switched on */
 static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
 #define SHORTEST_REVOCATION_NS 1000000u
-static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL bool inside_ticker;
 
 /* ----------------------------------------------------------------------------------------------- the thread */
 
@@ -12024,11 +13266,11 @@ static uint64_t tick_round(void) {
 }
 
 static bool ticker_ends(void) {
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
     bool ends = atomic_load(&ticking_pools) == 0;
     if (ends)
         ticker_runs = false;
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
     return ends;
 }
 
@@ -12076,11 +13318,11 @@ SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
 
 /* Starts the thread where it does not run; false where the system refuses it. */
 static bool run_ticks(struct slabby_allocator *pool, uint32_t what) {
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
     bool running = ticker_is_running();
     if (running)
         start_ticks(pool, what);
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
     if (running)
         wake_ticker();
     return running;
@@ -12136,7 +13378,7 @@ SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool) {
 /* ---------------------------------------------------------------------------------------------------- fork */
 
 SLB_PRIVATE void slb_ticker_before_fork(void) {
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
 }
 
 SLB_PRIVATE void slb_ticker_after_fork(bool child) {
@@ -12145,15 +13387,15 @@ SLB_PRIVATE void slb_ticker_after_fork(bool child) {
         inside_ticker = false;
         atomic_store(&ticking_entry, 0);
     }
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
 }
 
 SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     if (atomic_load(&pool->ticking.on) == 0)
         return;
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
     bool running = ticker_is_running();
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
     if (running)
         return;
     stop_ticks(pool, EVERY_TICK);
@@ -12163,9 +13405,6 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
 }
 
 /* -------------------- resilience/fork.c */
-
-#include <pthread.h>
-#include <stdlib.h>
 
 /* ------------------------------------------------------------------------------------------ at the fork */
 
@@ -12199,25 +13438,9 @@ static void in_parent(void) {
     slb_pool_table_unlock();
 }
 
-static _Atomic bool handlers_registered;
-
-static void register_handlers(void) {
-    atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
-}
-
-/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next pool tries
- * again: without handlers a child could find its pools locked by threads that do not exist there. */
+/* Without handlers a child could find its pools locked by threads that do not exist there. */
 SLB_PRIVATE bool slb_fork_prepare_process(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
-    pthread_once(&once, register_handlers);
-    if (!atomic_load(&handlers_registered)) {
-        pthread_mutex_lock(&retry);
-        if (!atomic_load(&handlers_registered))
-            register_handlers();
-        pthread_mutex_unlock(&retry);
-    }
-    return atomic_load(&handlers_registered);
+    return slb_os_at_fork(before_fork, in_parent, in_child);
 }
 
 /* ------------------------------------------------------------------------------------------- rebuilding */
@@ -12412,7 +13635,6 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool);
 #endif
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <string.h>
 
 #ifndef SLABBY_GENERATION_BITS
@@ -12424,15 +13646,15 @@ union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
+static slb_os_mutex locations_mutex = SLB_OS_MUTEX_INIT;
 static uint32_t locations_cursor;
 
 SLB_PRIVATE void slb_pool_table_lock(void) {
-    pthread_mutex_lock(&locations_mutex);
+    slb_os_mutex_lock(&locations_mutex);
 }
 
 SLB_PRIVATE void slb_pool_table_unlock(void) {
-    pthread_mutex_unlock(&locations_mutex);
+    slb_os_mutex_unlock(&locations_mutex);
 }
 
 /* ---------------------------------------------------------------------------------------------- places */
@@ -13889,7 +15111,7 @@ static void tear_down(struct slabby_allocator *pool) {
 static void drain_closed(struct slabby_allocator *pool) {
     uint32_t open = SLB_PHASE_OPEN;
     if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
-        (void)slb_os_discard(pool->slab_base, pool->slab_range);
+        (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
 }
 
 static bool nothing_is_held(struct slabby_allocator *pool) {
@@ -15566,7 +16788,7 @@ static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, ui
     uint64_t page = slb_os_page_size();
     uint64_t start = (from + page - 1) / page * page;
     uint64_t end = to / page * page;
-    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
+    if (end <= start || !slb_discard_slab_pages(pool, start, end))
         return 0;
     return end - start;
 }

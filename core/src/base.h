@@ -3,9 +3,7 @@
 #ifndef SLB_BASE_H
 #define SLB_BASE_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+#include "os/system.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,16 +16,16 @@
 #define SLB_PRIVATE static
 #define SLB_SHARED_DATA static
 #else
-#define SLB_PRIVATE __attribute__((visibility("hidden")))
-#define SLB_SHARED_DATA extern __attribute__((visibility("hidden")))
+#define SLB_PRIVATE SLB_HIDDEN
+#define SLB_SHARED_DATA extern SLB_HIDDEN
 #endif
 
 /* The only exported symbols. SLABBY_HIDDEN is for a module that contains the core and must not interpose on another
  * copy of it (the Go package). */
 #ifdef SLABBY_HIDDEN
-#define SLB_PUBLIC __attribute__((visibility("hidden")))
+#define SLB_PUBLIC SLB_HIDDEN
 #else
-#define SLB_PUBLIC __attribute__((visibility("default")))
+#define SLB_PUBLIC SLB_VISIBLE
 #endif
 
 #define SLB_INLINE static inline __attribute__((always_inline, unused))

@@ -13,7 +13,7 @@ SLB_PRIVATE const char *slb_status_message(slabby_status status);
 /* Fills a caller's slabby_error (which may be null) and answers its status. The text is cut at 255 bytes. */
 SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
                                         int64_t value, int64_t minimum, int64_t maximum, const char *format,
-                                        ...) __attribute__((format(printf, 7, 8)));
+                                        ...) SLB_PRINTF(7, 8);
 
 /* Text on its way into a (buffer, capacity, out_length) triple: counts everything, stores what fits. */
 struct slb_text {
@@ -22,8 +22,7 @@ struct slb_text {
     uint64_t length;
 };
 
-SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+SLB_PRIVATE void slb_text_add(struct slb_text *text, const char *format, ...) SLB_PRINTF(2, 3);
 SLB_PRIVATE slabby_status slb_text_end(const struct slb_text *text, uint64_t *out_length);
 
 /* Copies a snapshot out: min(ours, the caller's struct_size) bytes; the caller's struct_size stays. */

@@ -65,7 +65,8 @@ def test_an_include_beside_the_file_is_followed(sources: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["#ifdef __linux__", "#if defined(_WIN32)", "#ifdef __APPLE__"]
+    "question",
+    ["#ifdef __linux__", "#if defined(_WIN32)", "#ifdef __APPLE__", "#ifdef SLB_OS_WINDOWS"],
 )
 def test_a_platform_question_outside_os_is_found(sources: Path, question: str) -> None:
     add_line(sources / "tiers/gate.c", question)

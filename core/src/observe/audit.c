@@ -7,7 +7,7 @@
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
-static __thread int32_t thread_binding __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL int32_t thread_binding;
 
 SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
     thread_binding = binding + 1;

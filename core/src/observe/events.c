@@ -17,7 +17,7 @@ _Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_W
 _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
 
 /* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
-static __thread uint32_t inside_logger __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL uint32_t inside_logger;
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 

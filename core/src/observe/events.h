@@ -30,13 +30,12 @@ SLB_INLINE void slb_notification_none(struct slb_notification *out) {
 /* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
  * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
 SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...)
-    __attribute__((format(printf, 6, 7)));
+                                    slabby_ref ref, int64_t value, const char *format, ...) SLB_PRINTF(6, 7);
 
 /* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
 SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
                                             int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) __attribute__((format(printf, 7, 8)));
+                                            const char *format, ...) SLB_PRINTF(7, 8);
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
 
 /* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the processor reports about a fault. */
+/* Accesses to memory that the processor refuses. */
 #ifndef SLB_OS_FAULT_H
 #define SLB_OS_FAULT_H
 
 #include "base.h"
 
-/* "write", "read", or "access" if the architecture does not report it. context: the third argument of a handler. */
-SLB_PRIVATE const char *slb_os_fault_verb(const void *context);
+/* Once a process: calls `report` in the faulting thread, before whatever the program had set up for such faults, which
+ * then acts as it would without us. verb: "write", "read", or "access" if the processor does not report it. The report
+ * runs where signal handlers do. False if the system refuses. */
+SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb));
+
+/* To the error output, as a handler may do it. */
+SLB_PRIVATE void slb_os_write_error(const char *text, size_t length);
 
 #endif

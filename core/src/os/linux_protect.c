@@ -3,6 +3,8 @@
  * before, each guard splits a mapping in two, and the kernel limits their number. */
 #include "os/os.h"
 
+#ifdef SLB_OS_LINUX
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -53,3 +55,5 @@ SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
     return madvise(address, size, MADV_DONTDUMP) == 0;
 }
+
+#endif

@@ -3,11 +3,17 @@
  * fence costs microseconds while the process has one thread and milliseconds later. */
 #include "os/os.h"
 
+#if SLB_OS_RSEQ
+
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* As linux/membarrier.h has them, which not every system with a C compiler has. */
+#define MEMBARRIER_CMD_QUERY 0
+#define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
+#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
 /* glibc 2.35 and newer register every thread and say where; a size of 0 means that it did not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -46,7 +52,7 @@ __attribute__((constructor(101))) static void find_rseq(void) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return SLB_OS_RSEQ && rseq_usable;
+    return rseq_usable;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
@@ -98,3 +104,5 @@ SLB_PRIVATE void slb_os_fence_rseq(void) {
 SLB_PRIVATE bool slb_os_fences_well(void) {
     return !atomic_load_explicit(&fence_refused, memory_order_relaxed);
 }
+
+#endif

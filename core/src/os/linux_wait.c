@@ -2,18 +2,25 @@
 /* Waiting in the kernel: futexes for threads, an eventfd for event loops. */
 #include "os/os.h"
 
+#ifdef SLB_OS_LINUX
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-SLB_PRIVATE uint64_t slb_os_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+/* As linux/futex.h has them, which not every system with a C compiler has. */
+#define FUTEX_WAKE 1
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_PRIVATE_FLAG 128
+#define FUTEX_BITSET_MATCH_ANY 0xffffffffu
+
+/* System calls by their numbers, here and in the other files for Linux: libc's functions are cancellation points. */
+SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
+    struct timespec sleep = {.tv_sec = 0, .tv_nsec = (long)ns};
+    (void)syscall(SYS_nanosleep, &sleep, NULL);
 }
 
 /* FUTEX_WAIT_BITSET takes an absolute time of the monotonic clock, so that an early return costs no precision. */
@@ -59,3 +66,5 @@ SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
 SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
     (void)syscall(SYS_close, notifier);
 }
+
+#endif

@@ -13,10 +13,14 @@ SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible addr
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
 SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
-SLB_PRIVATE bool slb_os_discard(void *address,
-                                size_t size); /* pages back to the system, zeros on next touch */
+SLB_PRIVATE bool slb_os_discard(void *address, size_t size);  /* back to the system; zeros on next touch */
+SLB_PRIVATE bool slb_os_discard_keeps_guards(void);           /* a discarded range may contain guards */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
+
+/* Memory of malloc, aligned; NULL if refused. */
+SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size);
+SLB_PRIVATE void slb_os_heap_free(void *memory);
 
 /* Protection of memory. Guards: pages that fault on any access, until the range is unmapped; `probed` remembers
  * across calls which of two ways this mapping allows. slb_os_guard_limit() is how many guards fit where each costs
@@ -52,13 +56,16 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 #elif defined(__SANITIZE_THREAD__)
 #define SLABBY_NO_RSEQ 1
 #endif
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(SLABBY_NO_RSEQ)
+#if defined(SLB_OS_LINUX) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__)) &&          \
+    !defined(SLABBY_NO_RSEQ)
 #define SLB_OS_RSEQ 1 /* this build can have them */
 #else
 #define SLB_OS_RSEQ 0
 #endif
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
+#if SLB_OS_RSEQ
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+#endif
 SLB_PRIVATE bool slb_os_has_rseq(void);
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
@@ -69,8 +76,8 @@ SLB_PRIVATE uint64_t slb_os_now_ns(void);
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word);
 
-/* A descriptor that an event loop can wait for: readable from signal to clear. Where the system refuses one: the errno,
- * negated. */
+/* A descriptor that an event loop can wait for: readable from signal to clear; on Windows the number of an event's
+ * HANDLE. Where the system refuses one: the errno, negated. */
 SLB_PRIVATE int slb_os_notifier_create(void);
 SLB_PRIVATE void slb_os_notifier_signal(int notifier);
 SLB_PRIVATE void slb_os_notifier_clear(int notifier);
@@ -81,6 +88,10 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier);
 SLB_PRIVATE uint64_t slb_os_thread(void);
 SLB_PRIVATE void slb_os_forget_thread(void); /* in a child of fork, whose thread has another number */
 SLB_PRIVATE uint32_t slb_os_process(void);
+
+/* Functions that each fork of this process calls; registered once. False where the system has no memory for it. A
+ * system without fork calls none. */
+SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
 
 /* A detached thread with all signals blocked; false where the system refuses one. A name has at most 15 bytes. */
 SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *));
@@ -96,6 +107,14 @@ SLB_PRIVATE int slb_os_hold_cancellation(void);
 SLB_PRIVATE void slb_os_allow_cancellation(int held);
 
 SLB_PRIVATE void slb_os_sleep(uint64_t ns); /* under a second; a signal may end it early */
+
+SLB_INLINE void slb_os_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
 
 /* Waiting for another thread to move on: spins, then yields, then sleeps. Async-signal-safe. */
 SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt);

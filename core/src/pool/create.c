@@ -9,6 +9,7 @@
 #include "observe/latency.h"
 #include "observe/leaks.h"
 #include "observe/stacks.h"
+#include "os/mutex.h"
 #include "os/os.h"
 #include "protect/guard_slots.h"
 #include "protect/switches.h"
@@ -27,7 +28,6 @@
 #include "tiers/lease.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <string.h>
 
 #ifndef SLABBY_GENERATION_BITS
@@ -39,15 +39,15 @@ union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
 /* Taken by create alone; destroy only marks a place. */
-static pthread_mutex_t locations_mutex = PTHREAD_MUTEX_INITIALIZER;
+static slb_os_mutex locations_mutex = SLB_OS_MUTEX_INIT;
 static uint32_t locations_cursor;
 
 SLB_PRIVATE void slb_pool_table_lock(void) {
-    pthread_mutex_lock(&locations_mutex);
+    slb_os_mutex_lock(&locations_mutex);
 }
 
 SLB_PRIVATE void slb_pool_table_unlock(void) {
-    pthread_mutex_unlock(&locations_mutex);
+    slb_os_mutex_unlock(&locations_mutex);
 }
 
 /* ---------------------------------------------------------------------------------------------- places */

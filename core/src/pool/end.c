@@ -11,6 +11,7 @@
 #include "os/os.h"
 #include "pool/quiesce.h"
 #include "protect/guard_slots.h"
+#include "protect/slab_pages.h"
 #include "protect/tools.h"
 #include "ref.h"
 #include "resilience/fork.h"
@@ -53,7 +54,7 @@ static void tear_down(struct slabby_allocator *pool) {
 static void drain_closed(struct slabby_allocator *pool) {
     uint32_t open = SLB_PHASE_OPEN;
     if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
-        (void)slb_os_discard(pool->slab_base, pool->slab_range);
+        (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
 }
 
 static bool nothing_is_held(struct slabby_allocator *pool) {

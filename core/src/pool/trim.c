@@ -4,13 +4,14 @@
 #include "os/os.h"
 #include "pool/free_range.h"
 #include "pool/quiesce.h"
+#include "protect/slab_pages.h"
 
 /* The whole pages between the end of one slab in use and the start of the next go back. */
 static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
     uint64_t page = slb_os_page_size();
     uint64_t start = (from + page - 1) / page * page;
     uint64_t end = to / page * page;
-    if (end <= start || !slb_os_discard(pool->slab_base + start, end - start))
+    if (end <= start || !slb_discard_slab_pages(pool, start, end))
         return 0;
     return end - start;
 }

@@ -19,9 +19,6 @@
 #include "tiers/shards.h"
 #include "tiers/stack.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
 /* ------------------------------------------------------------------------------------------ at the fork */
 
 /* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
@@ -54,25 +51,9 @@ static void in_parent(void) {
     slb_pool_table_unlock();
 }
 
-static _Atomic bool handlers_registered;
-
-static void register_handlers(void) {
-    atomic_store(&handlers_registered, pthread_atfork(before_fork, in_parent, in_child) == 0);
-}
-
-/* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next pool tries
- * again: without handlers a child could find its pools locked by threads that do not exist there. */
+/* Without handlers a child could find its pools locked by threads that do not exist there. */
 SLB_PRIVATE bool slb_fork_prepare_process(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    static pthread_mutex_t retry = PTHREAD_MUTEX_INITIALIZER;
-    pthread_once(&once, register_handlers);
-    if (!atomic_load(&handlers_registered)) {
-        pthread_mutex_lock(&retry);
-        if (!atomic_load(&handlers_registered))
-            register_handlers();
-        pthread_mutex_unlock(&retry);
-    }
-    return atomic_load(&handlers_registered);
+    return slb_os_at_fork(before_fork, in_parent, in_child);
 }
 
 /* ------------------------------------------------------------------------------------------- rebuilding */

@@ -4,6 +4,7 @@
 #include "observe/events.h"
 #include "os/os.h"
 #include "protect/free_ids.h"
+#include "protect/slab_pages.h"
 #include "status.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -45,7 +46,7 @@ static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
     if (last < pool->reserved && last * pool->stride < end)
         end -= page;
     if (start < end)
-        (void)slb_os_discard(pool->slab_base + start, end - start); /* locked pages stay */
+        (void)slb_discard_slab_pages(pool, start, end); /* locked pages stay */
 }
 
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {

@@ -2,22 +2,21 @@
 #include "resilience/ticker.h"
 
 #include "observe/events.h"
+#include "os/mutex.h"
 #include "os/os.h"
 #include "resilience/conditions.h"
 #include "resilience/fork.h"
 #include "resilience/grants.h"
 #include "status.h"
 
-#include <pthread.h>
-
 /* Held to start the thread and by the thread to end, never while it ticks. */
-static pthread_mutex_t ticker_mutex = PTHREAD_MUTEX_INITIALIZER;
+static slb_os_mutex ticker_mutex = SLB_OS_MUTEX_INIT;
 static bool ticker_runs;               /* under the mutex */
 static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
 static _Atomic uint32_t ticking_pools; /* how many have ticks switched on */
 static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
 #define SHORTEST_REVOCATION_NS 1000000u
-static __thread bool inside_ticker __attribute__((tls_model("initial-exec")));
+static SLB_THREAD_LOCAL bool inside_ticker;
 
 /* ----------------------------------------------------------------------------------------------- the thread */
 
@@ -97,11 +96,11 @@ static uint64_t tick_round(void) {
 }
 
 static bool ticker_ends(void) {
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
     bool ends = atomic_load(&ticking_pools) == 0;
     if (ends)
         ticker_runs = false;
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
     return ends;
 }
 
@@ -149,11 +148,11 @@ SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
 
 /* Starts the thread where it does not run; false where the system refuses it. */
 static bool run_ticks(struct slabby_allocator *pool, uint32_t what) {
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
     bool running = ticker_is_running();
     if (running)
         start_ticks(pool, what);
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
     if (running)
         wake_ticker();
     return running;
@@ -209,7 +208,7 @@ SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool) {
 /* ---------------------------------------------------------------------------------------------------- fork */
 
 SLB_PRIVATE void slb_ticker_before_fork(void) {
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
 }
 
 SLB_PRIVATE void slb_ticker_after_fork(bool child) {
@@ -218,15 +217,15 @@ SLB_PRIVATE void slb_ticker_after_fork(bool child) {
         inside_ticker = false;
         atomic_store(&ticking_entry, 0);
     }
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
 }
 
 SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     if (atomic_load(&pool->ticking.on) == 0)
         return;
-    pthread_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&ticker_mutex);
     bool running = ticker_is_running();
-    pthread_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&ticker_mutex);
     if (running)
         return;
     stop_ticks(pool, EVERY_TICK);

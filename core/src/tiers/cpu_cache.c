@@ -4,7 +4,7 @@
 #include <string.h>
 
 #ifndef SLB_AMALGAMATION
-__thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 #endif
 
 #define CACHE_FOLD_BY (1ull << 40)

@@ -5,7 +5,6 @@
 #include "tiers/in_flight.h"
 #include "tiers/stack.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static uint64_t heap_table_size(struct slabby_allocator *pool) {
@@ -61,9 +60,9 @@ static size_t heap_front(const struct slabby_allocator *pool) {
 }
 
 static void *heap_memory(struct slabby_allocator *pool) {
-    void *memory = NULL;
     size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
-    if (posix_memalign(&memory, heap_alignment(pool), size) != 0)
+    void *memory = slb_os_heap_allocate(heap_alignment(pool), size);
+    if (memory == NULL)
         return NULL;
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
         memset(memory, 0, size);
@@ -94,7 +93,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
     char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
-    free(data - heap_front(pool));
+    slb_os_heap_free(data - heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);

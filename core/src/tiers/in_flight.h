@@ -3,8 +3,8 @@
  * What a thread is in the middle of, so that a signal handler which interrupted it knows: while the depth is above 0,
  * waiting for other threads might mean waiting for oneself, and the handler's call answers Busy instead.
  *
- * initial-exec: the address is known without a call into the dynamic linker, which a handler could not make; costs a
- * few bytes of the static TLS that libc keeps for libraries loaded late.
+ * With glibc the address is known without a call into the dynamic linker (os/system.h); elsewhere that call does not
+ * allocate for a thread that has used the library before.
  */
 #ifndef SLB_TIERS_IN_FLIGHT_H
 #define SLB_TIERS_IN_FLIGHT_H
@@ -13,7 +13,7 @@
 #include "os/os.h"
 #include "pool.h"
 
-SLB_SHARED_DATA __thread uint32_t slb_in_flight_depth __attribute__((tls_model("initial-exec")));
+SLB_SHARED_DATA SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 
 /* Only handlers of this thread read it, so compiler order is enough. */
 SLB_INLINE void slb_in_flight_enter(void) {

@@ -2,14 +2,14 @@
 /* Stacks by the unwind tables that every C program carries: frame pointers are not needed. */
 #include "os/stack.h"
 
+#ifndef SLB_OS_WINDOWS
+
 #include <dlfcn.h>
 #include <string.h>
 
-#if defined(__has_include)
-#if __has_include(<execinfo.h>)
+#if defined(__GLIBC__) || defined(SLB_OS_DARWIN)
 #include <execinfo.h>
 #define STACK_WALKER 1
-#endif
 #endif
 
 #define STACK_WALK_MAX 32
@@ -48,3 +48,5 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
     entry.offset = address - (uintptr_t)(info.dli_sname != NULL ? info.dli_saddr : info.dli_fbase);
     return entry;
 }
+
+#endif

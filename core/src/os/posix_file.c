@@ -2,13 +2,13 @@
 /* Writing to a descriptor that belongs to the caller. */
 #include "os/os.h"
 
+#ifndef SLB_OS_WINDOWS
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
@@ -23,10 +23,9 @@ static ssize_t write_without_signal(int fd, const void *data, size_t size) {
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
     ssize_t written = write(fd, data, size);
     int failure = errno;
-    if (written < 0 && failure == EPIPE) {
-        static const struct timespec at_once = {0, 0};
-        while (sigtimedwait(&broken_pipe, NULL, &at_once) < 0 && errno == EINTR) {
-        }
+    if (written < 0 && failure == EPIPE && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE)) {
+        int taken;
+        (void)sigwait(&broken_pipe, &taken);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = failure;
@@ -64,3 +63,5 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
     *out_inode = (uint64_t)status.st_ino;
     return 0;
 }
+
+#endif

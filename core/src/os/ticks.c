@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The cheapest steady clock: the processor's counter where it runs at a fixed rate, else CLOCK_MONOTONIC. */
+/* The cheapest steady clock: the processor's counter where it runs at a fixed rate, else the system's. */
 #include "os/os.h"
-
-#include <time.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -12,17 +10,11 @@ static bool counter_usable;
 static uint64_t loaded_ticks, loaded_ns;
 static uint64_t floor_ticks;
 
-static uint64_t clock_ns(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool counter_is_steady(void) {
 #if defined(__x86_64__)
     unsigned a, b, c, d;
     return __get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0; /* invariant TSC */
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
     return true;
 #else
     return false;
@@ -32,7 +24,7 @@ static bool counter_is_steady(void) {
 static uint64_t read_counter_register(void) {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
     uint64_t ticks;
     __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
     return ticks;
@@ -42,15 +34,7 @@ static uint64_t read_counter_register(void) {
 }
 
 SLB_PRIVATE uint64_t slb_os_ticks(void) {
-    return counter_usable ? read_counter_register() : clock_ns(CLOCK_MONOTONIC);
-}
-
-SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
-    return clock_ns(CLOCK_MONOTONIC_COARSE);
-}
-
-SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
-    return clock_ns(CLOCK_REALTIME);
+    return counter_usable ? read_counter_register() : slb_os_now_ns();
 }
 
 __attribute__((constructor)) static void start_clock(void) {
@@ -64,18 +48,18 @@ __attribute__((constructor)) static void start_clock(void) {
     if (floor_ticks == UINT64_MAX)
         floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
     loaded_ticks = slb_os_ticks();
-    loaded_ns = clock_ns(CLOCK_MONOTONIC);
+    loaded_ns = slb_os_now_ns();
 }
 
 /* The rate over the time since the library was loaded; the longer that is, the more exact. */
 SLB_PRIVATE double slb_os_ns_per_tick(void) {
     if (!counter_usable)
         return 1.0;
-    uint64_t elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
+    uint64_t elapsed = slb_os_now_ns() - loaded_ns;
     if (elapsed < 2000000)
         slb_os_sleep(2000000);
     uint64_t ticks = slb_os_ticks() - loaded_ticks;
-    elapsed = clock_ns(CLOCK_MONOTONIC) - loaded_ns;
+    elapsed = slb_os_now_ns() - loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
 }
 
