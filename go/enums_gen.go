@@ -929,3 +929,56 @@ func (b *Binding) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// MetricPart says which number of a metric a sample is.
+type MetricPart int32
+
+// The enumerators of MetricPart.
+const (
+	MetricPartValue        MetricPart = 0
+	MetricPartBucket       MetricPart = 1
+	MetricPartCount        MetricPart = 2
+	MetricPartSum          MetricPart = 3
+	MetricPartNativeBucket MetricPart = 4
+)
+
+// String returns the name as the options spell it, or MetricPart(n) for an unknown number.
+func (m MetricPart) String() string {
+	switch m {
+	case MetricPartValue:
+		return "value"
+	case MetricPartBucket:
+		return "bucket"
+	case MetricPartCount:
+		return "count"
+	case MetricPartSum:
+		return "sum"
+	case MetricPartNativeBucket:
+		return "native_bucket"
+	}
+	return "MetricPart(" + strconv.Itoa(int(m)) + ")"
+}
+
+// MarshalText gives JSON the name.
+func (m MetricPart) MarshalText() ([]byte, error) {
+	return []byte(m.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (m *MetricPart) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "value":
+		*m = MetricPartValue
+	case "bucket":
+		*m = MetricPartBucket
+	case "count":
+		*m = MetricPartCount
+	case "sum":
+		*m = MetricPartSum
+	case "native_bucket":
+		*m = MetricPartNativeBucket
+	default:
+		return unmarshalNumber((*int32)(m), "MetricPart", text)
+	}
+	return nil
+}

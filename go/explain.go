@@ -24,7 +24,7 @@ func coreText(ask func(buffer *C.char, capacity C.uint64_t, length *C.uint64_t) 
 		if Status(status) != StatusBufferTooSmall {
 			return C.GoString(&buffer[0]), statusError(status)
 		}
-		buffer = make([]C.char, length+1)
+		buffer = make([]C.char, length+length/16+1) // numbers grow meanwhile
 	}
 }
 

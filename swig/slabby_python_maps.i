@@ -12,6 +12,13 @@
         SWIG_fail;
 }
 
+/* The same, or None. */
+%typemap(in) slabby_allocator *one_or_all {
+    $1 = NULL;
+    if ($input != Py_None && ($1 = types_api->handle($input)) == NULL)
+        SWIG_fail;
+}
+
 /* A status was handled by the %exception of its function. */
 %typemap(out) slabby_status {
     $result = Py_NewRef(Py_None);

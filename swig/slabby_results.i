@@ -24,6 +24,8 @@ TEXT_RESULT(slabby_stats_json)
 TEXT_RESULT(slabby_memory_json)
 TEXT_RESULT(slabby_health_json)
 TEXT_RESULT(slabby_get_option_text)
+TEXT_RESULT(slabby_pool_label)
+TEXT_RESULT(slabby_metrics_text)
 TEXT_RESULT(slabby_stack)
 
 /* Structs, and arrays of those that a cursor fills. */
@@ -36,10 +38,13 @@ RECORD(slabby_event)
 RECORD(slabby_finding)
 RECORD(slabby_fault)
 RECORD(slabby_view_info)
+RECORD(slabby_pool_info)
+RECORD(slabby_sample)
 RECORD(slabby_error)
 RECORDS(slabby_audit_record, records)
 RECORDS(slabby_event, events)
 RECORDS(slabby_finding, findings)
+RECORDS(slabby_sample, samples)
 
 %ignore slabby_options_set_logger;
 %ignore slabby_lease_attach;

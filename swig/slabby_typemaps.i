@@ -215,12 +215,38 @@ static PyObject *slabby_view_info_values(const slabby_view_info *record)
     PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->mode_address));
     return complete_values(values);
 }
+
+static PyObject *slabby_pool_info_values(const slabby_pool_info *record)
+{
+    PyObject *values = PyList_New(3);
+
+    if (values == NULL)
+        return NULL;
+    PyList_SetItem(values, 0, PyLong_FromUnsignedLongLong(record->allocator_address));
+    PyList_SetItem(values, 1, decode(record->name));
+    PyList_SetItem(values, 2, decode(record->label));
+    return complete_values(values);
+}
+
+static PyObject *slabby_sample_values(const slabby_sample *record)
+{
+    PyObject *values = PyList_New(4);
+
+    if (values == NULL)
+        return NULL;
+    PyList_SetItem(values, 0, PyLong_FromLong(record->metric));
+    PyList_SetItem(values, 1, PyLong_FromLong(record->part));
+    PyList_SetItem(values, 2, PyLong_FromLong(record->label));
+    PyList_SetItem(values, 3, PyFloat_FromDouble(record->value));
+    return complete_values(values);
+}
 %}
 
 RECORD_RESULT(slabby_fault, out_fault)
 RECORD_RESULT(slabby_health, out_health)
 RECORD_RESULT(slabby_live, out_live)
 RECORD_RESULT(slabby_memory, out_memory)
+RECORD_RESULT(slabby_pool_info, out_pool)
 RECORD_RESULT(slabby_stats, out_stats)
 RECORD_RESULT(slabby_view_info, out_view)
 
@@ -244,6 +270,7 @@ REFS_RESULT(arg4)
 NUMBERS_RESULT(uint64_t, out_tickets, arg4, arg6)
 NUMBERS_RESULT(slabby_ref, out_refs, arg4, arg6)
 NUMBERS_RESULT(uint64_t, out_user_data, arg4, arg6)
+RECORDS_RESULT(slabby_sample, out_samples, arg2, arg4)
 RECORDS_RESULT(slabby_audit_record, out_records, arg2, arg6)
 RECORDS_RESULT(slabby_event, out_events, arg2, arg6)
 RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
@@ -808,6 +835,58 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 }
 
 %exception slabby_breaker_force {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_pools_next {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_pool_label {
+    for (arg2 = 512;; arg2 = *arg3 + 1) {
+        free(arg1);
+        arg1 = make_space(arg2, 1);
+        if (arg1 == NULL)
+            SWIG_fail;
+        $action
+        if (result != SLABBY_BUFFER_TOO_SMALL)
+            break;
+    }
+    if (result != SLABBY_OK) {
+        types_api->fail(swig_obj[0], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_metrics_text {
+    for (arg2 = 512;; arg2 = *arg3 + 1) {
+        free(arg1);
+        arg1 = make_space(arg2, 1);
+        if (arg1 == NULL)
+            SWIG_fail;
+        $action
+        if (result != SLABBY_BUFFER_TOO_SMALL)
+            break;
+    }
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_metrics_read {
+    arg1 = make_space(arg4, sizeof *arg1);
+    if (arg1 == NULL)
+        SWIG_fail;
+    arg1->struct_size = sizeof *arg1;
     $action
     if (result != SLABBY_OK) {
         types_api->fail(swig_obj[0], 0, result, NULL);

@@ -34,6 +34,8 @@ ROLES: dict[str, tuple[str, ...] | None] = {
     "pool": ("slabby_allocator *",),
     "options": ("slabby_options *",),
     "listener": ("slabby_listener *",),
+    # Null: no pool in particular.
+    "pool_or_null": ("slabby_allocator *",),
     "number": NUMBERS,
     "ref": ("slabby_ref",),
     "text": ("char *",),
@@ -80,6 +82,7 @@ OPAQUE_INPUTS = ("options", "listener")
 OPAQUE_RESULTS = ("out_options", "out_listener")
 INPUTS = (
     "pool",
+    "pool_or_null",
     *OPAQUE_INPUTS,
     "number",
     "ref",
@@ -175,6 +178,7 @@ class Call:
 def python_type(parameter: Parameter) -> str:
     fixed = {
         "pool": "Pool",
+        "pool_or_null": "Pool | None",
         "options": "Any",
         "listener": "Any",
         "text": "str",

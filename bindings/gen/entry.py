@@ -74,6 +74,13 @@ class Entry:
             raise self.error(f"`{key}` is {values!r} and must hold texts only")
         return tuple(values)
 
+    def integers(self, key: str) -> tuple[int, ...]:
+        values = self._take(key, list, "a list of whole numbers")
+        assert isinstance(values, list)
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            raise self.error(f"`{key}` is {values!r} and must hold whole numbers only")
+        return tuple(values)
+
     def has(self, key: str) -> bool:
         return key in self._rest
 

@@ -29,6 +29,7 @@ ENUM_MEMBERS = {
     ("slabby_finding", "kind"): "finding_kind",
     ("slabby_event", "level"): "event_level",
     ("slabby_event", "code"): "event_code",
+    ("slabby_sample", "part"): "metric_part",
     ("slabby_audit_record", "operation"): "audit_operation",
     ("slabby_audit_record", "binding"): "binding",
 }
@@ -246,6 +247,8 @@ RECORD_NAMES = {
     "slabby_event": ("Event", "One event: what a logger is told."),
     "slabby_finding": ("Finding", "One thing that verify() found wrong."),
     "slabby_fault": ("Fault", "What lies at an address."),
+    "slabby_pool_info": ("PoolInfo", "One open pool of the process."),
+    "slabby_sample": ("Sample", "One number of a metric."),
     "slabby_view_info": ("ViewInfo", "Where the words and slabs of a pool lie."),
     "slabby_stats": ("Stats", "Counters and gauges of one pool."),
     "slabby_health": ("Health", "The state of a pool as an operator asks for it; times in ns."),

@@ -145,6 +145,7 @@ def _argument(call: Call, parameter: Parameter) -> str:
     refs = call.by_role("refs")
     fixed = {
         "pool": f"_pool({parameter.name})",
+        "pool_or_null": f"_pool_or_null({parameter.name})",
         "text": f"{parameter.name}.encode()",
         "address": f'ffi.cast("void *", {parameter.name})',
         "cursor": f"{parameter.name}_cell",
@@ -248,7 +249,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from slabby._cffi import ffi, lib
-from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _pool, _text, fail
+from slabby._cffi_support import (
+    TEXT_SIZE,
+    _address,
+    _pointer,
+    _pool,
+    _pool_or_null,
+    _text,
+    fail,
+)
 from slabby._types import FastSlab, Pool, SlabRef
 from slabby._enums import Status
 """

@@ -24,6 +24,7 @@ MODULES = (
     "gen_header",
     "gen_c",
     "gen_docs",
+    "gen_metrics",
     "gen_python",
     "gen_swig",
     "gen_go",

@@ -133,6 +133,7 @@ struct slabby_allocator {
     _Atomic(struct slb_lease_block *) leases; /* tiers/lease.h */
     _Atomic uint32_t guard_rate;              /* one allocation in so many; 0: none */
     struct slb_options options;               /* effective values */
+    bool label_is_name;                       /* observe/pool_label.h; fixed by create */
     struct slb_ring audit;                    /* size 0: no audit */
     struct slb_audit_chains *audit_chains;
     int32_t binding; /* of the thread that made the pool: for threads that say nothing */
@@ -226,6 +227,9 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * waiters, completes a close or abandon. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. It
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
+
+/* One more than the highest entry that ever had a pool. pool/create.c has it. */
+SLB_PRIVATE uint32_t slb_pool_table_end(void);
 
 /* The status for an entry without a pool: the handle of a destroyed pool, or a pointer that never was a handle. */
 SLB_INLINE slabby_status slb_pool_closed_status(const struct slabby_allocator *pool) {

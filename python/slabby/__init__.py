@@ -20,6 +20,10 @@ from slabby._library import suggest_capacity as suggest_capacity
 from slabby._library import suggest_slab_size as suggest_slab_size
 from slabby._listener import Grant as Grant
 from slabby._listener import Listener as Listener
+from slabby._metrics import METRICS_CONTENT_TYPE as METRICS_CONTENT_TYPE
+from slabby._metrics import metrics_text as metrics_text
+from slabby._metrics import pool_label as pool_label
+from slabby._metrics import pools as pools
 from slabby._options import Options as Options
 from slabby._records import *  # noqa: F403
 from slabby._types import TRACEMALLOC_DOMAIN as TRACEMALLOC_DOMAIN

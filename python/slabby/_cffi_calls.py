@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from slabby._cffi import ffi, lib
-from slabby._cffi_support import TEXT_SIZE, _address, _pointer, _pool, _text, fail
+from slabby._cffi_support import (
+    TEXT_SIZE,
+    _address,
+    _pointer,
+    _pool,
+    _pool_or_null,
+    _text,
+    fail,
+)
 from slabby._types import FastSlab, Pool, SlabRef
 from slabby._enums import Status
 
@@ -186,6 +194,23 @@ def _slabby_view_info(record: Any) -> Sequence[Any]:
         record.ref_limit,
         record.id_bits,
         record.mode_address,
+    )
+
+
+def _slabby_pool_info(record: Any) -> Sequence[Any]:
+    return (
+        record.allocator_address,
+        ffi.string(record.name).decode("utf-8", "replace"),
+        ffi.string(record.label).decode("utf-8", "replace"),
+    )
+
+
+def _slabby_sample(record: Any) -> Sequence[Any]:
+    return (
+        record.metric,
+        record.part,
+        record.label,
+        record.value,
     )
 
 
@@ -697,6 +722,57 @@ def slabby_breaker_force(allocator: Pool, mode: int) -> None:
     status = lib.slabby_breaker_force(_pool(allocator), mode)
     if status:
         fail(status, allocator, 0)
+
+
+def slabby_pools_next(cursor: int) -> tuple[Sequence[Any], int, int]:
+    out_pool = ffi.new("slabby_pool_info *", (ffi.sizeof("slabby_pool_info"),))
+    out_count = ffi.new("uint64_t *")
+    cursor_cell = ffi.new("uint64_t *", cursor)
+    status = lib.slabby_pools_next(out_pool, out_count, cursor_cell)
+    if status:
+        fail(status, None, 0)
+    return _slabby_pool_info(out_pool), int(out_count[0]), int(cursor_cell[0])
+
+
+def slabby_pool_label(allocator: Pool) -> str:
+    length = ffi.new("uint64_t *")
+    size = TEXT_SIZE
+    while True:
+        buffer = ffi.new("char[]", size)
+        status = lib.slabby_pool_label(buffer, size, length, _pool(allocator))
+        if status != Status.BUFFER_TOO_SMALL:
+            break
+        size = max(2 * size, length[0] + 1)
+    if status:
+        fail(status, allocator, 0)
+    return _text(buffer)
+
+
+def slabby_metrics_text(one_or_all: Pool | None) -> str:
+    length = ffi.new("uint64_t *")
+    size = TEXT_SIZE
+    while True:
+        buffer = ffi.new("char[]", size)
+        status = lib.slabby_metrics_text(buffer, size, length, _pool_or_null(one_or_all))
+        if status != Status.BUFFER_TOO_SMALL:
+            break
+        size = max(2 * size, length[0] + 1)
+    if status:
+        fail(status, None, 0)
+    return _text(buffer)
+
+
+def slabby_metrics_read(allocator: Pool, capacity: int) -> tuple[list[Sequence[Any]], int]:
+    out_samples = ffi.new("slabby_sample[]", max(1, capacity))
+    out_samples[0].struct_size = ffi.sizeof("slabby_sample")
+    out_count = ffi.new("uint64_t *")
+    status = lib.slabby_metrics_read(out_samples, out_count, _pool(allocator), capacity)
+    if status:
+        fail(status, allocator, 0)
+    return (
+        [_slabby_sample(out_samples[at]) for at in range(min(out_count[0], capacity))],
+        int(out_count[0]),
+    )
 
 
 def slabby_live_next(cursor: int, allocator: Pool) -> tuple[Sequence[Any], int, int]:

@@ -27,6 +27,10 @@ def _pool(allocator: Pool) -> Any:
     return ffi.cast("slabby_allocator *", allocator._address) if native is None else native
 
 
+def _pool_or_null(allocator: Pool | None) -> Any:
+    return ffi.NULL if allocator is None else _pool(allocator)
+
+
 def _text(buffer: Any) -> str:
     # A pool's name may have been cut within a character.
     return bytes(ffi.string(buffer)).decode("utf-8", "replace")

@@ -19,6 +19,7 @@ __all__ = [
     "FindingKind",
     "LatencyTracking",
     "LockMemory",
+    "MetricPart",
     "PoolState",
     "SlabState",
     "Status",
@@ -233,3 +234,13 @@ class Binding(IntEnum):
     CFFI = 1
     SWIG = 2
     GO = 3
+
+
+class MetricPart(IntEnum):
+    """Which number of a metric a sample is."""
+
+    VALUE = 0
+    BUCKET = 1
+    COUNT = 2
+    SUM = 3
+    NATIVE_BUCKET = 4

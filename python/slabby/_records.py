@@ -16,6 +16,7 @@ from slabby._enums import (
     EventLevel,
     FaultKind,
     FindingKind,
+    MetricPart,
     PoolState,
     SlabState,
     Status,
@@ -31,6 +32,8 @@ __all__ = [
     "Health",
     "Live",
     "Memory",
+    "PoolInfo",
+    "Sample",
     "Stats",
     "ViewInfo",
 ]
@@ -491,4 +494,40 @@ class ViewInfo:
             raw[8],
             raw[9],
             raw[10],
+        )
+
+
+@dataclass(frozen=True)
+class PoolInfo:
+    """One open pool of the process."""
+
+    allocator_address: int
+    name: str
+    label: str
+
+    @classmethod
+    def _of(cls, raw: Sequence[Any]) -> "PoolInfo":
+        return cls(
+            raw[0],
+            raw[1],
+            raw[2],
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One number of a metric."""
+
+    metric: int
+    part: MetricPart
+    label: int
+    value: float
+
+    @classmethod
+    def _of(cls, raw: Sequence[Any]) -> "Sample":
+        return cls(
+            raw[0],
+            MetricPart(raw[1]),
+            raw[2],
+            raw[3],
         )

@@ -390,4 +390,18 @@ enum slabby_binding {
     SLABBY_BINDING_GO = 3
 };
 
+/* which number of a metric a sample is */
+enum slabby_metric_part {
+    /* metric_part "value" */
+    SLABBY_METRIC_PART_VALUE = 0,
+    /* metric_part "bucket" */
+    SLABBY_METRIC_PART_BUCKET = 1,
+    /* metric_part "count" */
+    SLABBY_METRIC_PART_COUNT = 2,
+    /* metric_part "sum" */
+    SLABBY_METRIC_PART_SUM = 3,
+    /* metric_part "native_bucket" */
+    SLABBY_METRIC_PART_NATIVE_BUCKET = 4
+};
+
 #endif

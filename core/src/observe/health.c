@@ -97,29 +97,28 @@ static void fill_factors(struct slabby_allocator *pool, const slabby_stats *stat
 }
 
 static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
-                       slabby_health *out) {
+                       slabby_health *out, slabby_stats *stats) {
     static const double parts[] = {0.50, 0.95, 0.99};
-    slabby_stats stats;
     int64_t percentiles[3];
     slb_latency_percentiles(pool, parts, percentiles, 3);
     memset(out, 0, sizeof *out);
-    slb_stats_fill(pool, conditions, &stats);
-    memcpy(out->name, stats.name, sizeof out->name);
-    out->capacity = stats.total_slabs;
-    out->pool_state = stats.pool_state;
-    fill_window(pool, &stats, out);
+    slb_stats_fill(pool, conditions, stats);
+    memcpy(out->name, stats->name, sizeof out->name);
+    out->capacity = stats->total_slabs;
+    out->pool_state = stats->pool_state;
+    fill_window(pool, stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
     out->alloc_latency_p99 = percentiles[2];
-    out->fragmentation_score = ratio(stats.cached_slabs, stats.available_slabs, 0.0);
+    out->fragmentation_score = ratio(stats->cached_slabs, stats->available_slabs, 0.0);
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
-    out->degradation_state = stats.degradation_state;
-    out->breaker_state = stats.breaker_state;
+    out->degradation_state = stats->degradation_state;
+    out->breaker_state = stats->breaker_state;
     out->circuit_breaker_open = conditions->refuses;
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
-    fill_factors(pool, &stats, out);
+    fill_factors(pool, stats, out);
     out->health_score = out->use_factor * out->error_factor * out->latency_factor * out->breaker_factor *
                         out->integrity_factor;
     if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
@@ -189,20 +188,30 @@ static int32_t trend_of(struct slabby_allocator *pool) {
     return slb_trend(scores, count);
 }
 
-SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
-                                 slabby_health *out) {
+SLB_PRIVATE void slb_health_values(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                   slabby_health *out, slabby_stats *out_stats) {
     health_lock(pool);
     turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, out);
+    fill_score(pool, conditions, out, out_stats);
+    health_unlock(pool);
+}
+
+SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                 slabby_health *out) {
+    slabby_stats stats;
+    health_lock(pool);
+    turn_window(pool, slb_now_ns());
+    fill_score(pool, conditions, out, &stats);
     out->recent_trend = trend_of(pool);
     health_unlock(pool);
 }
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions) {
     slabby_health now;
+    slabby_stats stats;
     health_lock(pool);
     turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, &now);
+    fill_score(pool, conditions, &now, &stats);
     pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
     health_unlock(pool);
 }

@@ -22,6 +22,10 @@
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                                  slabby_health *out);
 
+/* The same without the trend, which takes as long as all the rest, and the statistics that it is made of. */
+SLB_PRIVATE void slb_health_values(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+                                   slabby_health *out, slabby_stats *out_stats);
+
 /* One more score for the trend. */
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/json.h"
 
+#include "observe/plain_text.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -46,21 +48,11 @@ SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
     slb_text_add(text, "\"");
 }
 
-/* printf writes the decimal point of the locale; JSON knows the dot alone. Nine digits after it, scaled by hand. */
 static void json_number(struct slb_text *text, double value) {
-    const char *sign = value < 0 ? "-" : "";
-    double size = value < 0 ? -value : value;
-    if (!(size < 9e15)) { /* not a number, or beyond what nine digits can follow */
-        slb_text_add(text, "null");
-        return;
-    }
-    uint64_t whole = (uint64_t)size;
-    uint64_t part = (uint64_t)((size - (double)whole) * 1e9 + 0.5);
-    if (part >= 1000000000) {
-        whole++;
-        part = 0;
-    }
-    slb_text_add(text, "%s%" PRIu64 ".%09" PRIu64, sign, whole, part);
+    if (slb_is_decimal(value))
+        slb_plain_decimal(text, value);
+    else
+        slb_plain_add(text, "null");
 }
 
 /* Only statuses that occurred: most pools never see most errors. */

@@ -27,7 +27,7 @@ static const uint8_t first_bucket[64] = {
 
 /* ------------------------------------------------------------------------------------------------- buckets */
 
-static uint32_t bucket_of(uint64_t ticks) {
+SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
     if (ticks == 0)
         return 0;
     uint32_t exponent = 63u - (uint32_t)__builtin_clzll(ticks);
@@ -39,7 +39,7 @@ static uint32_t bucket_of(uint64_t ticks) {
     return exponent * SLB_LATENCY_PER_OCTAVE + low;
 }
 
-static double bucket_middle(uint32_t bucket) {
+SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
     uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
     double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
     return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
@@ -185,8 +185,10 @@ static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t t
     struct record record = begin_record(pool);
     add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
     struct slb_latency_window *window = window_now(record.latency, now);
-    size_t bucket = (size_t)((char *)&window->buckets[bucket_of(ticks)] - (char *)record.latency);
-    add_to_record(pool, &record, bucket, weight);
+    uint32_t bucket = slb_latency_bucket_of(ticks);
+    size_t offset = (size_t)((char *)&window->buckets[bucket] - (char *)record.latency);
+    add_to_record(pool, &record, offset, weight);
+    add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
     add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
     add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
 }
@@ -270,6 +272,6 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
         seen += merged_bucket(pool, period, bucket);
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
-            out_ns[done] = (int64_t)(at_least_the_floor(bucket_middle(bucket)) + 0.5);
+            out_ns[done] = (int64_t)(at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
     }
 }

@@ -43,6 +43,10 @@ SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_
 SLB_PRIVATE void slb_latency_limit(struct slabby_allocator *pool, int64_t limit_ns);
 SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t started);
 
+/* The bucket of a time, and the middle of a bucket, in ticks. */
+SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks);
+SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket);
+
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out);
 
 /* The time that a share q of the last minute's allocations did not exceed, in ns; 0 without samples. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The allocation times that a pool stores, per CPU, and once more for threads that cannot add to those of their CPU:
- * sums since the pool was created, and two histograms of 30 s each. One is being filled while the other is complete;
- * together they cover the last 30 to 60 seconds.
+ * sums and a histogram since the pool was created, and two histograms of 30 s each. One of these is being filled while
+ * the other is complete; together they cover the last 30 to 60 seconds.
  *
  * Buckets are logarithmic, 32 an octave: bucket b holds times from 2^(b/32) ticks up to 2^((b+1)/32), so a value read
  * off a bucket's middle is at most 1.1 % off.
@@ -28,6 +28,7 @@ struct slb_latency {
     _Atomic uint64_t weighted_ticks;
     _Atomic uint64_t period, looked_at; /* the half minute, and when in ticks the clock said so */
     struct slb_latency_window windows[2];
+    _Atomic uint64_t lifetime[SLB_LATENCY_BUCKETS]; /* allocations since the pool was made; never falls */
 };
 
 /* Of the whole pool. */

@@ -8,6 +8,7 @@
 #include "observe/labels.h"
 #include "observe/latency.h"
 #include "observe/leaks.h"
+#include "observe/pool_label.h"
 #include "observe/stacks.h"
 #include "os/mutex.h"
 #include "os/os.h"
@@ -38,9 +39,15 @@
 union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
-/* Taken by create alone; destroy only marks a place. */
+/* Taken by create, and by those who read pools that other threads may end; destroy only marks an entry. */
 static slb_os_mutex locations_mutex = SLB_OS_MUTEX_INIT;
 static uint32_t locations_cursor;
+static _Atomic uint32_t locations_end;
+
+/* relaxed: an entry's phase, read with acquire, says whether there is a pool */
+SLB_PRIVATE uint32_t slb_pool_table_end(void) {
+    return atomic_load_explicit(&locations_end, memory_order_relaxed);
+}
 
 SLB_PRIVATE void slb_pool_table_lock(void) {
     slb_os_mutex_lock(&locations_mutex);
@@ -76,8 +83,12 @@ static struct slabby_allocator *take_entry(uint32_t id_bits) {
         if (left >= 1ull << (SLB_REF_VALUE_BITS - id_bits - 1))
             break;
     }
-    if (best != NULL)
-        locations_cursor = (uint32_t)slb_pool_tag(best) % (SLB_POOL_ENTRIES - 1);
+    if (best == NULL)
+        return NULL;
+    uint32_t tag = (uint32_t)slb_pool_tag(best);
+    locations_cursor = tag % (SLB_POOL_ENTRIES - 1);
+    if (tag >= slb_pool_table_end())
+        atomic_store_explicit(&locations_end, tag + 1, memory_order_relaxed);
     return best;
 }
 
@@ -188,6 +199,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
                        const struct slb_memory *memory, const struct slb_options *options) {
     clear_entry(pool);
     pool->options = *options;
+    pool->label_is_name = slb_pool_label_is_name(options->name);
     pool->slab_base = memory->slab_base;
     pool->slab_range = layout->slab_bytes;
     pool->slabs = memory->slab_base + layout->first_byte;

@@ -274,6 +274,30 @@ typedef struct slabby_view_info {
     uint64_t mode_address;
 } slabby_view_info;
 
+/* One open pool of the process. allocator_address is its handle as a number, which nothing keeps open. label names the
+ * pool in metrics and in URLs: its name, where that has one, of letters, digits, '.', '_' and '-' alone, is not of the
+ * form "pool17", and no pool that was open when this one was made had it; else "pool17" for one without a name and
+ * "orders~17" for others, with the pool's number in the process. It stays the same as long as the pool. */
+typedef struct slabby_pool_info {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t allocator_address;
+    char name[64];
+    char label[80];
+} slabby_pool_info;
+
+/* One number of a metric: docs/metrics.md lists them. metric is the id there, part a metric_part of codes.h. label says
+ * which sample of the metric, counted from 0 in the list's order. Of a histogram, bucket k holds what took at most the
+ * limit k, cumulated, and native_bucket i of schema 5 what took from 2^((i-1)/32) to 2^(i/32) seconds, not cumulated;
+ * those that are empty are left out. */
+typedef struct slabby_sample {
+    uint32_t struct_size;
+    int32_t metric;
+    int32_t part;
+    int32_t label;
+    double value;
+} slabby_sample;
+
 /* Receives events on the thread that caused them, with no lock of the pool held; it may use the pool. The event
  * lives until the function returns. It must not unwind through its caller, nor end the thread. */
 typedef void (*slabby_log_function)(void *context, const slabby_event *event);
@@ -792,6 +816,44 @@ slabby_status slabby_health_tick(slabby_allocator *allocator);
  * Statuses: OK, InvalidArgument, Closed.
  */
 slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode);
+
+/* --------------------------------------------------------------------- metrics (core/src/api: metrics.c) */
+
+/*
+ * slabby_pools_next: the next open pool of the process at or after *cursor, which starts at 0 and is moved on; pools
+ * of every language that shares this core. out_count is 1, or 0 at the end. Pools that come and go meanwhile may or may
+ * not be seen. Another thread may close and destroy a pool at any moment, also one that was just answered: its handle
+ * then answers Closed, as every destroyed handle does.
+ * Statuses: OK, InvalidArgument, AbiMismatch.
+ */
+slabby_status slabby_pools_next(slabby_pool_info *out_pool, uint64_t *out_count, uint64_t *cursor);
+
+/*
+ * slabby_pool_label: how a pool is called in metrics and URLs: slabby_pool_info says by which rule.
+ * buffer, capacity, out_length: as all text.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, Closed (destroyed).
+ */
+slabby_status slabby_pool_label(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                slabby_allocator *allocator);
+
+/*
+ * slabby_metrics_text: the metrics of docs/metrics.md as text for Prometheus, in the format of openmetrics.io. The
+ * media type is "application/openmetrics-text; version=1.0.0; charset=utf-8".
+ * buffer, capacity, out_length: as all text; numbers grow between two calls, so let a buffer grow until it fits.
+ * one_or_all: a pool, or null for every open pool of the process, also those that other threads destroy meanwhile.
+ * Statuses: OK, BufferTooSmall, InvalidArgument, NoSystemMemory (of all pools, and the heap has no memory for their
+ * numbers), Closed (destroyed).
+ */
+slabby_status slabby_metrics_text(char *buffer, uint64_t capacity, uint64_t *out_length,
+                                  slabby_allocator *one_or_all);
+
+/*
+ * slabby_metrics_read: the same numbers of one pool for a program that has an exporter of its own.
+ * out_samples: `capacity` records, may be null with 0. out_count: how many there are, which may be more than fitted.
+ * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed).
+ */
+slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_t *out_count,
+                                  slabby_allocator *allocator, uint64_t capacity);
 
 /* ---------------------------------------- inspection (core/src/api: inspect.c, audit.c, leaks.c, fault.c) */
 
