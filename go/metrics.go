@@ -74,3 +74,80 @@ func (p *Slabby) MetricsText() (string, error) {
 	runtime.KeepAlive(p)
 	return text, err
 }
+
+// MetricSample is one number of a metric. Index counts the samples of a metric from 0: it is that of
+// Metric.Texts, of Metric.Bounds for a bucket, and of a native histogram of schema 5 for a native
+// bucket, which is not cumulated.
+type MetricSample struct {
+	Metric *Metric
+	Part   MetricPart
+	Index  int
+	Value  float64
+}
+
+// PoolMetrics are the numbers of one pool at one moment.
+type PoolMetrics struct {
+	// Label is the value of the label pool.
+	Label   string
+	Samples []MetricSample
+}
+
+// Metrics is the list of metrics, of which docs/metrics.md is another form.
+func Metrics() []Metric {
+	return append([]Metric(nil), metrics[:]...)
+}
+
+// ReadMetrics reads the numbers of every open pool of the process, for an exporter.
+func ReadMetrics() []PoolMetrics {
+	var all []PoolMetrics
+	for _, info := range Pools() {
+		// A pool that was destroyed meanwhile has no numbers.
+		if samples, err := samplesAt(info.Address); err == nil {
+			all = append(all, PoolMetrics{Label: info.Label, Samples: samples})
+		}
+	}
+	return all
+}
+
+// ReadMetrics reads the numbers of this pool.
+func (p *Slabby) ReadMetrics() (*PoolMetrics, error) {
+	samples, err := samplesAt(uint64(uintptr(unsafe.Pointer(p.c()))))
+	label := p.Label()
+	runtime.KeepAlive(p)
+	if err != nil {
+		return nil, err
+	}
+	return &PoolMetrics{Label: label, Samples: samples}, nil
+}
+
+func samplesAt(address uint64) ([]MetricSample, error) {
+	raw := make([]C.slabby_sample, 256)
+	for {
+		raw[0].struct_size = C.uint32_t(unsafe.Sizeof(raw[0]))
+		var count C.uint64_t
+		status := C.slabby_metrics_read(&raw[0], &count, C.uint64_t(address), C.uint64_t(len(raw)))
+		if status != 0 {
+			return nil, statusError(status)
+		}
+		if int(count) <= len(raw) {
+			return samplesOf(raw[:count]), nil
+		}
+		raw = make([]C.slabby_sample, count+count/8)
+	}
+}
+
+// samplesOf leaves out metrics that this package does not know: an installed core may be newer.
+func samplesOf(raw []C.slabby_sample) []MetricSample {
+	samples := make([]MetricSample, 0, len(raw))
+	for at := range raw {
+		if id := int(raw[at].metric); id >= 1 && id <= len(metrics) {
+			samples = append(samples, MetricSample{
+				Metric: &metrics[id-1],
+				Part:   MetricPart(raw[at].part),
+				Index:  int(raw[at].label),
+				Value:  float64(raw[at].value),
+			})
+		}
+	}
+	return samples
+}

@@ -1258,10 +1258,11 @@ slabby_status slabby_metrics_text(char *buffer, uint64_t capacity, uint64_t *out
 /*
  * slabby_metrics_read: the same numbers of one pool for a program that has an exporter of its own.
  * out_samples: `capacity` records, may be null with 0. out_count: how many there are, which may be more than fitted.
+ * allocator_address: the handle as a number, as slabby_pool_info has it; the caller need own no share of the pool.
  * Statuses: OK, InvalidArgument, AbiMismatch, Closed (destroyed).
  */
-slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_t *out_count,
-                                  slabby_allocator *allocator, uint64_t capacity);
+slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_t *out_count, uint64_t allocator_address,
+                                  uint64_t capacity);
 
 /* ---------------------------------------- inspection (core/src/api: inspect.c, audit.c, leaks.c, fault.c) */
 

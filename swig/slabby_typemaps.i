@@ -889,7 +889,7 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     arg1->struct_size = sizeof *arg1;
     $action
     if (result != SLABBY_OK) {
-        types_api->fail(swig_obj[0], 0, result, NULL);
+        types_api->fail(NULL, 0, result, NULL);
         SWIG_fail;
     }
 }

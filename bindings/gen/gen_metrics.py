@@ -6,6 +6,7 @@ from __future__ import annotations
 from contract import LICENCE, NOTICE, Contract
 from gen_c import FIELD_TYPES, c_string
 from gen_docs import table
+from gen_go import GO_NOTICE, go_string
 from metrics import Metric, Sample, info, sample_label, samples
 
 HEADER_TYPES = """\
@@ -200,9 +201,115 @@ def docs(contract: Contract) -> str:
     return "\n".join(lines)
 
 
+def _texts(contract: Contract, metric: Metric) -> list[str]:
+    """The texts of the label beside `pool`, in the order of the samples; of an info, its labels' values."""
+    if metric.type == "info":
+        return list(info(contract, metric).values())
+    return [sample.text for sample in samples(contract, metric) if sample.text is not None]
+
+
+def _labels(contract: Contract, metric: Metric) -> list[str]:
+    """The labels beside `pool`."""
+    if metric.type == "info":
+        return list(info(contract, metric))
+    label = sample_label(metric)
+    return [] if label is None else [label]
+
+
+PYTHON_HEAD = """\
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    \"\"\"One metric. `labels` stand beside `pool`; `texts` are what the label may be, in the order of the samples, or
+    of an info the value of each label.\"\"\"
+
+    name: str
+    family: str
+    id: int
+    type: str
+    unit: str
+    help: str
+    labels: tuple[str, ...]
+    texts: tuple[str, ...]
+    bounds: tuple[float, ...]
+
+
+METRICS = (
+"""
+
+
+def python_table(contract: Contract) -> str:
+    lines = [f"# {NOTICE}", f"# {LICENCE}", '"""The list of metrics."""', "", PYTHON_HEAD.rstrip()]
+    for metric in contract.metrics:
+        names = (metric.name, metric.family, metric.id, metric.type, metric.unit or "")
+        lines.append("    MetricInfo(")
+        lines += [f"        {_python(value)}," for value in names]
+        lines.append(f"        {_python(metric.help)},")
+        for values in (_labels(contract, metric), _texts(contract, metric), metric.bounds):
+            inside = ", ".join(_python(value) for value in values)
+            lines.append(f"        ({inside}{',' if len(values) == 1 else ''}),")
+        lines.append("    ),")
+    return "\n".join([*lines, ")", ""])
+
+
+def _python(value: object) -> str:
+    return '"' + value.replace('"', '\\"') + '"' if isinstance(value, str) else repr(value)
+
+
+GO_HEAD = """\
+package slabby
+
+// Metric is one metric of the list in docs/metrics.md.
+type Metric struct {
+	// Name as it stands in a query, and Family without what OpenMetrics adds to the samples of its type.
+	Name, Family string
+	ID           int
+	// gauge, counter, stateset, histogram or info
+	Type string
+	// bytes, seconds, or empty
+	Unit, Help string
+	// The labels beside pool.
+	Labels []string
+	// What the label may be, in the order of the samples; of an info the value of each label.
+	Texts []string
+	// Of the histogram: the limits of the classic buckets in seconds.
+	Bounds []float64
+}
+
+var metrics = [...]Metric{
+"""
+
+
+def go_table(contract: Contract) -> str:
+    lines = [f"// {GO_NOTICE}", f"// {LICENCE}", "", "//go:build cgo", "", GO_HEAD.rstrip()]
+    for metric in contract.metrics:
+        lines.append(
+            f"\t{{Name: {go_string(metric.name)}, Family: {go_string(metric.family)}, ID: {metric.id}, "
+            f"Type: {go_string(metric.type)}, Unit: {go_string(metric.unit or '')},"
+        )
+        for key, values in (
+            ("Labels", _labels(contract, metric)),
+            ("Texts", _texts(contract, metric)),
+        ):
+            if values:
+                inside = ", ".join(go_string(value) for value in values)
+                lines.append(f"\t\t{key + ':':7} []string{{{inside}}},")
+        if metric.bounds:
+            inside = ", ".join(le_text(bound) for bound in metric.bounds)
+            lines.append(f"\t\tBounds: []float64{{{inside}}},")
+        # gofmt aligns what stands one below the other.
+        key = "Help:  " if metric.bounds or _labels(contract, metric) else "Help:"
+        lines.append(f"\t\t{key} {go_string(metric.help)}}},")
+    return "\n".join([*lines, "}", ""])
+
+
 def outputs(contract: Contract) -> dict[str, str]:
     return {
         "docs/metrics.md": docs(contract),
+        "python/slabby/_metric_table.py": python_table(contract),
+        "go/metrics_gen.go": go_table(contract),
         "core/src/metric_table.h": header(contract),
         "core/src/metric_table.c": source(contract),
     }

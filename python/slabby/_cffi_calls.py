@@ -762,13 +762,16 @@ def slabby_metrics_text(one_or_all: Pool | None) -> str:
     return _text(buffer)
 
 
-def slabby_metrics_read(allocator: Pool, capacity: int) -> tuple[list[Sequence[Any]], int]:
+def slabby_metrics_read(
+    allocator_address: int,
+    capacity: int,
+) -> tuple[list[Sequence[Any]], int]:
     out_samples = ffi.new("slabby_sample[]", max(1, capacity))
     out_samples[0].struct_size = ffi.sizeof("slabby_sample")
     out_count = ffi.new("uint64_t *")
-    status = lib.slabby_metrics_read(out_samples, out_count, _pool(allocator), capacity)
+    status = lib.slabby_metrics_read(out_samples, out_count, allocator_address, capacity)
     if status:
-        fail(status, allocator, 0)
+        fail(status, None, 0)
     return (
         [_slabby_sample(out_samples[at]) for at in range(min(out_count[0], capacity))],
         int(out_count[0]),

@@ -25,6 +25,10 @@ static slabby_allocator *named_pool(const char *name, uint64_t capacity) {
     return pool;
 }
 
+static uint64_t address_of(slabby_allocator *pool) {
+    return (uint64_t)(uintptr_t)pool;
+}
+
 /* The text of one pool, or of all. The caller frees it. */
 static char *text_of(slabby_allocator *one_or_all) {
     uint64_t length = 0;
@@ -161,11 +165,11 @@ static void bad_arguments_are_refused(void **state) {
     CHECK_STATUS(slabby_metrics_text(text, 64, NULL, closed), SLABBY_CLOSED);
     CHECK_STATUS(slabby_metrics_text(text, 64, NULL, (slabby_allocator *)(void *)text),
                  SLABBY_INVALID_ARGUMENT);
-    CHECK_STATUS(slabby_metrics_read(NULL, &count, pool, 1), SLABBY_INVALID_ARGUMENT);
-    CHECK_STATUS(slabby_metrics_read(&sample, NULL, pool, 1), SLABBY_INVALID_ARGUMENT);
-    CHECK_STATUS(slabby_metrics_read(&sample, &count, pool, 1), SLABBY_ABI_MISMATCH);
-    CHECK_STATUS(slabby_metrics_read(NULL, &count, closed, 0), SLABBY_CLOSED);
-    CHECK_STATUS(slabby_metrics_read(NULL, &count, NULL, 0), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_metrics_read(NULL, &count, address_of(pool), 1), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_metrics_read(&sample, NULL, address_of(pool), 1), SLABBY_INVALID_ARGUMENT);
+    CHECK_STATUS(slabby_metrics_read(&sample, &count, address_of(pool), 1), SLABBY_ABI_MISMATCH);
+    CHECK_STATUS(slabby_metrics_read(NULL, &count, address_of(closed), 0), SLABBY_CLOSED);
+    CHECK_STATUS(slabby_metrics_read(NULL, &count, 0, 0), SLABBY_INVALID_ARGUMENT);
     assert_int_equal(count, 77);
     finish(pool);
 }
@@ -277,9 +281,9 @@ static void records_say_the_same(void **state) {
     for (int i = 0; i < 5000; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
     samples[0].struct_size = sizeof samples[0];
-    CHECK_STATUS(slabby_metrics_read(samples, &count, pool, COUNT_OF(samples)), SLABBY_OK);
+    CHECK_STATUS(slabby_metrics_read(samples, &count, address_of(pool), COUNT_OF(samples)), SLABBY_OK);
     assert_in_range(count, 70, COUNT_OF(samples));
-    CHECK_STATUS(slabby_metrics_read(NULL, &again, pool, 0), SLABBY_OK);
+    CHECK_STATUS(slabby_metrics_read(NULL, &again, address_of(pool), 0), SLABBY_OK);
     assert_int_equal(again, count);
     char *text = text_of(pool);
     /* Both are in the order of the list; native buckets stand in records alone, +Inf in the text alone. */
@@ -315,7 +319,7 @@ static void buckets_hold_what_their_limits_say(void **state) {
     for (int i = 0; i < 5000; i++)
         CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
     samples[0].struct_size = sizeof samples[0];
-    CHECK_STATUS(slabby_metrics_read(samples, &count, pool, COUNT_OF(samples)), SLABBY_OK);
+    CHECK_STATUS(slabby_metrics_read(samples, &count, address_of(pool), COUNT_OF(samples)), SLABBY_OK);
     for (uint64_t i = 0; i < count; i++) {
         if (samples[i].part == SLABBY_METRIC_PART_BUCKET && samples[i].label == 14)
             at_most = samples[i].value; /* the limit of a millisecond */
@@ -367,7 +371,7 @@ static void read_under_load(struct worker *worker) {
     }
     for (int round = 0; round < 300; round++) {
         samples[0].struct_size = sizeof samples[0];
-        (void)slabby_metrics_read(samples, &count, load->pool, COUNT_OF(samples));
+        (void)slabby_metrics_read(samples, &count, address_of(load->pool), COUNT_OF(samples));
         uint64_t first = 0;
         while (first < count && samples[first].part != SLABBY_METRIC_PART_BUCKET)
             first++;

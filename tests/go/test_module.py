@@ -58,23 +58,26 @@ func main() {}
 """
 
 
-def module_files() -> list[Path]:
-    """What the module's zip holds: the regular files of its folder."""
-    return sorted(path for path in (ROOT / "go").rglob("*") if path.is_file())
+def module_files(folder: Path) -> list[Path]:
+    """What a module's zip holds: the regular files of its folder, but for those of modules inside it."""
+    nested = [path.parent for path in folder.rglob("go.mod") if path.parent != folder]
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if not any(path.is_relative_to(each) for each in nested))
 
 
-def make_proxy(folder: Path) -> None:
-    versions = folder / MODULE / "@v"
+def make_proxy(proxy: Path, below: str = "") -> None:
+    """Puts the module in go/, or in a folder below it, into a file tree like a module proxy's."""
+    folder, module = ROOT / "go" / below, f"{MODULE}/{below}".rstrip("/")
+    versions = proxy / module / "@v"
     versions.mkdir(parents=True)
     (versions / "list").write_text(VERSION + "\n")
     (versions / f"{VERSION}.info").write_text('{"Version": "%s"}\n' % VERSION)
-    shutil.copy(ROOT / "go" / "go.mod", versions / f"{VERSION}.mod")
+    shutil.copy(folder / "go.mod", versions / f"{VERSION}.mod")
     with zipfile.ZipFile(versions / f"{VERSION}.zip", "w") as archive:
-        for path in module_files():
-            name = path.relative_to(ROOT / "go").as_posix()
-            archive.write(path, f"{MODULE}@{VERSION}/{name}")
+        for path in module_files(folder):
+            archive.write(path, f"{module}@{VERSION}/{path.relative_to(folder).as_posix()}")
         # The go command adds the repository's licence to a module below its root.
-        archive.write(ROOT / "LICENSE", f"{MODULE}@{VERSION}/LICENSE")
+        archive.write(ROOT / "LICENSE", f"{module}@{VERSION}/LICENSE")
 
 
 class Program:

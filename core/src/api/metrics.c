@@ -134,14 +134,14 @@ SLB_PUBLIC slabby_status slabby_metrics_text(char *buffer, uint64_t capacity, ui
 }
 
 SLB_PUBLIC slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_t *out_count,
-                                             slabby_allocator *allocator, uint64_t capacity) {
+                                             uint64_t allocator_address, uint64_t capacity) {
     uint64_t buckets[SLB_LATENCY_BUCKETS];
     struct slb_metric_values values;
     if (out_count == NULL || (out_samples == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
     if (capacity > 0 && out_samples[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
-    slabby_status status = take_one(allocator, &values, buckets);
+    slabby_status status = take_one((slabby_allocator *)(uintptr_t)allocator_address, &values, buckets);
     if (status == SLABBY_OK)
         *out_count = slb_samples_write(out_samples, capacity, &values, buckets);
     return status;
