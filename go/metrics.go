@@ -10,6 +10,7 @@ import "C"
 import (
 	"runtime"
 	"unsafe"
+	"weak"
 )
 
 // PoolInfo is one open pool of the process, of whatever language. Adopt takes Address and InstanceID
@@ -37,6 +38,27 @@ func Pools() []PoolInfo {
 			Label:   C.GoString(&raw.label[0]),
 		})
 	}
+}
+
+// Use calls work with the pool, which is adopted for the time of the call where this program has no
+// *Slabby of its own; work keeps it no longer than that. ErrClosed: the pool was ended meanwhile.
+func (i PoolInfo) Use(work func(pool *Slabby)) error {
+	if known, ok := pools.Load(i.Address); ok {
+		if pool := known.(weak.Pointer[Slabby]).Value(); pool != nil {
+			work(pool)
+			runtime.KeepAlive(pool)
+			return nil
+		}
+	}
+	raw := newRawError()
+	adopted := C.slabby_go_adopt(C.uint64_t(i.Address), C.slabby_instance_id(), &raw)
+	if err := detailedError(adopted.status, &raw); err != nil {
+		return err
+	}
+	pool := view(adopted.allocator, nil)
+	defer abandon(abandoned{pool.handle, nil, pool.space, pool.blocks})
+	work(pool)
+	return nil
 }
 
 // Label names the pool in metrics and URLs: its name where that can stand there and no pool that was

@@ -114,14 +114,20 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 
 // own wraps a handle that this package owns from now on.
 func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
+	p := view(handle, logger)
+	p.register()
+	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.space, p.blocks})
+	return p
+}
+
+// view is a pool by its handle, which somebody else owns.
+func view(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
 	p := &Slabby{handle: handle, logger: logger, space: &waitQueue{}, blocks: &leaseBlocks{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
 	capacity := int(p.Stats().ReservedSlabs) // what Resize can bring
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
 	p.batchLimit = capacity + int(heap.value)
 	p.readView()
-	p.register()
-	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.space, p.blocks})
 	return p
 }
 

@@ -5,7 +5,7 @@
 #   python_artifacts makes the sdist, and the wheel from the sdist, in build/python/dist
 
 PYTHON_BUILD=$SLABBY_BUILD/python
-PYTHON_TESTS="pytest hypothesis numpy mypy auditwheel prometheus-client opentelemetry-sdk"
+PYTHON_TESTS="pytest hypothesis numpy mypy auditwheel prometheus-client opentelemetry-sdk rich"
 
 # What the package is made of, as one number.
 python_inputs() {

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from endpoints import Endpoints, read_endpoints
 from entry import CONTRACT_PATH, ContractError, Entry
 from metrics import Metric, check_sources, load_metrics
 
@@ -184,6 +185,7 @@ class Contract:
     presets: tuple[Preset, ...]
     snapshots: tuple[Snapshot, ...]
     metrics: tuple[Metric, ...]
+    endpoints: Endpoints
     functions: tuple[Function, ...]
 
     def snapshot(self, name: str) -> Snapshot:
@@ -507,6 +509,11 @@ def load(root: Path) -> Contract:
         presets=_presets(top.tables("preset", "preset"), option_map),
         snapshots=snapshots,
         metrics=load_metrics(top.tables("metric", "metric")),
+        endpoints=read_endpoints(
+            top.table("endpoints", "endpoints"),
+            status_names,
+            {f"{s.name}.{field.name}": field.unit for s in snapshots for field in s.fields},
+        ),
         functions=_functions(top.tables("function", "function"), status_names, snapshots),
     )
     top.close()

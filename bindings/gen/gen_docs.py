@@ -183,6 +183,29 @@ def _functions(contract: Contract) -> list[str]:
     return text + table(titles, rows)
 
 
+def _endpoints(contract: Contract) -> list[str]:
+    endpoints = contract.endpoints
+    paths = [
+        [code(p.path), ", ".join(map(code, p.query)), code(p.type), p.meaning]
+        for p in endpoints.paths
+    ]
+    reasons = []
+    for reason in endpoints.reasons:
+        condition = f"{reason.field} is {'not ' if reason.negated else ''}{reason.value}"
+        row = [code(reason.name), reason.status, condition, reason.meaning, reason.advice]
+        reasons.append(row)
+    text = [
+        "## Endpoints",
+        "",
+        "What Go and Python answer over HTTP; [endpoints.md](endpoints.md) describes it.",
+        "",
+    ]
+    lines = text + table(["path", "query", "type", "answer"], paths)
+    lines += ["", "Why a pool is not well, the gravest first:", ""]
+    titles = ["reason", "status", "when", "meaning", "what to do"]
+    return lines + table(titles, reasons)
+
+
 def outputs(contract: Contract) -> dict[str, str]:
     lines = [f"<!-- {NOTICE}", f"     {LICENCE} -->", "", "# The contract", ""]
     library = contract.library
@@ -195,7 +218,7 @@ def outputs(contract: Contract) -> dict[str, str]:
     sections = [_statuses(contract), _options(contract), _presets(contract)]
     sections.append(_enums(contract))
     sections += [_snapshot(snapshot) for snapshot in contract.snapshots]
-    sections.append(_functions(contract))
+    sections += [_endpoints(contract), _functions(contract)]
     for section in sections:
         lines += [*section, ""]
     return {"docs/contract.md": "\n".join(lines)}

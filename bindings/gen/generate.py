@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes every generated file of the project from bindings/contract.toml, or checks them.
 
-Usage: generate.py [--check] [header] [c] [docs] [python] [swig] [go]
+Usage: generate.py [--check] [header] [c] [docs] [python] [swig] [go] [endpoints]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ MODULES = (
     "gen_python",
     "gen_swig",
     "gen_go",
+    "gen_endpoints",
 )
 # Writes a part of a file that is otherwise written by hand.
 PARTIAL = "gen_header"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from slabby import _backend
 from slabby._backend import Backend
@@ -53,6 +53,17 @@ CHUNK = 256
 LARGE_BATCH = 65_536
 # Timeouts below are in range whatever their unit becomes; others are looked at closely.
 LONG_SECONDS = 1e9
+
+
+# The Allocators of this process by the address of their pool, so that whoever has only the address finds the one that
+# knows more, such as where slabs were allocated.
+_known: "WeakValueDictionary[int, Allocator]" = WeakValueDictionary()
+
+
+def allocator_of(address: int, instance_id: int) -> "Allocator":
+    """The Allocator of a pool, or one that adopts it."""
+    known = _known.get(address)
+    return Allocator.adopt(address, instance_id) if known is None else known
 
 
 def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
@@ -113,6 +124,7 @@ class Allocator(Pool):
         self._audit_written = 0
         self._events_logged = 0
         self._spaces = WeakKeyDictionary()
+        _known.setdefault(self._address, self)
 
     # ------------------------------------------------------------------ one pool in several languages
 

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package slabbyhttp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+const (
+	// How often the rings of events are read, and how often a quiet stream says that it is alive.
+	eventInterval     = 250 * time.Millisecond
+	heartbeatInterval = 10 * time.Second
+	// A client that takes nothing for so long is given up.
+	writeTimeout = 10 * time.Second
+)
+
+// eventLine is the data of one server-sent event. Ref is text: browsers round large numbers.
+type eventLine struct {
+	Pool       string `json:"pool"`
+	Sequence   uint64 `json:"sequence"`
+	TimeNS     int64  `json:"time_ns"`
+	Level      string `json:"level"`
+	Code       string `json:"code"`
+	Ref        string `json:"ref"`
+	Value      int64  `json:"value"`
+	Suppressed uint32 `json:"suppressed"`
+	Text       string `json:"text"`
+}
+
+type lostLine struct {
+	Pool string `json:"pool"`
+	Lost uint64 `json:"lost"`
+}
+
+func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request, query map[string]string) *problem {
+	follow, refused := flag(query, "follow", true)
+	if refused != nil {
+		return refused
+	}
+	stream := &eventStream{handler: h, control: http.NewResponseController(w), w: w}
+	if stream.only, stream.one = query["pool"]; stream.one && !h.use(stream.only, func(*slabby.Slabby) {}) {
+		return noPool(stream.only)
+	}
+	if refused = stream.resume(r.Header.Get("Last-Event-ID")); refused != nil {
+		return refused
+	}
+	if follow {
+		if h.streams.Add(1) > streamsLimit {
+			h.streams.Add(-1)
+			refused := refusef(http.StatusServiceUnavailable,
+				"%d streams of events are open; close one, or ask with follow=0", streamsLimit)
+			refused.header = map[string]string{"Retry-After": "5"}
+			return refused
+		}
+		defer h.streams.Add(-1)
+	}
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	stream.run(r.Context(), follow)
+	return nil
+}
+
+type eventStream struct {
+	handler *handler
+	w       http.ResponseWriter
+	control *http.ResponseController
+	only    string
+	one     bool
+	// Where each pool's next event is, by pool, and the pools in the order in which they were first seen.
+	cursors map[string]uint64
+	order   []string
+}
+
+// run ends with the client, or after what there is.
+func (s *eventStream) run(ctx context.Context, follow bool) {
+	ticker := time.NewTicker(eventInterval)
+	defer ticker.Stop()
+	last := time.Now()
+	text := []byte("retry: 2000\n\n")
+	for {
+		text = append(text, s.next()...)
+		if len(text) == 0 && follow && time.Since(last) > heartbeatInterval {
+			text = []byte(": no event\n\n")
+		}
+		if len(text) > 0 && !s.send(text) {
+			return
+		}
+		if len(text) > 0 {
+			last = time.Now()
+		}
+		text = nil
+		if !follow {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *eventStream) send(text []byte) bool {
+	// Not every server can: then its own limits hold.
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := s.w.Write(text); err != nil {
+		return false
+	}
+	_ = s.control.Flush()
+	return true
+}
+
+// next has the events since the last call.
+func (s *eventStream) next() []byte {
+	var text bytes.Buffer
+	seen := map[string]bool{}
+	s.handler.pools(func(label string, pool *slabby.Slabby) {
+		if s.one && label != s.only {
+			return
+		}
+		seen[label] = true
+		for s.read(&text, label, pool) {
+		}
+	})
+	// Of a pool that is gone nothing is remembered.
+	s.order = slices.DeleteFunc(s.order, func(label string) bool { return !seen[label] })
+	maps.DeleteFunc(s.cursors, func(label string, _ uint64) bool { return !seen[label] })
+	return text.Bytes()
+}
+
+// read writes some events of a pool; false after the last.
+func (s *eventStream) read(text *bytes.Buffer, label string, pool *slabby.Slabby) bool {
+	events, _, lost, err := pool.ReadEvents(s.cursors[label])
+	if err != nil {
+		// A pool of this name was made anew: its numbers begin at 0.
+		renewed := s.cursors[label] != 0 && !isClosed(err)
+		s.move(label, 0)
+		return renewed
+	}
+	if lost > 0 {
+		writeEvent(text, "event: lost\n", lostLine{label, lost})
+	}
+	for i := range events {
+		s.move(label, events[i].Sequence+1)
+		writeEvent(text, "id: "+s.id()+"\n", lineOf(label, &events[i]))
+	}
+	return len(events) > 0
+}
+
+func (s *eventStream) move(label string, cursor uint64) {
+	if _, known := s.cursors[label]; !known {
+		s.order = append(s.order, label)
+	}
+	s.cursors[label] = cursor
+}
+
+func isClosed(err error) bool {
+	status, _ := slabby.StatusOf(err)
+	return status == slabby.StatusClosed
+}
+
+func lineOf(pool string, event *slabby.Event) eventLine {
+	return eventLine{pool, event.Sequence, event.Time.UnixNano(), event.Level.String(), event.Code.String(),
+		strconv.FormatUint(event.Ref, 10), event.Value, event.Suppressed, strings.ToValidUTF8(event.Text, "\ufffd")}
+}
+
+func writeEvent(text *bytes.Buffer, head string, line any) {
+	text.WriteString(head + "data: ")
+	encoder := json.NewEncoder(text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(line); err != nil { // ends with a newline
+		panic(err)
+	}
+	text.WriteByte('\n')
+}
+
+// id names the place in all rings: "instance;orders=17;bodies=4".
+func (s *eventStream) id() string {
+	var text strings.Builder
+	text.WriteString(instance())
+	for _, label := range s.order {
+		if cursor := s.cursors[label]; cursor != 0 {
+			fmt.Fprintf(&text, ";%s=%d", label, cursor)
+		}
+	}
+	return text.String()
+}
+
+// resume goes on behind the event of an id. That of another run of the program starts from the beginning.
+func (s *eventStream) resume(id string) *problem {
+	s.cursors = map[string]uint64{}
+	if id == "" {
+		return nil
+	}
+	if len(id) > targetLimit {
+		return refusef(http.StatusBadRequest, "Last-Event-ID has %d bytes; at most %d are taken", len(id), targetLimit)
+	}
+	parts := strings.Split(id, ";")
+	for _, part := range parts[1:] {
+		label, digits, found := strings.Cut(part, "=")
+		cursor, err := strconv.ParseUint(digits, 10, 63)
+		if !found || err != nil || digits[0] == '+' {
+			return refusef(http.StatusBadRequest, "Last-Event-ID has the part %q, which no event carries", printable(part))
+		}
+		s.move(label, cursor)
+	}
+	if parts[0] != instance() {
+		s.order, s.cursors = nil, map[string]uint64{}
+	}
+	return nil
+}

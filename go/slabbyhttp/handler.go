@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package slabbyhttp shows the pools of a process over HTTP: /livez, /readyz, /health, /stats,
+// /metrics, /events and a live page at /. The answers are those of slabby.asgi and slabby.wsgi in Python;
+// docs/endpoints.md describes them.
+//
+//	handler := slabbyhttp.New()
+//	mux.Handle("/slabby/", http.StripPrefix("/slabby", handler))
+//
+// Nothing can be changed through it unless WithToken sets a token; then
+// PUT /pools/NAME/options/OPTION changes an option of a running pool.
+package slabbyhttp
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+// Option is one setting of a handler.
+type Option func(*handler)
+
+// WithPools limits what is shown to these pools. Without it every open pool of the process is shown,
+// those of other languages too.
+func WithPools(pools ...*slabby.Slabby) Option {
+	return func(h *handler) { h.pools = these(pools) }
+}
+
+// WithToken allows whoever sends it ("Authorization: Bearer TOKEN") to change hot options. An empty
+// token allows nobody.
+func WithToken(token string) Option {
+	return func(h *handler) { h.token = token }
+}
+
+// WithExhaustion makes an exhausted pool a reason for /readyz to answer 503, as the parameter
+// exhaustion=1 does for one request.
+func WithExhaustion() Option {
+	return func(h *handler) { h.exhaustion = true }
+}
+
+// WithHosts limits which names of this server requests may use in Host. It keeps a web site from
+// reading a server on loopback through a name of its own. Without it every name serves.
+func WithHosts(names ...string) Option {
+	return func(h *handler) { h.hosts = names }
+}
+
+type handler struct {
+	pools      eachPool
+	token      string
+	exhaustion bool
+	hosts      []string
+	streams    atomic.Int32
+}
+
+// pathInfo is what the contract says of a path: the parameters it takes, and the type of its answer.
+type pathInfo struct {
+	query       []string
+	contentType string
+}
+
+// New returns the handler. It may serve any number of requests at the same time.
+func New(options ...Option) http.Handler {
+	h := &handler{pools: openPools}
+	for _, option := range options {
+		option(h)
+	}
+	return h
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "no-referrer")
+	if refused := h.serve(w, r); refused != nil {
+		refused.write(w)
+	}
+}
+
+// serve answers the request, or returns why not.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) *problem {
+	if !h.allowsHost(r.Host) {
+		return refuse(http.StatusMisdirectedRequest,
+			"this server does not answer to the name in Host; use an address of the machine itself")
+	}
+	if length := len(r.URL.RequestURI()); length > targetLimit {
+		return refusef(http.StatusRequestURITooLong, "the target has %d bytes; at most %d are taken", length, targetLimit)
+	}
+	if r.URL.Path == "" {
+		// Mounted without a final slash, below which the page's relative links would not work.
+		path := r.RequestURI
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Location", path[strings.LastIndexByte(path, '/')+1:]+"/")
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return nil
+	}
+	info, known := paths[r.URL.Path]
+	if !known {
+		return h.serveOption(w, r)
+	}
+	if refused := allowMethods(r, http.MethodGet, http.MethodHead); refused != nil {
+		return refused
+	}
+	query, refused := parseQuery(r.URL.RawQuery, info.query)
+	if refused != nil {
+		return refused
+	}
+	w.Header().Set("Content-Type", info.contentType)
+	return h.servePath(w, r, query)
+}
+
+func (h *handler) servePath(w http.ResponseWriter, r *http.Request, query map[string]string) *problem {
+	switch r.URL.Path {
+	case "/":
+		_, _ = w.Write(page)
+	case "/livez":
+		_, _ = w.Write([]byte("ok\n"))
+	case "/readyz":
+		return h.serveReady(w, query)
+	case "/health":
+		return h.serveHealth(w, query)
+	case "/stats":
+		return h.serveStats(w, query)
+	case "/metrics":
+		return h.serveMetrics(w, query)
+	case "/events":
+		return h.serveEvents(w, r, query)
+	}
+	return nil
+}
+
+func (h *handler) allowsHost(host string) bool {
+	if h.hosts == nil {
+		return true
+	}
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	for _, allowed := range h.hosts {
+		if strings.EqualFold(name, allowed) {
+			return true
+		}
+	}
+	return false
+}
+
+func allowMethods(r *http.Request, methods ...string) *problem {
+	for _, method := range methods {
+		if r.Method == method {
+			return nil
+		}
+	}
+	allowed := strings.Join(methods, ", ")
+	refused := refuse(http.StatusMethodNotAllowed, "this resource takes "+allowed)
+	refused.header = map[string]string{"Allow": allowed}
+	return refused
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package slabbyhttp_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	slabby "github.com/slabby/slabby/go"
+	"github.com/slabby/slabby/go/slabbyhttp"
+)
+
+func newPool(t testing.TB, capacity int, options ...slabby.AllocatorOption) *slabby.Slabby {
+	t.Helper()
+	pool, err := slabby.New(64, capacity, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
+}
+
+// serveOn is a server on loopback, and how to end it and see how it ended.
+func serveOn(t *testing.T, options ...slabbyhttp.Option) (address string, stop func() error) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- slabbyhttp.Serve(ctx, listener, options...) }()
+	t.Cleanup(cancel)
+	return listener.Addr().String(), func() error { cancel(); return <-ended }
+}
+
+func ask(t *testing.T, handler http.Handler, target string, into any) int {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, target, nil))
+	if err := json.Unmarshal(recorder.Body.Bytes(), into); err != nil {
+		t.Fatalf("%s: %v in %q", target, err, recorder.Body)
+	}
+	return recorder.Code
+}
+
+func TestReadinessFollowsTheBreaker(t *testing.T) {
+	pool := newPool(t, 1, slabby.WithName("orders"), slabby.WithCircuitBreaker(1, time.Hour))
+	handler := slabbyhttp.New(slabbyhttp.WithPools(pool))
+	var answer struct {
+		Ready   bool
+		Reasons []struct{ Pool, Reason, Meaning, Advice string }
+	}
+	if code := ask(t, handler, "/readyz", &answer); code != 200 || !answer.Ready {
+		t.Fatalf("an idle pool: %d %+v", code, answer)
+	}
+	held, err := pool.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := ask(t, handler, "/readyz", &answer); code != 200 {
+		t.Fatalf("exhaustion alone: %d", code)
+	}
+	if code := ask(t, handler, "/readyz?exhaustion=1", &answer); code != 503 || answer.Reasons[0].Reason != "exhausted" {
+		t.Fatalf("exhaustion when asked: %d %+v", code, answer)
+	}
+	if _, err := pool.Allocate(); err == nil {
+		t.Fatal("a second slab of one")
+	}
+	if code := ask(t, handler, "/readyz", &answer); code != 503 || answer.Reasons[0].Reason != "breaker_open" ||
+		answer.Reasons[0].Pool != "orders" || answer.Reasons[0].Advice == "" {
+		t.Fatalf("an open breaker: %d %+v", code, answer)
+	}
+	if err := held.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+//go:noinline
+func leakOne(t *testing.T, pool *slabby.Slabby) slabby.SlabRef {
+	ref, err := pool.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+func TestStacksNameWhoAllocated(t *testing.T) {
+	pool := newPool(t, 16, slabby.WithName("orders"), slabby.WithDebug())
+	for range 3 {
+		defer leakOne(t, pool).Release()
+	}
+	var answer struct {
+		Pools []struct {
+			Stacks struct {
+				Recorded, Complete bool
+				Examined           int
+				Groups             []struct {
+					Count  int
+					Frames []string
+				}
+			}
+		}
+	}
+	ask(t, slabbyhttp.New(slabbyhttp.WithPools(pool)), "/stats?stacks=1", &answer)
+	stacks := answer.Pools[0].Stacks
+	if !stacks.Recorded || !stacks.Complete || stacks.Examined != 3 || stacks.Groups[0].Count != 3 {
+		t.Fatalf("%+v", stacks)
+	}
+	if first := stacks.Groups[0].Frames[0]; !strings.Contains(first, "leakOne") ||
+		!strings.Contains(first, "slabbyhttp_test.go:") {
+		t.Fatalf("the innermost frame is %q", first)
+	}
+}
+
+func TestEventsArriveAsTheyHappen(t *testing.T) {
+	pool := newPool(t, 4, slabby.WithName("orders"))
+	address, stop := serveOn(t, slabbyhttp.WithPools(pool))
+	reply, err := http.Get("http://" + address + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	lines := bufio.NewScanner(reply.Body)
+	awaitLine(t, lines, `"code":"opened"`)
+	if err := pool.SetOptionText("secure", "on"); err != nil {
+		t.Fatal(err)
+	}
+	awaitLine(t, lines, `"code":"option_changed"`)
+	// The end of the server is the end of the stream.
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+}
+
+func awaitLine(t *testing.T, lines *bufio.Scanner, part string) {
+	t.Helper()
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), part) {
+			return
+		}
+	}
+	t.Fatalf("the stream ended without %s: %v", part, lines.Err())
+}
+
+func TestStreamsAreLimited(t *testing.T) {
+	address, _ := serveOn(t, slabbyhttp.WithPools(newPool(t, 4)))
+	for range 16 {
+		reply, err := http.Get("http://" + address + "/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reply.Body.Close()
+	}
+	reply, err := http.Get("http://" + address + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != 503 || reply.Header.Get("Retry-After") == "" {
+		t.Fatalf("the 17th stream: %s", reply.Status)
+	}
+}
+
+// raw sends bytes to a server and returns the status line of what comes back, if anything does.
+func raw(t *testing.T, address, text string) string {
+	t.Helper()
+	connection, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(connection, text); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(connection)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	line, _, _ := strings.Cut(string(answer), "\r\n")
+	return line
+}
+
+func TestRawRequests(t *testing.T) {
+	pool := newPool(t, 4, slabby.WithName("orders"))
+	address, _ := serveOn(t, slabbyhttp.WithPools(pool), slabbyhttp.WithToken("t"))
+	const put = "PUT /pools/orders/options/secure HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
+		"Authorization: Bearer t\r\nContent-Type: text/plain\r\n"
+	for text, status := range map[string]string{
+		"GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n": "421",
+		"GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n":                       "400",
+		"nonsense\r\n\r\n": "400",
+		"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 40_000) + "\r\n\r\n": "431",
+		put + "Transfer-Encoding: chunked\r\n\r\n2\r\non\r\n0\r\n\r\n":                             "411",
+		put + "Content-Length: 1000000000000\r\n\r\n":                                              "413",
+		put + "Content-Length: 5\r\n\r\non":                                                        "408", // never more
+	} {
+		if line := raw(t, address, text); !strings.HasPrefix(line, "HTTP/1.1 "+status) {
+			t.Errorf("%.60q: %q, wanted %s", text, line, status)
+		}
+	}
+	if secure, _ := pool.GetOptionText("secure"); secure != "off" {
+		t.Error("a refused request changed an option")
+	}
+}
+
+func TestAddressWithoutHostIsLoopback(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := slabbyhttp.ListenAndServe(ctx, ":0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := slabbyhttp.ListenAndServe(ctx, "nonsense"); err == nil {
+		t.Fatal("no error for an address without a port")
+	}
+}
+
+// FuzzRequest sends whatever it likes to a handler with a token: each answer is well-formed, and only a
+// request with the token changes anything.
+func FuzzRequest(f *testing.F) {
+	pool := newPool(f, 8, slabby.WithName("orders"))
+	handler := slabbyhttp.New(slabbyhttp.WithPools(pool), slabbyhttp.WithToken("right"))
+	f.Add("GET", "/stats", "stacks=1", "", "", "", []byte(nil))
+	f.Add("PUT", "/pools/orders/options/secure", "", "Bearer right", "text/plain", "", []byte("on"))
+	f.Add("PUT", "/pools/orders/options/max_alloc_latency", "", "Bearer wrong", "text/plain", "", []byte("1ms"))
+	f.Add("GET", "/events", "follow=0", "", "", "0;orders=1", []byte("x"))
+	f.Fuzz(func(t *testing.T, method, path, query, authorization, kind, last string, body []byte) {
+		before, _ := pool.GetOptionText("secure")
+		request := &http.Request{Method: method, URL: &url.URL{Path: path, RawQuery: query}, Host: "any",
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}
+		request.Header.Set("Authorization", authorization)
+		request.Header.Set("Content-Type", kind)
+		request.Header.Set("Last-Event-ID", last)
+		// A stream that follows would not end.
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request.WithContext(ctx))
+		checkAnswer(t, recorder)
+		if after, _ := pool.GetOptionText("secure"); after != before && !strings.Contains(authorization, "right") {
+			t.Fatalf("changed without the token: %q", authorization)
+		}
+	})
+}
+
+func checkAnswer(t *testing.T, recorder *httptest.ResponseRecorder) {
+	t.Helper()
+	kind, body := recorder.Header().Get("Content-Type"), recorder.Body.Bytes()
+	if recorder.Code >= 500 && recorder.Code != 503 {
+		t.Fatalf("%d: %s", recorder.Code, body)
+	}
+	if strings.HasSuffix(kind, "json") {
+		var answer map[string]any
+		if err := json.Unmarshal(body, &answer); err != nil {
+			t.Fatalf("%v in %q", err, body)
+		}
+		if kind == "application/problem+json" && fmt.Sprint(answer["status"]) != fmt.Sprint(recorder.Code) {
+			t.Fatalf("code %d, %s", recorder.Code, body)
+		}
+	} else if recorder.Code >= 400 {
+		t.Fatalf("%d as %s", recorder.Code, kind)
+	}
+}

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command slabby: serve, top, doctor, size."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from slabby._allocator import Allocator
+from slabby._base_error import SlabbyError
+from slabby._demo import Demo
+from slabby._library import core_version
+from slabby._serve import DEFAULT_ADDRESS, Server, serve, split_address
+from slabby._sizing import add_size_arguments, size
+from slabby._top import SORT_KEYS, top
+
+TOKEN_VARIABLE = "SLABBY_TOKEN"
+
+
+class UsageError(Exception):
+    """What the user has to correct; the text says how."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("slabby", description="Looks after pools of slabs.")
+    parser.add_argument("--version", action="version", version=f"slabby {core_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_top(commands)
+    command = commands.add_parser("size", help="which slab size and capacity a load needs")
+    add_size_arguments(command)
+    command.set_defaults(run=size)
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    text = "imports a module and serves the endpoints of its pools, with the live page at /"
+    command = commands.add_parser("serve", help=text, description=text + ".")
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("pool", nargs="?", metavar="MODULE[:POOL]", help="POOL: a name in the module")
+    what.add_argument("--demo", action="store_true", help="two pools under a load of their own")
+    command.add_argument(
+        "--address",
+        default=DEFAULT_ADDRESS,
+        metavar="HOST:PORT",
+        help=f"where to listen (default {DEFAULT_ADDRESS}); without HOST on loopback",
+    )
+    command.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help=f"whoever sends the token in it may change options; or the variable {TOKEN_VARIABLE}",
+    )
+    command.set_defaults(run=_serve)
+
+
+def _add_top(commands: Any) -> None:
+    text = "shows the pools of one or several processes in the terminal"
+    command = commands.add_parser("top", help=text, description=text + ".")
+    url = f"http://{DEFAULT_ADDRESS}/"
+    command.add_argument("url", nargs="*", default=[url], help=f"of endpoints (default {url})")
+    command.add_argument("--interval", type=float, default=1.0, help="seconds (default 1)")
+    command.add_argument(
+        "--sort", choices=SORT_KEYS, default="use", help="of the rows; keys of the same names"
+    )
+    command.add_argument("--once", action="store_true", help="print once and end")
+    command.add_argument("--json", action="store_true", help="with --once: as JSON")
+    command.set_defaults(run=top)
+
+
+# -------------------------------------------------------------------------------------------------- serve
+
+
+def _find_pools(name: str) -> list[Allocator] | None:
+    """The pool that is named, or None for every pool that the module opens."""
+    module_name, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise UsageError(f"there is no module {module_name!r} here or on sys.path") from None
+    if not attribute:
+        return None
+    found = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"module {module_name!r} has no {attribute!r}")
+        found = getattr(found, part)
+    if not isinstance(found, Allocator):
+        raise UsageError(f"{name} is a {type(found).__name__} and must be a slabby.Allocator")
+    return [found]
+
+
+def _token(file: str | None) -> str:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE, "")
+    try:
+        token = Path(file).read_text("utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"the file of the token, {file!r}: {error.strerror}") from None
+    if not token:
+        raise UsageError(f"the file of the token, {file!r}, is empty")
+    return token
+
+
+def _start(pools: list[Allocator] | None, address: str, token: str) -> Server:
+    try:
+        split_address(address)
+        return serve(pools, address, token=token)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--address {address}: {error}") from None
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    token = _token(arguments.token_file)
+    demo = Demo() if arguments.demo else None
+    try:
+        pools = demo.pools if demo is not None else _find_pools(arguments.pool)
+        server = _start(pools, arguments.address, token)
+        print(f"serving {server.url} (end with Ctrl-C)", flush=True)
+        _until_interrupted(server)
+    finally:
+        if demo is not None:
+            demo.close()
+    return 0
+
+
+def _until_interrupted(server: Server) -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        server.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parsed = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = parsed.run
+    try:
+        return run(parsed)
+    except (UsageError, SlabbyError) as error:
+        print(f"slabby: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever reads the output has enough.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 1
+
+
+def print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The endpoints as a WSGI application.
+
+    from slabby.wsgi import App
+
+    app = App()
+
+A stream of /events occupies a thread or worker of the server while it is open.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from slabby._allocator import Allocator
+from slabby._endpoint_events import EVENT_INTERVAL, Stream
+from slabby._endpoint_pools import shown
+from slabby._endpoint_tables import PATHS, TITLES
+from slabby._endpoints import HEADERS, Answer, Change, Endpoints, Request
+
+StartResponse = Callable[..., Any]
+
+
+class App:
+    """Shows these pools, or every open pool of the process, of other languages too. `token` allows
+    whoever sends it to change hot options; `exhaustion` makes an exhausted pool a reason for /readyz
+    to answer 503; `hosts` are the names that Host may have."""
+
+    def __init__(
+        self,
+        pools: Iterable[Allocator] | None = None,
+        *,
+        token: str = "",
+        exhaustion: bool = False,
+        hosts: Iterable[str] | None = None,
+    ) -> None:
+        names = None if hosts is None else tuple(hosts)
+        self._endpoints = Endpoints(shown(pools), token, exhaustion, names)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        request = request_of(environ)
+        found = self._endpoints.begin(request)
+        if isinstance(found, Change):
+            found = _read_change(found, environ)
+        if isinstance(found, Stream):
+            start_response("200 OK", [*HEADERS, ("Content-Type", PATHS["/events"].type)])
+            if request.method == "HEAD":
+                found.end()
+                return []
+            return EventBody(found)
+        start_response(f"{found.status} {TITLES.get(found.status, 'OK')}", list(found.headers))
+        return [] if request.method == "HEAD" else [found.body]
+
+
+def _read_change(change: Change, environ: dict[str, Any]) -> Answer:
+    try:
+        return change.finish(environ["wsgi.input"].read(change.length))
+    except TimeoutError:
+        return change.late()
+
+
+def request_of(environ: dict[str, Any]) -> Request:
+    """PEP 3333: texts of the environment hold bytes as Latin-1."""
+    headers = {
+        key.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    }
+    path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
+    query = environ.get("QUERY_STRING", "")
+    return Request(environ["REQUEST_METHOD"], path, query, headers, environ.get("SCRIPT_NAME", ""))
+
+
+class EventBody:
+    """The body of /events; the server calls close() when the client has left."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._stream.next()
+        while self._stream.follow:
+            time.sleep(EVENT_INTERVAL)
+            # Nothing to say is an empty piece, which servers pass over.
+            yield self._stream.next()
+
+    def close(self) -> None:
+        self._stream.end()

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The endpoints over real connections: malformed, oversized and slow requests, streams, many clients. tests/samepool
+compares their answers with Go's."""
+
+import asyncio
+import http.client
+import io
+import json
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import slabby
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slabby import asgi, wsgi
+from slabby import _serve
+
+PUT = (
+    "PUT /pools/orders/options/secure HTTP/1.1\r\nHost: localhost\r\n"
+    "Authorization: Bearer t\r\nContent-Type: text/plain\r\n"
+)
+GET = "GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture
+def pool():
+    with slabby.Allocator(64, 8, name="orders") as pool:
+        yield pool
+
+
+@pytest.fixture
+def server(pool):
+    server = _serve.serve([pool], "127.0.0.1:0", token="t")
+    yield server
+    server.close()
+
+
+def connect(server):
+    return socket.create_connection(server.server_address[:2], timeout=20)
+
+
+def raw(server, text):
+    """Status and body of the answer to these bytes."""
+    with connect(server) as connection:
+        connection.sendall(text if isinstance(text, bytes) else text.encode("latin-1"))
+        with http.client.HTTPResponse(connection) as answer:
+            answer.begin()
+            return answer.status, answer.getheader("content-type"), answer.read()
+
+
+RAW = [
+    (GET + "\r\n", 200),
+    ("GET http://localhost/livez HTTP/1.0\r\nHost: localhost\r\n\r\n", 200),
+    ("GET /%6Civez HTTP/1.1\nHost: localhost\n\n", 200),
+    ("GET /livez HTTP/1.1\r\n\r\n", 400),
+    ("nonsense\r\n\r\n", 400),
+    ("GET /livez\r\n\r\n", 400),
+    ("GET livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    ("GET /% HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    ("GET /\xe4 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    ("get /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", 400),
+    ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    (GET + "no colon\r\n\r\n", 400),
+    (GET + "a b: c\r\n\r\n", 400),
+    (GET + "Host: localhost\r\n\r\n", 400),
+    ("GET /livez HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
+    ("GET /" + "x" * 3000 + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+    ("GET /" + "x" * 100_000, 414),
+    (GET + "X: " + "x" * 100_000, 431),
+    (GET + "X: y\r\n" * 1000 + "\r\n", 431),
+    ("TRACE /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+    (PUT + "Transfer-Encoding: chunked\r\n\r\n2\r\non\r\n0\r\n\r\n", 411),
+    (PUT + "Content-Length: 99999999999999\r\n\r\n", 413),
+    (PUT + "Content-Length: -1\r\n\r\n", 400),
+    (PUT + "Content-Length: 2\r\nContent-Length: 3\r\n\r\non", 400),
+    (PUT + "\r\n", 422),
+]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with slabby.Allocator(64, 8, name="shared") as pool:
+        server = _serve.serve([pool], "127.0.0.1:0", token="t")
+        yield server, pool
+        server.close()
+
+
+@pytest.mark.parametrize(("text", "status"), RAW, ids=lambda each: repr(each)[:50])
+def test_malformed_requests_get_a_problem(shared, text, status):
+    server, pool = shared
+    if isinstance(text, str):
+        text = text.replace("/pools/orders/", "/pools/shared/")
+    found, kind, body = raw(server, text)
+    assert found == status
+    if status >= 400:
+        assert kind == "application/problem+json"
+        assert json.loads(body)["status"] == status
+    assert pool.get_option("secure") is False
+    assert raw(server, GET + "\r\n")[0] == 200
+
+
+@pytest.mark.parametrize("start", ["", "GET /livez HT", GET, PUT + "Content-Length: 2\r\n\r\no"])
+def test_slow_clients_are_cut_off_and_hold_up_no_other(monkeypatch, server, pool, start):
+    monkeypatch.setattr(_serve, "HEADER_TIMEOUT", 0.5)
+    monkeypatch.setattr(_serve, "BODY_TIMEOUT", 0.5)
+    with connect(server) as slow:
+        slow.sendall(start.encode())
+        assert raw(server, GET + "\r\n")[0] == 200
+        with http.client.HTTPResponse(slow) as answer:
+            answer.begin()
+            assert answer.status == 408
+            assert json.loads(answer.read())["title"] == "Request Timeout"
+    assert pool.get_option("secure") is False
+
+
+def test_a_trickle_is_too_slow_too(monkeypatch, server):
+    monkeypatch.setattr(_serve, "HEADER_TIMEOUT", 0.5)
+    with connect(server) as slow:
+        answered = threading.Event()
+
+        def trickle():
+            while not answered.wait(0.05):
+                try:
+                    slow.sendall(b"x")
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        with http.client.HTTPResponse(slow) as answer:
+            answer.begin()
+            answered.set()
+            thread.join()
+            assert answer.status == 408
+
+
+def test_more_clients_than_the_server_takes(monkeypatch, pool):
+    monkeypatch.setattr(_serve, "CONNECTIONS", 4)
+    server = _serve.serve([pool], "127.0.0.1:0")
+    idle = [connect(server) for _ in range(4)]
+    try:
+        with pytest.raises(OSError):
+            for _ in range(100):  # the server takes connections in its own time
+                raw(server, GET + "\r\n")
+    finally:
+        for connection in idle:
+            connection.close()
+        server.close()
+
+
+# ------------------------------------------------------------------------------------------------ streams
+
+
+@contextmanager
+def stream(server, target="/events"):
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=20)
+    connection.request("GET", target)
+    answer = connection.getresponse()
+    try:
+        yield answer
+    finally:
+        answer.close()
+        connection.close()
+
+
+def await_line(answer, part):
+    for line in iter(answer.readline, b""):
+        if part in line:
+            return line
+    raise AssertionError(f"the stream ended without {part!r}")
+
+
+def test_events_arrive_as_they_happen(server, pool):
+    with stream(server) as answer:
+        assert answer.getheader("content-type") == "text/event-stream"
+        await_line(answer, b'"code":"opened"')
+        pool.set_option("secure", True)
+        await_line(answer, b'"code":"option_changed"')
+
+
+def test_streams_are_limited_and_given_back(server):
+    with ExitStack() as stack:
+        for _ in range(16):
+            await_line(stack.enter_context(stream(server)), b"opened")
+        with stream(server) as refused:
+            assert refused.status == 503
+            assert refused.getheader("retry-after") == "5"
+        assert raw(server, "GET /events?follow=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+    while len(server.endpoints.streams) > 15:
+        time.sleep(0.01)
+    with stream(server) as again:
+        assert again.status == 200
+
+
+def test_the_end_of_the_server_ends_streams(pool):
+    server = _serve.serve([pool], "127.0.0.1:0")
+    with stream(server) as answer:
+        await_line(answer, b"opened")
+        server.close()
+        while answer.readline():
+            pass
+
+
+def test_wsgi_streams_end_with_their_client(pool):
+    app = wsgi.App([pool])
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/events", "wsgi.input": io.BytesIO()}
+    body = app(environ, lambda status, headers: None)
+    parts = iter(body)
+    assert b"opened" in next(parts)
+    pool.set_option("secure", True)
+    assert b"option_changed" in next(parts)
+    assert len(app._endpoints.streams) == 1
+    body.close()
+    assert not app._endpoints.streams
+
+
+async def drive(app, target, until, change):
+    """Asks an ASGI application, changes something, and leaves when `until` has come."""
+    left = asyncio.Event()
+    sent = []
+    begun = []
+
+    async def receive():
+        if not begun:
+            begun.append(True)
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+        if b"opened" in message.get("body", b""):
+            change()
+        if until in message.get("body", b""):
+            left.set()
+
+    scope = {"type": "http", "method": "GET", "path": target, "query_string": b"", "headers": []}
+    await asyncio.wait_for(app(scope, receive, send), 20)
+    return sent
+
+
+def test_asgi_streams_end_with_their_client(pool):
+    app = asgi.App([pool])
+    change = lambda: pool.set_option("secure", True)  # noqa: E731
+    sent = asyncio.run(drive(app, "/events", b"option_changed", change))
+    assert sent[0]["status"] == 200
+    assert not app._endpoints.streams
+
+
+def test_asgi_answers_for_its_life_and_refuses_websockets(pool):
+    async def talk(kind, messages):
+        waiting, sent = list(messages), []
+
+        async def receive():
+            return {"type": waiting.pop(0)}
+
+        async def send(message):
+            sent.append(message["type"])
+
+        await asgi.App([pool])({"type": kind}, receive, send)
+        return sent
+
+    life = asyncio.run(talk("lifespan", ["lifespan.startup", "lifespan.shutdown"]))
+    assert life == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert asyncio.run(talk("websocket", [])) == ["websocket.close"]
+
+
+def test_an_asgi_body_that_does_not_come_is_late(monkeypatch, pool):
+    monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.1)
+
+    async def never():
+        await asyncio.sleep(60)
+
+    async def ask():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"authorization", b"Bearer t"), (b"content-type", b"text/plain")]
+        headers.append((b"content-length", b"2"))
+        path = "/pools/orders/options/secure"
+        scope = {"type": "http", "method": "PUT", "path": path, "headers": headers}
+        await asgi.App([pool], token="t")(scope, never, send)
+        return sent[0]["status"]
+
+    assert asyncio.run(ask()) == 408
+    assert pool.get_option("secure") is False
+
+
+# ---------------------------------------------------------------------------------------------- addresses
+
+
+def test_addresses():
+    assert _serve.split_address(":80") == ("127.0.0.1", 80)
+    assert _serve.split_address("[::1]:80") == ("::1", 80)
+    assert _serve.split_address("0.0.0.0:0") == ("0.0.0.0", 0)
+    for wrong in ("80", "host", "host:", "host:70000", "host:-1", ""):
+        with pytest.raises(ValueError, match="HOST:PORT"):
+            _serve.split_address(wrong)
+
+
+# ------------------------------------------------------------------------------------------------- random
+
+SHARED = slabby.Allocator(64, 8, name="random")
+APP = wsgi.App([SHARED], token="right")
+PATHS = (
+    st.sampled_from(["/stats", "/events", "/health", "/pools/random/options/secure"]) | st.text()
+)
+METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST"]) | st.text(max_size=8)
+TEXTS = st.text(st.characters(max_codepoint=255), max_size=40)
+
+
+@settings(deadline=None, max_examples=100)
+@given(METHODS, PATHS, TEXTS, TEXTS, TEXTS, TEXTS, st.binary(max_size=300))
+def test_random_requests_get_an_answer(method, path, query, token, kind, last, body):
+    before = SHARED.get_option("secure")
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path.encode(errors="replace").decode("latin-1"),
+        "QUERY_STRING": query,
+        "HTTP_AUTHORIZATION": f"Bearer {token}",
+        "HTTP_LAST_EVENT_ID": last,
+        "CONTENT_TYPE": kind,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    started = []
+    parts = APP(environ, lambda status, headers: started.extend((status, dict(headers))))
+    status = int(started[0].split()[0])
+    if path != "/events" or status != 200:
+        text = b"".join(parts)
+        assert status < 500 or json.loads(text)
+        if status >= 400 and method != "HEAD":
+            assert started[1]["Content-Type"] == "application/problem+json"
+            assert json.loads(text)["status"] == status
+    if hasattr(parts, "close"):
+        parts.close()
+    assert SHARED.get_option("secure") is before or token.strip() == "right"
