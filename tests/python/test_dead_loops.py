@@ -230,18 +230,13 @@ def test_a_refused_descriptor_is_named(pool):
 def test_tasks_wait_without_descriptors(pool):
     async def main() -> None:
         held = pool.allocate_batch(4)
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.03, held[0].release)
-
-        async def wait() -> None:
-            with pytest.raises(slabby.TimeoutError):
-                await pool.allocate_async(timeout=0.01)
-            (await pool.allocate_async(timeout=60)).release()
-
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            await wait()
+            with pytest.raises(slabby.TimeoutError):
+                await pool.allocate_async(timeout=0.01)
+            asyncio.get_running_loop().call_later(0.03, held[0].release)
+            (await pool.allocate_async(timeout=60)).release()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for ref in held[1:]:
