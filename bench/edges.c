@@ -6,6 +6,7 @@
 
 #include <slabby/slabby.h>
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,6 +25,16 @@
 static size_t cpus[2];
 static slabby_ref refs[CAPACITY];
 static double tick_ns;
+
+static long pretended_cpus;
+
+/* In place of the C library's, for the core as well. */
+__attribute__((visibility("default"))) long sysconf(int name) {
+    long (*next)(int) = (long (*)(int))(intptr_t)dlsym(RTLD_NEXT, "sysconf");
+    if (pretended_cpus != 0 && (name == _SC_NPROCESSORS_CONF || name == _SC_NPROCESSORS_ONLN))
+        return pretended_cpus;
+    return next(name);
+}
 
 static void require(slabby_status status, const char *what) {
     if (status == SLABBY_OK)
@@ -278,6 +289,38 @@ static void bookkeeping(void) {
            (unsigned long long)memory.cache_bytes, (unsigned long long)memory.stride);
 }
 
+/* A machine with many CPUs of which two are used: what a pool of 500 and its refusals cost. */
+static void configured_cpus(void) {
+    static const long counts[] = {2, 64, 256, 1024};
+    enum { SLABS = 500, CALLS = 20000 };
+    slabby_error error = {.struct_size = sizeof error};
+    printf("\"configured_cpus\": {");
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        slabby_allocator *pool;
+        slabby_ref ref;
+        pretended_cpus = counts[i];
+        require(slabby_create(&pool, 64, SLABS, NULL, &error), "slabby_create");
+        pretended_cpus = 0;
+        double pair_ns = tight_ns(pool);
+        double started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        for (uint32_t burst = 0; burst < CALLS / 400; burst++) {
+            fill(pool, 0, 400);
+            empty(pool, 0, 400);
+        }
+        double burst_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
+        fill(pool, 0, SLABS);
+        started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        for (uint32_t call = 0; call < CALLS; call++)
+            (void)slabby_allocate(&ref, NULL, pool);
+        double refusal_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
+        empty(pool, 0, SLABS);
+        destroy_checked(pool);
+        printf("%s\"%ld\": {\"pair_ns\": %.1f, \"burst_ns\": %.1f, \"refusal_ns\": %.0f}", i == 0 ? "" : ", ",
+               counts[i], pair_ns, burst_ns, refusal_ns);
+    }
+    printf("}");
+}
+
 int main(int count, char **arguments) {
     int rounds = count > 1 ? atoi(arguments[1]) : 21;
     if (rounds < 3 || rounds > MAX_ROUNDS) {
@@ -299,6 +342,8 @@ int main(int count, char **arguments) {
     many_pools();
     printf(", ");
     bookkeeping();
+    printf(", ");
+    configured_cpus();
     printf("}\n");
     return 0;
 }

@@ -350,6 +350,10 @@ type MemoryUsage struct {
 
 	// Name: name of the pool; empty where it has none.
 	Name string `json:"name"`
+
+	// HugePageBytes: of the slabs, what lies on huge pages at the moment; 0 without huge_pages
+	// (bytes).
+	HugePageBytes uint64 `json:"huge_page_bytes"`
 }
 
 func (s *MemoryUsage) load(raw *C.slabby_memory) {
@@ -366,4 +370,5 @@ func (s *MemoryUsage) load(raw *C.slabby_memory) {
 	s.RecordBytes = uint64(raw.record_bytes)
 	s.Capacity = int(raw.capacity)
 	s.Name = C.GoString(&raw.name[0])
+	s.HugePageBytes = uint64(raw.huge_page_bytes)
 }

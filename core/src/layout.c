@@ -100,12 +100,13 @@ static uint32_t layout_id_bits(uint64_t ids) {
     return bits;
 }
 
-/* A CPU cache holds at most a quarter of its CPU's part of the pool, so all caches together hold at most a quarter of
- * the pool. A batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions.
- * Fewer batches that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the
- * never-used batches of two CPUs have no line in common. */
+/* A CPU cache holds at most a quarter of its CPU's part of the pool, so the caches of all CPUs that the process may use
+ * now hold at most a quarter of the pool. If it may use more CPUs later, the gate ensures that no slab is missed. A
+ * batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions. Fewer batches
+ * that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the never-used batches
+ * of two CPUs have no line in common. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
-    uint64_t share = (uint64_t)out->reserved / out->cpus;
+    uint64_t share = (uint64_t)out->reserved / out->usable_cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
     if (batch > SLB_WORDS_A_LINE)
@@ -168,7 +169,8 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     uint64_t page = slb_os_page_size();
     slabby_status status = layout_alignment(options, slab_size, error);
     uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = layout_max(alignment, page);
+    uint64_t huge = slb_option(options, SLABBY_OPTION_HUGE_PAGES) ? slb_os_huge_page_size() : 0;
+    uint64_t edge = layout_max(layout_max(alignment, page), huge);
     bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
     if (status != SLABBY_OK)
         return status;
@@ -178,6 +180,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
     out->id_bits = layout_id_bits(reserved + out->heap_limit);
     out->cpus = slb_os_cpu_count();
+    out->usable_cpus = slb_os_usable_cpus();
     if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
         layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
@@ -189,6 +192,9 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
                              " bytes exceed the address space; lower one of them",
                              reserved, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
+    if (huge != 0 && out->slab_bytes >= huge) /* the last slabs get one as well */
+        out->slab_bytes = layout_round_up(out->slab_bytes, huge);
+    out->edge = edge;
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);

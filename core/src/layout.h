@@ -32,6 +32,7 @@ struct slb_layout {
     uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
+    uint64_t edge;         /* what the usable range begins at a multiple of */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
         event_rates, events, audit_chains, audit; /* offsets */
@@ -39,7 +40,7 @@ struct slb_layout {
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
+    uint32_t cpus, usable_cpus, cache_max, batch, shard_count, depot_nodes;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)

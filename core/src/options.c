@@ -70,7 +70,7 @@ static int64_t power_of_two_up(int64_t value) {
 static int64_t resolved_default(const struct slb_option_info *info, uint64_t capacity) {
     switch (info->default_rule) {
     case SLB_DEFAULT_CPUS:
-        return (int64_t)slb_os_cpu_count();
+        return (int64_t)slb_os_usable_cpus();
     case SLB_DEFAULT_CACHE_LINE:
         return (int64_t)slb_os_cache_line();
     case SLB_DEFAULT_CAPACITY:

@@ -48,11 +48,25 @@
 /* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
  * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
  * result. */
-#define SLB_POOL_LINES 43u
-#define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
+#define SLB_POOL_LINES 47u
+#define SLB_POOL_LINES_INVERSE 0x51B3BEA3677D46CFu
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
+
+/* What is still mapped of a pool's bookkeeping. */
+enum slb_remains {
+    SLB_REMAINS_NONE = 0,  /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1,  /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED = 2 /* all of it; the pool has ended, and who sees its last hold go unmaps it */
+};
+
+/* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */
+#define SLB_HOLD_COUNTS 4u
+struct slb_hold_count {
+    _Atomic uint32_t count;
+    char apart[SLB_CACHE_LINE - sizeof(uint32_t)];
+};
 
 enum slb_phase {
     SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
@@ -78,14 +92,18 @@ struct slabby_allocator {
     union slb_cpu_cache_entry *caches;
     uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     _Atomic uint32_t
-        rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Fixed by create */
+        rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Grows with used_cpus */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
-    uint32_t cpus;            /* of the machine: caches and stripes */
+    uint32_t cpus;            /* of the machine: room for so many caches and stripes */
+    _Atomic uint32_t
+        used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
+    _Atomic uint32_t
+        word_cpus; /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -147,6 +165,9 @@ struct slabby_allocator {
     size_t metadata_mapping_size;
     uint64_t list_bytes, cache_bytes, record_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
+    uint64_t claimed_guards;
+    _Atomic uint32_t remains;                     /* enum slb_remains; survives the pool */
+    struct slb_hold_count holds[SLB_HOLD_COUNTS]; /* tiers/hold.h; survive the pool */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
@@ -200,6 +221,12 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_pool_index(pool);
 }
 
+/* How many caches and stripes there is something in. seq_cst: a CPU counts among them before it touches its own, so who
+ * misses one has looked before that, as if it had read zeros. */
+SLB_INLINE uint32_t slb_used_cpus(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->used_cpus, memory_order_seq_cst);
+}
+
 /* A heap slab, or one on a guard slot (protect/guard_slots.c). */
 SLB_PRIVATE void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id);
 
@@ -227,6 +254,10 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * waiters, completes a close or abandon. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. It
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
+
+/* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold comes here again.
+ * pool/remains.c has it. */
+SLB_PRIVATE void slb_pool_unmap_remains(struct slabby_allocator *pool);
 
 /* One more than the highest entry that ever had a pool. pool/create.c has it. */
 SLB_PRIVATE uint32_t slb_pool_table_end(void);

@@ -596,4 +596,5 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
     {"capacity", NULL, offsetof(slabby_memory, capacity), SLB_FIELD_U64},
     {"name", NULL, offsetof(slabby_memory, name), SLB_FIELD_TEXT},
+    {"huge_page_bytes", NULL, offsetof(slabby_memory, huge_page_bytes), SLB_FIELD_U64},
 };

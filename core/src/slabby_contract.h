@@ -17,7 +17,7 @@
 #define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 43
 #define SLB_HEALTH_FIELD_COUNT 24
-#define SLB_MEMORY_FIELD_COUNT 13
+#define SLB_MEMORY_FIELD_COUNT 14
 
 /* An enumerator: its text and its number. A list of them ends with a null text. */
 struct slb_enumerator {

@@ -4,11 +4,15 @@
 #include "support.h"
 
 #include "death.h"
+#include "os/os.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void assert_says(const char *text, const char *part) {
@@ -359,8 +363,98 @@ static void threads_share_the_slots(void **state) {
     finish(pool);
 }
 
+static long count_mappings(void) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    long count = 0;
+
+    assert_non_null(maps);
+    for (int c = fgetc(maps); c != EOF; c = fgetc(maps))
+        count += c == '\n';
+    fclose(maps);
+    return count;
+}
+
+static bool has_guard_regions(void) {
+    char *page = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool has = madvise(page, 65536, 102 /* MADV_GUARD_INSTALL */) == 0;
+
+    munmap(page, 65536);
+    return has;
+}
+
+/* Guards: 2,100 slots in use cost 4,200 mappings, of which a process has 65,530 for everything. */
+static void slots_in_use_cost_no_mappings(void **state) {
+    enum { SLOTS = 2100 };
+    static slabby_ref refs[SLOTS];
+    slabby_allocator *pool;
+
+    (void)state;
+    if (!has_guard_regions())
+        skip();
+    pool = guarded_pool(16, SLOTS, 1, SLOTS);
+    long before = count_mappings();
+    for (int i = 0; i < SLOTS; i++)
+        refs[i] = take(pool);
+    assert_int_equal(guard_hits(pool), SLOTS);
+    assert_true(count_mappings() <= before + 8);
+    for (int i = 0; i < SLOTS; i++)
+        CHECK_STATUS(slabby_release(pool, refs[i]), SLABBY_OK);
+    finish(pool);
+}
+
+/* Guards: where each slot costs mappings, all pools together stay below the limit of guard_pages. Locked memory has no
+ * guard regions on any kernel. */
+static void slots_stay_below_the_limit(void **state) {
+    enum { MOST_POOLS = 64 };
+    slabby_allocator *pools[MOST_POOLS];
+    slabby_error error = fresh_error();
+    slabby_status status = SLABBY_OK;
+    int count = 0;
+    const struct setting locked[] = {{SLABBY_OPTION_GUARD_SAMPLE_RATE, 1},
+                                     {SLABBY_OPTION_GUARD_SLOTS, 4096},
+                                     {SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_BEST_EFFORT},
+                                     {0, 0}};
+
+    (void)state;
+    if (slb_os_guard_limit() >= MOST_POOLS * 4096u)
+        skip();
+    while (count < MOST_POOLS && (status = try_pool(&pools[count], 16, 8, locked, &error)) == SLABBY_OK)
+        count++;
+    CHECK_STATUS(status, SLABBY_NO_SYSTEM_MEMORY);
+    assert_int_equal(error.option, SLABBY_OPTION_GUARD_SLOTS);
+    assert_int_equal(count, slb_os_guard_limit() / 4096);
+    CHECK_STATUS(slabby_destroy(pools[--count]), SLABBY_OK);
+    CHECK_STATUS(try_pool(&pools[count], 16, 8, locked, &error), SLABBY_OK);
+    for (int i = 0; i <= count; i++)
+        CHECK_STATUS(slabby_destroy(pools[i]), SLABBY_OK);
+}
+
+/* Guards: also where the pages of a slot cannot go back, because they are locked, the next slab begins as zeros. */
+static void locked_slots_begin_as_zeros(void **state) {
+    slabby_allocator *pool =
+        make_pool(64, 4,
+                  WITH({SLABBY_OPTION_GUARD_SAMPLE_RATE, 1}, {SLABBY_OPTION_GUARD_SLOTS, 1},
+                       {SLABBY_OPTION_LOCK_MEMORY, SLABBY_LOCK_MEMORY_BEST_EFFORT}));
+    void *data = NULL;
+    slabby_ref ref = 0;
+
+    (void)state;
+    for (int round = 0; round < 4; round++) {
+        CHECK_STATUS(slabby_allocate(&ref, &data, pool), SLABBY_OK);
+        assert_true(on_a_slot(pool, data));
+        for (int i = 0; i < 64; i++)
+            assert_int_equal(((unsigned char *)data)[i], 0);
+        memset(data, 0xA5, 64);
+        CHECK_STATUS(slabby_release(pool, ref), SLABBY_OK);
+    }
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slots_in_use_cost_no_mappings),
+        cmocka_unit_test(slots_stay_below_the_limit),
+        cmocka_unit_test(locked_slots_begin_as_zeros),
         cmocka_unit_test(misuse_of_guarded_slabs_faults),
         cmocka_unit_test(slack_is_watched),
         cmocka_unit_test(capacity_and_counters_stay_true),

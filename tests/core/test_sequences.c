@@ -120,7 +120,9 @@ static int stay_on_one_cpu(void **state) {
         return -1;
     pool.cache_max = MOST;
     pool.cpus = cpus;
+    atomic_store(&pool.used_cpus, cpus);
     atomic_store(&pool.rseq_cpus, cpus);
+    atomic_store(&pool.word_cpus, cpus);
     atomic_store(&pool.hot_cpus, cpus);
     atomic_store(&pool.release_cpus, cpus);
     pool.words = words;

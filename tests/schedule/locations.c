@@ -52,6 +52,15 @@ struct location *locations_note(const volatile void *address, enum access access
     return location;
 }
 
+void locations_note_range(const volatile void *start, size_t size, uint32_t task) {
+    for (uint32_t at = 0; at < TABLE; at++) {
+        uintptr_t address = (uintptr_t)table[at].address;
+
+        if (address >= (uintptr_t)start && address - (uintptr_t)start < size)
+            (void)locations_note(table[at].address, ACCESS_WRITE, task);
+    }
+}
+
 bool location_is_shared(const volatile void *address) {
     return find(address)->shared;
 }

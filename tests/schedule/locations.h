@@ -17,6 +17,9 @@ void locations_forget(void);
 /* The entry of a location, with this access noted. */
 struct location *locations_note(const volatile void *address, enum access access, uint32_t task);
 
+/* The task did something to every location in a range that anybody ever accessed. */
+void locations_note_range(const volatile void *start, size_t size, uint32_t task);
+
 /* Whether two tasks share a location. */
 bool location_is_shared(const volatile void *address);
 

@@ -37,6 +37,11 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t
 int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word);
 int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
                      uint64_t biased, uint64_t word);
+int slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id, uint64_t *out_word);
+int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t expected, uint64_t word,
+                          uint64_t *out_found);
+int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at);
+int slb_rseq_try_note_fast_given(struct slabby_allocator *pool);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);

@@ -10,6 +10,7 @@ extern const struct scenario bias_scenarios[];    /* words that one CPU may chan
 extern const struct scenario tier_scenarios[];    /* ids on their way between tiers, the gate, the proof */
 extern const struct scenario waiting_scenarios[]; /* waiters and who wakes them */
 extern const struct scenario ending_scenarios[];  /* close, abandon, destroy, reset, trim, secure */
+extern const struct scenario late_scenarios[];    /* calls that the end of a pool overtakes */
 extern const struct scenario awaited_scenarios[]; /* slabs that a smaller capacity awaits */
 extern const struct scenario resize_scenarios[];  /* a capacity that changes */
 

@@ -216,7 +216,49 @@ static void verify_pool(void) {
            finding.text);
 }
 
+/* ------------------------------------------------------------------------------------ a CPU that is new */
+
+/* Of 32 slabs four are out; the rest was never used. CPU 1 comes for the first time. */
+static void late_cpu(int32_t backend) {
+    world_joins_late = true;
+    world_make(64, 32, backend, NULL);
+    world_joins_late = false;
+    world_take(32);
+    for (int i = 0; i < 3; i++)
+        world_release(world.held[i]);
+    world_flush();
+}
+
+static void late_cpu_portable(void) {
+    late_cpu(SLABBY_CPU_CACHE_BACKEND_PORTABLE);
+}
+
+static void late_cpu_rseq(void) {
+    late_cpu(SLABBY_CPU_CACHE_BACKEND_RSEQ);
+}
+
 const struct scenario tier_scenarios[] = {
+    {.name = "join_against_drain",
+     .says = "the cache of a CPU that comes while the gate closes is locked, or not used",
+     .prepare = late_cpu_portable,
+     .task = {close_and_open, allocate_and_release_twice},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "join_against_drain_rseq",
+     .says = "the same with restartable sequences",
+     .prepare = late_cpu_rseq,
+     .task = {close_and_open, allocate_and_release_twice},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
+    {.name = "join_against_proof_rseq",
+     .says = "no slab is denied that a CPU has which came meanwhile",
+     .prepare = late_cpu_rseq,
+     .task = {allocate_and_keep, allocate_and_release_twice},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 2},
     {.name = "refill_against_drain",
      .says = "two ask for the last two slabs while a refill carries both",
      .prepare = two_in_a_shard_portable,

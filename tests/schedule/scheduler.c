@@ -15,7 +15,7 @@
 
 /* How a run that never ends is told from a long one; and how often tasks that wait for each other may look again. */
 enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_CHECKS = 64, MOST_READS = 512 };
-enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 8, PAGE = 4096 };
+enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 8, MOST_UNMAPPED = 16, PAGE = 4096 };
 
 extern __thread uint32_t slb_in_flight_depth;
 
@@ -53,6 +53,11 @@ static struct {
     struct decision path[MOST_DECISIONS];
     uint32_t decided, planned; /* decisions of this run; of those, repeated from the last */
     const char *order;         /* of a replay, or null */
+    struct {
+        uintptr_t start;
+        size_t size;
+    } range[MOST_UNMAPPED];
+    uint32_t unmapped; /* ranges that this run has unmapped */
 } it;
 
 static struct {
@@ -322,6 +327,15 @@ static void preempt(uint32_t next, const volatile void *location, enum access ac
     }
 }
 
+/* A sequence that was restarted does not come to its access. */
+static void expect_mapped(const volatile void *location) {
+    const struct task *task = &it.task[it.current];
+
+    for (uint32_t i = 0; i < it.unmapped && !(task->in_sequence && task->restarted); i++)
+        if ((uintptr_t)location - it.range[i].start < it.range[i].size)
+            schedule_broken("an access to memory that was unmapped");
+}
+
 void schedule_access(const volatile void *location, enum access access, const void *code) {
     uint32_t options[2 * MOST_TASKS];
 
@@ -340,8 +354,18 @@ void schedule_access(const volatile void *location, enum access access, const vo
     if (entry->shared)
         overtake(location, access);
     trace_access(it.current, it.steps, location, access, code);
+    expect_mapped(location);
     if (entry->shared)
         remember_read(&it.task[it.current], location);
+}
+
+void schedule_unmap(void *start, size_t size, const void *code) {
+    schedule_access(start, ACCESS_ALWAYS, code);
+    locations_note_range(start, size, it.current);
+    if (it.unmapped == MOST_UNMAPPED)
+        schedule_broken("a run unmaps more than %d ranges", MOST_UNMAPPED);
+    it.range[it.unmapped].start = (uintptr_t)start;
+    it.range[it.unmapped++].size = size;
 }
 
 void schedule_access_slabs(void *start, size_t size, const void *code) {
@@ -465,6 +489,7 @@ static uint32_t first_task(void) {
 static void run_once(void) {
     restore_memory();
     schedule_forget_allocations();
+    it.unmapped = 0;
     for (uint32_t i = 0; i < it.tasks; i++)
         begin_task(i);
     it.steps = it.preemptions = it.idle_checks = it.decided = 0;

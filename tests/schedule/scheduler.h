@@ -57,6 +57,9 @@ void schedule_access_slabs(void *start, size_t size, const void *code);
 enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ADD, ACCESS_ALWAYS };
 void schedule_access(const volatile void *location, enum access access, const void *code);
 
+/* The task unmaps a range: from now on an access to it ends the program. */
+void schedule_unmap(void *start, size_t size, const void *code);
+
 /* The value at `location` has changed: a task that waited for it may check again. */
 void schedule_changed(const volatile void *location);
 

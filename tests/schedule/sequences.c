@@ -27,10 +27,13 @@ static int end(enum slb_rseq_result result) {
     return (int)result;
 }
 
-static enum slb_rseq_result begin(struct slabby_allocator *pool, uint32_t cpus, struct sequence *out) {
+static enum slb_rseq_result begin(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
+                                  struct sequence *out) {
     schedule_sequence_begin();
     uint32_t cpu = schedule_cpu();
-    if (cpu >= cpus)
+    if (!reach((const volatile void *)cpus, ACCESS_READ))
+        return SLB_RSEQ_RESTARTED;
+    if (cpu >= *cpus)
         return SLB_RSEQ_REFUSED;
     out->cache = &pool->caches[cpu].cache;
     if (!reach(&out->cache->header, ACCESS_READ))
@@ -48,7 +51,7 @@ static int commit(const struct sequence *sequence, uint64_t header) {
     return end(SLB_RSEQ_DONE);
 }
 
-static int take(struct slabby_allocator *pool, uint32_t cpus, bool untimed, uint32_t *out_id,
+static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, bool untimed, uint32_t *out_id,
                 struct slb_cpu_cache **out_cache) {
     struct sequence it;
     enum slb_rseq_result begun = begin(pool, cpus, &it);
@@ -71,12 +74,12 @@ void slb_rseq_order_counts(void) {
 
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     struct slb_cpu_cache *cache;
-    return take(pool, pool->rseq_cpus, false, out_id, &cache);
+    return take(pool, &pool->rseq_cpus, false, out_id, &cache);
 }
 
 bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
                            void *out_cache) {
-    return take(pool, *limit, true, out_id, out_cache) == SLB_RSEQ_DONE;
+    return take(pool, limit, true, out_id, out_cache) == SLB_RSEQ_DONE;
 }
 
 /* From the look at the word on. */
@@ -95,9 +98,65 @@ static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uin
 
 int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word) {
     schedule_sequence_begin();
+    if (!reach(&pool->rseq_cpus, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
     if (schedule_cpu() >= pool->rseq_cpus)
         return end(SLB_RSEQ_REFUSED);
     return swap(pool, id, biased, word);
+}
+
+int slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id, uint64_t *out_word) {
+    uint64_t *location = (uint64_t *)(void *)&pool->words[id];
+    schedule_sequence_begin();
+    if (!reach(&pool->word_cpus, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    if (schedule_cpu() >= pool->word_cpus)
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(location, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    *out_word = *location;
+    return end(SLB_RSEQ_DONE);
+}
+
+int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t expected, uint64_t word,
+                          uint64_t *out_found) {
+    uint64_t *location = (uint64_t *)(void *)&pool->words[id];
+    schedule_sequence_begin();
+    if (!reach(&pool->word_cpus, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    if (schedule_cpu() >= pool->word_cpus)
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(location, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    *out_found = *location;
+    if (*location == expected) {
+        *location = word;
+        schedule_changed(location);
+    }
+    return end(SLB_RSEQ_DONE);
+}
+
+int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    if (!reach(&it.cache->sample_at, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    *out_header = it.header;
+    *out_sample_at = it.cache->sample_at;
+    return end(SLB_RSEQ_DONE);
+}
+
+int slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    struct sequence it;
+    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    if (begun != SLB_RSEQ_DONE)
+        return end(begun);
+    if (!reach(&it.cache->fast_given, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    it.cache->fast_given++;
+    return end(SLB_RSEQ_DONE);
 }
 
 int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint64_t id,
@@ -118,7 +177,7 @@ int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
 
 int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length + count > pool->cache_max)
@@ -133,7 +192,7 @@ int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, 
 
 int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length > pool->cache_max || it.length < count)
@@ -163,7 +222,7 @@ int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by) {
 
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length > pool->cache_max || it.header < amount << 16)

@@ -18,6 +18,11 @@ uint32_t __wrap_slb_os_cpu_count(void) {
     return 2;
 }
 
+uint32_t __wrap_slb_os_usable_cpus(void);
+uint32_t __wrap_slb_os_usable_cpus(void) {
+    return 2;
+}
+
 void __wrap_slb_os_wait_a_little(uint32_t attempt);
 void __wrap_slb_os_wait_a_little(uint32_t attempt) {
     (void)attempt;
@@ -136,6 +141,8 @@ void __wrap_slb_os_unmap(void *address, size_t size);
 void __wrap_slb_os_unmap(void *address, size_t size) {
     if (!schedule_is_running())
         __real_slb_os_unmap(address, size);
+    else if (address != NULL)
+        schedule_unmap(address, size, __builtin_return_address(0));
 }
 
 bool __real_slb_os_discard(void *address, size_t size);

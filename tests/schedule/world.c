@@ -3,6 +3,7 @@
 
 #include "trace.h"
 
+#include "tiers/in_flight.h"
 #include "tiers/word_bias.h"
 
 #include <malloc.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 struct world world;
+bool world_joins_late;
 
 const char *world_text(slabby_status status) {
     return slabby_status_name(status);
@@ -39,6 +41,8 @@ void world_make(uint64_t slab_size, uint64_t capacity, int32_t backend,
     if (slabby_create(&world.pool, slab_size, capacity, options, &error) != SLABBY_OK)
         schedule_broken("slabby_create: %s", error.text);
     slabby_options_destroy(options);
+    if (!world_joins_late)
+        slb_cpu_join(world.pool, 1);
     schedule_restores(&world, sizeof world);
     schedule_restores((void *)&slb_fence_budget, sizeof slb_fence_budget);
     schedule_restores(world.pool, SLB_POOL_BYTES);

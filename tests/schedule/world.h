@@ -26,6 +26,9 @@ struct world {
 
 extern struct world world;
 
+/* Set by prepare before world_make: CPU 1 has no cache and no stripe of its own yet. */
+extern bool world_joins_late;
+
 struct world_setting {
     int32_t option;
     int64_t value;

@@ -45,6 +45,9 @@ slabby_run_trap(trap_late_filter trap_late_filter)
 
 slabby_add_trap(trap_step slabby)
 slabby_run_trap(trap_step trap_step)
+slabby_add_trap(trap_cpus slabby)
+target_link_libraries(trap_cpus PRIVATE ${CMAKE_DL_LIBS})
+slabby_run_trap(trap_cpus env ${NO_RSEQ} $<TARGET_FILE:trap_cpus>)
 # Not linked with the library, which then could not be unloaded at all.
 add_executable(trap_unload trap_unload.c)
 slabby_compile(trap_unload)

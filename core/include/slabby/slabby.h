@@ -174,6 +174,7 @@ typedef struct slabby_memory {
     uint64_t record_bytes;
     uint64_t capacity;
     char name[64];
+    uint64_t huge_page_bytes;
 } slabby_memory;
 
 /* One outstanding slab. `ref` is 0 for a slab handed out by slabby_allocate_fast. age_ns and thread are 0 unless

@@ -173,6 +173,7 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
 SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                               struct slb_found *out_found) {
     slabby_status status;
+    SLB_HOLD(pool);
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     struct slb_search search = slb_search_begin(pool);
@@ -207,47 +208,102 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
 /* What counts as a failure of the pool is told to the breaker. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status) {
-    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+    SLB_HOLD(pool);
+    if ((status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED) && slb_pool_exists(pool))
         slb_breaker_failed(pool, false);
     return slb_answered(pool, operation, 0, status);
+}
+
+/* The word says live already, and another thread may have reset the pool and destroyed it. */
+static SLB_COLD void note_violation(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_breaker_failed(pool, true);
+}
+
+/* The slab is in hand until its word says live, so the latency is noted right before. Answers the word of before, with
+ * SLB_WORD_GUARDED where the slab lies on a guard slot. */
+static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t state, uint64_t guarded,
+                            const struct slb_timing *timing) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    uint64_t bias = 0;
+    /* only slabby_release of a slab at its own place knows what to do with it */
+    if (!fast && guarded == 0 && id < pool->reserved)
+        bias = slb_bias_poll(pool, slb_os_cpu());
+    slb_issue_prepare(pool, id, state,
+                      fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    bool slow = slb_timing_end(pool, timing, 1);
+    if (timing->started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing->started);
+    uint64_t word = slb_issue(pool, id, state | bias | guarded);
+    if (slb_unlikely(slow))
+        note_violation(pool);
+    return word | guarded;
+}
+
+static __attribute__((noinline)) slabby_status take_searching(struct slabby_allocator *pool, uint32_t state,
+                                                              uint32_t *out_id, uint64_t *out_word,
+                                                              struct slb_timing *timing) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
+    SLB_HOLD(pool);
+    slb_timing_slow(pool, timing);
+    slabby_status status = slb_search(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
+    if (status != SLABBY_OK)
+        return status;
+    uint64_t guarded = 0;
+    if (slb_unlikely(found.sampled))
+        guarded = slb_guard_sample(pool, *out_id, found.tier, timing->weight == 0 ? 1 : timing->weight);
+    *out_word = issue_taken(pool, *out_id, state, guarded, timing);
+    if (slb_pool_exists(pool))
+        slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+/* What is served from now on may be timed. */
+static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                        struct slb_timing *out_timing) {
+    struct slb_due due = slb_timing_if_due(pool);
+    if (!slb_cache_take(pool, out_id, fast))
+        return false;
+    *out_timing = slb_timing_begin(pool, &due);
+    return true;
+}
+
+/* The portable backend writes to its cache before it has anything in hand, and so do the counters of guard slots. */
+static bool take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                             struct slb_timing *out_timing, bool *out_sampled) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return false;
+    struct slb_due due = slb_timing_if_due(pool);
+    *out_sampled = due.due && slb_guard_is_on(pool);
+    if (slb_unlikely(*out_sampled))
+        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
+    if (slb_cache_take(pool, out_id, fast)) {
+        *out_timing = slb_timing_begin(pool, &due);
+        return true;
+    }
+    if (slb_unlikely(*out_sampled))
+        slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
+    return false;
 }
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                                         uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    struct slb_timing timing = {0, 0};
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    uint64_t bias = slb_bias_poll(pool, slb_os_cpu());
-    struct slb_timing timing = slb_timing_if_due(pool);
-    uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
-    bool sampled = found.sampled && stands_for != 0;
-    if (slb_unlikely(sampled))
-        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
-    bool searched = !slb_cache_take(pool, out_id, fast);
-    if (searched) {
-        if (slb_unlikely(sampled))
-            slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
-        sampled = found.sampled;
-        slb_timing_slow(pool, &timing);
-        slabby_status status = slb_search(pool, out_id, fast, &found);
-        if (status != SLABBY_OK)
-            return status;
-        stands_for = stands_for == 0 ? 1 : stands_for;
-    }
-    uint64_t guarded = slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, found.tier, stands_for) : 0;
-    if (fast || guarded != 0 || *out_id >= pool->reserved)
-        bias = 0; /* only slabby_release of a slab at its own place knows what to do with it */
-    *out_word =
-        slb_issue_protected(pool, *out_id, state | bias | guarded,
-                            fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
-    if (slb_timing_end(pool, &timing, 1))
-        slb_breaker_failed(pool, true);
-    if (timing.started != 0 && slb_in_flight_depth == 0)
-        slb_note_peak_sampled(pool, timing.started);
-    if (searched)
-        slb_search_notify(pool, &found, SLABBY_OK);
+    bool held = pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE || slb_guard_is_on(pool);
+    bool sampled = false;
+    bool taken = held ? take_cached_held(pool, out_id, fast, &timing, &sampled)
+                      : take_cached(pool, out_id, fast, &timing);
+    if (!taken)
+        return take_searching(pool, state, out_id, out_word, &timing);
+    uint64_t guarded =
+        slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, SLB_TIER_CACHE, timing.weight) : 0;
+    *out_word = issue_taken(pool, *out_id, state, guarded, &timing);
     return SLABBY_OK;
 }
 
@@ -262,11 +318,19 @@ static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allo
                      status);
 }
 
+/* Where a slab lies whose word says live already: another thread may have reset the pool and destroyed it. */
+static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
+    if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
+        return pool->slabs + (uint64_t)id * pool->stride;
+    SLB_HOLD(pool);
+    return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
+}
+
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
                      void **out_data) {
-    *out_ref = slb_ref_issued(pool, word, id);
+    *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     if (out_data != NULL)
-        *out_data = slb_slab_data(pool, id);
+        *out_data = data_of_issued(pool, id, word);
 }
 
 static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref, void **out_data,
@@ -386,19 +450,19 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
-    uint64_t word;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
+    uint64_t word = 0;
     if (slb_likely(slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache))) {
-        slb_cache_count_fast(allocator, true);
+        slb_cache_count_fast_taken(allocator);
         slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
     } else {
         slabby_status status = take_or_refuse(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)
             return status;
     }
-    *out_data = slb_slab_data(allocator, id);
+    *out_data = data_of_issued(allocator, id, word);
     *out_id = id;
     return SLABBY_OK;
 }

@@ -24,6 +24,7 @@ static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_reco
 SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
                                            uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
                                            uint64_t capacity) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
@@ -39,6 +40,7 @@ SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uin
 SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
                                             slabby_allocator *allocator, int32_t fd,
                                             slabby_error *out_error) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || cursor == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",

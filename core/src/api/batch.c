@@ -112,6 +112,7 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
 
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
                                                slabby_allocator *allocator, uint64_t count) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;

@@ -7,8 +7,24 @@
 #include "observe/counters.h"
 #include "pool.h"
 #include "resilience/fork.h"
+#include "tiers/hold.h"
 
-/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
+SLB_INLINE struct slb_hold slb_hold_handle_begin(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? (struct slb_hold){NULL, NULL} : slb_hold_begin(pool);
+}
+
+SLB_INLINE void slb_hold_handle_end(struct slb_hold *hold) {
+    if (hold->pool != NULL)
+        slb_hold_end(hold);
+}
+
+/* A hold of the pool behind a handle until the end of the block; of nothing where the handle is none. */
+#define SLB_HOLD_HANDLE(allocator)                                                                           \
+    __attribute__((cleanup(slb_hold_handle_end), unused)) struct slb_hold slb_hold_here =                    \
+        slb_hold_handle_begin(allocator)
+
+/* The pool behind a handle whose pool still exists; otherwise the status to answer. The caller is in a hold. */
 SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, slabby_status *out_status) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;

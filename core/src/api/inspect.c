@@ -40,6 +40,7 @@ static bool next_outstanding(struct slabby_allocator *pool, uint64_t *cursor, sl
 
 SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                           slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_live live;
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
@@ -57,6 +58,7 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
 
 SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
                                        slabby_allocator *allocator, uint64_t capacity) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -118,6 +120,7 @@ static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby
 
 SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
                                         slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     if (buffer == NULL && capacity > 0)
         return SLABBY_INVALID_ARGUMENT;
@@ -127,6 +130,7 @@ SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_
 
 SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
                                       slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
@@ -163,6 +167,7 @@ static slabby_status events_read(struct slabby_allocator *pool, slabby_event *ev
 SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
                                             uint64_t *cursor, slabby_allocator *allocator,
                                             uint64_t capacity) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
@@ -174,6 +179,7 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
 }
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_view == NULL)

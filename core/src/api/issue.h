@@ -30,12 +30,17 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
     return word;
 }
 
-/* The same off the inline path: runs the protections first, and writes the audit record. */
-SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
-                                        int32_t operation) {
+/* What comes before that off the inline path: runs the protections, and writes the audit record. */
+SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                  int32_t operation) {
     slb_protect_issue(pool, id);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
         slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+}
+
+SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                        int32_t operation) {
+    slb_issue_prepare(pool, id, state, operation);
     return slb_issue(pool, id, state);
 }
 

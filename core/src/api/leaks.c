@@ -34,6 +34,7 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
 
 SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                             int32_t reclaim) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_notification notification;
     slb_notification_none(&notification);

@@ -26,6 +26,7 @@
 
 SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *allocator,
                                              uint64_t count, uint32_t layout) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     struct slb_lease_block *block = NULL;
@@ -44,6 +45,7 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
 }
 
 SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -142,6 +144,7 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
 
 SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_allocator *allocator,
                                                uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
     uint64_t word;
@@ -150,7 +153,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
-        *out_ref = slb_ref_issued(pool, word, id);
+        *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK ? status
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
 }
@@ -158,6 +161,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
 SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
                                           uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t word;
     uint32_t id;
@@ -166,7 +170,7 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
     slabby_status status =
         lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
-        *out_ref = slb_ref_issued(pool, word, id);
+        *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
                ? status
                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
@@ -174,6 +178,7 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
 
 SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id,
                                                     slabby_allocator *allocator, uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
     uint64_t word;
@@ -201,6 +206,7 @@ static void flush_lease(struct slabby_allocator *pool, struct slb_lease *lease) 
 /* The word says free already, so the pool cannot end before this slab is given back: it counts as live. */
 SLB_PUBLIC slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
                                              int32_t by_id) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;

@@ -114,6 +114,7 @@ SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slab
 
 SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                            slabby_error *out_error) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -128,6 +129,7 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
 }
 
 SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     const struct slb_option_info *info = slb_option_info(option);

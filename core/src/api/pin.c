@@ -5,16 +5,32 @@
 #include "ref.h"
 #include "tiers/word_bias.h"
 
-static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+static SLB_COLD slabby_status refuse_pin(struct slabby_allocator *pool, slabby_ref ref) {
+    SLB_HOLD(pool);
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+/* The last generation of a slab too. */
+static SLB_COLD slabby_status pin_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;
+    SLB_HOLD(pool);
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
             return SLABBY_TOO_MANY_PINS;
         if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
             return SLABBY_OK;
     }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    return refuse_pin(pool, ref);
+}
+
+static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    if (slb_likely(slb_word_read_live(pool, ref, &id, &word)) && slb_word_pins(word) != SLB_WORD_MAX_PINS &&
+        slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
+        return SLABBY_OK;
+    return pin_slow(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
@@ -28,9 +44,9 @@ SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref)
 static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
-    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
-        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    uint64_t word;
+    if (!slb_ref_split(pool, ref, &generation, &id) || !slb_word_read(pool, id, &word))
+        return refuse_pin(pool, ref);
     while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
         if (slb_word_pins(word) == 0)
@@ -40,7 +56,7 @@ static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
         if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
             return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
     }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    return refuse_pin(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {

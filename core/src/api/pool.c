@@ -64,12 +64,14 @@ SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t
 }
 
 SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     return pool == NULL ? SLABBY_INVALID_ARGUMENT
                         : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
 }
 
 SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (allocator == NULL)
         return SLABBY_OK;
@@ -77,6 +79,7 @@ SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
 }
 
 SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (allocator == NULL)
         return SLABBY_OK;
@@ -84,6 +87,7 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 }
 
 SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -96,6 +100,7 @@ SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32
 }
 
 SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     uint64_t bytes;
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -106,6 +111,7 @@ SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allo
 }
 
 SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -118,6 +124,7 @@ SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *a
 
 SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                                        slabby_error *out_error) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t awaited = 0;
     if (pool == NULL || !slb_pool_exists(pool))

@@ -120,9 +120,9 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
  * ended yet. */
 static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
-    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
-                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
-                              status);
+    return fast ? slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
+                : slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_RELEASE,
+                                      slb_ref_make(pool, generation, id), status);
 }
 
 /* Into the tiers, unprotected or behind every protection. */
@@ -237,18 +237,26 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
         return slb_pool_closed_status(pool);
     if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
         return SLABBY_INVALID_SLAB_ID;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    uint64_t word;
+    if (!slb_word_read(pool, id, &word))
+        return slb_pool_closed_status(pool);
     while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
         uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
         if (slb_word_swap(pool, id, &word, released))
             return slb_finish_release(pool, id, released, true);
     }
-    return slb_word_is_out(word) ? SLABBY_INVALID_SLAB_ID : SLABBY_DOUBLE_DEALLOCATION;
+    if (slb_word_is_out(word))
+        return SLABBY_INVALID_SLAB_ID;
+    return slb_pool_exists(pool) ? SLABBY_DOUBLE_DEALLOCATION : SLABBY_CLOSED;
 }
 
 /* -------------------------------------------------------------------------------------------- release */
 
-static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref) {
+/* `looked`: this CPU looked at the word in vain. */
+static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
+    SLB_HOLD(pool);
+    if (looked && slb_pool_exists(pool))
+        slb_bias_note_plain(pool);
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
 }
 
@@ -299,20 +307,17 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
- * comes this way each time. */
-static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
+ * comes this way each time. `looked` as above. */
+static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref,
+                                                             bool looked) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
-        return release_slow(pool, ref);
+        return release_slow(pool, ref, looked);
+    if (looked)
+        slb_bias_note_plain(pool);
     return return_protected_slab(pool, ref, relative, id);
-}
-
-/* This CPU read the word in vain. */
-static SLB_COLD slabby_status release_unbiased(struct slabby_allocator *pool, slabby_ref ref) {
-    slb_bias_note_plain(pool);
-    return release_plain(pool, ref);
 }
 
 /* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
@@ -320,11 +325,11 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return release_slow(pool, ref);
+        return release_slow(pool, ref, false);
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
-    return biased == SLB_RSEQ_REFUSED ? release_unbiased(pool, ref) : release_plain(pool, ref);
+    return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
@@ -338,7 +343,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? release_unbiased(allocator, ref) : release_plain(allocator, ref);
+        return release_plain(allocator, ref, biased == SLB_RSEQ_REFUSED);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slow(allocator, ref);
@@ -346,6 +351,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
 }
 
 SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;

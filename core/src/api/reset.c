@@ -45,6 +45,7 @@ static slabby_status reset(struct slabby_allocator *pool) {
 }
 
 SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;

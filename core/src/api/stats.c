@@ -9,6 +9,7 @@
 #include "status.h"
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     slabby_stats stats;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -21,6 +22,7 @@ SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_alloca
 
 SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                            slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_stats stats;
     slabby_status status;
@@ -34,6 +36,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
 }
 
 SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     slabby_memory memory;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -45,6 +48,7 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
 
 SLB_PUBLIC slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                             slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_memory memory;
     slabby_status status;
@@ -57,6 +61,7 @@ SLB_PUBLIC slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uin
 }
 
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     slabby_health health;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -69,6 +74,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
 
 SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                             slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_health health;
     slabby_status status;
@@ -82,6 +88,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
 }
 
 SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool != NULL)

@@ -30,7 +30,7 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
     const uint64_t years = (1ull << 41) + 5;
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_PAUSE);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
         atomic_fetch_sub(&pool->stripes[cpu].folded, years);
     }

@@ -3,6 +3,7 @@
 
 #include "observe/ring.h"
 #include "os/os.h"
+#include "tiers/hold.h"
 #include "tiers/in_flight.h"
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
@@ -36,6 +37,12 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
                                            (uint64_t)slb_audit_binding(pool->binding) << 16 |
                                            (uint64_t)operation};
     (void)slb_ring_write(&pool->audit, words);
+}
+
+SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
+                                                uint64_t ref, slabby_status status) {
+    SLB_HOLD(pool);
+    slb_audit_record(pool, operation, ref, status);
 }
 
 SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,

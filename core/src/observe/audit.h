@@ -20,13 +20,26 @@ SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
 /* The binding of the calling thread, where it said which. */
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
+/* For who has a slab of the pool in hand. */
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
+
+/* For others: the pool may end meanwhile. */
+SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
+                                                uint64_t ref, slabby_status status);
 
 /* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
  * for option_change, else 0. */
 SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                      slabby_status status) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record_held(pool, operation, ref, status);
+    return status;
+}
+
+/* The same for who has a slab of the pool in hand. */
+SLB_INLINE slabby_status slb_audited_in_hand(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                             slabby_status status) {
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
         slb_audit_record(pool, operation, ref, status);
     return status;

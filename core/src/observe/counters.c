@@ -42,7 +42,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     bool locked = false;
     uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
         out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
         out->fast_taken += read_counter(&stripe->fast_taken);
@@ -56,7 +56,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
-    for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool) && pool->cache_max != 0; i++) {
         uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
@@ -70,7 +70,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     out->cached += leases.cached;
     out->fast_taken += leases.fast_taken;
     out->fast_given += leases.fast_given;
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         in += read_counter(&pool->stripes[i].cache_in);
         unfinished += read_counter(&pool->stripes[i].tentative);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
@@ -174,7 +174,7 @@ static int64_t drawn_here(struct slb_stripe *stripe) {
 }
 
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    uint32_t rarer = slb_used_cpus(pool) / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
     int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
     uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
@@ -192,7 +192,7 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
-    if (now - before >= (uint64_t)pool->cpus * PEAK_TICKS_A_CPU &&
+    if (now - before >= (uint64_t)slb_used_cpus(pool) * PEAK_TICKS_A_CPU &&
         atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
                                                 memory_order_relaxed))
         slb_note_peak(pool);
@@ -236,7 +236,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
     uint64_t sampled[SLB_TIER_COUNT] = {0};
     int64_t more = (int64_t)(slb_count_live(pool) - out);
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
             sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
                              read_counter(&pool->stripes[i].guarded[tier]) -

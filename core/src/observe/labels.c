@@ -21,12 +21,6 @@ SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->labels, NULL);
 }
 
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool) {
-    struct slb_label *table = atomic_load(&pool->labels);
-    if (table != NULL)
-        (void)slb_os_discard(table, labels_size(pool));
-}
-
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
 static struct slb_label *labels_table(struct slabby_allocator *pool) {
     struct slb_label *table = atomic_load_explicit(&pool->labels, memory_order_acquire);

@@ -13,8 +13,7 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
 SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
-/* The pages are returned with the pool, the table when its entry gets the next pool. */
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
+/* The table goes, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
 
 #endif

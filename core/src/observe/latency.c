@@ -57,39 +57,73 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
 
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
+/* Latencies, or which allocations lie on guard slots. */
+static bool samples_anything(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+               SLABBY_LATENCY_TRACKING_OFF ||
+           atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
+}
+
+static bool peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_rseq_peek(pool, out_header, out_sample_at);
+    uint32_t cpu = slb_os_cpu();
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool))
+        return false;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    *out_header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    *out_sample_at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    return true;
+}
+
+/* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
+ * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
+ * a program may never need a refill, which folds as well. */
+SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
+    struct slb_due due = {false, 0};
+    uint64_t header;
+    uint16_t sample_at;
+    if (pool->cache_max == 0 || !peek_at_cache(pool, &header, &sample_at))
+        return due;
+    uint64_t served = slb_header_served(header);
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+        due.due = true;
+    else if (!samples_anything(pool))
+        return due;
+    else
+        due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
+    if (due.due)
+        due.now = slb_os_ticks();
+    return due;
+}
+
+/* The number of the allocation that was just served is the last but one of the header's now, unless this thread was
+ * kept from running in between: then the weight is a little off, and the next sample still lies ahead. */
+SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool,
+                                                            const struct slb_due *due) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
-    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (pool->cache_max == 0 || cpu >= pool->cpus)
+    slb_cache_fold(pool);
+    bool off =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF;
+    if (cpu >= slb_used_cpus(pool) || !samples_anything(pool))
         return timing;
-    /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    uint64_t served = slb_header_served(header);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
-        slb_cache_fold(pool);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
-        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
-        return timing;
-    /* an empty or locked cache will not serve it: the next one it serves has its turn */
-    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed) ||
-        slb_header_ids(header) == 0)
-        return timing;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    uint64_t now = slb_os_ticks();
-    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
-    timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
-    atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + slb_latency_distance(pool, now)),
+    timing.started = off ? 0 : due->now;
+    timing.weight = served > last ? served - last : SAMPLE_MEAN; /* the header was folded */
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
                           memory_order_relaxed);
     return timing;
 }
 
-/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. */
+/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
+ * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= pool->cpus)
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !samples_anything(pool))
         return;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
@@ -102,7 +136,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
@@ -167,7 +201,7 @@ struct record {
 static struct record begin_record(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     bool sequences = cpu < pool->rseq_cpus;
-    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
+    return (struct record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
                            .cpu = sequences ? cpu : UINT32_MAX};
 }
 
@@ -231,12 +265,18 @@ static double at_least_the_floor(double ticks) {
     return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
 }
 
+/* Of the used CPUs one each, then the one for all. */
+static struct slb_latency *latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
+    return &pool->latency[i < cpus ? i : pool->cpus];
+}
+
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
     uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0; i <= pool->cpus; i++) {
-        out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
-        weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
-        weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        struct slb_latency *latency = latency_at(pool, i, cpus);
+        out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
+        weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
+        weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
     out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
     if (weight == 0)
@@ -249,9 +289,9 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
 /* Both windows of every CPU that are of this half minute or the last. */
 static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
     uint64_t sum = 0;
-    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
         for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &pool->latency[cpu].windows[w];
+            struct slb_latency_window *window = &latency_at(pool, i, cpus)->windows[w];
             uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
             if (of != 0 && of + 1 >= period)
                 sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);

@@ -16,8 +16,28 @@ struct slb_timing {
     uint64_t weight;
 };
 
-/* Begins timing when it is the turn of this CPU's next allocation. */
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
+/* Whether it is the turn of this CPU's next allocation, and when that began. */
+struct slb_due {
+    bool due;
+    uint64_t now; /* ticks */
+};
+
+/* Before the allocation has anything in hand: with the rseq backend the pool may have ended, with the portable one the
+ * caller is in a hold. */
+SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
+
+/* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
+SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
+
+/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
+
+SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, const struct slb_due *due) {
+    if (due->due)
+        return slb_timing_begin_due(pool, due);
+    slb_timing_catch_up(pool); /* where this thread moved to another CPU meanwhile, whose turn it was */
+    return (struct slb_timing){0, 0};
+}
 
 /* How far it is from a sample to the next. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
@@ -29,9 +49,6 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
  * caller reports that to the breaker. */
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
-
-/* After allocations that did not check the sampling point: sets it again if they stepped over it. */
-SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);

@@ -19,12 +19,6 @@ SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->stacks, NULL);
 }
 
-SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool) {
-    struct slb_stacks *table = atomic_load(&pool->stacks);
-    if (table != NULL)
-        (void)slb_os_discard(table, stacks_size(pool));
-}
-
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool) {
     struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);

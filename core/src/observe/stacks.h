@@ -21,8 +21,7 @@ struct slb_stacks {
 /* Maps the table and readies the walker; false where the system refuses the memory. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
 
-/* The pages are returned with the pool, the table when its entry gets the next pool. */
-SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
+/* The table goes, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
 
 /* The calling thread holds the slab. */

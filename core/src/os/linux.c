@@ -37,15 +37,27 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
     return true;
 }
 
-SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    return madvise(address, size, MADV_HUGEPAGE) == 0;
-}
-
 SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     long count = sysconf(_SC_NPROCESSORS_CONF);
     if (count < 1)
         return 1;
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
+}
+
+static uint32_t count_allowed(pid_t thread) {
+    unsigned long allowed[SLB_OS_MOST_CPUS / (8 * sizeof(unsigned long))];
+    long bytes = syscall(SYS_sched_getaffinity, thread, sizeof allowed, allowed);
+    uint32_t count = 0;
+    for (long i = 0; i < bytes / (long)sizeof allowed[0]; i++)
+        count += (uint32_t)__builtin_popcountl(allowed[i]);
+    return count;
+}
+
+/* Of the caller and of the first thread, whichever may use more: one of them may have been bound to a few. */
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
+    uint32_t configured = slb_os_cpu_count(), here = count_allowed(0), first = count_allowed(getpid());
+    uint32_t usable = here > first ? here : first;
+    return usable == 0 || usable > configured ? configured : usable;
 }
 
 /* From the thread's rseq area if there is one: the number that libc would return, without the call. */

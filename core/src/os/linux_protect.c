@@ -14,6 +14,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
 #endif
@@ -45,6 +48,30 @@ SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
     if (most == 0)
         most = 65530;
     return most > 4000 ? (most - 2000) / 2 : most / 4;
+}
+
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
+    if (way == SLB_GUARD_REGION)
+        return madvise(address, size, MADV_GUARD_REMOVE) == 0;
+    return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+static _Atomic uint64_t guards_claimed;
+
+/* relaxed: a number alone */
+SLB_PRIVATE bool slb_os_claim_guards(uint64_t count) {
+    uint64_t limit = slb_os_guard_limit();
+    uint64_t before = atomic_load_explicit(&guards_claimed, memory_order_relaxed);
+    do {
+        if (count > limit || before > limit - count)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&guards_claimed, &before, before + count,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+SLB_PRIVATE void slb_os_return_guards(uint64_t count) {
+    atomic_fetch_sub_explicit(&guards_claimed, count, memory_order_relaxed);
 }
 
 /* Pages are locked as they are touched, so that a large pool does not become resident at once. */

@@ -16,7 +16,12 @@ SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
 SLB_PRIVATE bool slb_os_discard(void *address, size_t size);  /* back to the system; zeros on next touch */
 SLB_PRIVATE bool slb_os_discard_keeps_guards(void);           /* a discarded range may contain guards */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
+
+/* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. How many bytes of
+ * a range lie on huge pages takes as long as the process has mappings. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void);
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size);
 
 /* Memory of malloc, aligned; NULL if refused. */
 SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size);
@@ -28,13 +33,22 @@ SLB_PRIVATE void slb_os_heap_free(void *memory);
 enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
 SLB_PRIVATE uint64_t slb_os_guard_limit(void);
+
+/* Takes a guard away again; the pages below read as zeros. */
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way);
+
+/* Guards that cost mappings, counted over the whole process: false where more than slb_os_guard_limit() would be in
+ * use, and then nothing is claimed. */
+SLB_PRIVATE bool slb_os_claim_guards(uint64_t count);
+SLB_PRIVATE void slb_os_return_guards(uint64_t count);
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size);
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size);
 
 #define SLB_OS_MOST_CPUS 4096u
 
 /* CPUs. slb_os_cpu() is where the caller runs now, or has run a moment ago; it may be any small number. */
-SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
+SLB_PRIVATE uint32_t slb_os_cpu_count(void);   /* configured, not just online */
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void); /* how many of them this process may use at the moment */
 SLB_PRIVATE uint32_t slb_os_cpu(void);
 SLB_PRIVATE uint32_t slb_os_cache_line(void);
 

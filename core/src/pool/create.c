@@ -5,14 +5,10 @@
 #include "pool/memory.h"
 #include "observe/audit.h"
 #include "observe/events.h"
-#include "observe/labels.h"
 #include "observe/latency.h"
-#include "observe/leaks.h"
 #include "observe/pool_label.h"
-#include "observe/stacks.h"
 #include "os/mutex.h"
 #include "os/os.h"
-#include "protect/guard_slots.h"
 #include "protect/switches.h"
 #include "protect/tools.h"
 #include "ref.h"
@@ -23,10 +19,8 @@
 #include "resilience/resize.h"
 #include "resilience/ticker.h"
 #include "status.h"
+#include "tiers/cpu_cache_rseq.h"
 #include "tiers/gate.h"
-#include "tiers/heap.h"
-#include "tiers/in_flight.h"
-#include "tiers/lease.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -76,7 +70,9 @@ static struct slabby_allocator *take_entry(uint32_t id_bits) {
         uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
-        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
+        /* acquire: pairs with the end of slb_pool_unmap_remains */
+        bool bare = atomic_load_explicit(&pool->remains, memory_order_acquire) == SLB_REMAINS_NONE;
+        if (slb_pool_exists(pool) || !bare || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
         best_left = left;
@@ -142,17 +138,10 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     atomic_store(&pool->id_limit, layout->reserved);
 }
 
-/* The fields of a place but its tag_spent and its locks, which outlive the pool. */
+/* The fields of an entry but its tag_spent, its holds and its locks, which outlive the pool. */
 static void clear_entry(struct slabby_allocator *pool) {
-    slb_heap_forget(pool);
-    slb_labels_forget(pool);
-    slb_leaks_forget(pool);
-    slb_stacks_forget(pool);
     slb_ticker_forget(pool);
-    slb_guards_forget(pool);
-    slb_leases_forget(pool);
     atomic_store(&pool->guard_rate, 0);
-    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     slb_gate_forget(pool);
     memset(&pool->heap, 0, sizeof pool->heap);
     memset(&pool->delay, 0, sizeof pool->delay);
@@ -197,6 +186,8 @@ static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
 
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
+    bool reused = pool->words != NULL;
+    atomic_store_explicit(&pool->remains, SLB_REMAINS_USED, memory_order_relaxed);
     clear_entry(pool);
     pool->options = *options;
     pool->label_is_name = slb_pool_label_is_name(options->name);
@@ -209,6 +200,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
+    pool->claimed_guards = memory->claimed_guards;
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
@@ -221,11 +213,18 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     init_records(pool, layout, memory->metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     number_references(pool, layout);
+    /* no late sequence goes on with a pointer of the last pool and a limit of this one */
+    if (reused && slb_rseq_available())
+        slb_os_fence_rseq();
+    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
-    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
-    if (pool->rseq_cpus > SLB_WORD_REVOKING)
-        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+    uint32_t cpu = slb_os_cpu(); /* the others join as they come */
+    uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
+    atomic_store(&pool->used_cpus, used);
+    if (used > SLB_WORD_REVOKING)
+        used = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+    atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));

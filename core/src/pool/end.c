@@ -5,12 +5,9 @@
 #include "observe/audit.h"
 #include "observe/counters.h"
 #include "observe/events.h"
-#include "observe/labels.h"
 #include "observe/leaks.h"
-#include "observe/stacks.h"
 #include "os/os.h"
 #include "pool/quiesce.h"
-#include "protect/guard_slots.h"
 #include "protect/slab_pages.h"
 #include "protect/tools.h"
 #include "ref.h"
@@ -18,7 +15,9 @@
 #include "resilience/resize.h"
 #include "resilience/ticker.h"
 #include "resilience/waiters.h"
+#include "tiers/cpu_cache_rseq.h"
 #include "tiers/gate.h"
+#include "tiers/hold.h"
 #include "tiers/in_flight.h"
 #include "tiers/used_slabs.h"
 
@@ -38,17 +37,29 @@ static void remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* The slabs go; the bookkeeping and its tables stay mapped as zero pages, which say "free, never used" to a late
- * caller, until the place gets its next pool. Needs the gate lock and no live slab. */
+/* Behind the fence no sequence runs that saw a limit above 0, and each later one refuses itself before it follows a
+ * pointer of the pool. seq_cst: before the fence. */
+static void forbid_sequences(struct slabby_allocator *pool) {
+    atomic_store(&pool->hot_cpus, 0);
+    atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->rseq_cpus, 0);
+    atomic_store(&pool->word_cpus, 0);
+    if (slb_rseq_available())
+        slb_os_fence_rseq();
+}
+
+/* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no
+ * live slab. */
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
+    forbid_sequences(pool);
     slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
-    slb_guards_end(pool);
-    slb_labels_end(pool);
-    slb_stacks_end(pool);
-    (void)slb_os_discard(pool->metadata_mapping, pool->metadata_mapping_size);
+    slb_os_return_guards(pool->claimed_guards);
+    /* seq_cst, before the look at the holds: pairs with slb_hold_end */
+    atomic_store_explicit(&pool->remains, SLB_REMAINS_UNUSED, memory_order_seq_cst);
+    slb_pool_unmap_remains(pool);
 }
 
 static void drain_closed(struct slabby_allocator *pool) {
@@ -57,8 +68,15 @@ static void drain_closed(struct slabby_allocator *pool) {
         (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
 }
 
+/* The pool is closed. Idle before: each allocation that did not see that is counted. Idle afterwards: who gave the last
+ * slab back has left too, and touches nothing any more. */
 static bool nothing_is_held(struct slabby_allocator *pool) {
-    return slb_is_idle(pool) && slb_count_live(pool) == 0;
+    return slb_is_idle(pool) && slb_count_live(pool) == 0 && slb_is_idle(pool);
+}
+
+static void wait_until_idle(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
+        slb_os_wait_a_little(attempt);
 }
 
 /* One thread at a time runs deferred work. A second one sets the pending flag and returns: the holder of the lock reads
@@ -88,6 +106,9 @@ static void finish_all(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
     uint64_t mark = slb_events_mark(pool);
     finish_all(pool);
     slb_events_deliver(pool, mark);
@@ -146,6 +167,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
         stop_allocations(pool, &notification);
+        wait_until_idle(pool); /* releases go on under maintenance: who gave the last slab back is to leave */
         tear_down(pool);
     }
     slb_maintenance_end(pool);

@@ -15,7 +15,7 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
  * mappings left cannot even start a thread. */
-static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status init_guards(struct slb_memory *memory, const struct slb_layout *layout,
                                  slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
     for (uint64_t i = 0; i < layout->reserved; i++) {
@@ -23,13 +23,16 @@ static slabby_status init_guards(const struct slb_memory *memory, const struct s
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
             return refused_memory(error, size, "a guard page");
-        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
+        if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
+            continue;
+        if (!slb_os_claim_guards(layout->reserved))
             return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
                                  1, (int64_t)slb_os_guard_limit(),
                                  "guard_pages for %" PRIu32
                                  " slabs would exceed the system's mappings; choose at most "
-                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
+                                 "%" PRIu64 " slabs in all pools, or a kernel with guard regions (6.13)",
                                  layout->reserved, slb_os_guard_limit());
+        memory->claimed_guards = layout->reserved;
     }
     return SLABBY_OK;
 }
@@ -58,13 +61,16 @@ static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout
 }
 
 /* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status configure_slabs(struct slb_memory *memory, const struct slb_layout *layout,
                                      const struct slb_options *options, slabby_error *error) {
     slabby_status status = SLABBY_OK;
     if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
         !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-                             "option huge_pages = on: this system offers none; leave it off");
+        return slb_error_set(
+            error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+            "option huge_pages = on: this system offers none, or they are switched off (%s); "
+            "leave it off",
+            "/sys/kernel/mm/transparent_hugepage/enabled, or prctl PR_SET_THP_DISABLE");
     if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
         return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
                              "option no_dump = on: this system cannot keep memory out of core dumps");
@@ -81,8 +87,7 @@ static slabby_status configure_slabs(const struct slb_memory *memory, const stru
 static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
                                const struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
+    uint64_t edge = layout->edge;
     out->slab_mapping = slb_os_reserve(layout->slab_mapping);
     if (out->slab_mapping == NULL)
         return refused_memory(error, layout->slab_mapping, "the slabs");
@@ -95,6 +100,7 @@ static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *
 SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
     slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
     slb_os_unmap(memory->metadata, layout->metadata_mapping);
+    slb_os_return_guards(memory->claimed_guards);
 }
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,

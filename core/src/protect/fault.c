@@ -5,6 +5,8 @@
 #include "protect/guard_slots.h"
 #include "ref.h"
 #include "status.h"
+#include "tiers/hold.h"
+#include "tiers/word_bias.h"
 
 #include <string.h>
 
@@ -43,6 +45,9 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
 SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
     for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
         struct slabby_allocator *pool = &slb_pool_table[i].pool;
+        if (!slb_pool_exists(pool))
+            continue;
+        SLB_HOLD(pool);
         if (slb_pool_exists(pool) &&
             (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
             return true;
@@ -118,7 +123,8 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
         return;
     }
     struct slabby_allocator *pool = info.pool;
-    uint64_t word = atomic_load_explicit(&pool->words[info.id], memory_order_relaxed);
+    uint64_t word;
+    (void)slb_word_read(pool, info.id, &word); /* 0, a free slab, where the pool has ended since */
     out->inside = 1;
     out->kind = kind_of(&info);
     out->allocator_address = (uint64_t)(uintptr_t)pool;

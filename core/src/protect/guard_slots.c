@@ -15,6 +15,9 @@
 /* How many slots an allocation looks at before it stays ordinary. */
 #define GUARD_TRIES 16u
 
+/* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
+#define GUARD_REGIONS_MOST (1ull << 30)
+
 /* More than one latency sample stands for: batches pass the sampling point without notice. */
 #define GUARD_WEIGHT_MAX 128u
 
@@ -34,6 +37,8 @@ struct slb_guards {
     char *bodies;
     uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
     uint32_t count;
+    enum slb_guard_way way; /* how a free slot is guarded */
+    uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
     _Atomic int64_t countdown; /* allocations until the next guarded one */
     _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
@@ -64,6 +69,30 @@ static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *gu
            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
 }
 
+/* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or
+ * they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of mappings
+ * before it runs out of slots. */
+static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
+        guards->mapping_size > GUARD_REGIONS_MOST)
+        guards->way = SLB_GUARD_PROTECT;
+    if (!slb_os_commit(guards->mapping, guards->mapping_size) ||
+        !slb_os_guard(guards->mapping, guards->mapping_size, &guards->way))
+        return false;
+    if (guards->way == SLB_GUARD_REGION)
+        return true;
+    if (!slb_os_claim_guards(guards->count))
+        return false;
+    guards->claimed = guards->count;
+    return true;
+}
+
+static void unmap_guards(struct slb_guards *guards) {
+    slb_os_return_guards(guards->claimed);
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards, guards->metadata_size);
+}
+
 static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size(),
              count = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
@@ -83,10 +112,9 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     guards->mapping = slb_os_reserve(guards->mapping_size);
     if (guards->mapping != NULL)
         guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
-    if (guards->mapping != NULL && configure_slots(pool, guards))
+    if (guards->mapping != NULL && guard_slots(pool, guards) && configure_slots(pool, guards))
         return guards;
-    slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, metadata);
+    unmap_guards(guards);
     return NULL;
 }
 
@@ -100,32 +128,23 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
     if (mine == NULL)
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_SLOTS, slots, 1, 4096,
                              "the system refused %" PRId64 " guard slots of %" PRIu64
-                             " bytes; lower guard_slots, or lock_memory where it is required",
-                             slots, pool->slab_size);
+                             " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
+                             "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
+                             slots, pool->slab_size, slb_os_guard_limit());
     mine->countdown = guard_interval(pool);
     /* release: who finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
-        slb_os_unmap(mine->mapping, mine->mapping_size);
-        slb_os_unmap(mine, mine->metadata_size);
+        unmap_guards(mine);
     }
     return SLABBY_OK;
-}
-
-SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool) {
-    struct slb_guards *guards = guards_of(pool);
-    if (guards == NULL)
-        return;
-    slb_os_unmap(guards->mapping, guards->mapping_size);
-    guards->mapping = NULL;
 }
 
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     if (guards == NULL)
         return;
-    slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, guards->metadata_size);
+    unmap_guards(guards);
     atomic_store(&pool->guards, NULL);
 }
 
@@ -161,6 +180,12 @@ SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uin
 
 static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
+}
+
+/* In the way of the first one: a range that mixed both would cost mappings that nobody claimed. */
+static bool close_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    enum slb_guard_way way = guards->way;
+    return slb_os_guard(body_of(guards, slot), guards->body, &way);
 }
 
 /* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
@@ -208,7 +233,7 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     uint64_t generation =
         slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
     char *body = body_of(guards, slot);
-    if (!slb_os_commit(body, guards->body)) {
+    if (!slb_os_unguard(body, guards->body, guards->way)) {
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
         return false;
     }
@@ -270,19 +295,22 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros. */
+/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros; a guard
+ * region takes them along. */
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     struct slb_guards *guards = guards_of(pool);
     struct slb_guard_slot *slot = slot_holding(pool, id);
-    enum slb_guard_way way = SLB_GUARD_PROTECT;
     int error_before = errno;
     if (slot == NULL)
         return;
     slb_stack_record(&slot->released, generation);
     atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
-    if (!slb_os_discard(body_of(guards, slot), guards->body)) /* locked memory stays */
-        slb_secure_zero(body_of(guards, slot), guards->body);
-    bool closed = slb_os_guard(body_of(guards, slot), guards->body, &way);
+    char *body = body_of(guards, slot);
+    if (guards->way == SLB_GUARD_PROTECT && !slb_os_discard(body, guards->body)) /* locked memory stays */
+        slb_secure_zero(body, guards->body);
+    bool closed = close_slot(guards, slot);
+    if (!closed) /* the program has locked all of its memory since */
+        slb_secure_zero(body, guards->body);
     atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
@@ -295,7 +323,6 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
-        enum slb_guard_way way = SLB_GUARD_PROTECT;
         uint32_t owner = atomic_load(&slot->owner);
         bool held = owner != 0 && slot_holding(pool, owner - 1) == slot;
         if (atomic_load(&slot->state) == GUARD_FREE ||
@@ -303,7 +330,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
             continue;
         if (held)
             atomic_store(&guards->slot_of[owner - 1], 0);
-        if (slb_os_guard(body_of(guards, slot), guards->body, &way))
+        if (close_slot(guards, slot))
             atomic_store(&slot->state, GUARD_FREE);
     }
     return guards == NULL || configure_slots(pool, guards);

@@ -25,8 +25,7 @@
 /* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
 SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
 
-/* The slots' pages go with the slabs; the records go when the place gets a new pool. */
-SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
+/* The slots and their records go, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
 
 /* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */

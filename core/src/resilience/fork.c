@@ -14,6 +14,7 @@
 #include "tiers/cpu_cache.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
+#include "tiers/hold.h"
 #include "tiers/in_flight.h"
 #include "tiers/lease.h"
 #include "tiers/shards.h"
@@ -26,7 +27,7 @@ static void mark_pool(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
     slb_leases_after_fork(pool);
 }
@@ -69,7 +70,7 @@ static void clear_lists(struct slabby_allocator *pool) {
         atomic_store(&pool->delay.cells[i].turn, 0);
     atomic_store(&pool->delay.head, 0);
     atomic_store(&pool->delay.tail, 0);
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_stripe *stripe = &pool->stripes[cpu];
         atomic_store(&stripe->left, atomic_load(&stripe->entered));
         atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
@@ -139,7 +140,7 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
 }
 
 static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
     }
@@ -157,6 +158,9 @@ static void reopen(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {

@@ -8,6 +8,7 @@
 #include "resilience/fork.h"
 #include "resilience/grants.h"
 #include "status.h"
+#include "tiers/hold.h"
 
 /* Held to start the thread and by the thread to end, never while it ticks. */
 static slb_os_mutex ticker_mutex = SLB_OS_MUTEX_INIT;
@@ -34,6 +35,9 @@ static void stop_ticks(struct slabby_allocator *pool, uint32_t what) {
 #define EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
 
 static void tick(struct slabby_allocator *pool, uint32_t what) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
     slb_fork_check(pool);
     if (what & SLB_TICK_REVOCATIONS)
         (void)slb_grants_revoke(pool);

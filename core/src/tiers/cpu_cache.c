@@ -83,7 +83,7 @@ static bool cache_fold_here(struct slabby_allocator *pool) {
  * counters do not go back. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (cpu >= pool->cpus || pool->cache_max == 0)
+    if (cpu >= slb_used_cpus(pool) || pool->cache_max == 0)
         return;
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))

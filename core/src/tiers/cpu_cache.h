@@ -16,6 +16,7 @@
 #include "pool.h"
 #include "tiers/random.h"
 #include "tiers/cpu_cache_rseq.h"
+#include "tiers/hold.h"
 #include "tiers/in_flight.h"
 
 SLB_INLINE uint32_t slb_header_length(uint64_t header) {
@@ -35,7 +36,7 @@ SLB_INLINE uint64_t slb_header_served(uint64_t header) {
 /* The caller's cache in the portable backend, locked, with its header; NULL where it is busy or locked by the gate. */
 SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool, uint64_t *out_header) {
     uint32_t cpu = slb_os_cpu();
-    if (slb_unlikely(cpu >= pool->cpus))
+    if (slb_unlikely(cpu >= slb_used_cpus(pool)))
         return NULL;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
@@ -110,15 +111,20 @@ SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
 }
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
-SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
+SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
     uint32_t cpu = slb_rseq_cpu();
-    if (slb_likely(cpu < pool->rseq_cpus)) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-        if (slb_likely(slb_rseq_add(cpu, taken ? &cache->fast_taken : &cache->fast_given, 1)))
-            return;
-    }
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    slb_count(taken ? &stripe->fast_taken : &stripe->fast_given, 1);
+    if (slb_likely(cpu < pool->rseq_cpus && slb_rseq_add(cpu, &pool->caches[cpu].cache.fast_taken, 1)))
+        return;
+    slb_count(&slb_stripe_here(pool)->fast_taken, 1);
+}
+
+/* The same for a slab that was given back: the pool may have ended since. */
+SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
+    if (slb_likely(slb_rseq_note_fast_given(pool)))
+        return;
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_count(&slb_stripe_here(pool)->fast_given, 1);
 }
 
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
@@ -126,7 +132,7 @@ SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, 
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
         bool taken = slb_rseq_take(pool, out_id);
         if (fast && slb_likely(taken))
-            slb_cache_count_fast(pool, true);
+            slb_cache_count_fast_taken(pool);
         return taken;
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
@@ -139,7 +145,7 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
         bool given = slb_rseq_give(pool, id);
         if (fast && slb_likely(given))
-            slb_cache_count_fast(pool, false);
+            slb_cache_count_fast_given(pool);
         return given;
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))

@@ -64,6 +64,24 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_peek(pool, out_header, out_sample_at);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_note_fast_given(pool);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
 /* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
@@ -74,6 +92,28 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     (void)pool, (void)limit, (void)out_id, (void)out_cache;
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    (void)pool, (void)id, (void)out_word;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    (void)pool, (void)id, (void)expected, (void)word, (void)out_found;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    (void)pool, (void)out_header, (void)out_sample_at;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
+    (void)pool;
     return false;
 }
 

@@ -44,6 +44,27 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
         slb_pool_run_deferred(pool);
 }
 
+/* ---------------------------------------------------------------------------------------------- new CPUs */
+
+/* Under the lock and with the gate open no header is locked and none will be until the lock is given back, so the new
+ * caches may be unlocked, which zero is. The stripes come first, then the caches: a sum that sees what a cache holds
+ * sees its stripe. */
+SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu) {
+    if (!slb_gate_try_lock(pool))
+        return;
+    if (cpu >= slb_used_cpus(pool) && slb_pool_exists(pool) && atomic_load(&pool->gate.reasons) == 0) {
+        uint32_t limit = cpu < SLB_WORD_REVOKING ? cpu + 1 : SLB_WORD_REVOKING;
+        atomic_store_explicit(&pool->used_cpus, cpu + 1, memory_order_seq_cst);
+        if (pool->rseq_cpus != 0)
+            atomic_store(&pool->rseq_cpus, limit);
+        if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
+            atomic_store(&pool->hot_cpus, limit);
+        if (atomic_load(&pool->release_cpus) != 0)
+            atomic_store(&pool->release_cpus, limit);
+    }
+    slb_gate_unlock(pool);
+}
+
 /* -------------------------------------------------------------------------------------- closing and opening */
 
 static void lock_header(struct slb_cpu_cache *cache) {
@@ -53,7 +74,7 @@ static void lock_header(struct slb_cpu_cache *cache) {
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
 static void lock_headers(struct slabby_allocator *pool) {
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++)
         lock_header(&pool->caches[cpu].cache);
     slb_leases_lock(pool);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
@@ -61,7 +82,7 @@ static void lock_headers(struct slabby_allocator *pool) {
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
         slb_os_fence_rseq();
-        for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
             uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
             if (slb_header_length(now) != SLB_CACHE_LOCKED) {
                 lock_header(&pool->caches[cpu].cache);
@@ -77,7 +98,7 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     lock_headers(pool);
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         for (uint32_t i = 0; i < cache->locked_length; i++)
             slb_shards_push(pool, cpu, cache->ids[i]);
@@ -117,7 +138,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_OPENING);
     atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
         /* release: the caches were emptied before */
@@ -162,7 +183,7 @@ struct collect {
 
 static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->finished = out->started = out->shards = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
     out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
     out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
@@ -175,7 +196,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
         out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
         out->shards += head >> 32;
     }
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
 }
 

@@ -5,9 +5,9 @@
  * thread was inside. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
     return left == entered;
 }

@@ -28,7 +28,17 @@ SLB_INLINE void slb_in_flight_leave(void) {
 
 SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    return &pool->stripes[cpu < pool->cpus ? cpu : 0];
+    return &pool->stripes[cpu < slb_used_cpus(pool) ? cpu : 0];
+}
+
+/* This CPU is the first of its number to come to a slow path: from now on it has a cache and a stripe of its own. Not
+ * while the gate is closed, or its lock is taken; then the next slow path tries again. */
+SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu);
+
+SLB_INLINE void slb_cpu_join_if_new(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (slb_unlikely(cpu >= slb_used_cpus(pool)) && cpu < pool->cpus)
+        slb_cpu_join(pool, cpu);
 }
 
 /* release: a thread that sees the count sees the header or list that it counts, see observe/counters.h */
@@ -42,6 +52,7 @@ SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
  * operation.
  */
 SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
+    slb_cpu_join_if_new(pool);
     struct slb_stripe *stripe = slb_stripe_here(pool);
     slb_in_flight_enter();
     atomic_fetch_add_explicit(&stripe->entered, 1, memory_order_seq_cst);

@@ -203,6 +203,95 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
+ * pool sets it to 0 and fences before the words go. */
+#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
+    [area] "r"(slb_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
+
+#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
+    "ldr w9, [%[area], #4]\n\t"                                                                              \
+    "ldr w12, %[cpus]\n\t"                                                                                   \
+    "cmp w9, w12\n\t"                                                                                        \
+    "b.hs %l[refused]\n\t"
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    uint64_t word;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "ldar %[word], [%[entry]]\n\t" SLB_RSEQ_END
+                          : [word] "=&r"(word)
+                          : SLB_RSEQ_WORD_INPUTS(pool, id)
+                          : "x9", "x12", "memory", "cc"
+                          : refused, restarted);
+    *out_word = word;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A compare-and-swap for every CPU: its store, or the compare that spares it, is the end of the sequence. *out_found:
+ * the word of before. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    uint64_t found;
+    uint32_t lost;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT
+                          "mov %w[lost], #0\n\t"
+                          "ldaxr %[found], [%[entry]]\n\t"
+                          "cmp %[found], %[expected]\n\t"
+                          "b.ne 2f\n\t"
+                          "stlxr %w[lost], %[word], [%[entry]]\n\t" SLB_RSEQ_END
+                          : [found] "=&r"(found), [lost] "=&r"(lost)
+                          : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
+                          : "x9", "x12", "memory", "cc"
+                          : refused, restarted);
+    if (lost != 0) /* the line was lost between load and store */
+        return SLB_RSEQ_RESTARTED;
+    *out_found = found;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The header of the caller's cache, and which allocation it is to time. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
+                                                  uint16_t *out_sample_at) {
+    uint64_t header;
+    uint32_t sample_at;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[header], x10\n\t"
+                                                       "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
+                          : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    *out_header = header;
+    *out_sample_at = (uint16_t)sample_at;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[given]]\n\t"
+                                                       "add x10, x10, #1\n\t"
+                                                       "str x10, [x9, %[given]]\n\t" SLB_RSEQ_END
+                          :
+                          : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
 }

@@ -168,6 +168,84 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
+ * pool sets it to 0 and fences before the words go. */
+#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
+
+#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
+    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
+    "cmpl %[cpus], %%ecx\n\t"                                                                                \
+    "jae %l[refused]\n\t"
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    uint64_t word;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[entry], %[word]\n\t" SLB_RSEQ_END
+                 : [word] "=&r"(word)
+                 : SLB_RSEQ_WORD_INPUTS(pool, id)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, restarted);
+    *out_word = word;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A compare-and-swap for every CPU, the last instruction of its sequence. *out_found: the word of before. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    uint64_t found;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[expected], %%rax\n\t"
+                                                     "lock cmpxchgq %[word], %[entry]\n\t" SLB_RSEQ_END
+                 : "=&a"(found)
+                 : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
+                 : "rcx", "memory", "cc"
+                 : refused, restarted);
+    *out_found = found;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The header of the caller's cache, and which allocation it is to time. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
+                                                  uint16_t *out_sample_at) {
+    uint64_t header;
+    uint32_t sample_at;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[header]\n\t"
+                                              "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
+                 : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    *out_header = header;
+    *out_sample_at = (uint16_t)sample_at;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     uint32_t cpu;
     __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));

@@ -3,6 +3,7 @@
 
 #include "tiers/used_slabs.h"
 #include "os/os.h"
+#include "tiers/hold.h"
 #include "tiers/in_flight.h"
 
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
@@ -179,6 +180,23 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- changing */
 
+SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
+    SLB_HOLD(pool);
+    bool exists = slb_pool_exists(pool);
+    *out_word = exists ? atomic_load_explicit(&pool->words[id], memory_order_acquire) : 0;
+    return exists;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                             uint64_t new_word) {
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
+                                                       memory_order_acquire);
+    *word = 0;
+    return false;
+}
+
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
@@ -193,6 +211,11 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     uint64_t plain = slb_word_plain(*word);
     if (swap_here(pool, id, plain, new_word))
         return true;
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool)) {
+        *word = 0;
+        return false;
+    }
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
         revoke_neighbours(pool, id, slb_word_bias_cpu(*word));

@@ -34,6 +34,7 @@
 #define SLB_TIERS_WORD_BIAS_H
 
 #include "pool.h"
+#include "ref.h"
 #include "tiers/cpu_cache_rseq.h"
 
 /* Of the whole process, because a fence disturbs all of it: ticks that the cheapest fence took, and until when
@@ -63,13 +64,41 @@ SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, 
 /* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
 SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
-/* One try to move a plain word on; where it fails *word is what it has become. Releases the owner's writes to whoever
- * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever
- * switches one on looks at the words next, and either finds the slab live or is seen here. */
+/* The same in a hold, for who cannot run the sequence; the word of a pool that has ended is 0. */
+SLB_PRIVATE bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word);
+SLB_PRIVATE bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                    uint64_t new_word);
+
+/* The word of a slab, also for callers whom nothing assures that the pool has not ended (tiers/hold.h). False: it
+ * has. */
+SLB_INLINE bool slb_word_read(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
+    if (slb_likely(slb_rseq_try_read(pool, id, out_word) == SLB_RSEQ_DONE))
+        return true;
+    return slb_word_read_held(pool, id, out_word);
+}
+
+/* Whether a reference names a live slab, and that slab's word. One try: false too where it names the last generation,
+ * and where the sequence did not run through; then the caller asks slb_ref_live_word in a hold. */
+SLB_INLINE bool slb_word_read_live(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
+                                   uint64_t *out_word) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint64_t id = relative & pool->id_mask;
+    *out_id = (uint32_t)id;
+    return slb_likely(relative < pool->ref_end && id < pool->reserved &&
+                      slb_rseq_try_read(pool, id, out_word) == SLB_RSEQ_DONE &&
+                      slb_word_without_pins(*out_word) == relative - id + SLABBY_SLAB_STATE_LIVE);
+}
+
+/* One try to move a plain word on; where it fails *word is what it has become, 0 in a pool that has ended. Releases the
+ * owner's writes to whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections
+ * are read behind it: whoever switches one on looks at the words next, and either finds the slab live or is seen
+ * here. */
 SLB_INLINE bool slb_word_swap_plain(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                     uint64_t new_word) {
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
-                                                   memory_order_acquire);
+    uint64_t expected = *word;
+    if (slb_unlikely(slb_rseq_try_exchange(pool, id, expected, new_word, word) != SLB_RSEQ_DONE))
+        return slb_word_swap_held(pool, id, word, new_word);
+    return *word == expected;
 }
 
 /* The same for a word that may be biased. */

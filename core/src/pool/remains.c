@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The last step of a pool's end: its bookkeeping is unmapped, once no call holds it. */
+#include "observe/labels.h"
+#include "observe/leaks.h"
+#include "observe/stacks.h"
+#include "os/os.h"
+#include "pool.h"
+#include "protect/guard_slots.h"
+#include "tiers/heap.h"
+#include "tiers/lease.h"
+
+/* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
+static bool anybody_holds(struct slabby_allocator *pool) {
+    for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
+        if (atomic_load_explicit(&pool->holds[i].count, memory_order_seq_cst) != 0)
+            return true;
+    return false;
+}
+
+/* One of several who find the last hold gone unmaps; the entry may be taken behind the last store (release, pairs with
+ * take_entry). */
+SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
+    uint32_t unused = SLB_REMAINS_UNUSED;
+    if (anybody_holds(pool) ||
+        !atomic_compare_exchange_strong_explicit(&pool->remains, &unused, SLB_REMAINS_USED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    slb_heap_forget(pool);
+    slb_labels_forget(pool);
+    slb_leaks_forget(pool);
+    slb_stacks_forget(pool);
+    slb_guards_forget(pool);
+    slb_leases_forget(pool);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
+    pool->metadata_mapping = NULL;
+    atomic_store_explicit(&pool->remains, SLB_REMAINS_NONE, memory_order_release);
+}

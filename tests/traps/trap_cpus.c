@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A machine with many CPUs that the process hardly uses, as in a container: a pair and a refusal must take as many
+ * instructions as on a machine with two. Counted by stepping through them; run without restartable sequences, which each
+ * step would restart. */
+#define _GNU_SOURCE
+#include "skip.h"
+#include "support.h"
+
+#include <dlfcn.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SLABS = 500, BURST = 300, ROUNDS = 2, REFUSALS = 20, CHILD_FAILED = 1, CHILD_UNTRACED = 3 };
+
+/* In hundredths of what it is with two CPUs. */
+enum { MOST_GROWTH = 120 };
+
+static long pretended_cpus;
+
+/* In place of the C library's, for the core as well. */
+__attribute__((visibility("default"))) long sysconf(int name) {
+    long (*next)(int) = (long (*)(int))(intptr_t)dlsym(RTLD_NEXT, "sysconf");
+
+    if (pretended_cpus != 0 && (name == _SC_NPROCESSORS_CONF || name == _SC_NPROCESSORS_ONLN))
+        return pretended_cpus;
+    return next(name);
+}
+
+struct counts {
+    long pairs, refusals;
+};
+
+static void stay_on_one_cpu(void) {
+    cpu_set_t only;
+    int cpu = sched_getcpu();
+
+    CPU_ZERO(&only);
+    CPU_SET((size_t)(cpu < 0 ? 0 : cpu), &only);
+    (void)sched_setaffinity(0, sizeof only, &only);
+}
+
+static int take_many(slabby_allocator *pool, slabby_ref *refs, int count) {
+    for (int i = 0; i < count; i++)
+        if (slabby_allocate(&refs[i], NULL, pool) != SLABBY_OK)
+            return CHILD_FAILED;
+    return 0;
+}
+
+static int burst(slabby_allocator *pool, slabby_ref *refs) {
+    if (take_many(pool, refs, BURST) != 0)
+        return CHILD_FAILED;
+    for (int i = 0; i < BURST; i++)
+        if (slabby_release(pool, refs[i]) != SLABBY_OK)
+            return CHILD_FAILED;
+    return 0;
+}
+
+/* Four stops: pairs are counted between the first two, refusals between the others. */
+static int child_life(void) {
+    static slabby_ref refs[SLABS];
+    slabby_allocator *pool =
+        make_pool(64, SLABS, WITH({SLABBY_OPTION_CPU_CACHE_BACKEND, SLABBY_CPU_CACHE_BACKEND_PORTABLE}));
+    slabby_ref ref;
+    int failed = 0;
+
+    stay_on_one_cpu();
+    failed |= burst(pool, refs);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        return CHILD_UNTRACED;
+    raise(SIGSTOP);
+    for (int round = 0; round < ROUNDS; round++)
+        failed |= burst(pool, refs);
+    raise(SIGSTOP);
+    failed |= take_many(pool, refs, SLABS);
+    failed |= slabby_allocate(&ref, NULL, pool) != SLABBY_OUT_OF_MEMORY; /* closes the gate */
+    raise(SIGSTOP);
+    for (int i = 0; i < REFUSALS; i++)
+        failed |= slabby_allocate(&ref, NULL, pool) != SLABBY_OUT_OF_MEMORY;
+    raise(SIGSTOP);
+    return failed;
+}
+
+static void expect_stop(pid_t child) {
+    int status = 0;
+
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_UNTRACED)
+        skip_all("this process may not trace its child");
+    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+}
+
+/* To the child's next stop. */
+static long count_steps(pid_t child) {
+    long steps = 0;
+    int status = 0;
+
+    do {
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSTOPPED(status));
+        steps++;
+    } while (WSTOPSIG(status) != SIGSTOP);
+    return steps;
+}
+
+static struct counts count_with(long cpus) {
+    struct counts counts;
+    int status = 0;
+
+    pretended_cpus = cpus;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(child_life());
+    expect_stop(child);
+    counts.pairs = count_steps(child) / (ROUNDS * BURST);
+    assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+    expect_stop(child);
+    counts.refusals = count_steps(child) / REFUSALS;
+    assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    printf("%4ld CPUs configured: %ld instructions a pair, %ld a refusal\n", cpus, counts.pairs,
+           counts.refusals);
+    return counts;
+}
+
+/* Guards: caches, counters and shards that no CPU in use has touched cost nothing. */
+static void cost_follows_the_cpus_in_use(void **state) {
+    static const long configured[] = {64, 256, 1024};
+    struct counts two = count_with(2);
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(configured); i++) {
+        struct counts many = count_with(configured[i]);
+
+        assert_true(many.pairs * 100 <= two.pairs * MOST_GROWTH);
+        assert_true(many.refusals * 100 <= two.refusals * MOST_GROWTH);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cost_follows_the_cpus_in_use)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
