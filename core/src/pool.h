@@ -54,11 +54,14 @@
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
-/* What is still mapped of a pool's bookkeeping. */
+/* What is still mapped of a pool's bookkeeping, in the low bits of `remains`. Those above count the entry's pools, so that
+ * no value comes back: who has seen that nothing holds an ended pool unmaps that pool, and none that came since. */
 enum slb_remains {
-    SLB_REMAINS_NONE = 0,  /* nothing: the entry may have its next pool */
-    SLB_REMAINS_USED = 1,  /* all of it; the pool exists, or is being made or torn down */
-    SLB_REMAINS_UNUSED = 2 /* all of it; the pool has ended, and who sees its last hold go unmaps it */
+    SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED = 2, /* all of it; the pool has ended, and who sees its last hold go unmaps it */
+    SLB_REMAINS_STATE = 3,  /* the bits of the state */
+    SLB_REMAINS_POOL = 4    /* added for each pool */
 };
 
 /* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */
@@ -166,7 +169,7 @@ struct slabby_allocator {
     uint64_t list_bytes, cache_bytes, record_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
     uint64_t claimed_guards;
-    _Atomic uint32_t remains;                     /* enum slb_remains; survives the pool */
+    _Atomic uint64_t remains;                     /* enum slb_remains; survives the pool */
     struct slb_hold_count holds[SLB_HOLD_COUNTS]; /* tiers/hold.h; survive the pool */
 };
 

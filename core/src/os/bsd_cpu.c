@@ -15,6 +15,10 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
+    return slb_os_cpu_count();
+}
+
 /* Not every version of these systems says where a thread runs. Each thread gets a number when it first asks, in turns:
  * threads spread over the caches as evenly, and a thread keeps its cache when it moves. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {

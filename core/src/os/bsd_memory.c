@@ -28,6 +28,15 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
 }
 
 /* Superpages come and go without being asked for. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void) {
+    return 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
     (void)address, (void)size;
     return false;
@@ -36,6 +45,11 @@ SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
     *probed = SLB_GUARD_PROTECT;
     return mprotect(address, size, PROT_NONE) == 0;
+}
+
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
+    (void)way;
+    return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 /* No system of these limits the mappings of a process below what memory does. */

@@ -2,6 +2,8 @@
 /* Transparent huge pages: whether this process can have any, asking for them, and counting what came. */
 #include "os/os.h"
 
+#ifdef SLB_OS_LINUX
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,3 +90,5 @@ SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
     slb_os_allow_cancellation(held);
     return scan.bytes < size ? scan.bytes : size;
 }
+
+#endif

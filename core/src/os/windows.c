@@ -92,6 +92,15 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
 }
 
 /* Large pages need a privilege and cannot be given back: not offered. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void) {
+    return 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
     (void)address, (void)size;
     return false;
@@ -101,6 +110,12 @@ SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *pr
     DWORD before;
     *probed = SLB_GUARD_PROTECT;
     return VirtualProtect(address, size, PAGE_NOACCESS, &before) != 0;
+}
+
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
+    DWORD before;
+    (void)way;
+    return VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
 }
 
 SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
@@ -145,6 +160,17 @@ SLB_PRIVATE uint32_t slb_os_cpu(void) {
     PROCESSOR_NUMBER here;
     GetCurrentProcessorNumberEx(&here);
     return here.Group * GROUP_MOST + here.Number;
+}
+
+/* Of several groups, all: a thread may be moved to any. */
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
+    DWORD_PTR usable, present;
+    uint32_t configured = slb_os_cpu_count();
+    if (GetActiveProcessorGroupCount() > 1 ||
+        GetProcessAffinityMask(GetCurrentProcess(), &usable, &present) == 0 || usable == 0)
+        return configured;
+    uint32_t count = (uint32_t)__builtin_popcountll(usable);
+    return count < configured ? count : configured;
 }
 
 SLB_PRIVATE uint32_t slb_os_cache_line(void) {

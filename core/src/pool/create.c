@@ -71,7 +71,8 @@ static struct slabby_allocator *take_entry(uint32_t id_bits) {
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
         /* acquire: pairs with the end of slb_pool_unmap_remains */
-        bool bare = atomic_load_explicit(&pool->remains, memory_order_acquire) == SLB_REMAINS_NONE;
+        uint64_t remains = atomic_load_explicit(&pool->remains, memory_order_acquire);
+        bool bare = (remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE;
         if (slb_pool_exists(pool) || !bare || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
@@ -187,7 +188,8 @@ static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     bool reused = pool->words != NULL;
-    atomic_store_explicit(&pool->remains, SLB_REMAINS_USED, memory_order_relaxed);
+    /* relaxed: the entry is this thread's */
+    atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
     clear_entry(pool);
     pool->options = *options;
     pool->label_is_name = slb_pool_label_is_name(options->name);

@@ -58,7 +58,7 @@ static void tear_down(struct slabby_allocator *pool) {
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_os_return_guards(pool->claimed_guards);
     /* seq_cst, before the look at the holds: pairs with slb_hold_end */
-    atomic_store_explicit(&pool->remains, SLB_REMAINS_UNUSED, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_UNUSED - SLB_REMAINS_USED, memory_order_seq_cst);
     slb_pool_unmap_remains(pool);
 }
 

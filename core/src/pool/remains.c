@@ -17,12 +17,16 @@ static bool anybody_holds(struct slabby_allocator *pool) {
     return false;
 }
 
-/* One of several who find the last hold gone unmaps; the entry may be taken behind the last store (release, pairs with
+/* One of several who find the last hold gone unmaps. `remains` is read before the holds: the swap fails where the entry
+ * has had another pool since, which may be held. The entry may be taken behind the last step (release, pairs with
  * take_entry). */
 SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
-    uint32_t unused = SLB_REMAINS_UNUSED;
-    if (anybody_holds(pool) ||
-        !atomic_compare_exchange_strong_explicit(&pool->remains, &unused, SLB_REMAINS_USED,
+    uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
+    if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || anybody_holds(pool))
+        return;
+    SLB_POINT(SLB_POINT_UNHELD);
+    if (!atomic_compare_exchange_strong_explicit(&pool->remains, &unused,
+                                                 unused - SLB_REMAINS_UNUSED + SLB_REMAINS_USED,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return;
     slb_heap_forget(pool);
@@ -33,5 +37,5 @@ SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) 
     slb_leases_forget(pool);
     slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     pool->metadata_mapping = NULL;
-    atomic_store_explicit(&pool->remains, SLB_REMAINS_NONE, memory_order_release);
+    atomic_fetch_sub_explicit(&pool->remains, SLB_REMAINS_USED, memory_order_release);
 }

@@ -39,7 +39,8 @@ SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
  * sees the other, and unmaps. */
 SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
     atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
-    if (slb_unlikely(atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst) == SLB_REMAINS_UNUSED))
+    uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
+    if (slb_unlikely((remains & SLB_REMAINS_STATE) == SLB_REMAINS_UNUSED))
         slb_pool_unmap_remains(hold->pool);
 }
 

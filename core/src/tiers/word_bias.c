@@ -180,9 +180,15 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- changing */
 
+/* In a hold. The id is one of an earlier pool where this thread was stopped for as long as the entry took to get its
+ * next. */
+static bool has_word(struct slabby_allocator *pool, uint32_t id) {
+    return slb_pool_exists(pool) && id < atomic_load_explicit(&pool->id_limit, memory_order_relaxed);
+}
+
 SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
     SLB_HOLD(pool);
-    bool exists = slb_pool_exists(pool);
+    bool exists = has_word(pool, id);
     *out_word = exists ? atomic_load_explicit(&pool->words[id], memory_order_acquire) : 0;
     return exists;
 }
@@ -190,7 +196,7 @@ SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint
 SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                              uint64_t new_word) {
     SLB_HOLD(pool);
-    if (slb_pool_exists(pool))
+    if (has_word(pool, id))
         return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                        memory_order_acquire);
     *word = 0;
@@ -212,7 +218,7 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     if (swap_here(pool, id, plain, new_word))
         return true;
     SLB_HOLD(pool);
-    if (!slb_pool_exists(pool)) {
+    if (!has_word(pool, id)) {
         *word = 0;
         return false;
     }
