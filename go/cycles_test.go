@@ -7,10 +7,8 @@ package slabby_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,16 +49,36 @@ func collectClosed() {
 	}
 }
 
-func cycle(t *testing.T, options ...slabby.AllocatorOption) {
+func cycles(t *testing.T, count int, options []slabby.AllocatorOption) {
 	t.Helper()
-	pool, err := slabby.New(64, 100000, options...)
-	if err != nil {
-		t.Fatal(err)
+	for i := 1; i <= count; i++ {
+		pool, err := slabby.New(64, 100000, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustRelease(t, mustAllocate(t, pool))
+		if err := pool.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 0 {
+			collectClosed()
+		}
 	}
-	mustRelease(t, mustAllocate(t, pool))
-	if err := pool.Close(); err != nil {
-		t.Fatal(err)
+}
+
+// growth says what is more than a percent larger than before. Go's heap breathes by a few MB of
+// resident memory; address space and locks do not.
+func growth(before, now map[string]int) string {
+	for what, kilobytes := range before {
+		slack := 256
+		if what == "VmRSS" {
+			slack = 4096
+		}
+		if now[what] > kilobytes+kilobytes/100+slack {
+			return fmt.Sprintf("%s grew from %d to %d kB", what, kilobytes, now[what])
+		}
 	}
+	return ""
 }
 
 // Guards: closed pools kept their bookkeeping mapped: 2 MB of address space each.
@@ -88,47 +106,17 @@ func TestClosedPoolsKeepNothing(t *testing.T) {
 	}
 	for name, options := range sets {
 		t.Run(name, func(t *testing.T) {
-			var first map[string]int
-			for i := 1; i <= last; i++ {
-				cycle(t, options...)
-				if i%100 == 0 {
-					collectClosed()
-				}
-				if i == firstCheck {
-					first = footprint(t)
-				}
-			}
-			then := footprint(t)
-			for what, before := range first {
-				// Go's heap breathes by a few MB of resident memory; address space and locks do not.
-				slack := 256
-				if what == "VmRSS" {
-					slack = 4096
-				}
-				if then[what] > before+before/100+slack {
-					t.Errorf("%s grew from %d to %d kB in %d cycles", what, before, then[what], last-firstCheck)
+			cycles(t, firstCheck, options)
+			var grown string
+			// A thread that Go starts brings a stack and 64 MB for malloc: once, and a leak every time.
+			for range 3 {
+				before := footprint(t)
+				cycles(t, last-firstCheck, options)
+				if grown = growth(before, footprint(t)); grown == "" {
+					return
 				}
 			}
+			t.Errorf("%s in %d cycles, for the third time in a row", grown, last-firstCheck)
 		})
-	}
-}
-
-// Guards: pools that are closed and forgotten fill the address space before the collector has a reason
-// to run; New then collects them and tries again.
-func TestNewCollectsWhenTheSystemRefuses(t *testing.T) {
-	if os.Getenv("SLABBY_FEW_ADDRESSES") == "" {
-		child := exec.Command(os.Args[0], "-test.run=^TestNewCollectsWhenTheSystemRefuses$")
-		child.Env = append(os.Environ(), "SLABBY_FEW_ADDRESSES=1")
-		if said, err := child.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, said)
-		}
-		return
-	}
-	space := uint64(footprint(t)["VmSize"])<<10 + 1<<30
-	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: space, Max: space}); err != nil {
-		t.Skip(err)
-	}
-	for i := 0; i < 1000; i++ {
-		cycle(t)
 	}
 }

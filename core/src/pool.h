@@ -54,8 +54,8 @@
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
 
-/* What is still mapped of a pool's bookkeeping, in the low bits of `remains`. Those above count the entry's pools, so that
- * no value comes back: who has seen that nothing holds an ended pool unmaps that pool, and none that came since. */
+/* What is still mapped of a pool's bookkeeping, in the low bits of `remains`. The bits above count the pools, so
+ * no value comes back: a thread that has seen that nothing holds an ended pool unmaps that pool, not a later one. */
 enum slb_remains {
     SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
     SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Pools that come and go: what a dead pool keeps is bounded. Each option set runs in a process of its own, whose address
- * space, resident and locked memory after many cycles must be what they were after a few. */
+/* Pools that come and go: what an ended pool keeps is bounded. Each option set runs in a process of its own, whose
+ * address space, resident and locked memory after many cycles must be what they were after a few. */
 #include "support.h"
 
 #include <signal.h>

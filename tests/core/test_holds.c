@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a pool leaves behind is unmapped once no call holds it, by whoever sees that first: here threads stop at the moments
- * between which that could go wrong. */
+/* The bookkeeping of an ended pool is unmapped once no call holds it, by the thread that sees that first. Here threads
+ * stop at the moments between which that could go wrong. */
 #include "support.h"
 
 #include <errno.h>

@@ -6,6 +6,7 @@
 #include "api/release.h"
 #include "ref.h"
 #include "resilience/fork.h"
+#include "tiers/word_bias.h"
 
 /* What an address is to a pool, judged by the word of the slab that begins there. */
 struct found {
@@ -15,8 +16,11 @@ struct found {
 };
 
 static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsewhere, slabby_status stale) {
-    /* relaxed: whoever handed the address to this thread has ordered the slab's content as well */
-    struct found found = {SLABBY_OK, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed)};
+    struct found found = {SLABBY_OK, id, 0};
+    if (!slb_word_read(pool, id, &found.word)) {
+        found.status = slb_pool_closed_status(pool);
+        return found;
+    }
     uint32_t state = slb_word_state(found.word);
     bool live = state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST;
     bool used = state != SLABBY_SLAB_STATE_FREE || slb_word_generation(pool->id_bits, found.word) != 0;
@@ -30,6 +34,9 @@ static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsew
 static SLB_COLD struct found find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
                                             slabby_status stale) {
     uint32_t id;
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return (struct found){slb_pool_closed_status(pool), 0, 0};
     if (!slb_address_find_elsewhere(pool, address, &id))
         return (struct found){SLABBY_INVALID_REFERENCE, 0, 0};
     return judge(pool, id, id < pool->reserved, stale);
@@ -65,9 +72,9 @@ SLB_PUBLIC slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *al
     uint64_t id = slb_slab_at(allocator, (uintptr_t)pointer);
     if (slb_unlikely(out_ref == NULL || id >= allocator->reserved))
         return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
-    /* relaxed: as in judge. The words of a destroyed pool say free. */
-    uint64_t word = atomic_load_explicit(&allocator->words[id], memory_order_relaxed);
-    if (slb_unlikely((word & (7u | SLB_WORD_GUARDED)) != SLABBY_SLAB_STATE_LIVE))
+    uint64_t word;
+    if (slb_unlikely(slb_rseq_try_read(allocator, id, &word) != SLB_RSEQ_DONE ||
+                     (word & (7u | SLB_WORD_GUARDED)) != SLABBY_SLAB_STATE_LIVE))
         return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
     *out_ref = slb_ref_issued(allocator, slb_word_without_pins(word) - SLABBY_SLAB_STATE_LIVE, id);
     return SLABBY_OK;

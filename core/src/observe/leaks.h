@@ -34,7 +34,7 @@ SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *
 SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                    bool reclaim, bool *out_known);
 
-/* Unmaps the marks when an entry of the pool table gets a new pool. */
+/* Unmaps the marks of a pool that has ended. */
 SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
 
 #endif

@@ -69,9 +69,9 @@ static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *gu
            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
 }
 
-/* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory) or
- * they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of mappings
- * before it runs out of slots. */
+/* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory)
+ * or they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of
+ * mappings before it runs out of slots. */
 static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
         guards->mapping_size > GUARD_REGIONS_MOST)

@@ -20,7 +20,7 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
 /* Address space that the tier has mapped. */
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
 
-/* Unmaps the table when an entry of the pool table gets a new pool. */
+/* Unmaps the table of a pool that has ended. */
 SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #endif

@@ -54,7 +54,7 @@ _Static_assert(offsetof(struct slb_lease, fast_given) == 1032, "part of layout 1
 _Static_assert(offsetof(struct slb_lease, user) == 1048, "part of layout 1");
 _Static_assert(sizeof(struct slb_lease) == 1088, "part of layout 1; an odd number of lines");
 
-/* Leases that were attached together: one mapping, never given back before the pool's place gets its next pool. */
+/* Leases that were attached together: one mapping, unmapped with the rest of the pool's bookkeeping. */
 struct slb_lease_block {
     struct slb_lease_block *next;
     struct slb_lease *leases;
