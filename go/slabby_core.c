@@ -154,7 +154,8 @@ enum slb_test_points {
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
-    SLB_POINT_REVOKED = 16       /* the fence is over, the words do not say so yet */
+    SLB_POINT_REVOKED = 16,      /* the fence is over, the words do not say so yet */
+    SLB_POINT_UNHELD = 17        /* nothing holds an ended pool, and its bookkeeping is not unmapped yet */
 };
 
 /* Called at each point when not null. Set it before the threads start. */
@@ -324,7 +325,7 @@ SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA2
 #define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 43
 #define SLB_HEALTH_FIELD_COUNT 24
-#define SLB_MEMORY_FIELD_COUNT 13
+#define SLB_MEMORY_FIELD_COUNT 14
 
 /* An enumerator: its text and its number. A list of them ends with a null text. */
 struct slb_enumerator {
@@ -1024,6 +1025,7 @@ SLB_PRIVATE const struct slb_field slb_memory_fields[SLB_MEMORY_FIELD_COUNT] = {
     {"record_bytes", NULL, offsetof(slabby_memory, record_bytes), SLB_FIELD_U64},
     {"capacity", NULL, offsetof(slabby_memory, capacity), SLB_FIELD_U64},
     {"name", NULL, offsetof(slabby_memory, name), SLB_FIELD_TEXT},
+    {"huge_page_bytes", NULL, offsetof(slabby_memory, huge_page_bytes), SLB_FIELD_U64},
 };
 
 /* -------------------- metric_table.c */
@@ -1472,7 +1474,12 @@ SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
 SLB_PRIVATE bool slb_os_discard(void *address, size_t size);  /* back to the system; zeros on next touch */
 SLB_PRIVATE bool slb_os_discard_keeps_guards(void);           /* a discarded range may contain guards */
 SLB_PRIVATE bool slb_os_populate(void *address, size_t size); /* touches every page */
+
+/* Huge pages. The size is 0 where the system has none; asking fails too where they are switched off. How many bytes of
+ * a range lie on huge pages takes as long as the process has mappings. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void);
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size);
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size);
 
 /* Memory of malloc, aligned; NULL if refused. */
 SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size);
@@ -1484,13 +1491,22 @@ SLB_PRIVATE void slb_os_heap_free(void *memory);
 enum slb_guard_way { SLB_GUARD_UNKNOWN, SLB_GUARD_REGION, SLB_GUARD_PROTECT };
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed);
 SLB_PRIVATE uint64_t slb_os_guard_limit(void);
+
+/* Takes a guard away again; the pages below read as zeros. */
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way);
+
+/* Guards that cost mappings, counted over the whole process: false where more than slb_os_guard_limit() would be in
+ * use, and then nothing is claimed. */
+SLB_PRIVATE bool slb_os_claim_guards(uint64_t count);
+SLB_PRIVATE void slb_os_return_guards(uint64_t count);
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size);
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size);
 
 #define SLB_OS_MOST_CPUS 4096u
 
 /* CPUs. slb_os_cpu() is where the caller runs now, or has run a moment ago; it may be any small number. */
-SLB_PRIVATE uint32_t slb_os_cpu_count(void); /* configured, not just online */
+SLB_PRIVATE uint32_t slb_os_cpu_count(void);   /* configured, not just online */
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void); /* how many of them this process may use at the moment */
 SLB_PRIVATE uint32_t slb_os_cpu(void);
 SLB_PRIVATE uint32_t slb_os_cache_line(void);
 
@@ -1677,6 +1693,10 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
+    return slb_os_cpu_count();
+}
+
 /* Not every version of these systems says where a thread runs. Each thread gets a number when it first asks, in turns:
  * threads spread over the caches as evenly, and a thread keeps its cache when it moves. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
@@ -1741,6 +1761,15 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
 }
 
 /* Superpages come and go without being asked for. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void) {
+    return 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
     (void)address, (void)size;
     return false;
@@ -1749,6 +1778,11 @@ SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
     *probed = SLB_GUARD_PROTECT;
     return mprotect(address, size, PROT_NONE) == 0;
+}
+
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
+    (void)way;
+    return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 /* No system of these limits the mappings of a process below what memory does. */
@@ -1858,6 +1892,27 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
 
 #endif
 
+/* -------------------- os/guard_claims.c */
+/* Guards that cost mappings, in all pools of the process. */
+
+static _Atomic uint64_t guards_claimed;
+
+/* relaxed: a number alone */
+SLB_PRIVATE bool slb_os_claim_guards(uint64_t count) {
+    uint64_t limit = slb_os_guard_limit();
+    uint64_t before = atomic_load_explicit(&guards_claimed, memory_order_relaxed);
+    do {
+        if (count > limit || before > limit - count)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&guards_claimed, &before, before + count,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+SLB_PRIVATE void slb_os_return_guards(uint64_t count) {
+    atomic_fetch_sub_explicit(&guards_claimed, count, memory_order_relaxed);
+}
+
 /* -------------------- os/kqueue.c */
 /* Notifiers where there are kqueues: Darwin and FreeBSD. A kqueue is one descriptor that select, poll and other kqueues
  * can wait for; an event of its own makes it readable until it is fetched. */
@@ -1960,15 +2015,27 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
     return true;
 }
 
-SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    return madvise(address, size, MADV_HUGEPAGE) == 0;
-}
-
 SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     long count = sysconf(_SC_NPROCESSORS_CONF);
     if (count < 1)
         return 1;
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
+}
+
+static uint32_t count_allowed(pid_t thread) {
+    unsigned long allowed[SLB_OS_MOST_CPUS / (8 * sizeof(unsigned long))];
+    long bytes = syscall(SYS_sched_getaffinity, thread, sizeof allowed, allowed);
+    uint32_t count = 0;
+    for (long i = 0; i < bytes / (long)sizeof allowed[0]; i++)
+        count += (uint32_t)__builtin_popcountl(allowed[i]);
+    return count;
+}
+
+/* Of the caller and of the first thread, whichever may use more: one of them may have been bound to a few. */
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
+    uint32_t configured = slb_os_cpu_count(), here = count_allowed(0), first = count_allowed(getpid());
+    uint32_t usable = here > first ? here : first;
+    return usable == 0 || usable > configured ? configured : usable;
 }
 
 /* From the thread's rseq area if there is one: the number that libc would return, without the call. */
@@ -1996,6 +2063,100 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
 
 #endif
 
+/* -------------------- os/linux_huge.c */
+/* Transparent huge pages: whether this process can have any, asking for them, and counting what came. */
+
+#ifdef SLB_OS_LINUX
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define THP "/sys/kernel/mm/transparent_hugepage/"
+
+/* The beginning of a small file, as a string; empty where there is none. */
+static void read_file(const char *path, char *text, size_t size) {
+    int held = slb_os_hold_cancellation();
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, text, size - 1);
+    text[length < 0 ? 0 : length] = 0;
+    if (file >= 0)
+        close(file);
+    slb_os_allow_cancellation(held);
+}
+
+SLB_PRIVATE size_t slb_os_huge_page_size(void) {
+    char text[32];
+    read_file(THP "hpage_pmd_size", text, sizeof text);
+    size_t size = strtoull(text, NULL, 10);
+    return size >= slb_os_page_size() && (size & (size - 1)) == 0 ? size : 0;
+}
+
+/* The system takes the advice also where nothing comes of it: where an administrator has switched huge pages off, or
+ * this process, or who started it. */
+static bool are_switched_off(void) {
+    char text[64];
+    read_file(THP "enabled", text, sizeof text);
+    return strstr(text, "[never]") != NULL || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
+}
+
+SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
+    return !are_switched_off() && madvise(address, size, MADV_HUGEPAGE) == 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ counting */
+
+/* Lines of /proc/self/smaps: "start-end ..." begins a mapping, "AnonHugePages:  N kB" belongs to the last one. */
+struct scan {
+    uintptr_t start, end;
+    bool inside;
+    uint64_t bytes;
+};
+
+static void scan_line(struct scan *scan, const char *line) {
+    unsigned long from, to, kilobytes;
+    if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+        scan->inside = from < scan->end && to > scan->start;
+    else if (scan->inside && sscanf(line, "AnonHugePages: %lu kB", &kilobytes) == 1)
+        scan->bytes += (uint64_t)kilobytes * 1024;
+}
+
+static void scan_file(struct scan *scan, int file) {
+    char text[4096];
+    size_t have = 0;
+    for (ssize_t got; (got = read(file, text + have, sizeof text - 1 - have)) > 0;) {
+        have += (size_t)got;
+        text[have] = 0;
+        char *line = text;
+        for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            *end = 0;
+            scan_line(scan, line);
+        }
+        have -= (size_t)(line - text);
+        if (have == sizeof text - 1) /* a path longer than any line we look for */
+            have = 0;
+        memmove(text, line, have);
+    }
+}
+
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
+    struct scan scan = {.start = (uintptr_t)address, .end = (uintptr_t)address + size};
+    int held = slb_os_hold_cancellation();
+    int file = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+    if (file >= 0) {
+        scan_file(&scan, file);
+        close(file);
+    }
+    slb_os_allow_cancellation(held);
+    return scan.bytes < size ? scan.bytes : size;
+}
+
+#endif
+
 /* -------------------- os/linux_protect.c */
 /* Guards, locked memory, core dumps. Guard regions (Linux 6.13) live in the page table and cost no mapping;
  * before, each guard splits a mapping in two, and the kernel limits their number. */
@@ -2010,6 +2171,9 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
 #endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
@@ -2042,6 +2206,12 @@ SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
     if (most == 0)
         most = 65530;
     return most > 4000 ? (most - 2000) / 2 : most / 4;
+}
+
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
+    if (way == SLB_GUARD_REGION)
+        return madvise(address, size, MADV_GUARD_REMOVE) == 0;
+    return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 /* Pages are locked as they are touched, so that a large pool does not become resident at once. */
@@ -3556,6 +3726,15 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
 }
 
 /* Large pages need a privilege and cannot be given back: not offered. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void) {
+    return 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
     (void)address, (void)size;
     return false;
@@ -3565,6 +3744,12 @@ SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *pr
     DWORD before;
     *probed = SLB_GUARD_PROTECT;
     return VirtualProtect(address, size, PAGE_NOACCESS, &before) != 0;
+}
+
+SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
+    DWORD before;
+    (void)way;
+    return VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
 }
 
 SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
@@ -3609,6 +3794,17 @@ SLB_PRIVATE uint32_t slb_os_cpu(void) {
     PROCESSOR_NUMBER here;
     GetCurrentProcessorNumberEx(&here);
     return here.Group * GROUP_MOST + here.Number;
+}
+
+/* Of several groups, all: a thread may be moved to any. */
+SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
+    DWORD_PTR usable, present;
+    uint32_t configured = slb_os_cpu_count();
+    if (GetActiveProcessorGroupCount() > 1 ||
+        GetProcessAffinityMask(GetCurrentProcess(), &usable, &present) == 0 || usable == 0)
+        return configured;
+    uint32_t count = (uint32_t)__builtin_popcountll(usable);
+    return count < configured ? count : configured;
 }
 
 SLB_PRIVATE uint32_t slb_os_cache_line(void) {
@@ -4769,7 +4965,7 @@ static int64_t power_of_two_up(int64_t value) {
 static int64_t resolved_default(const struct slb_option_info *info, uint64_t capacity) {
     switch (info->default_rule) {
     case SLB_DEFAULT_CPUS:
-        return (int64_t)slb_os_cpu_count();
+        return (int64_t)slb_os_usable_cpus();
     case SLB_DEFAULT_CACHE_LINE:
         return (int64_t)slb_os_cache_line();
     case SLB_DEFAULT_CAPACITY:
@@ -4919,6 +5115,7 @@ struct slb_layout {
     uint32_t guard_front, guard_back;
     uint64_t slab_bytes;   /* usable range: reserved x stride, rounded up to pages */
     uint64_t slab_mapping; /* with the guards at both ends and room to align */
+    uint64_t edge;         /* what the usable range begins at a multiple of */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
         event_rates, events, audit_chains, audit; /* offsets */
@@ -4926,7 +5123,7 @@ struct slb_layout {
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, cache_max, batch, shard_count, depot_nodes;
+    uint32_t cpus, usable_cpus, cache_max, batch, shard_count, depot_nodes;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
@@ -5553,11 +5750,28 @@ struct slb_shard {
 /* An entry is an odd number of cache lines, so that the first lines of many pools spread over all cache sets.
  * Dividing by an odd number is multiplying by its inverse modulo 2^64: a value that is no multiple gives a huge
  * result. */
-#define SLB_POOL_LINES 43u
-#define SLB_POOL_LINES_INVERSE 0x82FA0BE82FA0BE83u
+#define SLB_POOL_LINES 47u
+#define SLB_POOL_LINES_INVERSE 0x51B3BEA3677D46CFu
 #define SLB_POOL_BYTES (SLB_POOL_LINES * SLB_CACHE_LINE)
 
 _Static_assert(SLB_POOL_LINES *SLB_POOL_LINES_INVERSE == 1, "the inverse must be one");
+
+/* What is still mapped of a pool's bookkeeping, in the low bits of `remains`. The bits above count the pools, so
+ * no value comes back: a thread that has seen that nothing holds an ended pool unmaps that pool, not a later one. */
+enum slb_remains {
+    SLB_REMAINS_NONE = 0,   /* nothing: the entry may have its next pool */
+    SLB_REMAINS_USED = 1,   /* all of it; the pool exists, or is being made or torn down */
+    SLB_REMAINS_UNUSED = 2, /* all of it; the pool has ended, and who sees its last hold go unmaps it */
+    SLB_REMAINS_STATE = 3,  /* the bits of the state */
+    SLB_REMAINS_POOL = 4    /* added for each pool */
+};
+
+/* How many calls keep the bookkeeping mapped, on one of a few lines; see tiers/hold.h. */
+#define SLB_HOLD_COUNTS 4u
+struct slb_hold_count {
+    _Atomic uint32_t count;
+    char apart[SLB_CACHE_LINE - sizeof(uint32_t)];
+};
 
 enum slb_phase {
     SLB_PHASE_NONE = 0, /* no pool here, or destroyed */
@@ -5583,14 +5797,18 @@ struct slabby_allocator {
     union slb_cpu_cache_entry *caches;
     uint32_t cache_max; /* ids a CPU cache may hold; 0 means that there are no CPU caches */
     _Atomic uint32_t
-        rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Fixed by create */
+        rseq_cpus; /* CPUs whose cache the rseq backend manages; 0 with another backend. Grows with used_cpus */
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
     uint32_t batch;
     uint32_t id_bits;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
-    uint32_t cpus;            /* of the machine: caches and stripes */
+    uint32_t cpus;            /* of the machine: room for so many caches and stripes */
+    _Atomic uint32_t
+        used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
+    _Atomic uint32_t
+        word_cpus; /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -5652,6 +5870,9 @@ struct slabby_allocator {
     size_t metadata_mapping_size;
     uint64_t list_bytes, cache_bytes, record_bytes;
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
+    uint64_t claimed_guards;
+    _Atomic uint64_t remains;                     /* enum slb_remains; survives the pool */
+    struct slb_hold_count holds[SLB_HOLD_COUNTS]; /* tiers/hold.h; survive the pool */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
@@ -5705,6 +5926,12 @@ SLB_INLINE uint64_t slb_pool_tag(const struct slabby_allocator *pool) {
     return slb_pool_index(pool);
 }
 
+/* How many caches and stripes there is something in. seq_cst: a CPU counts among them before it touches its own, so who
+ * misses one has looked before that, as if it had read zeros. */
+SLB_INLINE uint32_t slb_used_cpus(const struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->used_cpus, memory_order_seq_cst);
+}
+
 /* A heap slab, or one on a guard slot (protect/guard_slots.c). */
 SLB_PRIVATE void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id);
 
@@ -5732,6 +5959,10 @@ SLB_INLINE void *slb_slab_data(struct slabby_allocator *pool, uint32_t id) {
  * waiters, completes a close or abandon. Called whenever a slow operation ends under SLB_GATE_POLL; never blocks. It
  * is defined in the layer pool: lower layers request the work, and that layer does it. */
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool);
+
+/* Unmaps the bookkeeping of a pool that has ended, unless a call holds it: then the end of that hold comes here again.
+ * pool/remains.c has it. */
+SLB_PRIVATE void slb_pool_unmap_remains(struct slabby_allocator *pool);
 
 /* One more than the highest entry that ever had a pool. pool/create.c has it. */
 SLB_PRIVATE uint32_t slb_pool_table_end(void);
@@ -5849,12 +6080,13 @@ static uint32_t layout_id_bits(uint64_t ids) {
     return bits;
 }
 
-/* A CPU cache holds at most a quarter of its CPU's part of the pool, so all caches together hold at most a quarter of
- * the pool. A batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions.
- * Fewer batches that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the
- * never-used batches of two CPUs have no line in common. */
+/* A CPU cache holds at most a quarter of its CPU's part of the pool, so the caches of all CPUs that the process may use
+ * now hold at most a quarter of the pool. If it may use more CPUs later, the gate ensures that no slab is missed. A
+ * batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions. Fewer batches
+ * that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the never-used batches
+ * of two CPUs have no line in common. */
 static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
-    uint64_t share = (uint64_t)out->reserved / out->cpus;
+    uint64_t share = (uint64_t)out->reserved / out->usable_cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
     if (batch > SLB_WORDS_A_LINE)
@@ -5917,7 +6149,8 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     uint64_t page = slb_os_page_size();
     slabby_status status = layout_alignment(options, slab_size, error);
     uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = layout_max(alignment, page);
+    uint64_t huge = slb_option(options, SLABBY_OPTION_HUGE_PAGES) ? slb_os_huge_page_size() : 0;
+    uint64_t edge = layout_max(layout_max(alignment, page), huge);
     bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
     if (status != SLABBY_OK)
         return status;
@@ -5927,6 +6160,7 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
     out->id_bits = layout_id_bits(reserved + out->heap_limit);
     out->cpus = slb_os_cpu_count();
+    out->usable_cpus = slb_os_usable_cpus();
     if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
         layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
@@ -5938,6 +6172,9 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
                              " bytes exceed the address space; lower one of them",
                              reserved, slab_size);
     out->slab_bytes = layout_round_up(out->slab_bytes, page);
+    if (huge != 0 && out->slab_bytes >= huge) /* the last slabs get one as well */
+        out->slab_bytes = layout_round_up(out->slab_bytes, huge);
+    out->edge = edge;
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
     layout_tiers(out, options);
@@ -6389,7 +6626,17 @@ SLB_INLINE void slb_in_flight_leave(void) {
 
 SLB_INLINE struct slb_stripe *slb_stripe_here(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    return &pool->stripes[cpu < pool->cpus ? cpu : 0];
+    return &pool->stripes[cpu < slb_used_cpus(pool) ? cpu : 0];
+}
+
+/* This CPU is the first of its number to come to a slow path: from now on it has a cache and a stripe of its own. Not
+ * while the gate is closed, or its lock is taken; then the next slow path tries again. */
+SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu);
+
+SLB_INLINE void slb_cpu_join_if_new(struct slabby_allocator *pool) {
+    uint32_t cpu = slb_os_cpu();
+    if (slb_unlikely(cpu >= slb_used_cpus(pool)) && cpu < pool->cpus)
+        slb_cpu_join(pool, cpu);
 }
 
 /* release: a thread that sees the count sees the header or list that it counts, see observe/counters.h */
@@ -6403,6 +6650,7 @@ SLB_INLINE void slb_count(_Atomic uint64_t *counter, uint64_t by) {
  * operation.
  */
 SLB_INLINE struct slb_stripe *slb_enter(struct slabby_allocator *pool) {
+    slb_cpu_join_if_new(pool);
     struct slb_stripe *stripe = slb_stripe_here(pool);
     slb_in_flight_enter();
     atomic_fetch_add_explicit(&stripe->entered, 1, memory_order_seq_cst);
@@ -6436,9 +6684,9 @@ SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool);
  * thread was inside. */
 SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
     uint64_t left = 0, entered = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         left += atomic_load_explicit(&pool->stripes[i].left, memory_order_seq_cst);
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         entered += atomic_load_explicit(&pool->stripes[i].entered, memory_order_seq_cst);
     return left == entered;
 }
@@ -6759,13 +7007,26 @@ SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
 /* The binding of the calling thread, where it said which. */
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
+/* For who has a slab of the pool in hand. */
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
+
+/* For others: the pool may end meanwhile. */
+SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
+                                                uint64_t ref, slabby_status status);
 
 /* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
  * for option_change, else 0. */
 SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                      slabby_status status) {
+    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+        slb_audit_record_held(pool, operation, ref, status);
+    return status;
+}
+
+/* The same for who has a slab of the pool in hand. */
+SLB_INLINE slabby_status slb_audited_in_hand(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                             slabby_status status) {
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
         slb_audit_record(pool, operation, ref, status);
     return status;
@@ -6778,6 +7039,55 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
 /* Appends everything from *cursor on; see slabby_audit_write. */
 SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
                                           uint64_t *cursor, int32_t fd, slabby_error *error);
+
+#endif
+
+/* -------------------- tiers/hold.h */
+/*
+ * Holds: what keeps the bookkeeping of a pool mapped while somebody reads it.
+ *
+ * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
+ * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
+ * to go with the pool. So whoever follows one of these pointers
+ *
+ * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
+ * - or holds the gate lock, under which pools end, and has seen that the pool exists;
+ * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
+ *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
+ * - or is in a hold, and has seen behind its beginning that the pool exists.
+ *
+ * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take
+ * them, and they may be kept while waiting.
+ */
+#ifndef SLB_TIERS_HOLD_H
+#define SLB_TIERS_HOLD_H
+
+struct slb_hold {
+    struct slabby_allocator *pool;
+    _Atomic uint32_t *count;
+};
+
+/* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
+ * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
+SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
+    struct slb_hold hold = {.pool = pool, .count = &pool->holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
+    atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
+    (void)atomic_load_explicit(&pool->phase, memory_order_seq_cst);
+    return hold;
+}
+
+/* seq_cst, the count before the look at what remains: of the end of a pool and the end of its last hold at least one
+ * sees the other, and unmaps. */
+SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
+    atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
+    uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
+    if (slb_unlikely((remains & SLB_REMAINS_STATE) == SLB_REMAINS_UNUSED))
+        slb_pool_unmap_remains(hold->pool);
+}
+
+/* A hold until the end of the block. */
+#define SLB_HOLD(pool)                                                                                       \
+    __attribute__((cleanup(slb_hold_end), unused)) struct slb_hold slb_hold_here = slb_hold_begin(pool)
 
 #endif
 
@@ -6812,6 +7122,12 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
                                            (uint64_t)slb_audit_binding(pool->binding) << 16 |
                                            (uint64_t)operation};
     (void)slb_ring_write(&pool->audit, words);
+}
+
+SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
+                                                uint64_t ref, slabby_status status) {
+    SLB_HOLD(pool);
+    slb_audit_record(pool, operation, ref, status);
 }
 
 SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
@@ -7063,8 +7379,7 @@ SLB_PRIVATE slabby_status slb_label_get(struct slabby_allocator *pool, slabby_re
 SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 
 SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool);
-/* The pages are returned with the pool, the table when its entry gets the next pool. */
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool);
+/* The table goes, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
 
 #endif
@@ -7084,12 +7399,6 @@ SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool) {
     slb_os_unmap(atomic_load(&pool->labels), labels_size(pool));
     atomic_store(&pool->labels, NULL);
-}
-
-SLB_PRIVATE void slb_labels_end(struct slabby_allocator *pool) {
-    struct slb_label *table = atomic_load(&pool->labels);
-    if (table != NULL)
-        (void)slb_os_discard(table, labels_size(pool));
 }
 
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
@@ -7201,6 +7510,7 @@ SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allo
 
 struct slb_memory {
     char *slab_mapping, *slab_base, *metadata;
+    uint64_t claimed_guards; /* guard pages that cost mappings */
 };
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
@@ -7220,7 +7530,7 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
  * mappings left cannot even start a thread. */
-static slabby_status init_guards(const struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status init_guards(struct slb_memory *memory, const struct slb_layout *layout,
                                  slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
     for (uint64_t i = 0; i < layout->reserved; i++) {
@@ -7228,13 +7538,16 @@ static slabby_status init_guards(const struct slb_memory *memory, const struct s
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
             return refused_memory(error, size, "a guard page");
-        if (way == SLB_GUARD_PROTECT && layout->reserved > slb_os_guard_limit())
+        if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
+            continue;
+        if (!slb_os_claim_guards(layout->reserved))
             return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
                                  1, (int64_t)slb_os_guard_limit(),
                                  "guard_pages for %" PRIu32
                                  " slabs would exceed the system's mappings; choose at most "
-                                 "%" PRIu64 " slabs, or a kernel with guard regions (6.13)",
+                                 "%" PRIu64 " slabs in all pools, or a kernel with guard regions (6.13)",
                                  layout->reserved, slb_os_guard_limit());
+        memory->claimed_guards = layout->reserved;
     }
     return SLABBY_OK;
 }
@@ -7263,13 +7576,16 @@ static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout
 }
 
 /* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status configure_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status configure_slabs(struct slb_memory *memory, const struct slb_layout *layout,
                                      const struct slb_options *options, slabby_error *error) {
     slabby_status status = SLABBY_OK;
     if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
         !slb_os_huge_pages(memory->slab_base, layout->slab_bytes))
-        return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
-                             "option huge_pages = on: this system offers none; leave it off");
+        return slb_error_set(
+            error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_HUGE_PAGES, 1, 0, 1,
+            "option huge_pages = on: this system offers none, or they are switched off (%s); "
+            "leave it off",
+            "/sys/kernel/mm/transparent_hugepage/enabled, or prctl PR_SET_THP_DISABLE");
     if (slb_option(options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(memory->slab_base, layout->slab_bytes))
         return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
                              "option no_dump = on: this system cannot keep memory out of core dumps");
@@ -7286,8 +7602,7 @@ static slabby_status configure_slabs(const struct slb_memory *memory, const stru
 static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
                                const struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
-    uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t edge = alignment > page ? alignment : page;
+    uint64_t edge = layout->edge;
     out->slab_mapping = slb_os_reserve(layout->slab_mapping);
     if (out->slab_mapping == NULL)
         return refused_memory(error, layout->slab_mapping, "the slabs");
@@ -7300,6 +7615,7 @@ static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *
 SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
     slb_os_unmap(memory->slab_mapping, layout->slab_mapping);
     slb_os_unmap(memory->metadata, layout->metadata_mapping);
+    slb_os_return_guards(memory->claimed_guards);
 }
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
@@ -7495,226 +7811,6 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     }
     out_damage->ref = slb_ref_make(pool, generation, id);
     return false;
-}
-
-/* -------------------- protect/fault.c */
-
-/* -------------------- protect/fault.h */
-/*
- * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
- * what else the system tells. Everything here is async-signal-safe.
- */
-#ifndef SLB_PROTECT_FAULT_H
-#define SLB_PROTECT_FAULT_H
-
-/* The slab that an address concerns: the one that holds it, or else the nearest. */
-struct slb_fault_info {
-    struct slabby_allocator *pool;
-    uint32_t id;
-    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
-    bool released;       /* the allocation is over */
-    bool guarded;        /* on a guard slot */
-    uint64_t generation; /* the allocation concerned: the present one, or the last */
-    int64_t offset;      /* from the slab's first byte */
-};
-
-/* False where the address is in no pool. */
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
-
-/* Fills a report about an address, `inside` 0 where it is in no pool. */
-SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
-
-/* Once a process: handlers that explain faults on guards. False where the system refuses them. */
-SLB_PRIVATE bool slb_fault_handler_install(void);
-
-/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
-
-#endif
-
-/* -------------------- protect/guard_slots.h */
-/*
- * Sampled guards: one allocation in guard_sample_rate lies on a guard slot, whose pages are inaccessible while it is
- * free and which begins and ends at inaccessible pages.
- *
- *   | guard | slot 0 | guard | slot 1 | guard | ...        free: all of it faults
- *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
- *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
- *
- * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
- * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
- * slb_guard_close has closed it.
- *
- * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
- * ordinary. Who owns the slab owns its slot.
- */
-#ifndef SLB_PROTECT_GUARD_SLOTS_H
-#define SLB_PROTECT_GUARD_SLOTS_H
-
-/* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
-SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
-
-/* The slots' pages go with the slabs; the records go when the place gets a new pool. */
-SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
-
-/* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
-SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
-
-SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
-
-/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
- * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
- * from this tier before it was counted as served. Answers what the word has to say beside its state: SLB_WORD_GUARDED
- * or 0. */
-SLB_PRIVATE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
-                                      uint64_t weight);
-
-/* Whether allocations are to be sampled for guard slots. relaxed: slb_guard_sample loads it again. */
-SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
-    return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
-}
-
-/* Whether a slab in use lies on a slot. */
-SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
-
-/* False where the slack was written to; out_damage is filled then. */
-SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
-                                  struct slb_damage *out_damage);
-
-/* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
-SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
-
-/* Whose slot an address concerns. Async-signal-safe. */
-SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
-                                  struct slb_fault_info *out);
-
-#endif
-
-#include <string.h>
-
-/* ------------------------------------------------------------------------------------------------ locating */
-
-/* Fills in what the slab's word tells. */
-static void fault_read_word(struct slb_fault_info *info) {
-    uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
-    uint64_t generation = slb_word_generation(info->pool->id_bits, word);
-    bool out = slb_word_is_out(word);
-    info->released = !out;
-    info->used = out || generation != 0;
-    info->generation = out || generation == 0 ? generation : generation - 1;
-}
-
-/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
-static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
-    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
-    if (address < mapping || address - mapping >= pool->slab_mapping_size)
-        return false;
-    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->reserved - 1;
-    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
-    int64_t id = from_first < 0 ? 0 : from_first / stride;
-    if (id > last)
-        id = last;
-    int64_t offset = from_first - id * stride;
-    if (id < last && offset >= size && stride - offset < offset - size + 1) {
-        id++;
-        offset -= stride;
-    }
-    *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
-    fault_read_word(out);
-    return true;
-}
-
-SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
-    for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
-        struct slabby_allocator *pool = &slb_pool_table[i].pool;
-        if (slb_pool_exists(pool) &&
-            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
-            return true;
-    }
-    return false;
-}
-
-/* ------------------------------------------------------------------------------------------------- telling */
-
-static void print_count(struct slb_text *text, uint64_t bytes) {
-    slb_plain_number(text, bytes);
-    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
-}
-
-static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
-    struct slabby_allocator *pool = info->pool;
-    slb_plain_add(text, "slab ");
-    slb_plain_number(text, info->id);
-    slb_plain_add(text, " (");
-    print_count(text, pool->slab_size);
-    if (text->length != 0 && text->length < text->capacity)
-        text->length--; /* the blank behind the unit */
-    slb_plain_add(text, ") of pool '");
-    slb_plain_add(text, pool->options.name);
-    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
-        slb_plain_add(text, "pool");
-        slb_plain_number(text, slb_pool_tag(pool));
-    }
-    slb_plain_add(text, "'");
-}
-
-SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info) {
-    int64_t size = (int64_t)info->pool->slab_size;
-    slb_plain_add(text, verb);
-    slb_plain_add(text, " ");
-    if (info->offset >= size) {
-        print_count(text, (uint64_t)(info->offset - size) + 1);
-        slb_plain_add(text, "past the end of ");
-    } else if (info->offset < 0) {
-        print_count(text, (uint64_t)-info->offset);
-        slb_plain_add(text, "before the start of ");
-    } else {
-        slb_plain_add(text, "at offset ");
-        slb_plain_number(text, (uint64_t)info->offset);
-        slb_plain_add(text, " of ");
-    }
-    print_slab(text, info);
-    if (!info->used)
-        slb_plain_add(text, ", which was never handed out");
-    else if (info->released)
-        slb_plain_add(text, ", after its release");
-}
-
-static int32_t kind_of(const struct slb_fault_info *info) {
-    if (!info->used)
-        return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
-    if (info->released)
-        return SLABBY_FAULT_KIND_AFTER_RELEASE;
-    if (info->offset < 0)
-        return SLABBY_FAULT_KIND_BEFORE_START;
-    return info->offset < (int64_t)info->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
-                                                         : SLABBY_FAULT_KIND_PAST_END;
-}
-
-SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
-    struct slb_fault_info info;
-    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
-    out->address = address;
-    if (!slb_fault_locate(address, &info)) {
-        slb_plain_add(&text, "address ");
-        slb_plain_hex(&text, address);
-        slb_plain_add(&text, " belongs to no pool");
-        return;
-    }
-    struct slabby_allocator *pool = info.pool;
-    uint64_t word = atomic_load_explicit(&pool->words[info.id], memory_order_relaxed);
-    out->inside = 1;
-    out->kind = kind_of(&info);
-    out->allocator_address = (uint64_t)(uintptr_t)pool;
-    out->id = info.id;
-    out->state = (int32_t)slb_word_state(word);
-    if (info.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
-        out->ref = slb_ref_make(pool, info.generation, info.id);
-    out->offset = info.offset;
-    out->slab_size = pool->slab_size;
-    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
-    slb_fault_print(&text, "access", &info);
 }
 
 /* -------------------- protect/shuffle.c */
@@ -7952,6 +8048,84 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
 refused:
     return SLB_RSEQ_REFUSED;
 aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
+ * pool sets it to 0 and fences before the words go. */
+#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
+    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
+
+#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
+    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
+    "cmpl %[cpus], %%ecx\n\t"                                                                                \
+    "jae %l[refused]\n\t"
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    uint64_t word;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[entry], %[word]\n\t" SLB_RSEQ_END
+                 : [word] "=&r"(word)
+                 : SLB_RSEQ_WORD_INPUTS(pool, id)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, restarted);
+    *out_word = word;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A compare-and-swap for every CPU, the last instruction of its sequence. *out_found: the word of before. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    uint64_t found;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[expected], %%rax\n\t"
+                                                     "lock cmpxchgq %[word], %[entry]\n\t" SLB_RSEQ_END
+                 : "=&a"(found)
+                 : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
+                 : "rcx", "memory", "cc"
+                 : refused, restarted);
+    *out_found = found;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The header of the caller's cache, and which allocation it is to time. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
+                                                  uint16_t *out_sample_at) {
+    uint64_t header;
+    uint32_t sample_at;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[header]\n\t"
+                                              "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
+                 : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    *out_header = header;
+    *out_sample_at = (uint16_t)sample_at;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -8263,6 +8437,95 @@ aside:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
+ * pool sets it to 0 and fences before the words go. */
+#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
+    [area] "r"(slb_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
+
+#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
+    "ldr w9, [%[area], #4]\n\t"                                                                              \
+    "ldr w12, %[cpus]\n\t"                                                                                   \
+    "cmp w9, w12\n\t"                                                                                        \
+    "b.hs %l[refused]\n\t"
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    uint64_t word;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "ldar %[word], [%[entry]]\n\t" SLB_RSEQ_END
+                          : [word] "=&r"(word)
+                          : SLB_RSEQ_WORD_INPUTS(pool, id)
+                          : "x9", "x12", "memory", "cc"
+                          : refused, restarted);
+    *out_word = word;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A compare-and-swap for every CPU: its store, or the compare that spares it, is the end of the sequence. *out_found:
+ * the word of before. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    uint64_t found;
+    uint32_t lost;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT
+                          "mov %w[lost], #0\n\t"
+                          "ldaxr %[found], [%[entry]]\n\t"
+                          "cmp %[found], %[expected]\n\t"
+                          "b.ne 2f\n\t"
+                          "stlxr %w[lost], %[word], [%[entry]]\n\t" SLB_RSEQ_END
+                          : [found] "=&r"(found), [lost] "=&r"(lost)
+                          : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
+                          : "x9", "x12", "memory", "cc"
+                          : refused, restarted);
+    if (lost != 0) /* the line was lost between load and store */
+        return SLB_RSEQ_RESTARTED;
+    *out_found = found;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The header of the caller's cache, and which allocation it is to time. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
+                                                  uint16_t *out_sample_at) {
+    uint64_t header;
+    uint32_t sample_at;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[header], x10\n\t"
+                                                       "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
+                          : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    *out_header = header;
+    *out_sample_at = (uint16_t)sample_at;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[given]]\n\t"
+                                                       "add x10, x10, #1\n\t"
+                                                       "str x10, [x9, %[given]]\n\t" SLB_RSEQ_END
+                          :
+                          : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
 }
@@ -8368,6 +8631,11 @@ restarted:
 #define SLB_HAVE_RSEQ 0
 #endif
 
+/* Whether this build and this process can run sequences. */
+SLB_INLINE bool slb_rseq_available(void) {
+    return SLB_HAVE_RSEQ && slb_os_has_rseq();
+}
+
 #if SLB_HAVE_RSEQ
 
 /* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
@@ -8398,6 +8666,24 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_peek(pool, out_header, out_sample_at);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_note_fast_given(pool);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
 /* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
@@ -8408,6 +8694,28 @@ SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
 SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                       uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     (void)pool, (void)limit, (void)out_id, (void)out_cache;
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    (void)pool, (void)id, (void)out_word;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    (void)pool, (void)id, (void)expected, (void)word, (void)out_found;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    (void)pool, (void)out_header, (void)out_sample_at;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
+    (void)pool;
     return false;
 }
 
@@ -8468,7 +8776,7 @@ SLB_INLINE uint64_t slb_header_served(uint64_t header) {
 /* The caller's cache in the portable backend, locked, with its header; NULL where it is busy or locked by the gate. */
 SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool, uint64_t *out_header) {
     uint32_t cpu = slb_os_cpu();
-    if (slb_unlikely(cpu >= pool->cpus))
+    if (slb_unlikely(cpu >= slb_used_cpus(pool)))
         return NULL;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
@@ -8543,15 +8851,20 @@ SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
 }
 
 /* One more use by id, exactly once: on this CPU's cache where it can be done without an atomic, else on a stripe. */
-SLB_INLINE void slb_cache_count_fast(struct slabby_allocator *pool, bool taken) {
+SLB_INLINE void slb_cache_count_fast_taken(struct slabby_allocator *pool) {
     uint32_t cpu = slb_rseq_cpu();
-    if (slb_likely(cpu < pool->rseq_cpus)) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-        if (slb_likely(slb_rseq_add(cpu, taken ? &cache->fast_taken : &cache->fast_given, 1)))
-            return;
-    }
-    struct slb_stripe *stripe = slb_stripe_here(pool);
-    slb_count(taken ? &stripe->fast_taken : &stripe->fast_given, 1);
+    if (slb_likely(cpu < pool->rseq_cpus && slb_rseq_add(cpu, &pool->caches[cpu].cache.fast_taken, 1)))
+        return;
+    slb_count(&slb_stripe_here(pool)->fast_taken, 1);
+}
+
+/* The same for a slab that was given back: the pool may have ended since. */
+SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
+    if (slb_likely(slb_rseq_note_fast_given(pool)))
+        return;
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_count(&slb_stripe_here(pool)->fast_given, 1);
 }
 
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
@@ -8559,7 +8872,7 @@ SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, 
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
         bool taken = slb_rseq_take(pool, out_id);
         if (fast && slb_likely(taken))
-            slb_cache_count_fast(pool, true);
+            slb_cache_count_fast_taken(pool);
         return taken;
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
@@ -8572,7 +8885,7 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
         bool given = slb_rseq_give(pool, id);
         if (fast && slb_likely(given))
-            slb_cache_count_fast(pool, false);
+            slb_cache_count_fast_given(pool);
         return given;
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
@@ -8678,7 +8991,7 @@ static bool cache_fold_here(struct slabby_allocator *pool) {
  * counters do not go back. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (cpu >= pool->cpus || pool->cache_max == 0)
+    if (cpu >= slb_used_cpus(pool) || pool->cache_max == 0)
         return;
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
@@ -8724,7 +9037,7 @@ SLB_PRIVATE bool slb_heap_find(struct slabby_allocator *pool, uintptr_t address,
 /* Address space that the tier has mapped. */
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool);
 
-/* Unmaps the table when an entry of the pool table gets a new pool. */
+/* Unmaps the table of a pool that has ended. */
 SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #endif
@@ -8862,23 +9175,6 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
     if (id < pool->reserved)
         id = pool->reserved;
     return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
-}
-
-/* -------------------- api/fault.c */
-/* Faults: what lies at an address, and the handler that reports faults on guards. */
-
-SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
-    slabby_fault fault = {.struct_size = sizeof fault};
-    if (out_fault == NULL)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_fault_classify((uintptr_t)address, &fault);
-    return slb_copy_out(out_fault, &fault, sizeof fault);
-}
-
-SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
-    return slb_fault_handler_install() ? SLABBY_OK
-                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
-                                                       "the system refused a handler of SIGSEGV or SIGBUS");
 }
 
 /* -------------------- api/library.c */
@@ -9119,8 +9415,7 @@ struct slb_stacks {
 /* Maps the table and readies the walker; false where the system refuses the memory. */
 SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool);
 
-/* The pages are returned with the pool, the table when its entry gets the next pool. */
-SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool);
+/* The table goes, with the bookkeeping of a pool that has ended. */
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool);
 
 /* The calling thread holds the slab. */
@@ -9156,12 +9451,6 @@ static uint64_t stacks_size(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
     slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
     atomic_store(&pool->stacks, NULL);
-}
-
-SLB_PRIVATE void slb_stacks_end(struct slabby_allocator *pool) {
-    struct slb_stacks *table = atomic_load(&pool->stacks);
-    if (table != NULL)
-        (void)slb_os_discard(table, stacks_size(pool));
 }
 
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
@@ -9268,6 +9557,97 @@ SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id);
 /* Zeroes what a tool may have been told nobody uses: two threads may zero a slab, one of them after the other gave it
  * back. The stores stay. */
 SLB_PRIVATE void slb_tools_zero(void *memory, uint64_t size);
+
+#endif
+
+/* -------------------- protect/guard_slots.h */
+/*
+ * Sampled guards: one allocation in guard_sample_rate lies on a guard slot, whose pages are inaccessible while it is
+ * free and which begins and ends at inaccessible pages.
+ *
+ *   | guard | slot 0 | guard | slot 1 | guard | ...        free: all of it faults
+ *           |slack|user's bytes|                           live: the user's bytes end at the guard (even turns)
+ *           |user's bytes|slack|                           or begin at it (odd turns); the slack is patterned
+ *
+ * The allocation keeps its ordinary slab: id, generation and capacity are as ever, and just the address of the data is
+ * another. The word says so with SLB_WORD_GUARDED for as long as the slab is live, and slot_of[id] names the slot until
+ * slb_guard_close has closed it.
+ *
+ * Slots are handed out in turn, so that a free one stays inaccessible for long; with none free an allocation stays
+ * ordinary. Who owns the slab owns its slot.
+ */
+#ifndef SLB_PROTECT_GUARD_SLOTS_H
+#define SLB_PROTECT_GUARD_SLOTS_H
+
+/* -------------------- protect/fault.h */
+/*
+ * What lies at an address: for faults on guards. By address alone: guard regions and protected pages differ in
+ * what else the system tells. Everything here is async-signal-safe.
+ */
+#ifndef SLB_PROTECT_FAULT_H
+#define SLB_PROTECT_FAULT_H
+
+/* The slab that an address concerns: the one that holds it, or else the nearest. */
+struct slb_fault_info {
+    struct slabby_allocator *pool;
+    uint32_t id;
+    bool used;           /* false: the slab was never handed out, and the next two mean nothing */
+    bool released;       /* the allocation is over */
+    bool guarded;        /* on a guard slot */
+    uint64_t generation; /* the allocation concerned: the present one, or the last */
+    int64_t offset;      /* from the slab's first byte */
+};
+
+/* False where the address is in no pool. */
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out);
+
+/* Fills a report about an address, `inside` 0 where it is in no pool. */
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out);
+
+/* Once a process: handlers that explain faults on guards. False where the system refuses them. */
+SLB_PRIVATE bool slb_fault_handler_install(void);
+
+/* "write 1 byte past the end of slab 17 (4096 bytes) of pool 'orders'" */
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info);
+
+#endif
+
+/* Maps the slots, once; NoSystemMemory where the system refuses or lock_memory = required cannot be kept. */
+SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error);
+
+/* The slots and their records go, with the bookkeeping of a pool that has ended. */
+SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool);
+
+/* In a child made by fork: slots that vanished threads were busy with are free again, locked memory is locked again. */
+SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool);
+
+SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool);
+
+/* `weight` allocations have come since the last call on this CPU, the one of this slab included; when one of them is
+ * the N-th, this slab goes on a slot. The slab is in the caller's hands, its word still free. It was counted as sampled
+ * from this tier before it was counted as served. Answers what the word has to say beside its state: SLB_WORD_GUARDED
+ * or 0. */
+SLB_PRIVATE uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
+                                      uint64_t weight);
+
+/* Whether allocations are to be sampled for guard slots. relaxed: slb_guard_sample loads it again. */
+SLB_INLINE bool slb_guard_is_on(struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0);
+}
+
+/* Whether a slab in use lies on a slot. */
+SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id);
+
+/* False where the slack was written to; out_damage is filled then. */
+SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+                                  struct slb_damage *out_damage);
+
+/* The slab was released and is in the caller's hands: its slot becomes inaccessible. */
+SLB_PRIVATE void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
+
+/* Whose slot an address concerns. Async-signal-safe. */
+SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
+                                  struct slb_fault_info *out);
 
 #endif
 
@@ -9457,7 +9837,7 @@ _Static_assert(offsetof(struct slb_lease, fast_given) == 1032, "part of layout 1
 _Static_assert(offsetof(struct slb_lease, user) == 1048, "part of layout 1");
 _Static_assert(sizeof(struct slb_lease) == 1088, "part of layout 1; an odd number of lines");
 
-/* Leases that were attached together: one mapping, never given back before the pool's place gets its next pool. */
+/* Leases that were attached together: one mapping, unmapped with the rest of the pool's bookkeeping. */
 struct slb_lease_block {
     struct slb_lease_block *next;
     struct slb_lease *leases;
@@ -10060,13 +10440,41 @@ SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, 
 /* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
 SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
-/* One try to move a plain word on; where it fails *word is what it has become. Releases the owner's writes to whoever
- * gets the slab next, acquires those of others who held pins. seq_cst, because protections are read behind it: whoever
- * switches one on looks at the words next, and either finds the slab live or is seen here. */
+/* The same in a hold, for who cannot run the sequence; the word of a pool that has ended is 0. */
+SLB_PRIVATE bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word);
+SLB_PRIVATE bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                    uint64_t new_word);
+
+/* The word of a slab, also for callers whom nothing assures that the pool has not ended (tiers/hold.h). False: it
+ * has. */
+SLB_INLINE bool slb_word_read(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
+    if (slb_likely(slb_rseq_try_read(pool, id, out_word) == SLB_RSEQ_DONE))
+        return true;
+    return slb_word_read_held(pool, id, out_word);
+}
+
+/* Whether a reference names a live slab, and that slab's word. One try: false too where it names the last generation,
+ * and where the sequence did not run through; then the caller asks slb_ref_live_word in a hold. */
+SLB_INLINE bool slb_word_read_live(struct slabby_allocator *pool, slabby_ref ref, uint32_t *out_id,
+                                   uint64_t *out_word) {
+    uint64_t relative = slb_ref_relative(pool, ref);
+    uint64_t id = relative & pool->id_mask;
+    *out_id = (uint32_t)id;
+    return slb_likely(relative < pool->ref_end && id < pool->reserved &&
+                      slb_rseq_try_read(pool, id, out_word) == SLB_RSEQ_DONE &&
+                      slb_word_without_pins(*out_word) == relative - id + SLABBY_SLAB_STATE_LIVE);
+}
+
+/* One try to move a plain word on; where it fails *word is what it has become, 0 in a pool that has ended. Releases the
+ * owner's writes to whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections
+ * are read behind it: whoever switches one on looks at the words next, and either finds the slab live or is seen
+ * here. */
 SLB_INLINE bool slb_word_swap_plain(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                     uint64_t new_word) {
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
-                                                   memory_order_acquire);
+    uint64_t expected = *word;
+    if (slb_unlikely(slb_rseq_try_exchange(pool, id, expected, new_word, word) != SLB_RSEQ_DONE))
+        return slb_word_swap_held(pool, id, word, new_word);
+    return *word == expected;
 }
 
 /* The same for a word that may be biased. */
@@ -10266,6 +10674,29 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------- changing */
 
+/* In a hold. The id is one of an earlier pool where this thread was stopped for as long as the entry took to get its
+ * next. */
+static bool has_word(struct slabby_allocator *pool, uint32_t id) {
+    return slb_pool_exists(pool) && id < atomic_load_explicit(&pool->id_limit, memory_order_relaxed);
+}
+
+SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
+    SLB_HOLD(pool);
+    bool exists = has_word(pool, id);
+    *out_word = exists ? atomic_load_explicit(&pool->words[id], memory_order_acquire) : 0;
+    return exists;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
+                                             uint64_t new_word) {
+    SLB_HOLD(pool);
+    if (has_word(pool, id))
+        return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
+                                                       memory_order_acquire);
+    *word = 0;
+    return false;
+}
+
 static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
@@ -10280,6 +10711,11 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     uint64_t plain = slb_word_plain(*word);
     if (swap_here(pool, id, plain, new_word))
         return true;
+    SLB_HOLD(pool);
+    if (!has_word(pool, id)) {
+        *word = 0;
+        return false;
+    }
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
         revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
@@ -10339,41 +10775,136 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     return false;
 }
 
-/* -------------------- protect/fault_handler.c */
-/* What the handler of memory faults does: where the address is in a pool, a report on the error output. */
+/* -------------------- protect/fault.c */
 
-/* Too large for a signal stack; one report at a time. */
-static char fault_report[8192];
-static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
+#include <string.h>
 
-static bool on_a_guard(const struct slb_fault_info *fault) {
-    return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
+/* ------------------------------------------------------------------------------------------------ locating */
+
+/* Fills in what the slab's word tells. */
+static void fault_read_word(struct slb_fault_info *info) {
+    uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
+    uint64_t generation = slb_word_generation(info->pool->id_bits, word);
+    bool out = slb_word_is_out(word);
+    info->released = !out;
+    info->used = out || generation != 0;
+    info->generation = out || generation == 0 ? generation : generation - 1;
 }
 
-static void print_report(const struct slb_fault_info *fault, const char *verb) {
-    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
-    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
-         attempt++)
-        slb_os_wait_a_little(attempt);
-    slb_plain_add(&text, "slabby: ");
-    slb_fault_print(&text, verb, fault);
-    if (fault->used)
-        (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
-    slb_plain_add(&text, "\n");
-    slb_os_write_error(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
-    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
+/* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
+static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
+    uintptr_t mapping = (uintptr_t)pool->slab_mapping;
+    if (address < mapping || address - mapping >= pool->slab_mapping_size)
+        return false;
+    int64_t stride = (int64_t)pool->stride, size = (int64_t)pool->slab_size, last = pool->reserved - 1;
+    int64_t from_first = (int64_t)(address - (uintptr_t)pool->slabs);
+    int64_t id = from_first < 0 ? 0 : from_first / stride;
+    if (id > last)
+        id = last;
+    int64_t offset = from_first - id * stride;
+    if (id < last && offset >= size && stride - offset < offset - size + 1) {
+        id++;
+        offset -= stride;
+    }
+    *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
+    fault_read_word(out);
+    return true;
 }
 
-static void report_fault(uintptr_t address, const char *verb) {
-    struct slb_fault_info fault;
-    if (!slb_fault_locate(address, &fault))
+SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out) {
+    for (uint32_t i = 1; i < SLB_POOL_ENTRIES; i++) {
+        struct slabby_allocator *pool = &slb_pool_table[i].pool;
+        if (!slb_pool_exists(pool))
+            continue;
+        SLB_HOLD(pool);
+        if (slb_pool_exists(pool) &&
+            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
+            return true;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------------- telling */
+
+static void print_count(struct slb_text *text, uint64_t bytes) {
+    slb_plain_number(text, bytes);
+    slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
+}
+
+static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
+    struct slabby_allocator *pool = info->pool;
+    slb_plain_add(text, "slab ");
+    slb_plain_number(text, info->id);
+    slb_plain_add(text, " (");
+    print_count(text, pool->slab_size);
+    if (text->length != 0 && text->length < text->capacity)
+        text->length--; /* the blank behind the unit */
+    slb_plain_add(text, ") of pool '");
+    slb_plain_add(text, pool->options.name);
+    if (pool->options.name[0] == '\0') { /* as slabby_explain calls it */
+        slb_plain_add(text, "pool");
+        slb_plain_number(text, slb_pool_tag(pool));
+    }
+    slb_plain_add(text, "'");
+}
+
+SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const struct slb_fault_info *info) {
+    int64_t size = (int64_t)info->pool->slab_size;
+    slb_plain_add(text, verb);
+    slb_plain_add(text, " ");
+    if (info->offset >= size) {
+        print_count(text, (uint64_t)(info->offset - size) + 1);
+        slb_plain_add(text, "past the end of ");
+    } else if (info->offset < 0) {
+        print_count(text, (uint64_t)-info->offset);
+        slb_plain_add(text, "before the start of ");
+    } else {
+        slb_plain_add(text, "at offset ");
+        slb_plain_number(text, (uint64_t)info->offset);
+        slb_plain_add(text, " of ");
+    }
+    print_slab(text, info);
+    if (!info->used)
+        slb_plain_add(text, ", which was never handed out");
+    else if (info->released)
+        slb_plain_add(text, ", after its release");
+}
+
+static int32_t kind_of(const struct slb_fault_info *info) {
+    if (!info->used)
+        return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
+    if (info->released)
+        return SLABBY_FAULT_KIND_AFTER_RELEASE;
+    if (info->offset < 0)
+        return SLABBY_FAULT_KIND_BEFORE_START;
+    return info->offset < (int64_t)info->pool->slab_size ? SLABBY_FAULT_KIND_INSIDE
+                                                         : SLABBY_FAULT_KIND_PAST_END;
+}
+
+SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
+    struct slb_fault_info info;
+    struct slb_text text = {.buffer = out->text, .capacity = sizeof out->text};
+    out->address = address;
+    if (!slb_fault_locate(address, &info)) {
+        slb_plain_add(&text, "address ");
+        slb_plain_hex(&text, address);
+        slb_plain_add(&text, " belongs to no pool");
         return;
-    slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
-    print_report(&fault, verb);
-}
-
-SLB_PRIVATE bool slb_fault_handler_install(void) {
-    return slb_os_report_faults(report_fault);
+    }
+    struct slabby_allocator *pool = info.pool;
+    uint64_t word;
+    (void)slb_word_read(pool, info.id, &word); /* 0, a free slab, where the pool has ended since */
+    out->inside = 1;
+    out->kind = kind_of(&info);
+    out->allocator_address = (uint64_t)(uintptr_t)pool;
+    out->id = info.id;
+    out->state = (int32_t)slb_word_state(word);
+    if (info.used && out->state != SLABBY_SLAB_STATE_LIVE_FAST)
+        out->ref = slb_ref_make(pool, info.generation, info.id);
+    out->offset = info.offset;
+    out->slab_size = pool->slab_size;
+    memcpy(out->pool_name, pool->options.name, sizeof out->pool_name);
+    slb_fault_print(&text, "access", &info);
 }
 
 /* -------------------- protect/secure.c */
@@ -10477,6 +11008,27 @@ SLB_PRIVATE void slb_gate_unlock(struct slabby_allocator *pool) {
         slb_pool_run_deferred(pool);
 }
 
+/* ---------------------------------------------------------------------------------------------- new CPUs */
+
+/* Under the lock and with the gate open no header is locked and none will be until the lock is given back, so the new
+ * caches may be unlocked, which zero is. The stripes come first, then the caches: a sum that sees what a cache holds
+ * sees its stripe. */
+SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t cpu) {
+    if (!slb_gate_try_lock(pool))
+        return;
+    if (cpu >= slb_used_cpus(pool) && slb_pool_exists(pool) && atomic_load(&pool->gate.reasons) == 0) {
+        uint32_t limit = cpu < SLB_WORD_REVOKING ? cpu + 1 : SLB_WORD_REVOKING;
+        atomic_store_explicit(&pool->used_cpus, cpu + 1, memory_order_seq_cst);
+        if (pool->rseq_cpus != 0)
+            atomic_store(&pool->rseq_cpus, limit);
+        if (atomic_load(&pool->hot_cpus) != 0) /* 0: protections act */
+            atomic_store(&pool->hot_cpus, limit);
+        if (atomic_load(&pool->release_cpus) != 0)
+            atomic_store(&pool->release_cpus, limit);
+    }
+    slb_gate_unlock(pool);
+}
+
 /* -------------------------------------------------------------------------------------- closing and opening */
 
 static void lock_header(struct slb_cpu_cache *cache) {
@@ -10486,7 +11038,7 @@ static void lock_header(struct slb_cpu_cache *cache) {
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
 static void lock_headers(struct slabby_allocator *pool) {
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++)
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++)
         lock_header(&pool->caches[cpu].cache);
     slb_leases_lock(pool);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
@@ -10494,7 +11046,7 @@ static void lock_headers(struct slabby_allocator *pool) {
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
         slb_os_fence_rseq();
-        for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+        for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
             uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
             if (slb_header_length(now) != SLB_CACHE_LOCKED) {
                 lock_header(&pool->caches[cpu].cache);
@@ -10510,7 +11062,7 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     lock_headers(pool);
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         for (uint32_t i = 0; i < cache->locked_length; i++)
             slb_shards_push(pool, cpu, cache->ids[i]);
@@ -10550,7 +11102,7 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_OPENING);
     atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
         /* release: the caches were emptied before */
@@ -10595,7 +11147,7 @@ struct collect {
 
 static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
     out->finished = out->started = out->shards = 0;
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
     out->epoch = atomic_load_explicit(&pool->gate.epoch, memory_order_seq_cst);
     out->depot = atomic_load_explicit(&pool->depot.heads->full, memory_order_seq_cst);
@@ -10608,7 +11160,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
         out->empty &= slb_stack_is_empty(head) && slb_shard_unused(pool, shard) == 0;
         out->shards += head >> 32;
     }
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
 }
 
@@ -10656,6 +11208,23 @@ SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.scarce_free, 0);
 }
 
+/* -------------------- api/fault.c */
+/* Faults: what lies at an address, and the handler that reports faults on guards. */
+
+SLB_PUBLIC slabby_status slabby_classify_fault(slabby_fault *out_fault, uint64_t address) {
+    slabby_fault fault = {.struct_size = sizeof fault};
+    if (out_fault == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_fault_classify((uintptr_t)address, &fault);
+    return slb_copy_out(out_fault, &fault, sizeof fault);
+}
+
+SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
+    return slb_fault_handler_install() ? SLABBY_OK
+                                       : slb_error_set(out_error, SLABBY_NOT_SUPPORTED, 0, 0, 0, 0,
+                                                       "the system refused a handler of SIGSEGV or SIGBUS");
+}
+
 /* -------------------- api/test_hooks.c */
 /* Empty but in builds with SLABBY_TEST_HOOKS. */
 
@@ -10684,7 +11253,7 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
     const uint64_t years = (1ull << 41) + 5;
     slb_gate_lock(pool);
     slb_gate_close(pool, SLB_GATE_PAUSE);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         atomic_fetch_add(&pool->caches[cpu].cache.header, years << 16);
         atomic_fetch_sub(&pool->stripes[cpu].folded, years);
     }
@@ -10712,8 +11281,33 @@ struct slb_timing {
     uint64_t weight;
 };
 
-/* Begins timing when it is the turn of this CPU's next allocation. */
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool);
+/* Whether it is the turn of this CPU's next allocation, and when that began. */
+struct slb_due {
+    bool due;
+    uint64_t now; /* ticks */
+};
+
+/* Before the allocation has anything in hand: with the rseq backend the pool may have ended, with the portable one the
+ * caller is in a hold. */
+SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
+
+/* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
+SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
+
+/* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
+SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
+
+SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, const struct slb_due *due) {
+    if (due->due)
+        return slb_timing_begin_due(pool, due);
+    slb_timing_catch_up(pool); /* where this thread moved to another CPU meanwhile, whose turn it was */
+    return (struct slb_timing){0, 0};
+}
+
+/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
+SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
+    return &pool->latency[i < cpus ? i : pool->cpus];
+}
 
 /* How far it is from a sample to the next. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
@@ -10725,9 +11319,6 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
  * caller reports that to the breaker. */
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
                                 uint64_t parts);
-
-/* After allocations that did not check the sampling point: sets it again if they stepped over it. */
-SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
 /* Changes what is timed; each CPU's next allocation is the first to be. */
 SLB_PRIVATE void slb_latency_track(struct slabby_allocator *pool, uint32_t tracking);
@@ -10801,39 +11392,73 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
 
-SLB_PRIVATE struct slb_timing slb_timing_if_due(struct slabby_allocator *pool) {
+/* Latencies, or which allocations lie on guard slots. */
+static bool samples_anything(struct slabby_allocator *pool) {
+    return atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+               SLABBY_LATENCY_TRACKING_OFF ||
+           atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
+}
+
+static bool peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_rseq_peek(pool, out_header, out_sample_at);
+    uint32_t cpu = slb_os_cpu();
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool))
+        return false;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    *out_header = atomic_load_explicit(&cache->header, memory_order_relaxed);
+    *out_sample_at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
+    return true;
+}
+
+/* relaxed here and below: only this CPU's threads write these, and a lost race costs one sample. An empty or locked
+ * cache will not serve it: the next one it serves has its turn. Headers that near their end are folded on this way too:
+ * a program may never need a refill, which folds as well. */
+SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
+    struct slb_due due = {false, 0};
+    uint64_t header;
+    uint16_t sample_at;
+    if (pool->cache_max == 0 || !peek_at_cache(pool, &header, &sample_at))
+        return due;
+    uint64_t served = slb_header_served(header);
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+        due.due = true;
+    else if (!samples_anything(pool))
+        return due;
+    else
+        due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
+    if (due.due)
+        due.now = slb_os_ticks();
+    return due;
+}
+
+/* The number of the allocation that was just served is the last but one of the header's now, unless this thread was
+ * kept from running in between: then the weight is a little off, and the next sample still lies ahead. */
+SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool,
+                                                            const struct slb_due *due) {
     struct slb_timing timing = {0, 0};
     uint32_t cpu = slb_os_cpu();
-    uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
-    if (pool->cache_max == 0 || cpu >= pool->cpus)
+    slb_cache_fold(pool);
+    bool off =
+        atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF;
+    if (cpu >= slb_used_cpus(pool) || !samples_anything(pool))
         return timing;
-    /* relaxed throughout: only this CPU's threads write these, and a lost race costs one sample */
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
-    uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
-    uint64_t served = slb_header_served(header);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT)) /* a program may never need a refill, which folds too */
-        slb_cache_fold(pool);
-    if (tracking == SLABBY_LATENCY_TRACKING_OFF &&
-        atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) == 0)
-        return timing;
-    /* an empty or locked cache will not serve it: the next one it serves has its turn */
-    if ((uint16_t)served != atomic_load_explicit(&cache->sample_at, memory_order_relaxed) ||
-        slb_header_ids(header) == 0)
-        return timing;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
-    uint64_t now = slb_os_ticks();
-    timing.started = tracking == SLABBY_LATENCY_TRACKING_OFF ? 0 : now;
-    timing.weight = served >= last ? served + 1 - last : SAMPLE_MEAN; /* the header was folded */
-    atomic_store_explicit(&cache->sampled_at, served + 1, memory_order_relaxed);
-    atomic_store_explicit(&cache->sample_at, (uint16_t)(served + slb_latency_distance(pool, now)),
+    timing.started = off ? 0 : due->now;
+    timing.weight = served > last ? served - last : SAMPLE_MEAN; /* the header was folded */
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
                           memory_order_relaxed);
     return timing;
 }
 
-/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. */
+/* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
+ * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= pool->cpus)
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !samples_anything(pool))
         return;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
@@ -10846,7 +11471,7 @@ SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
 SLB_PRIVATE void slb_latency_track_locked(struct slabby_allocator *pool, uint32_t tracking) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     atomic_store_explicit(&pool->timing.tracking, tracking, memory_order_relaxed);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
         uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
         atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
@@ -10911,7 +11536,7 @@ struct record {
 static struct record begin_record(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     bool sequences = cpu < pool->rseq_cpus;
-    return (struct record){.latency = &pool->latency[cpu < pool->cpus ? cpu : pool->cpus],
+    return (struct record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
                            .cpu = sequences ? cpu : UINT32_MAX};
 }
 
@@ -10977,10 +11602,11 @@ static double at_least_the_floor(double ticks) {
 
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
     uint64_t weight = 0, weighted_ticks = 0;
-    for (uint32_t i = 0; i <= pool->cpus; i++) {
-        out->latency_samples += atomic_load_explicit(&pool->latency[i].samples, memory_order_relaxed);
-        weight += atomic_load_explicit(&pool->latency[i].weight, memory_order_relaxed);
-        weighted_ticks += atomic_load_explicit(&pool->latency[i].weighted_ticks, memory_order_relaxed);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
+        out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
+        weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
+        weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
     out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
     if (weight == 0)
@@ -10993,9 +11619,9 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
 /* Both windows of every CPU that are of this half minute or the last. */
 static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
     uint64_t sum = 0;
-    for (uint32_t cpu = 0; cpu <= pool->cpus; cpu++) {
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
         for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &pool->latency[cpu].windows[w];
+            struct slb_latency_window *window = &slb_latency_at(pool, i, cpus)->windows[w];
             uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
             if (of != 0 && of + 1 >= period)
                 sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);
@@ -11055,7 +11681,7 @@ SLB_PRIVATE void slb_leak_print(struct slb_text *text, struct slabby_allocator *
 SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                    bool reclaim, bool *out_known);
 
-/* Unmaps the marks when an entry of the pool table gets a new pool. */
+/* Unmaps the marks of a pool that has ended. */
 SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
 
 #endif
@@ -11171,6 +11797,43 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
                   at_end[ending].end);
 }
 
+/* -------------------- protect/fault_handler.c */
+/* What the handler of memory faults does: where the address is in a pool, a report on the error output. */
+
+/* Too large for a signal stack; one report at a time. */
+static char fault_report[8192];
+static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
+
+static bool on_a_guard(const struct slb_fault_info *fault) {
+    return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
+}
+
+static void print_report(const struct slb_fault_info *fault, const char *verb) {
+    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
+    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
+         attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_plain_add(&text, "slabby: ");
+    slb_fault_print(&text, verb, fault);
+    if (fault->used)
+        (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
+    slb_plain_add(&text, "\n");
+    slb_os_write_error(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
+}
+
+static void report_fault(uintptr_t address, const char *verb) {
+    struct slb_fault_info fault;
+    if (!slb_fault_locate(address, &fault))
+        return;
+    slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
+    print_report(&fault, verb);
+}
+
+SLB_PRIVATE bool slb_fault_handler_install(void) {
+    return slb_os_report_faults(report_fault);
+}
+
 /* -------------------- protect/guard_slots.c */
 
 #include <errno.h>
@@ -11178,6 +11841,9 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
 
 /* How many slots an allocation looks at before it stays ordinary. */
 #define GUARD_TRIES 16u
+
+/* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
+#define GUARD_REGIONS_MOST (1ull << 30)
 
 /* More than one latency sample stands for: batches pass the sampling point without notice. */
 #define GUARD_WEIGHT_MAX 128u
@@ -11198,6 +11864,8 @@ struct slb_guards {
     char *bodies;
     uint64_t body, stride; /* bytes of a slot, and from one slot to the next */
     uint32_t count;
+    enum slb_guard_way way; /* how a free slot is guarded */
+    uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
     _Atomic int64_t countdown; /* allocations until the next guarded one */
     _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
@@ -11228,6 +11896,30 @@ static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *gu
            lock == SLABBY_LOCK_MEMORY_BEST_EFFORT;
 }
 
+/* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory)
+ * or they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of
+ * mappings before it runs out of slots. */
+static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+    if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
+        guards->mapping_size > GUARD_REGIONS_MOST)
+        guards->way = SLB_GUARD_PROTECT;
+    if (!slb_os_commit(guards->mapping, guards->mapping_size) ||
+        !slb_os_guard(guards->mapping, guards->mapping_size, &guards->way))
+        return false;
+    if (guards->way == SLB_GUARD_REGION)
+        return true;
+    if (!slb_os_claim_guards(guards->count))
+        return false;
+    guards->claimed = guards->count;
+    return true;
+}
+
+static void unmap_guards(struct slb_guards *guards) {
+    slb_os_return_guards(guards->claimed);
+    slb_os_unmap(guards->mapping, guards->mapping_size);
+    slb_os_unmap(guards, guards->metadata_size);
+}
+
 static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size(),
              count = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
@@ -11247,10 +11939,9 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     guards->mapping = slb_os_reserve(guards->mapping_size);
     if (guards->mapping != NULL)
         guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
-    if (guards->mapping != NULL && configure_slots(pool, guards))
+    if (guards->mapping != NULL && guard_slots(pool, guards) && configure_slots(pool, guards))
         return guards;
-    slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, metadata);
+    unmap_guards(guards);
     return NULL;
 }
 
@@ -11264,32 +11955,23 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
     if (mine == NULL)
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_SLOTS, slots, 1, 4096,
                              "the system refused %" PRId64 " guard slots of %" PRIu64
-                             " bytes; lower guard_slots, or lock_memory where it is required",
-                             slots, pool->slab_size);
+                             " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
+                             "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
+                             slots, pool->slab_size, slb_os_guard_limit());
     mine->countdown = guard_interval(pool);
     /* release: who finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
-        slb_os_unmap(mine->mapping, mine->mapping_size);
-        slb_os_unmap(mine, mine->metadata_size);
+        unmap_guards(mine);
     }
     return SLABBY_OK;
-}
-
-SLB_PRIVATE void slb_guards_end(struct slabby_allocator *pool) {
-    struct slb_guards *guards = guards_of(pool);
-    if (guards == NULL)
-        return;
-    slb_os_unmap(guards->mapping, guards->mapping_size);
-    guards->mapping = NULL;
 }
 
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     if (guards == NULL)
         return;
-    slb_os_unmap(guards->mapping, guards->mapping_size);
-    slb_os_unmap(guards, guards->metadata_size);
+    unmap_guards(guards);
     atomic_store(&pool->guards, NULL);
 }
 
@@ -11325,6 +12007,12 @@ SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uin
 
 static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
+}
+
+/* In the way of the first one: a range that mixed both would cost mappings that nobody claimed. */
+static bool close_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+    enum slb_guard_way way = guards->way;
+    return slb_os_guard(body_of(guards, slot), guards->body, &way);
 }
 
 /* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
@@ -11372,7 +12060,7 @@ static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, 
     uint64_t generation =
         slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
     char *body = body_of(guards, slot);
-    if (!slb_os_commit(body, guards->body)) {
+    if (!slb_os_unguard(body, guards->body, guards->way)) {
         atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
         return false;
     }
@@ -11434,19 +12122,22 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
     return false;
 }
 
-/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros. */
+/* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros; a guard
+ * region takes them along. */
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     struct slb_guards *guards = guards_of(pool);
     struct slb_guard_slot *slot = slot_holding(pool, id);
-    enum slb_guard_way way = SLB_GUARD_PROTECT;
     int error_before = errno;
     if (slot == NULL)
         return;
     slb_stack_record(&slot->released, generation);
     atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
-    if (!slb_os_discard(body_of(guards, slot), guards->body)) /* locked memory stays */
-        slb_secure_zero(body_of(guards, slot), guards->body);
-    bool closed = slb_os_guard(body_of(guards, slot), guards->body, &way);
+    char *body = body_of(guards, slot);
+    if (guards->way == SLB_GUARD_PROTECT && !slb_os_discard(body, guards->body)) /* locked memory stays */
+        slb_secure_zero(body, guards->body);
+    bool closed = close_slot(guards, slot);
+    if (!closed) /* the program has locked all of its memory since */
+        slb_secure_zero(body, guards->body);
     atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
@@ -11459,7 +12150,6 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     struct slb_guards *guards = guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
-        enum slb_guard_way way = SLB_GUARD_PROTECT;
         uint32_t owner = atomic_load(&slot->owner);
         bool held = owner != 0 && slot_holding(pool, owner - 1) == slot;
         if (atomic_load(&slot->state) == GUARD_FREE ||
@@ -11467,7 +12157,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
             continue;
         if (held)
             atomic_store(&guards->slot_of[owner - 1], 0);
-        if (slb_os_guard(body_of(guards, slot), guards->body, &way))
+        if (close_slot(guards, slot))
             atomic_store(&slot->state, GUARD_FREE);
     }
     return guards == NULL || configure_slots(pool, guards);
@@ -12042,8 +12732,8 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
     uint64_t weighted_ticks = 0, bound = 0;
     memset(buckets, 0, SLB_LATENCY_BUCKETS * sizeof *buckets);
     memset(out, 0, sizeof *out);
-    for (uint32_t i = 0; i <= pool->cpus; i++)
-        add_cpu(&pool->latency[i], buckets, &weighted_ticks);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        add_cpu(slb_latency_at(pool, i, cpus), buckets, &weighted_ticks);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++) {
         if (buckets[i] == 0)
             continue;
@@ -12095,9 +12785,45 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
     out->list_bytes = pool->list_bytes;
     out->cache_bytes = pool->cache_bytes + slb_leases_bytes(pool);
     out->record_bytes = pool->record_bytes;
+    if (slb_option(&pool->options, SLABBY_OPTION_HUGE_PAGES))
+        out->huge_page_bytes = slb_os_huge_bytes(pool->slab_base, pool->slab_range);
     out->label_bytes = slb_labels_bytes(pool);
     out->heap_table_bytes = slb_heap_table_bytes(pool);
     out->heap_bytes = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) * pool->slab_size;
+}
+
+/* -------------------- pool/remains.c */
+/* The last step of a pool's end: its bookkeeping is unmapped, once no call holds it. */
+
+/* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
+static bool anybody_holds(struct slabby_allocator *pool) {
+    for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
+        if (atomic_load_explicit(&pool->holds[i].count, memory_order_seq_cst) != 0)
+            return true;
+    return false;
+}
+
+/* One of several who find the last hold gone unmaps. `remains` is read before the holds: the swap fails where the entry
+ * has had another pool since, which may be held. The entry may be taken behind the last step (release, pairs with
+ * take_entry). */
+SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
+    uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
+    if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || anybody_holds(pool))
+        return;
+    SLB_POINT(SLB_POINT_UNHELD);
+    if (!atomic_compare_exchange_strong_explicit(&pool->remains, &unused,
+                                                 unused - SLB_REMAINS_UNUSED + SLB_REMAINS_USED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    slb_heap_forget(pool);
+    slb_labels_forget(pool);
+    slb_leaks_forget(pool);
+    slb_stacks_forget(pool);
+    slb_guards_forget(pool);
+    slb_leases_forget(pool);
+    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
+    pool->metadata_mapping = NULL;
+    atomic_fetch_sub_explicit(&pool->remains, SLB_REMAINS_USED, memory_order_release);
 }
 
 /* -------------------- protect/protect.c */
@@ -12344,7 +13070,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     bool locked = false;
     uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
         out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
         out->fast_taken += read_counter(&stripe->fast_taken);
@@ -12358,7 +13084,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
-    for (uint32_t i = 0; i < pool->cpus && pool->cache_max != 0; i++) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool) && pool->cache_max != 0; i++) {
         uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
@@ -12372,7 +13098,7 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     out->cached += leases.cached;
     out->fast_taken += leases.fast_taken;
     out->fast_given += leases.fast_given;
-    for (uint32_t i = 0; i < pool->cpus; i++) {
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         in += read_counter(&pool->stripes[i].cache_in);
         unfinished += read_counter(&pool->stripes[i].tentative);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
@@ -12476,7 +13202,7 @@ static int64_t drawn_here(struct slb_stripe *stripe) {
 }
 
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = pool->cpus / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    uint32_t rarer = slb_used_cpus(pool) / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
     int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
     uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
@@ -12494,7 +13220,7 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
-    if (now - before >= (uint64_t)pool->cpus * PEAK_TICKS_A_CPU &&
+    if (now - before >= (uint64_t)slb_used_cpus(pool) * PEAK_TICKS_A_CPU &&
         atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
                                                 memory_order_relaxed))
         slb_note_peak(pool);
@@ -12538,7 +13264,7 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
     uint64_t sampled[SLB_TIER_COUNT] = {0};
     int64_t more = (int64_t)(slb_count_live(pool) - out);
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
-    for (uint32_t i = 0; i < pool->cpus; i++)
+    for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
             sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
                              read_counter(&pool->stripes[i].guarded[tier]) -
@@ -14491,6 +15217,9 @@ static void stop_ticks(struct slabby_allocator *pool, uint32_t what) {
 #define EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
 
 static void tick(struct slabby_allocator *pool, uint32_t what) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
     slb_fork_check(pool);
     if (what & SLB_TICK_REVOCATIONS)
         (void)slb_grants_revoke(pool);
@@ -14700,7 +15429,7 @@ static void mark_pool(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++)
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
     slb_leases_after_fork(pool);
 }
@@ -14743,7 +15472,7 @@ static void clear_lists(struct slabby_allocator *pool) {
         atomic_store(&pool->delay.cells[i].turn, 0);
     atomic_store(&pool->delay.head, 0);
     atomic_store(&pool->delay.tail, 0);
-    for (uint32_t cpu = 0; cpu < pool->cpus; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_stripe *stripe = &pool->stripes[cpu];
         atomic_store(&stripe->left, atomic_load(&stripe->entered));
         atomic_store(&stripe->moves_finished, atomic_load(&stripe->moves_started));
@@ -14813,7 +15542,7 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
 }
 
 static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
-    for (uint32_t cpu = 0; cpu < pool->cpus && pool->cache_max != 0; cpu++) {
+    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
     }
@@ -14831,6 +15560,9 @@ static void reopen(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
@@ -14891,15 +15623,19 @@ static bool holds(struct slabby_allocator *pool, uintptr_t address) {
            slb_guard_locate(pool, address, &info) || slb_heap_find(pool, address, pool->slab_size, &id);
 }
 
-/* Tables of the heap and of guard slots outlast their pool until its entry gets another, which needs the lock too. */
+static bool exists_and_holds(struct slabby_allocator *pool, uintptr_t address) {
+    if (!slb_pool_exists(pool))
+        return false;
+    SLB_HOLD(pool);
+    return slb_pool_exists(pool) && holds(pool, address);
+}
+
 SLB_PRIVATE struct slabby_allocator *slb_address_pool(uintptr_t address) {
     struct slabby_allocator *found = NULL;
-    slb_pool_table_lock();
-    for (uint32_t i = 1; i < SLB_POOL_ENTRIES && found == NULL; i++) {
-        struct slabby_allocator *pool = &slb_pool_table[i].pool;
-        if (slb_pool_exists(pool) && holds(pool, address))
-            found = pool;
-    }
+    slb_pool_table_lock(); /* no entry gets another pool meanwhile */
+    for (uint32_t i = 1; i < SLB_POOL_ENTRIES && found == NULL; i++)
+        if (exists_and_holds(&slb_pool_table[i].pool, address))
+            found = &slb_pool_table[i].pool;
     slb_pool_table_unlock();
     return found;
 }
@@ -14969,7 +15705,10 @@ static struct slabby_allocator *take_entry(uint32_t id_bits) {
         uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint64_t left = generations_left(pool, id_bits, &first);
-        if (slb_pool_exists(pool) || left <= best_left || slb_ticker_is_at(pool))
+        /* acquire: pairs with the end of slb_pool_unmap_remains */
+        uint64_t remains = atomic_load_explicit(&pool->remains, memory_order_acquire);
+        bool bare = (remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE;
+        if (slb_pool_exists(pool) || !bare || left <= best_left || slb_ticker_is_at(pool))
             continue;
         best = pool;
         best_left = left;
@@ -15035,17 +15774,10 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
     atomic_store(&pool->id_limit, layout->reserved);
 }
 
-/* The fields of a place but its tag_spent and its locks, which outlive the pool. */
+/* The fields of an entry but its tag_spent, its holds and its locks, which outlive the pool. */
 static void clear_entry(struct slabby_allocator *pool) {
-    slb_heap_forget(pool);
-    slb_labels_forget(pool);
-    slb_leaks_forget(pool);
-    slb_stacks_forget(pool);
     slb_ticker_forget(pool);
-    slb_guards_forget(pool);
-    slb_leases_forget(pool);
     atomic_store(&pool->guard_rate, 0);
-    slb_os_unmap(pool->metadata_mapping, pool->metadata_mapping_size);
     slb_gate_forget(pool);
     memset(&pool->heap, 0, sizeof pool->heap);
     memset(&pool->delay, 0, sizeof pool->delay);
@@ -15090,6 +15822,9 @@ static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
 
 static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
+    bool reused = pool->words != NULL;
+    /* relaxed: the entry is this thread's */
+    atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
     clear_entry(pool);
     pool->options = *options;
     pool->label_is_name = slb_pool_label_is_name(options->name);
@@ -15102,6 +15837,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->guard_key = slb_os_unique();
     pool->slab_mapping = memory->slab_mapping;
     pool->slab_mapping_size = layout->slab_mapping;
+    pool->claimed_guards = memory->claimed_guards;
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
@@ -15114,11 +15850,18 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     init_records(pool, layout, memory->metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
     number_references(pool, layout);
+    /* no late sequence goes on with a pointer of the last pool and a limit of this one */
+    if (reused && slb_rseq_available())
+        slb_os_fence_rseq();
+    atomic_store(&pool->word_cpus, slb_rseq_available() ? SLB_OS_MOST_CPUS : 0);
     pool->backend = layout->cache_max == 0 ? SLABBY_CPU_CACHE_BACKEND_AUTO
                                            : (uint32_t)slb_option(options, SLABBY_OPTION_CPU_CACHE_BACKEND);
-    pool->rseq_cpus = pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? pool->cpus : 0;
-    if (pool->rseq_cpus > SLB_WORD_REVOKING)
-        pool->rseq_cpus = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+    uint32_t cpu = slb_os_cpu(); /* the others join as they come */
+    uint32_t used = cpu < pool->cpus ? cpu + 1 : 1;
+    atomic_store(&pool->used_cpus, used);
+    if (used > SLB_WORD_REVOKING)
+        used = SLB_WORD_REVOKING; /* words have no number for a CPU beyond */
+    atomic_store(&pool->rseq_cpus, pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ ? used : 0);
     atomic_store(&pool->timing.tracking, (uint32_t)slb_option(options, SLABBY_OPTION_LATENCY_TRACKING));
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
@@ -15343,7 +16086,22 @@ SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, i
 #ifndef SLB_API_CALL_H
 #define SLB_API_CALL_H
 
-/* The pool behind a handle whose pool still exists; otherwise the status to answer. */
+SLB_INLINE struct slb_hold slb_hold_handle_begin(slabby_allocator *allocator) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    return pool == NULL ? (struct slb_hold){NULL, NULL} : slb_hold_begin(pool);
+}
+
+SLB_INLINE void slb_hold_handle_end(struct slb_hold *hold) {
+    if (hold->pool != NULL)
+        slb_hold_end(hold);
+}
+
+/* A hold of the pool behind a handle until the end of the block; of nothing where the handle is none. */
+#define SLB_HOLD_HANDLE(allocator)                                                                           \
+    __attribute__((cleanup(slb_hold_handle_end), unused)) struct slb_hold slb_hold_here =                    \
+        slb_hold_handle_begin(allocator)
+
+/* The pool behind a handle whose pool still exists; otherwise the status to answer. The caller is in a hold. */
 SLB_INLINE struct slabby_allocator *slb_existing(slabby_allocator *allocator, slabby_status *out_status) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     *out_status = pool == NULL ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
@@ -15402,12 +16160,17 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
     return word;
 }
 
-/* The same off the inline path: runs the protections first, and writes the audit record. */
-SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
-                                        int32_t operation) {
+/* What comes before that off the inline path: runs the protections, and writes the audit record. */
+SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                  int32_t operation) {
     slb_protect_issue(pool, id);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
         slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+}
+
+SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
+                                        int32_t operation) {
+    slb_issue_prepare(pool, id, state, operation);
     return slb_issue(pool, id, state);
 }
 
@@ -15559,6 +16322,7 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
 SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                                               struct slb_found *out_found) {
     slabby_status status;
+    SLB_HOLD(pool);
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     struct slb_search search = slb_search_begin(pool);
@@ -15593,47 +16357,102 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
 /* What counts as a failure of the pool is told to the breaker. */
 SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, int32_t operation,
                                                 slabby_status status) {
-    if (status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED)
+    SLB_HOLD(pool);
+    if ((status == SLABBY_OUT_OF_MEMORY || status == SLABBY_LATENCY_EXCEEDED) && slb_pool_exists(pool))
         slb_breaker_failed(pool, false);
     return slb_answered(pool, operation, 0, status);
+}
+
+/* The word says live already, and another thread may have reset the pool and destroyed it. */
+static SLB_COLD void note_violation(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool))
+        slb_breaker_failed(pool, true);
+}
+
+/* The slab is in hand until its word says live, so the latency is noted right before. Answers the word of before, with
+ * SLB_WORD_GUARDED where the slab lies on a guard slot. */
+static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t state, uint64_t guarded,
+                            const struct slb_timing *timing) {
+    bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    uint64_t bias = 0;
+    /* only slabby_release of a slab at its own place knows what to do with it */
+    if (!fast && guarded == 0 && id < pool->reserved)
+        bias = slb_bias_poll(pool, slb_os_cpu());
+    slb_issue_prepare(pool, id, state,
+                      fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
+    bool slow = slb_timing_end(pool, timing, 1);
+    if (timing->started != 0 && slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, timing->started);
+    uint64_t word = slb_issue(pool, id, state | bias | guarded);
+    if (slb_unlikely(slow))
+        note_violation(pool);
+    return word | guarded;
+}
+
+static __attribute__((noinline)) slabby_status take_searching(struct slabby_allocator *pool, uint32_t state,
+                                                              uint32_t *out_id, uint64_t *out_word,
+                                                              struct slb_timing *timing) {
+    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
+    SLB_HOLD(pool);
+    slb_timing_slow(pool, timing);
+    slabby_status status = slb_search(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
+    if (status != SLABBY_OK)
+        return status;
+    uint64_t guarded = 0;
+    if (slb_unlikely(found.sampled))
+        guarded = slb_guard_sample(pool, *out_id, found.tier, timing->weight == 0 ? 1 : timing->weight);
+    *out_word = issue_taken(pool, *out_id, state, guarded, timing);
+    if (slb_pool_exists(pool))
+        slb_search_notify(pool, &found, SLABBY_OK);
+    return SLABBY_OK;
+}
+
+/* What is served from now on may be timed. */
+static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                        struct slb_timing *out_timing) {
+    struct slb_due due = slb_timing_if_due(pool);
+    if (!slb_cache_take(pool, out_id, fast))
+        return false;
+    *out_timing = slb_timing_begin(pool, &due);
+    return true;
+}
+
+/* The portable backend writes to its cache before it has anything in hand, and so do the counters of guard slots. */
+static bool take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                             struct slb_timing *out_timing, bool *out_sampled) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return false;
+    struct slb_due due = slb_timing_if_due(pool);
+    *out_sampled = due.due && slb_guard_is_on(pool);
+    if (slb_unlikely(*out_sampled))
+        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
+    if (slb_cache_take(pool, out_id, fast)) {
+        *out_timing = slb_timing_begin(pool, &due);
+        return true;
+    }
+    if (slb_unlikely(*out_sampled))
+        slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
+    return false;
 }
 
 /* Everything but the untimed hit in a CPU cache of the rseq backend. A refusal is not counted yet. */
 SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t state, uint32_t *out_id,
                                         uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
+    struct slb_timing timing = {0, 0};
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
-    uint64_t bias = slb_bias_poll(pool, slb_os_cpu());
-    struct slb_timing timing = slb_timing_if_due(pool);
-    uint64_t stands_for = timing.weight;
-    struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
-    bool sampled = found.sampled && stands_for != 0;
-    if (slb_unlikely(sampled))
-        slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
-    bool searched = !slb_cache_take(pool, out_id, fast);
-    if (searched) {
-        if (slb_unlikely(sampled))
-            slb_count(&slb_stripe_here(pool)->unguarded[SLB_TIER_CACHE], 1);
-        sampled = found.sampled;
-        slb_timing_slow(pool, &timing);
-        slabby_status status = slb_search(pool, out_id, fast, &found);
-        if (status != SLABBY_OK)
-            return status;
-        stands_for = stands_for == 0 ? 1 : stands_for;
-    }
-    uint64_t guarded = slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, found.tier, stands_for) : 0;
-    if (fast || guarded != 0 || *out_id >= pool->reserved)
-        bias = 0; /* only slabby_release of a slab at its own place knows what to do with it */
-    *out_word =
-        slb_issue_protected(pool, *out_id, state | bias | guarded,
-                            fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
-    if (slb_timing_end(pool, &timing, 1))
-        slb_breaker_failed(pool, true);
-    if (timing.started != 0 && slb_in_flight_depth == 0)
-        slb_note_peak_sampled(pool, timing.started);
-    if (searched)
-        slb_search_notify(pool, &found, SLABBY_OK);
+    bool held = pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE || slb_guard_is_on(pool);
+    bool sampled = false;
+    bool taken = held ? take_cached_held(pool, out_id, fast, &timing, &sampled)
+                      : take_cached(pool, out_id, fast, &timing);
+    if (!taken)
+        return take_searching(pool, state, out_id, out_word, &timing);
+    uint64_t guarded =
+        slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, SLB_TIER_CACHE, timing.weight) : 0;
+    *out_word = issue_taken(pool, *out_id, state, guarded, &timing);
     return SLABBY_OK;
 }
 
@@ -15648,11 +16467,19 @@ static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allo
                      status);
 }
 
+/* Where a slab lies whose word says live already: another thread may have reset the pool and destroyed it. */
+static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
+    if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
+        return pool->slabs + (uint64_t)id * pool->stride;
+    SLB_HOLD(pool);
+    return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
+}
+
 static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
                      void **out_data) {
-    *out_ref = slb_ref_issued(pool, word, id);
+    *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     if (out_data != NULL)
-        *out_data = slb_slab_data(pool, id);
+        *out_data = data_of_issued(pool, id, word);
 }
 
 static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref, void **out_data,
@@ -15772,19 +16599,19 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
-    uint64_t word;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
+    uint64_t word = 0;
     if (slb_likely(slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache))) {
-        slb_cache_count_fast(allocator, true);
+        slb_cache_count_fast_taken(allocator);
         slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
     } else {
         slabby_status status = take_or_refuse(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
         if (status != SLABBY_OK)
             return status;
     }
-    *out_data = slb_slab_data(allocator, id);
+    *out_data = data_of_issued(allocator, id, word);
     *out_id = id;
     return SLABBY_OK;
 }
@@ -15812,6 +16639,7 @@ static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_reco
 SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uint64_t *out_count,
                                            uint64_t *out_lost, uint64_t *cursor, slabby_allocator *allocator,
                                            uint64_t capacity) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_records == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
@@ -15827,6 +16655,7 @@ SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uin
 SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
                                             slabby_allocator *allocator, int32_t fd,
                                             slabby_error *out_error) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || cursor == NULL)
         return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0, "%s",
@@ -15899,8 +16728,7 @@ SLB_PUBLIC slabby_status slabby_pool_label(char *buffer, uint64_t capacity, uint
 
 /* ------------------------------------------------------------------------------------------------- metrics */
 
-/* Under the lock of the pool table: destroy leaves the bookkeeping mapped until the entry gets its next pool, which
- * needs that lock. */
+/* In a hold of a pool that exists. */
 static void take_values(struct slabby_allocator *pool, struct slb_metric_values *out, uint64_t *buckets) {
     struct slb_conditions conditions = slb_conditions_of(pool);
     slb_health_values(pool, &conditions, &out->health, &out->stats);
@@ -15909,16 +16737,11 @@ static void take_values(struct slabby_allocator *pool, struct slb_metric_values 
 }
 
 static slabby_status take_one(slabby_allocator *allocator, struct slb_metric_values *out, uint64_t *buckets) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    slb_pool_table_lock();
-    if (slb_pool_exists(pool))
+    if (pool != NULL)
         take_values(pool, out, buckets);
-    else
-        status = SLABBY_CLOSED;
-    slb_pool_table_unlock();
     return status;
 }
 
@@ -15943,10 +16766,9 @@ static uint64_t take_all(struct slb_metric_values *values, uint64_t space) {
         struct slabby_allocator *pool = &slb_pool_table[at].pool;
         if (!slb_pool_is_open(pool))
             continue;
-        slb_pool_table_lock();
+        SLB_HOLD(pool);
         if (slb_pool_is_open(pool))
             take_values(pool, &values[count++], buckets);
-        slb_pool_table_unlock();
     }
     return count;
 }
@@ -15996,23 +16818,31 @@ SLB_PUBLIC slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_
 /* -------------------- api/reference.c */
 /* What can be asked of one reference. */
 
-static SLB_COLD slabby_status refuse_access(struct slabby_allocator *pool, slabby_ref ref) {
+/* Heap slabs, slabs on guard slots, last generations, and references that are refused. */
+static __attribute__((noinline)) slabby_status data_slow(void **out_data, struct slabby_allocator *pool,
+                                                         slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    SLB_HOLD(pool);
+    if (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
+        void *data = slb_slab_data_of(pool, id, word);
+        if (slb_likely(data != NULL)) { /* null: a heap slab that another thread released this moment */
+            *out_data = data;
+            return SLABBY_OK;
+        }
+    }
     return slb_answered(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref,
                         slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE));
 }
 
 SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t word;
     uint32_t id;
-    if (slb_unlikely(pool == NULL || out_data == NULL))
+    if (slb_unlikely(!slb_is_pool_entry(allocator) || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!slb_pool_exists(pool) || !slb_ref_live_word(pool, ref, &id, &word)))
-        return refuse_access(pool, ref);
-    void *data = slb_slab_data_of(pool, id, word);
-    if (slb_unlikely(data == NULL)) /* a heap slab that another thread released this moment */
-        return refuse_access(pool, ref);
-    *out_data = data;
+    if (slb_unlikely(!slb_word_read_live(allocator, ref, &id, &word) || slb_word_is_guarded(word)))
+        return data_slow(out_data, allocator, ref);
+    *out_data = allocator->slabs + (uint64_t)id * allocator->stride;
     return SLABBY_OK;
 }
 
@@ -16020,10 +16850,16 @@ SLB_PUBLIC int32_t slabby_is_valid(slabby_allocator *allocator, slabby_ref ref) 
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t word;
     uint32_t id;
-    return pool != NULL && slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
+    if (slb_unlikely(pool == NULL))
+        return 0;
+    if (slb_likely(slb_word_read_live(pool, ref, &id, &word)))
+        return 1;
+    SLB_HOLD(pool);
+    return slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word);
 }
 
 SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     uint64_t generation;
@@ -16038,6 +16874,7 @@ SLB_PUBLIC slabby_status slabby_id(uint32_t *out_id, slabby_allocator *allocator
 
 SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_length,
                                          slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -16049,6 +16886,7 @@ SLB_PUBLIC slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64
 }
 
 SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_ref ref, uint64_t label) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -16058,6 +16896,7 @@ SLB_PUBLIC slabby_status slabby_set_label(slabby_allocator *allocator, slabby_re
 }
 
 SLB_PUBLIC slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_label == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -16195,9 +17034,9 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
  * ended yet. */
 static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
-    return fast ? slb_audited(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
-                : slb_audited(pool, SLABBY_AUDIT_OPERATION_RELEASE, slb_ref_make(pool, generation, id),
-                              status);
+    return fast ? slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
+                : slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_RELEASE,
+                                      slb_ref_make(pool, generation, id), status);
 }
 
 /* Into the tiers, unprotected or behind every protection. */
@@ -16312,18 +17151,26 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
         return slb_pool_closed_status(pool);
     if (id >= atomic_load_explicit(&pool->id_limit, memory_order_acquire))
         return SLABBY_INVALID_SLAB_ID;
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    uint64_t word;
+    if (!slb_word_read(pool, id, &word))
+        return slb_pool_closed_status(pool);
     while (slb_word_state(word) == SLABBY_SLAB_STATE_LIVE_FAST) {
         uint64_t released = slb_word_released(pool, slb_word_generation(pool->id_bits, word));
         if (slb_word_swap(pool, id, &word, released))
             return slb_finish_release(pool, id, released, true);
     }
-    return slb_word_is_out(word) ? SLABBY_INVALID_SLAB_ID : SLABBY_DOUBLE_DEALLOCATION;
+    if (slb_word_is_out(word))
+        return SLABBY_INVALID_SLAB_ID;
+    return slb_pool_exists(pool) ? SLABBY_DOUBLE_DEALLOCATION : SLABBY_CLOSED;
 }
 
 /* -------------------------------------------------------------------------------------------- release */
 
-static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref) {
+/* `looked`: this CPU looked at the word in vain. */
+static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
+    SLB_HOLD(pool);
+    if (looked && slb_pool_exists(pool))
+        slb_bias_note_plain(pool);
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
 }
 
@@ -16374,20 +17221,17 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
- * comes this way each time. */
-static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref) {
+ * comes this way each time. `looked` as above. */
+static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref,
+                                                             bool looked) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
-        return release_slow(pool, ref);
+        return release_slow(pool, ref, looked);
+    if (looked)
+        slb_bias_note_plain(pool);
     return return_protected_slab(pool, ref, relative, id);
-}
-
-/* This CPU read the word in vain. */
-static SLB_COLD slabby_status release_unbiased(struct slabby_allocator *pool, slabby_ref ref) {
-    slb_bias_note_plain(pool);
-    return release_plain(pool, ref);
 }
 
 /* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
@@ -16395,11 +17239,11 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return release_slow(pool, ref);
+        return release_slow(pool, ref, false);
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
         return return_protected_slab(pool, ref, relative, id);
-    return biased == SLB_RSEQ_REFUSED ? release_unbiased(pool, ref) : release_plain(pool, ref);
+    return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
 SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
@@ -16413,7 +17257,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return biased == SLB_RSEQ_REFUSED ? release_unbiased(allocator, ref) : release_plain(allocator, ref);
+        return release_plain(allocator, ref, biased == SLB_RSEQ_REFUSED);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
         return return_slow(allocator, ref);
@@ -16421,6 +17265,7 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
 }
 
 SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -16438,6 +17283,7 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
 /* What a pool says of itself in numbers: statistics, memory, health. */
 
 SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     slabby_stats stats;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -16450,6 +17296,7 @@ SLB_PUBLIC slabby_status slabby_get_stats(slabby_stats *out_stats, slabby_alloca
 
 SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                            slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_stats stats;
     slabby_status status;
@@ -16463,6 +17310,7 @@ SLB_PUBLIC slabby_status slabby_stats_json(char *buffer, uint64_t capacity, uint
 }
 
 SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     slabby_memory memory;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -16474,6 +17322,7 @@ SLB_PUBLIC slabby_status slabby_get_memory(slabby_memory *out_memory, slabby_all
 
 SLB_PUBLIC slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                             slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_memory memory;
     slabby_status status;
@@ -16486,6 +17335,7 @@ SLB_PUBLIC slabby_status slabby_memory_json(char *buffer, uint64_t capacity, uin
 }
 
 SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     slabby_health health;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -16498,6 +17348,7 @@ SLB_PUBLIC slabby_status slabby_get_health(slabby_health *out_health, slabby_all
 
 SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uint64_t *out_length,
                                             slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     slabby_health health;
     slabby_status status;
@@ -16511,6 +17362,7 @@ SLB_PUBLIC slabby_status slabby_health_json(char *buffer, uint64_t capacity, uin
 }
 
 SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool != NULL)
@@ -16537,17 +17389,29 @@ static void remember_spent(struct slabby_allocator *pool) {
         pool->tag_spent = first + ((highest << pool->id_bits) | pool->id_mask);
 }
 
-/* The slabs go; the bookkeeping and its tables stay mapped as zero pages, which say "free, never used" to a late
- * caller, until the place gets its next pool. Needs the gate lock and no live slab. */
+/* Behind the fence no sequence runs that saw a limit above 0, and each later one refuses itself before it follows a
+ * pointer of the pool. seq_cst: before the fence. */
+static void forbid_sequences(struct slabby_allocator *pool) {
+    atomic_store(&pool->hot_cpus, 0);
+    atomic_store(&pool->release_cpus, 0);
+    atomic_store(&pool->rseq_cpus, 0);
+    atomic_store(&pool->word_cpus, 0);
+    if (slb_rseq_available())
+        slb_os_fence_rseq();
+}
+
+/* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no
+ * live slab. */
 static void tear_down(struct slabby_allocator *pool) {
     remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
+    forbid_sequences(pool);
     slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
-    slb_guards_end(pool);
-    slb_labels_end(pool);
-    slb_stacks_end(pool);
-    (void)slb_os_discard(pool->metadata_mapping, pool->metadata_mapping_size);
+    slb_os_return_guards(pool->claimed_guards);
+    /* seq_cst, before the look at the holds: pairs with slb_hold_end */
+    atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_UNUSED - SLB_REMAINS_USED, memory_order_seq_cst);
+    slb_pool_unmap_remains(pool);
 }
 
 static void drain_closed(struct slabby_allocator *pool) {
@@ -16556,8 +17420,15 @@ static void drain_closed(struct slabby_allocator *pool) {
         (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
 }
 
+/* The pool is closed. Idle before: each allocation that did not see that is counted. Idle afterwards: who gave the last
+ * slab back has left too, and touches nothing any more. */
 static bool nothing_is_held(struct slabby_allocator *pool) {
-    return slb_is_idle(pool) && slb_count_live(pool) == 0;
+    return slb_is_idle(pool) && slb_count_live(pool) == 0 && slb_is_idle(pool);
+}
+
+static void wait_until_idle(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
+        slb_os_wait_a_little(attempt);
 }
 
 /* One thread at a time runs deferred work. A second one sets the pending flag and returns: the holder of the lock reads
@@ -16587,6 +17458,9 @@ static void finish_all(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
     uint64_t mark = slb_events_mark(pool);
     finish_all(pool);
     slb_events_deliver(pool, mark);
@@ -16645,6 +17519,7 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
         stop_allocations(pool, &notification);
+        wait_until_idle(pool); /* releases go on under maintenance: who gave the last slab back is to leave */
         tear_down(pool);
     }
     slb_maintenance_end(pool);
@@ -17002,8 +17877,11 @@ struct found {
 };
 
 static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsewhere, slabby_status stale) {
-    /* relaxed: whoever handed the address to this thread has ordered the slab's content as well */
-    struct found found = {SLABBY_OK, id, atomic_load_explicit(&pool->words[id], memory_order_relaxed)};
+    struct found found = {SLABBY_OK, id, 0};
+    if (!slb_word_read(pool, id, &found.word)) {
+        found.status = slb_pool_closed_status(pool);
+        return found;
+    }
     uint32_t state = slb_word_state(found.word);
     bool live = state == SLABBY_SLAB_STATE_LIVE || state == SLABBY_SLAB_STATE_LIVE_FAST;
     bool used = state != SLABBY_SLAB_STATE_FREE || slb_word_generation(pool->id_bits, found.word) != 0;
@@ -17017,6 +17895,9 @@ static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsew
 static SLB_COLD struct found find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
                                             slabby_status stale) {
     uint32_t id;
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return (struct found){slb_pool_closed_status(pool), 0, 0};
     if (!slb_address_find_elsewhere(pool, address, &id))
         return (struct found){SLABBY_INVALID_REFERENCE, 0, 0};
     return judge(pool, id, id < pool->reserved, stale);
@@ -17052,9 +17933,9 @@ SLB_PUBLIC slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *al
     uint64_t id = slb_slab_at(allocator, (uintptr_t)pointer);
     if (slb_unlikely(out_ref == NULL || id >= allocator->reserved))
         return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
-    /* relaxed: as in judge. The words of a destroyed pool say free. */
-    uint64_t word = atomic_load_explicit(&allocator->words[id], memory_order_relaxed);
-    if (slb_unlikely((word & (7u | SLB_WORD_GUARDED)) != SLABBY_SLAB_STATE_LIVE))
+    uint64_t word;
+    if (slb_unlikely(slb_rseq_try_read(allocator, id, &word) != SLB_RSEQ_DONE ||
+                     (word & (7u | SLB_WORD_GUARDED)) != SLABBY_SLAB_STATE_LIVE))
         return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
     *out_ref = slb_ref_issued(allocator, slb_word_without_pins(word) - SLABBY_SLAB_STATE_LIVE, id);
     return SLABBY_OK;
@@ -17186,6 +18067,7 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
 
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
                                                slabby_allocator *allocator, uint64_t count) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -17244,6 +18126,7 @@ static bool next_outstanding(struct slabby_allocator *pool, uint64_t *cursor, sl
 
 SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
                                           slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_live live;
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
@@ -17261,6 +18144,7 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
 
 SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *out_count,
                                        slabby_allocator *allocator, uint64_t capacity) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -17322,6 +18206,7 @@ static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby
 
 SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_length,
                                         slabby_allocator *allocator, slabby_ref ref, slabby_status status) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     if (buffer == NULL && capacity > 0)
         return SLABBY_INVALID_ARGUMENT;
@@ -17331,6 +18216,7 @@ SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_
 
 SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t *out_length,
                                       slabby_allocator *allocator, slabby_ref ref) {
+    SLB_HOLD_HANDLE(allocator);
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
@@ -17367,6 +18253,7 @@ static slabby_status events_read(struct slabby_allocator *pool, slabby_event *ev
 SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
                                             uint64_t *cursor, slabby_allocator *allocator,
                                             uint64_t capacity) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_count == NULL || cursor == NULL || (out_events == NULL && capacity > 0))
         return SLABBY_INVALID_ARGUMENT;
@@ -17378,6 +18265,7 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
 }
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_view == NULL)
@@ -17426,6 +18314,7 @@ static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref
 
 SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, const char *stack,
                                             int32_t reclaim) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_notification notification;
     slb_notification_none(&notification);
@@ -17459,6 +18348,7 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
 
 SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_allocator *allocator,
                                              uint64_t count, uint32_t layout) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     struct slb_lease_block *block = NULL;
@@ -17477,6 +18367,7 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
 }
 
 SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -17575,6 +18466,7 @@ static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_le
 
 SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_allocator *allocator,
                                                uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
     uint64_t word;
@@ -17583,7 +18475,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
-        *out_ref = slb_ref_issued(pool, word, id);
+        *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK ? status
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
 }
@@ -17591,6 +18483,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
 SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
                                           uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t word;
     uint32_t id;
@@ -17599,7 +18492,7 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
     slabby_status status =
         lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
-        *out_ref = slb_ref_issued(pool, word, id);
+        *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
                ? status
                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, status);
@@ -17607,6 +18500,7 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
 
 SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *out_id,
                                                     slabby_allocator *allocator, uint64_t address) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     struct slb_lease *lease = pool == NULL ? NULL : slb_lease_at(pool, address);
     uint64_t word;
@@ -17634,6 +18528,7 @@ static void flush_lease(struct slabby_allocator *pool, struct slb_lease *lease) 
 /* The word says free already, so the pool cannot end before this slab is given back: it counts as live. */
 SLB_PUBLIC slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address, uint64_t name,
                                              int32_t by_id) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -17957,16 +18852,32 @@ SLB_PUBLIC slabby_status slabby_listener_wait(slabby_listener *listener, uint64_
 /* -------------------- api/pin.c */
 /* Pins: a slab that is looked at is not released. */
 
-static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+static SLB_COLD slabby_status refuse_pin(struct slabby_allocator *pool, slabby_ref ref) {
+    SLB_HOLD(pool);
+    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+}
+
+/* The last generation of a slab too. */
+static SLB_COLD slabby_status pin_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;
+    SLB_HOLD(pool);
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
         if (slb_word_pins(word) == SLB_WORD_MAX_PINS)
             return SLABBY_TOO_MANY_PINS;
         if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
             return SLABBY_OK;
     }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    return refuse_pin(pool, ref);
+}
+
+static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+    uint64_t word;
+    uint32_t id;
+    if (slb_likely(slb_word_read_live(pool, ref, &id, &word)) && slb_word_pins(word) != SLB_WORD_MAX_PINS &&
+        slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
+        return SLABBY_OK;
+    return pin_slow(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
@@ -17980,9 +18891,9 @@ SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref)
 static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
-    if (!slb_pool_exists(pool) || !slb_ref_split(pool, ref, &generation, &id))
-        return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
-    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    uint64_t word;
+    if (!slb_ref_split(pool, ref, &generation, &id) || !slb_word_read(pool, id, &word))
+        return refuse_pin(pool, ref);
     while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
         if (slb_word_pins(word) == 0)
@@ -17992,7 +18903,7 @@ static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
         if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
             return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
     }
-    return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
+    return refuse_pin(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
@@ -18042,6 +18953,7 @@ static slabby_status reset(struct slabby_allocator *pool) {
 }
 
 SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -18401,6 +19313,7 @@ SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slab
 
 SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t option, int64_t value,
                                            slabby_error *out_error) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -18415,6 +19328,7 @@ SLB_PUBLIC slabby_status slabby_set_option(slabby_allocator *allocator, int32_t 
 }
 
 SLB_PUBLIC slabby_status slabby_get_option(int64_t *out_value, slabby_allocator *allocator, int32_t option) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     const struct slb_option_info *info = slb_option_info(option);
@@ -18515,12 +19429,14 @@ SLB_PUBLIC slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t
 }
 
 SLB_PUBLIC slabby_status slabby_close(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     return pool == NULL ? SLABBY_INVALID_ARGUMENT
                         : slb_audited(pool, SLABBY_AUDIT_OPERATION_CLOSE, 0, slb_pool_close(pool));
 }
 
 SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (allocator == NULL)
         return SLABBY_OK;
@@ -18528,6 +19444,7 @@ SLB_PUBLIC slabby_status slabby_destroy(slabby_allocator *allocator) {
 }
 
 SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (allocator == NULL)
         return SLABBY_OK;
@@ -18535,6 +19452,7 @@ SLB_PUBLIC slabby_status slabby_abandon(slabby_allocator *allocator) {
 }
 
 SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32_t mode) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -18547,6 +19465,7 @@ SLB_PUBLIC slabby_status slabby_breaker_force(slabby_allocator *allocator, int32
 }
 
 SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     uint64_t bytes;
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
@@ -18557,6 +19476,7 @@ SLB_PUBLIC slabby_status slabby_trim(uint64_t *out_bytes, slabby_allocator *allo
 }
 
 SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *allocator) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL)
@@ -18569,6 +19489,7 @@ SLB_PUBLIC slabby_status slabby_reclaim(uint64_t *out_count, slabby_allocator *a
 
 SLB_PUBLIC slabby_status slabby_resize(uint64_t *out_awaited, slabby_allocator *allocator, uint64_t capacity,
                                        slabby_error *out_error) {
+    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     uint64_t awaited = 0;
     if (pool == NULL || !slb_pool_exists(pool))

@@ -89,7 +89,7 @@ static PyObject *slabby_health_values(const slabby_health *record)
 
 static PyObject *slabby_memory_values(const slabby_memory *record)
 {
-    PyObject *values = PyList_New(13);
+    PyObject *values = PyList_New(14);
 
     if (values == NULL)
         return NULL;
@@ -106,6 +106,7 @@ static PyObject *slabby_memory_values(const slabby_memory *record)
     PyList_SetItem(values, 10, PyLong_FromUnsignedLongLong(record->record_bytes));
     PyList_SetItem(values, 11, PyLong_FromUnsignedLongLong(record->capacity));
     PyList_SetItem(values, 12, decode(record->name));
+    PyList_SetItem(values, 13, PyLong_FromUnsignedLongLong(record->huge_page_bytes));
     return complete_values(values);
 }
 

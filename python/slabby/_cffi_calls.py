@@ -111,6 +111,7 @@ def _slabby_memory(record: Any) -> Sequence[Any]:
         record.record_bytes,
         record.capacity,
         ffi.string(record.name).decode("utf-8", "replace"),
+        record.huge_page_bytes,
     )
 
 

@@ -305,6 +305,8 @@ class Memory:
     capacity: int
     # Name of the pool; empty where it has none.
     name: str
+    # Of the slabs, what lies on huge pages at the moment; 0 without huge_pages, in bytes.
+    huge_page_bytes: int
 
     @classmethod
     def _of(cls, raw: Sequence[Any]) -> "Memory":
@@ -322,6 +324,7 @@ class Memory:
             raw[10],
             raw[11],
             raw[12],
+            raw[13],
         )
 
 

@@ -80,7 +80,7 @@ static void a_process_without_any_is_refused(void **state) {
             _exit(77);
         slabby_status made = try_pool(&pool, 64, 100000, WITH({SLABBY_OPTION_HUGE_PAGES, 1}), &error);
         bool refused = made == SLABBY_NOT_SUPPORTED && error.option == SLABBY_OPTION_HUGE_PAGES &&
-                    strstr(error.text, "switched off") != NULL;
+                       strstr(error.text, "switched off") != NULL;
         _exit(refused ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

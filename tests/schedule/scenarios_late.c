@@ -129,7 +129,8 @@ static void release_first(void) {
 
 static void everything_went(void) {
     EXPECT(world.pool->phase == SLB_PHASE_NONE, "the pool did not go");
-    EXPECT((world.pool->remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE, "the pool went, and its bookkeeping stayed");
+    EXPECT((world.pool->remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE,
+           "the pool went, and its bookkeeping stayed");
 }
 
 static void went_or_in_use(void) {

@@ -53,8 +53,7 @@ SLB_PUBLIC slabby_status slabby_pool_label(char *buffer, uint64_t capacity, uint
 
 /* ------------------------------------------------------------------------------------------------- metrics */
 
-/* Under the lock of the pool table: destroy leaves the bookkeeping mapped until the entry gets its next pool, which
- * needs that lock. */
+/* In a hold of a pool that exists. */
 static void take_values(struct slabby_allocator *pool, struct slb_metric_values *out, uint64_t *buckets) {
     struct slb_conditions conditions = slb_conditions_of(pool);
     slb_health_values(pool, &conditions, &out->health, &out->stats);
@@ -63,16 +62,11 @@ static void take_values(struct slabby_allocator *pool, struct slb_metric_values 
 }
 
 static slabby_status take_one(slabby_allocator *allocator, struct slb_metric_values *out, uint64_t *buckets) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
-    if (pool == NULL)
-        return status;
-    slb_pool_table_lock();
-    if (slb_pool_exists(pool))
+    if (pool != NULL)
         take_values(pool, out, buckets);
-    else
-        status = SLABBY_CLOSED;
-    slb_pool_table_unlock();
     return status;
 }
 
@@ -97,10 +91,9 @@ static uint64_t take_all(struct slb_metric_values *values, uint64_t space) {
         struct slabby_allocator *pool = &slb_pool_table[at].pool;
         if (!slb_pool_is_open(pool))
             continue;
-        slb_pool_table_lock();
+        SLB_HOLD(pool);
         if (slb_pool_is_open(pool))
             take_values(pool, &values[count++], buckets);
-        slb_pool_table_unlock();
     }
     return count;
 }

@@ -35,8 +35,8 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
     uint64_t weighted_ticks = 0, bound = 0;
     memset(buckets, 0, SLB_LATENCY_BUCKETS * sizeof *buckets);
     memset(out, 0, sizeof *out);
-    for (uint32_t i = 0; i <= pool->cpus; i++)
-        add_cpu(&pool->latency[i], buckets, &weighted_ticks);
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        add_cpu(slb_latency_at(pool, i, cpus), buckets, &weighted_ticks);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++) {
         if (buckets[i] == 0)
             continue;

@@ -265,15 +265,10 @@ static double at_least_the_floor(double ticks) {
     return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
 }
 
-/* Of the used CPUs one each, then the one for all. */
-static struct slb_latency *latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
-    return &pool->latency[i < cpus ? i : pool->cpus];
-}
-
 SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *out) {
     uint64_t weight = 0, weighted_ticks = 0;
     for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
-        struct slb_latency *latency = latency_at(pool, i, cpus);
+        struct slb_latency *latency = slb_latency_at(pool, i, cpus);
         out->latency_samples += atomic_load_explicit(&latency->samples, memory_order_relaxed);
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
@@ -291,7 +286,7 @@ static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, ui
     uint64_t sum = 0;
     for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
         for (uint32_t w = 0; w < 2; w++) {
-            struct slb_latency_window *window = &latency_at(pool, i, cpus)->windows[w];
+            struct slb_latency_window *window = &slb_latency_at(pool, i, cpus)->windows[w];
             uint64_t of = atomic_load_explicit(&window->period, memory_order_relaxed);
             if (of != 0 && of + 1 >= period)
                 sum += atomic_load_explicit(&window->buckets[bucket], memory_order_relaxed);

@@ -39,6 +39,11 @@ SLB_INLINE struct slb_timing slb_timing_begin(struct slabby_allocator *pool, con
     return (struct slb_timing){0, 0};
 }
 
+/* The numbers of CPU i below `cpus`, the CPUs in use; of `cpus` itself those that are common to all CPUs. */
+SLB_INLINE struct slb_latency *slb_latency_at(struct slabby_allocator *pool, uint32_t i, uint32_t cpus) {
+    return &pool->latency[i < cpus ? i : pool->cpus];
+}
+
 /* How far it is from a sample to the next. */
 SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_t now);
 
