@@ -123,8 +123,6 @@ class Build(build_ext):
         )
         flags = [f"-Wl,-soname,{LIBRARY}", "-Wl,--version-script=core/slabby.map"]
         flags += ["-pthread", "-ldl"]
-        # The kernel may look at a sequence's descriptor after the last call: never unmapped.
-        flags += ["-Wl,-z,nodelete"]
         self.compiler.link_shared_object(
             objects,
             self.get_ext_fullpath(ext.name),

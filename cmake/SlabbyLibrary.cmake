@@ -51,8 +51,7 @@ set_target_properties(slabby PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
 set_target_properties(slabby_static PROPERTIES EXPORT_NAME static)
 
 if(NOT APPLE AND NOT WIN32)
-    # nodelete: the kernel may still look at the description of the last sequence that a thread began.
-    target_link_options(slabby PRIVATE LINKER:--version-script=${SLABBY_MAP} LINKER:-z,nodelete)
+    target_link_options(slabby PRIVATE LINKER:--version-script=${SLABBY_MAP})
     set_target_properties(slabby PROPERTIES LINK_DEPENDS ${SLABBY_MAP})
     if(NOT SLABBY_SANITIZE)
         target_link_options(slabby PRIVATE LINKER:--no-undefined)

@@ -54,6 +54,12 @@ slabby_compile(trap_unload)
 target_include_directories(trap_unload PRIVATE ${PROJECT_SOURCE_DIR}/core/include)
 target_link_libraries(trap_unload PRIVATE PkgConfig::CMOCKA ${CMAKE_DL_LIBS})
 slabby_run_trap(trap_unload trap_unload $<TARGET_FILE:slabby>)
+# The functions of the static library are the plugin's own.
+add_library(trap_plugin MODULE plugin.c)
+slabby_compile(trap_plugin)
+target_link_libraries(trap_plugin PRIVATE
+    -Wl,--whole-archive slabby_static -Wl,--no-whole-archive)
+slabby_run_trap(trap_unload_plugin trap_unload $<TARGET_FILE:trap_plugin>)
 
 # The fence itself is no public function.
 slabby_add_trap(trap_fence slabby_test)

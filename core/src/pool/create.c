@@ -7,6 +7,7 @@
 #include "observe/events.h"
 #include "observe/latency.h"
 #include "observe/pool_label.h"
+#include "os/module.h"
 #include "os/mutex.h"
 #include "os/os.h"
 #include "protect/switches.h"
@@ -252,6 +253,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_layout layout;
     struct slb_memory memory;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
+    slb_os_keep_module();
     if (status == SLABBY_OK && !slb_fork_prepare_process())
         status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,
                                "the system refused memory for the handlers of fork; free some and try again");

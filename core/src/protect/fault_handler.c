@@ -5,6 +5,7 @@
 #include "observe/plain_text.h"
 #include "observe/stacks.h"
 #include "os/fault.h"
+#include "os/module.h"
 #include "os/os.h"
 #include "tiers/in_flight.h"
 
@@ -39,5 +40,6 @@ static void report_fault(uintptr_t address, const char *verb) {
 }
 
 SLB_PRIVATE bool slb_fault_handler_install(void) {
+    slb_os_keep_module();
     return slb_os_report_faults(report_fault);
 }
