@@ -27,9 +27,10 @@
  *   References  A slabby_ref is a value that names one allocation of one slab. 0 is never valid. Copies are free;
  *               after the release every copy is stale and is recognised as such.
  *   Units       Sizes are bytes, durations nanoseconds.
- *   Structs     that cross the boundary begin with struct_size, which the caller sets to sizeof; the core fills
- *               min(its own size, the caller's). A struct_size below 8 answers AbiMismatch. Arrays of records take
- *               their stride from the struct_size of the first record.
+ *   Structs     that cross the boundary begin with struct_size, which the caller sets to sizeof, as the initialisers
+ *               below do; the core fills min(its own size, the caller's). A struct_size below 8 answers AbiMismatch; a
+ *               slabby_error with such a size is taken for one of version 0.1.0. Arrays of records take their stride
+ *               from the struct_size of the first record.
  *   Errors      Cold functions take a nullable slabby_error last and say there what was wrong, with the value and
  *               its limits. Hot functions return the status alone; slabby_explain tells the rest afterwards.
  *   Threads     Every function may be called from any thread at any time, unless its comment says otherwise. "May
@@ -54,6 +55,14 @@
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef SLABBY_CODES_H
 #define SLABBY_CODES_H
+
+/* The version of this header; the number compares as versions do. */
+#define SLABBY_VERSION "0.1.0"
+#define SLABBY_VERSION_MAJOR 0
+#define SLABBY_VERSION_MINOR 1
+#define SLABBY_VERSION_PATCH 0
+#define SLABBY_VERSION_NUMBER 100
+#define SLABBY_ABI_VERSION 1
 
 /* What a call answers: 0 or one of these. Values are never reused. */
 enum slabby_status_code {
@@ -112,7 +121,8 @@ enum slabby_status_code {
     SLABBY_BUFFER_TOO_SMALL = -25,
     /* this build or this system does not offer it */
     SLABBY_NOT_SUPPORTED = -26,
-    /* the other side was built for another core */
+    /* struct_size was not set to the size of its struct, or the other side was built for another
+     * core */
     SLABBY_ABI_MISMATCH = -27,
     /* a descriptor refused data */
     SLABBY_WRITE_FAILED = -28
@@ -458,6 +468,41 @@ enum slabby_metric_part {
 
 #endif
 
+/* Compilers warn where the status of a call is dropped that stores something only where it succeeds. */
+#if defined(__GNUC__) && !defined(SWIG)
+#define SLABBY_CHECK __attribute__((warn_unused_result))
+#else
+#define SLABBY_CHECK
+#endif
+
+/* The structs below with struct_size set and zeros behind it: slabby_stats stats = SLABBY_STATS_INIT. Of an array the
+ * first element alone: slabby_event events[64] = {SLABBY_EVENT_INIT}. */
+#ifdef __cplusplus
+template <typename Record> inline Record SlabbyRecord() {
+    Record record = Record();
+    record.struct_size = sizeof(Record);
+    return record;
+}
+#define SLABBY_INIT(type) SlabbyRecord<type>()
+#endif
+#ifndef __cplusplus
+/* clang-format off */
+#define SLABBY_INIT(type) {.struct_size = sizeof(type)}
+/* clang-format on */
+#endif
+#define SLABBY_ERROR_INIT SLABBY_INIT(slabby_error)
+#define SLABBY_STATS_INIT SLABBY_INIT(slabby_stats)
+#define SLABBY_HEALTH_INIT SLABBY_INIT(slabby_health)
+#define SLABBY_MEMORY_INIT SLABBY_INIT(slabby_memory)
+#define SLABBY_LIVE_INIT SLABBY_INIT(slabby_live)
+#define SLABBY_AUDIT_RECORD_INIT SLABBY_INIT(slabby_audit_record)
+#define SLABBY_EVENT_INIT SLABBY_INIT(slabby_event)
+#define SLABBY_FINDING_INIT SLABBY_INIT(slabby_finding)
+#define SLABBY_FAULT_INIT SLABBY_INIT(slabby_fault)
+#define SLABBY_VIEW_INFO_INIT SLABBY_INIT(slabby_view_info)
+#define SLABBY_POOL_INFO_INIT SLABBY_INIT(slabby_pool_info)
+#define SLABBY_SAMPLE_INIT SLABBY_INIT(slabby_sample)
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -772,7 +817,7 @@ slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_t *out_leng
  * The caller owns it and gives it to slabby_options_destroy. One thread at a time may change it.
  * Statuses: OK, InvalidArgument, NoSystemMemory.
  */
-slabby_status slabby_options_create(slabby_options **out_options);
+SLABBY_CHECK slabby_status slabby_options_create(slabby_options **out_options);
 
 /*
  * slabby_options_destroy: frees the set; null is accepted. Pools made from it are not concerned.
@@ -786,16 +831,16 @@ void slabby_options_destroy(slabby_options *options);
  * Statuses: OK, InvalidArgument (options null, or a text option), InvalidOption (unknown, or out of range: out_error
  * carries the range).
  */
-slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
-                                 slabby_error *out_error);
+SLABBY_CHECK slabby_status slabby_options_set(slabby_options *options, int32_t option, int64_t value,
+                                              slabby_error *out_error);
 
 /*
  * slabby_options_set_text: sets one option by name and text: "on", "off", "4096", "4KiB", "2MiB", "250us",
  * "30s", "80%", an enum's word, or the text itself for `name`. Both strings are copied.
  * Statuses: OK, InvalidArgument (options, name or text is null), InvalidOption (unknown, unreadable or out of range).
  */
-slabby_status slabby_options_set_text(slabby_options *options, const char *name, const char *text,
-                                      slabby_error *out_error);
+SLABBY_CHECK slabby_status slabby_options_set_text(slabby_options *options, const char *name,
+                                                   const char *text, slabby_error *out_error);
 
 /*
  * slabby_options_preset: sets the options of a use case; later calls may override them.
@@ -803,7 +848,8 @@ slabby_status slabby_options_set_text(slabby_options *options, const char *name,
  * every option back and forgets the logger; docs/contract.md lists what they set.
  * Statuses: OK, InvalidArgument, InvalidOption (no such preset).
  */
-slabby_status slabby_options_preset(slabby_options *options, const char *name, slabby_error *out_error);
+SLABBY_CHECK slabby_status slabby_options_preset(slabby_options *options, const char *name,
+                                                 slabby_error *out_error);
 
 /*
  * slabby_options_set_logger: which function is called with events; null means none. context is handed back on each
@@ -825,8 +871,9 @@ slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_func
  * Statuses: OK, InvalidArgument, InvalidSlabSize, InvalidCapacity, CapacityExceeded, InvalidOption, OptionConflict,
  * NotSupported (an option whose effect this system does not have), TooManyPools, NoSystemMemory. May block.
  */
-slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size, uint64_t capacity,
-                            const slabby_options *options, slabby_error *out_error);
+SLABBY_CHECK slabby_status slabby_create(slabby_allocator **out_allocator, uint64_t slab_size,
+                                         uint64_t capacity, const slabby_options *options,
+                                         slabby_error *out_error);
 
 /*
  * slabby_retain: one more owner; each owner calls slabby_destroy or slabby_abandon once.
@@ -845,8 +892,8 @@ slabby_status slabby_handle(uint64_t *out_address, uint64_t *out_instance_id, sl
  * Statuses: OK, InvalidArgument (no such handle), AbiMismatch (the handle is of another loaded core: compare
  * slabby_instance_id), Closed.
  */
-slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address, uint64_t instance_id,
-                           slabby_error *out_error);
+SLABBY_CHECK slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64_t address,
+                                        uint64_t instance_id, slabby_error *out_error);
 
 /*
  * slabby_close: no allocation succeeds any more; those that wait get Closed. Returns at once. Live slabs stay
@@ -884,7 +931,7 @@ slabby_status slabby_abandon(slabby_allocator *allocator);
  * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
  * (heap tier). Signal-safe.
  */
-slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
+SLABBY_CHECK slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
 
 /*
  * slabby_allocate_timeout: as slabby_allocate, but waits up to timeout_ns for a slab, first come first served.
@@ -893,8 +940,8 @@ slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_alloc
  * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
  * (heap tier), Timeout. May block.
  */
-slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator,
-                                      uint64_t timeout_ns);
+SLABBY_CHECK slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data,
+                                                   slabby_allocator *allocator, uint64_t timeout_ns);
 
 /*
  * slabby_try_allocate: as slabby_allocate, for those who go on to wait where there is nothing: OutOfMemory is neither
@@ -902,7 +949,8 @@ slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out_data, slab
  * Statuses: OK, InvalidArgument, OutOfMemory, Closed, Busy, CircuitBreakerOpen, LatencyExceeded, NoSystemMemory.
  * Signal-safe.
  */
-slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator);
+SLABBY_CHECK slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data,
+                                               slabby_allocator *allocator);
 
 /*
  * slabby_allocate_batch: count slabs, all or none.
@@ -913,8 +961,8 @@ slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_data, slabby_a
  * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
  * (heap tier), InvalidBatchSize. Signal-safe.
  */
-slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas, slabby_allocator *allocator,
-                                    uint64_t count);
+SLABBY_CHECK slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                                 slabby_allocator *allocator, uint64_t count);
 
 /*
  * slabby_release: gives a slab back. Every copy of the reference is stale from then on. Of several threads that
@@ -952,7 +1000,8 @@ slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *all
  * signal handler that interrupted this thread inside the pool), CircuitBreakerOpen, LatencyExceeded, NoSystemMemory
  * (heap tier). Signal-safe.
  */
-slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id, slabby_allocator *allocator);
+SLABBY_CHECK slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
+                                                slabby_allocator *allocator);
 
 /*
  * slabby_deallocate_fast: gives a slab of slabby_allocate_fast back.
@@ -968,7 +1017,7 @@ slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id);
  * it where that can happen.
  * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree. Signal-safe.
  */
-slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref);
+SLABBY_CHECK slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_ref_of: the reference of the live slab that begins at a pointer, for callbacks and interfaces that carry the
@@ -978,7 +1027,8 @@ slabby_status slabby_data(void **out_data, slabby_allocator *allocator, slabby_r
  * Statuses: OK, InvalidArgument (a null pointer), InvalidReference (no slab of this pool begins there, or it is live
  * by id), UseAfterFree (the slab was released), Closed (destroyed). Signal-safe.
  */
-slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *allocator, const void *pointer);
+SLABBY_CHECK slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *allocator,
+                                         const void *pointer);
 
 /*
  * slabby_release_data: releases the live slab that begins at a pointer, by reference or by id as it was allocated. A
@@ -1027,7 +1077,7 @@ slabby_status slabby_ref_text(char *buffer, uint64_t capacity, uint64_t *out_len
  * slabby_pin: forbids release while somebody looks at the memory. Each pin needs one slabby_unpin.
  * Statuses: OK, InvalidArgument, InvalidReference, UseAfterFree, TooManyPins (4,095 are held). Signal-safe.
  */
-slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref);
+SLABBY_CHECK slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref);
 
 /*
  * slabby_unpin: takes one pin back. The last one completes a deferred release.
@@ -1059,8 +1109,8 @@ slabby_status slabby_get_label(uint64_t *out_label, slabby_allocator *allocator,
  * Statuses: OK, InvalidArgument, Closed, NoSystemMemory (where a descriptor was refused, out_error->value is the
  * errno).
  */
-slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
-                                     slabby_allocator *allocator, slabby_error *out_error);
+SLABBY_CHECK slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
+                                                  slabby_allocator *allocator, slabby_error *out_error);
 
 /*
  * slabby_listener_destroy: cancels its tickets, gives back what was granted and not taken, frees it; null is
@@ -1094,7 +1144,8 @@ slabby_status slabby_listener_wait(slabby_listener *listener, uint64_t timeout_n
  * back with the ticket.
  * Statuses: OK, InvalidArgument, Closed, NoSystemMemory, CircuitBreakerOpen, LatencyExceeded.
  */
-slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener, uint64_t user_data);
+SLABBY_CHECK slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
+                                             uint64_t user_data);
 
 /*
  * slabby_wait_take: the tickets granted so far with their references, possibly none: out_count = 0 is OK. A ticket with
@@ -1102,8 +1153,9 @@ slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener *listener,
  * out_user_data: what slabby_wait_begin was given for each ticket; may be null.
  * Statuses: OK, InvalidArgument, Closed (nothing was granted and nothing will be).
  */
-slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs, uint64_t *out_user_data,
-                               uint64_t *out_count, slabby_listener *listener, uint64_t capacity);
+SLABBY_CHECK slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs,
+                                            uint64_t *out_user_data, uint64_t *out_count,
+                                            slabby_listener *listener, uint64_t capacity);
 
 /*
  * slabby_wait_cancel: leaves the queue. out_ref is 0, or the reference that had been granted meanwhile, which now

@@ -124,7 +124,8 @@ var (
 	// ErrNotSupported: this build or this system does not offer it.
 	ErrNotSupported error = &sentinels[-StatusNotSupported]
 
-	// ErrAbiMismatch: the other side was built for another core.
+	// ErrAbiMismatch: struct_size was not set to the size of its struct, or the other side was
+	// built for another core.
 	ErrAbiMismatch error = &sentinels[-StatusAbiMismatch]
 
 	// ErrWriteFailed: a descriptor refused data.
@@ -187,7 +188,8 @@ var sentinels = [...]Error{
 	-StatusNotSupported: {Status: StatusNotSupported, Text: "" +
 		"this build or this system does not offer it"},
 	-StatusAbiMismatch: {Status: StatusAbiMismatch, Text: "" +
-		"the other side was built for another core"},
+		"struct_size was not set to the size of its struct, or the other side was built " +
+		"for another core"},
 	-StatusWriteFailed: {Status: StatusWriteFailed, Text: "" +
 		"a descriptor refused data"},
 }

@@ -61,6 +61,7 @@ def checks(library: Path | None) -> list[Check]:
         Check("roles of each parameter", partial(roles, contract, header)),
         Check("names in the header's comments", partial(check_header.names, contract, header)),
         Check("structs of the snapshots", partial(check_header.structs, contract, header)),
+        Check("initialisers of structs", partial(check_header.initialisers, contract, header)),
         Check(
             "each function has a conformance instruction",
             partial(check_conformance.operations, ROOT, contract),

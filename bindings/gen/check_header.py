@@ -58,6 +58,7 @@ def names(contract: Contract, header: Header) -> Iterator[str]:
     constants |= {option.c_name for option in contract.options}
     for enum in contract.enums:
         constants |= {enum.c_name(enumerator) for enumerator in enum.enumerators}
+    constants |= set(re.findall(r"^#define (SLABBY_\w+)", header.text, re.MULTILINE))
     declared = {prototype.name for prototype in header.prototypes}
     declared |= set(re.findall(r"\b(slabby_\w+)(?:;|\)\()", header.text))
     for comment in header.comments:
@@ -103,3 +104,12 @@ def structs(contract: Contract, header: Header) -> Iterator[str]:
         else:
             entry = f"{CONTRACT_PATH}: snapshot '{snapshot.name}'"
             yield f"{entry}: struct {snapshot.struct} is not defined in {HEADER_PATH}"
+
+
+def initialisers(contract: Contract, header: Header) -> Iterator[str]:
+    """Each struct that begins with struct_size has its SLABBY_..._INIT."""
+    for struct in header.structs:
+        macro = f"{struct.name.upper()}_INIT"
+        line = f"#define {macro} SLABBY_INIT({struct.name})\n"
+        if struct.members[0].name == "struct_size" and line not in header.text:
+            yield f"{HEADER_PATH}:{struct.line}: {struct.name} has no {macro}; add it to the others"

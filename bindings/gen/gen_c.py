@@ -60,8 +60,23 @@ def _enumerator_comment(enum: EnumType, name: str) -> str:
     return f'{enum.name} "{name}"'
 
 
+def _version_macros(contract: Contract) -> list[str]:
+    """What the header says of itself; slabby_version and slabby_abi_version say it of the library."""
+    major, minor, patch = contract.library.version.split(".")
+    return [
+        c_comment("The version of this header; the number compares as versions do."),
+        f'#define SLABBY_VERSION "{contract.library.version}"',
+        f"#define SLABBY_VERSION_MAJOR {major}",
+        f"#define SLABBY_VERSION_MINOR {minor}",
+        f"#define SLABBY_VERSION_PATCH {patch}",
+        f"#define SLABBY_VERSION_NUMBER {int(major) * 10000 + int(minor) * 100 + int(patch)}",
+        f"#define SLABBY_ABI_VERSION {contract.library.abi_version}",
+    ]
+
+
 def codes_header(contract: Contract) -> str:
-    lines = _head() + ["#ifndef SLABBY_CODES_H", "#define SLABBY_CODES_H"]
+    lines = _head() + ["#ifndef SLABBY_CODES_H", "#define SLABBY_CODES_H", ""]
+    lines += _version_macros(contract)
     lines += _enumeration(
         "slabby_status_code",
         "What a call answers: 0 or one of these. Values are never reused.",

@@ -12,6 +12,8 @@ from entry import ToolError
 CODES_PATH = "core/include/slabby/codes.h"
 HEADER_PATH = "core/include/slabby/slabby.h"
 
+# Marks prototypes whose status nobody should drop.
+CHECKED = "SLABBY_CHECK"
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 PROTOTYPE = re.compile(r"^([\w ]+?[ *]+)(slabby_\w+)\(([^()]*)\);", re.MULTILINE)
 STRUCT = re.compile(r"^typedef struct (\w+) \{\n(.*?)^\} \1;", re.MULTILINE | re.DOTALL)
@@ -100,7 +102,7 @@ def _prototypes(text: str, comments: tuple[Comment, ...]) -> list[Prototype]:
         line = _line(text, match.start(2))
         if not before:
             raise HeaderError(f"{HEADER_PATH}:{line}: {match[2]} has no comment above it")
-        returns = match[1].strip()
+        returns = match[1].strip().removeprefix(f"{CHECKED} ")
         found.append(Prototype(match[2], returns, " ".join(match[3].split()), line, before[-1]))
     declared = len(re.findall(r"^[\w ]+[ *]slabby_\w+\(", blanked, re.MULTILINE))
     if declared != len(found):
@@ -136,4 +138,5 @@ def cdef(root: Path) -> str:
     # The extern "C" block is guarded, so its braces stand alone between #ifdef and #endif.
     guarded = re.compile(r"^#ifdef __cplusplus\n.*?^#endif\n", re.MULTILINE | re.DOTALL)
     bare = "\n".join(guarded.sub("", text) for text in texts)
+    bare = bare.replace(f"{CHECKED} ", "")
     return "\n".join(line for line in bare.splitlines() if not line.startswith("#")) + "\n"

@@ -171,7 +171,8 @@ SLB_PRIVATE const struct slb_status_info slb_statuses[SLB_STATUS_COUNT] = {
     [-SLABBY_NOT_SUPPORTED] = {SLABBY_NOT_SUPPORTED, "NotSupported",
         "this build or this system does not offer it"},
     [-SLABBY_ABI_MISMATCH] = {SLABBY_ABI_MISMATCH, "AbiMismatch",
-        "the other side was built for another core"},
+        "struct_size was not set to the size of its struct, or the other side was built for "
+        "another core"},
     [-SLABBY_WRITE_FAILED] = {SLABBY_WRITE_FAILED, "WriteFailed",
         "a descriptor refused data"},
 };

@@ -4,6 +4,7 @@
 #include "slabby_contract.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,24 @@ SLB_PRIVATE const char *slb_status_name(slabby_status status) {
 SLB_PRIVATE const char *slb_status_message(slabby_status status) {
     return status <= 0 && status > -SLB_STATUS_COUNT ? slb_statuses[-status].message
                                                      : "no status of this library";
+}
+
+/* What both know of a struct, but for the caller's struct_size. */
+static void copy_behind_size(void *destination, const void *source, uint32_t theirs, uint32_t size) {
+    uint32_t common = theirs < size ? theirs : size;
+    memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
+}
+
+/* Of version 0.1.0. A caller whose struct_size cannot be one has forgotten it, and has at least this struct. */
+#define FIRST_ERROR_SIZE 296u
+
+_Static_assert(offsetof(slabby_error, text) + 256 == FIRST_ERROR_SIZE,
+               "the first version ends with its text");
+
+static uint32_t error_size(const slabby_error *error) {
+    uint32_t theirs;
+    memcpy(&theirs, error, sizeof theirs);
+    return theirs < 8 ? FIRST_ERROR_SIZE : theirs;
 }
 
 SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
@@ -27,7 +46,7 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
     va_start(arguments, format);
     (void)vsnprintf(full.text, sizeof full.text, format, arguments);
     va_end(arguments);
-    (void)slb_copy_out(error, &full, sizeof full);
+    copy_behind_size(error, &full, error_size(error), sizeof full);
     return status;
 }
 
@@ -54,8 +73,7 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
     memcpy(&theirs, destination, sizeof theirs);
     if (theirs < 8)
         return SLABBY_ABI_MISMATCH;
-    uint32_t common = theirs < size ? theirs : size;
-    memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
+    copy_behind_size(destination, source, theirs, size);
     return SLABBY_OK;
 }
 

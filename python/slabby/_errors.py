@@ -224,7 +224,8 @@ class NotSupportedError(SlabbyError, builtins.NotImplementedError):
 
 
 class AbiMismatchError(SlabbyError, builtins.ImportError):
-    """The other side was built for another core."""
+    """Struct_size was not set to the size of its struct, or the other side was built for another
+    core."""
 
     status = Status.ABI_MISMATCH
     hint = "load one libslabby.so.0 in the process, from one installation"
