@@ -13,8 +13,9 @@
 #include "api.h"
 #include "table.h"
 
+/* Of slabby._types, whose functions serve every interpreter. */
 static const struct slabby_types_api *types_api;
-static struct slabby_core_table core_table = SLABBY_CORE_TABLE;
+static const struct slabby_core_table core_table = SLABBY_CORE_TABLE;
 
 /* Zeroed room for `count` elements, at least one; null with MemoryError set. */
 static void *make_space(uint64_t count, size_t size)
@@ -123,15 +124,37 @@ static void *opaque_from(PyObject *object, const char *name)
 
 uintptr_t slabby_table_address(void)
 {
-    core_table.instance_id = slabby_instance_id();
     return (uintptr_t)&core_table;
 }
 %}
 
-%init %{
+/* SWIG's own initialisation makes objects that all interpreters would share, for pointers as objects, which this module
+ * does not have. Only its list of functions is used. */
+%{
+#define SLOT_MULTIPLE_INTERPRETERS 3
+#define PER_INTERPRETER_LOCK ((void *)2)
+#define VERSION_3_12 0x030C0000u
+
+PyObject *slabby_swig_definition(void);
+
+static int execute(PyObject *module)
+{
+    (void)module;
     types_api = PyCapsule_Import(SLABBY_TYPES_CAPSULE, 0);
-    if (types_api == NULL)
-        return -1;
+    return types_api == NULL ? -1 : 0;
+}
+
+PyMODINIT_FUNC PyInit__swig(void)
+{
+    static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}, {0, NULL}};
+    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "slabby._swig", .m_slots = slots};
+
+    if (Py_Version >= VERSION_3_12)
+        slots[1] = (PyModuleDef_Slot){SLOT_MULTIPLE_INTERPRETERS, PER_INTERPRETER_LOCK};
+    definition.m_methods = ((PyModuleDef *)slabby_swig_definition())->m_methods;
+    return PyModuleDef_Init(&definition);
+}
+#define PyInit__swig slabby_swig_definition
 %}
 
 %include "slabby_python_maps.i"

@@ -19,6 +19,14 @@
         SWIG_fail;
 }
 
+%typemap(in) const char * {
+    $1 = (char *)PyUnicode_AsUTF8AndSize($input, NULL);
+    if ($1 == NULL)
+        SWIG_fail;
+}
+/* The text belongs to the object. */
+%typemap(freearg) const char * ""
+
 /* A status was handled by the %exception of its function. */
 %typemap(out) slabby_status {
     $result = Py_NewRef(Py_None);

@@ -283,6 +283,18 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 %ignore slabby_lease_allocate_fast;
 %ignore slabby_lease_try;
 %ignore slabby_lease_return;
+%ignore slabby_stats;
+%ignore slabby_health;
+%ignore slabby_memory;
+%ignore slabby_live;
+%ignore slabby_audit_record;
+%ignore slabby_event;
+%ignore slabby_finding;
+%ignore slabby_fault;
+%ignore slabby_view_info;
+%ignore slabby_pool_info;
+%ignore slabby_sample;
+%ignore slabby_error;
 
 %exception slabby_version {
     $action

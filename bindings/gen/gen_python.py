@@ -6,6 +6,7 @@ from __future__ import annotations
 import textwrap
 
 import gen_python_calls
+import gen_python_init
 from calls import calls_of, visible
 from contract import (
     LICENCE,
@@ -36,7 +37,7 @@ ENUM_MEMBERS = {
 
 # What to do about each error, in one clause.
 HINTS = {
-    "InvalidArgument": "pass an open Allocator and values within the documented ranges",
+    "InvalidArgument": "pass a value within the documented range",
     "InvalidSlabSize": "choose a slab size from 1 byte to 1 GiB",
     "InvalidCapacity": "choose a capacity of at least 1",
     "CapacityExceeded": "lower the capacity, heap_fallback_limit or guard_slots",
@@ -106,29 +107,75 @@ def public(names: list[str]) -> str:
     return "__all__ = [\n" + "".join(f'    "{name}",\n' for name in sorted(names)) + "]"
 
 
-def enums_module(contract: Contract) -> str:
-    parts = [start("The enumerations of the contract.", "from enum import IntEnum\n")]
-    parts.append(public(["Status", *(camel(enum.name) for enum in contract.enums)]))
+def status_module(contract: Contract) -> str:
+    parts = [start("The statuses, which every import needs.", "from enum import IntEnum\n")]
     parts.append(status_enum(contract))
-    parts += [enum_class(enum) for enum in contract.enums]
+    names = "".join(f'    "{camel(enum.name)}",\n' for enum in sorted_enums(contract))
+    parts.append(f"# Made by slabby._enums when one is used.\nENUMERATIONS = (\n{names})")
     return "\n\n".join(part.rstrip() + "\n" for part in parts)
 
 
-def option_limits(option: Option) -> str:
-    default = f"default {option.default!r}"
+def sorted_enums(contract: Contract) -> list[EnumType]:
+    return sorted(contract.enums, key=lambda enum: camel(enum.name))
+
+
+def enums_module(contract: Contract) -> str:
+    imports = "from enum import IntEnum\n\nfrom slabby._status import Status as Status\n"
+    parts = [start("The enumerations of the contract.", imports)]
+    parts.append(public(["Status", *(camel(enum.name) for enum in contract.enums)]))
+    parts += [
+        f'{enum_class(enum)}\n\n\n{camel(enum.name)}.__module__ = "slabby"'
+        for enum in contract.enums
+    ]
+    return "\n\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e9:g}"
+
+
+def option_default(option: Option) -> str:
     if option.kind == "flag":
-        default = "default on" if option.default else "default off"
-    elif option.enum is not None:
+        return str(bool(option.default))
+    if option.enum is not None:
         names = {each.value: each.name for each in option.enum.enumerators}
-        default = f"default {names[int(option.default)]!r}"
-    unit = {"duration": " ns", "bytes": " bytes", "percent": " %"}.get(option.kind, "")
-    limits = f"; {option.minimum} to {option.maximum}{unit}"
-    if option.kind in ("flag", "enum"):
-        limits = ""
-    elif option.kind == "text":
-        limits = f"; at most {option.maximum} bytes"
+        return repr(names[int(option.default)])
+    if option.kind == "duration":
+        return f"{seconds(int(option.default))} s"
+    texts = {"cpus": "one a CPU", "cache_line": "a cache line", "capacity": "the capacity"}
+    return texts.get(str(option.default), repr(option.default))
+
+
+def option_range(option: Option) -> str:
+    if option.kind == "flag":
+        return "True or False"
+    if option.enum is not None:
+        return ", ".join(repr(each.name) for each in option.enum.enumerators)
+    if option.kind == "text":
+        return f"at most {option.maximum} bytes"
+    if option.kind == "duration":
+        return f"{seconds(option.minimum)} to {seconds(option.maximum)} s"
+    unit = {"bytes": " bytes", "percent": " %"}.get(option.kind, "")
+    return f"{option.minimum} to {option.maximum}{unit}"
+
+
+def option_limits(option: Option) -> str:
     hot = "; may change while the pool runs" if option.hot else ""
-    return f"{capital(option.meaning)} ({default}{limits}{hot})."
+    return (
+        f"{option_range(option)}; default {option_default(option)}{hot}. {capital(option.meaning)}."
+    )
+
+
+def option_lines(contract: Contract) -> list[str]:
+    """The options as help() shows them."""
+    names = ", ".join(repr(preset.name) for preset in contract.presets)
+    texts = {"preset": f"{names}. The options of a use case, set before the others."}
+    texts |= {option.name: option_limits(option) for option in contract.options}
+    lines = []
+    for name, text in texts.items():
+        lines.append(f"    {name}")
+        lines += [f"        {line}" for line in textwrap.wrap(text, 88)]
+    return lines
 
 
 def option_type(option: Option) -> str:
@@ -138,36 +185,147 @@ def option_type(option: Option) -> str:
     return f"_enums.{camel(option.enum.name)} | Literal[{names}]"
 
 
+READ_TYPES = {"flag": "bool", "duration": "float", "text": "str"}
+
+
+def _method(name: str, literals: list[str], value: str, result: str) -> str:
+    """One overload for these options."""
+    listed = "".join(f'            "{literal}",\n' for literal in literals)
+    value_line = f"        value: {value},\n" if value else ""
+    return (
+        f"    @overload\n    def {name}(\n        self,\n        name: Literal[\n{listed}        ],\n"
+        f"{value_line}    ) -> {result}: ..."
+    )
+
+
+READ_METHOD = '''
+    @overload
+    def get_option(self, name: str) -> Any: ...
+    def get_option(self, name: str) -> Any:
+        """The value in effect, after rounding and defaults; durations in seconds."""
+        return read_option(self._core, self, name)
+'''
+WRITE_METHOD = '''
+    def set_option(self, name: str, value: object) -> None:
+        """Changes a hot option: True or False, a number, seconds for a duration, an enumerator, or text with its
+        unit, such as "250us" or "off"."""
+        write_option(self._core, self, name, value)
+'''
+
+
+def option_access_module(contract: Contract) -> str:
+    read: dict[str, list[str]] = {}
+    hot: dict[str, list[str]] = {}
+    for option in contract.options:
+        enum = f"_enums.{camel(option.enum.name)}" if option.enum else ""
+        read.setdefault(enum or READ_TYPES.get(option.kind, "int"), []).append(option.name)
+        if option.hot:
+            hot.setdefault(option_type(option), []).append(option.name)
+    imports = textwrap.dedent("""\
+        from __future__ import annotations
+
+        from slabby._option_values import read_option, write_option
+        from slabby._types import Pool
+
+        TYPE_CHECKING = False
+        if TYPE_CHECKING:
+            from datetime import timedelta
+            from typing import Any, Literal, overload
+
+            from slabby import _enums
+            from slabby._backend_protocol import Core
+        else:
+
+            def overload(method):
+                return method
+
+
+        """)
+    lines = [start("get_option and set_option, typed by option.", imports)]
+    lines += [
+        "class OptionAccess(Pool):",
+        '    """A pool whose options are read and changed while it runs."""',
+        "",
+    ]
+    lines += [
+        "    @property",
+        "    def _core(self) -> Core:",
+        "        raise NotImplementedError",
+        "",
+    ]
+    lines += [_method("get_option", names, "", kind) for kind, names in read.items()]
+    lines += [READ_METHOD.strip("\n"), ""]
+    lines += [_method("set_option", names, kind, "None") for kind, names in hot.items()]
+    lines += [WRITE_METHOD.strip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+OPTION_INFO = '''
+class OptionInfo:
+    """One option: its number, its kind, and the range of its number."""
+
+    __slots__ = ("id", "kind", "_enum", "minimum", "maximum")
+
+    def __init__(self, id: int, kind: str, enum: str | None, minimum: int, maximum: int) -> None:
+        self.id = id
+        self.kind = kind
+        self._enum = enum
+        self.minimum = minimum
+        self.maximum = maximum
+
+    @property
+    def enum(self) -> type[IntEnum] | None:
+        """The enumeration of its values."""
+        if self._enum is None:
+            return None
+        from slabby import _enums
+
+        found: type[IntEnum] = getattr(_enums, self._enum)
+        return found
+'''
+
+
 def options_module(contract: Contract) -> str:
     imports = textwrap.dedent("""\
-        from dataclasses import dataclass
-        from datetime import timedelta
-        from enum import IntEnum
-        from typing import Literal, TypedDict
+        from __future__ import annotations
 
-        from slabby import _enums
+        TYPE_CHECKING = False
+        if TYPE_CHECKING:
+            from datetime import timedelta
+            from enum import IntEnum
+            from typing import Literal, TypedDict
+
+            from slabby import _enums
+        else:
+
+            class TypedDict:
+                # help() shows the options of a class, where it shows the methods of a dict of typing's TypedDict.
+                def __init_subclass__(cls, total=True):
+                    pass
+
+                def __new__(cls, **options):
+                    return options
+
         """)
-    lines = [start("The options of the contract, as keywords.", imports), ""]
-    lines += ["class Options(TypedDict, total=False):"]
-    lines += ['    """Keywords of Allocator. What is left out keeps its default.', ""]
-    lines += [
-        '    Flags, numbers (durations in seconds), enumerators, or text: "30s", "4KiB", "80%".'
-    ]
-    lines += ['    """', ""]
+    lines = [start("The options of the contract, as keywords.", imports)]
     names = ", ".join(f'"{preset.name}"' for preset in contract.presets)
-    lines += ["    # The options of a use case, set before the others: docs/contract.md."]
+    lines += ["class Options(TypedDict, total=False):"]
+    lines += ['    """Keywords of Allocator. What is left out has its default.', ""]
+    lines += [
+        "    Flags, numbers (durations in seconds), enumerators by name, or text with a unit:"
+    ]
+    lines += ['    "30s", "4KiB", "80%".', ""]
+    lines += [*option_lines(contract), '    """', ""]
     lines += [f"    preset: Literal[{names}]"]
-    for option in contract.options:
-        lines += [
-            wrapped(option_limits(option), "    "),
-            f"    {option.name}: {option_type(option)}",
-        ]
-    lines += ["", "", "@dataclass(frozen=True)", "class OptionInfo:", '    """One option."""', ""]
-    lines += ["    id: int", "    kind: str", "    enum: type[IntEnum] | None", "", ""]
+    lines += [f"    {option.name}: {option_type(option)}" for option in contract.options]
+    lines += ["", OPTION_INFO, ""]
     lines += ["OPTIONS: dict[str, OptionInfo] = {"]
     for option in contract.options:
-        enum = f"_enums.{camel(option.enum.name)}" if option.enum else "None"
-        lines.append(f'    "{option.name}": OptionInfo({option.id}, "{option.kind}", {enum}),')
+        enum = f'"{camel(option.enum.name)}"' if option.enum else "None"
+        limits = f"{option.minimum}, {option.maximum}"
+        lines.append(
+            f'    "{option.name}": OptionInfo({option.id}, "{option.kind}", {enum}, {limits}),'
+        )
     lines += ["}", "", "OPTION_NAMES = {info.id: name for name, info in OPTIONS.items()}"]
     return "\n".join(lines) + "\n"
 
@@ -188,7 +346,7 @@ def error_class(name: str, base: str, message: str, status: str, hint: str) -> s
 
 
 def errors_module(contract: Contract) -> str:
-    imports = "import builtins\n\nfrom slabby._base_error import SlabbyError\nfrom slabby._enums import Status\n"
+    imports = "import builtins\n\nfrom slabby._base_error import SlabbyError\nfrom slabby._status import Status\n"
     parts = [start("One exception for each status of the contract.", imports)]
     errors = [status for status in contract.statuses if status.python_base is not None]
     parts.append(public([status.python_name for status in errors]))
@@ -222,22 +380,25 @@ def snapshot_docs(snapshot: Snapshot) -> dict[str, str]:
 def record_class(
     name: str, about: str, struct: Struct, enums: dict[str, str], docs: dict[str, str]
 ) -> str:
-    lines = ["@dataclass(frozen=True)", f"class {name}:", f'    """{about}"""', ""]
-    makers = []
+    lines = [f"class {name}(Record):", f'    """{about}"""', "", "    __slots__ = ()"]
     for at, member in enumerate(m for m in struct.members if m.name in visible(struct)):
-        kind = C_TO_PYTHON.get(member.type, "int")
-        maker = f"raw[{at}]"
+        kind, convert = C_TO_PYTHON.get(member.type, "int"), ""
         if member.name in enums:
             kind = "bool" if enums[member.name] == "bool" else camel(enums[member.name])
-            maker = f"{kind}({maker})"
+            convert = ", bool" if kind == "bool" else f', "{kind}"'
         elif member.length and member.type != "char":
-            kind, maker = "dict[Status, int]", f"by_status({maker})"
-        if member.name in docs:
-            lines.append(wrapped(docs[member.name], "    "))
-        lines.append(f"    {member.name}: {kind}")
-        makers.append(f"            {maker},")
-    lines += ["", "    @classmethod", f'    def _of(cls, raw: Sequence[Any]) -> "{name}":']
-    lines += ["        return cls(", *makers, "        )"]
+            kind, convert = "dict[Status, int]", ", by_status"
+        doc = f', doc="{docs[member.name]}"' if member.name in docs else ""
+        line = f"    {member.name}: {kind} = member({at}{convert}{doc})"
+        if len(line) > 96 and doc:
+            rows = textwrap.wrap(docs[member.name], 80, drop_whitespace=False)
+            parts = "".join(f'        "{row}"\n' for row in rows)
+            line = f"    {member.name}: {kind} = member(\n        {at}{convert},\n        doc="
+            line += (
+                parts.strip() if len(rows) == 1 else f"(\n{textwrap.indent(parts, '    ')}        )"
+            )
+            line += ",\n    )"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -257,7 +418,7 @@ RECORD_NAMES = {
 
 
 def records_module(contract: Contract, structs: list[Struct]) -> str:
-    used: set[str] = {"Status"}
+    used: set[str] = set()
     parts = []
     snapshots = {snapshot.struct: snapshot for snapshot in contract.snapshots}
     for struct in structs:
@@ -274,15 +435,19 @@ def records_module(contract: Contract, structs: list[Struct]) -> str:
         parts.append(record_class(name, about, struct, enums, docs))
     names = "".join(f"    {name},\n" for name in sorted(used))
     imports = (
-        "from collections.abc import Sequence\nfrom dataclasses import dataclass\nfrom typing import Any\n\n"
-        f"from slabby._enums import (\n{names})\n"
+        "from __future__ import annotations\n\n"
+        "from slabby._record import Record, member\nfrom slabby._status import Status\n\n"
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n\n"
+        f"    from slabby._enums import (\n{textwrap.indent(names, '    ')}    )\n"
     )
     helper = (
-        "def by_status(counts: Sequence[int]) -> dict[Status, int]:\n"
+        "def by_status(counts: Sequence[int] | dict[Status, int]) -> dict[Status, int]:\n"
         '    """The counts of an array indexed by -code."""\n'
+        "    if isinstance(counts, dict):\n"
+        "        return counts\n"
         "    return {status: counts[-status] for status in Status}"
     )
-    head = start("Snapshots and records as frozen dataclasses.", imports)
+    head = start("What the core reports, as records.", imports)
     exported = public([name for name, _ in RECORD_NAMES.values()])
     return "\n\n".join(part.rstrip() + "\n" for part in [head, exported, helper, *parts])
 
@@ -294,10 +459,19 @@ def version_module(contract: Contract) -> str:
 def outputs(contract: Contract) -> dict[str, str]:
     calls, structs = calls_of(contract)
     package = "python/slabby"
+    errors = [status.python_name for status in contract.statuses if status.python_base is not None]
+    public_names = (
+        [camel(enum.name) for enum in contract.enums],
+        errors,
+        [name for name, _ in RECORD_NAMES.values()],
+    )
     return {
+        f"{package}/__init__.py": gen_python_init.init_module(*public_names),
         f"{package}/_version.py": version_module(contract),
+        f"{package}/_status.py": status_module(contract),
         f"{package}/_enums.py": enums_module(contract),
         f"{package}/_options.py": options_module(contract),
+        f"{package}/_option_access.py": option_access_module(contract),
         f"{package}/_errors.py": errors_module(contract),
         f"{package}/_records.py": records_module(contract, structs),
         f"{package}/_backend_protocol.py": gen_python_calls.core_protocol(calls),

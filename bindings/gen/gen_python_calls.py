@@ -10,17 +10,7 @@ from contract import LICENCE, NOTICE
 from header import Struct, cdef
 
 # What stands beside the header in the CFFI module.
-CELL = """
-typedef struct {
-    slabby_allocator *allocator;
-    slabby_ref ref;
-    void *data;
-    uint32_t id;
-} slabby_cell;
-int32_t slabby_cell_allocate(slabby_cell *cell);
-int32_t slabby_cell_allocate_fast(slabby_cell *cell);
-uintptr_t slabby_table_address(void);
-"""
+BESIDE = "uintptr_t slabby_table_address(void);\n"
 TYPE_IMPORTS = "from collections.abc import Sequence\nfrom typing import Any{protocol}\n\n"
 TYPES = "from slabby._types import FastSlab, Pool, SlabRef\n"
 
@@ -78,7 +68,7 @@ def _spelled(parameter: Parameter) -> str:
 def cdef_text(root: Path, calls: list[Call]) -> str:
     note = f"/* {NOTICE}\n * {LICENCE} */\n"
     extra = "".join(f"{unlocked_prototype(c)};\n" for c in calls if c.blocks)
-    return note + cdef(root) + CELL + extra
+    return note + cdef(root) + BESIDE + extra
 
 
 def unlocked_wrappers(calls: list[Call]) -> str:
@@ -245,8 +235,7 @@ def cffi_body(call: Call) -> list[str]:
 
 
 CFFI_HEAD = """\
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
 from slabby._cffi import ffi, lib
 from slabby._cffi_support import (
@@ -258,8 +247,14 @@ from slabby._cffi_support import (
     _text,
     fail,
 )
-from slabby._types import FastSlab, Pool, SlabRef
-from slabby._enums import Status
+from slabby._status import Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from slabby._types import FastSlab, Pool, SlabRef
 """
 
 

@@ -126,13 +126,15 @@ def typemaps(contract: Contract) -> str:
     calls, structs = calls_of(contract)
     parameters = [p for call in calls for p in call.parameters]
     records = {(p.target, p.name) for p in parameters if p.role == "out_struct"}
+    # Their members arrive as tuples: nothing needs an object around a struct.
+    hidden = [*(struct.name for struct in structs), "slabby_error"]
     parts = [
         f"/* {NOTICE}\n * {LICENCE} */",
         "%{\n" + "\n\n".join(struct_tuple(struct) for struct in structs) + "\n%}",
         "\n".join(f"RECORD_RESULT({c_type}, {name})" for c_type, name in sorted(records)),
         "\n".join(number_results(calls)),
         "\n".join(line for call in calls for line in array_results(call)),
-        "\n".join(f"%ignore {name};" for name in unbound(contract)),
+        "\n".join(f"%ignore {name};" for name in [*unbound(contract), *hidden]),
     ]
     return "\n\n".join(parts + [exception(call) for call in calls]) + "\n"
 

@@ -9,8 +9,7 @@ from cffi import FFI
 HERE = Path(__file__).resolve().parent
 
 # cffi releases the GIL around every call. The core's hot functions never block, so that handing the GIL over
-# would only cost; the functions that may block release it themselves, in unlocked.h. Besides, the cell of a
-# pool is read under the same hold of the GIL under which it was written.
+# would only cost; the functions that may block release it themselves, in unlocked.h.
 PREAMBLE = """
 #include <slabby/slabby.h>
 #include "table.h"
@@ -21,21 +20,10 @@ PREAMBLE = """
 #define Py_BEGIN_ALLOW_THREADS {
 #define Py_END_ALLOW_THREADS }
 
-static int32_t slabby_cell_allocate(slabby_cell *cell)
-{
-    return slabby_allocate(&cell->ref, &cell->data, cell->allocator);
-}
-
-static int32_t slabby_cell_allocate_fast(slabby_cell *cell)
-{
-    return slabby_allocate_fast(&cell->data, &cell->id, cell->allocator);
-}
-
 static uintptr_t slabby_table_address(void)
 {
-    static struct slabby_core_table table = SLABBY_CORE_TABLE;
+    static const struct slabby_core_table table = SLABBY_CORE_TABLE;
 
-    table.instance_id = slabby_instance_id();
     return (uintptr_t)&table;
 }
 """

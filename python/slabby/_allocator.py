@@ -1,33 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Allocator: a pool of equally sized slabs. The hot methods are inherited from Pool, in C."""
 
-import dataclasses
+from __future__ import annotations
+
 import gc
-import logging
-import threading
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
-from weakref import WeakKeyDictionary, WeakValueDictionary
+import weakref
 
 from slabby import _backend
 from slabby._backend import Backend
-from slabby._gc_clock import clock
-from slabby._backend_protocol import Core
-from slabby._base_error import SlabbyError
+from slabby._status import Status
 from slabby._errors import (
     DoubleDeallocationError,
-    InvalidBatchSizeError,
+    InvalidArgumentError,
     InvalidReferenceError,
     NoSystemMemoryError,
+    NotSupportedError,
+    TimeoutError,
     TooManyPoolsError,
     UseAfterFreeError,
 )
-from slabby._listener import Listener
-from slabby._logging import hand_over
-from slabby._options import OPTIONS, Options
-from slabby._raise import make_error
+from slabby._gc_clock import clock
+from slabby._leaks import register
+from slabby._option_values import (
+    duration_text,
+    enumerator,
+    fill,
+    nanoseconds,
+    whole,
+)
+from slabby._option_access import OptionAccess
+from slabby._options import OPTIONS
+from slabby._raise import make_error, refuse_batch
 from slabby._records import (
     AuditRecord,
     Event,
@@ -39,31 +42,59 @@ from slabby._records import (
     Stats,
     ViewInfo,
 )
-from slabby._option_values import fill, nanoseconds, number, option_info, typed, whole
-from slabby._monkey import is_patched
-from slabby._types import Pool, SlabRef, _address_of
-from slabby._enums import BreakerMode, Binding, PoolState, Status
+from slabby._types import SlabRef, _address_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+    import logging
+    from collections.abc import Iterator
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import Self, Unpack
+
     from typing_extensions import Buffer
 
+    from slabby._backend_protocol import Core
+    from slabby._base_error import SlabbyError
+    from slabby._batch import Batch
+    from slabby._enums import BreakerMode
+    from slabby._listener import Listener
+    from slabby._options import Options
+
+# Enumerators of slabby.Binding, which is not loaded for that.
+BINDINGS = {"cffi": 1, "swig": 2}
 # Records asked for in one crossing.
 CHUNK = 256
-# Slabs in one batch above which its arrays are worth a look at the pool's limits first.
-LARGE_BATCH = 65_536
-# Timeouts below are in range whatever their unit becomes; others are looked at closely.
-LONG_SECONDS = 1e9
+# What a wait without a limit is to the core.
+FOREVER_NS = 2**63 - 1
 
 
 # The Allocators of this process by the address of their pool, so that whoever has only the address finds the one that
 # knows more, such as where slabs were allocated.
-_known: "WeakValueDictionary[int, Allocator]" = WeakValueDictionary()
+_known: weakref.WeakValueDictionary[int, Allocator] = weakref.WeakValueDictionary()
 
 
-def allocator_of(address: int, instance_id: int) -> "Allocator":
+def allocator_of(address: int, instance_id: int) -> Allocator:
     """The Allocator of a pool, or one that adopts it."""
     known = _known.get(address)
     return Allocator.adopt(address, instance_id) if known is None else known
+
+
+def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
+    """The same error, saying what lies at the address."""
+    fault = Fault._of(core.slabby_classify_fault(address))
+    text = fault.text if fault.inside else f"address {address:#x} belongs to no pool"
+    return make_error(error.status, f"{core.slabby_status_message(error.status)}: {text}")
+
+
+def _reference(ref: object) -> int:
+    """The number of a SlabRef, or the number itself."""
+    if isinstance(ref, SlabRef):
+        return ref.ref
+    if isinstance(ref, bool) or not isinstance(ref, int):
+        raise TypeError(f"ref takes a SlabRef or its number, not {ref!r}")
+    return whole("ref", ref)
 
 
 def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
@@ -76,21 +107,14 @@ def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> i
 
 
 def _create_once(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
-    backend.core.slabby_set_binding(Binding[backend.name.upper()])
+    backend.core.slabby_set_binding(BINDINGS[backend.name])
     try:
         return backend.core.slabby_create(slab_size, capacity, settings)
     finally:
         backend.core.slabby_set_binding(-1)
 
 
-def _about_address(core: Core, address: int, error: SlabbyError) -> SlabbyError:
-    """The same error, saying what lies at the address."""
-    fault = Fault._of(core.slabby_classify_fault(address))
-    text = fault.text if fault.inside else f"address {address:#x} belongs to no pool"
-    return make_error(error.status, f"{core.slabby_status_message(error.status)}: {text}")
-
-
-class Allocator(Pool):
+class Allocator(OptionAccess):
     """A pool of `capacity` slabs of `slab_size` bytes.
 
     >>> pool = Allocator(4096, 1000, secure=True)
@@ -104,7 +128,7 @@ class Allocator(Pool):
     _backend: Backend
     _audit_written: int
     _events_logged: int
-    _spaces: WeakKeyDictionary[Any, Any]
+    _spaces: weakref.WeakKeyDictionary[Any, Any]
 
     def __init__(self, slab_size: int, capacity: int, **options: Unpack[Options]) -> None:
         backend = _backend.chosen()
@@ -123,7 +147,8 @@ class Allocator(Pool):
         self._backend = backend
         self._audit_written = 0
         self._events_logged = 0
-        self._spaces = WeakKeyDictionary()
+        self._spaces = weakref.WeakKeyDictionary()
+        register(self)
         _known.setdefault(self._address, self)
 
     # ------------------------------------------------------------------ one pool in several languages
@@ -149,7 +174,7 @@ class Allocator(Pool):
         return self._wrap(ref, self._core.slabby_data(self, ref), owning)
 
     @classmethod
-    def of(cls, memory: "int | Buffer", *, backend: str | None = None) -> Self:
+    def of(cls, memory: int | Buffer, *, backend: str | None = None) -> Self:
         """The pool that an address lies in, or the memory behind a buffer, as adopt() gives it. Searches all pools of
         the process. InvalidReferenceError: it is of no pool."""
         chosen = _backend.chosen() if backend is None else _backend.load(backend)
@@ -160,7 +185,7 @@ class Allocator(Pool):
             raise _about_address(chosen.core, address, error) from None
         return cls.adopt(handle, chosen.core.slabby_instance_id(), backend=chosen.name)
 
-    def ref_of(self, memory: "int | Buffer", *, owning: bool = False) -> SlabRef:
+    def ref_of(self, memory: int | Buffer, *, owning: bool = False) -> SlabRef:
         """The SlabRef of the slab that begins at an address or where a buffer begins, as from_ref() makes it. Where
         there is none: InvalidReferenceError, or UseAfterFreeError once the slab was released."""
         address = whole("memory", _address_of(memory))
@@ -170,7 +195,7 @@ class Allocator(Pool):
             raise _about_address(self._core, address, error) from None
         return self._wrap(ref, address, owning)
 
-    def release_data(self, memory: "int | Buffer") -> None:
+    def release_data(self, memory: int | Buffer) -> None:
         """Releases the slab that begins at an address, for callbacks that carry nothing else. An address has no
         generation: a stale one may be another owner's slab by now."""
         address = whole("memory", _address_of(memory))
@@ -185,16 +210,6 @@ class Allocator(Pool):
         return self._core.slabby_get_option_text(self, "name")
 
     @property
-    def capacity(self) -> int:
-        """How many slabs the pool has at this moment."""
-        return self.stats().total_slabs
-
-    @property
-    def closed(self) -> bool:
-        """Whether allocations are over: the pool was closed, by whatever language."""
-        return self.stats().pool_state is not PoolState.OPEN
-
-    @property
     def backend(self) -> str:
         """Which backend this Allocator speaks through."""
         return self._backend.name
@@ -205,65 +220,65 @@ class Allocator(Pool):
 
     # ------------------------------------------------------------------------- allocate and release
 
-    def _allocate_timeout(self, timeout: float | timedelta) -> SlabRef:
-        wait_ns = nanoseconds("timeout", timeout)
-        if wait_ns and is_patched("select"):
-            from slabby._cooperative import wait_cooperatively
+    def _acquire(self, timeout: float | timedelta | None) -> SlabRef:
+        """A wait in a thread: None for ever. The methods in C try for a free slab first."""
+        from slabby._thread_waits import wait_in_thread
 
-            return wait_cooperatively(self, wait_ns)
-        # Python handles signals in the main thread alone; others wait inside the core, which is cheaper.
-        if wait_ns and threading.current_thread() is threading.main_thread():
-            return self._wait(wait_ns)
-        return self._core.slabby_allocate_timeout(self, wait_ns)
+        wait_ns = FOREVER_NS if timeout is None else nanoseconds("timeout", timeout, forever=True)
+        try:
+            return wait_in_thread(self, wait_ns)
+        except TimeoutError as error:
+            raise self._in_vain(error, timeout) from None
 
-    async def allocate_async(self, timeout: float | timedelta | None = None) -> SlabRef:
-        """One slab, for which the running asyncio loop waits without a thread: first come first served with every
-        other task, thread and language, up to `timeout` seconds, without one as long as it takes. A task that is
-        cancelled leaves the queue, as does a coroutine that is closed; a loop that is closed gives back what it
-        was granted."""
-        if timeout is None or (
-            isinstance(timeout, (int, float)) and timeout is not True and 0 < timeout < LONG_SECONDS
-        ):
-            slab = self._try_now()
-            if slab is not None:
-                return slab
-        # asyncio is large: who has a loop has imported it.
+    async def _acquire_async(self, timeout: float | timedelta | None) -> SlabRef:
+        """A wait in the running event loop: None for ever."""
+        # Event loops are large: who has one has imported it.
         from slabby._waiting import wait_in_loop
 
-        wait_ns = None if timeout is None else nanoseconds("timeout", timeout)
-        return await wait_in_loop(self, self._spaces, wait_ns)
+        wait_ns = None if timeout is None else nanoseconds("timeout", timeout, forever=True)
+        try:
+            return await wait_in_loop(self, self._spaces, wait_ns)
+        except TimeoutError as error:
+            raise self._in_vain(error, timeout) from None
+
+    def _in_vain(self, error: TimeoutError, timeout: object) -> TimeoutError:
+        return TimeoutError(
+            f"no slab became free within the timeout of {duration_text(timeout)}: {error}",
+            value=error.value,
+        )
 
     def listener(self, timeout: float | timedelta | None = None) -> Listener:
-        """A place for an event loop to wait for slabs without a thread. With a timeout, in seconds, what was granted
-        and not taken within it goes to whoever waits next; its ticket is then in `Listener.revoked`."""
+        """A queue entry for an event loop, which waits for slabs without a thread. With a timeout, in seconds, what was
+        granted and not taken within it goes to the next waiter; its ticket is then in `Listener.revoked`."""
+        from slabby._listener import Listener
+
         return Listener(self, self._core, timeout)
 
-    def allocate_batch(self, count: int) -> list[SlabRef]:
-        """`count` slabs, all or none."""
-        wanted = whole("count", count)
-        # The arrays are made before the core sees the number: keep them within what could succeed.
-        if wanted > LARGE_BATCH and wanted > (limit := self.view().id_limit):
-            raise InvalidBatchSizeError(
-                f"a batch of {count} slabs was asked for; this pool gives 1 to {limit}",
-                value=min(wanted, 2**63 - 1),
-                minimum=1,
-                maximum=limit,
-            )
-        return self._core.slabby_allocate_batch(self, wanted)
+    def acquire_batch(self, count: int, timeout: float | timedelta | None = None) -> Batch:
+        """`count` slabs, all or none, for which the thread waits as acquire() does: the batch has as many places in
+        the queue as it has slabs, next to each other, and holds what it gets until all are there."""
+        from slabby._batch_waits import wait_for_batch
 
-    def deallocate_batch(self, refs: Iterable[SlabRef]) -> int:
-        """Releases each as release() would, tries all, and returns how many. The first error is raised at
-        the end, with the count as its `value`."""
-        batch = list(refs)
-        values = [ref.ref for ref in batch]
-        released, status = self._core.slabby_release_batch(self, values)
-        for ref in batch:
-            ref._finish()
-        if status:
-            text = f"{released} of {len(values)} slabs were released; the first refusal: "
-            text += self._core.slabby_status_message(status)
-            raise make_error(status, text, released)
-        return released
+        return wait_for_batch(self, count, timeout)
+
+    async def acquire_batch_async(
+        self, count: int, timeout: float | timedelta | None = None
+    ) -> Batch:
+        """The same in the running event loop."""
+        from slabby._batch_waits import wait_for_batch_async
+
+        return await wait_for_batch_async(self, count, timeout)
+
+    def _refuse_batch(self, count: object, status: int) -> None:
+        """Raises what allocate_batch() was refused for; 0: the count is beyond every limit."""
+        refuse_batch(self, count, status)
+
+    def _refuse_release(
+        self, released: int, count: int, index: int, status: int, text: bytes
+    ) -> None:
+        """Raises the first error of deallocate_batch()."""
+        about = f"item {index} of {count} was refused, {released} were released: "
+        raise make_error(status, about + text.decode("utf-8", "replace"), released)
 
     def reset(self) -> None:
         """Releases every live slab; all references become stale. Refused while a view lives."""
@@ -287,6 +302,17 @@ class Allocator(Pool):
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
     # -------------------------------------------------------------------------------- looking inside
 
     def stats(self) -> Stats:
@@ -299,8 +325,9 @@ class Allocator(Pool):
 
     def health_check(self) -> Health:
         """The state of the pool as an operator asks for it."""
-        health = Health._of(self._core.slabby_get_health(self))
-        return dataclasses.replace(health, last_gc_duration=clock.last_duration_ns)
+        raw = list(self._core.slabby_get_health(self))
+        raw[Health._index("last_gc_duration")] = clock.last_duration_ns
+        return Health._of(raw)
 
     def health_json(self) -> str:
         """The core's health as one JSON object."""
@@ -340,6 +367,13 @@ class Allocator(Pool):
 
     def audit(self) -> Iterator[AuditRecord]:
         """The records of the audit trail that are still kept (option `audit`)."""
+        if not self.get_option("audit"):
+            raise NotSupportedError(
+                f"pool {self.name!r} keeps no audit records; make it with the option audit, the number of records"
+            )
+        return self._audit_records()
+
+    def _audit_records(self) -> Iterator[AuditRecord]:
         cursor, count = 0, 1
         while count:
             records, count, _, cursor = self._core.slabby_audit_read(cursor, self, CHUNK)
@@ -349,7 +383,9 @@ class Allocator(Pool):
         """Appends what the audit trail recorded since the last call to a descriptor, as JSON lines with chained
         digests (docs/audit.md); returns how many records. After an error the next call goes on where this one
         stopped."""
-        count, self._audit_written = self._core.slabby_audit_write(self._audit_written, self, fd)
+        count, self._audit_written = self._core.slabby_audit_write(
+            self._audit_written, self, whole("fd", fd)
+        )
         return count
 
     def events(self) -> Iterator[Event]:
@@ -364,27 +400,28 @@ class Allocator(Pool):
 
         Call it where it suits the program: each record has the event's time, its level, and the Event itself as
         the attribute `slabby_event`."""
-        target = logging.getLogger("slabby") if logger is None else logger
-        logged, count = 0, 1
-        while count:
-            records, count, lost, self._events_logged = self._core.slabby_events_read(
-                self._events_logged, self, CHUNK
-            )
-            if lost:
-                target.warning("%d events were overwritten before they were logged", lost)
-            for record in records:
-                hand_over(target, Event._of(record))
-            logged += count
+        from slabby._logging import log_new_events
+
+        logged, self._events_logged = log_new_events(self._core, self, self._events_logged, logger)
         return logged
 
-    def stack(self, ref: SlabRef) -> str:
-        """Where a slab was allocated, with the option `debug` on."""
-        return self._core.slabby_stack(self, ref.ref)
+    def stack(self, ref: SlabRef | int) -> str:
+        """Where a slab was allocated, with the option `debug` on: Python's frames where this interpreter allocated it,
+        else those of the code in C or Go."""
+        value = _reference(ref)
+        summary = self._stack_of(value)
+        if summary is not None:
+            return "allocated at (most recent call last):\n" + "".join(summary.format())
+        return self._core.slabby_stack(self, value)
 
     def explain(self, ref: SlabRef | int, status: Status = Status.OK) -> str:
-        """The story of a reference: which slab it names, and what the slab is now."""
-        value = ref if isinstance(ref, int) else ref.ref
-        return self._core.slabby_explain(self, value, status)
+        """About a reference: which slab it names, and what the slab is now."""
+        return self._core.slabby_explain(
+            self, _reference(ref), enumerator("status", Status, status)
+        )
+
+    def _name_of(self, ref: int) -> str:
+        return self._core.slabby_ref_text(self, ref)
 
     # --------------------------------------------------------------------------- changing it while it runs
 
@@ -404,27 +441,17 @@ class Allocator(Pool):
         """
         return self._core.slabby_resize(self, whole("capacity", capacity))
 
-    def breaker_force(self, mode: BreakerMode) -> None:
-        """What an operator wants of the circuit breaker."""
-        self._core.slabby_breaker_force(self, mode)
+    def breaker_force(self, mode: BreakerMode | str) -> None:
+        """What an operator wants of the circuit breaker: "normal", "forced_open", "disabled", "metrics_only"."""
+        from slabby._enums import BreakerMode
 
-    def set_option(self, name: str, value: object) -> None:
-        """Changes a hot option: True or False, a number, seconds for a duration, a word, or text
-        with its unit, such as "250us" or "off"."""
-        info = option_info(name)
-        if info.kind == "text":
-            raise TypeError(f"{name} is fixed when the pool is made")
-        if isinstance(value, str) and info.enum is None:
-            self._core.slabby_set_option_text(self, name, value)
-        else:
-            self._core.slabby_set_option(self, info.id, number(name, info, value))
-
-    def get_option(self, name: str) -> Any:
-        """The value in effect, after rounding and defaults."""
-        info = option_info(name)
-        if info.kind == "text":
-            return self._core.slabby_get_option_text(self, name)
-        return typed(info, self._core.slabby_get_option(self, info.id))
+        if not isinstance(mode, int):
+            mode = BreakerMode(enumerator("mode", BreakerMode, mode))
+        try:
+            self._core.slabby_breaker_force(self, mode)
+        except InvalidArgumentError:  # refused and counted by the core, as in every language
+            enumerator("mode", BreakerMode, mode)
+            raise
 
     def options(self) -> dict[str, Any]:
         """Every option with its value in effect."""
@@ -438,3 +465,8 @@ class Allocator(Pool):
             f"<Allocator {stats.name + ': ' if stats.name else ''}{stats.total_slabs} x {stats.slab_size} bytes, "
             f"{stats.used_slabs} used, {stats.pool_state.name.lower()}, over {self.backend}>"
         )
+
+    def _repr_html_(self) -> str:
+        from slabby._html import pool_table
+
+        return pool_table(self)

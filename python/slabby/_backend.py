@@ -1,53 +1,60 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The two backends: which one is chosen, and the proof that both speak to one core."""
 
+from __future__ import annotations
+
 import importlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, cast
 
 from slabby import _raise as _raise
-from slabby._backend_protocol import Core
 from slabby._errors import AbiMismatchError
-from slabby._types import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+    from slabby._backend_protocol import Core
+    from slabby._types import Pool
 
 NAMES = ("cffi", "swig")
 VARIABLE = "SLABBY_BACKEND"
 
 
-@dataclass(frozen=True)
 class Backend:
     """One loaded backend."""
 
-    name: str
-    core: Core
-    instance_id: int
-    attach: Callable[[Pool, int], None]
-    """Makes a new Pool the holder of a handle whose share it takes over."""
+    def __init__(
+        self, name: str, core: Core, instance_id: int, attach: Callable[[Pool, int], None]
+    ) -> None:
+        self.name = name
+        self.core = core
+        self.instance_id = instance_id
+        self.attach = attach
+        """Makes a new Pool the holder of a handle whose share it takes over."""
 
 
 _loaded: dict[str, Backend] = {}
+_default: Backend | None = None
 
 
 def _load_cffi() -> Backend:
+    try:
+        # Not in interpreters that share no lock with the main one: cffi's own module keeps state for the process.
+        importlib.import_module("_cffi_backend")
+    except ImportError as error:
+        raise ImportError(
+            f"the backend cffi cannot be used here: {error}; set {VARIABLE}=swig, or install cffi",
+            name="cffi",
+        ) from error
     calls: Any = importlib.import_module("slabby._cffi_calls")
     extension: Any = importlib.import_module("slabby._cffi")
     ffi, lib = extension.ffi, extension.lib
     table = lib.slabby_table_address()
 
     def attach(pool: Pool, handle: int) -> None:
-        native = ffi.cast("slabby_allocator *", handle)
-        pool._attach(
-            table,
-            handle,
-            lib.slabby_cell_allocate,
-            lib.slabby_cell_allocate_fast,
-            ffi.cast("slabby_cell *", pool._cell),
-            native,
-        )
+        pool._attach(table, handle, ffi.cast("slabby_allocator *", handle))
 
-    return Backend("cffi", cast(Core, calls), lib.slabby_instance_id(), attach)
+    return Backend("cffi", calls, lib.slabby_instance_id(), attach)
 
 
 def _load_swig() -> Backend:
@@ -55,10 +62,10 @@ def _load_swig() -> Backend:
     table = swig.slabby_table_address()
 
     def attach(pool: Pool, handle: int) -> None:
-        # SWIG's functions take the pool itself and return objects.
-        pool._attach(table, handle, swig.slabby_allocate, swig.slabby_allocate_fast, None, None)
+        # SWIG's functions take the pool itself.
+        pool._attach(table, handle, None)
 
-    return Backend("swig", cast(Core, swig), swig.slabby_instance_id(), attach)
+    return Backend("swig", swig, swig.slabby_instance_id(), attach)
 
 
 _LOADERS = {"cffi": _load_cffi, "swig": _load_swig}
@@ -82,5 +89,24 @@ def load(name: str) -> Backend:
 
 
 def chosen() -> Backend:
-    """The backend of SLABBY_BACKEND, cffi by default."""
-    return load(os.environ.get(VARIABLE) or NAMES[0])
+    """The backend of SLABBY_BACKEND; without it cffi, or swig where cffi refuses this interpreter."""
+    global _default
+    name = os.environ.get(VARIABLE)
+    if name:
+        return load(name)
+    if _default is None:
+        _default = _load_first()
+    return _default
+
+
+def _load_first() -> Backend:
+    refusal: ImportError | None = None
+    for name in NAMES:
+        try:
+            return load(name)
+        except ImportError as error:
+            if isinstance(error, AbiMismatchError):
+                raise
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The base of every exception of this package."""
 
-from typing import ClassVar
+from __future__ import annotations
 
-from slabby._enums import Status
+
+from slabby._status import Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+
+# How the core's own sentences begin to say what to do.
+ADVICE = ("; make ", "; lower ", "; raise ", "; write ", "; let ")
 
 
 class SlabbyError(Exception):
-    """What the core refused. str() is its sentence: the value, the limit and what to do."""
+    """What was refused. str() is a sentence: the value, the limit and what to do."""
 
     status: ClassVar[Status]
-    hint: ClassVar[str]
+    hint: ClassVar[str] = "report this"
 
     value: int
     """The value that was refused, 0 where none is concerned."""
@@ -29,8 +38,15 @@ class SlabbyError(Exception):
         maximum: int = 0,
         option: str | None = None,
     ) -> None:
-        super().__init__(text or type(self).__doc__ or "")
+        super().__init__(self._with_advice(text or type(self).__doc__ or ""))
         self.value = value
         self.minimum = minimum
         self.maximum = maximum
         self.option = option
+
+    @classmethod
+    def _with_advice(cls, text: str) -> str:
+        """The text, and what to do where it does not say so."""
+        if "choose " in text or cls.hint in text or any(word in text for word in ADVICE):
+            return text
+        return f"{text.rstrip('.')}; {cls.hint}"

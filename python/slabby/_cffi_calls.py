@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The functions of slabby.h over CFFI."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
 from slabby._cffi import ffi, lib
 from slabby._cffi_support import (
@@ -15,8 +14,14 @@ from slabby._cffi_support import (
     _text,
     fail,
 )
-from slabby._types import FastSlab, Pool, SlabRef
-from slabby._enums import Status
+from slabby._status import Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from slabby._types import FastSlab, Pool, SlabRef
 
 
 def _slabby_stats(record: Any) -> Sequence[Any]:

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the generated calls of the CFFI backend share."""
 
-from typing import Any, NoReturn
+from __future__ import annotations
 
 from slabby._cffi import ffi
 from slabby._raise import make_error
 from slabby._types import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 # Where the first try at a text begins; it grows until the text fits.
 TEXT_SIZE = 512

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Timed waits under gevent and eventlet: select, which they have patched, lets the other greenlets run."""
 
+from __future__ import annotations
+
 import select
 import time
-from typing import TYPE_CHECKING
 
 from slabby._errors import ClosedError
 from slabby._option_values import NANOSECONDS
 from slabby._types import SlabRef
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from slabby._allocator import Allocator
 
 
-def wait_cooperatively(pool: "Allocator", timeout_ns: int) -> SlabRef:
+def wait_cooperatively(pool: Allocator, timeout_ns: int) -> SlabRef:
     """A slab in its turn, within that time."""
     if (slab := pool._try_now()) is not None:
         return slab

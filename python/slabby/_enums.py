@@ -4,6 +4,8 @@
 
 from enum import IntEnum
 
+from slabby._status import Status as Status
+
 
 __all__ = [
     "AuditOperation",
@@ -27,46 +29,15 @@ __all__ = [
 ]
 
 
-class Status(IntEnum):
-    """What a call of the core answers."""
-
-    OK = 0
-    INVALID_ARGUMENT = -1
-    INVALID_SLAB_SIZE = -2
-    INVALID_CAPACITY = -3
-    CAPACITY_EXCEEDED = -4
-    INVALID_OPTION = -5
-    OPTION_CONFLICT = -6
-    COLD_OPTION = -7
-    INVALID_BATCH_SIZE = -8
-    OUT_OF_MEMORY = -9
-    NO_SYSTEM_MEMORY = -10
-    INVALID_REFERENCE = -11
-    USE_AFTER_FREE = -12
-    DOUBLE_DEALLOCATION = -13
-    INVALID_SLAB_ID = -14
-    MEMORY_CORRUPTION = -15
-    PINNED = -16
-    TOO_MANY_PINS = -17
-    TOO_MANY_POOLS = -18
-    IN_USE = -19
-    CIRCUIT_BREAKER_OPEN = -20
-    TIMEOUT = -21
-    LATENCY_EXCEEDED = -22
-    CLOSED = -23
-    BUSY = -24
-    BUFFER_TOO_SMALL = -25
-    NOT_SUPPORTED = -26
-    ABI_MISMATCH = -27
-    WRITE_FAILED = -28
-
-
 class CpuCacheBackend(IntEnum):
     """Who keeps the CPU caches consistent."""
 
     AUTO = 0
     RSEQ = 1
     PORTABLE = 2
+
+
+CpuCacheBackend.__module__ = "slabby"
 
 
 class LatencyTracking(IntEnum):
@@ -77,6 +48,9 @@ class LatencyTracking(IntEnum):
     ALL = 2
 
 
+LatencyTracking.__module__ = "slabby"
+
+
 class LockMemory(IntEnum):
     """Whether slab pages are locked into RAM."""
 
@@ -85,12 +59,18 @@ class LockMemory(IntEnum):
     REQUIRED = 2
 
 
+LockMemory.__module__ = "slabby"
+
+
 class CorruptionPolicy(IntEnum):
     """What becomes of a slab whose guard bytes were overwritten."""
 
     QUARANTINE = 0
     RECLAIM = 1
     ABORT = 2
+
+
+CorruptionPolicy.__module__ = "slabby"
 
 
 class BreakerMode(IntEnum):
@@ -102,6 +82,9 @@ class BreakerMode(IntEnum):
     METRICS_ONLY = 3
 
 
+BreakerMode.__module__ = "slabby"
+
+
 class BreakerState(IntEnum):
     """Where the circuit breaker stands."""
 
@@ -110,12 +93,18 @@ class BreakerState(IntEnum):
     HALF_OPEN = 2
 
 
+BreakerState.__module__ = "slabby"
+
+
 class PoolState(IntEnum):
     """Whether a pool is open."""
 
     OPEN = 0
     CLOSED = 1
     DRAINED = 2
+
+
+PoolState.__module__ = "slabby"
 
 
 class DegradationState(IntEnum):
@@ -127,12 +116,18 @@ class DegradationState(IntEnum):
     FALLBACK = 3
 
 
+DegradationState.__module__ = "slabby"
+
+
 class Trend(IntEnum):
     """Where the health score is heading."""
 
     STABLE = 0
     IMPROVING = 1
     DEGRADING = 2
+
+
+Trend.__module__ = "slabby"
 
 
 class SlabState(IntEnum):
@@ -148,6 +143,9 @@ class SlabState(IntEnum):
     GRANTED = 8
 
 
+SlabState.__module__ = "slabby"
+
+
 class FindingKind(IntEnum):
     """What slabby_verify found."""
 
@@ -159,6 +157,9 @@ class FindingKind(IntEnum):
     GRANT_NOT_TAKEN = 6
 
 
+FindingKind.__module__ = "slabby"
+
+
 class FaultKind(IntEnum):
     """What an address is to a slab."""
 
@@ -168,6 +169,9 @@ class FaultKind(IntEnum):
     BEFORE_START = 3
     AFTER_RELEASE = 4
     NEVER_ALLOCATED = 5
+
+
+FaultKind.__module__ = "slabby"
 
 
 class AuditOperation(IntEnum):
@@ -196,6 +200,9 @@ class AuditOperation(IntEnum):
     RESIZE = 21
 
 
+AuditOperation.__module__ = "slabby"
+
+
 class EventCode(IntEnum):
     """What an event is about."""
 
@@ -218,6 +225,9 @@ class EventCode(IntEnum):
     HEALTH_THREAD = 17
 
 
+EventCode.__module__ = "slabby"
+
+
 class EventLevel(IntEnum):
     """How urgent an event is."""
 
@@ -225,6 +235,9 @@ class EventLevel(IntEnum):
     INFO = 1
     WARNING = 2
     ERROR = 3
+
+
+EventLevel.__module__ = "slabby"
 
 
 class Binding(IntEnum):
@@ -236,6 +249,9 @@ class Binding(IntEnum):
     GO = 3
 
 
+Binding.__module__ = "slabby"
+
+
 class MetricPart(IntEnum):
     """Which number of a metric a sample is."""
 
@@ -244,3 +260,6 @@ class MetricPart(IntEnum):
     COUNT = 2
     SUM = 3
     NATIVE_BUCKET = 4
+
+
+MetricPart.__module__ = "slabby"

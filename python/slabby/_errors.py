@@ -5,7 +5,7 @@
 import builtins
 
 from slabby._base_error import SlabbyError
-from slabby._enums import Status
+from slabby._status import Status
 
 
 __all__ = [
@@ -45,7 +45,7 @@ class InvalidArgumentError(SlabbyError, builtins.ValueError):
     range."""
 
     status = Status.INVALID_ARGUMENT
-    hint = "pass an open Allocator and values within the documented ranges"
+    hint = "pass a value within the documented range"
 
 
 class InvalidSlabSizeError(SlabbyError, builtins.ValueError):

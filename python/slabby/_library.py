@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What concerns the library as a whole, not one pool."""
 
-from datetime import timedelta
+from __future__ import annotations
+
 
 from slabby import _backend
 from slabby._errors import InvalidArgumentError
 from slabby._records import Fault
-from slabby._option_values import nanoseconds, whole
+from slabby._option_values import nanoseconds, real, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 def backend() -> str:
@@ -48,12 +53,14 @@ def suggest_slab_size(
     sizes = whole("average", average), whole("maximum", maximum)
     core = _backend.chosen().core
     try:
-        return core.slabby_suggest_slab_size(*sizes, rate_per_second, whole("alignment", alignment))
+        return core.slabby_suggest_slab_size(
+            *sizes, real("rate_per_second", rate_per_second), whole("alignment", alignment)
+        )
     except InvalidArgumentError:
         raise InvalidArgumentError(
             f"average {average}, maximum {maximum}, rate_per_second {rate_per_second!r}, "
-            f"alignment {alignment}: 1 <= average <= maximum <= 1 GiB, a rate above 0 up to 1e12 and an "
-            "alignment that is a power of two up to 2 MiB make sense together"
+            f"alignment {alignment}: choose 1 <= average <= maximum <= 1 GiB, a rate above 0 up to 1e12 and an "
+            "alignment that is a power of two up to 2 MiB"
         ) from None
 
 
@@ -70,11 +77,14 @@ def suggest_capacity(
     holds = nanoseconds("mean_hold", mean_hold), nanoseconds("p99_hold", p99_hold)
     core = _backend.chosen().core
     try:
-        return core.slabby_suggest_capacity(rate_per_second, *holds, exhaustion_probability)
+        return core.slabby_suggest_capacity(
+            real("rate_per_second", rate_per_second),
+            *holds,
+            real("exhaustion_probability", exhaustion_probability),
+        )
     except InvalidArgumentError:
         raise InvalidArgumentError(
             f"rate_per_second {rate_per_second!r}, mean_hold {mean_hold!r}, p99_hold {p99_hold!r}, "
-            f"exhaustion_probability {exhaustion_probability!r}: a rate above 0 up to 1e12, holds from 1 ns "
-            "to a day with a p99 of at most 100 times the mean, and a probability from 1e-15 to below 1 make "
-            "sense together"
+            f"exhaustion_probability {exhaustion_probability!r}: choose a rate above 0 up to 1e12, holds from "
+            "1 ns to a day with a p99 of at most 100 times the mean, and a probability from 1e-15 to below 1"
         ) from None

@@ -1,25 +1,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Waiting for slabs in an event loop: tickets are granted first come first served."""
 
+from __future__ import annotations
+
 import os
 import warnings
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, NamedTuple, Self
 
-from slabby._backend_protocol import Core
-from slabby._errors import NoSystemMemoryError
+from slabby._errors import ClosedError, NoSystemMemoryError, TimeoutError
 from slabby._option_values import nanoseconds, whole
-from slabby._types import Pool, SlabRef
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from collections.abc import Iterator
+    from datetime import timedelta
+    from types import TracebackType
+    from typing import Self
+
+    from slabby._backend_protocol import Core
+    from slabby._types import Pool, SlabRef
 
 
-class Grant(NamedTuple):
+class Grant:
     """A slab that a ticket brought."""
 
-    ticket: int
-    slab: SlabRef
-    user_data: int
-    """What Listener.begin() was given."""
+    __slots__ = ("ticket", "slab", "user_data")
+    __match_args__ = ("ticket", "slab", "user_data")
+
+    def __init__(self, ticket: int, slab: SlabRef, user_data: int) -> None:
+        self.ticket = ticket
+        self.slab = slab
+        self.user_data = user_data
+        """What Listener.begin() was given."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.ticket, self.slab, self.user_data))
+
+    def __repr__(self) -> str:
+        return f"Grant(ticket={self.ticket}, slab={self.slab!r}, user_data={self.user_data})"
 
 
 class Listener:
@@ -28,12 +46,14 @@ class Listener:
     def __init__(
         self, allocator: Pool, core: Core, timeout: float | timedelta | None = None
     ) -> None:
-        limit = 0 if timeout is None else nanoseconds("timeout", timeout)
+        self._listener: Any = None
         self._allocator = allocator
         self._core = core
-        self._listener: Any = None
+        limit = 0 if timeout is None else nanoseconds("timeout", timeout)
+        self.fd: int
+        """The descriptor that becomes readable."""
         self.revoked: list[int] = []
-        """Tickets that are over without a slab: nobody took theirs within `timeout`. For the caller to clear."""
+        """Tickets that are over without a slab: theirs was not taken within `timeout`. For the caller to clear."""
         try:
             self._listener, self.fd = core.slabby_listener_create(allocator)
         except NoSystemMemoryError as error:
@@ -46,7 +66,16 @@ class Listener:
     def begin(self, user_data: int = 0) -> int:
         """Joins the queue; returns the ticket. `user_data` is a 64-bit value of your own, which
         take_grants() hands back with it."""
-        return self._core.slabby_wait_begin(self._listener, whole("user_data", user_data))
+        return self._core.slabby_wait_begin(self._open(), whole("user_data", user_data))
+
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
+        """Sleeps until a ticket was granted or the pool is closed: true. After so many seconds: false."""
+        limit = 2**63 - 1 if timeout is None else nanoseconds("timeout", timeout, forever=True)
+        try:
+            self._core.slabby_listener_wait(self._open(), limit)
+        except TimeoutError:
+            return False
+        return True
 
     def take(self, limit: int = 64) -> dict[int, SlabRef]:
         """The tickets granted so far with their slabs, possibly none."""
@@ -57,11 +86,13 @@ class Listener:
         return [Grant(ticket, self._wrap(ref), given) for ticket, ref, given in self._take(limit)]
 
     def take_refs(self, limit: int = 64) -> list[tuple[int, int]]:
-        """The same as 64-bit references, which nobody releases for you."""
+        """The same as 64-bit references, which the caller must release."""
         return [(ticket, ref) for ticket, ref, _ in self._take(limit)]
 
     def _take(self, limit: int) -> list[tuple[int, int, int]]:
-        tickets, refs, user_data, _ = self._core.slabby_wait_take(self._listener, limit)
+        tickets, refs, user_data, _ = self._core.slabby_wait_take(
+            self._open(), whole("limit", limit)
+        )
         granted = list(zip(tickets, refs, user_data, strict=True))
         if 0 in refs:
             self.revoked += [ticket for ticket, ref, _ in granted if not ref]
@@ -75,7 +106,7 @@ class Listener:
 
     def cancel_ref(self, ticket: int) -> int:
         """The same as a 64-bit reference, or 0."""
-        return self._core.slabby_wait_cancel(self._listener, whole("ticket", ticket))
+        return self._core.slabby_wait_cancel(self._open(), whole("ticket", ticket))
 
     def close(self) -> None:
         """Cancels what waits and gives back what was granted and not taken. May be called again."""
@@ -87,6 +118,11 @@ class Listener:
         if self._listener is not None:
             warnings.warn(f"{self!r} was dropped without close()", ResourceWarning, stacklevel=2)
             self.close()
+
+    def _open(self) -> Any:
+        if self._listener is None:
+            raise ClosedError("this Listener was closed; make another by pool.listener()")
+        return self._listener
 
     def _wrap(self, ref: int) -> SlabRef:
         return self._allocator._wrap(ref, self._core.slabby_data(self._allocator, ref), True)

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The open pools of the process, and their metrics as text and as numbers."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
 from slabby import _backend
 from slabby._errors import ClosedError
-from slabby._metric_table import METRICS, MetricInfo
 from slabby._records import PoolInfo
-from slabby._types import Pool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from slabby._metric_table import MetricInfo
+    from slabby._types import Pool
 
 METRICS_CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """The media type of what metrics_text() returns."""
@@ -41,7 +46,6 @@ def metrics_text(pool: Pool | None = None) -> str:
 
 # Samples asked for in one crossing; a histogram that has seen much has some more.
 CHUNK = 512
-KNOWN = {metric.id: metric for metric in METRICS}
 
 
 class PoolMetrics:

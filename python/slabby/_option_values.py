@@ -1,66 +1,130 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keyword values on their way to the core: seconds become nanoseconds, words numbers."""
 
-import difflib
-import math
-from collections.abc import Mapping
-from datetime import timedelta
-from enum import IntEnum
-from typing import Any
+from __future__ import annotations
 
-from slabby._backend_protocol import Core
-from slabby._errors import InvalidArgumentError, InvalidOptionError
+import math
+from enum import IntEnum
+
+from slabby._errors import ColdOptionError, InvalidArgumentError, InvalidOptionError
 from slabby._options import OPTIONS, OptionInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+    from collections.abc import Mapping
+
+    from slabby._backend_protocol import Core
+    from slabby._types import Pool
 
 NANOSECONDS = 1_000_000_000
 INT64_MAXIMUM = 2**63 - 1
 UINT64_MAXIMUM = 2**64 - 1
+# Arguments that the core reads as whole numbers, with the range of those that make sense.
+RANGES = {
+    "slab_size": (1, 2**30, " bytes"),
+    "capacity": (1, 2**31 - 1, " slabs"),
+    "count": (1, 2**31 - 1, " slabs"),
+    "limit": (0, 2**31 - 1, " tickets"),
+    "fd": (0, 2**31 - 1, ""),
+}
 
 
 def whole(name: str, value: object) -> int:
+    """A whole number within the range of the argument."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is a whole number, not {value!r}")
-    if not 0 <= value <= UINT64_MAXIMUM:
-        raise InvalidArgumentError(
-            f"{name} is {value} and must be from 0 to 2**64 - 1",
-            value=max(-(2**63), min(value, INT64_MAXIMUM)),
-        )
-    return value
+        raise TypeError(f"{name} takes a whole number, not {value!r}")
+    minimum, maximum, unit = RANGES.get(name, (0, UINT64_MAXIMUM, ""))
+    if 0 <= value <= (maximum if name == "fd" else UINT64_MAXIMUM):
+        return value  # the core knows the limits of this pool
+    raise InvalidArgumentError(
+        f"{name} is {value}; choose {minimum} to {maximum}{unit}",
+        value=max(-(2**63), min(value, INT64_MAXIMUM)),
+        minimum=minimum,
+        maximum=min(maximum, INT64_MAXIMUM),
+    )
 
 
-def nanoseconds(name: str, value: object) -> int:
-    """Seconds, or a timedelta, as whole nanoseconds."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+def real(name: str, value: object) -> float:
+    """A number that may have a fraction."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} takes a number, not {value!r}")
+    return float(value)
+
+
+def _in_seconds(value: object) -> object:
+    """A timedelta as seconds, anything else as it is. Its module is not imported for that: not every version of it can
+    be loaded and unloaded in one process."""
+    total_seconds = getattr(value, "total_seconds", None)
+    return value if total_seconds is None else total_seconds()
+
+
+def duration_text(value: object) -> str:
+    """A duration as the caller gave it."""
+    if value is None:
+        return "None, for ever"
+    value = _in_seconds(value)
+    return f"{value:g} s" if isinstance(value, float) else f"{value!r} s"
+
+
+def nanoseconds(name: str, value: object, *, forever: bool = False) -> int:
+    """Seconds, or a timedelta, as whole nanoseconds; infinity is the longest time where `forever` allows it."""
+    seconds = _in_seconds(value)
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"{name} takes seconds as a number or a timedelta, not {value!r}")
-    if not math.isfinite(seconds) or not 0 <= seconds * NANOSECONDS <= INT64_MAXIMUM:
+        also = ", or None to wait for ever" if forever else ""
+        raise TypeError(f"{name} takes seconds as a number or a timedelta{also}, not {value!r}")
+    if forever and seconds > INT64_MAXIMUM // NANOSECONDS:
+        return INT64_MAXIMUM
+    if math.isfinite(seconds) and 0 <= seconds * NANOSECONDS <= INT64_MAXIMUM:
+        return round(seconds * NANOSECONDS)
+    if name in OPTIONS:
+        info = OPTIONS[name]
+        low, high = info.minimum / NANOSECONDS, info.maximum / NANOSECONDS
         raise InvalidOptionError(
-            f"{name} is {value!r} seconds and must be from 0 to {INT64_MAXIMUM // NANOSECONDS}"
+            f"{name} is {value!r} s; choose {low:g} to {high:g} s", option=name
         )
-    return round(seconds * NANOSECONDS)
+    limit = "0 s or more" if forever else f"0 to {INT64_MAXIMUM // NANOSECONDS} s"
+    raise InvalidArgumentError(f"{name} is {value!r} s; choose {limit}")
+
+
+def refused_option(name: str, value: int, minimum: int, maximum: int) -> str:
+    """What is wrong with the value of an option, in the unit of Python's keyword; empty where the core says it."""
+    info = OPTIONS[name]
+    if info.kind != "duration" or minimum >= maximum:
+        return ""
+    low, high, given = (each / NANOSECONDS for each in (minimum, maximum, value))
+    return f"{name} is {given!r} s; choose {low:g} to {high:g} s"
 
 
 def option_info(name: str) -> OptionInfo:
-    if name in OPTIONS:
+    if isinstance(name, str) and name in OPTIONS:
         return OPTIONS[name]
-    near = difflib.get_close_matches(name, OPTIONS, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else "docs/contract.md lists them"
-    raise TypeError(f"there is no option {name!r}; {advice}")
+    import difflib
+
+    near = difflib.get_close_matches(str(name), OPTIONS, n=1)
+    advice = f"did you mean {near[0]!r}? " if near else ""
+    raise TypeError(f"there is no option {name!r}; {advice}help(slabby.Options) lists all")
 
 
-def _word(name: str, enum: type[IntEnum], value: object) -> int:
-    words = {member.name.lower(): member.value for member in enum}
-    if isinstance(value, str) and value in words:
-        return int(words[value])
+def enumerator(name: str, enum: type[IntEnum], value: object, option: str | None = None) -> int:
+    """The number of an enumerator or of its lower-case name."""
+    names = {member.name.lower(): member.value for member in enum}
+    if isinstance(value, str) and value in names:
+        return int(names[value])
     if isinstance(value, enum):
         return int(value)
-    raise InvalidOptionError(f"{name} is {value!r} and must be one of {', '.join(words)}")
+    text = f"{name} is {value!r}; choose {', '.join(map(repr, names))} or a slabby.{enum.__name__}"
+    if not isinstance(value, (str, int)):
+        raise TypeError(text)
+    if option is not None:
+        raise InvalidOptionError(text, option=option)
+    raise InvalidArgumentError(text)
 
 
 def number(name: str, info: OptionInfo, value: object) -> int:
     """The number of a value that is no text to parse; the core checks its range."""
     if info.enum is not None:
-        return _word(name, info.enum, value)
+        return enumerator(name, info.enum, value, name)
     if info.kind == "duration":
         return nanoseconds(name, value)
     if info.kind == "flag":
@@ -70,7 +134,9 @@ def number(name: str, info: OptionInfo, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} takes a whole number, not {value!r}")
     if not -INT64_MAXIMUM <= value <= INT64_MAXIMUM:
-        raise InvalidOptionError(f"{name} is {value} and must fit 64 bits")
+        raise InvalidOptionError(
+            f"{name} is {value}; choose {info.minimum} to {info.maximum}", option=name
+        )
     return value
 
 
@@ -89,7 +155,9 @@ def fill(core: Core, options: Any, values: Mapping[str, Any]) -> None:
     if isinstance(preset, str):
         core.slabby_options_preset(options, preset)
     elif preset is not None:
-        raise TypeError(f"preset takes a name, not {preset!r}")
+        raise TypeError(
+            f"preset takes the name of a preset, not {preset!r}; help(slabby.Options) lists them"
+        )
     for name, value in values.items():
         if name == "preset":
             continue
@@ -102,3 +170,22 @@ def fill(core: Core, options: Any, values: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} takes text, not {value!r}")
         else:
             core.slabby_options_set(options, info.id, number(name, info, value))
+
+
+def read_option(core: Core, pool: Pool, name: str) -> Any:
+    """The value in effect, after rounding and defaults."""
+    info = option_info(name)
+    if info.kind == "text":
+        return core.slabby_get_option_text(pool, name)
+    return typed(info, core.slabby_get_option(pool, info.id))
+
+
+def write_option(core: Core, pool: Pool, name: str, value: object) -> None:
+    """Changes a hot option; the core refuses cold ones."""
+    info = option_info(name)
+    if info.kind == "text":
+        raise ColdOptionError(f"{name} is fixed when the pool is made", option=name)
+    if isinstance(value, str) and info.enum is None:
+        core.slabby_set_option_text(pool, name, value)
+    else:
+        core.slabby_set_option(pool, info.id, number(name, info, value))

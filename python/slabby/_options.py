@@ -2,146 +2,215 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the contract, as keywords."""
 
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import IntEnum
-from typing import Literal, TypedDict
+from __future__ import annotations
 
-from slabby import _enums
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from enum import IntEnum
+    from typing import Literal, TypedDict
+
+    from slabby import _enums
+else:
+
+    class TypedDict:
+        # help() shows the options of a class, where it shows the methods of a dict of typing's TypedDict.
+        def __init_subclass__(cls, total=True):
+            pass
+
+        def __new__(cls, **options):
+            return options
 
 
 class Options(TypedDict, total=False):
-    """Keywords of Allocator. What is left out keeps its default.
+    """Keywords of Allocator. What is left out has its default.
 
-    Flags, numbers (durations in seconds), enumerators, or text: "30s", "4KiB", "80%".
+    Flags, numbers (durations in seconds), enumerators by name, or text with a unit:
+    "30s", "4KiB", "80%".
+
+    preset
+        'default', 'trading', 'gateway', 'analytics', 'packets'. The options of a use case, set
+        before the others.
+    name
+        at most 63 bytes; default ''. Shown in reports and metrics.
+    shards
+        1 to 4096; default one a CPU. Lock-free free lists, rounded up to a power of two.
+    alignment
+        1 to 2097152 bytes; default a cache line. Of every slab's first byte, a power of two.
+    per_cpu_cache
+        True or False; default True. Keep a small stack of free slabs per CPU.
+    cpu_cache_backend
+        'auto', 'rseq', 'portable'; default 'auto'. Restartable sequences, or a try-lock that
+        works everywhere.
+    max_alloc_latency
+        0 to 3600 s; default 0 s; may change while the pool runs. Budget of one allocation; 0
+        means none.
+    latency_tracking
+        'off', 'sampled', 'all'; default 'sampled'; may change while the pool runs. Which
+        allocations are timed.
+    secure
+        True or False; default False; may change while the pool runs. Zero a slab when it is
+        released, before it can be handed out again.
+    lock_memory
+        'off', 'best_effort', 'required'; default 'off'. Lock slab pages into RAM.
+    no_dump
+        True or False; default False. Keep slabs out of core dumps.
+    bit_guard
+        True or False; default False. Keyed patterns just before and after the user's bytes,
+        verified on release.
+    guard_pages
+        True or False; default False. The first byte past a slab's end faults.
+    guard_slack
+        True or False; default False. With guard_pages, allow an explicit alignment that leaves
+        slack before the guard.
+    guard_sample_rate
+        0 to 1000000000; default 0; may change while the pool runs. One allocation in N goes to
+        a guard slot; 0 means none.
+    guard_slots
+        1 to 4096; default 16. Guard slots for sampled allocations.
+    corruption_policy
+        'quarantine', 'reclaim', 'abort'; default 'quarantine'; may change while the pool runs.
+        What becomes of a slab whose guard bytes were overwritten.
+    reuse_delay
+        0 to 2147483647; default 0. Slabs that wait, first in first out, before reuse.
+    shuffle
+        True or False; default False. Hand slabs out in random order.
+    finalizers
+        True or False; default False. Report references dropped without release, with their
+        stacks.
+    debug
+        True or False; default False; may change while the pool runs. Record the stack of every
+        allocation and release.
+    audit
+        0 to 16777216; default 0. Audit records kept, rounded up to a power of two; 0 means
+        none.
+    heap_fallback
+        True or False; default False; may change while the pool runs. Serve from the heap when
+        every slab is in use.
+    heap_fallback_limit
+        1 to 2147483646; default the capacity. Slabs the heap may add at the same time.
+    circuit_breaker_threshold
+        0 to 1000000000; default 0; may change while the pool runs. Consecutive failures that
+        open the breaker; 0 means no breaker.
+    circuit_breaker_timeout
+        1e-06 to 86400 s; default 30 s; may change while the pool runs. How long the breaker
+        stays open before it admits probes.
+    circuit_breaker_probes
+        1 to 1000; default 1; may change while the pool runs. Allocations admitted while half
+        open.
+    health_checks
+        True or False; default False; may change while the pool runs. Let the thread slabby-
+        health tick this pool every health_interval.
+    health_interval
+        0.001 to 3600 s; default 1 s; may change while the pool runs. Time between two ticks.
+    degrade_at
+        0 to 100 %; default 0; may change while the pool runs. Utilisation from which on the
+        pool degrades; 0 means never.
+    survive_at
+        0 to 100 %; default 0; may change while the pool runs. Utilisation from which on
+        reuse_delay and CPU caches are emptied; 0 means never.
+    max_capacity
+        1 to 2147483647; default the capacity. How far slabby_resize can go: address space and
+        bookkeeping are reserved for so many slabs.
+    huge_pages
+        True or False; default False. Ask the system for huge pages behind the slabs.
+    prefault
+        True or False; default False. Touch every slab page when the pool is made.
     """
 
-    # The options of a use case, set before the others: docs/contract.md.
     preset: Literal["default", "trading", "gateway", "analytics", "packets"]
-    # Shown in reports and metrics (default ''; at most 63 bytes).
     name: str
-    # Lock-free free lists, rounded up to a power of two (default 'cpus'; 1 to 4096).
     shards: int | str
-    # Of every slab's first byte, a power of two (default 'cache_line'; 1 to 2097152 bytes).
     alignment: int | str
-    # Keep a small stack of free slabs per CPU (default on).
     per_cpu_cache: bool | str
-    # Restartable sequences, or a try-lock that works everywhere (default 'auto').
     cpu_cache_backend: _enums.CpuCacheBackend | Literal["auto", "rseq", "portable"]
-    # Budget of one allocation; 0 means none (default 0; 0 to 3600000000000 ns; may change while the
-    # pool runs).
     max_alloc_latency: float | timedelta | str
-    # Which allocations are timed (default 'sampled'; may change while the pool runs).
     latency_tracking: _enums.LatencyTracking | Literal["off", "sampled", "all"]
-    # Zero a slab when it is released, before it can be handed out again (default off; may change
-    # while the pool runs).
     secure: bool | str
-    # Lock slab pages into RAM (default 'off').
     lock_memory: _enums.LockMemory | Literal["off", "best_effort", "required"]
-    # Keep slabs out of core dumps (default off).
     no_dump: bool | str
-    # Keyed patterns just before and after the user's bytes, verified on release (default off).
     bit_guard: bool | str
-    # The first byte past a slab's end faults (default off).
     guard_pages: bool | str
-    # With guard_pages, allow an explicit alignment that leaves slack before the guard (default
-    # off).
     guard_slack: bool | str
-    # One allocation in N goes to a guard slot; 0 means none (default 0; 0 to 1000000000; may change
-    # while the pool runs).
     guard_sample_rate: int | str
-    # Guard slots for sampled allocations (default 16; 1 to 4096).
     guard_slots: int | str
-    # What becomes of a slab whose guard bytes were overwritten (default 'quarantine'; may change
-    # while the pool runs).
     corruption_policy: _enums.CorruptionPolicy | Literal["quarantine", "reclaim", "abort"]
-    # Slabs that wait, first in first out, before reuse (default 0; 0 to 2147483647).
     reuse_delay: int | str
-    # Hand slabs out in random order (default off).
     shuffle: bool | str
-    # Report references dropped without release, with their stacks (default off).
     finalizers: bool | str
-    # Record the stack of every allocation and release (default off; may change while the pool
-    # runs).
     debug: bool | str
-    # Audit records kept, rounded up to a power of two; 0 means none (default 0; 0 to 16777216).
     audit: int | str
-    # Serve from the heap when every slab is in use (default off; may change while the pool runs).
     heap_fallback: bool | str
-    # Slabs the heap may add at the same time (default 'capacity'; 1 to 2147483646).
     heap_fallback_limit: int | str
-    # Consecutive failures that open the breaker; 0 means no breaker (default 0; 0 to 1000000000;
-    # may change while the pool runs).
     circuit_breaker_threshold: int | str
-    # How long the breaker stays open before it admits probes (default 30000000000; 1000 to
-    # 86400000000000 ns; may change while the pool runs).
     circuit_breaker_timeout: float | timedelta | str
-    # Allocations admitted while half open (default 1; 1 to 1000; may change while the pool runs).
     circuit_breaker_probes: int | str
-    # Let the thread slabby-health tick this pool every health_interval (default off; may change
-    # while the pool runs).
     health_checks: bool | str
-    # Time between two ticks (default 1000000000; 1000000 to 3600000000000 ns; may change while the
-    # pool runs).
     health_interval: float | timedelta | str
-    # Utilisation from which on the pool degrades; 0 means never (default 0; 0 to 100 %; may change
-    # while the pool runs).
     degrade_at: int | str
-    # Utilisation from which on reuse_delay and CPU caches are emptied; 0 means never (default 0; 0
-    # to 100 %; may change while the pool runs).
     survive_at: int | str
-    # How far slabby_resize can go: address space and bookkeeping are reserved for so many slabs
-    # (default 'capacity'; 1 to 2147483647).
     max_capacity: int | str
-    # Ask the system for huge pages behind the slabs (default off).
     huge_pages: bool | str
-    # Touch every slab page when the pool is made (default off).
     prefault: bool | str
 
 
-@dataclass(frozen=True)
 class OptionInfo:
-    """One option."""
+    """One option: its number, its kind, and the range of its number."""
 
-    id: int
-    kind: str
-    enum: type[IntEnum] | None
+    __slots__ = ("id", "kind", "_enum", "minimum", "maximum")
+
+    def __init__(self, id: int, kind: str, enum: str | None, minimum: int, maximum: int) -> None:
+        self.id = id
+        self.kind = kind
+        self._enum = enum
+        self.minimum = minimum
+        self.maximum = maximum
+
+    @property
+    def enum(self) -> type[IntEnum] | None:
+        """The enumeration of its values."""
+        if self._enum is None:
+            return None
+        from slabby import _enums
+
+        found: type[IntEnum] = getattr(_enums, self._enum)
+        return found
 
 
 OPTIONS: dict[str, OptionInfo] = {
-    "name": OptionInfo(1, "text", None),
-    "shards": OptionInfo(2, "count", None),
-    "alignment": OptionInfo(3, "bytes", None),
-    "per_cpu_cache": OptionInfo(4, "flag", None),
-    "cpu_cache_backend": OptionInfo(5, "enum", _enums.CpuCacheBackend),
-    "max_alloc_latency": OptionInfo(6, "duration", None),
-    "latency_tracking": OptionInfo(7, "enum", _enums.LatencyTracking),
-    "secure": OptionInfo(8, "flag", None),
-    "lock_memory": OptionInfo(9, "enum", _enums.LockMemory),
-    "no_dump": OptionInfo(10, "flag", None),
-    "bit_guard": OptionInfo(11, "flag", None),
-    "guard_pages": OptionInfo(12, "flag", None),
-    "guard_slack": OptionInfo(13, "flag", None),
-    "guard_sample_rate": OptionInfo(14, "count", None),
-    "guard_slots": OptionInfo(15, "count", None),
-    "corruption_policy": OptionInfo(16, "enum", _enums.CorruptionPolicy),
-    "reuse_delay": OptionInfo(17, "count", None),
-    "shuffle": OptionInfo(18, "flag", None),
-    "finalizers": OptionInfo(19, "flag", None),
-    "debug": OptionInfo(20, "flag", None),
-    "audit": OptionInfo(21, "count", None),
-    "heap_fallback": OptionInfo(22, "flag", None),
-    "heap_fallback_limit": OptionInfo(23, "count", None),
-    "circuit_breaker_threshold": OptionInfo(24, "count", None),
-    "circuit_breaker_timeout": OptionInfo(25, "duration", None),
-    "circuit_breaker_probes": OptionInfo(26, "count", None),
-    "health_checks": OptionInfo(27, "flag", None),
-    "health_interval": OptionInfo(28, "duration", None),
-    "degrade_at": OptionInfo(29, "percent", None),
-    "survive_at": OptionInfo(30, "percent", None),
-    "max_capacity": OptionInfo(31, "count", None),
-    "huge_pages": OptionInfo(32, "flag", None),
-    "prefault": OptionInfo(33, "flag", None),
+    "name": OptionInfo(1, "text", None, 0, 63),
+    "shards": OptionInfo(2, "count", None, 1, 4096),
+    "alignment": OptionInfo(3, "bytes", None, 1, 2097152),
+    "per_cpu_cache": OptionInfo(4, "flag", None, 0, 1),
+    "cpu_cache_backend": OptionInfo(5, "enum", "CpuCacheBackend", 0, 2),
+    "max_alloc_latency": OptionInfo(6, "duration", None, 0, 3600000000000),
+    "latency_tracking": OptionInfo(7, "enum", "LatencyTracking", 0, 2),
+    "secure": OptionInfo(8, "flag", None, 0, 1),
+    "lock_memory": OptionInfo(9, "enum", "LockMemory", 0, 2),
+    "no_dump": OptionInfo(10, "flag", None, 0, 1),
+    "bit_guard": OptionInfo(11, "flag", None, 0, 1),
+    "guard_pages": OptionInfo(12, "flag", None, 0, 1),
+    "guard_slack": OptionInfo(13, "flag", None, 0, 1),
+    "guard_sample_rate": OptionInfo(14, "count", None, 0, 1000000000),
+    "guard_slots": OptionInfo(15, "count", None, 1, 4096),
+    "corruption_policy": OptionInfo(16, "enum", "CorruptionPolicy", 0, 2),
+    "reuse_delay": OptionInfo(17, "count", None, 0, 2147483647),
+    "shuffle": OptionInfo(18, "flag", None, 0, 1),
+    "finalizers": OptionInfo(19, "flag", None, 0, 1),
+    "debug": OptionInfo(20, "flag", None, 0, 1),
+    "audit": OptionInfo(21, "count", None, 0, 16777216),
+    "heap_fallback": OptionInfo(22, "flag", None, 0, 1),
+    "heap_fallback_limit": OptionInfo(23, "count", None, 1, 2147483646),
+    "circuit_breaker_threshold": OptionInfo(24, "count", None, 0, 1000000000),
+    "circuit_breaker_timeout": OptionInfo(25, "duration", None, 1000, 86400000000000),
+    "circuit_breaker_probes": OptionInfo(26, "count", None, 1, 1000),
+    "health_checks": OptionInfo(27, "flag", None, 0, 1),
+    "health_interval": OptionInfo(28, "duration", None, 1000000, 3600000000000),
+    "degrade_at": OptionInfo(29, "percent", None, 0, 100),
+    "survive_at": OptionInfo(30, "percent", None, 0, 100),
+    "max_capacity": OptionInfo(31, "count", None, 1, 2147483647),
+    "huge_pages": OptionInfo(32, "flag", None, 0, 1),
+    "prefault": OptionInfo(33, "flag", None, 0, 1),
 }
 
 OPTION_NAMES = {info.id: name for name, info in OPTIONS.items()}

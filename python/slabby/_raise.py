@@ -1,10 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From what the core says to an exception."""
 
+from __future__ import annotations
+
+import os
+
 from slabby import _types
 from slabby._base_error import SlabbyError
-from slabby._errors import ERRORS, AbiMismatchError
+from slabby._batch import Batch
+from slabby._status import Status
+from slabby._errors import ERRORS, AbiMismatchError, InvalidBatchSizeError, OutOfMemoryError
+from slabby._option_values import refused_option, whole
 from slabby._options import OPTION_NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+    from slabby._allocator import Allocator
 
 
 def make_error(
@@ -19,15 +31,40 @@ def make_error(
     kind = ERRORS.get(status)
     if kind is None:
         return AbiMismatchError(
-            f"the core answered status {status}, which this package does not know"
+            f"the core answered status {status}, which this package does not know; reinstall it"
         )
+    name = OPTION_NAMES.get(option)
+    if name is not None and f"cannot be {value};" in text:
+        text = refused_option(name, value, minimum, maximum) or text
+    if text.startswith("slab size "):
+        text = f"slab_size {text.removeprefix('slab size ')}"
     return kind(
         text,
         value=value,
         minimum=minimum,
         maximum=maximum,
-        option=OPTION_NAMES.get(option),
+        option=name,
     )
 
 
-_types._set_error_factory(make_error)
+def refuse_batch(pool: Allocator, count: object, status: int) -> NoReturn:
+    """Raises what a batch was refused for; status 0: the count is beyond every limit."""
+    wanted = whole("count", count)
+    stats = pool.stats()
+    limit = stats.total_slabs
+    if pool.get_option("heap_fallback"):
+        limit += pool.get_option("heap_fallback_limit")
+    label = f"pool {stats.name!r}" if stats.name else "this pool"
+    if status == Status.OUT_OF_MEMORY:
+        raise OutOfMemoryError(
+            f"count is {wanted}, and {label} has {stats.available_slabs} of its {stats.total_slabs} slabs free"
+        )
+    raise InvalidBatchSizeError(
+        f"count is {wanted}, and a batch of {label} has 1 to {limit} slabs",
+        value=min(wanted, 2**63 - 1),
+        minimum=1,
+        maximum=limit,
+    )
+
+
+_types._configure(make_error, Batch, os.path.dirname(__file__) + os.sep)

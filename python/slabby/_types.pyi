@@ -1,44 +1,54 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The object types that both backends share, in C."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from datetime import timedelta
 from traceback import StackSummary
 from types import TracebackType
-from typing import Any, Final, NoReturn, final
+from typing import Any, Final, NoReturn, Self, SupportsIndex, final, overload
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
+from slabby._allocator import Allocator
+from slabby._batch import Batch
+
+@disjoint_base
 class Pool:
     """The holder of one pool, and the hot half of Allocator."""
 
     @property
     def slab_size(self) -> int:
         """Usable bytes of each slab."""
-    def allocate(self, timeout: float | timedelta | None = None) -> SlabRef:
-        """One slab: at once or not at all; with a timeout in seconds, waits up to that long."""
+    @property
+    def capacity(self) -> int:
+        """How many slabs the pool has at this moment; len() is the same."""
+    @property
+    def closed(self) -> bool:
+        """Whether allocations are over: the pool was closed, by any language."""
+    def __len__(self) -> int: ...
+    def allocate(self, timeout: float | timedelta | None = 0) -> SlabRef:
+        """One slab. Tries once; with a timeout in seconds it waits up to that long, and with None for ever."""
+    def acquire(self, timeout: float | timedelta | None = None) -> SlabRef:
+        """One slab, for which the thread waits up to `timeout` seconds, None for ever, 0 tries once."""
+    def acquire_async(self, timeout: float | timedelta | None = None) -> Acquisition:
+        """One slab, for which the task waits: await it, or use it with `async with`."""
+    def allocate_async(self, timeout: float | timedelta | None = None) -> Acquisition:
+        """The same as acquire_async()."""
+    def allocate_batch(self, count: int) -> Batch:
+        """`count` slabs at once, all or none."""
     def allocate_fast(self) -> tuple[FastSlab, int]:
         """One slab known by its bare id."""
     def deallocate(self, ref: SlabRef, /) -> None:
-        """Give a slab back; the same as ref.release() for a ref of this pool."""
+        """Releases a slab; the same as ref.release() for a ref of this pool."""
+    def deallocate_batch(self, refs: Iterable[SlabRef]) -> int:
+        """Releases each as release() would, tries all, and returns how many."""
     def deallocate_fast(self, id: int, /) -> None:
-        """Give a slab of allocate_fast() back by its id."""
+        """Releases a slab of allocate_fast() by its id."""
     @property
     def _native(self) -> Any: ...
     @property
     def _address(self) -> int: ...
-    @property
-    def _cell(self) -> int: ...
-    def _attach(
-        self,
-        table: int,
-        handle: int,
-        allocate: Callable[..., Any],
-        allocate_fast: Callable[..., Any],
-        argument: Any,
-        native: Any,
-        /,
-    ) -> None: ...
+    def _attach(self, table: int, handle: int, native: Any, /) -> None: ...
     def _wrap(self, value: int, address: int, owning: bool, /) -> SlabRef: ...
     def _wrap_all(self, refs: int, datas: int, count: int, /) -> list[SlabRef]: ...
     def _try_now(self) -> SlabRef | None: ...
@@ -46,6 +56,8 @@ class Pool:
     def _fail(self, status: int, ref: int, /) -> NoReturn: ...
     def _fast_views(self) -> int: ...
     def _fast_forget(self) -> None: ...
+    def _live_stacks(self) -> list[tuple[int, StackSummary]]: ...
+    def _stack_of(self, ref: int, /) -> StackSummary | None: ...
 
 @final
 class SlabRef:
@@ -54,7 +66,7 @@ class SlabRef:
     label: int
     """A 64-bit value of your own, 0 until set, forgotten on release."""
     @property
-    def allocator(self) -> Pool:
+    def allocator(self) -> Allocator:
         """The Allocator this came from."""
     @property
     def size(self) -> int:
@@ -67,7 +79,7 @@ class SlabRef:
         """The number of the slab in its pool."""
     @property
     def address(self) -> int:
-        """Where the slab begins. Nothing pins it: prefer memoryview(ref)."""
+        """Where the slab begins. It does not pin the slab: prefer memoryview(ref)."""
     @property
     def is_valid(self) -> bool:
         """Whether the reference names a live slab."""
@@ -75,21 +87,35 @@ class SlabRef:
     def allocation_stack(self) -> StackSummary | None:
         """Where the slab was allocated, oldest call first; None unless `debug` or `finalizers` was on."""
     def release(self) -> None:
-        """Give the slab back. Refused with PinnedError (a BufferError) while a view lives."""
+        """Releases the slab. Refused with PinnedError (a BufferError) while a view lives."""
     def release_deferred(self) -> None:
-        """Give the slab back as soon as the last view is gone; no new view from now on."""
+        """Releases the slab when the last view has ended; no new view from now on."""
     def detach(self) -> int:
-        """Give up ownership and return the 64-bit reference: somebody else releases it."""
+        """Gives up ownership and returns the 64-bit reference: other code must release it."""
+    def tobytes(self) -> bytes:
+        """A copy of the whole slab as bytes."""
     def _finish(self) -> None: ...
-    def __enter__(self) -> SlabRef: ...
+    def __enter__(self) -> Self: ...
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
         /,
-    ) -> bool: ...
+    ) -> None: ...
     def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
+    @overload
+    def __setitem__(self, key: SupportsIndex, value: SupportsIndex, /) -> None: ...
+    @overload
+    def __setitem__(self, key: slice, value: Buffer, /) -> None: ...
+    def __delitem__(self, key: Any, /) -> NoReturn: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
@@ -105,8 +131,31 @@ class FastSlab:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+@final
+class Acquisition(Coroutine[Any, Any, SlabRef]):
+    """A wait for a slab: await it, or use it with `async with`. Once."""
+
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, /, *error: Any) -> Any: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Generator[Any, Any, SlabRef]: ...
+    def __aenter__(self) -> Acquisition: ...
+    def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Acquisition: ...
+
+api: Final[object]
+"""A capsule for the SWIG backend."""
+
 TRACEMALLOC_DOMAIN: Final[int]
 """The domain of slabs in tracemalloc."""
 
 def _address_of(memory: int | Buffer, /) -> int: ...
-def _set_error_factory(factory: Callable[..., BaseException], /) -> None: ...
+def _configure(
+    error_factory: Callable[..., BaseException], batch: type[Batch], folder: str, /
+) -> None: ...
+def _leaks_reported() -> None: ...

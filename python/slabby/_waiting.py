@@ -14,13 +14,15 @@ that is forgotten drops them when it is collected: LoopWaits ends, and its liste
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
-from typing import TYPE_CHECKING
 
 from slabby._base_error import SlabbyError
 from slabby._errors import ClosedError, NoSystemMemoryError
 from slabby._option_values import NANOSECONDS
+from slabby._readable import readable, running_loop
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from slabby._allocator import Allocator
     from slabby._listener import Listener
@@ -34,11 +36,13 @@ POLL_SECONDS = 0.005
 
 async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) -> SlabRef:
     """A slab at once, or in its turn; without a timeout as long as it takes. `spaces` are the pool's."""
-    loop = asyncio.get_running_loop()
     if timeout_ns == 0:
         return pool._core.slabby_allocate_timeout(pool, 0)
     if (slab := pool._try_now()) is not None:
         return slab
+    if running_loop() == "trio":
+        return await _wait_for_ticket(pool, timeout_ns)
+    loop = asyncio.get_running_loop()
     known = spaces.get(loop)
     if (queue := None if known is None else known()) is None:
         try:
@@ -55,6 +59,25 @@ async def wait_in_loop(pool: Allocator, spaces: Spaces, timeout_ns: int | None) 
             if (known := spaces.get(loop)) is not None and known() is queue:
                 del spaces[loop]
             queue.close()
+
+
+async def _wait_for_ticket(pool: Allocator, timeout_ns: int | None) -> SlabRef:
+    """In a loop other than asyncio's each wait has a listener of its own."""
+    end = None if timeout_ns is None else time.monotonic() + timeout_ns / NANOSECONDS
+    with pool.listener() as listener:
+        ticket = listener.begin()
+        try:
+            while end is None or time.monotonic() < end:
+                left = None if end is None else max(0.0, end - time.monotonic())
+                await readable(listener.fd, left)
+                if granted := listener.take(1):
+                    return granted[ticket]
+        except ClosedError:
+            pass
+        if (slab := listener.cancel(ticket)) is not None:
+            return slab
+    # A wait in vain is counted at its end, as one in a thread is.
+    return pool._core.slabby_allocate_timeout(pool, 1)
 
 
 async def _poll(

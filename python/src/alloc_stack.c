@@ -3,97 +3,122 @@
 #include "alloc_stack.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Frames kept of one allocation. */
+/* Frames recorded of one allocation. */
 #define STACK_FRAMES 16
 
-/* ------------------------------------------------------------------------------------------- tracemalloc */
+/* ------------------------------------------------------------------------- what the limited API does not have */
 
-/* Public functions of the interpreter, but none of the limited API. */
-static int (*trace_track)(unsigned int domain, uintptr_t address, size_t size);
-static int (*trace_untrack)(unsigned int domain, uintptr_t address);
+/* Public functions of the interpreter, the same for each of its interpreters. Null: this one lacks the function. */
+static struct {
+    int (*track)(unsigned int domain, uintptr_t address, size_t size);
+    int (*untrack)(unsigned int domain, uintptr_t address);
+    PyObject *(*frame_back)(PyObject *frame);
+    int (*frame_position)(PyObject *frame);
+    int (*line_of)(PyObject *code, int position);
+} python;
+
+/* ISO C has no conversion from void * to a function; POSIX promises that the bytes are the same. */
+static void find_functions(void) {
+    *(void **)&python.track = dlsym(RTLD_DEFAULT, "PyTraceMalloc_Track");
+    *(void **)&python.untrack = dlsym(RTLD_DEFAULT, "PyTraceMalloc_Untrack");
+    *(void **)&python.frame_back = dlsym(RTLD_DEFAULT, "PyFrame_GetBack");
+    *(void **)&python.frame_position = dlsym(RTLD_DEFAULT, "PyFrame_GetLasti");
+    *(void **)&python.line_of = dlsym(RTLD_DEFAULT, "PyCode_Addr2Line");
+}
 
 void stack_ready(void) {
-    /* ISO C has no conversion from void * to a function; POSIX promises that the bytes are the same. */
-    *(void **)&trace_track = dlsym(RTLD_DEFAULT, "PyTraceMalloc_Track");
-    *(void **)&trace_untrack = dlsym(RTLD_DEFAULT, "PyTraceMalloc_Untrack");
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, find_functions);
 }
 
 /* The reference stands for the address: the slab's next owner cannot be mistaken for this one. */
 int stack_track(const Pool *pool, slabby_ref ref) {
-    return trace_track != NULL && trace_untrack != NULL &&
-           trace_track(SLABBY_TRACEMALLOC_DOMAIN, (uintptr_t)ref, (size_t)pool->slab_size) == 0;
+    return python.track != NULL && python.untrack != NULL &&
+           python.track(SLABBY_TRACEMALLOC_DOMAIN, (uintptr_t)ref, (size_t)pool->slab_size) == 0;
 }
 
 void stack_untrack(slabby_ref ref) {
-    (void)trace_untrack(SLABBY_TRACEMALLOC_DOMAIN, (uintptr_t)ref);
+    (void)python.untrack(SLABBY_TRACEMALLOC_DOMAIN, (uintptr_t)ref);
 }
 
-/* ------------------------------------------------------------------------------------------------ noting */
+/* Moves on to the caller's frame; consumes the one given. Null: it was the last. */
+static PyObject *outward(PyObject *frame) {
+    PyObject *back;
 
-/* `debug` is hot. While it is on the core's mode word is not zero, and most pools need no more than that look. */
-static int wants_stacks(const Pool *pool) {
+    if (python.frame_back != NULL) {
+        back = python.frame_back(frame);
+    } else {
+        back = PyObject_GetAttrString(frame, "f_back");
+        if (back == Py_None)
+            Py_CLEAR(back);
+    }
+    Py_DECREF(frame);
+    return back;
+}
+
+/* Where a frame is in its code: the instruction, or less than zero for a line whose number is known already. */
+static long position_of(PyObject *frame) {
+    if (python.frame_position != NULL && python.line_of != NULL)
+        return python.frame_position(frame);
+    return -2l - PyFrame_GetLineNumber((PyFrameObject *)frame);
+}
+
+static int line_at(PyObject *code, long position) {
+    return position < -1 ? (int)(-2 - position) : python.line_of(code, (int)position);
+}
+
+/* ---------------------------------------------------------------------------------------------------- record */
+
+/* `debug` is hot. While it is on the core's mode word is not zero, and most pools need no more than that check. */
+int stack_wanted(const Pool *pool) {
     int64_t debug = 0;
 
     if (pool->finalizers)
         return 1;
     return pool->mode != NULL && *pool->mode != 0 &&
-           pool->core->get_option(&debug, pool->cell.allocator, SLABBY_OPTION_DEBUG) == SLABBY_OK &&
-           debug != 0;
+           pool->core->get_option(&debug, pool->allocator, SLABBY_OPTION_DEBUG) == SLABBY_OK && debug != 0;
 }
 
-/* Whether a frame is of this package: callers begin behind it. */
-static int is_ours(PyObject *frame) {
-    PyObject *globals = PyObject_GetAttrString(frame, "f_globals");
-    PyObject *name = globals == NULL ? NULL : PyDict_GetItemString(globals, "__name__");
-    PyObject *prefix = PyUnicode_FromString("slabby.");
-    int ours = name != NULL && prefix != NULL && PyUnicode_Check(name) &&
-               PyUnicode_Tailmatch(name, prefix, 0, PY_SSIZE_T_MAX, -1) == 1;
+/* Whether code is of this package: callers begin behind it. */
+static int is_ours(const Pool *pool, PyObject *code) {
+    PyObject *folder = pool->types->folder;
+    PyObject *file = PyObject_GetAttrString(code, "co_filename");
+    int ours =
+        file != NULL && folder != NULL && PyUnicode_Tailmatch(file, folder, 0, PY_SSIZE_T_MAX, -1) == 1;
 
-    Py_XDECREF(prefix);
-    Py_XDECREF(globals);
+    Py_XDECREF(file);
     return ours;
 }
 
-/* (file, line, function) */
-static PyObject *describe_frame(PyObject *frame) {
-    PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
-    PyObject *file = PyObject_GetAttrString(code, "co_filename");
-    PyObject *name = PyObject_GetAttrString(code, "co_qualname");
-    PyObject *triple = NULL;
+/* Consumes the code and the frame. */
+static PyObject *append_frame(PyObject *frames, PyObject *code, PyObject *frame) {
+    PyObject *position = PyLong_FromLong(position_of(frame));
 
-    if (file != NULL && name != NULL)
-        triple = Py_BuildValue("(OiO)", file, PyFrame_GetLineNumber((PyFrameObject *)frame), name);
-    Py_XDECREF(file);
-    Py_XDECREF(name);
+    if (position == NULL || PyList_Append(frames, code) < 0 || PyList_Append(frames, position) < 0)
+        PyErr_Clear();
+    Py_XDECREF(position);
     Py_DECREF(code);
-    return triple;
+    return outward(frame);
 }
 
-/* Moves on to the caller's frame; consumes the one given. */
-static PyObject *outward(PyObject *frame) {
-    PyObject *back = PyObject_GetAttrString(frame, "f_back");
-
-    Py_DECREF(frame);
-    if (back != Py_None)
-        return back;
-    Py_DECREF(back);
-    return NULL;
-}
-
-static PyObject *capture(void) {
+static PyObject *capture(const Pool *pool) {
     PyObject *frames = PyList_New(0), *tuple;
     PyObject *frame = Py_XNewRef((PyObject *)PyEval_GetFrame());
+    int inside = 1;
 
-    while (frame != NULL && is_ours(frame))
-        frame = outward(frame);
-    while (frames != NULL && frame != NULL && PyList_Size(frames) < STACK_FRAMES) {
-        PyObject *triple = describe_frame(frame);
-        if (triple == NULL || PyList_Append(frames, triple) < 0)
-            Py_CLEAR(frames);
-        Py_XDECREF(triple);
+    while (frames != NULL && frame != NULL && PyList_Size(frames) < 2 * STACK_FRAMES) {
+        PyObject *code = (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
+        inside = inside && is_ours(pool, code);
+        if (!inside) {
+            frame = append_frame(frames, code, frame);
+            continue;
+        }
+        Py_DECREF(code);
         frame = outward(frame);
     }
     Py_XDECREF(frame);
@@ -107,34 +132,41 @@ static PyObject *capture(void) {
 static PyObject *key_of(const Pool *pool, slabby_ref ref) {
     uint32_t id;
 
-    if (pool->core->id(&id, pool->cell.allocator, ref) != SLABBY_OK)
+    if (pool->core->id(&id, pool->allocator, ref) != SLABBY_OK)
         return NULL;
     return PyLong_FromUnsignedLong(id);
 }
 
-void stack_record(Pool *pool, slabby_ref ref) {
-    PyObject *type, *value, *traceback, *key, *frames, *entry;
+static void store(const Pool *pool, slabby_ref ref, PyObject *frames, int owning) {
+    PyObject *key = key_of(pool, ref);
+    PyObject *entry = frames == NULL ? NULL : Py_BuildValue("(KOi)", (unsigned long long)ref, frames, owning);
 
-    if (!wants_stacks(pool))
+    if (key != NULL && entry != NULL)
+        (void)PyDict_SetItem(pool->stacks, key, entry);
+    Py_XDECREF(entry);
+    Py_XDECREF(key);
+}
+
+void stack_record(Pool *pool, slabby_ref ref) {
+    PyObject *type, *value, *traceback, *frames;
+
+    if (!stack_wanted(pool))
         return;
     PyErr_Fetch(&type, &value, &traceback);
     if (pool->stacks == NULL)
         pool->stacks = PyDict_New();
-    key = key_of(pool, ref);
-    frames = capture();
-    entry = frames == NULL ? NULL : Py_BuildValue("(KO)", (unsigned long long)ref, frames);
-    if (pool->stacks != NULL && key != NULL && entry != NULL)
-        (void)PyDict_SetItem(pool->stacks, key, entry);
-    Py_XDECREF(entry);
+    frames = pool->stacks == NULL ? NULL : capture(pool);
+    if (frames != NULL)
+        store(pool, ref, frames, 1);
     Py_XDECREF(frames);
-    Py_XDECREF(key);
-    PyErr_Clear(); /* no memory for the origin is no reason to refuse the slab */
+    PyErr_Clear(); /* no memory for the stack is no reason to refuse the slab */
     PyErr_Restore(type, value, traceback);
 }
 
-/* ----------------------------------------------------------------------------------------------- telling */
+/* ------------------------------------------------------------------------------------------------------ read */
 
-PyObject *stack_frames(const Pool *pool, slabby_ref ref) {
+/* The frames of one allocation, borrowed; null without an exception where they are not known. */
+static PyObject *frames_of(const Pool *pool, slabby_ref ref) {
     PyObject *key, *entry, *frames = NULL;
 
     if (pool->stacks == NULL)
@@ -147,16 +179,35 @@ PyObject *stack_frames(const Pool *pool, slabby_ref ref) {
     return frames;
 }
 
-PyObject *stack_summary(const Pool *pool, slabby_ref ref) {
-    PyObject *frames = stack_frames(pool, ref), *list, *module, *kind, *summary = NULL;
+void stack_detach(Pool *pool, slabby_ref ref) {
+    PyObject *frames = Py_XNewRef(frames_of(pool, ref));
 
-    if (frames == NULL)
-        Py_RETURN_NONE;
-    list = PyList_New(0);
-    for (Py_ssize_t i = PyTuple_Size(frames) - 1; list != NULL && i >= 0; i--) {
-        PyObject *triple = PyTuple_GetItem(frames, i);
-        PyObject *row = Py_BuildValue("(OOOO)", PyTuple_GetItem(triple, 0), PyTuple_GetItem(triple, 1),
-                                      PyTuple_GetItem(triple, 2), Py_None);
+    if (frames != NULL)
+        store(pool, ref, frames, 0);
+    Py_XDECREF(frames);
+    PyErr_Clear();
+}
+
+/* (file, line, function, None), or null with an exception set. */
+static PyObject *describe(PyObject *frames, Py_ssize_t index) {
+    PyObject *code = PyTuple_GetItem(frames, index);
+    long position = PyLong_AsLong(PyTuple_GetItem(frames, index + 1));
+    PyObject *file = PyObject_GetAttrString(code, "co_filename");
+    PyObject *name = PyObject_GetAttrString(code, "co_qualname");
+    PyObject *row = NULL;
+
+    if (file != NULL && name != NULL)
+        row = Py_BuildValue("(OiOO)", file, line_at(code, position), name, Py_None);
+    Py_XDECREF(file);
+    Py_XDECREF(name);
+    return row;
+}
+
+static PyObject *summary_of(PyObject *frames) {
+    PyObject *list = PyList_New(0), *module, *kind, *summary = NULL;
+
+    for (Py_ssize_t i = PyTuple_Size(frames) - 2; list != NULL && i >= 0; i -= 2) {
+        PyObject *row = describe(frames, i);
         if (row == NULL || PyList_Append(list, row) < 0)
             Py_CLEAR(list);
         Py_XDECREF(row);
@@ -164,22 +215,70 @@ PyObject *stack_summary(const Pool *pool, slabby_ref ref) {
     module = list == NULL ? NULL : PyImport_ImportModule("traceback");
     kind = module == NULL ? NULL : PyObject_GetAttrString(module, "StackSummary");
     if (kind != NULL)
-        summary = PyObject_CallMethod(kind, "from_list", "O", list);
+        summary = PyObject_CallMethod(kind, "from_list", "(O)", list);
     Py_XDECREF(kind);
     Py_XDECREF(module);
     Py_XDECREF(list);
     return summary;
 }
 
+PyObject *stack_summary(const Pool *pool, slabby_ref ref) {
+    PyObject *frames = frames_of(pool, ref);
+
+    if (frames == NULL)
+        Py_RETURN_NONE;
+    return summary_of(frames);
+}
+
+PyObject *pool_stack_of(PyObject *self, PyObject *number) {
+    unsigned long long ref = PyLong_AsUnsignedLongLong(number);
+
+    if (PyErr_Occurred() || !pool_attached((Pool *)self))
+        return NULL;
+    return stack_summary((Pool *)self, ref);
+}
+
+/* Appends (ref, StackSummary) where the slab is live and nobody else's; -1 with an exception set. */
+static int append_live(const Pool *pool, PyObject *list, PyObject *entry) {
+    slabby_ref ref = PyLong_AsUnsignedLongLong(PyTuple_GetItem(entry, 0));
+    PyObject *summary, *pair;
+    int failed;
+
+    if (PyTuple_GetItem(entry, 2) == NULL || PyLong_AsLong(PyTuple_GetItem(entry, 2)) == 0 ||
+        !pool->core->is_valid(pool->allocator, ref))
+        return 0;
+    summary = summary_of(PyTuple_GetItem(entry, 1));
+    pair = summary == NULL ? NULL : Py_BuildValue("(KN)", (unsigned long long)ref, summary);
+    failed = pair == NULL || PyList_Append(list, pair) < 0;
+    Py_XDECREF(pair);
+    return failed ? -1 : 0;
+}
+
+PyObject *pool_live_stacks(PyObject *self, PyObject *unused) {
+    Pool *pool = (Pool *)self;
+    PyObject *list = PyList_New(0);
+    /* A copy: making summaries runs Python code, which may allocate. */
+    PyObject *entries = list == NULL || pool->stacks == NULL ? NULL : PyDict_Values(pool->stacks);
+
+    (void)unused;
+    for (Py_ssize_t i = 0; entries != NULL && list != NULL && i < PyList_Size(entries); i++) {
+        if (append_live(pool, list, PyList_GetItem(entries, i)) < 0)
+            Py_CLEAR(list);
+    }
+    Py_XDECREF(entries);
+    return list;
+}
+
 void stack_text(const Pool *pool, slabby_ref ref, char *buffer, size_t size) {
-    PyObject *frames = stack_frames(pool, ref), *innermost, *text = NULL, *bytes;
+    PyObject *frames = frames_of(pool, ref), *row = NULL, *text = NULL, *bytes;
     const char *whole, *slash;
 
     buffer[0] = '\0';
-    innermost = frames == NULL || PyTuple_Size(frames) == 0 ? NULL : PyTuple_GetItem(frames, 0);
-    if (innermost != NULL)
-        text = PyUnicode_FromFormat("%U:%S in %U", PyTuple_GetItem(innermost, 0),
-                                    PyTuple_GetItem(innermost, 1), PyTuple_GetItem(innermost, 2));
+    if (frames != NULL && PyTuple_Size(frames) > 0)
+        row = describe(frames, 0);
+    if (row != NULL)
+        text = PyUnicode_FromFormat("%U:%S in %U", PyTuple_GetItem(row, 0), PyTuple_GetItem(row, 1),
+                                    PyTuple_GetItem(row, 2));
     bytes = text == NULL ? NULL : PyUnicode_AsUTF8String(text);
     if (bytes != NULL) {
         whole = PyBytes_AsString(bytes);
@@ -189,4 +288,5 @@ void stack_text(const Pool *pool, slabby_ref ref, char *buffer, size_t size) {
     PyErr_Clear();
     Py_XDECREF(bytes);
     Py_XDECREF(text);
+    Py_XDECREF(row);
 }

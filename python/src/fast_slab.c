@@ -2,15 +2,14 @@
 /*
  * FastSlab: the memory of one fast slab as a buffer.
  *
- * A bare id carries no generation and cannot be pinned in the core. So every Pool object of one core pool shares a
- * table with one entry an id: how many buffers are exported, and an epoch that each deallocation raises. That
- * keeps Python's views and Python's deallocations apart; it does not see what C or Go does with the same id.
+ * A bare id carries no generation and cannot be pinned in the core. So every Pool object of one core pool and one
+ * interpreter shares a table with one entry an id: how many buffers are exported, and an epoch that each deallocation
+ * raises. That separates Python's views and Python's deallocations; it does not see what C or Go does with the same
+ * id.
  */
 #include "types.h"
 
 #include <stdlib.h>
-
-PyTypeObject *fast_slab_type;
 
 struct fast_entry {
     uint32_t exports;
@@ -34,17 +33,15 @@ typedef struct FastSlab {
     uint32_t epoch;
 } FastSlab;
 
-static struct fast_table *tables;
-
 static struct fast_table *fast_table_join(Pool *pool) {
     slabby_view_info view = {.struct_size = sizeof view};
-    struct fast_table *table = tables;
+    struct fast_table *table = pool->types->fast_tables;
     slabby_status status;
 
-    while (table != NULL && table->allocator != pool->cell.allocator)
+    while (table != NULL && table->allocator != pool->allocator)
         table = table->next;
     if (table == NULL) {
-        status = pool->core->view(&view, pool->cell.allocator);
+        status = pool->core->view(&view, pool->allocator);
         if (status != SLABBY_OK) {
             raise_status(pool, 0, status);
             return NULL;
@@ -54,18 +51,18 @@ static struct fast_table *fast_table_join(Pool *pool) {
             PyErr_NoMemory();
             return NULL;
         }
-        table->allocator = pool->cell.allocator;
+        table->allocator = pool->allocator;
         table->id_limit = view.id_limit;
-        table->next = tables;
-        tables = table;
+        table->next = pool->types->fast_tables;
+        pool->types->fast_tables = table;
     }
     table->pools++;
     pool->fast = table;
     return table;
 }
 
-void fast_table_leave(struct fast_table *table) {
-    struct fast_table **entry = &tables;
+void fast_table_leave(struct slabby_types *types, struct fast_table *table) {
+    struct fast_table **entry = types == NULL ? NULL : &types->fast_tables;
 
     if (table == NULL || --table->pools > 0)
         return;
@@ -95,7 +92,7 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
                      (unsigned long long)table->id_limit);
         return NULL;
     }
-    slab = PyObject_GC_New(FastSlab, fast_slab_type);
+    slab = PyObject_GC_New(FastSlab, pool->fast_type);
     if (slab == NULL)
         return NULL;
     slab->pool = (Pool *)Py_NewRef((PyObject *)pool);
@@ -111,16 +108,33 @@ PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
     PyObject *pair = slab == NULL ? NULL : Py_BuildValue("Nk", slab, (unsigned long)id);
 
     if (pair == NULL)
-        (void)pool->core->deallocate_fast(pool->cell.allocator, id);
+        (void)pool->core->deallocate_fast(pool->allocator, id);
     return pair;
+}
+
+PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
+    Pool *pool = (Pool *)self;
+    slabby_status status;
+    void *data;
+    uint32_t id;
+
+    (void)unused;
+    if (!pool_attached(pool))
+        return NULL;
+    status = pool->core->allocate_fast(&data, &id, pool->allocator);
+    return status == SLABBY_OK ? fast_slab_pair(pool, data, id) : raise_status(pool, 0, status);
 }
 
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
     Pool *pool = (Pool *)self;
-    unsigned long id = PyLong_AsUnsignedLong(number);
+    unsigned long id = PyLong_Check(number) ? PyLong_AsUnsignedLong(number) : 0;
     struct fast_table *table;
     slabby_status status;
 
+    if (!PyLong_Check(number)) {
+        PyErr_Format(PyExc_TypeError, "id takes the number that allocate_fast() returned, not %R", number);
+        return NULL;
+    }
     if (id == (unsigned long)-1 && PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_OverflowError))
             return NULL;
@@ -130,10 +144,10 @@ PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {
     if (!pool_attached(pool) || (table = table_of(pool)) == NULL)
         return NULL;
     if (id < table->id_limit && table->entries[id].exports > 0)
-        return raise_status(pool, 0, SLABBY_PINNED);
-    status = pool->core->deallocate_fast(pool->cell.allocator, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id);
+        return raise_about(pool, SLABBY_PINNED, number);
+    status = pool->core->deallocate_fast(pool->allocator, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id);
     if (status != SLABBY_OK)
-        return raise_status(pool, 0, status);
+        return raise_about(pool, status, number);
     if (id < table->id_limit)
         table->entries[id].epoch++;
     Py_RETURN_NONE;
@@ -234,9 +248,9 @@ static PyType_Spec fast_slab_spec = {
     .slots = fast_slab_slots,
 };
 
-int fast_slab_ready(PyObject *module) {
-    fast_slab_type = (PyTypeObject *)PyType_FromSpec(&fast_slab_spec);
-    if (fast_slab_type == NULL)
+int fast_slab_ready(PyObject *module, struct slabby_types *types) {
+    types->fast_slab = (PyTypeObject *)PyType_FromModuleAndSpec(module, &fast_slab_spec, NULL);
+    if (types->fast_slab == NULL)
         return -1;
-    return PyModule_AddObjectRef(module, "FastSlab", (PyObject *)fast_slab_type);
+    return PyModule_AddObjectRef(module, "FastSlab", (PyObject *)types->fast_slab);
 }

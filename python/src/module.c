@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* slabby._types: the types, and the capsule through which the SWIG backend reaches them. */
+/* slabby._types: the types of one interpreter, and the capsule through which the SWIG backend reaches them. */
 #include "api.h"
 #include "alloc_stack.h"
 #include "types.h"
 
+/* Numbers of the slots that CPython 3.12 and 3.13 added; the limited API of 3.11 does not name them. */
+#define SLOT_MULTIPLE_INTERPRETERS 3
+#define PER_INTERPRETER_LOCK ((void *)2)
+#define VERSION_3_12 0x030C0000u
+
 static Pool *pool_or_error(PyObject *object) {
-    if (PyObject_TypeCheck(object, pool_type))
+    if (is_pool(object))
         return pool_attached((Pool *)object) ? (Pool *)object : NULL;
     PyErr_Format(PyExc_TypeError, "expected a slabby.Allocator, not %R", Py_TYPE(object));
     return NULL;
@@ -14,7 +19,7 @@ static Pool *pool_or_error(PyObject *object) {
 static slabby_allocator *api_handle(PyObject *object) {
     Pool *pool = pool_or_error(object);
 
-    return pool == NULL ? NULL : pool->cell.allocator;
+    return pool == NULL ? NULL : pool->allocator;
 }
 
 static PyObject *api_make_ref(PyObject *pool, slabby_ref ref, void *data) {
@@ -61,37 +66,123 @@ static PyObject *address_of(PyObject *self, PyObject *memory) {
     return address;
 }
 
+static void set_object(PyObject **entry, PyObject *object) {
+    PyObject *old = *entry;
+
+    *entry = Py_NewRef(object);
+    Py_XDECREF(old);
+}
+
+/* _configure(error_factory, batch, folder): what this module takes from the Python half. */
+static PyObject *configure(PyObject *module, PyObject *arguments) {
+    struct slabby_types *types = PyModule_GetState(module);
+    PyObject *error_factory, *batch, *folder;
+
+    if (!PyArg_ParseTuple(arguments, "OOU", &error_factory, &batch, &folder))
+        return NULL;
+    set_object(&types->error_factory, error_factory);
+    set_object(&types->batch, batch);
+    set_object(&types->folder, folder);
+    Py_RETURN_NONE;
+}
+
+/* _leaks_reported(): slabs with a stack that are dropped from now on were reported before. */
+static PyObject *leaks_reported(PyObject *module, PyObject *unused) {
+    struct slabby_types *types = PyModule_GetState(module);
+
+    (void)unused;
+    types->leaks_reported = 1;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"_address_of", address_of, METH_O, NULL},
-    {"_set_error_factory", set_error_factory, METH_O, NULL},
+    {"_configure", configure, METH_VARARGS, NULL},
+    {"_leaks_reported", leaks_reported, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static void module_free(void *module) {
-    (void)module;
-    raise_clear();
+static int execute(PyObject *module) {
+    struct slabby_types *types = PyModule_GetState(module);
+    PyObject *capsule = PyCapsule_New(&api, SLABBY_TYPES_CAPSULE, NULL);
+    int added = capsule == NULL ? -1 : PyModule_AddObjectRef(module, "api", capsule);
+
+    Py_XDECREF(capsule);
+    stack_ready();
+    if (added < 0 || pool_ready(module, types) < 0 || slab_ref_ready(module, types) < 0 ||
+        fast_slab_ready(module, types) < 0 || acquisition_ready(module, types) < 0)
+        return -1;
+    return PyModule_AddIntConstant(module, "TRACEMALLOC_DOMAIN", SLABBY_TRACEMALLOC_DOMAIN);
 }
 
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+    struct slabby_types *types = PyModule_GetState(module);
+
+    Py_VISIT(types->pool);
+    Py_VISIT(types->slab_ref);
+    Py_VISIT(types->fast_slab);
+    Py_VISIT(types->acquisition);
+    Py_VISIT(types->error_factory);
+    Py_VISIT(types->batch);
+    return 0;
+}
+
+/* Objects that live on hold the types that they need. */
+static int module_clear(PyObject *module) {
+    struct slabby_types *types = PyModule_GetState(module);
+
+    Py_CLEAR(types->pool);
+    Py_CLEAR(types->slab_ref);
+    Py_CLEAR(types->fast_slab);
+    Py_CLEAR(types->acquisition);
+    Py_CLEAR(types->error_factory);
+    Py_CLEAR(types->batch);
+    return 0;
+}
+
+static void module_free(void *module) {
+    struct slabby_types *types = PyModule_GetState(module);
+
+    (void)module_clear(module);
+    Py_CLEAR(types->folder);
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}, {0, NULL}};
+
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "slabby._types", .m_doc = "The object types that both backends share.",
-    .m_size = -1,          .m_methods = functions,    .m_free = module_free,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "slabby._types",
+    .m_doc = "The object types that both backends share.",
+    .m_size = sizeof(struct slabby_types),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
 };
+
+struct slabby_types *types_of(PyTypeObject *type, PyObject **out_module) {
+    PyObject *module = NULL;
+
+    /* A class of Python's above ours belongs to no module of C. */
+    for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
+        module = PyType_GetModule(type);
+        if (module != NULL && PyModule_GetDef(module) == &definition)
+            break;
+        PyErr_Clear();
+    }
+    if (type == NULL) {
+        PyErr_SetString(PyExc_SystemError, "slabby._types was unloaded");
+        return NULL;
+    }
+    *out_module = module;
+    return PyModule_GetState(module);
+}
 
 PyMODINIT_FUNC PyInit__types(void);
 
 PyMODINIT_FUNC PyInit__types(void) {
-    PyObject *module = PyModule_Create(&definition);
-    PyObject *capsule = PyCapsule_New(&api, SLABBY_TYPES_CAPSULE, NULL);
-
-    stack_ready();
-    if (module == NULL || capsule == NULL || pool_ready(module) < 0 || slab_ref_ready(module) < 0 ||
-        fast_slab_ready(module) < 0 ||
-        PyModule_AddIntConstant(module, "TRACEMALLOC_DOMAIN", SLABBY_TRACEMALLOC_DOMAIN) < 0 ||
-        PyModule_AddObjectRef(module, "api", capsule) < 0) {
-        Py_XDECREF(capsule);
-        Py_XDECREF(module);
-        return NULL;
-    }
-    Py_DECREF(capsule);
-    return module;
+    if (Py_Version >= VERSION_3_12)
+        slots[1] = (PyModuleDef_Slot){SLOT_MULTIPLE_INTERPRETERS, PER_INTERPRETER_LOCK};
+    return PyModuleDef_Init(&definition);
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pool: holds one owner's share of a core allocator, and the hot half of slabby.Allocator. */
+#include "alloc_stack.h"
 #include "types.h"
 
-/* Timeouts below are in range. */
-#define LONG_SECONDS 1e9
-
-PyTypeObject *pool_type;
+#include <string.h>
 
 int pool_attached(const Pool *pool) {
     if (pool->core != NULL)
@@ -15,34 +13,49 @@ int pool_attached(const Pool *pool) {
     return 0;
 }
 
-static PyObject *new_reference_or_null(PyObject *object) {
-    if (object == Py_None)
+static PyObject *pool_new(PyTypeObject *type, PyObject *arguments, PyObject *names) {
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    PyObject *module = NULL;
+    struct slabby_types *types = types_of(type, &module);
+    Pool *pool;
+
+    (void)arguments;
+    (void)names;
+    if (types == NULL)
         return NULL;
-    Py_INCREF(object);
-    return object;
+    if (types->slab_ref == NULL || types->fast_slab == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no Allocator can be made while the interpreter ends");
+        return NULL;
+    }
+    pool = (Pool *)allocate(type, 0);
+    if (pool == NULL)
+        return NULL;
+    pool->types = types;
+    pool->module = Py_NewRef(module);
+    pool->ref_type = (PyTypeObject *)Py_NewRef((PyObject *)types->slab_ref);
+    pool->fast_type = (PyTypeObject *)Py_NewRef((PyObject *)types->fast_slab);
+    return (PyObject *)pool;
 }
 
-/* What says whether origins are wanted. */
+/* What says whether stacks are wanted. */
 static void inspect(Pool *pool) {
     slabby_view_info view = {.struct_size = sizeof view};
     int64_t finalizers = 0;
 
-    if (pool->core->view(&view, pool->cell.allocator) == SLABBY_OK)
+    if (pool->core->view(&view, pool->allocator) == SLABBY_OK)
         pool->mode = (const volatile uint32_t *)(uintptr_t)view.mode_address;
-    (void)pool->core->get_option(&finalizers, pool->cell.allocator, SLABBY_OPTION_FINALIZERS);
+    (void)pool->core->get_option(&finalizers, pool->allocator, SLABBY_OPTION_FINALIZERS);
     pool->finalizers = finalizers != 0;
 }
 
-/* _attach(table, handle, allocate, allocate_fast, argument, native): takes over one owner's share of the
- * handle, also when it fails. */
+/* _attach(table, handle, native): takes over one owner's share of the handle, also when it fails. */
 static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
     Pool *pool = (Pool *)self;
     unsigned long long table, handle;
     const struct slabby_core_table *core;
-    PyObject *allocate, *allocate_fast, *argument, *native;
+    PyObject *native;
 
-    if (!PyArg_ParseTuple(arguments, "KKOOOO", &table, &handle, &allocate, &allocate_fast, &argument,
-                          &native))
+    if (!PyArg_ParseTuple(arguments, "KKO", &table, &handle, &native))
         return NULL;
     core = (const struct slabby_core_table *)(uintptr_t)table;
     if (pool->core != NULL) {
@@ -51,13 +64,10 @@ static PyObject *pool_attach(PyObject *self, PyObject *arguments) {
         return NULL;
     }
     pool->core = core;
-    pool->cell.allocator = (slabby_allocator *)(uintptr_t)handle;
-    pool->allocate = Py_NewRef(allocate);
-    pool->allocate_fast = Py_NewRef(allocate_fast);
-    pool->argument = new_reference_or_null(argument);
-    pool->native = new_reference_or_null(native);
+    pool->allocator = (slabby_allocator *)(uintptr_t)handle;
+    pool->native = Py_NewRef(native);
     /* A handle that was just made has a size. */
-    (void)core->size(&pool->slab_size, pool->cell.allocator);
+    (void)core->size(&pool->slab_size, pool->allocator);
     inspect(pool);
     Py_RETURN_NONE;
 }
@@ -66,9 +76,9 @@ static int pool_traverse(PyObject *self, visitproc visit, void *arg) {
     Pool *pool = (Pool *)self;
 
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(pool->allocate);
-    Py_VISIT(pool->allocate_fast);
-    Py_VISIT(pool->argument);
+    Py_VISIT(pool->module);
+    Py_VISIT(pool->ref_type);
+    Py_VISIT(pool->fast_type);
     Py_VISIT(pool->native);
     return 0;
 }
@@ -81,174 +91,23 @@ static void pool_dealloc(PyObject *self) {
 
     PyObject_GC_UnTrack(self);
     if (pool->core != NULL)
-        (void)pool->core->abandon(pool->cell.allocator);
-    fast_table_leave(pool->fast);
-    Py_CLEAR(pool->allocate);
-    Py_CLEAR(pool->allocate_fast);
-    Py_CLEAR(pool->argument);
+        (void)pool->core->abandon(pool->allocator);
+    fast_table_leave(pool->types, pool->fast);
     Py_CLEAR(pool->native);
     Py_CLEAR(pool->stacks);
+    Py_CLEAR(pool->ref_type);
+    Py_CLEAR(pool->fast_type);
+    Py_CLEAR(pool->module);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }
 
-/* The status a CFFI function returned; consumes it. -1 with an exception set when it is no number. */
-static int status_of(PyObject *result, slabby_status *out_status) {
-    long status = PyLong_AsLong(result);
+int is_pool(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
 
-    Py_DECREF(result);
-    if (status == -1 && PyErr_Occurred())
-        return -1;
-    *out_status = (slabby_status)status;
-    return 0;
-}
-
-/* Calls a backend's function. 1: it returned the object, 0: the cell is filled, -1: an exception is set. */
-static int call_backend(Pool *pool, PyObject *function, PyObject **out_object) {
-    slabby_status status;
-    PyObject *argument = pool->argument != NULL ? pool->argument : (PyObject *)pool;
-    PyObject *result;
-
-    if (!pool_attached(pool))
-        return -1;
-    result = PyObject_CallFunctionObjArgs(function, argument, NULL);
-    if (result == NULL)
-        return -1;
-    if (pool->argument == NULL) {
-        *out_object = result;
-        return 1;
-    }
-    if (status_of(result, &status) < 0)
-        return -1;
-    if (status != SLABBY_OK) {
-        raise_status(pool, 0, status);
-        return -1;
-    }
-    return 0;
-}
-
-static PyObject *allocate_now(Pool *pool) {
-    PyObject *object = NULL;
-
-    switch (call_backend(pool, pool->allocate, &object)) {
-    case 0:
-        return slab_ref_new(pool, pool->cell.ref, pool->cell.data, 1);
-    case 1:
-        return object;
-    default:
-        return NULL;
-    }
-}
-
-/* Whether a timeout is a plain number of seconds in range: 1; 0: it is 0; -1: the Python half looks at it closely. */
-static int is_plain_timeout(PyObject *timeout) {
-    double seconds = -1;
-
-    if (PyFloat_CheckExact(timeout))
-        seconds = PyFloat_AsDouble(timeout);
-    else if (PyLong_CheckExact(timeout))
-        seconds = PyLong_AsDouble(timeout);
-    if (seconds == -1 && PyErr_Occurred())
-        PyErr_Clear(); /* a whole number beyond every double */
-    if (seconds == 0)
-        return 0;
-    return seconds > 0 && seconds < LONG_SECONDS ? 1 : -1;
-}
-
-/* The free slab first, which most waits find. */
-static PyObject *allocate_timeout(Pool *pool, PyObject *timeout) {
-    int plain = is_plain_timeout(timeout);
-    PyObject *slab;
-
-    if (plain == 0)
-        return allocate_now(pool);
-    if (plain == 1) {
-        slab = pool_try_now((PyObject *)pool, NULL);
-        if (slab != Py_None)
-            return slab;
-        Py_DECREF(slab);
-    }
-    return PyObject_CallMethod((PyObject *)pool, "_allocate_timeout", "O", timeout);
-}
-
-/* allocate(timeout=None): the wait itself is a cold path and belongs to the Python half. */
-static PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
-                               PyObject *names) {
-    PyObject *timeout = NULL;
-    Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
-
-    if (count + named == 0)
-        return allocate_now((Pool *)self);
-    if (count + named > 1) {
-        PyErr_Format(PyExc_TypeError, "allocate() takes at most 1 argument, timeout (%zd given)",
-                     count + named);
-        return NULL;
-    }
-    timeout = arguments[0];
-    if (named == 1) {
-        PyObject *name = PyTuple_GetItem(names, 0);
-        if (PyUnicode_CompareWithASCIIString(name, "timeout") != 0) {
-            PyErr_Format(PyExc_TypeError, "allocate() has no argument %R; it takes timeout", name);
-            return NULL;
-        }
-    }
-    if (timeout == Py_None)
-        return allocate_now((Pool *)self);
-    return allocate_timeout((Pool *)self, timeout);
-}
-
-static PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
-    Pool *pool = (Pool *)self;
-    PyObject *object = NULL;
-
-    (void)unused;
-    switch (call_backend(pool, pool->allocate_fast, &object)) {
-    case 0:
-        return fast_slab_pair(pool, pool->cell.data, pool->cell.id);
-    case 1:
-        return object;
-    default:
-        return NULL;
-    }
-}
-
-/* _wrap(value, address, owned): a SlabRef for an allocation that arrived as numbers. */
-static PyObject *pool_wrap(PyObject *self, PyObject *arguments) {
-    unsigned long long value, address;
-    int owning;
-
-    if (!PyArg_ParseTuple(arguments, "KKp", &value, &address, &owning) || !pool_attached((Pool *)self))
-        return NULL;
-    return slab_ref_new((Pool *)self, value, (void *)(uintptr_t)address, owning);
-}
-
-PyObject *pool_wrap_all(Pool *pool, const slabby_ref *refs, void *const *datas, uint64_t count) {
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    uint64_t made = 0;
-
-    for (; list != NULL && made < count; made++) {
-        PyObject *ref = slab_ref_new(pool, refs[made], datas[made], 1);
-        if (ref == NULL) {
-            Py_CLEAR(list);
-            made++;
-            break;
-        }
-        PyList_SetItem(list, (Py_ssize_t)made, ref);
-    }
-    /* Without the list, those that became objects went back with them, and the failed one by itself. */
-    for (; list == NULL && made < count; made++)
-        (void)pool->core->release(pool->cell.allocator, refs[made]);
-    return list;
-}
-
-/* _wrap_all(refs_address, datas_address, count): SlabRefs for a batch. */
-static PyObject *pool_wrap_batch(PyObject *self, PyObject *arguments) {
-    unsigned long long refs, datas, count;
-
-    if (!PyArg_ParseTuple(arguments, "KKK", &refs, &datas, &count) || !pool_attached((Pool *)self))
-        return NULL;
-    return pool_wrap_all((Pool *)self, (const slabby_ref *)(uintptr_t)refs, (void *const *)(uintptr_t)datas,
-                         count);
+    while (type != NULL && (destructor)PyType_GetSlot(type, Py_tp_dealloc) != pool_dealloc)
+        type = PyType_GetSlot(type, Py_tp_base);
+    return type != NULL;
 }
 
 /* _fail(status, ref): raises what the core says about a status. */
@@ -261,13 +120,48 @@ static PyObject *pool_fail(PyObject *self, PyObject *arguments) {
     return raise_status((Pool *)self, ref, status);
 }
 
+/* The gauges of a pool, also of one that was closed. False with an exception set. */
+static int read_stats(Pool *pool, slabby_stats *out_stats) {
+    slabby_status status;
+
+    if (!pool_attached(pool))
+        return 0;
+    memset(out_stats, 0, sizeof *out_stats);
+    out_stats->struct_size = sizeof *out_stats;
+    status = pool->core->get_stats(out_stats, pool->allocator);
+    if (status != SLABBY_OK)
+        raise_status(pool, 0, status);
+    return status == SLABBY_OK;
+}
+
+static PyObject *get_capacity(PyObject *self, void *unused) {
+    slabby_stats stats;
+
+    (void)unused;
+    return read_stats((Pool *)self, &stats) ? PyLong_FromUnsignedLongLong(stats.total_slabs) : NULL;
+}
+
+static PyObject *get_closed(PyObject *self, void *unused) {
+    slabby_stats stats;
+
+    (void)unused;
+    return read_stats((Pool *)self, &stats) ? PyBool_FromLong(stats.pool_state != SLABBY_POOL_STATE_OPEN)
+                                            : NULL;
+}
+
+static Py_ssize_t pool_length(PyObject *self) {
+    slabby_stats stats;
+
+    return read_stats((Pool *)self, &stats) ? (Py_ssize_t)stats.total_slabs : -1;
+}
+
 static PyObject *get_native(PyObject *self, void *unused) {
     Pool *pool = (Pool *)self;
 
     (void)unused;
     if (!pool_attached(pool))
         return NULL;
-    return Py_NewRef(pool->native != NULL ? pool->native : Py_None);
+    return Py_NewRef(pool->native);
 }
 
 static PyObject *get_address(PyObject *self, void *unused) {
@@ -276,12 +170,7 @@ static PyObject *get_address(PyObject *self, void *unused) {
     (void)unused;
     if (!pool_attached(pool))
         return NULL;
-    return PyLong_FromVoidPtr(pool->cell.allocator);
-}
-
-static PyObject *get_cell(PyObject *self, void *unused) {
-    (void)unused;
-    return PyLong_FromVoidPtr(&((Pool *)self)->cell);
+    return PyLong_FromVoidPtr(pool->allocator);
 }
 
 static PyObject *get_slab_size(PyObject *self, void *unused) {
@@ -289,16 +178,35 @@ static PyObject *get_slab_size(PyObject *self, void *unused) {
     return PyLong_FromUnsignedLongLong(((Pool *)self)->slab_size);
 }
 
+/* A method by keywords, for the table. */
+#define KEYWORDS(FUNCTION) (PyCFunction)(void (*)(void))(FUNCTION), METH_FASTCALL | METH_KEYWORDS
+
 static PyMethodDef pool_methods[] = {
-    {"allocate", (PyCFunction)(void (*)(void))pool_allocate, METH_FASTCALL | METH_KEYWORDS,
-     "allocate(timeout=None)\n--\n\nOne slab. Without a timeout at once or not at all; with one, in seconds, "
-     "waits up to that long."},
+    {"allocate", KEYWORDS(pool_allocate),
+     "allocate($self, /, timeout=0)\n--\n\nOne slab. Tries once; with a timeout in seconds it waits up to "
+     "that long, and with None for ever. OutOfMemoryError: there was none; TimeoutError: none in time."},
+    {"acquire", KEYWORDS(pool_acquire),
+     "acquire($self, /, timeout=None)\n--\n\nOne slab, for which the thread waits first come, first served: "
+     "up to "
+     "`timeout` seconds, None for ever, 0 tries once. TimeoutError: none came in time."},
+    {"acquire_async", KEYWORDS(pool_acquire_async),
+     "acquire_async($self, /, timeout=None)\n--\n\nOne slab, for which the task waits without a thread, as "
+     "acquire() does: `await pool.acquire_async()`, or `async with pool.acquire_async() as ref:`."},
+    {"allocate_async", KEYWORDS(pool_acquire_async),
+     "allocate_async($self, /, timeout=None)\n--\n\nThe same as acquire_async()."},
+    {"allocate_batch", KEYWORDS(pool_allocate_batch),
+     "allocate_batch($self, /, count)\n--\n\n`count` slabs at once, all or none, as a Batch."},
     {"allocate_fast", pool_allocate_fast, METH_NOARGS,
-     "allocate_fast()\n--\n\nOne slab known by its bare id: (FastSlab, id)."},
+     "allocate_fast($self, /)\n--\n\nOne slab known by its bare id: (FastSlab, id)."},
     {"deallocate", pool_deallocate, METH_O,
-     "deallocate(ref)\n--\n\nGive a slab back; the same as ref.release() for a ref of this pool."},
+     "deallocate($self, ref, /)\n--\n\nReleases a slab; the same as ref.release() for a ref of this pool."},
+    {"deallocate_batch", KEYWORDS(pool_deallocate_batch),
+     "deallocate_batch($self, /, refs)\n--\n\nReleases each as release() would, tries all, and returns how "
+     "many. "
+     "The first error is raised at the end, with the count as its `value`; it says which reference it is "
+     "about."},
     {"deallocate_fast", pool_deallocate_fast, METH_O,
-     "deallocate_fast(id)\n--\n\nGive a slab of allocate_fast() back by its id."},
+     "deallocate_fast($self, id, /)\n--\n\nReleases a slab of allocate_fast() by its id."},
     {"_attach", pool_attach, METH_VARARGS, NULL},
     {"_wrap", pool_wrap, METH_VARARGS, NULL},
     {"_wrap_all", pool_wrap_batch, METH_VARARGS, NULL},
@@ -307,14 +215,17 @@ static PyMethodDef pool_methods[] = {
     {"_fail", pool_fail, METH_VARARGS, NULL},
     {"_fast_views", pool_fast_views, METH_NOARGS, NULL},
     {"_fast_forget", pool_fast_forget, METH_NOARGS, NULL},
+    {"_live_stacks", pool_live_stacks, METH_NOARGS, NULL},
+    {"_stack_of", pool_stack_of, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef pool_properties[] = {
     {"slab_size", get_slab_size, NULL, "Usable bytes of each slab.", NULL},
+    {"capacity", get_capacity, NULL, "How many slabs the pool has at this moment; len() is the same.", NULL},
+    {"closed", get_closed, NULL, "Whether allocations are over: the pool was closed, by any language.", NULL},
     {"_native", get_native, NULL, NULL, NULL},
     {"_address", get_address, NULL, NULL, NULL},
-    {"_cell", get_cell, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -324,7 +235,8 @@ static PyType_Slot pool_slots[] = {
     {Py_tp_traverse, pool_traverse},
     {Py_tp_methods, pool_methods},
     {Py_tp_getset, pool_properties},
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, pool_new},
+    {Py_sq_length, pool_length},
     {0, NULL},
 };
 
@@ -335,9 +247,9 @@ static PyType_Spec pool_spec = {
     .slots = pool_slots,
 };
 
-int pool_ready(PyObject *module) {
-    pool_type = (PyTypeObject *)PyType_FromSpec(&pool_spec);
-    if (pool_type == NULL)
+int pool_ready(PyObject *module, struct slabby_types *types) {
+    types->pool = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pool_spec, NULL);
+    if (types->pool == NULL)
         return -1;
-    return PyModule_AddObjectRef(module, "Pool", (PyObject *)pool_type);
+    return PyModule_AddObjectRef(module, "Pool", (PyObject *)types->pool);
 }

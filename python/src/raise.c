@@ -1,35 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* From a status to a Python exception. The classes live in slabby._errors, which registers its factory. */
+/* From a status to a Python exception. The classes live in slabby._errors, which slabby._raise makes. */
 #include "types.h"
 
 #include <string.h>
 
-static PyObject *error_factory;
-
-PyObject *set_error_factory(PyObject *module, PyObject *factory) {
-    (void)module;
-    Py_INCREF(factory);
-    Py_XDECREF(error_factory);
-    error_factory = factory;
-    Py_RETURN_NONE;
-}
-
-void raise_clear(void) {
-    Py_CLEAR(error_factory);
-}
-
-/* Steals text. */
-static PyObject *raise_text(slabby_status status, PyObject *text, const slabby_error *record) {
+/* Steals text; `factory` is borrowed and may be null while the interpreter ends. */
+static PyObject *raise_text(PyObject *factory, slabby_status status, PyObject *text,
+                            const slabby_error *record) {
     PyObject *error = NULL;
 
-    if (text != NULL && error_factory == NULL) {
+    if (text != NULL && factory == NULL) {
         PyErr_Format(PyExc_RuntimeError, "slabby status %d: %U", (int)status, text);
     } else if (text != NULL && record != NULL) {
-        error = PyObject_CallFunction(error_factory, "iOLLLi", (int)status, text, (long long)record->value,
+        error = PyObject_CallFunction(factory, "iOLLLi", (int)status, text, (long long)record->value,
                                       (long long)record->minimum, (long long)record->maximum,
                                       (int)record->option);
     } else if (text != NULL) {
-        error = PyObject_CallFunction(error_factory, "iO", (int)status, text);
+        error = PyObject_CallFunction(factory, "iO", (int)status, text);
     }
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
@@ -47,12 +34,28 @@ static PyObject *decode(const char *text) {
 PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status) {
     char text[512] = "";
 
-    (void)pool->core->explain(text, sizeof text, NULL, pool->cell.allocator, ref, status);
-    return raise_text(status, decode(text), NULL);
+    (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, ref, status);
+    return raise_text(pool->types->error_factory, status, decode(text), NULL);
 }
 
+PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id) {
+    char text[512] = "";
+
+    (void)pool->core->explain(text, sizeof text, NULL, pool->allocator, 0, status);
+    return raise_text(pool->types->error_factory, status, PyUnicode_FromFormat("id is %R: %s", id, text),
+                      NULL);
+}
+
+/* Without a pool: the factory of the interpreter that runs. */
 PyObject *raise_record(const slabby_error *error) {
-    return raise_text(error->status, decode(error->text), error);
+    PyObject *module = PyImport_ImportModule("slabby._raise");
+    PyObject *factory = module == NULL ? NULL : PyObject_GetAttrString(module, "make_error");
+
+    PyErr_Clear();
+    (void)raise_text(factory, error->status, decode(error->text), error);
+    Py_XDECREF(factory);
+    Py_XDECREF(module);
+    return NULL;
 }
 
 void report_unraisable(PyObject *where) {

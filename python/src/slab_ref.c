@@ -7,32 +7,23 @@
  * slab that nobody released goes back when the object dies.
  */
 #include "alloc_stack.h"
-#include "types.h"
+#include "slab_ref.h"
 
 #include <string.h>
-
-PyTypeObject *slab_ref_type;
-
-typedef struct SlabRef {
-    PyObject_HEAD Pool *pool;
-    slabby_ref ref;
-    void *data;
-    char owning; /* release it when the object dies */
-    char done;   /* this object gave it back */
-    char traced; /* tracemalloc counts it */
-} SlabRef;
+#include <structmember.h>
 
 PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning) {
-    SlabRef *self = PyObject_GC_New(SlabRef, slab_ref_type);
+    SlabRef *self = PyObject_GC_New(SlabRef, pool->ref_type);
 
     if (self == NULL) {
         if (owning)
-            (void)pool->core->release(pool->cell.allocator, ref);
+            (void)pool->core->release(pool->allocator, ref);
         return NULL;
     }
     self->pool = (Pool *)Py_NewRef((PyObject *)pool);
     self->ref = ref;
     self->data = data;
+    self->weak_references = NULL;
     self->owning = (char)owning;
     self->done = 0;
     self->traced = 0;
@@ -48,8 +39,7 @@ static PyObject *fail(const SlabRef *self, slabby_status status) {
     return raise_status(self->pool, self->ref, status);
 }
 
-/* The slab is no longer this object's. */
-static void forget(SlabRef *self) {
+void slab_ref_forget(SlabRef *self) {
     self->done = 1;
     if (self->traced)
         stack_untrack(self->ref);
@@ -57,47 +47,38 @@ static void forget(SlabRef *self) {
 }
 
 /* MemoryCorruption consumes the reference: there is nothing left to release. */
-static int finish(SlabRef *self, slabby_status status) {
+int slab_ref_finish(SlabRef *self, slabby_status status) {
     if (status == SLABBY_OK || status == SLABBY_MEMORY_CORRUPTION)
-        forget(self);
+        slab_ref_forget(self);
     return status == SLABBY_OK;
 }
 
-PyObject *slab_ref_release(PyObject *object, PyObject *unused) {
-    SlabRef *self = (SlabRef *)object;
-    slabby_status status = self->pool->core->release(self->pool->cell.allocator, self->ref);
+slabby_status release_by(const Pool *pool, release_function release, slabby_ref ref) {
+    slabby_status status;
 
-    (void)unused;
-    if (!finish(self, status))
+    /* The core's mode is not zero while a protection is on. */
+    if (pool->slab_size <= LARGE_SLAB || pool->mode == NULL || *pool->mode == 0)
+        return release(pool->allocator, ref);
+    Py_BEGIN_ALLOW_THREADS status = release(pool->allocator, ref);
+    Py_END_ALLOW_THREADS return status;
+}
+
+static PyObject *release_with(SlabRef *self, release_function release) {
+    slabby_status status = release_by(self->pool, release, self->ref);
+
+    if (!slab_ref_finish(self, status))
         return fail(self, status);
     Py_RETURN_NONE;
+}
+
+static PyObject *slab_ref_release(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return release_with((SlabRef *)object, ((SlabRef *)object)->pool->core->release);
 }
 
 static PyObject *slab_ref_release_deferred(PyObject *object, PyObject *unused) {
-    SlabRef *self = (SlabRef *)object;
-    slabby_status status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
-
     (void)unused;
-    if (!finish(self, status))
-        return fail(self, status);
-    Py_RETURN_NONE;
-}
-
-PyObject *pool_deallocate(PyObject *pool_object, PyObject *object) {
-    Pool *pool = (Pool *)pool_object;
-    SlabRef *self = (SlabRef *)object;
-    slabby_status status;
-
-    if (!pool_attached(pool))
-        return NULL;
-    if (Py_TYPE(object) != slab_ref_type) {
-        PyErr_Format(PyExc_TypeError, "deallocate() takes a SlabRef, not %R", Py_TYPE(object));
-        return NULL;
-    }
-    status = pool->core->release(pool->cell.allocator, self->ref);
-    if (!finish(self, status))
-        return raise_status(pool, self->ref, status);
-    Py_RETURN_NONE;
+    return release_with((SlabRef *)object, ((SlabRef *)object)->pool->core->release_deferred);
 }
 
 static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
@@ -105,16 +86,17 @@ static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
 
     (void)unused;
     self->owning = 0;
+    stack_detach(self->pool, self->ref);
     return PyLong_FromUnsignedLongLong(self->ref);
 }
 
-/* _finish(): after a batch gave it back by its number. */
-static PyObject *slab_ref_finish(PyObject *object, PyObject *unused) {
+/* _finish(): after it was released by its number. */
+static PyObject *slab_ref_finished(PyObject *object, PyObject *unused) {
     SlabRef *self = (SlabRef *)object;
 
     (void)unused;
-    if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
-        forget(self);
+    if (!self->pool->core->is_valid(self->pool->allocator, self->ref))
+        slab_ref_forget(self);
     Py_RETURN_NONE;
 }
 
@@ -125,27 +107,27 @@ static PyObject *slab_ref_enter(PyObject *object, PyObject *unused) {
 
 /* Leaving the block: deferred, so that a view which still lives is no error. What the release has to say is raised
  * when the body was well, and reported aside when the body's own exception is on its way. */
-static PyObject *slab_ref_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count) {
+PyObject *slab_ref_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count) {
     SlabRef *self = (SlabRef *)object;
     int body_failed = count > 0 && arguments[0] != Py_None;
     slabby_status status;
 
     if (self->done)
-        Py_RETURN_FALSE;
-    status = self->pool->core->release_deferred(self->pool->cell.allocator, self->ref);
-    if (finish(self, status))
-        Py_RETURN_FALSE;
+        Py_RETURN_NONE;
+    status = release_by(self->pool, self->pool->core->release_deferred, self->ref);
+    if (slab_ref_finish(self, status))
+        Py_RETURN_NONE;
     fail(self, status);
     if (!body_failed)
         return NULL;
     report_unraisable(object);
-    Py_RETURN_FALSE;
+    Py_RETURN_NONE;
 }
 
 static int slab_ref_getbuffer(PyObject *object, Py_buffer *view, int flags) {
     SlabRef *self = (SlabRef *)object;
     const Pool *pool = self->pool;
-    slabby_status status = pool->core->pin(pool->cell.allocator, self->ref);
+    slabby_status status = pool->core->pin(pool->allocator, self->ref);
 
     if (status != SLABBY_OK) {
         view->obj = NULL;
@@ -153,7 +135,7 @@ static int slab_ref_getbuffer(PyObject *object, Py_buffer *view, int flags) {
         return -1;
     }
     if (PyBuffer_FillInfo(view, object, self->data, (Py_ssize_t)pool->slab_size, 0, flags) < 0) {
-        (void)pool->core->unpin(pool->cell.allocator, self->ref);
+        (void)pool->core->unpin(pool->allocator, self->ref);
         return -1;
     }
     return 0;
@@ -162,7 +144,7 @@ static int slab_ref_getbuffer(PyObject *object, Py_buffer *view, int flags) {
 /* The last unpin completes a deferred release, which may find overwritten guard bytes. */
 static void slab_ref_releasebuffer(PyObject *object, Py_buffer *view) {
     SlabRef *self = (SlabRef *)object;
-    slabby_status status = self->pool->core->unpin(self->pool->cell.allocator, self->ref);
+    slabby_status status = release_by(self->pool, self->pool->core->unpin, self->ref);
     PyObject *type, *value, *traceback;
 
     (void)view;
@@ -177,7 +159,7 @@ static void slab_ref_releasebuffer(PyObject *object, Py_buffer *view) {
 static PyObject *name_of(const SlabRef *self) {
     char text[160] = "?";
 
-    (void)self->pool->core->ref_text(text, sizeof text, NULL, self->pool->cell.allocator, self->ref);
+    (void)self->pool->core->ref_text(text, sizeof text, NULL, self->pool->allocator, self->ref);
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
@@ -209,29 +191,38 @@ static void warn_dropped(SlabRef *self) {
 
     if (name == NULL || lines == NULL ||
         PyErr_ResourceWarning((PyObject *)self, 1,
-                              "SlabRef %U was dropped without release(); its slab went back%U", name,
+                              "SlabRef %U was dropped without release(); its slab was released%U", name,
                               lines) < 0)
         report_unraisable((PyObject *)self->pool);
     Py_XDECREF(lines);
     Py_XDECREF(name);
 }
 
-/* No buffer of this object is left, or it would be alive; pins may be held by others, and then the slab goes back with
- * the last of them. A slab that somebody else released, or whose pool is gone, is no news. */
-static void give_back(SlabRef *self) {
-    PyObject *type, *value, *traceback;
+/* Reports the leak and releases the slab. At the end of the interpreter those with a stack were reported before. */
+static slabby_status release_dropped(SlabRef *self) {
+    const Pool *pool = self->pool;
     slabby_status status;
     char stack[128];
 
-    if (!self->pool->core->is_valid(self->pool->cell.allocator, self->ref))
+    if (pool->types->leaks_reported && stack_wanted(pool))
+        return pool->core->release_deferred(pool->allocator, self->ref);
+    stack_text(pool, self->ref, stack, sizeof stack);
+    status = pool->core->report_leak(pool->allocator, self->ref, stack, 1);
+    if (slab_ref_finish(self, status))
+        warn_dropped(self);
+    return status;
+}
+
+/* No buffer of this object is left, or it would be alive. Other code may hold pins; the slab is then released with the
+ * last of them. A slab that somebody else released, or whose pool was destroyed, is no news. */
+static void release_at_end(SlabRef *self) {
+    PyObject *type, *value, *traceback;
+
+    if (!self->pool->core->is_valid(self->pool->allocator, self->ref))
         return;
     PyErr_Fetch(&type, &value, &traceback);
-    stack_text(self->pool, self->ref, stack, sizeof stack);
-    status = self->pool->core->report_leak(self->pool->cell.allocator, self->ref, stack, 1);
-    if (finish(self, status)) {
-        warn_dropped(self);
-    } else if (status == SLABBY_MEMORY_CORRUPTION) {
-        fail(self, status);
+    if (release_dropped(self) == SLABBY_MEMORY_CORRUPTION) {
+        fail(self, SLABBY_MEMORY_CORRUPTION);
         report_unraisable((PyObject *)self->pool);
     }
     PyErr_Restore(type, value, traceback);
@@ -243,7 +234,7 @@ static int outlives_its_end(SlabRef *self) {
     PyObject *object = (PyObject *)self;
 
     Py_SET_REFCNT(object, 1);
-    give_back(self);
+    release_at_end(self);
     self->owning = 0;
     Py_SET_REFCNT(object, Py_REFCNT(object) - 1);
     return Py_REFCNT(object) > 0;
@@ -256,7 +247,9 @@ static void slab_ref_dealloc(PyObject *object) {
     if (self->owning && !self->done && outlives_its_end(self))
         return;
     PyObject_GC_UnTrack(object);
-    forget(self);
+    slab_ref_forget(self);
+    if (self->weak_references != NULL)
+        PyObject_ClearWeakRefs(object);
     Py_DECREF(self->pool);
     PyObject_GC_Del(self);
     Py_DECREF(type);
@@ -270,10 +263,30 @@ static int slab_ref_traverse(PyObject *object, visitproc visit, void *arg) {
     return 0;
 }
 
+/* Two objects of one allocation are equal, also after its release. */
+static PyObject *slab_ref_compare(PyObject *object, PyObject *other, int operation) {
+    const SlabRef *self = (SlabRef *)object;
+    const SlabRef *peer = (SlabRef *)other;
+    int equal;
+
+    if ((operation != Py_EQ && operation != Py_NE) || Py_TYPE(object) != Py_TYPE(other))
+        Py_RETURN_NOTIMPLEMENTED;
+    equal = self->ref == peer->ref && self->pool->allocator == peer->pool->allocator;
+    return PyBool_FromLong(equal == (operation == Py_EQ));
+}
+
+/* References of two pools differ in their tag, so that the number is enough. */
+static Py_hash_t slab_ref_hash(PyObject *object) {
+    uint64_t mixed = ((SlabRef *)object)->ref * 0x9E3779B97F4A7C15u;
+    Py_hash_t hash = (Py_hash_t)(mixed ^ (mixed >> 32));
+
+    return hash == -1 ? -2 : hash;
+}
+
 static PyObject *slab_ref_repr(PyObject *object) {
     SlabRef *self = (SlabRef *)object;
     PyObject *name = name_of(self), *text;
-    int valid = self->pool->core->is_valid(self->pool->cell.allocator, self->ref);
+    int valid = self->pool->core->is_valid(self->pool->allocator, self->ref);
 
     if (name == NULL)
         return NULL;
@@ -306,13 +319,13 @@ static PyObject *get_is_valid(PyObject *object, void *unused) {
     SlabRef *self = (SlabRef *)object;
 
     (void)unused;
-    return PyBool_FromLong(self->pool->core->is_valid(self->pool->cell.allocator, self->ref));
+    return PyBool_FromLong(self->pool->core->is_valid(self->pool->allocator, self->ref));
 }
 
 static PyObject *get_id(PyObject *object, void *unused) {
     SlabRef *self = (SlabRef *)object;
     uint32_t id;
-    slabby_status status = self->pool->core->id(&id, self->pool->cell.allocator, self->ref);
+    slabby_status status = self->pool->core->id(&id, self->pool->allocator, self->ref);
 
     (void)unused;
     return status == SLABBY_OK ? PyLong_FromUnsignedLong(id) : fail(self, status);
@@ -321,7 +334,7 @@ static PyObject *get_id(PyObject *object, void *unused) {
 static PyObject *get_address(PyObject *object, void *unused) {
     SlabRef *self = (SlabRef *)object;
     void *data;
-    slabby_status status = self->pool->core->data(&data, self->pool->cell.allocator, self->ref);
+    slabby_status status = self->pool->core->data(&data, self->pool->allocator, self->ref);
 
     (void)unused;
     return status == SLABBY_OK ? PyLong_FromVoidPtr(data) : fail(self, status);
@@ -330,7 +343,7 @@ static PyObject *get_address(PyObject *object, void *unused) {
 static PyObject *get_label(PyObject *object, void *unused) {
     SlabRef *self = (SlabRef *)object;
     uint64_t label;
-    slabby_status status = self->pool->core->get_label(&label, self->pool->cell.allocator, self->ref);
+    slabby_status status = self->pool->core->get_label(&label, self->pool->allocator, self->ref);
 
     (void)unused;
     return status == SLABBY_OK ? PyLong_FromUnsignedLongLong(label) : fail(self, status);
@@ -359,7 +372,7 @@ static int set_label(PyObject *object, PyObject *value, void *unused) {
         PyErr_Format(PyExc_ValueError, "label %R is outside 0 to 2**64 - 1", value);
         return -1;
     }
-    status = self->pool->core->set_label(self->pool->cell.allocator, self->ref, label);
+    status = self->pool->core->set_label(self->pool->allocator, self->ref, label);
     if (status != SLABBY_OK)
         fail(self, status);
     return status == SLABBY_OK ? 0 : -1;
@@ -367,15 +380,19 @@ static int set_label(PyObject *object, PyObject *value, void *unused) {
 
 static PyMethodDef slab_ref_methods[] = {
     {"release", slab_ref_release, METH_NOARGS,
-     "release()\n--\n\nGive the slab back. Refused with PinnedError (a BufferError) while a view lives."},
+     "release($self, /)\n--\n\nReleases the slab. Refused with PinnedError (a BufferError) while a view "
+     "lives."},
     {"release_deferred", slab_ref_release_deferred, METH_NOARGS,
-     "release_deferred()\n--\n\nGive the slab back as soon as the last view is gone; no new view from now "
+     "release_deferred($self, /)\n--\n\nReleases the slab when the last view has ended; no new view from now "
      "on."},
     {"detach", slab_ref_detach, METH_NOARGS,
-     "detach()\n--\n\nGive up ownership and return the 64-bit reference: somebody else releases it."},
-    {"_finish", slab_ref_finish, METH_NOARGS, NULL},
-    {"__enter__", slab_ref_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL, NULL},
+     "detach($self, /)\n--\n\nGives up ownership and returns the 64-bit reference: other code must release "
+     "it."},
+    {"tobytes", slab_ref_tobytes, METH_NOARGS, "tobytes($self, /)\n--\n\nA copy of the whole slab as bytes."},
+    {"_finish", slab_ref_finished, METH_NOARGS, NULL},
+    {"__enter__", slab_ref_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nReturns the SlabRef itself."},
+    {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL,
+     "__exit__($self, kind, error, traceback, /)\n--\n\nReleases the slab as release_deferred() does."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -385,7 +402,8 @@ static PyGetSetDef slab_ref_properties[] = {
     {"allocator", get_allocator, NULL, "The Allocator this came from.", NULL},
     {"is_valid", get_is_valid, NULL, "Whether the reference names a live slab.", NULL},
     {"id", get_id, NULL, "The number of the slab in its pool.", NULL},
-    {"address", get_address, NULL, "Where the slab begins. Nothing pins it: prefer memoryview(ref).", NULL},
+    {"address", get_address, NULL, "Where the slab begins. It does not pin the slab: prefer memoryview(ref).",
+     NULL},
     {"label", get_label, set_label, "A 64-bit value of your own, 0 until set, forgotten on release.", NULL},
     {"allocation_stack", get_allocation_stack, NULL,
      "Where the slab was allocated, a traceback.StackSummary; None unless `debug` or `finalizers` was on.",
@@ -393,14 +411,26 @@ static PyGetSetDef slab_ref_properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyMemberDef slab_ref_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(SlabRef, weak_references), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot slab_ref_slots[] = {
-    {Py_tp_doc, "One slab: a buffer, a context manager, a 64-bit reference."},
+    {Py_tp_doc, "One slab: a buffer, a context manager, a 64-bit reference. ref[i] is a number, ref[i:j] a "
+                "copy as bytes; "
+                "both can be assigned to, and neither leaves a view behind."},
     {Py_tp_dealloc, slab_ref_dealloc},
     {Py_tp_traverse, slab_ref_traverse},
     {Py_tp_repr, slab_ref_repr},
+    {Py_tp_richcompare, slab_ref_compare},
+    {Py_tp_hash, slab_ref_hash},
     {Py_tp_methods, slab_ref_methods},
+    {Py_tp_members, slab_ref_members},
     {Py_tp_getset, slab_ref_properties},
-    {Py_sq_length, slab_ref_length},
+    {Py_mp_length, slab_ref_length},
+    {Py_mp_subscript, slab_ref_item},
+    {Py_mp_ass_subscript, slab_ref_set_item},
     {Py_bf_getbuffer, slab_ref_getbuffer},
     {Py_bf_releasebuffer, slab_ref_releasebuffer},
     {0, NULL},
@@ -413,9 +443,9 @@ static PyType_Spec slab_ref_spec = {
     .slots = slab_ref_slots,
 };
 
-int slab_ref_ready(PyObject *module) {
-    slab_ref_type = (PyTypeObject *)PyType_FromSpec(&slab_ref_spec);
-    if (slab_ref_type == NULL)
+int slab_ref_ready(PyObject *module, struct slabby_types *types) {
+    types->slab_ref = (PyTypeObject *)PyType_FromModuleAndSpec(module, &slab_ref_spec, NULL);
+    if (types->slab_ref == NULL)
         return -1;
-    return PyModule_AddObjectRef(module, "SlabRef", (PyObject *)slab_ref_type);
+    return PyModule_AddObjectRef(module, "SlabRef", (PyObject *)types->slab_ref);
 }

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a backend and the shared object types hand each other. */
+/* The functions of the core that the object types call, as a backend hands them over. */
 #ifndef SLABBY_PYTHON_TABLE_H
 #define SLABBY_PYTHON_TABLE_H
 
 #include <slabby/slabby.h>
 
-/* One allocation on its way to Python. It lives in the pool object; the GIL is held from the moment a backend
- * writes it until the object is built, so that no other thread can write in between. */
-typedef struct slabby_cell {
-    slabby_allocator *allocator;
-    slabby_ref ref;
-    void *data;
-    uint32_t id;
-} slabby_cell;
-
-/* The functions of the core that the object types call. */
 struct slabby_core_table {
-    uint64_t instance_id;
+    slabby_status (*allocate)(slabby_ref *, void **, slabby_allocator *);
+    slabby_status (*allocate_fast)(void **, uint32_t *, slabby_allocator *);
+    slabby_status (*allocate_batch)(slabby_ref *, void **, slabby_allocator *, uint64_t);
     slabby_status (*release)(slabby_allocator *, slabby_ref);
     slabby_status (*release_deferred)(slabby_allocator *, slabby_ref);
     slabby_status (*pin)(slabby_allocator *, slabby_ref);
@@ -48,12 +40,13 @@ struct slabby_core_table {
 /* Defined once per backend module, after this header. */
 #define SLABBY_CORE_TABLE                                                                                    \
     {                                                                                                        \
-        0, slabby_release, slabby_release_deferred, slabby_pin, slabby_unpin, slabby_data, slabby_is_valid,  \
-            slabby_size, slabby_id, slabby_ref_text, slabby_set_label, slabby_get_label,                     \
-            slabby_deallocate_fast, slabby_view, slabby_explain, slabby_abandon, slabby_get_option,          \
-            slabby_report_leak, slabby_get_stats, slabby_try_allocate, slabby_allocate_timeout,              \
-            slabby_listener_create, slabby_listener_destroy, slabby_listener_wait, slabby_wait_begin,        \
-            slabby_wait_take, slabby_wait_cancel,                                                            \
+        slabby_allocate, slabby_allocate_fast, slabby_allocate_batch, slabby_release,                        \
+            slabby_release_deferred, slabby_pin, slabby_unpin, slabby_data, slabby_is_valid, slabby_size,    \
+            slabby_id, slabby_ref_text, slabby_set_label, slabby_get_label, slabby_deallocate_fast,          \
+            slabby_view, slabby_explain, slabby_abandon, slabby_get_option, slabby_report_leak,              \
+            slabby_get_stats, slabby_try_allocate, slabby_allocate_timeout, slabby_listener_create,          \
+            slabby_listener_destroy, slabby_listener_wait, slabby_wait_begin, slabby_wait_take,              \
+            slabby_wait_cancel,                                                                              \
     }
 
 #endif

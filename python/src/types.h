@@ -4,11 +4,12 @@
  * backend that opened it.
  *
  *   Pool ──core──▶ slabby_core_table (static in _cffi or _swig) ──▶ libslabby.so.0
- *     ▲  ──cell──▶ where a backend writes one allocation
+ *     ▲  ──types─▶ what one interpreter has of this module; Pool ──module──▶ holds it
  *     │
- *   SlabRef, FastSlab          (a memoryview holds the SlabRef, the SlabRef holds the Pool)
+ *   SlabRef, FastSlab, Acquisition     (a memoryview holds the SlabRef, the SlabRef holds the Pool)
  *
- * Everything here runs with the GIL held: fields of objects need no other lock.
+ * Each interpreter has types of its own, so nothing static refers to an object. Everything here runs with the
+ * interpreter's lock held: fields of objects need no other lock.
  */
 #ifndef SLABBY_PYTHON_TYPES_H
 #define SLABBY_PYTHON_TYPES_H
@@ -20,13 +21,27 @@
 
 struct fast_table;
 
+/* The module's state. */
+struct slabby_types {
+    PyTypeObject *pool;
+    PyTypeObject *slab_ref;
+    PyTypeObject *fast_slab;
+    PyTypeObject *acquisition;
+    PyObject *error_factory; /* slabby._raise.make_error */
+    PyObject *batch;         /* slabby.Batch */
+    PyObject *folder;        /* of the package's Python files */
+    struct fast_table *fast_tables;
+    char leaks_reported; /* the interpreter ends, and what still lives was reported */
+};
+
 typedef struct Pool {
     PyObject_HEAD const struct slabby_core_table *core; /* null until attached */
-    struct slabby_cell cell;
+    slabby_allocator *allocator;
     uint64_t slab_size;
-    PyObject *allocate; /* the backend's functions, called with `argument` */
-    PyObject *allocate_fast;
-    PyObject *argument;            /* what they take; null: the pool itself, and they return objects */
+    struct slabby_types *types;
+    PyTypeObject *ref_type; /* of the same interpreter */
+    PyTypeObject *fast_type;
+    PyObject *module;
     PyObject *native;              /* the handle as the backend knows it */
     struct fast_table *fast;       /* null until the first fast slab */
     PyObject *stacks;              /* alloc_stack.h; null until the first is noted */
@@ -34,42 +49,70 @@ typedef struct Pool {
     char finalizers;               /* the option */
 } Pool;
 
-extern PyTypeObject *pool_type;
-extern PyTypeObject *slab_ref_type;
-extern PyTypeObject *fast_slab_type;
+/* Slabs above this size are zeroed without the interpreter's lock. */
+#define LARGE_SLAB 65536u
 
 /* raise.c: set the exception of a status and return null. */
 PyObject *raise_status(const Pool *pool, slabby_ref ref, slabby_status status);
+/* About a slab that a bare id names. */
+PyObject *raise_about(const Pool *pool, slabby_status status, PyObject *id);
 PyObject *raise_record(const slabby_error *error);
-PyObject *set_error_factory(PyObject *module, PyObject *factory);
-void raise_clear(void);
 /* Reports the pending exception where it cannot be raised; `where` is borrowed and never a dying object. */
 void report_unraisable(PyObject *where);
 
+/* module.c: what this interpreter has of the module that a type belongs to, or null with an exception. */
+struct slabby_types *types_of(PyTypeObject *type, PyObject **out_module);
+
 /* pool.c */
-int pool_ready(PyObject *module);
+int pool_ready(PyObject *module, struct slabby_types *types);
+/* Whether the object is a Pool, of whichever interpreter. */
+int is_pool(PyObject *object);
 /* True for an attached pool; otherwise sets an exception. */
 int pool_attached(const Pool *pool);
+
+/* refs.c: SlabRefs for what the core allocated. */
+/* One slab, counted by the core as a call that failed where there is none. */
+PyObject *allocate_now(Pool *pool);
 /* A list of SlabRefs that own what they name; on failure everything is released. */
 PyObject *pool_wrap_all(Pool *pool, const slabby_ref *refs, void *const *datas, uint64_t count);
+PyObject *pool_wrap(PyObject *self, PyObject *arguments);
+PyObject *pool_wrap_batch(PyObject *self, PyObject *arguments);
+PyObject *pool_allocate_batch(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
+PyObject *pool_deallocate(PyObject *self, PyObject *ref);
+PyObject *pool_deallocate_batch(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                                PyObject *names);
 
 /* wait.c */
+/* Whether a timeout is a plain time in range, also None for ever: 1; it is 0: 0; Python checks it closely: -1. */
+int plain_timeout(PyObject *timeout);
+PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
+PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
 PyObject *pool_try_now(PyObject *self, PyObject *unused);
 PyObject *pool_wait(PyObject *self, PyObject *timeout);
 
+/* acquisition.c */
+int acquisition_ready(PyObject *module, struct slabby_types *types);
+PyObject *pool_acquire_async(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
+
+/* arguments.c: the one argument of a call, borrowed. `fallback` where it is left out; null: it must not be left out.
+ * Null with an exception set. */
+PyObject *one_argument(const char *call, const char *name, PyObject *const *arguments, Py_ssize_t count,
+                       PyObject *names, PyObject *fallback);
+
 /* slab_ref.c */
-int slab_ref_ready(PyObject *module);
+int slab_ref_ready(PyObject *module, struct slabby_types *types);
 PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning);
-PyObject *slab_ref_release(PyObject *self, PyObject *unused);
-PyObject *pool_deallocate(PyObject *self, PyObject *ref);
+/* What leaving a with block does. */
+PyObject *slab_ref_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
 
 /* fast_slab.c */
-int fast_slab_ready(PyObject *module);
+int fast_slab_ready(PyObject *module, struct slabby_types *types);
 PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id);
+PyObject *pool_allocate_fast(PyObject *self, PyObject *unused);
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *id);
 PyObject *pool_fast_views(PyObject *self, PyObject *unused);
 PyObject *pool_fast_forget(PyObject *self, PyObject *unused);
 /* Drops the pool's share of the table; null is accepted. */
-void fast_table_leave(struct fast_table *table);
+void fast_table_leave(struct slabby_types *types, struct fast_table *table);
 
 #endif

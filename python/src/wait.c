@@ -8,8 +8,11 @@
 
 #include "types.h"
 
-/* The system may hand the signal to another thread, or in the moment before the sleep: nobody wakes us then. */
+/* The system may hand the signal to another thread, or in the moment before the sleep, and then no wake-up comes. */
 #define SLICE_NS 100000000u
+
+/* Timeouts below are in range whatever their unit becomes. */
+#define LONG_SECONDS 1e9
 
 #define SECOND 1000000000ull
 
@@ -23,8 +26,7 @@ static uint64_t now_ns(void) {
 static slabby_status wait_in_core(const Pool *pool, uint64_t timeout_ns, slabby_ref *out_ref) {
     slabby_status status;
 
-    Py_BEGIN_ALLOW_THREADS status =
-        pool->core->allocate_timeout(out_ref, NULL, pool->cell.allocator, timeout_ns);
+    Py_BEGIN_ALLOW_THREADS status = pool->core->allocate_timeout(out_ref, NULL, pool->allocator, timeout_ns);
     Py_END_ALLOW_THREADS return status;
 }
 
@@ -68,7 +70,7 @@ static bool wait_on_listener(const Pool *pool, uint64_t deadline_ns, slabby_ref 
     bool goes_on;
 
     /* Without memory for the listener, which has no descriptor, the wait is one that no signal ends. */
-    if (pool->core->listener_create(&listener, NULL, pool->cell.allocator, NULL) != SLABBY_OK) {
+    if (pool->core->listener_create(&listener, NULL, pool->allocator, NULL) != SLABBY_OK) {
         uint64_t now = now_ns();
         *out_status = wait_in_core(pool, now < deadline_ns ? deadline_ns - now : 1, out_ref);
         return true;
@@ -83,8 +85,54 @@ static PyObject *answer(Pool *pool, slabby_status status, slabby_ref ref) {
 
     if (status != SLABBY_OK)
         return raise_status(pool, 0, status);
-    (void)pool->core->data(&data, pool->cell.allocator, ref);
+    (void)pool->core->data(&data, pool->allocator, ref);
     return slab_ref_new(pool, ref, data, 1);
+}
+
+int plain_timeout(PyObject *timeout) {
+    double seconds = -1;
+
+    if (timeout == Py_None)
+        return 1;
+    if (PyFloat_CheckExact(timeout))
+        seconds = PyFloat_AsDouble(timeout);
+    else if (PyLong_CheckExact(timeout))
+        seconds = PyLong_AsDouble(timeout);
+    if (seconds == -1 && PyErr_Occurred())
+        PyErr_Clear(); /* a whole number beyond every double */
+    if (seconds == 0)
+        return 0;
+    return seconds > 0 && seconds < LONG_SECONDS ? 1 : -1;
+}
+
+/* The free slab first, which most waits find; waiting itself is a cold path and begins in the Python half. */
+static PyObject *allocate_within(Pool *pool, PyObject *timeout) {
+    int plain = timeout == NULL ? -1 : plain_timeout(timeout);
+    PyObject *slab;
+
+    if (timeout == NULL)
+        return NULL;
+    if (plain == 0)
+        return allocate_now(pool);
+    if (plain == 1) {
+        slab = pool_try_now((PyObject *)pool, NULL);
+        if (slab != Py_None)
+            return slab;
+        Py_DECREF(slab);
+    }
+    return PyObject_CallMethod((PyObject *)pool, "_acquire", "(O)", timeout);
+}
+
+PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
+    if (count == 0 && names == NULL)
+        return allocate_now((Pool *)self);
+    return allocate_within((Pool *)self,
+                           one_argument("allocate", "timeout", arguments, count, names, Py_None));
+}
+
+PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names) {
+    return allocate_within((Pool *)self,
+                           one_argument("acquire", "timeout", arguments, count, names, Py_None));
 }
 
 /* _try_now(): a slab, or None where there is none; that is no failure, for the caller goes on to wait. */
@@ -97,7 +145,7 @@ PyObject *pool_try_now(PyObject *self, PyObject *unused) {
     (void)unused;
     if (!pool_attached(pool))
         return NULL;
-    status = pool->core->try_allocate(&ref, &data, pool->cell.allocator);
+    status = pool->core->try_allocate(&ref, &data, pool->allocator);
     if (status == SLABBY_OK)
         return slab_ref_new(pool, ref, data, 1);
     if (status == SLABBY_OUT_OF_MEMORY)
@@ -116,7 +164,7 @@ PyObject *pool_wait(PyObject *self, PyObject *timeout) {
         return NULL;
     deadline_ns = deadline_ns > INT64_MAX ? INT64_MAX : deadline_ns;
     deadline_ns += now_ns();
-    status = pool->core->try_allocate(&ref, NULL, pool->cell.allocator);
+    status = pool->core->try_allocate(&ref, NULL, pool->allocator);
     if (status == SLABBY_OUT_OF_MEMORY && !wait_on_listener(pool, deadline_ns, &ref, &status))
         return NULL;
     return answer(pool, status, ref);

@@ -172,7 +172,7 @@ def test_what_refuses_an_allocation_refuses_a_wait(full):
             await pool.allocate_async(timeout=60)
         pool.breaker_force(slabby.BreakerMode.NORMAL)
         for wrong in (-1, "soon", float("nan")):
-            with pytest.raises((TypeError, slabby.InvalidOptionError)):
+            with pytest.raises((TypeError, slabby.InvalidArgumentError)):
                 await pool.allocate_async(timeout=wrong)
 
     asyncio.run(main())

@@ -259,14 +259,14 @@ def test_threads_wait_without_descriptors(pool):
 def test_a_free_slab_needs_no_wait(pool, timeout, monkeypatch):
     """Guards: no Python of ours runs where there is a slab."""
     if timeout < 10**9:
-        monkeypatch.setattr(pool, "_allocate_timeout", lambda _: pytest.fail("waited"))
+        monkeypatch.setattr(pool, "_acquire", lambda _: pytest.fail("waited"))
     pool.allocate(timeout=timeout).release()
     assert pool.stats().allocation_errors == 0
 
 
-@pytest.mark.parametrize("timeout", [-1, -0.5, float("nan"), float("inf"), 10**400, "1", True])
+@pytest.mark.parametrize("timeout", [-1, -0.5, float("nan"), "1", True])
 def test_timeouts_that_make_no_sense_are_refused(pool, timeout):
-    with pytest.raises((slabby.InvalidOptionError, TypeError, OverflowError)):
+    with pytest.raises((slabby.InvalidArgumentError, TypeError)):
         pool.allocate(timeout=timeout)
     assert pool.stats().used_slabs == 0
 

@@ -43,7 +43,12 @@ def test_errors_travel_between_processes():
     error = make_error(-6, "text", 5, 1, 4, 2)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is slabby.OptionConflictError
-    assert (str(again), again.value, again.minimum, again.maximum) == ("text", 5, 1, 4)
+    assert (str(again), again.value, again.minimum, again.maximum) == (
+        f"text; {error.hint}",
+        5,
+        1,
+        4,
+    )
     assert again.option == error.option == "shards"
 
 

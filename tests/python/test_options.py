@@ -143,7 +143,7 @@ def test_wrong_kinds_are_named():
 def test_an_unknown_option_is_a_typeerror_with_advice():
     with pytest.raises(TypeError, match="did you mean 'secure'"):
         slabby.Allocator(64, 1, secur=True)
-    with pytest.raises(TypeError, match="docs/contract.md"):
+    with pytest.raises(TypeError, match=r"help\(slabby.Options\)"):
         slabby.Allocator(64, 1, zzzzzz=True)
 
 
@@ -176,7 +176,7 @@ def test_cold_options_are_fixed(pool):
             pool.set_option(name, value)
         assert caught.value.option == name
         assert pool.get_option(name) == before
-    with pytest.raises(TypeError, match="name"):
+    with pytest.raises(slabby.ColdOptionError, match="name"):
         pool.set_option("name", "other")
     with pytest.raises(TypeError, match="no option"):
         pool.set_option("colour", 1)
@@ -220,7 +220,7 @@ def test_unknown_presets_are_refused_with_the_list():
         slabby.InvalidOptionError, match=r"trdaing.*default, trading, .* or packets"
     ):
         slabby.Allocator(64, 4, preset="trdaing")
-    with pytest.raises(TypeError, match="preset takes a name"):
+    with pytest.raises(TypeError, match="preset takes the name"):
         slabby.Allocator(64, 4, preset=5)
 
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All pools of this interpreter, and what of them is still live when it ends."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import weakref
+
+from slabby import _types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from slabby._allocator import Allocator
+
+_pools: dict[int, weakref.ref[Allocator]] = {}
+
+
+def register(pool: Allocator) -> None:
+    """Lists a pool for as long as it lives."""
+    key = id(pool)
+
+    def forget(_: object, pools: dict[int, weakref.ref[Allocator]] = _pools) -> None:
+        pools.pop(key, None)
+
+    _pools[key] = weakref.ref(pool, forget)
+
+
+def allocators() -> list[Allocator]:
+    """Every Allocator of this interpreter that is still in use, in the order they were made."""
+    return [pool for each in list(_pools.values()) if (pool := each()) is not None]
+
+
+def _report_at_exit() -> None:
+    """Once for each slab that is live at the end and has a stack (options `debug` and `finalizers`): afterwards the
+    modules that make a warning are taken down."""
+    import warnings
+
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            # The options ask for these reports, as a test runner does; what the user said of warnings goes first.
+            warnings.simplefilter("default", ResourceWarning)
+        for pool in allocators():
+            _report(pool)
+    _types._leaks_reported()
+
+
+def _report(pool: Allocator) -> None:
+    import warnings
+
+    for ref, stack in pool._live_stacks():
+        where = stack[-1] if stack else None
+        frame = (
+            f"{where.filename.rpartition('/')[2]}:{where.lineno} in {where.name}" if where else ""
+        )
+        pool._core.slabby_report_leak(pool, ref, frame, 0)
+        text = f"SlabRef {pool._name_of(ref)} was not released when the interpreter ended"
+        lines = f"; allocated at (most recent call last):\n{''.join(stack.format())}"
+        warnings.warn_explicit(
+            text + lines,
+            ResourceWarning,
+            where.filename if where else "<unknown>",
+            (where.lineno or 1) if where else 1,
+            registry={},
+        )
+
+
+atexit.register(_report_at_exit)

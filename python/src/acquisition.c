@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Acquisition: what acquire_async() returns. It is a coroutine by its methods, so tasks and asyncio.run take it, and an
+ * asynchronous context manager. A slab that is free comes from the first step, without a frame of Python:
+ *
+ *   NEW ── first step: a slab is free ─────────────────────────▶ OVER
+ *    └──── none: `wait`, the coroutine Allocator._acquire_async ─▶ OVER when that returns
+ *   __aexit__ releases the slab and makes one more await possible, which returns None.
+ */
+#include "types.h"
+
+enum phase { PHASE_NEW, PHASE_WAITING, PHASE_OVER, PHASE_LEFT };
+
+typedef struct Acquisition {
+    PyObject_HEAD Pool *pool;
+    PyObject *timeout;
+    PyObject *wait; /* the coroutine, while it waits */
+    PyObject *slab; /* of `async with` */
+    char phase;
+    char entered;
+} Acquisition;
+
+static PySendResult over(Acquisition *self, PyObject *slab, PyObject **out_result) {
+    self->phase = PHASE_OVER;
+    *out_result = slab;
+    if (slab == NULL)
+        return PYGEN_ERROR;
+    if (self->entered)
+        self->slab = Py_NewRef(slab);
+    return PYGEN_RETURN;
+}
+
+static PySendResult step_wait(Acquisition *self, PyObject *value, PyObject **out_result) {
+    PySendResult sent = PyIter_Send(self->wait, value, out_result);
+
+    if (sent == PYGEN_NEXT)
+        return sent;
+    Py_CLEAR(self->wait);
+    return over(self, sent == PYGEN_RETURN ? *out_result : NULL, out_result);
+}
+
+/* The first step: a slab at once, or the wait begins. */
+static PySendResult begin(Acquisition *self, PyObject *value, PyObject **out_result) {
+    int plain = plain_timeout(self->timeout);
+    PyObject *slab;
+
+    if (plain == 0)
+        return over(self, allocate_now(self->pool), out_result);
+    if (plain == 1) {
+        slab = pool_try_now((PyObject *)self->pool, NULL);
+        if (slab != Py_None)
+            return over(self, slab, out_result);
+        Py_DECREF(slab);
+    }
+    self->wait = PyObject_CallMethod((PyObject *)self->pool, "_acquire_async", "(O)", self->timeout);
+    if (self->wait == NULL)
+        return over(self, NULL, out_result);
+    self->phase = PHASE_WAITING;
+    return step_wait(self, value, out_result);
+}
+
+static PySendResult acquisition_step(PyObject *object, PyObject *value, PyObject **out_result) {
+    Acquisition *self = (Acquisition *)object;
+
+    switch (self->phase) {
+    case PHASE_NEW:
+        return begin(self, value, out_result);
+    case PHASE_WAITING:
+        return step_wait(self, value, out_result);
+    case PHASE_LEFT:
+        self->phase = PHASE_OVER;
+        *out_result = Py_NewRef(Py_None);
+        return PYGEN_RETURN;
+    default:
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited acquire_async()");
+        *out_result = NULL;
+        return PYGEN_ERROR;
+    }
+}
+
+/* As generators end: StopIteration with the value. */
+static PyObject *stop(PyObject *value) {
+    PyObject *stopped = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL);
+
+    Py_DECREF(value);
+    if (stopped != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, stopped);
+        Py_DECREF(stopped);
+    }
+    return NULL;
+}
+
+static PyObject *acquisition_send(PyObject *self, PyObject *value) {
+    PyObject *result = NULL;
+
+    return acquisition_step(self, value, &result) == PYGEN_RETURN ? stop(result) : result;
+}
+
+static PyObject *acquisition_next(PyObject *self) {
+    return acquisition_send(self, Py_None);
+}
+
+/* throw(error) or throw(type, value, traceback) before the first step. */
+static PyObject *throw_here(PyObject *arguments) {
+    PyObject *type, *value = NULL, *traceback = NULL;
+
+    if (!PyArg_UnpackTuple(arguments, "throw", 1, 3, &type, &value, &traceback))
+        return NULL;
+    if (PyExceptionInstance_Check(type))
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+    else if (PyExceptionClass_Check(type))
+        PyErr_SetObject(type, value == NULL ? Py_None : value);
+    else
+        PyErr_Format(PyExc_TypeError, "throw() takes an exception, not %R", type);
+    return NULL;
+}
+
+static PyObject *acquisition_throw(PyObject *object, PyObject *arguments) {
+    Acquisition *self = (Acquisition *)object;
+    PyObject *method, *result;
+
+    if (self->phase != PHASE_WAITING) {
+        self->phase = PHASE_OVER;
+        return throw_here(arguments);
+    }
+    method = PyObject_GetAttrString(self->wait, "throw");
+    result = method == NULL ? NULL : PyObject_CallObject(method, arguments);
+    Py_XDECREF(method);
+    if (result == NULL) {
+        Py_CLEAR(self->wait);
+        self->phase = PHASE_OVER;
+    }
+    return result;
+}
+
+static PyObject *acquisition_close(PyObject *object, PyObject *unused) {
+    Acquisition *self = (Acquisition *)object;
+    PyObject *wait = self->wait, *result;
+
+    (void)unused;
+    self->phase = PHASE_OVER;
+    if (wait == NULL)
+        Py_RETURN_NONE;
+    result = PyObject_CallMethod(wait, "close", NULL);
+    Py_CLEAR(self->wait);
+    return result;
+}
+
+static PyObject *acquisition_enter(PyObject *object, PyObject *unused) {
+    (void)unused;
+    ((Acquisition *)object)->entered = 1;
+    return Py_NewRef(object);
+}
+
+static PyObject *acquisition_exit(PyObject *object, PyObject *const *arguments, Py_ssize_t count) {
+    Acquisition *self = (Acquisition *)object;
+    PyObject *done;
+
+    if (self->slab == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "acquire_async() was left without being entered");
+        return NULL;
+    }
+    done = slab_ref_exit(self->slab, arguments, count);
+    Py_CLEAR(self->slab);
+    if (done == NULL)
+        return NULL;
+    Py_DECREF(done);
+    self->phase = PHASE_LEFT;
+    return Py_NewRef(object);
+}
+
+static PyObject *acquisition_await(PyObject *self) {
+    return Py_NewRef(self);
+}
+
+static int acquisition_traverse(PyObject *object, visitproc visit, void *arg) {
+    Acquisition *self = (Acquisition *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->pool);
+    Py_VISIT(self->timeout);
+    Py_VISIT(self->wait);
+    Py_VISIT(self->slab);
+    return 0;
+}
+
+static int acquisition_clear(PyObject *object) {
+    Acquisition *self = (Acquisition *)object;
+
+    if (self->phase == PHASE_WAITING)
+        self->phase = PHASE_OVER;
+    Py_CLEAR(self->wait);
+    Py_CLEAR(self->slab);
+    return 0;
+}
+
+/* As coroutines do: a forgotten await is a mistake. */
+static void warn_never_awaited(const Acquisition *self) {
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_WarnEx(PyExc_RuntimeWarning, "acquire_async() was never awaited", 1) < 0)
+        report_unraisable((PyObject *)self->pool);
+    PyErr_Restore(type, value, traceback);
+}
+
+static void acquisition_dealloc(PyObject *object) {
+    Acquisition *self = (Acquisition *)object;
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    if (self->phase == PHASE_NEW)
+        warn_never_awaited(self);
+    (void)acquisition_clear(object);
+    Py_CLEAR(self->timeout);
+    Py_DECREF(self->pool);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef acquisition_methods[] = {
+    {"send", acquisition_send, METH_O, "send($self, value, /)\n--\n\nOne step, for event loops."},
+    {"throw", acquisition_throw, METH_VARARGS, "throw($self, /, *error)\n--\n\nRaises where the task waits."},
+    {"close", acquisition_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the wait and leaves the queue."},
+    {"__aenter__", acquisition_enter, METH_NOARGS, "__aenter__($self, /)\n--\n\nAwait it for the slab."},
+    {"__aexit__", (PyCFunction)(void (*)(void))acquisition_exit, METH_FASTCALL,
+     "__aexit__($self, kind, error, traceback, /)\n--\n\nReleases the slab as SlabRef.release_deferred() "
+     "does."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot acquisition_slots[] = {
+    {Py_tp_doc, "A wait for a slab: await it, or use it with `async with`. Once."},
+    {Py_tp_dealloc, acquisition_dealloc},
+    {Py_tp_traverse, acquisition_traverse},
+    {Py_tp_clear, acquisition_clear},
+    {Py_tp_methods, acquisition_methods},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, acquisition_next},
+    {Py_am_await, acquisition_await},
+    {Py_am_send, acquisition_step},
+    {0, NULL},
+};
+
+static PyType_Spec acquisition_spec = {
+    .name = "slabby.Acquisition",
+    .basicsize = sizeof(Acquisition),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = acquisition_slots,
+};
+
+PyObject *pool_acquire_async(PyObject *object, PyObject *const *arguments, Py_ssize_t count,
+                             PyObject *names) {
+    Pool *pool = (Pool *)object;
+    PyObject *timeout = one_argument("acquire_async", "timeout", arguments, count, names, Py_None);
+    Acquisition *self;
+
+    if (timeout == NULL || !pool_attached(pool))
+        return NULL;
+    if (pool->types->acquisition == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no wait can begin while the interpreter ends");
+        return NULL;
+    }
+    self = PyObject_GC_New(Acquisition, pool->types->acquisition);
+    if (self == NULL)
+        return NULL;
+    self->pool = (Pool *)Py_NewRef((PyObject *)pool);
+    self->timeout = Py_NewRef(timeout);
+    self->wait = NULL;
+    self->slab = NULL;
+    self->phase = PHASE_NEW;
+    self->entered = 0;
+    PyObject_GC_Track(self);
+    return (PyObject *)self;
+}
+
+int acquisition_ready(PyObject *module, struct slabby_types *types) {
+    types->acquisition = (PyTypeObject *)PyType_FromModuleAndSpec(module, &acquisition_spec, NULL);
+    if (types->acquisition == NULL)
+        return -1;
+    return PyModule_AddObjectRef(module, "Acquisition", (PyObject *)types->acquisition);
+}

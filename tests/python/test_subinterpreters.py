@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Interpreters that come and go in one process: each has types and errors of its own, and ends without a trace."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+
+import pytest
+import slabby
+
+USE = """
+import slabby
+pool = slabby.Allocator(64, 2, name='inner')
+first, second = pool.allocate_batch(2)
+try:
+    pool.allocate()
+    raise SystemExit('a third slab of two')
+except slabby.OutOfMemoryError as error:
+    assert 'inner' in str(error), error
+view = memoryview(first)
+view[:3] = b'abc'
+try:
+    first.release()
+    raise SystemExit('a pinned slab was released')
+except slabby.PinnedError:
+    pass
+view.release()
+first.release()
+slab, number = pool.allocate_fast()
+pool.deallocate_fast(number)
+second.release()
+assert slabby.backend() == {backend!r}, slabby.backend()
+"""
+
+# 3.13 renamed the module; 3.11 knows no interpreter with a lock of its own.
+RUN = """
+import sys
+try:
+    import _interpreters as interpreters
+    def create(own_lock):
+        return interpreters.create('isolated' if own_lock else 'legacy')
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    def create(own_lock):
+        return interpreters.create(isolated=own_lock)
+
+def run(code, own_lock):
+    interpreter = create(own_lock)
+    failure = interpreters.run_string(interpreter, code)
+    interpreters.destroy(interpreter)
+    assert failure is None, failure
+"""
+
+OWN_LOCK = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="3.12 has interpreters with a lock of their own"
+)
+
+
+def inner(backend: str) -> str:
+    return USE.replace("{backend!r}", repr(backend))
+
+
+def succeed(run_script, program: str, *lines: str) -> None:
+    done = run_script(RUN + program)
+    assert (done.returncode, done.stdout.splitlines()) == (0, list(lines)), done.stderr
+
+
+def test_the_main_interpreter_goes_on_after_another_ended(run_script):
+    code = inner(slabby.backend())
+    program = f"code = {code!r}\nrun(code, False)\nexec(code)\nrun(code, False)\nexec(code)\nprint('well')\n"
+    succeed(run_script, program, "well")
+
+
+def test_a_pool_of_the_main_interpreter_outlives_another(run_script):
+    code = inner(slabby.backend())
+    program = f"""
+import slabby
+pool = slabby.Allocator(64, 1, name='outer')
+ref = pool.allocate()
+for _ in range(5):
+    run({code!r}, False)
+    try:
+        pool.allocate()
+    except slabby.OutOfMemoryError as error:
+        assert 'outer' in str(error) and type(error) is slabby.OutOfMemoryError
+ref.release()
+print(pool.stats().used_slabs)
+"""
+    succeed(run_script, program, "0")
+
+
+@OWN_LOCK
+def test_interpreters_with_a_lock_of_their_own_use_swig(run_script, monkeypatch):
+    monkeypatch.delenv("SLABBY_BACKEND", raising=False)
+    code = inner("swig")
+    program = (
+        f"code = {code!r}\n"
+        + "run(code, True)\n" * 3
+        + "import slabby\nprint('well')\nrun(code, True)\n"
+    )
+    succeed(run_script, program, "well")
+
+
+@OWN_LOCK
+def test_cffi_is_refused_by_name_where_it_cannot_work(run_script, monkeypatch):
+    monkeypatch.setenv("SLABBY_BACKEND", "cffi")
+    code = """
+try:
+    import slabby
+except ImportError as error:
+    assert 'cffi' in str(error) and 'SLABBY_BACKEND=swig' in str(error), error
+    assert error.name == 'cffi'
+else:
+    raise SystemExit('cffi was not refused')
+"""
+    succeed(run_script, f"run({code!r}, True)\nprint('refused')\n", "refused")
+
+
+@OWN_LOCK
+def test_interpreters_with_locks_of_their_own_run_at_once(run_script, monkeypatch):
+    """One pool under four interpreters that do not wait for each other: nothing is lost, no refusal is false."""
+    monkeypatch.setenv("SLABBY_BACKEND", "swig")
+    program = """
+import threading
+import slabby
+pool = slabby.Allocator(64, 400)
+address, instance = pool.handle()
+code = f'''
+import slabby
+pool = slabby.Allocator.adopt({address}, {instance})
+for number in range(4000):
+    refs = pool.allocate_batch(number % 100 or 1)
+    refs[0][:1] = b"x"
+    assert pool.deallocate_batch(refs) == len(refs)
+'''
+threads = [threading.Thread(target=run, args=(code, True)) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+stats = pool.stats()
+assert pool.verify() == []
+print(stats.used_slabs, any(stats.errors.values()), stats.total_allocations)
+"""
+    total = 4 * sum(number % 100 or 1 for number in range(4000))
+    succeed(run_script, program, f"0 False {total}")
+
+
+def test_a_build_without_the_global_lock_is_refused_by_name():
+    """Guards the sentence in the documentation: setup.py refuses such a Python."""
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("this Python has its global lock")
+    pytest.fail("slabby was imported on a free-threaded build, which setup.py refuses")
