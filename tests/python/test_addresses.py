@@ -69,7 +69,7 @@ def test_bad_addresses_are_refused(pool, call):
         with pytest.raises(slabby.InvalidArgumentError, match=f"memory is {number}; choose 0 to"):
             method(number)
     for value in ("text", None, 1.5, object()):
-        with pytest.raises(TypeError, match="memory is a whole number"):
+        with pytest.raises(TypeError, match="memory takes a whole number"):
             method(value)
     with pytest.raises(slabby.InvalidReferenceError, match="belongs to no pool"):
         method(bytearray(10))
