@@ -18,7 +18,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum sequence { TAKE, TAKE_UNTIMED, GIVE, ADD, GIVE_BATCH, TAKE_BATCH, FOLD, SWAP, RELEASE, SEQUENCES };
+enum sequence {
+    TAKE,
+    TAKE_UNTIMED,
+    GIVE,
+    ADD,
+    GIVE_BATCH,
+    TAKE_BATCH,
+    SERVE_BATCH,
+    FOLD,
+    SWAP,
+    RELEASE,
+    RELEASE_NEXT,
+    SEQUENCES
+};
 
 enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 
@@ -53,6 +66,16 @@ static void lay_out(uint64_t served, uint32_t length) {
     atomic_store(&words[SWAPPED], LIVE_WORD | slb_word_mark(own_cpu));
 }
 
+static enum slb_rseq_result take_batch(uint64_t change) {
+    struct slb_cpu_cache *served;
+    enum slb_rseq_result result =
+        slb_rseq_try_take_batch(&pool, &pool.hot_cpus, taken, BATCH, change, &served);
+
+    if (result == SLB_RSEQ_DONE)
+        assert_ptr_equal(served, cache);
+    return result;
+}
+
 static enum slb_rseq_result run_once(enum sequence sequence) {
     struct slb_cpu_cache *served;
 
@@ -71,7 +94,14 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case GIVE_BATCH:
         return slb_rseq_try_give_batch(&pool, batch_in, BATCH);
     case TAKE_BATCH:
-        return slb_rseq_try_take_batch(&pool, taken, BATCH);
+        return take_batch(-(uint64_t)BATCH);
+    case SERVE_BATCH:
+        return take_batch(BATCH * (uint64_t)SLB_CACHE_TAKE);
+    case RELEASE_NEXT:
+        return slb_rseq_release_next(slb_os_rseq_offset, &words[SWAPPED], &pool.release_cpus,
+                                     LIVE_WORD | SLB_WORD_BIASED, FREE_WORD)
+                   ? SLB_RSEQ_DONE
+                   : SLB_RSEQ_REFUSED;
     case SWAP:
         return slb_rseq_try_swap(&pool, SWAPPED, LIVE_WORD | SLB_WORD_BIASED, FREE_WORD);
     case RELEASE:
@@ -167,6 +197,11 @@ static void each_does_its_work(void **state) {
     expect_done(TAKE_BATCH);
     assert_memory_equal(taken, batch_in, sizeof taken);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
+    expect_done(GIVE_BATCH);
+    expect_done(SERVE_BATCH);
+    assert_memory_equal(taken, batch_in, sizeof taken);
+    assert_int_equal(atomic_load(&cache->header), header_of(7 + BATCH, 2));
+    atomic_store(&cache->header, header_of(7, 2));
     expect_done(ADD);
     assert_int_equal(atomic_load(&cache->fast_given), ADDED);
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
@@ -197,7 +232,7 @@ static void swap_is_for_the_owner(void **state) {
 
     (void)state;
     need_sequences();
-    for (enum sequence sequence = SWAP; sequence <= RELEASE; sequence++) {
+    for (enum sequence sequence = SWAP; sequence <= RELEASE_NEXT; sequence++) {
         lay_out(5, 3);
         expect_done(sequence);
         for (size_t i = 0; i < COUNT_OF(words); i++)
@@ -226,6 +261,7 @@ static void release_steps_aside(void **state) {
     need_sequences();
     atomic_store(&pool.release_cpus, own_cpu);
     expect_release_aside();
+    expect_refused(RELEASE_NEXT);
     atomic_store(&pool.release_cpus, own_cpu + 1);
     atomic_store(&pool.expects_plain, ~others);
     expect_release_aside();
@@ -238,7 +274,7 @@ static void release_steps_aside(void **state) {
 
 /* Guards: empty, full, too short, too full; the bounds themselves are accepted. */
 static void each_refuses_what_does_not_fit(void **state) {
-    static const enum sequence takers[] = {TAKE, TAKE_UNTIMED, TAKE_BATCH};
+    static const enum sequence takers[] = {TAKE, TAKE_UNTIMED, TAKE_BATCH, SERVE_BATCH};
     static const enum sequence givers[] = {GIVE, GIVE_BATCH};
 
     (void)state;
@@ -295,7 +331,8 @@ enum stepped { STEPPED_WELL, STEPPED_ANSWER, STEPPED_CHANGE, STEPPED_UNTRACED };
 
 /* Between two stops: the parent makes the kernel interrupt every instruction in between. */
 static enum stepped life_of_stepped(enum sequence sequence) {
-    enum slb_rseq_result expected = sequence == TAKE_UNTIMED ? SLB_RSEQ_REFUSED : SLB_RSEQ_RESTARTED;
+    enum slb_rseq_result expected =
+        sequence == TAKE_UNTIMED || sequence == RELEASE_NEXT ? SLB_RSEQ_REFUSED : SLB_RSEQ_RESTARTED;
 
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         return STEPPED_UNTRACED;

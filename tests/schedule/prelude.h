@@ -30,7 +30,8 @@ int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by);
 uint32_t slb_rseq_cpu(void);
 void slb_rseq_order_counts(void);
 int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
-int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+int slb_rseq_try_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *ids,
+                            uint32_t count, uint64_t change, void *out_cache);
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
 bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
                            void *out_cache);
@@ -42,6 +43,8 @@ int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t e
                           uint64_t *out_found);
 int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at);
 int slb_rseq_try_note_fast_given(struct slabby_allocator *pool);
+bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                           uint64_t biased, uint64_t word);
 
 void *schedule_copy(void *to, const void *from, size_t size);
 void *schedule_fill(void *to, int byte, size_t size);

@@ -192,6 +192,58 @@ static void try_to_allocate_two(void) {
     EXPECT(status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY, "a batch answered %s", world_text(status));
 }
 
+/* Three are out, biased to CPU 0, whose cache holds one more. */
+static void three_are_biased(void) {
+    world_make(64, 32, SLABBY_CPU_CACHE_BACKEND_RSEQ, NULL);
+    for (int i = 0; i < 2; i++) { /* the first is served from a shard */
+        world_take(4);
+        for (uint32_t k = 0; k < world.holds; k++)
+            world_release(world.held[k]);
+        world.holds = 0;
+    }
+    world_take(3);
+}
+
+/* The middle one belongs to the other task too. */
+static void release_three_at_once(void) {
+    uint64_t released = 0;
+
+    world_disown(world.held[0]);
+    world_disown(world.held[2]);
+    world.status[0] = slabby_release_batch(&released, world.pool, world.held, 3);
+    EXPECT(released == (world.status[0] == SLABBY_OK ? 3 : 2), "%llu of three were released",
+           (unsigned long long)released);
+}
+
+static void release_the_middle(void) {
+    world.status[1] = slabby_release(world.pool, world.held[1]);
+}
+
+static void middle_is_released_once(void) {
+    uint64_t id = (world.held[1] - world.pool->ref_bias) & world.pool->id_mask;
+
+    EXPECT((world.status[0] == SLABBY_OK) != (world.status[1] == SLABBY_OK),
+           "two releases of one reference answered %s and %s", world_text(world.status[0]),
+           world_text(world.status[1]));
+    world.biased[id] = 0;
+    world_check();
+}
+
+static void take_two_at_once_and_release(void) {
+    slabby_ref refs[2];
+    void *datas[2];
+    uint64_t released = 0;
+    slabby_status status = slabby_allocate_batch(refs, datas, world.pool, 2);
+
+    EXPECT(status == SLABBY_OK, "a batch of two answered %s although many are free", world_text(status));
+    for (int i = 0; i < 2; i++)
+        world_own(refs[i], datas[i]);
+    for (int i = 0; i < 2; i++)
+        world_disown(refs[i]);
+    status = slabby_release_batch(&released, world.pool, refs, 2);
+    EXPECT(status == SLABBY_OK && released == 2, "the release of two answered %s", world_text(status));
+}
+
 /* ---------------------------------------------------------------------------------------------- observers */
 
 static void check_twice(void) {
@@ -357,6 +409,27 @@ const struct scenario tier_scenarios[] = {
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 3},
+    {.name = "batch_release_against_release_rseq",
+     .says = "three released at once while another CPU releases the one in the middle",
+     .prepare = three_are_biased,
+     .task = {release_three_at_once, release_the_middle},
+     .cpu = {0, 1},
+     .check = middle_is_released_once,
+     .preemptions = 3},
+    {.name = "batch_release_on_one_cpu_rseq",
+     .says = "the same on one CPU",
+     .prepare = three_are_biased,
+     .task = {release_three_at_once, release_the_middle},
+     .cpu = {0, 0},
+     .check = middle_is_released_once,
+     .preemptions = 3},
+    {.name = "batches_against_lock_rseq",
+     .says = "two of one CPU take and give two at once while the gate closes and opens",
+     .prepare = three_are_biased,
+     .task = {take_two_at_once_and_release, allocate_and_release, close_and_open},
+     .cpu = {0, 0, 1},
+     .check = world_check,
+     .preemptions = 2},
     {.name = "check_against_drain",
      .says = "counters do not go back while slabs move between tiers",
      .prepare = two_in_a_cache_portable,

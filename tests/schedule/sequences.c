@@ -83,8 +83,8 @@ bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t
 }
 
 /* From the look at the word on. */
-static int swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased, uint64_t word) {
-    uint64_t *location = (uint64_t *)(void *)&pool->words[id];
+static int swap(_Atomic uint64_t *entry, uint64_t biased, uint64_t word) {
+    uint64_t *location = (uint64_t *)(void *)entry;
     if (!reach(location, ACCESS_READ))
         return end(SLB_RSEQ_RESTARTED);
     if (*location != (biased | (uint64_t)schedule_cpu() << SLB_WORD_HIGH))
@@ -102,7 +102,7 @@ int slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biase
         return end(SLB_RSEQ_RESTARTED);
     if (schedule_cpu() >= pool->rseq_cpus)
         return end(SLB_RSEQ_REFUSED);
-    return swap(pool, id, biased, word);
+    return swap(&pool->words[id], biased, word);
 }
 
 int slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id, uint64_t *out_word) {
@@ -168,7 +168,17 @@ int slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limi
         return end(SLB_RSEQ_RESTARTED);
     if (!reach(&pool->expects_plain, ACCESS_READ) || (pool->expects_plain >> schedule_cpu() & 1) != 0)
         return end(SLB_RSEQ_RESTARTED);
-    return swap(pool, id, biased, word);
+    return swap(&pool->words[id], biased, word);
+}
+
+bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                           uint64_t biased, uint64_t word) {
+    (void)area;
+    schedule_access((const volatile void *)limit, ACCESS_READ, __builtin_return_address(0));
+    schedule_sequence_begin();
+    if (!reach((const volatile void *)limit, ACCESS_READ) || schedule_cpu() >= *limit)
+        return end(SLB_RSEQ_RESTARTED) == SLB_RSEQ_DONE;
+    return swap(entry, biased, word) == SLB_RSEQ_DONE;
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
@@ -190,9 +200,10 @@ int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, 
     return commit(&it, it.header + count);
 }
 
-int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+int slb_rseq_try_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *ids,
+                            uint32_t count, uint64_t change, void *out_cache) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(pool, limit, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length > pool->cache_max || it.length < count)
@@ -203,7 +214,8 @@ int slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids, uint32
             return end(SLB_RSEQ_RESTARTED);
         ids[i] = *location;
     }
-    return commit(&it, it.header - count);
+    *(struct slb_cpu_cache **)out_cache = it.cache;
+    return commit(&it, it.header + change);
 }
 
 uint32_t slb_rseq_cpu(void) {

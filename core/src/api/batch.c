@@ -3,6 +3,7 @@
 #include "api/allocate.h"
 #include "api/call.h"
 #include "api/issue.h"
+#include "api/release.h"
 #include "observe/latency.h"
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
@@ -12,6 +13,7 @@
 #include "tiers/heap.h"
 #include "tiers/in_flight.h"
 #include "tiers/shards.h"
+#include "tiers/word_bias.h"
 
 #include <string.h>
 
@@ -57,6 +59,40 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     if (!search->nested && (count >= pool->batch || slb_peak_is_due(pool, stripe)))
         slb_note_peak(pool);
     return SLABBY_OK;
+}
+
+/* What stays the same is kept in registers: for all that the compiler knows, the caller's arrays are the pool's. */
+static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64_t state,
+                      slabby_ref *out_refs, void **out_datas, uint64_t count) {
+    const uint64_t ref_bias = pool->ref_bias, stride = pool->stride;
+    char *slabs = pool->slabs; /* CPU caches hold no heap slabs */
+    _Atomic uint64_t *words = pool->words;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t id = ids[i];
+        if (out_datas != NULL)
+            out_datas[i] = slabs + id * stride;
+        out_refs[i] = ref_bias + slb_issue_word(&words[id], state) + id;
+    }
+}
+
+/* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
+ * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
+static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+                                uint64_t count) {
+    uint32_t ids[SLB_CACHE_IDS];
+    struct slb_cpu_cache *cache;
+    if (count == 0 || count > SLB_CACHE_IDS || slb_unlikely(slb_degrade_is_on(pool)) ||
+        slb_unlikely(!slb_rseq_take_batch(pool, &pool->hot_cpus, ids, (uint32_t)count, count * SLB_CACHE_TAKE,
+                                          &cache)))
+        return false;
+    slb_timing_catch_up(pool);
+    if (count >= pool->batch && slb_in_flight_depth == 0)
+        slb_note_peak(pool);
+    uint64_t bias = slb_bias_here(cache);
+    if (bias == 0)
+        bias = slb_bias_poll(pool, slb_os_cpu());
+    issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, count);
+    return true;
 }
 
 /* Ids first, in the caller's array; references only once all are there. */
@@ -116,6 +152,8 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
+    if (slb_likely(allocate_from_cache(pool, out_refs, out_datas, count)))
+        return SLABBY_OK;
     slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
     return status == SLABBY_OK ? status
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
@@ -124,13 +162,18 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
 SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
                                               const slabby_ref *refs, uint64_t count) {
     slabby_status first = SLABBY_OK;
-    uint64_t released = 0;
+    uint64_t released = 0, at = 0;
     if (out_released != NULL)
         *out_released = 0;
     if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
         return SLABBY_INVALID_ARGUMENT;
-    for (uint64_t i = 0; i < count; i++) {
-        slabby_status status = slabby_release(allocator, refs[i]);
+    while (at < count) {
+        uint64_t run = slb_release_run(allocator, &refs[at], count - at);
+        released += run;
+        at += run;
+        if (at == count)
+            break;
+        slabby_status status = slabby_release(allocator, refs[at++]);
         released += status == SLABBY_OK;
         if (first == SLABBY_OK)
             first = status;

@@ -21,13 +21,16 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
  * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
  * visible.
  */
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
-    _Atomic uint64_t *entry = &pool->words[id];
     uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(entry, word | state, memory_order_release);
     return word;
+}
+
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    return slb_issue_word(&pool->words[id], state);
 }
 
 /* What comes before that off the inline path: runs the protections, and writes the audit record. */

@@ -25,7 +25,7 @@
 /* ------------------------------------------------------------------------------------- into the tiers */
 
 /* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
-static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
+static bool flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS];
     slb_move_begin(stripe);
     bool taken = slb_cache_take_batch(pool, ids, pool->batch);
@@ -37,7 +37,7 @@ static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *str
         slb_count(&stripe->cache_out, pool->batch);
     }
     slb_move_end(stripe);
-    return taken && slb_cache_give(pool, id, fast);
+    return taken;
 }
 
 /* Counts a release whose slab did not go through a CPU cache. */
@@ -68,7 +68,7 @@ static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe
 static void give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
                               bool fast) {
     uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
-    if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
+    if (gate == 0 && pool->cache_max != 0 && flush_batch(pool, stripe) && slb_cache_give(pool, id, fast))
         return;
     slb_shards_push(pool, slb_os_cpu(), id);
     count_release(stripe, fast);
@@ -349,6 +349,64 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
         return return_slow(allocator, ref);
     return SLABBY_OK;
 }
+
+/* ------------------------------------------------------------------------------------------ many at once */
+
+/* Ids whose words a run frees before it gives them to a tier. */
+#define RELEASE_RUN 64u
+
+/* The words of slabs that are live and biased to this CPU, in a pool without protections on release, are freed one
+ * after the other, as far as they are. Each is a sequence of its own. What does not change is kept in registers: a
+ * sequence is a barrier to the compiler. */
+SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
+                                    uint32_t count) {
+    const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
+    const uint64_t reserved = pool->reserved;
+    /* relaxed: a hint, as in slabby_release */
+    const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
+    const intptr_t area = slb_os_rseq_offset;
+    _Atomic uint64_t *words = pool->words;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t relative = refs[i] - bias, id = relative & mask;
+        out_ids[i] = (uint32_t)id;
+        if (slb_unlikely(relative >= limit || id >= reserved ||
+                         !slb_rseq_release_next(area, &words[id], &pool->release_cpus,
+                                                relative - id + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+                                                relative - id + step)))
+            return i;
+    }
+    return count;
+}
+
+/* Into this CPU's cache in one commit, where they fit; it counts them as released. */
+static void give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+                     uint32_t count) {
+    bool cached = pool->cache_max >= count;
+    if (cached && (slb_cache_give_batch(pool, ids, count) ||
+                   (flush_batch(pool, stripe) && slb_cache_give_batch(pool, ids, count))))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        give_inside_tiers(pool, stripe, ids[i], false);
+}
+
+/* The first word is freed before anything is counted: from then on a slab is in hand, and the pool cannot end. With the
+ * second one several ids are in transit, so the move begins before it. */
+SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count) {
+    uint32_t ids[RELEASE_RUN], length = 1;
+    uint32_t most = count < RELEASE_RUN ? (uint32_t)count : RELEASE_RUN;
+    if (free_words_here(pool, refs, ids, 1) == 0)
+        return 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_move_begin(stripe);
+    length += free_words_here(pool, &refs[1], &ids[1], most - 1);
+    SLB_POINT(SLB_POINT_RELEASED);
+    give_run(pool, stripe, ids, length);
+    slb_move_end(stripe);
+    leave_after_release(pool, stripe);
+    return length;
+}
+
+/* ------------------------------------------------------------------------------------------- the others */
 
 SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
     SLB_HOLD_HANDLE(allocator);

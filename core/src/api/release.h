@@ -14,6 +14,10 @@ SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint
 /* Released now, or by the last unpin. */
 SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
 
+/* Releases the first of `count` slabs, as many as are live, biased to this CPU and without protections that act on
+ * releases; answers how many. Who comes to one that is not asks slabby_release. */
+SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count);
+
 SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
 
 /* The word of a slab after this release: free under the next generation, or retired when there is none. */

@@ -56,10 +56,8 @@ SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint3
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
-        enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
-        for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-            result = slb_rseq_try_take_batch(pool, out_ids, count);
-        return result == SLB_RSEQ_DONE;
+        struct slb_cpu_cache *cache;
+        return slb_rseq_take_batch(pool, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
     }
 #endif
     return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_take_batch(pool, out_ids, count);

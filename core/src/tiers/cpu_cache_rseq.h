@@ -87,6 +87,18 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
     return false;
 }
 
+/* `count` ids off this CPU's cache, or none; `change` is added to its header. */
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                    uint32_t *out_ids, uint32_t count, uint64_t change,
+                                    struct slb_cpu_cache **out_cache) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, change, out_cache);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
 /* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
@@ -134,6 +146,12 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
     return SLB_RSEQ_RESTARTED;
 }
 
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    (void)area, (void)entry, (void)limit, (void)biased, (void)word;
+    return false;
+}
+
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     (void)pool, (void)id;
     return false;
@@ -155,6 +173,13 @@ SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
 
 SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     (void)pool, (void)id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                    uint32_t *out_ids, uint32_t count, uint64_t change,
+                                    struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)limit, (void)out_ids, (void)count, (void)change, (void)out_cache;
     return false;
 }
 

@@ -157,9 +157,9 @@ restarted:
     "b.ne %l[refused]\n\t"                                                                                   \
     "stlr %[word], [%[entry]]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
+#define SLB_RSEQ_SWAP_INPUTS(its_entry, limit, its_biased, its_word)                                         \
     [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),          \
-        [entry] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+        [entry] "r"(its_entry), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
@@ -168,7 +168,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
                                          "cmp w9, w12\n\t"
                                          "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
+                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], pool->rseq_cpus, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -192,7 +192,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                          "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
                           : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
+                            SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -292,6 +292,24 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* The same in a loop, over words that are expected to be biased. */
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    (void)area;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+                          :
+                          : SLB_RSEQ_SWAP_INPUTS(entry, *limit, biased, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused);
+    atomic_thread_fence(memory_order_release); /* before the header that counts it */
+    return true;
+refused:
+    return false;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
 }
@@ -343,9 +361,13 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
-                                                        uint32_t count) {
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+ * to the header. Answers which cache served them. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        const _Atomic uint32_t *limit, uint32_t *ids,
+                                                        uint32_t count, uint64_t change,
+                                                        struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* locked */
                                                        "b.hi %l[refused]\n\t"
                                                        "subs w11, w11, %w[count]\n\t"
@@ -359,13 +381,16 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                        "add x11, x11, #1\n\t"
                                                        "cmp x11, %[count]\n\t"
                                                        "b.lo 5b\n\t"
-                                                       "sub x10, x10, %[count]\n\t"
+                                                       "mov %[cache], x9\n\t"
+                                                       "add x10, x10, %[change]\n\t"
                                                        "str x10, [x9]\n\t" SLB_RSEQ_END
-                          :
-                          : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                          : [cache] "=&r"(cache)
+                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before cache_out */
+    *out_cache = cache;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

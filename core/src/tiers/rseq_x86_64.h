@@ -127,9 +127,9 @@ restarted:
     "jne %l[refused]\n\t"                                                                                    \
     "movq %[word], %[entry]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
-        [entry] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+#define SLB_RSEQ_SWAP_INPUTS(its_area, its_entry, limit, its_biased, its_word)                               \
+    [area] "r"(its_area), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),                 \
+        [entry] "m"(its_entry), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
@@ -137,7 +137,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
                                 "cmpl %[cpus], %%ecx\n\t"
                                 "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
+                 : SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], pool->rseq_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -158,7 +158,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                 "btq %%rcx, %%rax\n\t"
                                 "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain), SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -246,6 +247,21 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+                 :
+                 : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused);
+    return true;
+refused:
+    return false;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     uint32_t cpu;
     __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
@@ -268,23 +284,34 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids onto this CPU's stack: written above the header's length, visible with the commit. */
+/* `count` ids, at least one: an odd one first, then two at a time. */
+#define SLB_RSEQ_COPY(from_ids, to_ids)                                                                      \
+    "xorl %%eax, %%eax\n\t"                                                                                  \
+    "testl $1, %k[count]\n\t"                                                                                \
+    "jz 5f\n\t"                                                                                              \
+    "movl " from_ids ", %%esi\n\t"                                                                           \
+    "movl %%esi, " to_ids "\n\t"                                                                             \
+    "addq $1, %%rax\n\t"                                                                                     \
+    "jmp 6f\n\t"                                                                                             \
+    "5:\n\t"                                                                                                 \
+    "movq " from_ids ", %%rsi\n\t"                                                                           \
+    "movq %%rsi, " to_ids "\n\t"                                                                             \
+    "addq $2, %%rax\n\t"                                                                                     \
+    "6:\n\t"                                                                                                 \
+    "cmpq %[count], %%rax\n\t"                                                                               \
+    "jb 5b\n\t"
+
+/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "leal (%%rax, %[count]), %%esi\n\t"
-                                              "cmpl %[max], %%esi\n\t"
-                                              "ja %l[refused]\n\t"
-                                              "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
-                                              "xorl %%eax, %%eax\n\t"
-                                              "5:\n\t"
-                                              "movl (%[from], %%rax, 4), %%esi\n\t"
-                                              "movl %%esi, (%%rdi, %%rax, 4)\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "cmpq %[count], %%rax\n\t"
-                                              "jb 5b\n\t"
-                                              "addq %[count], %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                 "movzwl %%r10w, %%eax\n\t"
+                 "leal (%%rax, %[count]), %%esi\n\t"
+                 "cmpl %[max], %%esi\n\t"
+                 "ja %l[refused]\n\t"
+                 "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+                     "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
+                                                                 "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
@@ -296,28 +323,29 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids off this CPU's stack; what was copied means nothing until the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
-                                                        uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "ja %l[refused]\n\t" /* locked */
-                                              "subl %k[count], %%eax\n\t"
-                                              "jb %l[refused]\n\t"
-                                              "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
-                                              "xorl %%eax, %%eax\n\t"
-                                              "5:\n\t"
-                                              "movl (%%rdi, %%rax, 4), %%esi\n\t"
-                                              "movl %%esi, (%[to], %%rax, 4)\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "cmpq %[count], %%rax\n\t"
-                                              "jb 5b\n\t"
-                                              "subq %[count], %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
-                 : refused, restarted);
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+ * to the header. Answers which cache served them. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        const _Atomic uint32_t *limit, uint32_t *ids,
+                                                        uint32_t count, uint64_t change,
+                                                        struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    /* volatile: gcc 12 drops a sequence whose output nobody wants */
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                          "movzwl %%r10w, %%eax\n\t"
+                          "cmpl %[max], %%eax\n\t"
+                          "ja %l[refused]\n\t" /* locked */
+                          "subl %k[count], %%eax\n\t"
+                          "jb %l[refused]\n\t"
+                          "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+                              "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
+                                                                        "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                          : "=&c"(cache)
+                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                          : "rax", "r10", "rsi", "rdi", "memory", "cc"
+                          : refused, restarted);
+    *out_cache = cache;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
