@@ -22,6 +22,10 @@ enum sequence {
     TAKE,
     TAKE_UNTIMED,
     GIVE,
+#ifdef SLB_RSEQ_COUNTS_FAST
+    TAKE_FAST,
+    GIVE_FAST,
+#endif
     ADD,
     GIVE_BATCH,
     TAKE_BATCH,
@@ -30,6 +34,7 @@ enum sequence {
     SWAP,
     RELEASE,
     RELEASE_NEXT,
+    RELEASE_FAST,
     SEQUENCES
 };
 
@@ -40,6 +45,7 @@ enum { MOST = 8, BATCH = 3, GIVEN = 77, ADDED = 7, NEVER_SAMPLED = 0xFFF0 };
 /* The word of slab 2, live in its tenth generation. */
 #define SWAPPED 2
 #define ID_BITS 6
+#define LAST 63 /* generation */
 #define LIVE_WORD slb_word_make(ID_BITS, 10, SLABBY_SLAB_STATE_LIVE)
 #define FREE_WORD slb_word_make(ID_BITS, 11, SLABBY_SLAB_STATE_FREE)
 
@@ -87,8 +93,19 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
             return SLB_RSEQ_REFUSED;
         assert_ptr_equal(served, cache);
         return SLB_RSEQ_DONE;
+#ifdef SLB_RSEQ_COUNTS_FAST
+    case TAKE_FAST:
+        if (!slb_rseq_take_fast(&pool, &pool.hot_cpus, taken, &served))
+            return SLB_RSEQ_REFUSED;
+        assert_ptr_equal(served, cache);
+        return SLB_RSEQ_DONE;
+    case GIVE_FAST:
+        return slb_rseq_try_give_fast(&pool, GIVEN);
+#endif
     case GIVE:
         return slb_rseq_try_give(&pool, GIVEN);
+    case RELEASE_FAST:
+        return slb_rseq_release_fast(&pool, SWAPPED);
     case ADD:
         return slb_rseq_try_add(add_on, &cache->fast_given, ADDED);
     case GIVE_BATCH:
@@ -156,6 +173,9 @@ static int stay_on_one_cpu(void **state) {
     atomic_store(&pool.hot_cpus, cpus);
     atomic_store(&pool.release_cpus, cpus);
     pool.words = words;
+    pool.id_mask = (1u << ID_BITS) - 1;
+    pool.generation_step = 1u << ID_BITS;
+    pool.ref_end = (uint64_t)LAST << ID_BITS;
     own_cpu = add_on = (uint32_t)cpu;
     cache = &pool.caches[cpu].cache;
     return 0;
@@ -207,6 +227,51 @@ static void each_does_its_work(void **state) {
     assert_int_equal(atomic_load(&cache->header), header_of(7, 2));
     assert_int_equal(cache->ids[0], 10);
     assert_int_equal(cache->ids[5], 60);
+}
+
+#ifdef SLB_RSEQ_COUNTS_FAST
+/* Guards: uses by id are counted with the header, and nothing beside the two changes. */
+static void uses_by_id_are_counted(void **state) {
+    (void)state;
+    need_sequences();
+    lay_out(5, 3);
+    expect_done(TAKE_FAST);
+    assert_int_equal(taken[0], 30);
+    assert_int_equal(atomic_load(&cache->header), header_of(6, 2));
+    assert_int_equal(atomic_load(&cache->fast_taken), 1);
+    expect_done(GIVE_FAST);
+    assert_int_equal(cache->ids[2], GIVEN);
+    assert_int_equal(atomic_load(&cache->header), header_of(6, 3));
+    assert_int_equal(atomic_load(&cache->fast_given), 1);
+    assert_int_equal(atomic_load(&cache->fast_taken), 1);
+    assert_int_equal(atomic_load(&cache->sample_at), NEVER_SAMPLED);
+}
+#endif
+
+/* Guards: a release by id is for words that are live by id, biased to this CPU, and not of the last generation. */
+static void release_by_id_is_for_the_owner(void **state) {
+    const uint64_t live = slb_word_make(ID_BITS, 10, SLABBY_SLAB_STATE_LIVE_FAST);
+    const uint64_t refused[] = {
+        live,                                    /* plain */
+        live | slb_word_mark(SLB_WORD_REVOKING), /* being shared */
+        live | slb_word_mark(own_cpu + 1),       /* another CPU's */
+        LIVE_WORD | slb_word_mark(own_cpu),      /* by reference */
+        FREE_WORD,                               /* free */
+        slb_word_make(ID_BITS, LAST, SLABBY_SLAB_STATE_LIVE_FAST) | slb_word_mark(own_cpu), /* the last */
+        live | slb_word_mark(own_cpu) | SLB_WORD_GUARDED, /* on a guard slot */
+    };
+
+    (void)state;
+    need_sequences();
+    lay_out(5, 3);
+    atomic_store(&words[SWAPPED], live | slb_word_mark(own_cpu));
+    expect_done(RELEASE_FAST);
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        assert_int_equal(atomic_load(&words[i]), i == SWAPPED ? FREE_WORD : 0);
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        atomic_store(&words[SWAPPED], refused[i]);
+        expect_refused(RELEASE_FAST);
+    }
 }
 
 /* Guards: a fold takes off served allocations and leaves the length. */
@@ -329,10 +394,18 @@ static void each_is_refused_on_demand(void **state) {
 
 enum stepped { STEPPED_WELL, STEPPED_ANSWER, STEPPED_CHANGE, STEPPED_UNTRACED };
 
+/* What the hot path tries once does not tell a restart from a refusal. */
+static bool answers_refused(enum sequence sequence) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    if (sequence == TAKE_FAST)
+        return true;
+#endif
+    return sequence == TAKE_UNTIMED || sequence == RELEASE_NEXT;
+}
+
 /* Between two stops: the parent makes the kernel interrupt every instruction in between. */
 static enum stepped life_of_stepped(enum sequence sequence) {
-    enum slb_rseq_result expected =
-        sequence == TAKE_UNTIMED || sequence == RELEASE_NEXT ? SLB_RSEQ_REFUSED : SLB_RSEQ_RESTARTED;
+    enum slb_rseq_result expected = answers_refused(sequence) ? SLB_RSEQ_REFUSED : SLB_RSEQ_RESTARTED;
 
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         return STEPPED_UNTRACED;
@@ -383,6 +456,10 @@ static void each_restarts_when_interrupted(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_does_its_work),
+#ifdef SLB_RSEQ_COUNTS_FAST
+        cmocka_unit_test(uses_by_id_are_counted),
+#endif
+        cmocka_unit_test(release_by_id_is_for_the_owner),
         cmocka_unit_test(fold_takes_off_what_was_served),
         cmocka_unit_test(swap_is_for_the_owner),
         cmocka_unit_test(release_steps_aside),

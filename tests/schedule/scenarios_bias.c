@@ -235,7 +235,46 @@ static void released_as_zeros(void) {
     released_and_others_out();
 }
 
+/* The same slab by id, in held[0]. */
+static void one_is_biased_by_id(void) {
+    uint32_t id;
+    void *data;
+
+    one_is_biased();
+    world_release(world.held[0]);
+    EXPECT(slabby_allocate_fast(&data, &id, world.pool) == SLABBY_OK, "prepare: allocate_fast failed");
+    world.held[0] = id;
+    EXPECT(slb_word_is_biased(world.pool->words[id]), "prepare: the slab is not owned by CPU 0");
+}
+
+static void deallocate_it(void) {
+    world.status[schedule_task()] = slabby_deallocate_fast(world.pool, (uint32_t)world.held[0]);
+}
+
+static void one_by_id(void) {
+    uint32_t done = (uint32_t)(world.status[0] == SLABBY_OK) + (uint32_t)(world.status[1] == SLABBY_OK);
+
+    EXPECT(done == 1, "%u of 2 releases by one id succeeded", done);
+    EXPECT(world.status[0] == SLABBY_DOUBLE_DEALLOCATION || world.status[1] == SLABBY_DOUBLE_DEALLOCATION,
+           "the other release answered %s", world_text(world.status[world.status[0] == SLABBY_OK]));
+    world_check();
+}
+
 const struct scenario bias_scenarios[] = {
+    {.name = "owner_by_id_against_elsewhere_rseq",
+     .says = "the owner's release by id and one elsewhere: one succeeds",
+     .prepare = one_is_biased_by_id,
+     .task = {deallocate_it, deallocate_it},
+     .cpu = {0, 1},
+     .check = one_by_id,
+     .preemptions = 4},
+    {.name = "owner_by_id_against_its_cpu_rseq",
+     .says = "two releases by id on the owner's CPU: one succeeds",
+     .prepare = one_is_biased_by_id,
+     .task = {deallocate_it, deallocate_it},
+     .cpu = {0, 0},
+     .check = one_by_id,
+     .preemptions = 4},
     {.name = "owner_against_elsewhere_rseq",
      .says = "the owner's release and one elsewhere: one succeeds",
      .prepare = one_is_biased,

@@ -43,16 +43,23 @@ static enum slb_rseq_result begin(struct slabby_allocator *pool, const _Atomic u
     return SLB_RSEQ_DONE;
 }
 
-static int commit(const struct sequence *sequence, uint64_t header) {
+/* With a counter beside the header, or NULL: one store of both. */
+static int commit_counted(const struct sequence *sequence, uint64_t header, _Atomic uint64_t *counter) {
     if (!reach(&sequence->cache->header, ACCESS_WRITE))
         return end(SLB_RSEQ_RESTARTED);
     sequence->cache->header = header;
     schedule_changed(&sequence->cache->header);
+    if (counter != NULL)
+        *(uint64_t *)(void *)counter += 1;
     return end(SLB_RSEQ_DONE);
 }
 
-static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, bool untimed, uint32_t *out_id,
-                struct slb_cpu_cache **out_cache) {
+static int commit(const struct sequence *sequence, uint64_t header) {
+    return commit_counted(sequence, header, NULL);
+}
+
+static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, bool untimed, bool fast,
+                uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct sequence it;
     enum slb_rseq_result begun = begin(pool, cpus, &it);
     if (begun != SLB_RSEQ_DONE)
@@ -65,7 +72,7 @@ static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, boo
         return end(SLB_RSEQ_RESTARTED);
     *out_id = it.cache->ids[it.length - 1];
     *out_cache = it.cache;
-    return commit(&it, it.header + SLB_CACHE_TAKE);
+    return commit_counted(&it, it.header + SLB_CACHE_TAKE, fast ? &it.cache->fast_taken : NULL);
 }
 
 /* Every access of the harness is in order. */
@@ -74,12 +81,17 @@ void slb_rseq_order_counts(void) {
 
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
     struct slb_cpu_cache *cache;
-    return take(pool, &pool->rseq_cpus, false, out_id, &cache);
+    return take(pool, &pool->rseq_cpus, false, false, out_id, &cache);
 }
 
 bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
                            void *out_cache) {
-    return take(pool, limit, true, out_id, out_cache) == SLB_RSEQ_DONE;
+    return take(pool, limit, true, false, out_id, out_cache) == SLB_RSEQ_DONE;
+}
+
+bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
+                        void *out_cache) {
+    return take(pool, limit, true, true, out_id, out_cache) == SLB_RSEQ_DONE;
 }
 
 /* From the look at the word on. */
@@ -181,11 +193,25 @@ bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic
     return swap(entry, biased, word) == SLB_RSEQ_DONE;
 }
 
-int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    return slb_rseq_try_give_batch(pool, &id, 1);
+int slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    uint64_t *location = (uint64_t *)(void *)&pool->words[id];
+    uint64_t live = SLABBY_SLAB_STATE_LIVE_FAST | slb_word_mark(schedule_cpu()), generation;
+    schedule_sequence_begin();
+    if (!reach(&pool->release_cpus, ACCESS_READ) || schedule_cpu() >= pool->release_cpus)
+        return end(SLB_RSEQ_RESTARTED);
+    if (!reach(location, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    generation = *location - live;
+    if ((generation & pool->id_mask) != 0 || generation >= pool->ref_end)
+        return end(SLB_RSEQ_REFUSED);
+    if (!reach(location, ACCESS_WRITE))
+        return end(SLB_RSEQ_RESTARTED);
+    *location = generation + pool->generation_step;
+    schedule_changed(location);
+    return end(SLB_RSEQ_DONE);
 }
 
-int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+static int give(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count, bool fast) {
     struct sequence it;
     enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
@@ -197,7 +223,19 @@ int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, 
             return end(SLB_RSEQ_RESTARTED);
         it.cache->ids[it.length + i] = ids[i];
     }
-    return commit(&it, it.header + count);
+    return commit_counted(&it, it.header + count, fast ? &it.cache->fast_given : NULL);
+}
+
+int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+    return give(pool, &id, 1, false);
+}
+
+int slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
+    return give(pool, &id, 1, true);
+}
+
+int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+    return give(pool, ids, count, false);
 }
 
 int slb_rseq_try_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *ids,

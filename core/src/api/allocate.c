@@ -227,8 +227,8 @@ static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t
                             const struct slb_timing *timing) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t bias = 0;
-    /* only slabby_release of a slab at its own place knows what to do with it */
-    if (!fast && guarded == 0 && id < pool->reserved)
+    /* only the release of a slab at its own place knows what to do with it */
+    if (guarded == 0 && id < pool->reserved)
         bias = slb_bias_poll(pool, slb_os_cpu());
     slb_issue_prepare(pool, id, state,
                       fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
@@ -447,22 +447,25 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status allocate_fast_slow(void **out_data, uint32_t *out_id,
+                                                                  struct slabby_allocator *pool) {
+    uint64_t word;
+    slabby_status status = take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    if (status == SLABBY_OK)
+        *out_data = data_of_issued(pool, *out_id, word);
+    return status;
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    uint64_t word = 0;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache))) {
-        slb_cache_count_fast_taken(allocator);
-        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
-    } else {
-        slabby_status status = take_or_refuse(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
-        if (status != SLABBY_OK)
-            return status;
-    }
-    *out_data = data_of_issued(allocator, id, word);
+    if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
+        return allocate_fast_slow(out_data, out_id, allocator);
+    (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
+    *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
     return SLABBY_OK;
 }

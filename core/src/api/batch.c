@@ -146,17 +146,22 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status allocate_held(slabby_ref *out_refs, void **out_datas,
+                                                             struct slabby_allocator *pool, uint64_t count) {
+    SLB_HOLD(pool);
+    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
+    return status == SLABBY_OK ? status
+                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
                                                slabby_allocator *allocator, uint64_t count) {
-    SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
     if (slb_likely(allocate_from_cache(pool, out_refs, out_datas, count)))
         return SLABBY_OK;
-    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
-    return status == SLABBY_OK ? status
-                               : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
+    return allocate_held(out_refs, out_datas, pool, count);
 }
 
 SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,

@@ -416,9 +416,24 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
 }
 
-SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (slb_unlikely(pool == NULL))
-        return SLABBY_INVALID_ARGUMENT;
+static __attribute__((noinline)) slabby_status release_fast_slow(struct slabby_allocator *pool, uint32_t id) {
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+}
+
+/* The word says free, and its slab is this thread's: so the generation that was released is the one before. */
+static __attribute__((noinline)) slabby_status return_fast_slow(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    slabby_status status = return_slab(pool, id, slb_word_generation(pool->id_bits, word) - 1, true);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
+        return release_fast_slow(allocator, id);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
+        return return_fast_slow(allocator, id);
+    return SLABBY_OK;
 }

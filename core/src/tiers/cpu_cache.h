@@ -127,6 +127,31 @@ SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
         slb_count(&slb_stripe_here(pool)->fast_given, 1);
 }
 
+/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. A processor that cannot store header and count in one
+ * instruction counts in a sequence of its own. */
+SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
+                                    struct slb_cpu_cache **out_cache) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
+#else
+    bool taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
+    if (slb_likely(taken))
+        slb_cache_count_fast_taken(pool);
+    return taken;
+#endif
+}
+
+SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_likely(slb_rseq_try_give_fast(pool, id) == SLB_RSEQ_DONE);
+#else
+    bool given = slb_rseq_give_once(pool, id);
+    if (slb_likely(given))
+        slb_cache_count_fast_given(pool);
+    return given;
+#endif
+}
+
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
 SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {

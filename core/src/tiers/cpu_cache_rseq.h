@@ -152,6 +152,11 @@ SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, co
     return false;
 }
 
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    (void)pool, (void)id;
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     (void)pool, (void)id;
     return false;

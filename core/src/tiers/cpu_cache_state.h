@@ -21,14 +21,15 @@
 #define SLB_CACHE_TAKE 0xFFFFu
 #define SLB_CACHE_GIVE 1u
 
+/* The header lies between the two counters of uses by id, so that one store of 16 bytes commits it with either. */
 struct slb_cpu_cache {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
-    _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
-    uint16_t locked_length;     /* what the gate found when it locked the header */
-    _Atomic uint64_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
-    uint32_t ids[SLB_CACHE_IDS];
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
+    _Atomic uint64_t header;
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
-    _Atomic uint64_t fast_given;
+    _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
+    uint16_t locked_length;      /* what the gate found when it locked the header */
+    _Atomic uint64_t issue;      /* into the words of what is taken: this CPU as their owner, or 0 */
+    uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
     _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
     _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
@@ -42,6 +43,9 @@ union slb_cpu_cache_entry {
     char bytes[1u << SLB_CACHE_STRIDE_LOG2];
 };
 
+_Static_assert(offsetof(struct slb_cpu_cache, header) == offsetof(struct slb_cpu_cache, fast_given) + 8 &&
+                   offsetof(struct slb_cpu_cache, fast_taken) == offsetof(struct slb_cpu_cache, header) + 8,
+               "header and counters must be neighbours");
 _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
 
 #endif

@@ -44,7 +44,7 @@
 
 /* Its header into x10, the length of its stack into w11, how long that may be into w12. */
 #define SLB_RSEQ_LOAD                                                                                        \
-    SLB_RSEQ_FIND "ldr x10, [x9]\n\t"                                                                        \
+    SLB_RSEQ_FIND "ldr x10, [x9, %[header]]\n\t"                                                             \
                   "and w11, w10, #0xffff\n\t"                                                                \
                   "ldr w12, %[max]\n\t"
 
@@ -66,7 +66,7 @@
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
     [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                            \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 #define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
 
@@ -88,7 +88,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool,
                                                        "ldr %w[id], [x12, w11, uxtw #2]\n\t"
                                                        "mov w13, #0xffff\n\t"
                                                        "add x10, x10, x13\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           : [id] "=&r"(id)
                           : SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -108,22 +108,23 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                                       uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ volatile goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
-                                     "cmp %w[id], w10, lsr #16\n\t"
-                                     "b.eq %l[refused]\n\t"
-                                     "sub w11, w11, #1\n\t"
-                                     "cmp w11, w12\n\t"
-                                     "b.hs %l[refused]\n\t"
-                                     "add x12, x9, %[ids]\n\t"
-                                     "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                                     "mov w13, #0xffff\n\t"
-                                     "add x10, x10, x13\n\t"
-                                     "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
-        : [id] "=&r"(id), [cache] "=&r"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-        : SLB_RSEQ_CLOBBERS
-        : refused);
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                          "ldrh %w[id], [x9, %[sample]]\n\t"
+                          "cmp %w[id], w10, lsr #16\n\t"
+                          "b.eq %l[refused]\n\t"
+                          "sub w11, w11, #1\n\t"
+                          "cmp w11, w12\n\t"
+                          "b.hs %l[refused]\n\t"
+                          "add x12, x9, %[ids]\n\t"
+                          "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                          "mov w13, #0xffff\n\t"
+                          "add x10, x10, x13\n\t"
+                          "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
+                          : [id] "=&r"(id), [cache] "=&r"(cache)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused);
     *out_id = id;
     *out_cache = cache;
     return true;
@@ -137,7 +138,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                                        "add x12, x9, %[ids]\n\t"
                                                        "str %w[id], [x12, w11, uxtw #2]\n\t"
                                                        "add x10, x10, #1\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
                           : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -261,9 +262,9 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool,
                                                   uint16_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[header], x10\n\t"
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[found], x10\n\t"
                                                        "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
-                          : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                          : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                           : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
@@ -310,6 +311,37 @@ refused:
     return false;
 }
 
+/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                       "ldr w12, %[cpus]\n\t"
+                       "cmp w9, w12\n\t"
+                       "b.hs %l[aside]\n\t"
+                       "mov x12, %[live]\n\t"
+                       "orr x9, x12, x9, lsl %[shift]\n\t"
+                       "ldr x10, [%[entry]]\n\t"
+                       "sub x10, x10, x9\n\t" /* generation alone, if the rest is as it must be */
+                       "tst x10, %[mask]\n\t"
+                       "b.ne %l[refused]\n\t"
+                       "cmp x10, %[end]\n\t"
+                       "b.hs %l[refused]\n\t"
+                       "add x10, x10, %[step]\n\t"
+                       "stlr x10, [%[entry]]\n\t" SLB_RSEQ_END_TO("aside")
+        :
+        : [area] "r"(slb_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+          [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "r"(&pool->words[id]),
+          [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+        : "x9", "x10", "x12", "memory", "cc"
+        : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
 }
@@ -349,7 +381,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                                        "cmp x11, %[count]\n\t"
                                                        "b.lo 5b\n\t"
                                                        "add x10, x10, %[count]\n\t"
-                                                       "stlr x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "add x12, x9, %[header]\n\t"
+                                                       "stlr x10, [x12]\n\t" SLB_RSEQ_END
                           :
                           : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -383,7 +416,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                        "b.lo 5b\n\t"
                                                        "mov %[cache], x9\n\t"
                                                        "add x10, x10, %[change]\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           : [cache] "=&r"(cache)
                           : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
                             SLB_RSEQ_INPUTS_FOR(pool, *limit)
@@ -404,7 +437,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool,
                                                        "b.hi %l[refused]\n\t" /* locked */
                                                        "subs x10, x10, %[amount]\n\t"
                                                        "b.lo %l[refused]\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
                           : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS

@@ -26,7 +26,7 @@
     "jae %l[refused]\n\t"                                                                                    \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "addq %[caches], %%rcx\n\t"                                                                              \
-    "movq (%%rcx), %%r10\n\t"
+    "movq %c[header](%%rcx), %%r10\n\t"
 
 #define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
@@ -44,7 +44,7 @@
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
     [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 /* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
  * barrier. */
@@ -59,7 +59,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool,
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
@@ -89,11 +89,48 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
                  : "rax", "r10", "memory", "cc"
                  : refused);
+    *out_id = id;
+    *out_cache = cache;
+    return true;
+refused:
+    return false;
+}
+
+/* A use by id is counted in the commit itself. */
+#define SLB_RSEQ_COUNTS_FAST 1
+
+/* The same for an allocation by id: the 16 bytes of the commit hold the header and the number of such allocations. */
+SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                   uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
+                                     "shrl $16, %[id]\n\t"
+                                     "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                     "je %l[refused]\n\t"
+                                     "movzwl %%r10w, %%eax\n\t"
+                                     "subl $1, %%eax\n\t"
+                                     "cmpl %[max], %%eax\n\t"
+                                     "jae %l[refused]\n\t"
+                                     "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                     "addq $0xffff, %%r10\n\t"
+                                     "movq %c[counted](%%rcx), %%rax\n\t"
+                                     "addq $1, %%rax\n\t"
+                                     "movq %%r10, %%xmm0\n\t"
+                                     "movq %%rax, %%xmm1\n\t"
+                                     "punpcklqdq %%xmm1, %%xmm0\n\t"
+                                     "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+        : [id] "=&r"(id), "=&c"(cache)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+          [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
+        : refused);
     *out_id = id;
     *out_cache = cache;
     return true;
@@ -107,10 +144,35 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                               "jae %l[refused]\n\t"
                                               "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
                                               "addq $1, %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for a release by id, counted in the 16 bytes of the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "jae %l[refused]\n\t"
+                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                                              "addq $1, %%r10\n\t"
+                                              "movq %c[counted](%%rcx), %%rax\n\t"
+                                              "addq $1, %%rax\n\t"
+                                              "movq %%rax, %%xmm0\n\t"
+                                              "movq %%r10, %%xmm1\n\t"
+                                              "punpcklqdq %%xmm1, %%xmm0\n\t"
+                                              "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
+                   SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -218,9 +280,9 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool,
                                                   uint16_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[header]\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[found]\n\t"
                                               "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
-                 : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                 : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
@@ -260,6 +322,34 @@ SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, co
     return true;
 refused:
     return false;
+}
+
+/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[aside]\n\t"
+                                "shlq %[shift], %%rcx\n\t"
+                                "orq %[live], %%rcx\n\t"
+                                "movq %[entry], %%rax\n\t"
+                                "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
+                                "testq %[mask], %%rax\n\t"
+                                "jnz %l[refused]\n\t"
+                                "cmpq %[end], %%rax\n\t"
+                                "jae %l[refused]\n\t"
+                                "addq %[step], %%rax\n\t"
+                                "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
+                 :
+                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
+                   [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
 }
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
@@ -304,18 +394,19 @@ restarted:
 /* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                 "movzwl %%r10w, %%eax\n\t"
-                 "leal (%%rax, %[count]), %%esi\n\t"
-                 "cmpl %[max], %%esi\n\t"
-                 "ja %l[refused]\n\t"
-                 "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
-                     "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
-                                                                 "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
-                 : refused, restarted);
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+        "movzwl %%r10w, %%eax\n\t"
+        "leal (%%rax, %[count]), %%esi\n\t"
+        "cmpl %[max], %%esi\n\t"
+        "ja %l[refused]\n\t"
+        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+            "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
+                                                        "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+        :
+        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+        : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
+        : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -331,20 +422,20 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                         struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     /* volatile: gcc 12 drops a sequence whose output nobody wants */
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                          "movzwl %%r10w, %%eax\n\t"
-                          "cmpl %[max], %%eax\n\t"
-                          "ja %l[refused]\n\t" /* locked */
-                          "subl %k[count], %%eax\n\t"
-                          "jb %l[refused]\n\t"
-                          "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
-                              "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
-                                                                        "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
-                          : "=&c"(cache)
-                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
-                          : "rax", "r10", "rsi", "rdi", "memory", "cc"
-                          : refused, restarted);
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+        "movzwl %%r10w, %%eax\n\t"
+        "cmpl %[max], %%eax\n\t"
+        "ja %l[refused]\n\t" /* locked */
+        "subl %k[count], %%eax\n\t"
+        "jb %l[refused]\n\t"
+        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+            "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
+                                                      "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+        : "=&c"(cache)
+        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : "rax", "r10", "rsi", "rdi", "memory", "cc"
+        : refused, restarted);
     *out_cache = cache;
     return SLB_RSEQ_DONE;
 refused:
@@ -361,7 +452,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool,
                                               "cmpq %[amount], %%r10\n\t"
                                               "jb %l[refused]\n\t"
                                               "subq %[amount], %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
