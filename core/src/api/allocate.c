@@ -185,7 +185,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
             if (slb_unlikely(out_found->sampled))
                 slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
-            slb_count(&stripe->fast_taken, fast);
+            if (fast)
+                slb_count(&stripe->fast_taken, 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
         }

@@ -43,7 +43,8 @@ static bool flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe
 /* Counts a release whose slab did not go through a CPU cache. */
 static void count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
+    if (slb_unlikely(fast))
+        slb_count(&stripe->fast_given, 1);
 }
 
 /* Before leaving: the pool may be gone afterwards. */
@@ -97,8 +98,8 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
     leave_after_release(pool, stripe);
 }
 
-/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
- * are short, and it goes straight to the shards. */
+/* The slab waits behind those released before it; the oldest beyond the limit goes on into this CPU's cache, which
+ * counts this release with it. While the gate is closed slabs are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
@@ -106,12 +107,11 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
-        slb_shards_push(pool, slb_os_cpu(), oldest);
-        if (closed)
-            slb_gate_note_free(pool, 1);
-    }
-    count_release(stripe, fast);
+    if (!closed && slb_delay_push(pool, id) &&
+        !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
+        count_release(stripe, fast);
+    else if (closed || !slb_cache_give(pool, oldest, fast))
+        give_inside_tiers(pool, stripe, oldest, fast);
     leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
