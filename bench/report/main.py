@@ -15,6 +15,7 @@ import chart
 import machine
 import page
 import plan
+import promises
 import terminal
 from figures import judge
 from measure import run
@@ -45,6 +46,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument(
+        "--promises", type=Path, metavar="FILE", help="write the prices of options into its table"
+    )
     given = parser.parse_args()
     given.rounds = given.rounds or (ROUNDS_QUICK if given.quick else ROUNDS)
     if not 3 <= given.rounds <= 1001:
@@ -55,9 +59,11 @@ def arguments() -> argparse.Namespace:
         parser.error(f'--only "{fault}": neither a section nor in the name of a row')
     if given.only and (given.svg or given.markdown):
         parser.error("--svg and --markdown show the whole run: leave --only out")
-    for file in (given.json, given.svg, given.markdown):
+    for file in (given.json, given.svg, given.markdown, given.promises):
         if file is not None and not file.absolute().parent.is_dir():
             parser.error(f"{file}: there is no such directory to write to")
+    if given.promises and not given.plan.has("prices"):
+        parser.error("--promises needs the section prices: add --only prices")
     return given
 
 
@@ -85,6 +91,9 @@ def main() -> int:
         given.svg.write_text(chart.draw(result), encoding="utf-8")
     if given.markdown:
         given.markdown.write_text(page.write(result, given.plan), encoding="utf-8")
+    if given.promises:
+        text = given.promises.read_text(encoding="utf-8")
+        given.promises.write_text(promises.update(text, result["pairs"]), encoding="utf-8")
     return 0
 
 
