@@ -107,8 +107,7 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (!closed && slb_delay_push(pool, id) &&
-        !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
+    if (!closed && slb_delay_push(pool, id) && !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
         count_release(stripe, fast);
     else if (closed || !slb_cache_give(pool, oldest, fast))
         give_inside_tiers(pool, stripe, oldest, fast);
@@ -332,7 +331,8 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
-SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+/* inline: exported all the same, and a hint to a linker that optimises a static program. */
+SLB_PUBLIC inline slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
