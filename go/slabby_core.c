@@ -5683,14 +5683,15 @@ SLB_INLINE bool slb_word_is_out(uint64_t word) {
 #define SLB_CACHE_TAKE 0xFFFFu
 #define SLB_CACHE_GIVE 1u
 
+/* The header lies between the two counters of uses by id, so that one store of 16 bytes commits it with either. */
 struct slb_cpu_cache {
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t header;
-    _Atomic uint16_t sample_at; /* the allocation with these low bits of its number is timed */
-    uint16_t locked_length;     /* what the gate found when it locked the header */
-    _Atomic uint64_t issue;     /* into the words of what is taken: this CPU as their owner, or 0 */
-    uint32_t ids[SLB_CACHE_IDS];
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t fast_given;
+    _Atomic uint64_t header;
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
-    _Atomic uint64_t fast_given;
+    _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
+    uint16_t locked_length;      /* what the gate found when it locked the header */
+    _Atomic uint64_t issue;      /* into the words of what is taken: this CPU as their owner, or 0 */
+    uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
     _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
     _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
@@ -5704,6 +5705,9 @@ union slb_cpu_cache_entry {
     char bytes[1u << SLB_CACHE_STRIDE_LOG2];
 };
 
+_Static_assert(offsetof(struct slb_cpu_cache, header) == offsetof(struct slb_cpu_cache, fast_given) + 8 &&
+                   offsetof(struct slb_cpu_cache, fast_taken) == offsetof(struct slb_cpu_cache, header) + 8,
+               "header and counters must be neighbours");
 _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a CPU cache must fit its place");
 
 #endif
@@ -7988,7 +7992,7 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
     "jae %l[refused]\n\t"                                                                                    \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "addq %[caches], %%rcx\n\t"                                                                              \
-    "movq (%%rcx), %%r10\n\t"
+    "movq %c[header](%%rcx), %%r10\n\t"
 
 #define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
@@ -8006,7 +8010,7 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
     [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 /* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
  * barrier. */
@@ -8021,7 +8025,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool,
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  : [id] "=&r"(id)
                  : SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
@@ -8051,11 +8055,48 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                                               "jae %l[refused]\n\t"
                                               "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
                                               "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
                  : "rax", "r10", "memory", "cc"
                  : refused);
+    *out_id = id;
+    *out_cache = cache;
+    return true;
+refused:
+    return false;
+}
+
+/* A use by id is counted in the commit itself. */
+#define SLB_RSEQ_COUNTS_FAST 1
+
+/* The same for an allocation by id: the 16 bytes of the commit hold the header and the number of such allocations. */
+SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                   uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
+                                     "shrl $16, %[id]\n\t"
+                                     "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                     "je %l[refused]\n\t"
+                                     "movzwl %%r10w, %%eax\n\t"
+                                     "subl $1, %%eax\n\t"
+                                     "cmpl %[max], %%eax\n\t"
+                                     "jae %l[refused]\n\t"
+                                     "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                     "addq $0xffff, %%r10\n\t"
+                                     "movq %c[counted](%%rcx), %%rax\n\t"
+                                     "addq $1, %%rax\n\t"
+                                     "movq %%r10, %%xmm0\n\t"
+                                     "movq %%rax, %%xmm1\n\t"
+                                     "punpcklqdq %%xmm1, %%xmm0\n\t"
+                                     "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+        : [id] "=&r"(id), "=&c"(cache)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+          [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
+        : refused);
     *out_id = id;
     *out_cache = cache;
     return true;
@@ -8069,10 +8110,35 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                               "jae %l[refused]\n\t"
                                               "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
                                               "addq $1, %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for a release by id, counted in the 16 bytes of the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "jae %l[refused]\n\t"
+                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                                              "addq $1, %%r10\n\t"
+                                              "movq %c[counted](%%rcx), %%rax\n\t"
+                                              "addq $1, %%rax\n\t"
+                                              "movq %%rax, %%xmm0\n\t"
+                                              "movq %%r10, %%xmm1\n\t"
+                                              "punpcklqdq %%xmm1, %%xmm0\n\t"
+                                              "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
+                   SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
@@ -8089,9 +8155,9 @@ restarted:
     "jne %l[refused]\n\t"                                                                                    \
     "movq %[word], %[entry]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
-        [entry] "m"((pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+#define SLB_RSEQ_SWAP_INPUTS(its_area, its_entry, limit, its_biased, its_word)                               \
+    [area] "r"(its_area), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),                 \
+        [entry] "m"(its_entry), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
@@ -8099,7 +8165,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
                                 "cmpl %[cpus], %%ecx\n\t"
                                 "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
+                 : SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], pool->rseq_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8120,7 +8186,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                 "btq %%rcx, %%rax\n\t"
                                 "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
-                 : [plain] "m"(pool->expects_plain), SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -8179,9 +8246,9 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool,
                                                   uint16_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[header]\n\t"
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[found]\n\t"
                                               "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
-                 : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                 : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                  : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
@@ -8208,6 +8275,49 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+                 :
+                 : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused);
+    return true;
+refused:
+    return false;
+}
+
+/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
+                                "cmpl %[cpus], %%ecx\n\t"
+                                "jae %l[aside]\n\t"
+                                "shlq %[shift], %%rcx\n\t"
+                                "orq %[live], %%rcx\n\t"
+                                "movq %[entry], %%rax\n\t"
+                                "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
+                                "testq %[mask], %%rax\n\t"
+                                "jnz %l[refused]\n\t"
+                                "cmpq %[end], %%rax\n\t"
+                                "jae %l[refused]\n\t"
+                                "addq %[step], %%rax\n\t"
+                                "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
+                 :
+                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
+                   [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     uint32_t cpu;
     __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
@@ -8230,27 +8340,39 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids onto this CPU's stack: written above the header's length, visible with the commit. */
+/* `count` ids, at least one: an odd one first, then two at a time. */
+#define SLB_RSEQ_COPY(from_ids, to_ids)                                                                      \
+    "xorl %%eax, %%eax\n\t"                                                                                  \
+    "testl $1, %k[count]\n\t"                                                                                \
+    "jz 5f\n\t"                                                                                              \
+    "movl " from_ids ", %%esi\n\t"                                                                           \
+    "movl %%esi, " to_ids "\n\t"                                                                             \
+    "addq $1, %%rax\n\t"                                                                                     \
+    "jmp 6f\n\t"                                                                                             \
+    "5:\n\t"                                                                                                 \
+    "movq " from_ids ", %%rsi\n\t"                                                                           \
+    "movq %%rsi, " to_ids "\n\t"                                                                             \
+    "addq $2, %%rax\n\t"                                                                                     \
+    "6:\n\t"                                                                                                 \
+    "cmpq %[count], %%rax\n\t"                                                                               \
+    "jb 5b\n\t"
+
+/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
                                                         uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "leal (%%rax, %[count]), %%esi\n\t"
-                                              "cmpl %[max], %%esi\n\t"
-                                              "ja %l[refused]\n\t"
-                                              "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
-                                              "xorl %%eax, %%eax\n\t"
-                                              "5:\n\t"
-                                              "movl (%[from], %%rax, 4), %%esi\n\t"
-                                              "movl %%esi, (%%rdi, %%rax, 4)\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "cmpq %[count], %%rax\n\t"
-                                              "jb 5b\n\t"
-                                              "addq %[count], %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
-                 : refused, restarted);
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+        "movzwl %%r10w, %%eax\n\t"
+        "leal (%%rax, %[count]), %%esi\n\t"
+        "cmpl %[max], %%esi\n\t"
+        "ja %l[refused]\n\t"
+        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+            "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
+                                                        "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+        :
+        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+        : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
+        : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -8258,28 +8380,29 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids off this CPU's stack; what was copied means nothing until the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
-                                                        uint32_t count) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "ja %l[refused]\n\t" /* locked */
-                                              "subl %k[count], %%eax\n\t"
-                                              "jb %l[refused]\n\t"
-                                              "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t"
-                                              "xorl %%eax, %%eax\n\t"
-                                              "5:\n\t"
-                                              "movl (%%rdi, %%rax, 4), %%esi\n\t"
-                                              "movl %%esi, (%[to], %%rax, 4)\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "cmpq %[count], %%rax\n\t"
-                                              "jb 5b\n\t"
-                                              "subq %[count], %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
-                 : refused, restarted);
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+ * to the header. Answers which cache served them. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        const _Atomic uint32_t *limit, uint32_t *ids,
+                                                        uint32_t count, uint64_t change,
+                                                        struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    /* volatile: gcc 12 drops a sequence whose output nobody wants */
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+        "movzwl %%r10w, %%eax\n\t"
+        "cmpl %[max], %%eax\n\t"
+        "ja %l[refused]\n\t" /* locked */
+        "subl %k[count], %%eax\n\t"
+        "jb %l[refused]\n\t"
+        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+            "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
+                                                      "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+        : "=&c"(cache)
+        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : "rax", "r10", "rsi", "rdi", "memory", "cc"
+        : refused, restarted);
+    *out_cache = cache;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -8295,7 +8418,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool,
                                               "cmpq %[amount], %%r10\n\t"
                                               "jb %l[refused]\n\t"
                                               "subq %[amount], %%r10\n\t"
-                                              "movq %%r10, (%%rcx)\n\t" SLB_RSEQ_END
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
@@ -8357,7 +8480,7 @@ restarted:
 
 /* Its header into x10, the length of its stack into w11, how long that may be into w12. */
 #define SLB_RSEQ_LOAD                                                                                        \
-    SLB_RSEQ_FIND "ldr x10, [x9]\n\t"                                                                        \
+    SLB_RSEQ_FIND "ldr x10, [x9, %[header]]\n\t"                                                             \
                   "and w11, w10, #0xffff\n\t"                                                                \
                   "ldr w12, %[max]\n\t"
 
@@ -8379,7 +8502,7 @@ restarted:
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
     [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                            \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 #define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
 
@@ -8401,7 +8524,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool,
                                                        "ldr %w[id], [x12, w11, uxtw #2]\n\t"
                                                        "mov w13, #0xffff\n\t"
                                                        "add x10, x10, x13\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           : [id] "=&r"(id)
                           : SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -8421,22 +8544,23 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                                       uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ volatile goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "ldrh %w[id], [x9, %[sample]]\n\t"
-                                     "cmp %w[id], w10, lsr #16\n\t"
-                                     "b.eq %l[refused]\n\t"
-                                     "sub w11, w11, #1\n\t"
-                                     "cmp w11, w12\n\t"
-                                     "b.hs %l[refused]\n\t"
-                                     "add x12, x9, %[ids]\n\t"
-                                     "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                                     "mov w13, #0xffff\n\t"
-                                     "add x10, x10, x13\n\t"
-                                     "str x10, [x9]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
-        : [id] "=&r"(id), [cache] "=&r"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-        : SLB_RSEQ_CLOBBERS
-        : refused);
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                          "ldrh %w[id], [x9, %[sample]]\n\t"
+                          "cmp %w[id], w10, lsr #16\n\t"
+                          "b.eq %l[refused]\n\t"
+                          "sub w11, w11, #1\n\t"
+                          "cmp w11, w12\n\t"
+                          "b.hs %l[refused]\n\t"
+                          "add x12, x9, %[ids]\n\t"
+                          "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                          "mov w13, #0xffff\n\t"
+                          "add x10, x10, x13\n\t"
+                          "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
+                          : [id] "=&r"(id), [cache] "=&r"(cache)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused);
     *out_id = id;
     *out_cache = cache;
     return true;
@@ -8450,7 +8574,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                                        "add x12, x9, %[ids]\n\t"
                                                        "str %w[id], [x12, w11, uxtw #2]\n\t"
                                                        "add x10, x10, #1\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
                           : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -8470,9 +8594,9 @@ restarted:
     "b.ne %l[refused]\n\t"                                                                                   \
     "stlr %[word], [%[entry]]\n\t"
 
-#define SLB_RSEQ_SWAP_INPUTS(pool, id, limit, its_biased, its_word)                                          \
+#define SLB_RSEQ_SWAP_INPUTS(its_entry, limit, its_biased, its_word)                                         \
     [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),          \
-        [entry] "r"(&(pool)->words[id]), [shift] "i"(SLB_WORD_HIGH)
+        [entry] "r"(its_entry), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
@@ -8481,7 +8605,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool,
                                          "cmp w9, w12\n\t"
                                          "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                           :
-                          : SLB_RSEQ_SWAP_INPUTS(pool, id, pool->rseq_cpus, biased, word)
+                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], pool->rseq_cpus, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -8505,7 +8629,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                          "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                           :
                           : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(pool, id, *limit, biased, word)
+                            SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
                           : "x9", "x10", "x12", "memory", "cc"
                           : refused, aside);
     atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
@@ -8574,9 +8698,9 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool,
                                                   uint16_t *out_sample_at) {
     uint64_t header;
     uint32_t sample_at;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[header], x10\n\t"
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[found], x10\n\t"
                                                        "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
-                          : [header] "=&r"(header), [sample_at] "=&r"(sample_at)
+                          : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
                           : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
@@ -8602,6 +8726,55 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_alloc
 refused:
     return SLB_RSEQ_REFUSED;
 restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same in a loop, over words that are expected to be biased. */
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    (void)area;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+                          :
+                          : SLB_RSEQ_SWAP_INPUTS(entry, *limit, biased, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused);
+    atomic_thread_fence(memory_order_release); /* before the header that counts it */
+    return true;
+refused:
+    return false;
+}
+
+/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                       "ldr w12, %[cpus]\n\t"
+                       "cmp w9, w12\n\t"
+                       "b.hs %l[aside]\n\t"
+                       "mov x12, %[live]\n\t"
+                       "orr x9, x12, x9, lsl %[shift]\n\t"
+                       "ldr x10, [%[entry]]\n\t"
+                       "sub x10, x10, x9\n\t" /* generation alone, if the rest is as it must be */
+                       "tst x10, %[mask]\n\t"
+                       "b.ne %l[refused]\n\t"
+                       "cmp x10, %[end]\n\t"
+                       "b.hs %l[refused]\n\t"
+                       "add x10, x10, %[step]\n\t"
+                       "stlr x10, [%[entry]]\n\t" SLB_RSEQ_END_TO("aside")
+        :
+        : [area] "r"(slb_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+          [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "r"(&pool->words[id]),
+          [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+        : "x9", "x10", "x12", "memory", "cc"
+        : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
     return SLB_RSEQ_RESTARTED;
 }
 
@@ -8644,7 +8817,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                                        "cmp x11, %[count]\n\t"
                                                        "b.lo 5b\n\t"
                                                        "add x10, x10, %[count]\n\t"
-                                                       "stlr x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "add x12, x9, %[header]\n\t"
+                                                       "stlr x10, [x12]\n\t" SLB_RSEQ_END
                           :
                           : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -8656,9 +8830,13 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool, uint32_t *ids,
-                                                        uint32_t count) {
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+ * to the header. Answers which cache served them. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        const _Atomic uint32_t *limit, uint32_t *ids,
+                                                        uint32_t count, uint64_t change,
+                                                        struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* locked */
                                                        "b.hi %l[refused]\n\t"
                                                        "subs w11, w11, %w[count]\n\t"
@@ -8672,13 +8850,16 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                        "add x11, x11, #1\n\t"
                                                        "cmp x11, %[count]\n\t"
                                                        "b.lo 5b\n\t"
-                                                       "sub x10, x10, %[count]\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
-                          :
-                          : [to] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                                                       "mov %[cache], x9\n\t"
+                                                       "add x10, x10, %[change]\n\t"
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
+                          : [cache] "=&r"(cache)
+                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before cache_out */
+    *out_cache = cache;
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -8692,7 +8873,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool,
                                                        "b.hi %l[refused]\n\t" /* locked */
                                                        "subs x10, x10, %[amount]\n\t"
                                                        "b.lo %l[refused]\n\t"
-                                                       "str x10, [x9]\n\t" SLB_RSEQ_END
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
                           : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
@@ -8763,6 +8944,18 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
     return false;
 }
 
+/* `count` ids off this CPU's cache, or none; `change` is added to its header. */
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                    uint32_t *out_ids, uint32_t count, uint64_t change,
+                                    struct slb_cpu_cache **out_cache) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, change, out_cache);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
 /* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
@@ -8810,6 +9003,17 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
     return SLB_RSEQ_RESTARTED;
 }
 
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    (void)area, (void)entry, (void)limit, (void)biased, (void)word;
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    (void)pool, (void)id;
+    return SLB_RSEQ_RESTARTED;
+}
+
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     (void)pool, (void)id;
     return false;
@@ -8831,6 +9035,13 @@ SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
 
 SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     (void)pool, (void)id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                    uint32_t *out_ids, uint32_t count, uint64_t change,
+                                    struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)limit, (void)out_ids, (void)count, (void)change, (void)out_cache;
     return false;
 }
 
@@ -8946,6 +9157,31 @@ SLB_INLINE void slb_cache_count_fast_given(struct slabby_allocator *pool) {
         slb_count(&slb_stripe_here(pool)->fast_given, 1);
 }
 
+/* slb_rseq_take_untimed and slb_rseq_give_once for uses by id. A processor that cannot store header and count in one
+ * instruction counts in a sequence of its own. */
+SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out_id,
+                                    struct slb_cpu_cache **out_cache) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
+#else
+    bool taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
+    if (slb_likely(taken))
+        slb_cache_count_fast_taken(pool);
+    return taken;
+#endif
+}
+
+SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) {
+#ifdef SLB_RSEQ_COUNTS_FAST
+    return slb_likely(slb_rseq_try_give_fast(pool, id) == SLB_RSEQ_DONE);
+#else
+    bool given = slb_rseq_give_once(pool, id);
+    if (slb_likely(given))
+        slb_cache_count_fast_given(pool);
+    return given;
+#endif
+}
+
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
 SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
@@ -8972,7 +9208,8 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     return false;
 }
 
-/* Batches in and out of this CPU's cache: all `count` ids or none. They count neither as allocations nor releases. */
+/* Batches in and out of this CPU's cache: all `count` ids or none. What comes in counts as released, unless cache_in
+ * counts it too; what goes out counts as brought in no longer, and cache_out counts it. */
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
 
@@ -9043,10 +9280,8 @@ SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint3
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
-        enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
-        for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-            result = slb_rseq_try_take_batch(pool, out_ids, count);
-        return result == SLB_RSEQ_DONE;
+        struct slb_cpu_cache *cache;
+        return slb_rseq_take_batch(pool, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
     }
 #endif
     return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_take_batch(pool, out_ids, count);
@@ -16232,13 +16467,16 @@ SLB_INLINE uint64_t slb_name_of(struct slabby_allocator *pool, uint32_t id, uint
  * pairs with the release swap of the thread that freed the slab, so what that thread did to the memory (zeroing) is
  * visible.
  */
-SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+SLB_INLINE uint64_t slb_issue_word(_Atomic uint64_t *entry, uint64_t state) {
     SLB_POINT(SLB_POINT_TAKEN);
-    _Atomic uint64_t *entry = &pool->words[id];
     uint64_t word = atomic_load_explicit(entry, memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(entry, word | state, memory_order_release);
     return word;
+}
+
+SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+    return slb_issue_word(&pool->words[id], state);
 }
 
 /* What comes before that off the inline path: runs the protections, and writes the audit record. */
@@ -16415,7 +16653,8 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
             if (slb_unlikely(out_found->sampled))
                 slb_count_ahead(&stripe->sampled[out_found->tier], 1);
             slb_count(&stripe->hits[out_found->tier], 1);
-            slb_count(&stripe->fast_taken, fast);
+            if (fast)
+                slb_count(&stripe->fast_taken, 1);
             if (!search.nested && slb_peak_is_due(pool, stripe))
                 slb_note_peak(pool);
         }
@@ -16457,8 +16696,8 @@ static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t
                             const struct slb_timing *timing) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t bias = 0;
-    /* only slabby_release of a slab at its own place knows what to do with it */
-    if (!fast && guarded == 0 && id < pool->reserved)
+    /* only the release of a slab at its own place knows what to do with it */
+    if (guarded == 0 && id < pool->reserved)
         bias = slb_bias_poll(pool, slb_os_cpu());
     slb_issue_prepare(pool, id, state,
                       fast ? SLABBY_AUDIT_OPERATION_ALLOCATE_FAST : SLABBY_AUDIT_OPERATION_ALLOCATE);
@@ -16619,7 +16858,9 @@ SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby
     return true;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data, slabby_allocator *allocator) {
+/* inline as slabby_release is. */
+SLB_PUBLIC inline slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
+                                                slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
@@ -16677,22 +16918,25 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
     return SLABBY_OK;
 }
 
+static __attribute__((noinline)) slabby_status allocate_fast_slow(void **out_data, uint32_t *out_id,
+                                                                  struct slabby_allocator *pool) {
+    uint64_t word;
+    slabby_status status = take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    if (status == SLABBY_OK)
+        *out_data = data_of_issued(pool, *out_id, word);
+    return status;
+}
+
 SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
                                               slabby_allocator *allocator) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    uint64_t word = 0;
-    if (slb_likely(slb_rseq_take_untimed(allocator, &allocator->hot_cpus, &id, &cache))) {
-        slb_cache_count_fast_taken(allocator);
-        slb_issue(allocator, id, SLABBY_SLAB_STATE_LIVE_FAST);
-    } else {
-        slabby_status status = take_or_refuse(allocator, SLABBY_SLAB_STATE_LIVE_FAST, &id, &word);
-        if (status != SLABBY_OK)
-            return status;
-    }
-    *out_data = data_of_issued(allocator, id, word);
+    if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
+        return allocate_fast_slow(out_data, out_id, allocator);
+    (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
+    *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
     return SLABBY_OK;
 }
@@ -17004,6 +17248,10 @@ SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint
 /* Released now, or by the last unpin. */
 SLB_PRIVATE slabby_status slb_release_deferred(struct slabby_allocator *pool, slabby_ref ref);
 
+/* Releases the first of `count` slabs, as many as are live, biased to this CPU and without protections that act on
+ * releases; answers how many. Who comes to one that is not asks slabby_release. */
+SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count);
+
 SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32_t id);
 
 /* The word of a slab after this release: free under the next generation, or retired when there is none. */
@@ -17020,7 +17268,7 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 /* ------------------------------------------------------------------------------------- into the tiers */
 
 /* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
-static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id, bool fast) {
+static bool flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS];
     slb_move_begin(stripe);
     bool taken = slb_cache_take_batch(pool, ids, pool->batch);
@@ -17032,13 +17280,14 @@ static bool flush_and_give(struct slabby_allocator *pool, struct slb_stripe *str
         slb_count(&stripe->cache_out, pool->batch);
     }
     slb_move_end(stripe);
-    return taken && slb_cache_give(pool, id, fast);
+    return taken;
 }
 
 /* Counts a release whose slab did not go through a CPU cache. */
 static void count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->releases, 1);
-    slb_count(&stripe->fast_given, fast);
+    if (slb_unlikely(fast))
+        slb_count(&stripe->fast_given, 1);
 }
 
 /* Before leaving: the pool may be gone afterwards. */
@@ -17063,7 +17312,7 @@ static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe
 static void give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
                               bool fast) {
     uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
-    if (gate == 0 && pool->cache_max != 0 && flush_and_give(pool, stripe, id, fast))
+    if (gate == 0 && pool->cache_max != 0 && flush_batch(pool, stripe) && slb_cache_give(pool, id, fast))
         return;
     slb_shards_push(pool, slb_os_cpu(), id);
     count_release(stripe, fast);
@@ -17092,8 +17341,8 @@ static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
     leave_after_release(pool, stripe);
 }
 
-/* The slab waits behind those released before it; the oldest beyond the limit goes on. While the gate is closed slabs
- * are short, and it goes straight to the shards. */
+/* The slab waits behind those released before it; the oldest beyond the limit goes on into this CPU's cache, which
+ * counts this release with it. While the gate is closed slabs are short, and it goes straight to the shards. */
 static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
@@ -17101,12 +17350,10 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
-    if (closed || !slb_delay_push(pool, id) || slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later)) {
-        slb_shards_push(pool, slb_os_cpu(), oldest);
-        if (closed)
-            slb_gate_note_free(pool, 1);
-    }
-    count_release(stripe, fast);
+    if (!closed && slb_delay_push(pool, id) && !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
+        count_release(stripe, fast);
+    else if (closed || !slb_cache_give(pool, oldest, fast))
+        give_inside_tiers(pool, stripe, oldest, fast);
     leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
@@ -17327,7 +17574,8 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
-SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+/* inline: exported all the same, and a hint to a linker that optimises a static program. */
+SLB_PUBLIC inline slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);
@@ -17345,6 +17593,64 @@ SLB_PUBLIC slabby_status slabby_release(slabby_allocator *allocator, slabby_ref 
     return SLABBY_OK;
 }
 
+/* ------------------------------------------------------------------------------------------ many at once */
+
+/* Ids whose words a run frees before it gives them to a tier. */
+#define RELEASE_RUN 64u
+
+/* The words of slabs that are live and biased to this CPU, in a pool without protections on release, are freed one
+ * after the other, as far as they are. Each is a sequence of its own. What does not change is kept in registers: a
+ * sequence is a barrier to the compiler. */
+SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
+                                    uint32_t count) {
+    const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
+    const uint64_t reserved = pool->reserved;
+    /* relaxed: a hint, as in slabby_release */
+    const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
+    const intptr_t area = slb_os_rseq_offset;
+    _Atomic uint64_t *words = pool->words;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t relative = refs[i] - bias, id = relative & mask;
+        out_ids[i] = (uint32_t)id;
+        if (slb_unlikely(relative >= limit || id >= reserved ||
+                         !slb_rseq_release_next(area, &words[id], &pool->release_cpus,
+                                                relative - id + (SLABBY_SLAB_STATE_LIVE | SLB_WORD_BIASED),
+                                                relative - id + step)))
+            return i;
+    }
+    return count;
+}
+
+/* Into this CPU's cache in one commit, where they fit; it counts them as released. */
+static void give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+                     uint32_t count) {
+    bool cached = pool->cache_max >= count;
+    if (cached && (slb_cache_give_batch(pool, ids, count) ||
+                   (flush_batch(pool, stripe) && slb_cache_give_batch(pool, ids, count))))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        give_inside_tiers(pool, stripe, ids[i], false);
+}
+
+/* The first word is freed before anything is counted: from then on a slab is in hand, and the pool cannot end. With the
+ * second one several ids are in transit, so the move begins before it. */
+SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count) {
+    uint32_t ids[RELEASE_RUN], length = 1;
+    uint32_t most = count < RELEASE_RUN ? (uint32_t)count : RELEASE_RUN;
+    if (free_words_here(pool, refs, ids, 1) == 0)
+        return 0;
+    struct slb_stripe *stripe = slb_enter(pool);
+    slb_move_begin(stripe);
+    length += free_words_here(pool, &refs[1], &ids[1], most - 1);
+    SLB_POINT(SLB_POINT_RELEASED);
+    give_run(pool, stripe, ids, length);
+    slb_move_end(stripe);
+    leave_after_release(pool, stripe);
+    return length;
+}
+
+/* ------------------------------------------------------------------------------------------- the others */
+
 SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, slabby_ref ref) {
     SLB_HOLD_HANDLE(allocator);
     struct slabby_allocator *pool = slb_pool_of(allocator);
@@ -17353,11 +17659,26 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
 }
 
-SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (slb_unlikely(pool == NULL))
-        return SLABBY_INVALID_ARGUMENT;
+static __attribute__((noinline)) slabby_status release_fast_slow(struct slabby_allocator *pool, uint32_t id) {
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
+}
+
+/* The word says free, and its slab is this thread's: so the generation that was released is the one before. */
+static __attribute__((noinline)) slabby_status return_fast_slow(struct slabby_allocator *pool, uint32_t id) {
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    slabby_status status = return_slab(pool, id, slb_word_generation(pool->id_bits, word) - 1, true);
+    return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
+}
+
+SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uint32_t id) {
+    if (slb_unlikely(!slb_is_pool_entry(allocator)))
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
+        return release_fast_slow(allocator, id);
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
+        return return_fast_slow(allocator, id);
+    return SLABBY_OK;
 }
 
 /* -------------------- api/stats.c */
@@ -18095,6 +18416,40 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
     return SLABBY_OK;
 }
 
+/* What stays the same is kept in registers: for all that the compiler knows, the caller's arrays are the pool's. */
+static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64_t state,
+                      slabby_ref *out_refs, void **out_datas, uint64_t count) {
+    const uint64_t ref_bias = pool->ref_bias, stride = pool->stride;
+    char *slabs = pool->slabs; /* CPU caches hold no heap slabs */
+    _Atomic uint64_t *words = pool->words;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t id = ids[i];
+        if (out_datas != NULL)
+            out_datas[i] = slabs + id * stride;
+        out_refs[i] = ref_bias + slb_issue_word(&words[id], state) + id;
+    }
+}
+
+/* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
+ * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
+static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+                                uint64_t count) {
+    uint32_t ids[SLB_CACHE_IDS];
+    struct slb_cpu_cache *cache;
+    if (count == 0 || count > SLB_CACHE_IDS || slb_unlikely(slb_degrade_is_on(pool)) ||
+        slb_unlikely(!slb_rseq_take_batch(pool, &pool->hot_cpus, ids, (uint32_t)count, count * SLB_CACHE_TAKE,
+                                          &cache)))
+        return false;
+    slb_timing_catch_up(pool);
+    if (count >= pool->batch && slb_in_flight_depth == 0)
+        slb_note_peak(pool);
+    uint64_t bias = slb_bias_here(cache);
+    if (bias == 0)
+        bias = slb_bias_poll(pool, slb_os_cpu());
+    issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, count);
+    return true;
+}
+
 /* Ids first, in the caller's array; references only once all are there. */
 static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
                                     uint64_t count) {
@@ -18146,27 +18501,39 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
     return SLABBY_OK;
 }
 
-SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
-                                               slabby_allocator *allocator, uint64_t count) {
-    SLB_HOLD_HANDLE(allocator);
-    struct slabby_allocator *pool = slb_pool_of(allocator);
-    if (pool == NULL || out_refs == NULL)
-        return SLABBY_INVALID_ARGUMENT;
+static __attribute__((noinline)) slabby_status allocate_held(slabby_ref *out_refs, void **out_datas,
+                                                             struct slabby_allocator *pool, uint64_t count) {
+    SLB_HOLD(pool);
     slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
     return status == SLABBY_OK ? status
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
 }
 
+SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_datas,
+                                               slabby_allocator *allocator, uint64_t count) {
+    struct slabby_allocator *pool = slb_pool_of(allocator);
+    if (pool == NULL || out_refs == NULL)
+        return SLABBY_INVALID_ARGUMENT;
+    if (slb_likely(allocate_from_cache(pool, out_refs, out_datas, count)))
+        return SLABBY_OK;
+    return allocate_held(out_refs, out_datas, pool, count);
+}
+
 SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
                                               const slabby_ref *refs, uint64_t count) {
     slabby_status first = SLABBY_OK;
-    uint64_t released = 0;
+    uint64_t released = 0, at = 0;
     if (out_released != NULL)
         *out_released = 0;
     if (slb_pool_of(allocator) == NULL || (refs == NULL && count > 0))
         return SLABBY_INVALID_ARGUMENT;
-    for (uint64_t i = 0; i < count; i++) {
-        slabby_status status = slabby_release(allocator, refs[i]);
+    while (at < count) {
+        uint64_t run = slb_release_run(allocator, &refs[at], count - at);
+        released += run;
+        at += run;
+        if (at == count)
+            break;
+        slabby_status status = slabby_release(allocator, refs[at++]);
         released += status == SLABBY_OK;
         if (first == SLABBY_OK)
             first = status;

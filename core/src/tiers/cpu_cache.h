@@ -178,7 +178,8 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     return false;
 }
 
-/* Batches in and out of this CPU's cache: all `count` ids or none. They count neither as allocations nor releases. */
+/* Batches in and out of this CPU's cache: all `count` ids or none. What comes in counts as released, unless cache_in
+ * counts it too; what goes out counts as brought in no longer, and cache_out counts it. */
 SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
 
