@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 
 from slabby import _backend
@@ -97,6 +98,14 @@ def _reference(ref: object) -> int:
     return whole("ref", ref)
 
 
+def _load_waits() -> None:
+    """A wait works without a free descriptor, so its modules cannot be read from files when it begins."""
+    import slabby._thread_waits
+
+    if "asyncio" in sys.modules:
+        import slabby._waiting  # noqa: F401
+
+
 def _create(backend: Backend, slab_size: int, capacity: int, settings: Any) -> int:
     try:
         return _create_once(backend, slab_size, capacity, settings)
@@ -150,6 +159,7 @@ class Allocator(OptionAccess):
         self._spaces = weakref.WeakKeyDictionary()
         register(self)
         _known.setdefault(self._address, self)
+        _load_waits()
 
     # ------------------------------------------------------------------ one pool in several languages
 
@@ -232,7 +242,6 @@ class Allocator(OptionAccess):
 
     async def _acquire_async(self, timeout: float | timedelta | None) -> SlabRef:
         """A wait in the running event loop: None for ever."""
-        # Event loops are large: who has one has imported it.
         from slabby._waiting import wait_in_loop
 
         wait_ns = None if timeout is None else nanoseconds("timeout", timeout, forever=True)

@@ -227,6 +227,36 @@ def test_a_refused_descriptor_is_named(pool):
     assert caught.value.__cause__.errno == errno.EMFILE
 
 
+WITHOUT_DESCRIPTORS = """
+import asyncio, resource, slabby
+pool = slabby.Allocator(64, 1)
+held = pool.allocate()
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+async def wait():
+    asyncio.get_running_loop().call_later(0.03, held.release)
+    return await pool.acquire_async(timeout=60)
+try:
+    pool.acquire(timeout=0.01)
+except slabby.TimeoutError:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with asyncio.Runner() as runner:
+        runner.get_loop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        runner.run(wait()).release()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    print("waited twice")
+"""
+
+
+def test_the_first_waits_of_a_process_need_no_descriptor():
+    """Guards: nothing that a wait needs is read from a file once it begins."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "waited twice\n", done.stderr
+
+
 def test_tasks_wait_without_descriptors(pool):
     async def main() -> None:
         held = pool.allocate_batch(4)
