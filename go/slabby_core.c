@@ -9842,14 +9842,15 @@ SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_a
 
 /* -------------------- protect/tools.h */
 /*
- * Tools that watch a program's memory: AddressSanitizer and valgrind are told which slabs are in use.
+ * Tools that watch a program's memory: AddressSanitizer and valgrind are told which slabs are in use. ThreadSanitizer,
+ * helgrind and drd are told that what one owner of a slab did comes before what the next one does.
  *
  *   | slab in use | gap | slab free | gap |        accessible: the bytes of slabs in use
  *   |  may be used | no | no        | no  |        a gap with patterns or guard pages of ours is theirs to watch
  *
  * Whether a tool is there is asked when a pool is made; without one, SLB_PROTECT_TOOLS stays off and nothing here is
- * called. AddressSanitizer is found by its weak symbols, so that a program built with it is told by a library that was
- * not. Slabs that were never handed out, heap slabs and slabs on guard slots are left to the system and malloc.
+ * called. The sanitizers are found by their weak symbols, so that a program built with one is told by a library that
+ * was not. Slabs that were never handed out, heap slabs and slabs on guard slots are left to the system and malloc.
  */
 #ifndef SLB_PROTECT_TOOLS_H
 #define SLB_PROTECT_TOOLS_H
@@ -9863,6 +9864,15 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool);
 /* A slab is about to be its owner's, or was its owner's; it is in the calling thread's hands. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation);
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id);
+
+/* The same for a slab on a guard slot, which is about to be closed. */
+SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id);
+
+/* Memory of the core's own, which threads share by atomic operations that helgrind and drd do not know. */
+SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size);
+
+/* The calling thread is about to give up a pin. */
+SLB_PRIVATE void slb_tools_unpinning(struct slabby_allocator *pool, uint32_t id);
 
 /* Around the core's own look at a slab that nobody uses. */
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id);
@@ -9968,7 +9978,30 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 #include <stddef.h>
 
 #ifdef SLABBY_VALGRIND
+#include <valgrind/drd.h>
 #include <valgrind/memcheck.h>
+/* both headers have macros of the same names; the requests behind them do not clash */
+#undef ANNOTATE_HAPPENS_BEFORE
+#undef ANNOTATE_HAPPENS_AFTER
+#include <valgrind/helgrind.h>
+#define VALGRIND_ASK(request, first, second) VALGRIND_DO_CLIENT_REQUEST_STMT(request, first, second, 0, 0, 0)
+#define VALGRIND_HAND_OVER(key)                                                                              \
+    do {                                                                                                     \
+        VALGRIND_ASK(_VG_USERREQ__HG_USERSO_SEND_PRE, key, 0);                                               \
+        VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_BEFORE, key, 0);                                       \
+    } while (0)
+#define VALGRIND_TAKE_OVER(key)                                                                              \
+    do {                                                                                                     \
+        VALGRIND_ASK(_VG_USERREQ__HG_USERSO_RECV_POST, key, 0);                                              \
+        VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_AFTER, key, 0);                                        \
+    } while (0)
+/* helgrind watches no memory that was inaccessible when it was mapped */
+#define VALGRIND_WATCH_RACES(start, size) VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_TRACKED, start, size)
+#define VALGRIND_IGNORE_RACES(start, size)                                                                   \
+    do {                                                                                                     \
+        VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_UNTRACKED, start, size);                                    \
+        VALGRIND_ASK(VG_USERREQ__DRD_START_SUPPRESSION, start, size);                                        \
+    } while (0)
 #else /* the same words, and never a tool */
 #define RUNNING_ON_VALGRIND 0
 #define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
@@ -9979,6 +10012,10 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 #define VALGRIND_MAKE_MEM_NOACCESS(data, size) (void)(data)
 #define VALGRIND_DISABLE_ERROR_REPORTING (void)0
 #define VALGRIND_ENABLE_ERROR_REPORTING (void)0
+#define VALGRIND_HAND_OVER(key) (void)(key)
+#define VALGRIND_TAKE_OVER(key) (void)(key)
+#define VALGRIND_IGNORE_RACES(start, size) (void)(start), (void)(size)
+#define VALGRIND_WATCH_RACES(start, size) (void)(start)
 #endif
 
 #ifdef __ELF__ /* null where the program has no AddressSanitizer */
@@ -9995,11 +10032,29 @@ static void __asan_unpoison_memory_region(void const volatile *memory, size_t si
 }
 #endif
 
+/* In a core that is built with ThreadSanitizer itself the tool sees what orders threads, and must not be told. Go's
+ * race runtime has functions of these names with other parameters, but not the last one. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SEES_ITSELF 1
+#endif
+#endif
+#if defined(__ELF__) && !defined(__SANITIZE_THREAD__) && !defined(SEES_ITSELF)
+void __tsan_acquire(void *key) __attribute__((weak));
+void __tsan_release(void *key) __attribute__((weak));
+void __tsan_func_entry(void *caller) __attribute__((weak));
+#define HAS_TSAN (__tsan_acquire != NULL && __tsan_release != NULL && __tsan_func_entry != NULL)
+#else
+#define HAS_TSAN 0
+#define __tsan_acquire(key) (void)(key)
+#define __tsan_release(key) (void)(key)
+#endif
+
 /* What one byte of AddressSanitizer's shadow stands for. */
 #define ASAN_GRANULE 8u
 
 SLB_PRIVATE bool slb_tools_watch(void) {
-    return HAS_ASAN || RUNNING_ON_VALGRIND;
+    return HAS_ASAN || HAS_TSAN || RUNNING_ON_VALGRIND;
 }
 
 /* Two slabs in one granule would be marked by two threads at once. */
@@ -10021,6 +10076,21 @@ static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
+/* What the calling thread did to a slab until now comes before what the next one does that takes it over. */
+static void hand_over(void *key) {
+    if (HAS_TSAN)
+        __tsan_release(key);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_HAND_OVER(key);
+}
+
+static void take_over(void *key) {
+    if (HAS_TSAN)
+        __tsan_acquire(key);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_TAKE_OVER(key);
+}
+
 static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
     return pool->slabs + (uint64_t)id * pool->stride;
 }
@@ -10029,9 +10099,19 @@ static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
+/* helgrind and drd know no atomic operations: what the core shares between threads is none of theirs. */
 SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
+    if (!RUNNING_ON_VALGRIND)
+        return;
+    VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
+    VALGRIND_WATCH_RACES(pool->slab_base, pool->slab_range);
+    slb_tools_ignore_races(slb_pool_table, sizeof slb_pool_table);
+    slb_tools_ignore_races(pool->metadata_mapping, pool->metadata_mapping_size);
+}
+
+SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size) {
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
+        VALGRIND_IGNORE_RACES(memory, size);
 }
 
 /* The pages go back to the system, which may hand them to anybody. */
@@ -10048,6 +10128,9 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
  * inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     char *data = tools_data(pool, id);
+    take_over(&pool->words[id]);
+    if (slb_guard_holds(pool, id))
+        take_over(pool); /* a slot had other slabs before */
     bool zero = generation == 0 ||
                 (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
     if (!is_reported(pool, id))
@@ -10063,7 +10146,10 @@ SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uin
         forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
 }
 
+/* Behind the unpins of other threads. */
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
+    take_over(&pool->words[id]);
+    hand_over(&pool->words[id]);
     if (!is_reported(pool, id))
         return;
     if (asan_watches(pool))
@@ -10072,19 +10158,35 @@ SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
         VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
 }
 
+/* Before the slot is free for another slab. */
+SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id) {
+    take_over(&pool->words[id]);
+    hand_over(&pool->words[id]);
+    hand_over(pool);
+}
+
+SLB_PRIVATE void slb_tools_unpinning(struct slabby_allocator *pool, uint32_t id) {
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS)
+        hand_over(&pool->words[id]);
+}
+
 static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved &&
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
 }
 
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
-    if (is_watched(pool, id))
-        allow(pool, tools_data(pool, id), pool->slab_size);
+    if (!is_watched(pool, id))
+        return;
+    take_over(&pool->words[id]);
+    allow(pool, tools_data(pool, id), pool->slab_size);
 }
 
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
-    if (is_watched(pool, id))
-        forbid(pool, tools_data(pool, id), pool->slab_size);
+    if (!is_watched(pool, id))
+        return;
+    forbid(pool, tools_data(pool, id), pool->slab_size);
+    hand_over(&pool->words[id]);
 }
 
 /* Byte by byte and volatile: memset is the tools' own. */
@@ -12246,6 +12348,7 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     if (guards == NULL)
         return NULL;
     guards->metadata_size = metadata;
+    slb_tools_ignore_races(guards, metadata);
     guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
     guards->count = (uint32_t)count;
     guards->body = guard_round_up(pool->slab_size, page);
@@ -13195,6 +13298,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero_slab(pool, id);
     if (guarded) {
+        if (protect & SLB_PROTECT_TOOLS)
+            slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
         if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
             slb_secure_zero_slab(pool, id);
@@ -19342,6 +19447,7 @@ static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     if (!slb_ref_split(pool, ref, &generation, &id) || !slb_word_read(pool, id, &word))
         return refuse_pin(pool, ref);
+    slb_tools_unpinning(pool, id);
     while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
         if (slb_word_pins(word) == 0)

@@ -2,6 +2,7 @@
 /* Pins: a slab that is looked at is not released. */
 #include "api/call.h"
 #include "api/release.h"
+#include "protect/tools.h"
 #include "ref.h"
 #include "tiers/word_bias.h"
 
@@ -47,6 +48,7 @@ static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     if (!slb_ref_split(pool, ref, &generation, &id) || !slb_word_read(pool, id, &word))
         return refuse_pin(pool, ref);
+    slb_tools_unpinning(pool, id);
     while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
         if (slb_word_pins(word) == 0)

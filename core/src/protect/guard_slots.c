@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "os/stack.h"
 #include "protect/secure.h"
+#include "protect/tools.h"
 #include "tiers/random.h"
 #include "ref.h"
 #include "tiers/in_flight.h"
@@ -104,6 +105,7 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     if (guards == NULL)
         return NULL;
     guards->metadata_size = metadata;
+    slb_tools_ignore_races(guards, metadata);
     guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
     guards->count = (uint32_t)count;
     guards->body = guard_round_up(pool->slab_size, page);

@@ -39,6 +39,8 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero_slab(pool, id);
     if (guarded) {
+        if (protect & SLB_PROTECT_TOOLS)
+            slb_tools_return_guarded(pool, id);
         slb_guard_close(pool, id, generation);
         if (protect & SLB_PROTECT_SECURE) /* what lay at its own place before `secure` was switched on */
             slb_secure_zero_slab(pool, id);

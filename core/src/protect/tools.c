@@ -7,7 +7,30 @@
 #include <stddef.h>
 
 #ifdef SLABBY_VALGRIND
+#include <valgrind/drd.h>
 #include <valgrind/memcheck.h>
+/* both headers have macros of the same names; the requests behind them do not clash */
+#undef ANNOTATE_HAPPENS_BEFORE
+#undef ANNOTATE_HAPPENS_AFTER
+#include <valgrind/helgrind.h>
+#define VALGRIND_ASK(request, first, second) VALGRIND_DO_CLIENT_REQUEST_STMT(request, first, second, 0, 0, 0)
+#define VALGRIND_HAND_OVER(key)                                                                              \
+    do {                                                                                                     \
+        VALGRIND_ASK(_VG_USERREQ__HG_USERSO_SEND_PRE, key, 0);                                               \
+        VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_BEFORE, key, 0);                                       \
+    } while (0)
+#define VALGRIND_TAKE_OVER(key)                                                                              \
+    do {                                                                                                     \
+        VALGRIND_ASK(_VG_USERREQ__HG_USERSO_RECV_POST, key, 0);                                              \
+        VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_AFTER, key, 0);                                        \
+    } while (0)
+/* helgrind watches no memory that was inaccessible when it was mapped */
+#define VALGRIND_WATCH_RACES(start, size) VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_TRACKED, start, size)
+#define VALGRIND_IGNORE_RACES(start, size)                                                                   \
+    do {                                                                                                     \
+        VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_UNTRACKED, start, size);                                    \
+        VALGRIND_ASK(VG_USERREQ__DRD_START_SUPPRESSION, start, size);                                        \
+    } while (0)
 #else /* the same words, and never a tool */
 #define RUNNING_ON_VALGRIND 0
 #define VALGRIND_CREATE_MEMPOOL(pool, redzone, zeroed) (void)(pool)
@@ -18,6 +41,10 @@
 #define VALGRIND_MAKE_MEM_NOACCESS(data, size) (void)(data)
 #define VALGRIND_DISABLE_ERROR_REPORTING (void)0
 #define VALGRIND_ENABLE_ERROR_REPORTING (void)0
+#define VALGRIND_HAND_OVER(key) (void)(key)
+#define VALGRIND_TAKE_OVER(key) (void)(key)
+#define VALGRIND_IGNORE_RACES(start, size) (void)(start), (void)(size)
+#define VALGRIND_WATCH_RACES(start, size) (void)(start)
 #endif
 
 #ifdef __ELF__ /* null where the program has no AddressSanitizer */
@@ -34,11 +61,29 @@ static void __asan_unpoison_memory_region(void const volatile *memory, size_t si
 }
 #endif
 
+/* In a core that is built with ThreadSanitizer itself the tool sees what orders threads, and must not be told. Go's
+ * race runtime has functions of these names with other parameters, but not the last one. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SEES_ITSELF 1
+#endif
+#endif
+#if defined(__ELF__) && !defined(__SANITIZE_THREAD__) && !defined(SEES_ITSELF)
+void __tsan_acquire(void *key) __attribute__((weak));
+void __tsan_release(void *key) __attribute__((weak));
+void __tsan_func_entry(void *caller) __attribute__((weak));
+#define HAS_TSAN (__tsan_acquire != NULL && __tsan_release != NULL && __tsan_func_entry != NULL)
+#else
+#define HAS_TSAN 0
+#define __tsan_acquire(key) (void)(key)
+#define __tsan_release(key) (void)(key)
+#endif
+
 /* What one byte of AddressSanitizer's shadow stands for. */
 #define ASAN_GRANULE 8u
 
 SLB_PRIVATE bool slb_tools_watch(void) {
-    return HAS_ASAN || RUNNING_ON_VALGRIND;
+    return HAS_ASAN || HAS_TSAN || RUNNING_ON_VALGRIND;
 }
 
 /* Two slabs in one granule would be marked by two threads at once. */
@@ -60,6 +105,21 @@ static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
+/* What the calling thread did to a slab until now comes before what the next one does that takes it over. */
+static void hand_over(void *key) {
+    if (HAS_TSAN)
+        __tsan_release(key);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_HAND_OVER(key);
+}
+
+static void take_over(void *key) {
+    if (HAS_TSAN)
+        __tsan_acquire(key);
+    if (RUNNING_ON_VALGRIND)
+        VALGRIND_TAKE_OVER(key);
+}
+
 static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
     return pool->slabs + (uint64_t)id * pool->stride;
 }
@@ -68,9 +128,19 @@ static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
+/* helgrind and drd know no atomic operations: what the core shares between threads is none of theirs. */
 SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
+    if (!RUNNING_ON_VALGRIND)
+        return;
+    VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
+    VALGRIND_WATCH_RACES(pool->slab_base, pool->slab_range);
+    slb_tools_ignore_races(slb_pool_table, sizeof slb_pool_table);
+    slb_tools_ignore_races(pool->metadata_mapping, pool->metadata_mapping_size);
+}
+
+SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size) {
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
+        VALGRIND_IGNORE_RACES(memory, size);
 }
 
 /* The pages go back to the system, which may hand them to anybody. */
@@ -87,6 +157,9 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
  * inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     char *data = tools_data(pool, id);
+    take_over(&pool->words[id]);
+    if (slb_guard_holds(pool, id))
+        take_over(pool); /* a slot had other slabs before */
     bool zero = generation == 0 ||
                 (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
     if (!is_reported(pool, id))
@@ -102,7 +175,10 @@ SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uin
         forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
 }
 
+/* Behind the unpins of other threads. */
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
+    take_over(&pool->words[id]);
+    hand_over(&pool->words[id]);
     if (!is_reported(pool, id))
         return;
     if (asan_watches(pool))
@@ -111,19 +187,35 @@ SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
         VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
 }
 
+/* Before the slot is free for another slab. */
+SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id) {
+    take_over(&pool->words[id]);
+    hand_over(&pool->words[id]);
+    hand_over(pool);
+}
+
+SLB_PRIVATE void slb_tools_unpinning(struct slabby_allocator *pool, uint32_t id) {
+    if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS)
+        hand_over(&pool->words[id]);
+}
+
 static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved &&
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
 }
 
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
-    if (is_watched(pool, id))
-        allow(pool, tools_data(pool, id), pool->slab_size);
+    if (!is_watched(pool, id))
+        return;
+    take_over(&pool->words[id]);
+    allow(pool, tools_data(pool, id), pool->slab_size);
 }
 
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
-    if (is_watched(pool, id))
-        forbid(pool, tools_data(pool, id), pool->slab_size);
+    if (!is_watched(pool, id))
+        return;
+    forbid(pool, tools_data(pool, id), pool->slab_size);
+    hand_over(&pool->words[id]);
 }
 
 /* Byte by byte and volatile: memset is the tools' own. */
