@@ -7,8 +7,7 @@
 int main(void) {
     for (size_t i = 0; i < sizeof steps_cases / sizeof steps_cases[0]; i++) {
         struct steps steps;
-        const char *fault =
-            steps_count(&steps, steps_cases[i].slab_size, steps_cases[i].pairs, steps_cases[i].settings);
+        const char *fault = steps_count(&steps, &steps_cases[i]);
         if (fault != NULL) {
             printf("%s\"fault\": \"%s\"}\n", i == 0 ? "{" : ", ", fault);
             return 0;

@@ -82,40 +82,76 @@ static slabby_allocator *make_pool(size_t slab_size, const struct steps_setting 
 }
 
 /* The parts between the marks: nothing, an allocation, a release. */
-static int run_pairs(slabby_allocator *pool, int count) {
+static int run_by_reference(slabby_allocator *pool) {
+    slabby_ref ref;
+    void *data;
+    pair_mark();
+    pair_mark();
+    if (slabby_allocate(&ref, &data, pool) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    if (slabby_release(pool, ref) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    return CHILD_DONE;
+}
+
+static int run_by_id(slabby_allocator *pool) {
+    uint32_t id;
+    void *data;
+    pair_mark();
+    pair_mark();
+    if (slabby_allocate_fast(&data, &id, pool) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    if (slabby_deallocate_fast(pool, id) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    return CHILD_DONE;
+}
+
+static int run_batch(slabby_allocator *pool) {
+    slabby_ref refs[STEPS_BATCH_SLABS];
+    void *datas[STEPS_BATCH_SLABS];
+    pair_mark();
+    pair_mark();
+    if (slabby_allocate_batch(refs, datas, pool, STEPS_BATCH_SLABS) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    if (slabby_release_batch(NULL, pool, refs, STEPS_BATCH_SLABS) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    return CHILD_DONE;
+}
+
+static int run_pairs(slabby_allocator *pool, enum steps_use use, int count) {
+    static int (*const runs[])(slabby_allocator *) = {run_by_reference, run_by_id, run_batch};
     for (int i = 0; i < count; i++) {
-        slabby_ref ref;
-        void *data;
-        pair_mark();
-        pair_mark();
-        if (slabby_allocate(&ref, &data, pool) != SLABBY_OK)
-            return CHILD_STATUS;
-        pair_mark();
-        if (slabby_release(pool, ref) != SLABBY_OK)
-            return CHILD_STATUS;
-        pair_mark();
+        int status = runs[use](pool);
+        if (status != CHILD_DONE)
+            return status;
     }
     return CHILD_DONE;
 }
 
-static int child_life(size_t slab_size, int pairs, const struct steps_setting *settings) {
+static int child_life(const struct steps_case *wanted) {
     unsigned cpu;
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         return CHILD_UNTRACED;
     if (__rseq_size == 0)
         return CHILD_NO_AREA;
-    slabby_allocator *pool = make_pool(slab_size, settings);
+    slabby_allocator *pool = make_pool(wanted->slab_size, wanted->settings);
     if (pool == NULL)
         return CHILD_NO_POOL;
     if (!stay_on_this_cpu(&cpu))
         return CHILD_REFUSED;
-    int status = run_pairs(pool, WARM_UP);
+    int status = run_pairs(pool, wanted->use, WARM_UP);
     if (status != CHILD_DONE)
         return status;
     if (!take_area_back(cpu))
         return CHILD_REFUSED;
     raise(SIGSTOP);
-    status = run_pairs(pool, pairs);
+    status = run_pairs(pool, wanted->use, wanted->pairs);
     raise(SIGSTOP);
     return status;
 }
@@ -172,18 +208,17 @@ static int step_through(struct steps *out_steps, pid_t child, int pairs) {
     return 0;
 }
 
-const char *steps_count(struct steps *out_steps, size_t slab_size, int pairs,
-                        const struct steps_setting *settings) {
+const char *steps_count(struct steps *out_steps, const struct steps_case *wanted) {
     int status = 0;
-    if (pairs < 1 || pairs > STEPS_MOST_PAIRS)
+    if (wanted->pairs < 1 || wanted->pairs > STEPS_MOST_PAIRS)
         return "more pairs than can be counted, or none";
     pid_t child = fork();
     if (child < 0)
         return "fork failed";
     if (child == 0)
-        _exit(child_life(slab_size, pairs, settings));
+        _exit(child_life(wanted));
     if (waitpid(child, &status, 0) == child && WIFSTOPPED(status))
-        status = step_through(out_steps, child, pairs);
+        status = step_through(out_steps, child, wanted->pairs);
     if (status == 0 || WIFSTOPPED(status)) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
@@ -196,12 +231,9 @@ const char *steps_count(struct steps *out_steps, size_t slab_size, int pairs,
 
 #else
 
-const char *steps_count(struct steps *out_steps, size_t slab_size, int pairs,
-                        const struct steps_setting *settings) {
+const char *steps_count(struct steps *out_steps, const struct steps_case *wanted) {
     (void)out_steps;
-    (void)slab_size;
-    (void)pairs;
-    (void)settings;
+    (void)wanted;
     return "instructions are counted on x86-64 with Linux only";
 }
 

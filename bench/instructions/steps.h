@@ -14,6 +14,20 @@ struct steps_setting {
     int64_t value;
 };
 
+/* What a pair is. */
+enum steps_use { STEPS_BY_REFERENCE, STEPS_BY_ID, STEPS_BATCH };
+
+enum { STEPS_BATCH_SLABS = 64 };
+
+/* A pool, and how it is used. settings: ends with option -1. */
+struct steps_case {
+    const char *name;
+    size_t slab_size;
+    int pairs; /* 1 to STEPS_MOST_PAIRS */
+    enum steps_use use;
+    struct steps_setting settings[10];
+};
+
 /* Instructions from the caller's side of the call to its return, the arguments and the check of the status included.
  * allocate and release are those of most pairs; mean is that of all of them: samples of the latency and refills of
  * the CPU cache count there. */
@@ -23,9 +37,8 @@ struct steps {
 
 enum { STEPS_MOST_PAIRS = 512 };
 
-/* Steps through 1 to STEPS_MOST_PAIRS pairs on a new pool of this slab size; one in about 64 is timed. settings: ends
- * with option -1. Answers NULL, or why nothing can be counted here, in which case *out_steps is not set. */
-const char *steps_count(struct steps *out_steps, size_t slab_size, int pairs,
-                        const struct steps_setting *settings);
+/* Steps through the pairs of a case on a new pool; one in about 64 is timed. Answers NULL, or why nothing can be
+ * counted here, in which case *out_steps is not set. */
+const char *steps_count(struct steps *out_steps, const struct steps_case *wanted);
 
 #endif

@@ -64,6 +64,11 @@ def arguments() -> argparse.Namespace:
             parser.error(f"{file}: there is no such directory to write to")
     if given.promises and not given.plan.has("prices"):
         parser.error("--promises needs the section prices: add --only prices")
+    if given.promises:
+        try:
+            promises.update(given.promises.read_text(encoding="utf-8"), {})
+        except (OSError, ValueError) as fault:
+            parser.error(f"--promises {given.promises}: {fault}")
     return given
 
 
