@@ -22,11 +22,40 @@ import (
 	"runtime"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/slabby/slabby/go/internal/sequence"
 )
 
 // Allocate takes a slab, at once or not at all. It allocates nothing on Go's heap.
 // Errors: ErrOutOfMemory, ErrClosed, ErrNoSystemMemory (heap fallback).
 func (p *Slabby) Allocate() (SlabRef, error) {
+	if p != nil {
+		if core := atomic.LoadPointer(&p.plain); core != nil {
+			if ref := sequence.Take(core); ref != 0 {
+				p.race.allocated((ref - p.refBias) & p.idMask)
+				runtime.KeepAlive(p)
+				return SlabRef{pool: p, ref: ref}, nil
+			}
+		}
+	}
+	return p.allocateAside()
+}
+
+// allocateAside is Allocate where the first try did not serve.
+func (p *Slabby) allocateAside() (SlabRef, error) {
+	if p != nil {
+		if core := atomic.LoadPointer(&p.core); core != nil {
+			if ref := p.takeProtected(core); ref != 0 {
+				return SlabRef{pool: p, ref: ref}, nil
+			}
+			return p.made(C.slabby_go_lease_allocate(p.handle, 0))
+		}
+	}
+	return p.allocateLeased()
+}
+
+// allocateLeased is Allocate where leases serve, or nothing does.
+func (p *Slabby) allocateLeased() (SlabRef, error) {
 	ref, l, ok := p.allocateHere()
 	if ok {
 		return ref, nil
@@ -38,9 +67,17 @@ func (p *Slabby) Allocate() (SlabRef, error) {
 	return p.made(made)
 }
 
-// allocateHere is Allocate as far as this goroutine's lease serves, and which lease that is.
+// allocateHere is Allocate as far as Go serves it: by sequences, or by this goroutine's lease, and
+// which lease that is.
 func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
-	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+	if p == nil {
+		return SlabRef{}, nil, false
+	}
+	if core := atomic.LoadPointer(&p.core); core != nil {
+		taken := p.takeProtected(core)
+		return SlabRef{pool: p, ref: taken}, nil, taken != 0
+	}
+	if atomic.LoadUint32(p.allocMode) != 0 {
 		return SlabRef{}, nil, false
 	}
 	l = p.enter()
@@ -78,7 +115,37 @@ func (p *Slabby) MustAllocate() SlabRef {
 // Errors: ErrDoubleDeallocation, ErrInvalidReference (forged, or of another pool), ErrPinned
 // (nothing changed), ErrMemoryCorruption (the slab is taken out of service).
 func (p *Slabby) Deallocate(ref SlabRef) error {
-	if p == nil || ref.token != nil || atomic.LoadUint32(p.allocMode) != 0 {
+	if p != nil {
+		if core := atomic.LoadPointer(&p.plain); core != nil {
+			p.race.releasing((ref.ref - p.refBias) & p.idMask)
+			if outcome := sequence.Release(core, ref.ref); outcome != sequence.Done {
+				return p.deallocateRest(ref, outcome)
+			}
+			runtime.KeepAlive(p)
+			return nil
+		}
+		if core := atomic.LoadPointer(&p.core); core != nil {
+			return p.deallocateProtected(core, ref)
+		}
+		return p.deallocateAside(ref)
+	}
+	return p.deallocateThere(ref)
+}
+
+// deallocateRest goes on where a sequence ended.
+func (p *Slabby) deallocateRest(ref SlabRef, outcome uint64) error {
+	if outcome == sequence.Freed {
+		return p.returned(nil, ref, ref.ref, 0)
+	}
+	return p.deallocateAside(ref)
+}
+
+// deallocateAside is Deallocate for pools with protections, and where leases serve.
+func (p *Slabby) deallocateAside(ref SlabRef) error {
+	if core := atomic.LoadPointer(&p.core); core != nil && atomic.LoadUint32(p.mode) != 0 {
+		return p.deallocateProtected(core, ref)
+	}
+	if ref.token != nil || atomic.LoadUint32(p.allocMode) != 0 {
 		return p.deallocateThere(ref)
 	}
 	relative := ref.ref - p.refBias
@@ -153,7 +220,36 @@ func (p *Slabby) logCorruption(ref SlabRef, err error) {
 // no generation: after its release the same id may be another owner's, and a stale id cannot be
 // told from a fresh one. The slice has len == cap == slab size.
 func (p *Slabby) AllocateFast() ([]byte, int32, error) {
-	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+	if p == nil {
+		return p.allocateFastThere(nil)
+	}
+	if core := atomic.LoadPointer(&p.core); core != nil {
+		id, counted := sequence.TakeFast(core)
+		if id == sequence.None || !counted {
+			return p.allocateFastUncounted(id)
+		}
+		p.race.allocated(id)
+		runtime.KeepAlive(p)
+		return p.slice(id), int32(id), nil
+	}
+	return p.allocateFastAside()
+}
+
+// allocateFastUncounted is where no sequence ran to its end. The slab that one took for nothing goes
+// back first.
+func (p *Slabby) allocateFastUncounted(id uint64) ([]byte, int32, error) {
+	if id != sequence.None {
+		name := atomic.LoadUint64(p.word(id)) + id + p.refBias
+		if err := p.returned(nil, SlabRef{}, name, 0); err != nil {
+			return nil, 0, err
+		}
+	}
+	return p.allocateFastThere(nil)
+}
+
+// allocateFastAside is AllocateFast where leases serve.
+func (p *Slabby) allocateFastAside() ([]byte, int32, error) {
+	if atomic.LoadUint32(p.allocMode) != 0 {
 		return p.allocateFastThere(nil)
 	}
 	l := p.enter()
@@ -191,7 +287,30 @@ func (p *Slabby) allocateFastThere(l *lease) ([]byte, int32, error) {
 // DeallocateFast gives a slab of AllocateFast back. Errors: ErrInvalidSlabID (out of range, or
 // owned by a reference), ErrDoubleDeallocation (the slab is free), ErrMemoryCorruption.
 func (p *Slabby) DeallocateFast(slabID int32) error {
-	if p == nil || uint64(slabID) >= p.reserved || atomic.LoadUint32(p.allocMode) != 0 {
+	if p == nil {
+		return p.deallocateFastThere(slabID)
+	}
+	if core := atomic.LoadPointer(&p.core); core != nil {
+		p.race.releasing(uint64(uint32(slabID)))
+		outcome := sequence.ReleaseFast(core, uint64(uint32(slabID)))
+		runtime.KeepAlive(p)
+		switch outcome {
+		case sequence.Done:
+			return nil
+		case sequence.Freed:
+			return p.returned(nil, SlabRef{}, uint64(slabID), 1)
+		case sequence.Counted:
+			name := atomic.LoadUint64(p.word(uint64(slabID))) + uint64(slabID) + p.refBias
+			return p.returned(nil, SlabRef{}, name, 0)
+		}
+		return p.deallocateFastThere(slabID)
+	}
+	return p.deallocateFastAside(slabID)
+}
+
+// deallocateFastAside is DeallocateFast where leases serve.
+func (p *Slabby) deallocateFastAside(slabID int32) error {
+	if uint64(slabID) >= p.reserved || atomic.LoadUint32(p.allocMode) != 0 {
 		return p.deallocateFastThere(slabID)
 	}
 	id := uint64(slabID)

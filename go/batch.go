@@ -97,10 +97,16 @@ func (p *Slabby) BatchDeallocate(refs []SlabRef) error {
 	return err
 }
 
-// allocateBatchHere fills dst from this goroutine's lease, all or nothing. The ids above the new
+// allocateBatchHere fills dst from this CPU's cache or this goroutine's lease, all or nothing. The ids above the new
 // length stay where they are until this goroutine leaves: nobody else gives to this magazine.
 func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
-	if len(dst) > leaseIDs || atomic.LoadUint32(p.allocMode) != 0 {
+	if len(dst) > leaseIDs {
+		return false
+	}
+	if core := atomic.LoadPointer(&p.core); core != nil {
+		return p.allocateBatchInSequence(core, dst)
+	}
+	if atomic.LoadUint32(p.allocMode) != 0 {
 		return false
 	}
 	l := p.enter()
@@ -152,10 +158,13 @@ func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
 	return released, err
 }
 
-// deallocateRun releases as many of the first references as this goroutine's lease takes, in one
-// push, and returns how many those were. Failed are those that turn out to be damaged, where protections
+// deallocateRun releases as many of the first references as this CPU's cache or this goroutine's lease
+// takes, in one push, and returns how many those were. Failed are those that turn out to be damaged, where protections
 // were switched on this moment.
 func (p *Slabby) deallocateRun(refs []SlabRef) (done, failed int, err error) {
+	if core := atomic.LoadPointer(&p.core); core != nil {
+		return p.deallocateRunInSequence(core, refs)
+	}
 	l := p.enter()
 	if l == nil {
 		l.leave()

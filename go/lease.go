@@ -32,10 +32,11 @@ const (
 	wordCompared = (1<<52 - 1) &^ wordBiased
 	wordPinBits  = 52
 	// Bits of the mode word.
-	modeSecure    = 1
-	modeBitGuard  = 2
-	modeDebug     = 16
-	modeElsewhere = 64
+	modeSecure   = 1
+	modeBitGuard = 2
+	modeDebug    = 16
+	// Some slabs lie on guard slots, as their words say.
+	modeSampled = 64
 )
 
 // magazine is a stack of free ids of the core's. Its header is {turn:48, length:16}; the length
@@ -225,8 +226,10 @@ func (p *Slabby) readView() {
 	finalizers := C.slabby_go_option(p.handle, C.int32_t(OptionFinalizers))
 	if p.finalizers = finalizers.status == 0 && finalizers.value != 0; p.finalizers {
 		p.allocMode = &always
+		p.refLimit = 0 // the token has to see who looks at the bytes
 	}
 	p.race.prepare(p.idLimit)
+	p.readSequences()
 }
 
 // seeAll has every allocation and release of the pool go through the core from now on.
@@ -234,4 +237,6 @@ func (p *Slabby) seeAll() {
 	p.attaching.Lock()
 	defer p.attaching.Unlock()
 	atomic.StoreUint64(&p.leaseCount, 0)
+	atomic.StorePointer(&p.core, nil)
+	atomic.StorePointer(&p.plain, nil)
 }

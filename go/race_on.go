@@ -9,6 +9,8 @@ import (
 	"unsafe"
 )
 
+const raceDetector = true
+
 // raceWatch tells the race detector what happens to slabs. The detector does not look at memory outside
 // Go's heap, atomic operations included, so each slab has a word on the heap that stands for it:
 // a release hands over to the next allocation of the same slab, which is a write, and a look at the

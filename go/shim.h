@@ -79,6 +79,12 @@ static inline slabby_go_leases slabby_go_lease_attach(slabby_allocator *allocato
     return result;
 }
 
+static inline slabby_go_value slabby_go_sequences(slabby_allocator *allocator) {
+    slabby_go_value result = {0, 0};
+    result.status = slabby_sequences(&result.value, allocator, SLABBY_SEQUENCE_LAYOUT);
+    return result;
+}
+
 static inline slabby_go_value slabby_go_lease_allocate(slabby_allocator *allocator, uint64_t lease) {
     slabby_go_value result = {0, 0};
     result.status = slabby_lease_allocate(&result.value, allocator, lease);

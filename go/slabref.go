@@ -24,6 +24,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/slabby/slabby/go/internal/sequence"
 )
 
 // SlabRef names one allocation of one slab. It is a value: copies are free, == compares, and after
@@ -55,11 +57,12 @@ func (r SlabRef) Pool() *Slabby {
 // or at all, is a mistake of the program: GetBytes panics with the *Error that Bytes returns. Nothing
 // keeps another goroutine from releasing the slab meanwhile: Pin it where that can happen.
 func (r SlabRef) GetBytes() []byte {
-	p := r.pool
-	if p != nil && r.token == nil && atomic.LoadUint32(p.mode)&modeElsewhere == 0 {
-		if id, live := p.isLive(r.ref); live {
+	if p := r.pool; p != nil {
+		relative := r.ref - p.refBias
+		id := relative & p.idMask
+		if relative < p.refLimit && id < p.reserved &&
+			atomic.LoadUint64(p.word(id))&wordCompared == relative-id+wordLive {
 			p.race.used(id)
-			runtime.KeepAlive(p)
 			return p.slice(id)
 		}
 	}
@@ -82,8 +85,7 @@ func (r SlabRef) mustBytes() []byte {
 // Bytes is GetBytes for those who cannot know: ErrUseAfterFree or ErrInvalidReference where there is no
 // memory.
 func (r SlabRef) Bytes() ([]byte, error) {
-	p := r.pool
-	if p != nil && r.token == nil && atomic.LoadUint32(p.mode)&modeElsewhere == 0 {
+	if p := r.pool; p != nil {
 		if id, live := p.isLive(r.ref); live {
 			p.race.used(id)
 			runtime.KeepAlive(p)
@@ -150,10 +152,21 @@ func (r SlabRef) ID() int32 {
 
 // Release gives the slab back to its pool; see Deallocate.
 func (r SlabRef) Release() error {
-	if r.pool == nil {
-		return ErrInvalidReference
+	if p := r.pool; p != nil {
+		if core := atomic.LoadPointer(&p.plain); core != nil {
+			p.race.releasing((r.ref - p.refBias) & p.idMask)
+			if outcome := sequence.Release(core, r.ref); outcome != sequence.Done {
+				return p.deallocateRest(r, outcome)
+			}
+			runtime.KeepAlive(p)
+			return nil
+		}
+		if core := atomic.LoadPointer(&p.core); core != nil {
+			return p.deallocateProtected(core, r)
+		}
+		return p.deallocateAside(r)
 	}
-	return r.pool.Deallocate(r)
+	return ErrInvalidReference
 }
 
 // ReleaseDeferred is Release, but where pins are held the slab goes back with the last of them;

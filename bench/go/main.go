@@ -50,7 +50,7 @@ func main() {
 	fmt.Printf("%s, %s/%s, %d processors; %d rounds of %d pairs, contestants in turn\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), *rounds, *operations)
 	fmt.Println("a pair takes a buffer, writes its first byte, gives it back; every error ends the run")
-	if err := showBars(10, 5*(*operations)); err != nil {
+	if err := showBars(10*(*rounds)+1, *operations/4); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: bars: %v\n", err)
 		os.Exit(1)
 	}

@@ -107,6 +107,9 @@ struct slabby_allocator {
         used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
     _Atomic uint32_t
         word_cpus; /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
+    uint64_t guard_key;       /* bit_guard: secret of this pool */
+    uint32_t guard_front;     /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;      /* bit_guard: pattern bytes after them */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -136,9 +139,6 @@ struct slabby_allocator {
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    uint64_t guard_key;   /* bit_guard: secret of this pool */
-    uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
-    uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     _Atomic uint64_t shuffle_turn;
     struct slb_counts counts;
     struct slb_corruption corruption;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below, which
+ * slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
+#include <slabby/slabby.h>
+
+#include "api/call.h"
+#include "os/os.h"
+#include "pool.h"
+#include "tiers/word_bias.h"
+
+#define POOL_AT(field, offset)                                                                               \
+    _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 1")
+#define CACHE_AT(field, offset)                                                                              \
+    _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 1")
+
+POOL_AT(ref_bias, 0);
+POOL_AT(ref_limit, 8);
+POOL_AT(ref_end, 16);
+POOL_AT(id_mask, 24);
+POOL_AT(generation_step, 32);
+POOL_AT(words, 40);
+POOL_AT(slabs, 48);
+POOL_AT(stride, 56);
+POOL_AT(slab_size, 64);
+POOL_AT(reserved, 76);
+POOL_AT(caches, 80);
+POOL_AT(cache_max, 88);
+POOL_AT(rseq_cpus, 92);
+POOL_AT(hot_cpus, 96);
+POOL_AT(release_cpus, 100);
+POOL_AT(expects_plain, 104);
+POOL_AT(protect, 120);
+POOL_AT(guard_key, 128);
+POOL_AT(guard_front, 136);
+POOL_AT(guard_back, 140);
+CACHE_AT(header, 0);
+CACHE_AT(sample_at, 8);
+CACHE_AT(issue, 16);
+CACHE_AT(ids, 24);
+CACHE_AT(fast_taken, 1040);
+CACHE_AT(fast_given, 1048);
+CACHE_AT(plain_met, 1072);
+_Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 1");
+
+SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout) {
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_area == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (layout != SLABBY_SEQUENCE_LAYOUT)
+        return slb_refuse(pool, SLABBY_ABI_MISMATCH);
+    if (pool->rseq_cpus == 0)
+        return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
+    (void)slb_bias_poll(pool, slb_os_cpu());
+    *out_area = (uint64_t)slb_os_rseq_offset;
+    return SLABBY_OK;
+}
