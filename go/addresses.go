@@ -74,7 +74,7 @@ func PoolOf(data []byte) (address, instanceID uint64, err error) {
 // liveAt is the slab of the pool that begins at an address, by its word: its reference and its state,
 // or the state 0 where the core has to look.
 func (p *Slabby) liveAt(first unsafe.Pointer) (ref, state uint64) {
-	if p == nil || p.stride == 0 || atomic.LoadUint32(p.mode)&modeElsewhere != 0 {
+	if p == nil || p.stride == 0 || atomic.LoadUint32(p.mode)&modeSampled != 0 {
 		return 0, 0
 	}
 	distance := uint64(uintptr(first)) - uint64(uintptr(p.slabs))

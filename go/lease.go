@@ -35,7 +35,7 @@ const (
 	modeSecure   = 1
 	modeBitGuard = 2
 	modeDebug    = 16
-	// Some slabs lie on guard slots, as their words say.
+	// Some slabs may lie on guard slots, as their words say.
 	modeSampled = 64
 )
 

@@ -53,3 +53,4 @@ RECORDS(slabby_sample, samples)
 %ignore slabby_lease_allocate_fast;
 %ignore slabby_lease_try;
 %ignore slabby_lease_return;
+%ignore slabby_sequences;

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby_test
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+// What Go wipes on release is all of the slab and nothing else, whatever its size.
+func TestSecureWipesEverySize(t *testing.T) {
+	sizes := []int{4096, 16384, 16385, 70001}
+	for size := 1; size < 200; size++ {
+		sizes = append(sizes, size)
+	}
+	for _, size := range sizes {
+		pool := newPool(t, size, 256, slabby.WithSecure(), slabby.WithBitGuard())
+		for round := range 20 {
+			ref := mustAllocate(t, pool)
+			for at := range ref.GetBytes() {
+				ref.GetBytes()[at] = 0xFF
+			}
+			where := &ref.GetBytes()[0]
+			wantError(t, "Release", ref.Release(), nil)
+			again := mustAllocate(t, pool)
+			if round > 2 && &again.GetBytes()[0] != where {
+				t.Fatalf("size %d: not the slab that was released last; nothing to see", size)
+			}
+			if at := bytes.IndexByte(again.GetBytes(), 0xFF); at >= 0 {
+				t.Fatalf("size %d: byte %d of the last owner is left", size, at)
+			}
+			wantError(t, "Release", again.Release(), nil)
+		}
+		wantError(t, "Close", pool.Close(), nil)
+	}
+}
+
+// Patterns that Go wrote hold in the core and the reverse; either finds each single byte that differs.
+func TestPatternsAreTheCores(t *testing.T) {
+	pool := newPool(t, 256, 1024, slabby.WithBitGuard())
+	// A batch of a pool with protections crosses, a single call does not.
+	byCore := func() slabby.SlabRef {
+		refs := make([]slabby.SlabRef, 1)
+		wantError(t, "AllocateBatch", pool.AllocateBatch(refs), nil)
+		return refs[0]
+	}
+	byGo := func() slabby.SlabRef { return mustAllocate(t, pool) }
+	inCore := func(ref slabby.SlabRef) error { return pool.BatchDeallocate([]slabby.SlabRef{ref}) }
+	inGo := func(ref slabby.SlabRef) error { return ref.Release() }
+	allocates := map[string]func() slabby.SlabRef{"Go": byGo, "the core": byCore}
+	releases := map[string]func(slabby.SlabRef) error{"Go": inGo, "the core": inCore}
+	for writer, allocate := range allocates {
+		for reader, release := range releases {
+			for range 200 {
+				wantError(t, writer+" wrote, "+reader+" compared", release(allocate()), nil)
+			}
+			for _, offset := range []int{-64, -57, -8, -1, 256, 257, 264, 311, 319} {
+				ref := allocate()
+				*(*byte)(unsafe.Add(unsafe.Pointer(&ref.GetBytes()[0]), offset)) ^= 0x10
+				wantError(t, fmt.Sprintf("%s wrote, offset %d flipped, %s compared", writer, offset, reader),
+					release(ref), slabby.ErrMemoryCorruption)
+			}
+		}
+	}
+}
+
+// Secure that is switched on acts on the very next release.
+func TestSecureActsAtOnce(t *testing.T) {
+	pool := newPool(t, 64, 1024)
+	for round := range 300 {
+		on := int64(round % 2)
+		ref := mustAllocate(t, pool)
+		data := ref.GetBytes()
+		for at := range data {
+			data[at] = 0xAA
+		}
+		wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, on), nil)
+		wantError(t, "Release", ref.Release(), nil)
+		again := mustAllocate(t, pool)
+		if wiped := again.GetBytes()[63] == 0; wiped != (on == 1) && &again.GetBytes()[0] == &data[0] {
+			t.Fatalf("round %d: secure %d, last byte %#x", round, on, again.GetBytes()[63])
+		}
+		wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, 0), nil)
+		wantError(t, "Release", again.Release(), nil)
+	}
+}
+
+// Signals restart sequences: with a profile being taken nothing is lost, nothing in two hands, nothing
+// counted wrong, in single calls, by id and in batches, bare and protected.
+func TestSequencesUnderSignals(t *testing.T) {
+	for name, options := range map[string][]slabby.AllocatorOption{
+		"bare": nil, "protected": {slabby.WithSecure(), slabby.WithBitGuard()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t, 128, 2000, options...)
+			runtime.SetCPUProfileRate(5000)
+			var profile bytes.Buffer
+			if err := pprof.StartCPUProfile(&profile); err != nil {
+				t.Skip("another profile is being taken: ", err)
+			}
+			defer pprof.StopCPUProfile()
+			end := time.Now().Add(time.Second)
+			var wait sync.WaitGroup
+			counts := make([]uint64, 8)
+			for number := range counts {
+				spawn(&wait, func() { counts[number] = mixture(t, pool, byte(number+1), end) })
+			}
+			wait.Wait()
+			var served uint64
+			for _, count := range counts {
+				served += count
+			}
+			stats := pool.Stats()
+			if stats.TotalAllocations != served || stats.TotalDeallocations != served ||
+				stats.FastAllocations != stats.FastDeallocations || stats.UsedSlabs != 0 {
+				t.Errorf("%d served; counted: %+v", served, stats)
+			}
+			checkQuiet(t, pool)
+		})
+	}
+}
+
+// mixture uses slabs in every way until the end and returns how many it had. Each holds its owner's mark
+// for as long as it is out.
+func mixture(t *testing.T, pool *slabby.Slabby, mark byte, end time.Time) (served uint64) {
+	refs := make([]slabby.SlabRef, 16)
+	check := func(err error) {
+		if err != nil {
+			t.Error(err)
+			runtime.Goexit()
+		}
+	}
+	own := func(data []byte) {
+		data[0], data[127] = mark, mark
+	}
+	still := func(data []byte) {
+		if data[0] != mark || data[127] != mark {
+			t.Errorf("marked %d, found %d and %d: in two hands", mark, data[0], data[127])
+			runtime.Goexit()
+		}
+	}
+	for round := 0; time.Now().Before(end); round++ {
+		for range 50 {
+			ref, err := pool.Allocate()
+			check(err)
+			own(ref.GetBytes())
+			data, id, err := pool.AllocateFast()
+			check(err)
+			own(data)
+			if round%64 == 0 {
+				runtime.Gosched()
+			}
+			still(ref.GetBytes())
+			still(data)
+			check(pool.DeallocateFast(id))
+			check(ref.Release())
+		}
+		check(pool.AllocateBatch(refs))
+		for _, ref := range refs {
+			own(ref.GetBytes())
+		}
+		for _, ref := range refs {
+			still(ref.GetBytes())
+		}
+		check(pool.BatchDeallocate(refs))
+		served += 100 + uint64(len(refs))
+	}
+	return served
+}
