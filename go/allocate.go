@@ -224,27 +224,15 @@ func (p *Slabby) AllocateFast() ([]byte, int32, error) {
 		return p.allocateFastThere(nil)
 	}
 	if core := atomic.LoadPointer(&p.core); core != nil {
-		id, counted := sequence.TakeFast(core)
-		if id == sequence.None || !counted {
-			return p.allocateFastUncounted(id)
+		id := sequence.TakeFast(core)
+		if id == sequence.None {
+			return p.allocateFastThere(nil)
 		}
 		p.race.allocated(id)
 		runtime.KeepAlive(p)
 		return p.slice(id), int32(id), nil
 	}
 	return p.allocateFastAside()
-}
-
-// allocateFastUncounted is where no sequence ran to its end. The slab that one took for nothing goes
-// back first.
-func (p *Slabby) allocateFastUncounted(id uint64) ([]byte, int32, error) {
-	if id != sequence.None {
-		name := atomic.LoadUint64(p.word(id)) + id + p.refBias
-		if err := p.returned(nil, SlabRef{}, name, 0); err != nil {
-			return nil, 0, err
-		}
-	}
-	return p.allocateFastThere(nil)
 }
 
 // allocateFastAside is AllocateFast where leases serve.
@@ -299,9 +287,6 @@ func (p *Slabby) DeallocateFast(slabID int32) error {
 			return nil
 		case sequence.Freed:
 			return p.returned(nil, SlabRef{}, uint64(slabID), 1)
-		case sequence.Counted:
-			name := atomic.LoadUint64(p.word(uint64(slabID))) + uint64(slabID) + p.refBias
-			return p.returned(nil, SlabRef{}, name, 0)
 		}
 		return p.deallocateFastThere(slabID)
 	}

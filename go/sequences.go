@@ -87,8 +87,8 @@ func (p *Slabby) deallocateProtected(core unsafe.Pointer, ref SlabRef) error {
 
 // allocateBatchInSequence fills dst from this CPU's cache, all or nothing.
 func (p *Slabby) allocateBatchInSequence(core unsafe.Pointer, dst []SlabRef) bool {
-	var room [leaseIDs]uint32
-	ids := room[:len(dst)]
+	var numbers [leaseIDs]uint32
+	ids := numbers[:len(dst)]
 	issue, taken := sequence.TakeBatch(core, ids)
 	if !taken {
 		return false

@@ -5891,7 +5891,10 @@ struct slabby_allocator {
     _Atomic uint32_t
         used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
     _Atomic uint32_t
-        word_cpus; /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
+        word_cpus;        /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
+    uint64_t guard_key;   /* bit_guard: secret of this pool */
+    uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;  /* bit_guard: pattern bytes after them */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -5921,9 +5924,6 @@ struct slabby_allocator {
     uint64_t
         tag_spent; /* highest 52-bit value that any reference under this tag has had; survives the pool */
     uint64_t generations; /* how many generations a slab has before it is retired */
-    uint64_t guard_key;   /* bit_guard: secret of this pool */
-    uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
-    uint32_t guard_back;  /* bit_guard: pattern bytes after them */
     _Atomic uint64_t shuffle_turn;
     struct slb_counts counts;
     struct slb_corruption corruption;
@@ -17783,6 +17783,59 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
         return return_fast_slow(allocator, id);
+    return SLABBY_OK;
+}
+
+/* -------------------- api/sequences.c */
+/* What a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below, which
+ * slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
+
+#define POOL_AT(field, offset)                                                                               \
+    _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 1")
+#define CACHE_AT(field, offset)                                                                              \
+    _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 1")
+
+POOL_AT(ref_bias, 0);
+POOL_AT(ref_limit, 8);
+POOL_AT(ref_end, 16);
+POOL_AT(id_mask, 24);
+POOL_AT(generation_step, 32);
+POOL_AT(words, 40);
+POOL_AT(slabs, 48);
+POOL_AT(stride, 56);
+POOL_AT(slab_size, 64);
+POOL_AT(reserved, 76);
+POOL_AT(caches, 80);
+POOL_AT(cache_max, 88);
+POOL_AT(rseq_cpus, 92);
+POOL_AT(hot_cpus, 96);
+POOL_AT(release_cpus, 100);
+POOL_AT(expects_plain, 104);
+POOL_AT(protect, 120);
+POOL_AT(guard_key, 136);
+POOL_AT(guard_front, 144);
+POOL_AT(guard_back, 148);
+CACHE_AT(fast_given, 0);
+CACHE_AT(header, 8);
+CACHE_AT(fast_taken, 16);
+CACHE_AT(sample_at, 24);
+CACHE_AT(issue, 32);
+CACHE_AT(ids, 40);
+CACHE_AT(plain_met, 1072);
+_Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 1");
+
+SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout) {
+    SLB_HOLD_HANDLE(allocator);
+    slabby_status status;
+    struct slabby_allocator *pool = slb_existing(allocator, &status);
+    if (pool == NULL || out_area == NULL)
+        return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
+    if (layout != SLABBY_SEQUENCE_LAYOUT)
+        return slb_refuse(pool, SLABBY_ABI_MISMATCH);
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+        return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
+    (void)slb_bias_poll(pool, slb_os_cpu());
+    *out_area = (uint64_t)slb_os_rseq_offset;
     return SLABBY_OK;
 }
 

@@ -283,6 +283,7 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 %ignore slabby_lease_allocate_fast;
 %ignore slabby_lease_try;
 %ignore slabby_lease_return;
+%ignore slabby_sequences;
 %ignore slabby_stats;
 %ignore slabby_health;
 %ignore slabby_memory;

@@ -106,10 +106,10 @@ struct slabby_allocator {
     _Atomic uint32_t
         used_cpus; /* those below have come to a slow path: all others' caches and stripes are zero */
     _Atomic uint32_t
-        word_cpus; /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
-    uint64_t guard_key;       /* bit_guard: secret of this pool */
-    uint32_t guard_front;     /* bit_guard: pattern bytes before the user's */
-    uint32_t guard_back;      /* bit_guard: pattern bytes after them */
+        word_cpus;        /* CPUs whose sequences may read and swap words; 0 without sequences, or no pool */
+    uint64_t guard_key;   /* bit_guard: secret of this pool */
+    uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
+    uint32_t guard_back;  /* bit_guard: pattern bytes after them */
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */

@@ -1088,12 +1088,12 @@ slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address,
  *
  *     0 ref_bias u64, ref_limit u64, ref_end u64, id_mask u64, generation_step u64, words pointer, slabs pointer,
  *    56 stride u64, slab_size u64, -, reserved u32, caches pointer, cache_max u32, rseq_cpus u32, hot_cpus u32,
- *   100 release_cpus u32, expects_plain u64, -, protect u32, -, guard_key u64, guard_front u32, guard_back u32
+ *   100 release_cpus u32, expects_plain u64, -, 120 protect u32, -, 136 guard_key u64, guard_front u32, guard_back u32
  *
  * and in the cache of a CPU, 2,048 bytes each:
  *
- *     0 header u64 {allocations:48, length:16}, 8 sample_at u16, 16 issue u64, 24 ids u32[254],
- *  1040 fast_taken u64, 1048 fast_given u64, 1072 plain_met u32
+ *     0 fast_given u64, header u64 {allocations:48, length:16}, fast_taken u64, sample_at u16, -, 32 issue u64,
+ *    40 ids u32[254], 1072 plain_met u32
  */
 #define SLABBY_SEQUENCE_LAYOUT 1u
 

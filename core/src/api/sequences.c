@@ -30,26 +30,27 @@ POOL_AT(hot_cpus, 96);
 POOL_AT(release_cpus, 100);
 POOL_AT(expects_plain, 104);
 POOL_AT(protect, 120);
-POOL_AT(guard_key, 128);
-POOL_AT(guard_front, 136);
-POOL_AT(guard_back, 140);
-CACHE_AT(header, 0);
-CACHE_AT(sample_at, 8);
-CACHE_AT(issue, 16);
-CACHE_AT(ids, 24);
-CACHE_AT(fast_taken, 1040);
-CACHE_AT(fast_given, 1048);
+POOL_AT(guard_key, 136);
+POOL_AT(guard_front, 144);
+POOL_AT(guard_back, 148);
+CACHE_AT(fast_given, 0);
+CACHE_AT(header, 8);
+CACHE_AT(fast_taken, 16);
+CACHE_AT(sample_at, 24);
+CACHE_AT(issue, 32);
+CACHE_AT(ids, 40);
 CACHE_AT(plain_met, 1072);
 _Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 1");
 
 SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout) {
+    SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || out_area == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     if (layout != SLABBY_SEQUENCE_LAYOUT)
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
-    if (pool->rseq_cpus == 0)
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
     (void)slb_bias_poll(pool, slb_os_cpu());
     *out_area = (uint64_t)slb_os_rseq_offset;

@@ -26,9 +26,8 @@ func Take(pool unsafe.Pointer) (ref uint64) { return take(pool) }
 // TakeGuarded is Take in a pool with bit_guard: it writes the patterns. 0 also where they have an unusual size.
 func TakeGuarded(pool unsafe.Pointer) (ref uint64) { return takeGuarded(pool) }
 
-// TakeFast takes a slab that is issued as live by id. Where it is not counted it is not issued either:
-// the caller gives it back.
-func TakeFast(pool unsafe.Pointer) (id uint64, counted bool) { return takeFast(pool) }
+// TakeFast takes a slab that is issued as live by id.
+func TakeFast(pool unsafe.Pointer) (id uint64) { return takeFast(pool) }
 
 // Release releases a reference of a pool without protections.
 func Release(pool unsafe.Pointer, ref uint64) (outcome uint64) { return release(pool, ref) }
@@ -69,7 +68,7 @@ func take(pool unsafe.Pointer) (ref uint64)
 func takeGuarded(pool unsafe.Pointer) (ref uint64)
 
 //go:noescape
-func takeFast(pool unsafe.Pointer) (id uint64, counted bool)
+func takeFast(pool unsafe.Pointer) (id uint64)
 
 //go:noescape
 func release(pool unsafe.Pointer, ref uint64) (outcome uint64)

@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-const sequences = 15
+const sequences = 13
 
 // What the kernel reads of the sequence that a thread is in: struct rseq_cs.
 type descriptor struct {

@@ -13,7 +13,7 @@ func SetArea(uint64) {}
 
 func Take(unsafe.Pointer) uint64                               { return 0 }
 func TakeGuarded(unsafe.Pointer) uint64                        { return 0 }
-func TakeFast(unsafe.Pointer) (id uint64, counted bool)        { return None, true }
+func TakeFast(unsafe.Pointer) uint64                           { return None }
 func Release(unsafe.Pointer, uint64) uint64                    { return Refused }
 func ReleaseProtected(unsafe.Pointer, uint64) uint64           { return Refused }
 func ReleaseFast(unsafe.Pointer, uint64) uint64                { return Refused }

@@ -15,6 +15,5 @@ const (
 	Done    = 0
 	Refused = 1 // the word is as it was
 	Freed   = 2 // the word says free, and the slab is in no cache
-	Counted = 3 // the same, and a release by id is counted
-	Wipe    = 4 // the same but not counted: the slab has to be zeroed, then given
+	Wipe    = 3 // the same: the slab has to be zeroed, then given
 )

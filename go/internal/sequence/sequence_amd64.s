@@ -28,8 +28,8 @@
 #define RELEASE_CPUS 100
 #define EXPECTS_PLAIN 104
 #define PROTECT 120
-#define GUARD_KEY 128
-#define GUARD_SIDES 136
+#define GUARD_KEY 136
+#define GUARD_SIDES 144
 
 // Both sides of bit_guard are as long as the default alignment makes them: front and back, 64 bytes each.
 #define USUAL_SIDES 0x0000004000000040
@@ -43,11 +43,12 @@
 #define WIPED_HERE 16384
 
 // In a cache.
-#define SAMPLE_AT 8
-#define ISSUE 16
-#define IDS 24
-#define FAST_TAKEN 1040
-#define FAST_GIVEN 1048
+#define FAST_GIVEN 0
+#define HEADER 8
+#define FAST_TAKEN 16
+#define SAMPLE_AT 24
+#define ISSUE 32
+#define IDS 40
 #define PLAIN_MET 1072
 #define CACHE_SHIFT 11
 
@@ -87,10 +88,27 @@ begin:
 	JCC  refused; \
 	SHLQ $CACHE_SHIFT, CX; \
 	ADDQ CACHES(DI), CX; \
-	MOVQ (CX), R10
+	MOVQ HEADER(CX), R10
+
+// What ends a sequence: one store. A use by id is counted by the same one, of 16 bytes.
+#define COMMIT MOVQ R10, HEADER(CX)
+#define COMMIT_TAKEN \
+	MOVQ FAST_TAKEN(CX), AX; \
+	ADDQ $1, AX; \
+	MOVQ R10, X0; \
+	MOVQ AX, X1; \
+	PUNPCKLQDQ X1, X0; \
+	MOVOU X0, HEADER(CX)
+#define COMMIT_GIVEN \
+	MOVQ FAST_GIVEN(CX), AX; \
+	ADDQ $1, AX; \
+	MOVQ AX, X0; \
+	MOVQ R10, X1; \
+	PUNPCKLQDQ X1, X0; \
+	MOVOU X0, FAST_GIVEN(CX)
 
 // One id off the stack into DX; not where its turn is to be timed.
-#define POP(n, limit, refused, begin, end) \
+#define POP(n, limit, refused, commit, begin, end) \
 	BEGIN(n, begin); \
 	CACHE(limit, refused); \
 	MOVL R10, DX; \
@@ -103,11 +121,11 @@ begin:
 	JCC  refused; \
 	MOVL IDS(CX)(AX*4), DX; \
 	ADDQ $0xFFFF, R10; \
-	MOVQ R10, (CX); \
+	commit; \
 end:
 
 // The id in DX onto the stack.
-#define PUSH(n, refused, begin, end) \
+#define PUSH(n, refused, commit, begin, end) \
 	BEGIN(n, begin); \
 	CACHE(RSEQ_CPUS, refused); \
 	MOVWLZX R10, AX; \
@@ -115,7 +133,7 @@ end:
 	JCC  refused; \
 	MOVL DX, IDS(CX)(AX*4); \
 	ADDQ $1, R10; \
-	MOVQ R10, (CX); \
+	commit; \
 end:
 
 // Splits the reference in SI into id and the rest, and finds its word.
@@ -261,7 +279,7 @@ done:
 TEXT ·take(SB), NOSPLIT, $0-16
 	MOVQ pool+0(FP), DI
 	AREA
-	POP(0, HOT_CPUS, refused, begin0, end0)
+	POP(0, HOT_CPUS, refused, COMMIT, begin0, end0)
 	MOVQ WORDS(DI), BX
 	MOVQ (BX)(DX*8), AX
 	MOVQ ISSUE(CX), R11
@@ -285,7 +303,7 @@ TEXT ·takeGuarded(SB), NOSPLIT, $0-16
 	CMPQ AX, GUARD_SIDES(DI)
 	JNE  refused
 	AREA
-	POP(1, RSEQ_CPUS, refused, begin1, end1)
+	POP(1, RSEQ_CPUS, refused, COMMIT, begin1, end1)
 	MOVQ ISSUE(CX), R11
 	MOVQ WORDS(DI), BX
 	MOVQ (BX)(DX*8), SI
@@ -306,36 +324,21 @@ refused:
 	RET
 	FINISH
 
-// func takeFast(pool unsafe.Pointer) (id uint64, counted bool)
-TEXT ·takeFast(SB), NOSPLIT, $0-17
+// func takeFast(pool unsafe.Pointer) (id uint64)
+TEXT ·takeFast(SB), NOSPLIT, $0-16
 	MOVQ pool+0(FP), DI
 	AREA
-	POP(2, HOT_CPUS, refused, begin2, end2)
-	MOVQ DX, id+8(FP)
-	MOVQ ISSUE(CX), R13
-	MOVL $16, R12
-again:
-	BEGIN(3, begin3)
-	CACHE(RSEQ_CPUS, uncounted)
-	ADDQ $1, FAST_TAKEN(CX)
-end3:
+	POP(2, HOT_CPUS, refused, COMMIT_TAKEN, begin2, end2)
 	MOVQ WORDS(DI), BX
 	MOVQ (BX)(DX*8), AX
-	ORQ  R13, AX
+	ORQ  ISSUE(CX), AX
 	ORQ  $LIVE_FAST, AX
 	MOVQ AX, (BX)(DX*8)
-	MOVB $1, counted+16(FP)
-	RET
-	ABORT(3, begin3, end3)
-	SUBL $1, R12
-	JNE  again
-uncounted:
-	MOVB $0, counted+16(FP)
+	MOVQ DX, id+8(FP)
 	RET
 	ABORT(2, begin2, end2)
 refused:
 	MOVQ $-1, id+8(FP)
-	MOVB $1, counted+16(FP)
 	RET
 	FINISH
 
@@ -349,7 +352,7 @@ TEXT ·release(SB), NOSPLIT, $0-24
 	AREA
 	UNBIAS(4, RELEASE_CPUS, LIVE, plain, unbiased, begin4, end4)
 give:
-	PUSH(5, freed, begin5, end5)
+	PUSH(5, freed, COMMIT, begin5, end5)
 	MOVQ $0, outcome+16(FP)
 	RET
 	ABORT(5, begin5, end5)
@@ -438,10 +441,10 @@ last:
 	VMOVDQU Y0, (R13)
 	VZEROUPPER
 give:
-	PUSH(14, freed, begin14, end14)
+	PUSH(12, freed, COMMIT, begin12, end12)
 	MOVQ $0, outcome+16(FP)
 	RET
-	ABORT(14, begin14, end14)
+	ABORT(12, begin12, end12)
 freed:
 	MOVQ $2, outcome+16(FP)
 	RET
@@ -452,7 +455,7 @@ bytes:
 	JNE  bytes
 	JMP  give
 wipe:
-	MOVQ $4, outcome+16(FP)
+	MOVQ $3, outcome+16(FP)
 	RET
 unbiased:
 	NOTE_PLAIN(plain)
@@ -499,25 +502,13 @@ TEXT ·releaseFast(SB), NOSPLIT, $0-24
 	ADDQ STEP(DI), SI
 	MOVQ SI, (BX)
 end7:
-count:
-	MOVL $16, R12
-again:
-	BEGIN(8, begin8)
-	CACHE(RSEQ_CPUS, freed)
-	ADDQ $1, FAST_GIVEN(CX)
-end8:
-	PUSH(9, counted, begin9, end9)
+give:
+	PUSH(3, freed, COMMIT_GIVEN, begin3, end3)
 	MOVQ $0, outcome+16(FP)
 	RET
-	ABORT(8, begin8, end8)
-	SUBL $1, R12
-	JNE  again
+	ABORT(3, begin3, end3)
 freed:
 	MOVQ $2, outcome+16(FP)
-	RET
-	ABORT(9, begin9, end9)
-counted:
-	MOVQ $3, outcome+16(FP)
 	RET
 	ABORT(7, begin7, end7)
 plain:
@@ -534,7 +525,7 @@ plain:
 	CMPXCHGQ R11, (BX)
 	JNE  refused
 	CMPL PROTECT(DI), $0
-	JEQ  count
+	JEQ  give
 	JMP  freed
 refused:
 	MOVQ $1, outcome+16(FP)
@@ -546,10 +537,10 @@ TEXT ·give(SB), NOSPLIT, $0-17
 	MOVQ pool+0(FP), DI
 	MOVQ id+8(FP), DX
 	AREA
-	PUSH(10, refused, begin10, end10)
+	PUSH(8, refused, COMMIT, begin8, end8)
 	MOVB $1, given+16(FP)
 	RET
-	ABORT(10, begin10, end10)
+	ABORT(8, begin8, end8)
 refused:
 	MOVB $0, given+16(FP)
 	RET
@@ -561,7 +552,7 @@ TEXT ·takeBatch(SB), NOSPLIT, $0-33
 	MOVQ ids+8(FP), R11
 	MOVQ count+16(FP), R12
 	AREA
-	BEGIN(11, begin11)
+	BEGIN(9, begin9)
 	CACHE(HOT_CPUS, refused)
 	MOVWLZX R10, AX
 	CMPL AX, MAX(DI)
@@ -589,13 +580,13 @@ copy:
 commit:
 	IMUL3Q $0xFFFF, R12, AX
 	ADDQ AX, R10
-	MOVQ R10, (CX)
-end11:
+	MOVQ R10, HEADER(CX)
+end9:
 	MOVQ ISSUE(CX), AX
 	MOVQ AX, issue+24(FP)
 	MOVB $1, taken+32(FP)
 	RET
-	ABORT(11, begin11, end11)
+	ABORT(9, begin9, end9)
 refused:
 	MOVQ $0, issue+24(FP)
 	MOVB $0, taken+32(FP)
@@ -617,7 +608,7 @@ next:
 	SPLIT(REF_LIMIT, refused)
 	MOVQ STEP(DI), R11
 	ADDQ SI, R11
-	UNBIAS(12, RELEASE_CPUS, LIVE, plain, unbiased, begin12, end12)
+	UNBIAS(10, RELEASE_CPUS, LIVE, plain, unbiased, begin10, end10)
 freed:
 	MOVQ ids+24(FP), AX
 	MOVL DX, (AX)(R13*4)
@@ -626,7 +617,7 @@ freed:
 unbiased:
 	NOTE_PLAIN(plain)
 	JMP  plain
-	ABORT(12, begin12, end12)
+	ABORT(10, begin10, end10)
 plain:
 	LEAQ LIVE(SI), AX
 	LOCK
@@ -643,7 +634,7 @@ TEXT ·giveBatch(SB), NOSPLIT, $0-25
 	MOVQ ids+8(FP), R11
 	MOVQ count+16(FP), R12
 	AREA
-	BEGIN(13, begin13)
+	BEGIN(11, begin11)
 	CACHE(RSEQ_CPUS, refused)
 	MOVWLZX R10, AX
 	LEAQ (AX)(R12*1), SI
@@ -659,11 +650,11 @@ copy:
 	CMPQ AX, R12
 	JCS  copy
 	ADDQ R12, R10
-	MOVQ R10, (CX)
-end13:
+	MOVQ R10, HEADER(CX)
+end11:
 	MOVB $1, given+24(FP)
 	RET
-	ABORT(13, begin13, end13)
+	ABORT(11, begin11, end11)
 refused:
 	MOVB $0, given+24(FP)
 	RET
