@@ -348,4 +348,4 @@ def test_random_requests(servers: dict[str, Server], pools: list[slabby.Allocato
         assert go.status < 500 or "/readyz" in request.target or "/health" in request.target
     for pool in pools:
         assert not pool.verify()
-    assert pools[0].allocate().release() is None
+    pools[0].allocate().release()
