@@ -205,6 +205,15 @@ func ABIVersion() uint32 {
 	return uint32(C.slabby_abi_version())
 }
 
+// PlatformText says what this machine and process offer, and what a pool will therefore do: a line for
+// each fact, "name: fact; consequence".
+func PlatformText() string {
+	text, _ := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {
+		return C.slabby_platform_text(b, c, l)
+	})
+	return text
+}
+
 // InstanceID is unique to the loaded core: two bindings in a process that get the same value share
 // it.
 func InstanceID() uint64 {

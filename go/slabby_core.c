@@ -37,6 +37,23 @@
 #error "slabby runs on Linux, macOS, FreeBSD and Windows; for another system add a file to core/src/os"
 #endif
 
+#ifdef SLB_OS_LINUX
+#define SLB_OS_NAME "Linux"
+#elif defined(SLB_OS_DARWIN)
+#define SLB_OS_NAME "macOS"
+#elif defined(SLB_OS_FREEBSD)
+#define SLB_OS_NAME "FreeBSD"
+#else
+#define SLB_OS_NAME "Windows"
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#define SLB_OS_MACHINE "x86-64"
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define SLB_OS_MACHINE "aarch64"
+#else
+#define SLB_OS_MACHINE "another 64-bit processor"
+#endif
+
 /* The system's headers show all they have. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -1561,6 +1578,8 @@ SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way w
 SLB_PRIVATE bool slb_os_claim_guards(uint64_t count);
 SLB_PRIVATE void slb_os_return_guards(uint64_t count);
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size);
+SLB_PRIVATE uint64_t
+slb_os_lock_limit(void); /* bytes that one without privileges may lock; UINT64_MAX: no limit */
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size);
 
 #define SLB_OS_MOST_CPUS 4096u
@@ -3302,6 +3321,7 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef MAP_NORESERVE
@@ -3338,6 +3358,13 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
     if (address != NULL)
         (void)munmap(address, size);
+}
+
+SLB_PRIVATE uint64_t slb_os_lock_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+        return 0;
+    return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
 }
 
 SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size) {
@@ -3823,6 +3850,11 @@ SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
         return false;
     atomic_store_explicit(&memory_is_locked, 1, memory_order_relaxed);
     return true;
+}
+
+SLB_PRIVATE uint64_t slb_os_lock_limit(void) {
+    SIZE_T least = 0, most = 0;
+    return GetProcessWorkingSetSize(GetCurrentProcess(), &least, &most) != 0 ? least : 0;
 }
 
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
@@ -4394,6 +4426,92 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
     char *entry = (char *)array + index * stride;
     memcpy(entry, &stride, sizeof stride);
     (void)slb_copy_out(entry, source, size);
+}
+
+/* -------------------- api/platform.c */
+/* What this machine and process offer, and what a pool will therefore do. */
+
+#include <inttypes.h>
+
+static void add_system(struct slb_text *text) {
+    slb_text_add(text, "core: %s, binary interface %u\n", SLB_VERSION_TEXT, (unsigned)SLB_ABI_VERSION);
+    slb_text_add(text, "system: %s on %s\n", SLB_OS_NAME, SLB_OS_MACHINE);
+    slb_text_add(text, "CPUs: %u; a pool has a cache for each, and by default a shard\n",
+                 (unsigned)slb_os_cpu_count());
+    slb_text_add(text, "cache line: %u bytes; slabs are aligned to it by default\n",
+                 (unsigned)slb_os_cache_line());
+    slb_text_add(text, "page: %zu bytes\n", slb_os_page_size());
+}
+
+static void add_sequences(struct slb_text *text) {
+    if (slb_os_has_rseq()) {
+        slb_text_add(text, "restartable sequences: yes; CPU caches commit with one store\n");
+        slb_text_add(text, "fence: %s\n",
+                     slb_os_fences_well() ? "membarrier; caches are emptied in microseconds"
+                                          : "membarrier was refused; caches are emptied more slowly");
+        return;
+    }
+    slb_text_add(text, "restartable sequences: no; CPU caches are locked for a few instructions instead "
+                       "(cpu_cache_backend=portable), and rseq is refused\n");
+}
+
+/* On the middle one of three pages. */
+static void add_guards(struct slb_text *text, char *pages, size_t page) {
+    enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    bool guarded = slb_os_guard(pages + page, page, &way);
+    if (!guarded)
+        slb_text_add(text, "guards: no; guard_pages and guard_sample_rate are refused\n");
+    else if (way == SLB_GUARD_REGION)
+        slb_text_add(text, "guards: by region; their number has no limit\n");
+    else
+        slb_text_add(
+            text, "guards: by protection; at most %" PRIu64 " in the process, then guard_pages is refused\n",
+            slb_os_guard_limit());
+}
+
+static void add_pages(struct slb_text *text, char *pages, size_t page) {
+    slb_text_add(text, "huge pages: %s\n",
+                 slb_os_huge_pages(pages, page) ? "can be asked for; huge_pages is accepted"
+                                                : "no; huge_pages is refused");
+    slb_text_add(text, "core dumps: %s\n",
+                 slb_os_no_dump(pages, page) ? "no_dump keeps slabs out of them"
+                                             : "no way to leave memory out; no_dump is refused");
+}
+
+static void add_locking(struct slb_text *text) {
+    uint64_t limit = slb_os_lock_limit();
+    if (limit == UINT64_MAX)
+        slb_text_add(text, "locked memory: without limit\n");
+    else
+        slb_text_add(text,
+                     "locked memory: %" PRIu64
+                     " bytes; lock_memory=required is refused above it, where the process "
+                     "has no privilege\n",
+                     limit);
+}
+
+static void add_clock(struct slb_text *text) {
+    double floor_ns = (double)slb_os_clock_floor_ticks() * slb_os_ns_per_tick();
+    slb_text_add(text, "clock: steps of %u ns; shorter allocations are reported as that\n",
+                 (unsigned)(floor_ns + 0.5));
+}
+
+SLB_PUBLIC slabby_status slabby_platform_text(char *buffer, uint64_t capacity, uint64_t *out_length) {
+    struct slb_text text = {.buffer = buffer, .capacity = capacity};
+    if (buffer == NULL && capacity > 0)
+        return SLABBY_INVALID_ARGUMENT;
+    size_t page = slb_os_page_size();
+    char *pages = slb_os_map(3 * page);
+    add_system(&text);
+    add_sequences(&text);
+    if (pages != NULL) {
+        add_pages(&text, pages, page);
+        add_guards(&text, pages, page);
+        slb_os_unmap(pages, 3 * page);
+    }
+    add_locking(&text);
+    add_clock(&text);
+    return slb_text_end(&text, out_length);
 }
 
 /* -------------------- observe/plain_text.c */

@@ -18,6 +18,7 @@ NUMBER_RESULT(uint64_t, out_ticket, APPEND_UNSIGNED)
 NUMBER_RESULT(int64_t, out_value, APPEND_SIGNED)
 
 /* Texts. */
+TEXT_RESULT(slabby_platform_text)
 TEXT_RESULT(slabby_explain)
 TEXT_RESULT(slabby_ref_text)
 TEXT_RESULT(slabby_stats_json)

@@ -309,6 +309,22 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     $action
 }
 
+%exception slabby_platform_text {
+    for (arg2 = 512;; arg2 = *arg3 + 1) {
+        free(arg1);
+        arg1 = make_space(arg2, 1);
+        if (arg1 == NULL)
+            SWIG_fail;
+        $action
+        if (result != SLABBY_BUFFER_TOO_SMALL)
+            break;
+    }
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
 %exception slabby_set_binding {
     $action
     if (result != SLABBY_OK) {

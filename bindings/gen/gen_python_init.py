@@ -19,6 +19,7 @@ MODULES = {
         "core_version",
         "install_fault_handler",
         "instance_id",
+        "platform_text",
         "suggest_capacity",
         "suggest_slab_size",
     ),

@@ -51,6 +51,7 @@ from slabby._library import (
     core_version,
     install_fault_handler,
     instance_id,
+    platform_text,
     suggest_capacity,
     suggest_slab_size,
 )
@@ -173,6 +174,7 @@ __all__ = [
     "install_fault_handler",
     "instance_id",
     "metrics_text",
+    "platform_text",
     "pool_label",
     "pools",
     "suggest_capacity",

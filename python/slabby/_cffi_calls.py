@@ -232,6 +232,20 @@ def slabby_instance_id() -> int:
     return int(lib.slabby_instance_id())
 
 
+def slabby_platform_text() -> str:
+    length = ffi.new("uint64_t *")
+    size = TEXT_SIZE
+    while True:
+        buffer = ffi.new("char[]", size)
+        status = lib.slabby_platform_text(buffer, size, length)
+        if status != Status.BUFFER_TOO_SMALL:
+            break
+        size = max(2 * size, length[0] + 1)
+    if status:
+        fail(status, None, 0)
+    return _text(buffer)
+
+
 def slabby_set_binding(binding: int) -> None:
     status = lib.slabby_set_binding(binding)
     if status:

@@ -3,7 +3,6 @@
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import time
@@ -14,8 +13,9 @@ from typing import Any
 from slabby._allocator import Allocator
 from slabby._base_error import SlabbyError
 from slabby._demo import Demo
+from slabby._doctor import doctor
 from slabby._library import core_version
-from slabby._serve import DEFAULT_ADDRESS, Server, serve, split_address
+from slabby.server import DEFAULT_ADDRESS, Server, serve, split_address
 from slabby._sizing import add_size_arguments, size
 from slabby._top import SORT_KEYS, top
 
@@ -32,6 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_top(commands)
+    text = "what this machine offers, and what a pool will do therefore"
+    command = commands.add_parser("doctor", help=text, description=text.capitalize() + ".")
+    command.add_argument("--json", action="store_true", help="print as JSON")
+    command.set_defaults(run=doctor)
     command = commands.add_parser("size", help="which slab size and capacity a load needs")
     add_size_arguments(command)
     command.set_defaults(run=size)
@@ -147,11 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (UsageError, SlabbyError) as error:
         print(f"slabby: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # Whoever reads the output has enough.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1
-
-
-def print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

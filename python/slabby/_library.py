@@ -34,6 +34,12 @@ def instance_id() -> int:
     return _backend.chosen().core.slabby_instance_id()
 
 
+def platform_text() -> str:
+    """What this machine and process offer, and what a pool will therefore do: a line for each fact,
+    "name: fact; consequence"."""
+    return _backend.chosen().core.slabby_platform_text()
+
+
 def install_fault_handler() -> None:
     """Has a fault on a guard reported in words before the previous handler sees it."""
     _backend.chosen().core.slabby_install_fault_handler()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import slabby
 from browser import Browser
-from slabby._serve import Server, serve
+from slabby.server import Server, serve
 
 TOKEN = "secret"
 

@@ -16,7 +16,7 @@ import pytest
 import slabby
 from browser import Browser
 from conftest import TOKEN
-from slabby._serve import Server, serve
+from slabby.server import Server, serve
 
 Pools = dict[str, slabby.Allocator]
 TAB, ENTER = "\ue004", "\ue007"

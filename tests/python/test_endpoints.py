@@ -16,7 +16,7 @@ import slabby
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slabby import asgi, wsgi
-from slabby import _serve
+from slabby import server as serving
 
 PUT = (
     "PUT /pools/orders/options/secure HTTP/1.1\r\nHost: localhost\r\n"
@@ -33,7 +33,7 @@ def pool():
 
 @pytest.fixture
 def server(pool):
-    server = _serve.serve([pool], "127.0.0.1:0", token="t")
+    server = serving.serve([pool], "127.0.0.1:0", token="t")
     yield server
     server.close()
 
@@ -85,7 +85,7 @@ RAW = [
 @pytest.fixture(scope="module")
 def shared():
     with slabby.Allocator(64, 8, name="shared") as pool:
-        server = _serve.serve([pool], "127.0.0.1:0", token="t")
+        server = serving.serve([pool], "127.0.0.1:0", token="t")
         yield server, pool
         server.close()
 
@@ -106,8 +106,8 @@ def test_malformed_requests_get_a_problem(shared, text, status):
 
 @pytest.mark.parametrize("start", ["", "GET /livez HT", GET, PUT + "Content-Length: 2\r\n\r\no"])
 def test_slow_clients_are_cut_off_and_hold_up_no_other(monkeypatch, server, pool, start):
-    monkeypatch.setattr(_serve, "HEADER_TIMEOUT", 0.5)
-    monkeypatch.setattr(_serve, "BODY_TIMEOUT", 0.5)
+    monkeypatch.setattr(serving, "HEADER_TIMEOUT", 0.5)
+    monkeypatch.setattr(serving, "BODY_TIMEOUT", 0.5)
     with connect(server) as slow:
         slow.sendall(start.encode())
         assert raw(server, GET + "\r\n")[0] == 200
@@ -119,7 +119,7 @@ def test_slow_clients_are_cut_off_and_hold_up_no_other(monkeypatch, server, pool
 
 
 def test_a_trickle_is_too_slow_too(monkeypatch, server):
-    monkeypatch.setattr(_serve, "HEADER_TIMEOUT", 0.5)
+    monkeypatch.setattr(serving, "HEADER_TIMEOUT", 0.5)
     with connect(server) as slow:
         answered = threading.Event()
 
@@ -140,8 +140,8 @@ def test_a_trickle_is_too_slow_too(monkeypatch, server):
 
 
 def test_more_clients_than_the_server_takes(monkeypatch, pool):
-    monkeypatch.setattr(_serve, "CONNECTIONS", 4)
-    server = _serve.serve([pool], "127.0.0.1:0")
+    monkeypatch.setattr(serving, "CONNECTIONS", 4)
+    server = serving.serve([pool], "127.0.0.1:0")
     idle = [connect(server) for _ in range(4)]
     try:
         with pytest.raises(OSError):
@@ -198,7 +198,7 @@ def test_streams_are_limited_and_given_back(server):
 
 
 def test_the_end_of_the_server_ends_streams(pool):
-    server = _serve.serve([pool], "127.0.0.1:0")
+    server = serving.serve([pool], "127.0.0.1:0")
     with stream(server) as answer:
         await_line(answer, b"opened")
         server.close()
@@ -297,12 +297,12 @@ def test_an_asgi_body_that_does_not_come_is_late(monkeypatch, pool):
 
 
 def test_addresses():
-    assert _serve.split_address(":80") == ("127.0.0.1", 80)
-    assert _serve.split_address("[::1]:80") == ("::1", 80)
-    assert _serve.split_address("0.0.0.0:0") == ("0.0.0.0", 0)
+    assert serving.split_address(":80") == ("127.0.0.1", 80)
+    assert serving.split_address("[::1]:80") == ("::1", 80)
+    assert serving.split_address("0.0.0.0:0") == ("0.0.0.0", 0)
     for wrong in ("80", "host", "host:", "host:70000", "host:-1", ""):
         with pytest.raises(ValueError, match="HOST:PORT"):
-            _serve.split_address(wrong)
+            serving.split_address(wrong)
 
 
 # ------------------------------------------------------------------------------------------------- random
@@ -316,7 +316,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST"]) | st.text(max_size=8)
 TEXTS = st.text(st.characters(max_codepoint=255), max_size=40)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(METHODS, PATHS, TEXTS, TEXTS, TEXTS, TEXTS, st.binary(max_size=300))
 def test_random_requests_get_an_answer(method, path, query, token, kind, last, body):
     before = SHARED.get_option("secure")

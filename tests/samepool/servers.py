@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import slabby
 from bindings import golib
 from slabby import asgi, wsgi
-from slabby._serve import serve
+from slabby.server import serve
 
 TOKEN = "token"
 # What clients depend on, beside the length.

@@ -42,6 +42,8 @@ SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way w
 SLB_PRIVATE bool slb_os_claim_guards(uint64_t count);
 SLB_PRIVATE void slb_os_return_guards(uint64_t count);
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size);
+SLB_PRIVATE uint64_t
+slb_os_lock_limit(void); /* bytes that one without privileges may lock; UINT64_MAX: no limit */
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size);
 
 #define SLB_OS_MOST_CPUS 4096u

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #ifndef MAP_NORESERVE
@@ -42,6 +43,13 @@ SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
     if (address != NULL)
         (void)munmap(address, size);
+}
+
+SLB_PRIVATE uint64_t slb_os_lock_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+        return 0;
+    return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
 }
 
 SLB_PRIVATE void *slb_os_heap_allocate(size_t alignment, size_t size) {

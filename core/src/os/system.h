@@ -24,6 +24,23 @@
 #error "slabby runs on Linux, macOS, FreeBSD and Windows; for another system add a file to core/src/os"
 #endif
 
+#ifdef SLB_OS_LINUX
+#define SLB_OS_NAME "Linux"
+#elif defined(SLB_OS_DARWIN)
+#define SLB_OS_NAME "macOS"
+#elif defined(SLB_OS_FREEBSD)
+#define SLB_OS_NAME "FreeBSD"
+#else
+#define SLB_OS_NAME "Windows"
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#define SLB_OS_MACHINE "x86-64"
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define SLB_OS_MACHINE "aarch64"
+#else
+#define SLB_OS_MACHINE "another 64-bit processor"
+#endif
+
 /* The system's headers show all they have. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

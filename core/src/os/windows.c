@@ -130,6 +130,11 @@ SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
     return true;
 }
 
+SLB_PRIVATE uint64_t slb_os_lock_limit(void) {
+    SIZE_T least = 0, most = 0;
+    return GetProcessWorkingSetSize(GetCurrentProcess(), &least, &most) != 0 ? least : 0;
+}
+
 SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
     (void)address, (void)size;
     return false;

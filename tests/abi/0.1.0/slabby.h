@@ -339,7 +339,7 @@ typedef struct slabby_sample {
  * lives until the function returns. It must not unwind through its caller, nor end the thread. */
 typedef void (*slabby_log_function)(void *context, const slabby_event *event);
 
-/* ------------------------------------------------------- the library (core/src/api: library.c, inspect.c) */
+/* ------------------------------------------- the library (core/src/api: library.c, platform.c, inspect.c) */
 
 /*
  * slabby_version: the version of the core as text, such as "0.1.0".
@@ -361,6 +361,15 @@ uint32_t slabby_abi_version(void);
  * Statuses: none. Signal-safe.
  */
 uint64_t slabby_instance_id(void);
+
+/*
+ * slabby_platform_text: what this machine and process offer, and what a pool will therefore do: a line for each fact,
+ * "name: fact; consequence", such as "restartable sequences: yes; CPU caches commit with one store". The names stay,
+ * the rest is for people. It asks the system by trying on a mapping of its own.
+ * buffer, capacity, out_length: as all text.
+ * Statuses: OK, BufferTooSmall, InvalidArgument (buffer null with capacity above 0).
+ */
+slabby_status slabby_platform_text(char *buffer, uint64_t capacity, uint64_t *out_length);
 
 /*
  * slabby_set_binding: which language the calling thread's operations come from: a binding of codes.h, which audit
