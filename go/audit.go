@@ -42,6 +42,8 @@ type Event struct {
 	Code       EventCode  `json:"code"`
 	Suppressed uint32     `json:"suppressed"`
 	Text       string     `json:"text"`
+	// Pool is the label of the pool, as in metrics.
+	Pool string `json:"pool"`
 }
 
 // ReadAudit returns the audit records from a cursor on, which starts at 0; next is the cursor of
@@ -107,18 +109,23 @@ func (p *Slabby) ReadEvents(cursor uint64) (events []Event, next, lost uint64, e
 		return nil, cursor, 0, statusError(status)
 	}
 	for i := range raw[:count] {
-		events = append(events, Event{
-			Level:      EventLevel(raw[i].level),
-			Sequence:   uint64(raw[i].sequence),
-			Time:       time.Unix(0, int64(raw[i].time_ns)),
-			Ref:        uint64(raw[i].ref),
-			Value:      int64(raw[i].value),
-			Code:       EventCode(raw[i].code),
-			Suppressed: uint32(raw[i].suppressed),
-			Text:       C.GoString(&raw[i].text[0]),
-		})
+		events = append(events, eventOf(&raw[i]))
 	}
 	return events, uint64(at), uint64(missed), nil
+}
+
+func eventOf(raw *C.slabby_event) Event {
+	return Event{
+		Level:      EventLevel(raw.level),
+		Sequence:   uint64(raw.sequence),
+		Time:       time.Unix(0, int64(raw.time_ns)),
+		Ref:        uint64(raw.ref),
+		Value:      int64(raw.value),
+		Code:       EventCode(raw.code),
+		Suppressed: uint32(raw.suppressed),
+		Text:       C.GoString(&raw.text[0]),
+		Pool:       C.GoString(&raw.pool[0]),
+	}
 }
 
 // LogEvents hands what the core reported since the last call to the logger of WithLogger, whatever
@@ -146,13 +153,13 @@ func (p *Slabby) LogEvents(ctx context.Context) (logged int, err error) {
 			return logged, nil
 		}
 		for i := range events {
-			p.logEvent(ctx, &events[i])
+			logEvent(ctx, p.logger, &events[i])
 			logged++
 		}
 	}
 }
 
-func (p *Slabby) logEvent(ctx context.Context, event *Event) {
+func logEvent(ctx context.Context, logger *slog.Logger, event *Event) {
 	levels := map[EventLevel]slog.Level{
 		EventLevelDebug:   slog.LevelDebug,
 		EventLevelInfo:    slog.LevelInfo,
@@ -160,11 +167,12 @@ func (p *Slabby) logEvent(ctx context.Context, event *Event) {
 		EventLevelError:   slog.LevelError,
 	}
 	level := levels[event.Level]
-	if !p.logger.Enabled(ctx, level) {
+	if !logger.Enabled(ctx, level) {
 		return
 	}
 	record := slog.NewRecord(event.Time, level, "slabby: "+event.Text, 0)
-	record.AddAttrs(slog.String("event", event.Code.String()), slog.Int64("value", event.Value))
+	record.AddAttrs(slog.String("pool", event.Pool), slog.String("event", event.Code.String()),
+		slog.Int64("value", event.Value))
 	if event.Ref != 0 {
 		record.AddAttrs(slog.Uint64("ref", event.Ref))
 	}
@@ -172,5 +180,5 @@ func (p *Slabby) logEvent(ctx context.Context, event *Event) {
 		record.AddAttrs(slog.Uint64("suppressed", uint64(event.Suppressed)))
 	}
 	// A handler that fails has no better place to say so than its own output.
-	_ = p.logger.Handler().Handle(ctx, record)
+	_ = logger.Handler().Handle(ctx, record)
 }

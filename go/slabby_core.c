@@ -1497,7 +1497,7 @@ SLB_PRIVATE const char slb_metric_info[SLB_METRIC_INFO_LENGTH + 1] =
 #define SLB_OBSERVE_RING_STATE_H
 
 /* The longest record of any ring, in words. */
-#define SLB_RING_WORDS 30u
+#define SLB_RING_WORDS 40u
 
 struct slb_ring_head {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t next; /* sequence number of the next record */
@@ -7348,221 +7348,183 @@ SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor,
     return true;
 }
 
-/* -------------------- observe/events.c */
+/* -------------------- observe/event_watch.c */
 
-/* -------------------- observe/events.h */
+/* -------------------- observe/event_watch.h */
 /*
- * Events: what an operator needs to know. Each event goes into a ring of the pool, which cursors read, and to the
- * pool's logger, on the thread that caused it.
+ * The events of all pools of the process: a ring that has each event a second time, with its pool, and descriptors that
+ * become readable when one comes. A cursor on the ring outlives the pools.
  *
- * If the cause is inside the pool (slb_in_flight_depth above 0: a lock may be held), the event is written to the
- * ring at once. The logger is called when the thread has left the pool, by slb_events_deliver in the function that
- * called slb_events_mark before it entered. At most slb_event_limit() events per code and second are reported; the
- * next one says how many were suppressed.
+ *   who raises an event                       who watches
+ *     writes it into the ring                   waits until the descriptor is readable
+ *     pending: 0 -> 1, then signals             clears the descriptor, then pending: 1 -> 0
+ *     pending: 1 -> 1, does not signal          reads the ring
+ *
+ * Both change `pending` by an exchange. A raiser that found 1 exchanged it before the watcher's exchange, which
+ * therefore sees what the raiser wrote before: the event. One that comes behind finds 0 and signals a descriptor that
+ * is clear.
  */
-#ifndef SLB_OBSERVE_EVENTS_H
-#define SLB_OBSERVE_EVENTS_H
+#ifndef SLB_OBSERVE_EVENT_WATCH_H
+#define SLB_OBSERVE_EVENT_WATCH_H
 
-/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
-struct slb_notification {
-    slabby_log_function function; /* null: no logger */
-    void *context;
-    slabby_event event;
-};
+#define SLB_WATCHERS 16u
 
-/* No event yet. The rest has 300 bytes, which slb_event_prepare fills on demand. */
-SLB_INLINE void slb_notification_none(struct slb_notification *out) {
-    out->function = NULL;
-}
+/* Writes the event for all who watch, and wakes them. Async-signal-safe. */
+SLB_PRIVATE void slb_watch_raise(struct slabby_allocator *pool, const slabby_event *event);
 
-/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
- * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...) SLB_PRINTF(6, 7);
+/* The cursor behind the newest event, and the event at a cursor. */
+SLB_PRIVATE uint64_t slb_watch_next(void);
+SLB_PRIVATE enum slb_ring_found slb_watch_read(uint64_t *cursor, uint64_t *lost, slabby_event *out);
 
-/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
-                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) SLB_PRINTF(7, 8);
-SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
+/* A new descriptor; below 0: the errno of the system's refusal, negated, or -EBUSY where all are taken. */
+SLB_PRIVATE int slb_watch_begin(void);
 
-/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
- * between. */
-SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+/* False where the descriptor is none of slb_watch_begin. */
+SLB_PRIVATE bool slb_watch_clear(int descriptor);
+SLB_PRIVATE bool slb_watch_end(int descriptor);
 
-/* The event at the cursor; out_deferred: whether its logger call still waits. */
-SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
-                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
-
-/* How an allocation ended that found every slab in use: refused, or served by the heap. */
-SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
-
-/* The pool takes no allocation any more, with `live` slabs still out. */
-SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
+/* In a child of fork: the same numbers, apart from the parent's. */
+SLB_PRIVATE void slb_watch_after_fork(void);
 
 #endif
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
-
-/* Words of an event behind the time. */
-enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
-
-_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
-_Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
-
-/* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
-static SLB_THREAD_LOCAL uint32_t inside_logger;
-
-/* ---------------------------------------------------------------------------------------------------- rate */
-
-/* Exhaustion comes once per refused call, as often as the caller tries. */
-static uint64_t slb_event_limit(int32_t code) {
-    return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
-}
-
-static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
-    struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
-    uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
-    uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
-    do {
-        bool same = window >> 24 == second;
-        if (same && (window & 0xffffff) >= slb_event_limit(code)) {
-            atomic_fetch_add_explicit(&rate->suppressed, 1, memory_order_relaxed);
-            return false;
-        }
-        wanted = (same ? window : second << 24) + 1;
-    } while (!atomic_compare_exchange_weak_explicit(&rate->window, &window, wanted, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    *out_suppressed = atomic_exchange_explicit(&rate->suppressed, 0, memory_order_relaxed);
-    return true;
-}
 
 /* ---------------------------------------------------------------------------------------------------- ring */
 
-static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
-    uint64_t words[SLB_EVENT_WORDS] = {
-        event->time_ns,         event->ref,
-        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
-        event->suppressed,      deferred};
-    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
-    event->sequence = slb_ring_write(&pool->events, words);
+/* Words of a record behind the time. */
+enum { WATCH_REF = 1, WATCH_VALUE, WATCH_WHAT, WATCH_SUPPRESSED, WATCH_POOL, WATCH_TEXT, WATCH_LABEL = 30 };
+
+#define WATCH_EVENTS 256u
+#define WATCH_WORDS (WATCH_LABEL + SLB_POOL_LABEL_SIZE / 8)
+#define WATCH_STRIDE 44u
+
+_Static_assert(WATCH_TEXT + sizeof(((slabby_event *)0)->text) / 8 == WATCH_LABEL, "the text fits");
+_Static_assert(WATCH_WORDS <= SLB_RING_WORDS, "a reader's buffer holds a record");
+_Static_assert(WATCH_WORDS < WATCH_STRIDE, "an entry holds a record and its check");
+
+static struct {
+    struct slb_ring_head head;
+    _Atomic uint64_t entries[WATCH_EVENTS * WATCH_STRIDE];
+} watch_memory;
+
+static const struct slb_ring watch_ring = {
+    .head = &watch_memory.head, .size = WATCH_EVENTS, .words = WATCH_WORDS, .stride = WATCH_STRIDE};
+
+SLB_PRIVATE uint64_t slb_watch_next(void) {
+    return slb_ring_next(&watch_ring);
 }
 
-SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
-                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred) {
-    uint64_t words[SLB_EVENT_WORDS];
-    enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
+SLB_PRIVATE enum slb_ring_found slb_watch_read(uint64_t *cursor, uint64_t *lost, slabby_event *out) {
+    uint64_t words[SLB_RING_WORDS];
+    enum slb_ring_found found = slb_ring_read(&watch_ring, cursor, lost, words);
     if (found != SLB_RING_RECORD)
         return found;
     *out = (slabby_event){.struct_size = sizeof *out,
-                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
+                          .level = (int32_t)(words[WATCH_WHAT] >> 32),
                           .sequence = *cursor - 1,
                           .time_ns = words[0],
-                          .ref = words[EVENT_REF],
-                          .value = (int64_t)words[EVENT_VALUE],
-                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
-                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
-    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
-    *out_deferred = words[EVENT_DEFERRED];
+                          .ref = words[WATCH_REF],
+                          .value = (int64_t)words[WATCH_VALUE],
+                          .code = (int32_t)(uint32_t)words[WATCH_WHAT],
+                          .suppressed = (uint32_t)words[WATCH_SUPPRESSED],
+                          .allocator_address = words[WATCH_POOL]};
+    memcpy(out->text, &words[WATCH_TEXT], sizeof out->text);
+    memcpy(out->pool, &words[WATCH_LABEL], sizeof out->pool);
     return found;
 }
 
-/* ------------------------------------------------------------------------------------------------- raising */
+/* ------------------------------------------------------------------------------------------------ watchers */
 
-/* False where this second has had enough of the code. */
-static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
-                          va_list arguments) {
-    uint64_t suppressed;
-    if (!event_admitted(pool, event->code, &suppressed))
+/* users: raisers that may be about to signal the descriptor, which is not closed until there are none. */
+struct watcher {
+    _Atomic int32_t descriptor; /* + 1; 0: free */
+    _Atomic uint32_t pending;
+    _Atomic uint32_t users;
+};
+
+static struct watcher watchers[SLB_WATCHERS];
+
+static void wake_watchers(void) {
+    for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
+        struct watcher *watcher = &watchers[i];
+        if (atomic_load(&watcher->descriptor) == 0)
+            continue;
+        /* seq_cst, the default: either this sees the descriptor withdrawn, or slb_watch_end sees a user */
+        atomic_fetch_add(&watcher->users, 1);
+        int32_t descriptor = atomic_load(&watcher->descriptor);
+        if (descriptor != 0 && atomic_exchange(&watcher->pending, 1) == 0)
+            slb_os_notifier_signal(descriptor - 1);
+        atomic_fetch_sub(&watcher->users, 1);
+    }
+}
+
+SLB_PRIVATE void slb_watch_raise(struct slabby_allocator *pool, const slabby_event *event) {
+    uint64_t words[WATCH_WORDS] = {
+        event->time_ns,         event->ref,
+        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
+        event->suppressed,      (uint64_t)(uintptr_t)pool};
+    memcpy(&words[WATCH_TEXT], event->text, sizeof event->text);
+    memcpy(&words[WATCH_LABEL], event->pool, sizeof event->pool);
+    (void)slb_ring_write(&watch_ring, words);
+    wake_watchers();
+}
+
+static struct watcher *find_watcher(int descriptor) {
+    for (uint32_t i = 0; i < SLB_WATCHERS && descriptor >= 0; i++)
+        if (atomic_load(&watchers[i].descriptor) == descriptor + 1)
+            return &watchers[i];
+    return NULL;
+}
+
+SLB_PRIVATE int slb_watch_begin(void) {
+    int descriptor = slb_os_notifier_create();
+    if (descriptor < 0)
+        return descriptor;
+    for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
+        int32_t none = 0;
+        if (atomic_load(&watchers[i].descriptor) != 0)
+            continue;
+        /* Before the number stands here: one left from before would hold back the first signal. Where another thread
+         * takes the entry first, its descriptor is signalled once more than needed. */
+        atomic_store(&watchers[i].pending, 0);
+        if (atomic_compare_exchange_strong(&watchers[i].descriptor, &none, descriptor + 1))
+            return descriptor;
+    }
+    slb_os_notifier_destroy(descriptor);
+    return -EBUSY;
+}
+
+SLB_PRIVATE bool slb_watch_clear(int descriptor) {
+    struct watcher *watcher = find_watcher(descriptor);
+    if (watcher == NULL)
         return false;
-    event->struct_size = sizeof *event;
-    event->time_ns = slb_os_wall_ns();
-    event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
-    (void)vsnprintf(event->text, sizeof event->text, format, arguments);
+    slb_os_notifier_clear(descriptor);
+    (void)atomic_exchange(&watcher->pending, 0);
     return true;
 }
 
-SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
-    if (notification->function == NULL || inside_logger)
-        return;
-    int held = slb_os_hold_cancellation();
-    inside_logger = 1;
-    notification->function(notification->context, &notification->event);
-    inside_logger = 0;
-    slb_os_allow_cancellation(held);
+SLB_PRIVATE bool slb_watch_end(int descriptor) {
+    int32_t number = descriptor + 1;
+    struct watcher *watcher = find_watcher(descriptor);
+    if (watcher == NULL || !atomic_compare_exchange_strong(&watcher->descriptor, &number, 0))
+        return false;
+    for (uint32_t attempt = 0; atomic_load(&watcher->users) != 0; attempt++)
+        slb_os_wait_a_little(attempt);
+    slb_os_notifier_destroy(descriptor);
+    return true;
 }
 
-SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
-                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
-                                            const char *format, ...) {
-    va_list arguments;
-    memset(out, 0, sizeof *out);
-    out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
-    va_start(arguments, format);
-    bool admitted = event_compose(pool, &out->event, format, arguments);
-    va_end(arguments);
-    if (!admitted)
-        return;
-    event_write(pool, &out->event, 0);
-    out->function = pool->options.logger;
-    out->context = pool->options.logger_context;
-}
-
-SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
-                                    slabby_ref ref, int64_t value, const char *format, ...) {
-    struct slb_notification notification = {.function = pool->options.logger,
-                                            .context = pool->options.logger_context};
-    bool inside = slb_in_flight_depth != 0;
-    va_list arguments;
-    notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
-    va_start(arguments, format);
-    bool admitted = event_compose(pool, &notification.event, format, arguments);
-    va_end(arguments);
-    if (!admitted)
-        return;
-    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
-    if (!inside)
-        slb_event_notify(&notification);
-}
-
-SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
-    return slb_ring_next(&pool->events);
-}
-
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
-    struct slb_notification notification = {.function = pool->options.logger,
-                                            .context = pool->options.logger_context};
-    uint64_t lost = 0, deferred;
-    if (notification.function == NULL || slb_in_flight_depth != 0)
-        return;
-    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
-        if (deferred == slb_os_thread())
-            slb_event_notify(&notification);
-}
-
-/* ------------------------------------------------------------------------------------- events with a cause */
-
-SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
-    if (refused)
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
-                  "all %" PRIu32
-                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
-                  slb_capacity(pool), pool->options.name);
-    else
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
-                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
-                  slb_capacity(pool), pool->options.name);
-}
-
-SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
-                                  uint64_t live) {
-    int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
-    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
-                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
+/* Raisers that vanished in the fork are no users here. */
+SLB_PRIVATE void slb_watch_after_fork(void) {
+    for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
+        int32_t descriptor = atomic_load(&watchers[i].descriptor);
+        atomic_store(&watchers[i].users, 0);
+        atomic_store(&watchers[i].pending, 0);
+        if (descriptor != 0)
+            slb_os_notifier_renew(descriptor - 1);
+    }
 }
 
 /* -------------------- observe/labels.c */
@@ -9644,6 +9606,60 @@ SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
     return SLABBY_OK;
 }
 
+/* -------------------- api/watch.c */
+/* Hearing of the events of every pool as they happen. */
+
+#include <errno.h>
+
+SLB_PUBLIC slabby_status slabby_watch_begin(int32_t *out_descriptor, slabby_error *out_error) {
+    if (out_descriptor == NULL)
+        return slb_error_set(out_error, SLABBY_INVALID_ARGUMENT, 0, 0, 0, 0,
+                             "the place for the descriptor is null");
+    int descriptor = slb_watch_begin();
+    if (descriptor == -EBUSY)
+        return slb_error_set(out_error, SLABBY_BUSY, 0, SLB_WATCHERS + 1, 0, SLB_WATCHERS,
+                             "%u descriptors watch the events of this process already; end one first",
+                             SLB_WATCHERS);
+    if (descriptor < 0)
+        return slb_error_set(out_error, SLABBY_NO_SYSTEM_MEMORY, 0, -descriptor, 0, 0,
+                             "the system refused a descriptor (errno %d); close some, or raise the limit",
+                             -descriptor);
+    *out_descriptor = descriptor;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_watch_read(slabby_event *out_watched, uint64_t *out_count, uint64_t *out_lost,
+                                           uint64_t *cursor, uint64_t capacity) {
+    slabby_event event;
+    uint64_t count = 0, lost = 0;
+    if (out_count == NULL || cursor == NULL || (out_watched == NULL && capacity > 0))
+        return SLABBY_INVALID_ARGUMENT;
+    if (capacity > 0 && out_watched[0].struct_size < 8)
+        return SLABBY_ABI_MISMATCH;
+    uint64_t at = *cursor == UINT64_MAX ? slb_watch_next() : *cursor;
+    while (count < capacity) {
+        enum slb_ring_found found = slb_watch_read(&at, &lost, &event);
+        if (found == SLB_RING_BAD_CURSOR)
+            return SLABBY_INVALID_ARGUMENT;
+        if (found == SLB_RING_END)
+            break;
+        slb_copy_record(out_watched, count++, &event, sizeof event);
+    }
+    *out_count = count;
+    *cursor = at;
+    if (out_lost != NULL)
+        *out_lost = lost;
+    return SLABBY_OK;
+}
+
+SLB_PUBLIC slabby_status slabby_watch_clear(int32_t descriptor) {
+    return slb_watch_clear(descriptor) ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
+}
+
+SLB_PUBLIC slabby_status slabby_watch_end(int32_t descriptor) {
+    return slb_watch_end(descriptor) ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
+}
+
 /* -------------------- observe/audit_write.c */
 /*
  * The audit records as JSON lines, each with a digest over the previous digest and its own text:
@@ -9823,6 +9839,232 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
     slabby_status status = write_chain(pool, out_count, cursor, fd, error);
     atomic_store_explicit(writer, 0, memory_order_release);
     return status;
+}
+
+/* -------------------- observe/events.c */
+
+/* -------------------- observe/events.h */
+/*
+ * Events: what an operator needs to know. Each event goes into a ring of the pool, which cursors read, and to the
+ * pool's logger, on the thread that caused it.
+ *
+ * If the cause is inside the pool (slb_in_flight_depth above 0: a lock may be held), the event is written to the
+ * ring at once. The logger is called when the thread has left the pool, by slb_events_deliver in the function that
+ * called slb_events_mark before it entered. At most slb_event_limit() events per code and second are reported; the
+ * next one says how many were suppressed.
+ */
+#ifndef SLB_OBSERVE_EVENTS_H
+#define SLB_OBSERVE_EVENTS_H
+
+/* An event on its way to the logger, for causes that cannot touch the pool any more when they call it. */
+struct slb_notification {
+    slabby_log_function function; /* null: no logger */
+    void *context;
+    slabby_event event;
+};
+
+/* No event yet. The rest has 300 bytes, which slb_event_prepare fills on demand. */
+SLB_INLINE void slb_notification_none(struct slb_notification *out) {
+    out->function = NULL;
+}
+
+/* level, code: of codes.h. ref, value: 0 where they say nothing. The text names the pool by itself; it is cut at 191
+ * bytes. Cold; safe anywhere, a signal handler included as far as the logger is. */
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) SLB_PRINTF(6, 7);
+
+/* The same in two steps: into the ring now, to the logger with slb_event_notify, which does not touch the pool. */
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) SLB_PRINTF(7, 8);
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification);
+
+/* Enclose work under the pool's lock: slb_events_deliver calls the logger with the events this thread raised
+ * between. */
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark);
+
+/* The event at the cursor; out_deferred: whether its logger call still waits. */
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred);
+
+/* How an allocation ended that found every slab in use: refused, or served by the heap. */
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused);
+
+/* The pool takes no allocation any more, with `live` slabs still out. */
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool, uint64_t live);
+
+#endif
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Words of an event behind the time. */
+enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
+
+_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
+_Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
+
+/* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
+static SLB_THREAD_LOCAL uint32_t inside_logger;
+
+/* ---------------------------------------------------------------------------------------------------- rate */
+
+/* Exhaustion comes once per refused call, as often as the caller tries. */
+static uint64_t slb_event_limit(int32_t code) {
+    return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
+}
+
+static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
+    struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
+    uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
+    uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
+    do {
+        bool same = window >> 24 == second;
+        if (same && (window & 0xffffff) >= slb_event_limit(code)) {
+            atomic_fetch_add_explicit(&rate->suppressed, 1, memory_order_relaxed);
+            return false;
+        }
+        wanted = (same ? window : second << 24) + 1;
+    } while (!atomic_compare_exchange_weak_explicit(&rate->window, &window, wanted, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *out_suppressed = atomic_exchange_explicit(&rate->suppressed, 0, memory_order_relaxed);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------------- ring */
+
+static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
+    uint64_t words[SLB_EVENT_WORDS] = {
+        event->time_ns,         event->ref,
+        (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
+        event->suppressed,      deferred};
+    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
+    event->sequence = slb_ring_write(&pool->events, words);
+    slb_watch_raise(pool, event);
+}
+
+static void name_pool(slabby_event *event, struct slabby_allocator *pool) {
+    struct slb_text label = {.buffer = event->pool, .capacity = sizeof event->pool};
+    slb_pool_label_add(&label, pool);
+    event->allocator_address = (uint64_t)(uintptr_t)pool;
+}
+
+SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
+                                               uint64_t *lost, slabby_event *out, uint64_t *out_deferred) {
+    uint64_t words[SLB_EVENT_WORDS];
+    enum slb_ring_found found = slb_ring_read(&pool->events, cursor, lost, words);
+    if (found != SLB_RING_RECORD)
+        return found;
+    *out = (slabby_event){.struct_size = sizeof *out,
+                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
+                          .sequence = *cursor - 1,
+                          .time_ns = words[0],
+                          .ref = words[EVENT_REF],
+                          .value = (int64_t)words[EVENT_VALUE],
+                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
+                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
+    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
+    name_pool(out, pool);
+    *out_deferred = words[EVENT_DEFERRED];
+    return found;
+}
+
+/* ------------------------------------------------------------------------------------------------- raising */
+
+/* False where this second has had enough of the code. */
+static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
+                          va_list arguments) {
+    uint64_t suppressed;
+    if (!event_admitted(pool, event->code, &suppressed))
+        return false;
+    event->struct_size = sizeof *event;
+    name_pool(event, pool);
+    event->time_ns = slb_os_wall_ns();
+    event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
+    (void)vsnprintf(event->text, sizeof event->text, format, arguments);
+    return true;
+}
+
+SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
+    if (notification->function == NULL || inside_logger)
+        return;
+    int held = slb_os_hold_cancellation();
+    inside_logger = 1;
+    notification->function(notification->context, &notification->event);
+    inside_logger = 0;
+    slb_os_allow_cancellation(held);
+}
+
+SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct slabby_allocator *pool,
+                                            int32_t level, int32_t code, slabby_ref ref, int64_t value,
+                                            const char *format, ...) {
+    va_list arguments;
+    memset(out, 0, sizeof *out);
+    out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &out->event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &out->event, 0);
+    out->function = pool->options.logger;
+    out->context = pool->options.logger_context;
+}
+
+SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level, int32_t code,
+                                    slabby_ref ref, int64_t value, const char *format, ...) {
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
+    bool inside = slb_in_flight_depth != 0;
+    va_list arguments;
+    notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
+    va_start(arguments, format);
+    bool admitted = event_compose(pool, &notification.event, format, arguments);
+    va_end(arguments);
+    if (!admitted)
+        return;
+    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
+    if (!inside)
+        slb_event_notify(&notification);
+}
+
+SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
+    return slb_ring_next(&pool->events);
+}
+
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+    struct slb_notification notification = {.function = pool->options.logger,
+                                            .context = pool->options.logger_context};
+    uint64_t lost = 0, deferred;
+    if (notification.function == NULL || slb_in_flight_depth != 0)
+        return;
+    while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
+        if (deferred == slb_os_thread())
+            slb_event_notify(&notification);
+}
+
+/* ------------------------------------------------------------------------------------- events with a cause */
+
+SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
+    if (refused)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
+                  "all %" PRIu32
+                  " slabs of pool \"%s\" are in use or out of service: an allocation was refused",
+                  slb_capacity(pool), pool->options.name);
+    else
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_HEAP_FALLBACK, 0, slb_capacity(pool),
+                  "all %" PRIu32 " slabs of pool \"%s\" are in use or out of service: the heap serves",
+                  slb_capacity(pool), pool->options.name);
+}
+
+SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_allocator *pool,
+                                  uint64_t live) {
+    int32_t level = live == 0 ? SLABBY_EVENT_LEVEL_INFO : SLABBY_EVENT_LEVEL_WARNING;
+    slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_CLOSED, 0, (int64_t)live,
+                      "pool \"%s\" was closed with %" PRIu64 " slabs still out", pool->options.name, live);
 }
 
 /* -------------------- observe/stacks.c */
@@ -15975,6 +16217,7 @@ static void mark_pool(struct slabby_allocator *pool) {
 static void in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
+    slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
         if (slb_pool_exists(&slb_pool_table[entry].pool))
             mark_pool(&slb_pool_table[entry].pool);

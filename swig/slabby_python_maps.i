@@ -214,7 +214,7 @@ ARRAY_SPACE(TYPE, NAME)
 
 %define RECORDS_RESULT(TYPE, NAME, COUNT, CAPACITY)
 %{
-static PyObject *TYPE##_list(const TYPE *records, uint64_t count)
+static PyObject *list_of_##NAME(const TYPE *records, uint64_t count)
 {
     PyObject *list = PyList_New((Py_ssize_t)count);
 
@@ -230,7 +230,7 @@ static PyObject *TYPE##_list(const TYPE *records, uint64_t count)
 %}
 ARRAY_SPACE(TYPE, NAME)
 %typemap(argout) TYPE *NAME {
-    $result = add_result($result, TYPE##_list($1, smaller(*COUNT, CAPACITY)));
+    $result = add_result($result, list_of_##NAME($1, smaller(*COUNT, CAPACITY)));
 }
 %enddef
 

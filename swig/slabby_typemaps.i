@@ -145,7 +145,7 @@ static PyObject *slabby_audit_record_values(const slabby_audit_record *record)
 
 static PyObject *slabby_event_values(const slabby_event *record)
 {
-    PyObject *values = PyList_New(8);
+    PyObject *values = PyList_New(10);
 
     if (values == NULL)
         return NULL;
@@ -157,6 +157,8 @@ static PyObject *slabby_event_values(const slabby_event *record)
     PyList_SetItem(values, 5, PyLong_FromLong(record->code));
     PyList_SetItem(values, 6, PyLong_FromUnsignedLong(record->suppressed));
     PyList_SetItem(values, 7, decode(record->text));
+    PyList_SetItem(values, 8, decode(record->pool));
+    PyList_SetItem(values, 9, PyLong_FromUnsignedLongLong(record->allocator_address));
     return complete_values(values);
 }
 
@@ -256,6 +258,7 @@ NUMBER_RESULT(uint64_t, out_awaited, PyLong_FromUnsignedLongLong)
 NUMBER_RESULT(uint64_t, out_bytes, PyLong_FromUnsignedLongLong)
 NUMBER_RESULT(uint64_t, out_capacity, PyLong_FromUnsignedLongLong)
 NUMBER_RESULT(uint64_t, out_count, PyLong_FromUnsignedLongLong)
+NUMBER_RESULT(int32_t, out_descriptor, PyLong_FromLong)
 NUMBER_RESULT(int32_t, out_fd, PyLong_FromLong)
 NUMBER_RESULT(uint32_t, out_id, PyLong_FromUnsignedLong)
 NUMBER_RESULT(uint64_t, out_instance_id, PyLong_FromUnsignedLongLong)
@@ -274,6 +277,7 @@ NUMBERS_RESULT(uint64_t, out_user_data, arg4, arg6)
 RECORDS_RESULT(slabby_sample, out_samples, arg2, arg4)
 RECORDS_RESULT(slabby_audit_record, out_records, arg2, arg6)
 RECORDS_RESULT(slabby_event, out_events, arg2, arg6)
+RECORDS_RESULT(slabby_event, out_watched, arg2, arg5)
 RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
 
 %ignore slabby_options_set_logger;
@@ -970,6 +974,42 @@ RECORDS_RESULT(slabby_finding, out_findings, arg2, arg4)
     $action
     if (result != SLABBY_OK) {
         types_api->fail(swig_obj[1], 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_watch_begin {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, arg2);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_watch_read {
+    arg1 = make_space(arg5, sizeof *arg1);
+    if (arg1 == NULL)
+        SWIG_fail;
+    arg1->struct_size = sizeof *arg1;
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_watch_clear {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
+        SWIG_fail;
+    }
+}
+
+%exception slabby_watch_end {
+    $action
+    if (result != SLABBY_OK) {
+        types_api->fail(NULL, 0, result, NULL);
         SWIG_fail;
     }
 }

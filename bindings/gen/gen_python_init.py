@@ -30,6 +30,8 @@ MODULES = {
     "_types": ("TRACEMALLOC_DOMAIN", "Acquisition", "FastSlab", "SlabRef"),
     "_version": ("__version__",),
 }
+# The same, but imported when one is used: these bring modules of the standard library that few programs need.
+LATER = {"_event_feed": ("EventFeed", "start_event_logging", "stop_event_logging")}
 ABOUT = '''\
 """Slabby: a pool of equally sized memory blocks ("slabs") with checked references.
 
@@ -55,6 +57,9 @@ if not TYPE_CHECKING:
 
             globals().update({each: getattr(_enums, each) for each in _status.ENUMERATIONS})
             return globals()[name]
+        if name in _LATER:
+            module = __import__("slabby." + _LATER[name], fromlist=(name,))
+            return globals().setdefault(name, getattr(module, name))
         raise AttributeError(f"module 'slabby' has no attribute {name!r}")
 
     def __dir__():
@@ -77,6 +82,8 @@ def imports(module: str, names: list[str], indent: str = "") -> str:
 def init_module(enums: list[str], errors: list[str], records: list[str]) -> str:
     modules = {**MODULES, "_errors": tuple(errors), "_records": tuple(records)}
     names = sorted([*(name for group in modules.values() for name in group), *enums])
+    later = {name: module for module, group in LATER.items() for name in group}
+    names = sorted([*names, *later])
     lines = [f"# {NOTICE}", f"# {LICENCE}", ABOUT, "from __future__ import annotations", ""]
     lines += ["from slabby import _status"]
     lines += [imports(module, sorted(group)) for module, group in sorted(modules.items())]
@@ -85,7 +92,9 @@ def init_module(enums: list[str], errors: list[str], records: list[str]) -> str:
         "TYPE_CHECKING = False",
         "if TYPE_CHECKING:",
         imports("_enums", sorted(enums), "    "),
+        *(imports(module, sorted(group), "    ") for module, group in sorted(LATER.items())),
     ]
     listed = "".join(f'    "{name}",\n' for name in names)
-    lines += ["", f"__all__ = [\n{listed}]", "", LAZY]
+    rows = "".join(f'    "{name}": "{module}",\n' for name, module in sorted(later.items()))
+    lines += ["", f"__all__ = [\n{listed}]", "", f"_LATER = {{\n{rows}}}", "", LAZY]
     return textwrap.dedent("\n".join(lines)).rstrip() + "\n"

@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         SlabState,
         Trend,
     )
+    from slabby._event_feed import EventFeed, start_event_logging, stop_event_logging
 
 __all__ = [
     "AbiMismatchError",
@@ -119,6 +120,7 @@ __all__ = [
     "DoubleDeallocationError",
     "Event",
     "EventCode",
+    "EventFeed",
     "EventLevel",
     "FastSlab",
     "Fault",
@@ -177,9 +179,17 @@ __all__ = [
     "platform_text",
     "pool_label",
     "pools",
+    "start_event_logging",
+    "stop_event_logging",
     "suggest_capacity",
     "suggest_slab_size",
 ]
+
+_LATER = {
+    "EventFeed": "_event_feed",
+    "start_event_logging": "_event_feed",
+    "stop_event_logging": "_event_feed",
+}
 
 # The modules they are in are no part of the interface.
 for _name in __all__:
@@ -196,6 +206,9 @@ if not TYPE_CHECKING:
 
             globals().update({each: getattr(_enums, each) for each in _status.ENUMERATIONS})
             return globals()[name]
+        if name in _LATER:
+            module = __import__("slabby." + _LATER[name], fromlist=(name,))
+            return globals().setdefault(name, getattr(module, name))
         raise AttributeError(f"module 'slabby' has no attribute {name!r}")
 
     def __dir__():

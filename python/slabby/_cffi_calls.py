@@ -155,6 +155,8 @@ def _slabby_event(record: Any) -> Sequence[Any]:
         record.code,
         record.suppressed,
         ffi.string(record.text).decode("utf-8", "replace"),
+        ffi.string(record.pool).decode("utf-8", "replace"),
+        record.allocator_address,
     )
 
 
@@ -884,6 +886,44 @@ def slabby_events_read(
         int(out_lost[0]),
         int(cursor_cell[0]),
     )
+
+
+def slabby_watch_begin() -> int:
+    out_descriptor = ffi.new("int32_t *")
+    out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
+    status = lib.slabby_watch_begin(out_descriptor, out_error)
+    if status:
+        fail(status, None, 0, out_error)
+    return int(out_descriptor[0])
+
+
+def slabby_watch_read(cursor: int, capacity: int) -> tuple[list[Sequence[Any]], int, int, int]:
+    out_watched = ffi.new("slabby_event[]", max(1, capacity))
+    out_watched[0].struct_size = ffi.sizeof("slabby_event")
+    out_count = ffi.new("uint64_t *")
+    out_lost = ffi.new("uint64_t *")
+    cursor_cell = ffi.new("uint64_t *", cursor)
+    status = lib.slabby_watch_read(out_watched, out_count, out_lost, cursor_cell, capacity)
+    if status:
+        fail(status, None, 0)
+    return (
+        [_slabby_event(out_watched[at]) for at in range(min(out_count[0], capacity))],
+        int(out_count[0]),
+        int(out_lost[0]),
+        int(cursor_cell[0]),
+    )
+
+
+def slabby_watch_clear(descriptor: int) -> None:
+    status = lib.slabby_watch_clear(descriptor)
+    if status:
+        fail(status, None, 0)
+
+
+def slabby_watch_end(descriptor: int) -> None:
+    status = lib.slabby_watch_end(descriptor)
+    if status:
+        fail(status, None, 0)
 
 
 def slabby_verify(allocator: Pool, capacity: int) -> tuple[list[Sequence[Any]], int]:

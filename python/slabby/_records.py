@@ -334,6 +334,8 @@ class Event(Record):
     code: EventCode = member(5, "EventCode")
     suppressed: int = member(6)
     text: str = member(7)
+    pool: str = member(8)
+    allocator_address: int = member(9)
 
 
 class Finding(Record):

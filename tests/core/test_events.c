@@ -296,6 +296,7 @@ static void rings_survive_contention(void **state) {
     (void)state;
     hammer_ring(1024, 4, 8);
     hammer_ring(256, 30, 32);
+    hammer_ring(256, 40, 44);
     hammer_ring(2, 30, 32);
     hammer_ring(1, 4, 8);
 }
@@ -306,6 +307,7 @@ static _Atomic int parked;
 static void park(int point) {
     if (point != SLB_POINT_RING_WRITE || !parks_here)
         return;
+    parks_here = 0; /* in the pool's ring, not in the process's */
     atomic_store(&parked, 1);
     while (atomic_load(&parked) != 2)
         sched_yield();

@@ -247,7 +247,9 @@ typedef struct slabby_audit_record {
 
 /* One event: what a logger receives. code is an event_code, level an event_level of codes.h; time_ns counts
  * from the Unix epoch. At most ten events of one code are reported per second (exhaustion: one); suppressed is
- * the number of those that were not, since the last one. */
+ * the number of those that were not, since the last one. pool is the pool's label (slabby_pool_info), and
+ * allocator_address its handle as a number; sequence counts the events of the pool, or of the process where
+ * slabby_watch_read stored the event. */
 typedef struct slabby_event {
     uint32_t struct_size;
     int32_t level;
@@ -258,6 +260,8 @@ typedef struct slabby_event {
     int32_t code;
     uint32_t suppressed;
     char text[192];
+    char pool[80];
+    uint64_t allocator_address;
 } slabby_event;
 
 /* One thing that slabby_verify found wrong. offset, expected and found describe the first bad byte where bytes
@@ -909,7 +913,7 @@ slabby_status slabby_metrics_text(char *buffer, uint64_t capacity, uint64_t *out
 slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_t *out_count, uint64_t allocator_address,
                                   uint64_t capacity);
 
-/* ---------------------------------------- inspection (core/src/api: inspect.c, audit.c, leaks.c, fault.c) */
+/* ------------------------------- inspection (core/src/api: inspect.c, watch.c, audit.c, leaks.c, fault.c) */
 
 /*
  * slabby_live_next: the next outstanding slab at or after *cursor, which starts at 0 and is moved on: those in users'
@@ -964,6 +968,43 @@ slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor, slabby_a
  */
 slabby_status slabby_events_read(slabby_event *out_events, uint64_t *out_count, uint64_t *out_lost,
                                  uint64_t *cursor, slabby_allocator *allocator, uint64_t capacity);
+
+/*
+ * slabby_watch_begin: a descriptor that becomes readable when an event of any pool of the process is raised, in
+ * whatever language, for a loop or thread that logs them. A process has 16 at most; give it to slabby_watch_end.
+ *
+ *   for (;;) {
+ *       wait until the descriptor is readable (poll, an event loop)
+ *       slabby_watch_clear(descriptor);
+ *       call slabby_watch_read until it answers no event
+ *   }
+ *
+ * A child made by fork has descriptors of its own under the same numbers.
+ * Statuses: OK, InvalidArgument, Busy (16 watch already), NoSystemMemory (the system refused a descriptor: out_error
+ * has the errno).
+ */
+slabby_status slabby_watch_begin(int32_t *out_descriptor, slabby_error *out_error);
+
+/*
+ * slabby_watch_read: up to `capacity` events of all pools of the process from *cursor on, as slabby_events_read. The
+ * last 256 are kept, also those of pools that were destroyed. *cursor starts at 0, or at UINT64_MAX for what comes from
+ * this call on.
+ * Statuses: OK, InvalidArgument (also a cursor beyond the newest event), AbiMismatch.
+ */
+slabby_status slabby_watch_read(slabby_event *out_watched, uint64_t *out_count, uint64_t *out_lost,
+                                uint64_t *cursor, uint64_t capacity);
+
+/*
+ * slabby_watch_clear: makes the descriptor unreadable until the next event. Call it before you read.
+ * Statuses: OK, InvalidArgument (no descriptor of slabby_watch_begin).
+ */
+slabby_status slabby_watch_clear(int32_t descriptor);
+
+/*
+ * slabby_watch_end: closes the descriptor. No other thread may wait for it or clear it any more.
+ * Statuses: OK, InvalidArgument (no descriptor of slabby_watch_begin).
+ */
+slabby_status slabby_watch_end(int32_t descriptor);
 
 /*
  * slabby_verify: checks the pool against itself: every slab in exactly one state and every free slab in exactly

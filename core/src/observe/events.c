@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/events.h"
 
+#include "observe/event_watch.h"
+#include "observe/pool_label.h"
 #include "observe/ring.h"
 #include "os/os.h"
 #include "tiers/in_flight.h"
@@ -52,6 +54,13 @@ static void event_write(struct slabby_allocator *pool, slabby_event *event, uint
         event->suppressed,      deferred};
     memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
     event->sequence = slb_ring_write(&pool->events, words);
+    slb_watch_raise(pool, event);
+}
+
+static void name_pool(slabby_event *event, struct slabby_allocator *pool) {
+    struct slb_text label = {.buffer = event->pool, .capacity = sizeof event->pool};
+    slb_pool_label_add(&label, pool);
+    event->allocator_address = (uint64_t)(uintptr_t)pool;
 }
 
 SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, uint64_t *cursor,
@@ -69,6 +78,7 @@ SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, ui
                           .code = (int32_t)(uint32_t)words[EVENT_WHAT],
                           .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
     memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
+    name_pool(out, pool);
     *out_deferred = words[EVENT_DEFERRED];
     return found;
 }
@@ -82,6 +92,7 @@ static bool event_compose(struct slabby_allocator *pool, slabby_event *event, co
     if (!event_admitted(pool, event->code, &suppressed))
         return false;
     event->struct_size = sizeof *event;
+    name_pool(event, pool);
     event->time_ns = slb_os_wall_ns();
     event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
     (void)vsnprintf(event->text, sizeof event->text, format, arguments);

@@ -6,7 +6,7 @@
 #include "base.h"
 
 /* The longest record of any ring, in words. */
-#define SLB_RING_WORDS 30u
+#define SLB_RING_WORDS 40u
 
 struct slb_ring_head {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t next; /* sequence number of the next record */

@@ -3,6 +3,7 @@
 
 #include "tiers/used_slabs.h"
 #include "observe/counters.h"
+#include "observe/event_watch.h"
 #include "observe/events.h"
 #include "os/os.h"
 #include "protect/guard_slots.h"
@@ -35,6 +36,7 @@ static void mark_pool(struct slabby_allocator *pool) {
 static void in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
+    slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
         if (slb_pool_exists(&slb_pool_table[entry].pool))
             mark_pool(&slb_pool_table[entry].pool);

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events of every pool of the process as they happen, for loops and for logging."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+
+from slabby import _backend
+from slabby._logging import hand_over
+from slabby._records import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+CHUNK = 64
+# The cursor of a reader that wants what comes from now on.
+FROM_NOW_ON = 2**64 - 1
+
+
+class EventFeed:
+    """The events of every pool of the process, whatever language causes them, from the making of the feed on.
+
+    A loop waits for `fileno()` to become readable (`loop.add_reader`, `selectors`) and then calls `read()`. Give it
+    back with `close()` or `with`; a process has 16 feeds at most.
+    """
+
+    def __init__(self) -> None:
+        self._core = _backend.chosen().core
+        self._cursor = self._core.slabby_watch_read(FROM_NOW_ON, 0)[3]
+        self._descriptor = self._core.slabby_watch_begin()
+        self.lost = 0
+        """How many events were overwritten before they were read."""
+
+    def fileno(self) -> int:
+        """The descriptor, readable from an event on until the next `read()`; -1 once the feed is closed."""
+        return self._descriptor
+
+    def read(self) -> list[Event]:
+        """What happened since the last call, possibly nothing."""
+        if self._descriptor < 0:
+            raise ValueError("the feed is closed")
+        self._core.slabby_watch_clear(self._descriptor)
+        found: list[Event] = []
+        count = 1
+        while count:
+            records, count, lost, self._cursor = self._core.slabby_watch_read(self._cursor, CHUNK)
+            found += [Event._of(record) for record in records]
+            self.lost += lost
+        return found
+
+    def close(self) -> None:
+        """Closes the descriptor; may be called again."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            self._core.slabby_watch_end(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _EventLogger:
+    """A thread that hands events to a logger, and a pipe whose end stops it."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self._feed = EventFeed()
+        self._stopped, self._stop = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="slabby-events", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._feed.fileno(), select.POLLIN)
+        poll.register(self._stopped, select.POLLIN)
+        reported = 0
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            for event in self._feed.read():
+                hand_over(self.logger, event)
+            if self._feed.lost > reported:
+                lost, reported = self._feed.lost - reported, self._feed.lost
+                self.logger.warning("%d events were overwritten before they were logged", lost)
+            if self._stopped in ready:
+                return
+
+    def stop(self) -> None:
+        os.close(self._stop)
+        self._thread.join()
+        self._feed.close()
+        os.close(self._stopped)
+
+
+_lock = threading.Lock()
+_running: _EventLogger | None = None
+
+
+def start_event_logging(logger: logging.Logger | None = None) -> None:
+    """From now on a thread hands the events of every pool of the process to a logger as they happen, by default to the
+    one named "slabby": a breaker that opens, exhaustion, corruption, leaks, in whatever language they happen. Each
+    record has the Event as its attribute `slabby_event`. A second call changes the logger. A child made by fork starts
+    anew."""
+    global _running
+    with _lock:
+        _stop()
+        _running = _EventLogger(logging.getLogger("slabby") if logger is None else logger)
+
+
+def stop_event_logging() -> None:
+    """Ends what start_event_logging() began, after what has happened so far is logged."""
+    with _lock:
+        _stop()
+
+
+def _stop() -> None:
+    global _running
+    running, _running = _running, None
+    if running is not None:
+        running.stop()
+
+
+def _after_fork() -> None:
+    """The thread is the parent's: the child has one of its own, and a lock that no other thread holds."""
+    global _lock, _running
+    _lock = threading.Lock()
+    before, _running = _running, None
+    if before is not None:
+        before._feed.close()
+        _running = _EventLogger(before.logger)
+
+
+os.register_at_fork(after_in_child=_after_fork)
