@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,10 @@ NO_COMPILER = (
     "slabby is partly written in C and no working C compiler was found ({found}). Install one, on Debian "
     "or Ubuntu: apt-get install gcc libc6-dev; on Fedora: dnf install gcc; on Alpine: apk add gcc "
     "musl-dev. Then try again. CC names a compiler that is not on PATH."
+)
+FREE_THREADED = (
+    "slabby does not support free-threaded builds of CPython: its objects rely on their interpreter's lock. Install it "
+    "for a build with the lock, such as python3.13 instead of python3.13t."
 )
 
 
@@ -69,6 +74,8 @@ class Build(build_ext):
     """Compiles the core before the modules that link it, and writes the backends' C sources first."""
 
     def finalize_options(self):
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            raise PlatformError(FREE_THREADED)
         super().finalize_options()
         # Always from scratch: an object of an older source never finds its way in.
         self.force = True

@@ -24,13 +24,20 @@ class Backend:
     """One loaded backend."""
 
     def __init__(
-        self, name: str, core: Core, instance_id: int, attach: Callable[[Pool, int], None]
+        self,
+        name: str,
+        core: Core,
+        instance_id: int,
+        attach: Callable[[Pool, int], None],
+        pointer: Callable[[Any], Any],
     ) -> None:
         self.name = name
         self.core = core
         self.instance_id = instance_id
         self.attach = attach
         """Makes a new Pool the holder of a handle whose share it takes over."""
+        self.pointer = pointer
+        """An object of the backend as the methods of Pool take it."""
 
 
 _loaded: dict[str, Backend] = {}
@@ -54,7 +61,10 @@ def _load_cffi() -> Backend:
     def attach(pool: Pool, handle: int) -> None:
         pool._attach(table, handle, ffi.cast("slabby_allocator *", handle))
 
-    return Backend("cffi", calls, lib.slabby_instance_id(), attach)
+    def pointer(native: Any) -> int:
+        return int(ffi.cast("uintptr_t", native))
+
+    return Backend("cffi", calls, lib.slabby_instance_id(), attach, pointer)
 
 
 def _load_swig() -> Backend:
@@ -65,7 +75,10 @@ def _load_swig() -> Backend:
         # SWIG's functions take the pool itself.
         pool._attach(table, handle, None)
 
-    return Backend("swig", swig, swig.slabby_instance_id(), attach)
+    def pointer(capsule: Any) -> Any:
+        return capsule
+
+    return Backend("swig", swig, swig.slabby_instance_id(), attach, pointer)
 
 
 _LOADERS = {"cffi": _load_cffi, "swig": _load_swig}

@@ -28,9 +28,9 @@ class Grant:
     __match_args__ = ("ticket", "slab", "user_data")
 
     def __init__(self, ticket: int, slab: SlabRef, user_data: int) -> None:
-        self.ticket = ticket
-        self.slab = slab
-        self.user_data = user_data
+        self.ticket: int = ticket
+        self.slab: SlabRef = slab
+        self.user_data: int = user_data
         """What Listener.begin() was given."""
 
     def __iter__(self) -> Iterator[Any]:

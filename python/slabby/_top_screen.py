@@ -12,7 +12,6 @@ from rich.text import Text
 
 from slabby._top import BARS, SORT_KEYS, Monitor, Row, sort_rows
 
-Justify = Literal["left", "right"]
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -90,7 +89,7 @@ class Screen:
         columns = [column for column in COLUMNS if width >= column.width]
         table = Table(box=None, pad_edge=False, expand=False)
         for column in columns:
-            justify: Justify = "right" if column.right else "left"
+            justify: Literal["left", "right"] = "right" if column.right else "left"
             heading = f"[u]{column.name}[/u]" if column.name == self._sort else column.name
             table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis")
         if several:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Spaces = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "weakref.ref[WaitQueue]"]
 
+# Tickets asked for in one crossing.
+TICKETS = 64
 # From look to look where the system refuses a descriptor.
 POLL_SECONDS = 0.005
 
@@ -102,6 +104,7 @@ class LoopWaits:
         self._pool = pool
         self._queue = weakref.ref(queue)
         self.listener: Listener | None = pool.listener()
+        self.pointer = pool._backend.pointer(self.listener._listener)
         # By ticket: references, not SlabRefs, because one that nobody has seen is no leak when it goes.
         self.brought: dict[int, int] = {}
 
@@ -154,9 +157,7 @@ class WaitQueue:
         self._waiting[ticket] = granted
         expiry = None
         try:
-            if (waits := self._waits()) is not None:
-                self._collect(waits)
-                del waits
+            # What was granted in the meantime makes the descriptor readable.
             if timeout_ns is not None:
                 expiry = self._loop.call_later(timeout_ns / NANOSECONDS, self._expire, ticket)
             await granted
@@ -178,11 +179,7 @@ class WaitQueue:
         waits = self._waits()
         if waits is None or waits.listener is None:
             raise RuntimeError("Event loop is closed")
-        try:
-            return waits.listener.begin()
-        except SlabbyError as error:
-            # The pool's own words, which know its name and numbers.
-            self._pool._fail(error.status, 0)
+        return self._pool._join(waits.pointer)
 
     def _pick_up(self, ticket: int) -> SlabRef:
         waits = self._waits()
@@ -190,17 +187,19 @@ class WaitQueue:
         if ref is None:
             # The loop was closed in between, and the slab went back.
             raise RuntimeError("Event loop is closed")
-        pool = self._pool
-        return pool._wrap(ref, pool._core.slabby_data(pool, ref), True)
+        return self._pool._own(ref)
 
     def _collect(self, waits: LoopWaits) -> None:
         """Hands out what was granted."""
         if waits.listener is None:
             return
         try:
-            while granted := waits.listener.take_refs():
+            more = True
+            while more:
+                granted = self._pool._granted(waits.pointer)
                 for ticket, ref in granted:
                     self._hand_over(waits, ticket, ref)
+                more = len(granted) == TICKETS
         except ClosedError:
             for ticket in list(self._waiting):
                 self._give_up(waits, ticket)

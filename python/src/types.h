@@ -89,6 +89,9 @@ PyObject *pool_allocate(PyObject *self, PyObject *const *arguments, Py_ssize_t c
 PyObject *pool_acquire(PyObject *self, PyObject *const *arguments, Py_ssize_t count, PyObject *names);
 PyObject *pool_try_now(PyObject *self, PyObject *unused);
 PyObject *pool_wait(PyObject *self, PyObject *timeout);
+PyObject *pool_join(PyObject *self, PyObject *listener);
+PyObject *pool_granted(PyObject *self, PyObject *listener);
+PyObject *pool_own(PyObject *self, PyObject *ref);
 
 /* acquisition.c */
 int acquisition_ready(PyObject *module, struct slabby_types *types);

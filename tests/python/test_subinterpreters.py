@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 
 import pytest
 import slabby
@@ -145,10 +144,3 @@ print(stats.used_slabs, any(stats.errors.values()), stats.total_allocations)
 """
     total = 4 * sum(number % 100 or 1 for number in range(4000))
     succeed(run_script, program, f"0 False {total}")
-
-
-def test_a_build_without_the_global_lock_is_refused_by_name():
-    """Guards the sentence in the documentation: setup.py refuses such a Python."""
-    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        pytest.skip("this Python has its global lock")
-    pytest.fail("slabby was imported on a free-threaded build, which setup.py refuses")

@@ -9,6 +9,37 @@ from typing import assert_type
 import slabby
 
 
+def first_byte(pool: slabby.Allocator) -> int:
+    """No statement is missing behind the block: it swallows no exception."""
+    with pool.allocate() as ref:
+        return ref[0]
+
+
+async def waits(pool: slabby.Allocator) -> int:
+    async with pool.acquire_async(timeout=1) as ref:
+        assert_type(ref, slabby.SlabRef)
+    with await pool.acquire_batch_async(2, None) as refs:
+        return len(refs)
+
+
+def test_options_have_types_of_their_own() -> None:
+    with slabby.Allocator(4096, 10, secure=True) as pool:
+        assert_type(pool.get_option("secure"), bool)
+        assert_type(pool.get_option("health_interval"), float)
+        assert_type(pool.get_option("degrade_at"), int)
+        assert_type(pool.get_option("name"), str)
+        assert_type(pool.get_option("corruption_policy"), slabby.CorruptionPolicy)
+        pool.set_option("secure", False)
+        pool.set_option("health_interval", timedelta(seconds=5))
+        pool.set_option("latency_tracking", "all")
+        try:
+            pool.set_option("secure", 3)  # type: ignore[call-overload]
+        except TypeError:
+            pass
+        else:
+            raise AssertionError("a wrong call was accepted")
+
+
 def test_types() -> None:
     with slabby.Allocator(
         4096, 10, name="typed", secure=True, circuit_breaker_timeout="30s"
@@ -26,9 +57,15 @@ def test_types() -> None:
         pool.deallocate(ref)
         pool.allocate(timedelta(0)).release()
         batch = pool.allocate_batch(2)
-        assert_type(batch, list[slabby.SlabRef])
+        assert_type(batch, slabby.Batch)
+        listed: list[slabby.SlabRef] = batch
+        assert_type(listed[0].allocator, slabby.Allocator)
+        assert_type((listed[0][0], listed[0][:2]), tuple[int, bytes])
         assert_type(pool.deallocate_batch(batch), int)
         assert_type(asyncio.run(pool.allocate_async(timeout=1.5)), slabby.SlabRef).release()
+        assert_type(first_byte(pool), int)
+        assert_type(asyncio.run(waits(pool)), int)
+        assert_type(pool.acquire(timeout=None), slabby.SlabRef).release()
         slab, number = pool.allocate_fast()
         assert_type(slab, slabby.FastSlab)
         pool.deallocate_fast(number)

@@ -187,6 +187,22 @@ def test_without_a_compiler_it_says_what_to_install(source_tree):
     assert "apt-get install gcc" in done.stderr and "no-such-compiler" in done.stderr
 
 
+def test_a_free_threaded_build_is_refused_by_name(source_tree):
+    """The configuration says so; no such Python needs to be here."""
+    if not build_tools():
+        pytest.skip("setuptools, cffi and swig are not importable from the tools' environment")
+    pretend = (
+        "import runpy, sys, sysconfig\n"
+        "real = sysconfig.get_config_var\n"
+        "sysconfig.get_config_var = lambda name: 1 if name == 'Py_GIL_DISABLED' else real(name)\n"
+        "sys.argv = ['setup.py', 'build_ext']\n"
+        "runpy.run_path('setup.py', run_name='__main__')\n"
+    )
+    done = run(tools_python(), "-c", pretend, cwd=source_tree)
+    assert done.returncode != 0
+    assert "does not support free-threaded builds" in done.stderr
+
+
 @pytest.mark.skipif(not FULL, reason="builds twice; ./dev test --full runs it")
 def test_an_edited_core_is_never_stale(source_tree):
     """Built again in place after an edit, the package has the edit; a path with spaces is no obstacle."""
