@@ -9036,6 +9036,11 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic
     return false;
 }
 
+/* For slb_rseq_release_next: what finds the area of the calling thread. */
+SLB_INLINE intptr_t slb_rseq_offset(void) {
+    return slb_os_rseq_offset;
+}
+
 /* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
@@ -9081,6 +9086,10 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                                  uint64_t id, uint64_t biased, uint64_t word) {
     (void)pool, (void)limit, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE intptr_t slb_rseq_offset(void) {
+    return 0;
 }
 
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
@@ -18073,7 +18082,7 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
     const uint64_t reserved = pool->reserved;
     /* relaxed: a hint, as in slabby_release */
     const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
-    const intptr_t area = slb_os_rseq_offset;
+    const intptr_t area = slb_rseq_offset();
     _Atomic uint64_t *words = pool->words;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t relative = refs[i] - bias, id = relative & mask;

@@ -99,6 +99,11 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic
     return false;
 }
 
+/* For slb_rseq_release_next: what finds the area of the calling thread. */
+SLB_INLINE intptr_t slb_rseq_offset(void) {
+    return slb_os_rseq_offset;
+}
+
 /* One try, for the hot path. */
 SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
     return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
@@ -144,6 +149,10 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
                                                  uint64_t id, uint64_t biased, uint64_t word) {
     (void)pool, (void)limit, (void)id, (void)biased, (void)word;
     return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE intptr_t slb_rseq_offset(void) {
+    return 0;
 }
 
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
