@@ -53,6 +53,6 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
     (void)slb_bias_poll(pool, slb_os_cpu());
-    *out_area = (uint64_t)slb_os_rseq_offset;
+    *out_area = (uint64_t)slb_rseq_offset();
     return SLABBY_OK;
 }
