@@ -84,9 +84,14 @@ func (p *Slabby) checkBatch(count int) error {
 	if Status(status) != StatusInvalidBatchSize {
 		return statusError(status)
 	}
+	limit := int64(p.batchLimit)
+	if C.slabby_go_option(p.c(), C.int32_t(OptionHeapFallback)).value == 0 {
+		limit -= int64(C.slabby_go_option(p.c(), C.int32_t(OptionHeapFallbackLimit)).value)
+	}
+	runtime.KeepAlive(p)
 	return &Error{
-		Status: StatusInvalidBatchSize, Value: int64(count), Minimum: 1, Maximum: int64(p.batchLimit),
-		Text: fmt.Sprintf("a batch of %d slabs; this pool takes 1 to %d", count, p.batchLimit),
+		Status: StatusInvalidBatchSize, Value: int64(count), Minimum: 1, Maximum: limit,
+		Text: fmt.Sprintf("a batch of %d slabs; this pool takes 1 to %d", count, limit),
 	}
 }
 

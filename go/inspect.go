@@ -9,6 +9,7 @@ package slabby
 import "C"
 
 import (
+	"fmt"
 	"iter"
 	"runtime"
 	"time"
@@ -145,7 +146,7 @@ func (p *Slabby) Reclaim() (slabs uint64, err error) {
 func (p *Slabby) Resize(capacity int) (awaited uint64, err error) {
 	if capacity < 0 {
 		return 0, &Error{Status: StatusInvalidCapacity, Value: int64(capacity), Minimum: 1,
-			Text: "the capacity is negative; choose at least 1"}
+			Text: fmt.Sprintf("capacity %d is out of range; choose at least 1", capacity)}
 	}
 	raw := newRawError()
 	var count C.uint64_t

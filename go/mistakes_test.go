@@ -6,8 +6,10 @@ package slabby_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -215,5 +217,35 @@ func TestNumbersAreNumbers(t *testing.T) {
 	}
 	if _, err := json.Marshal(health); err != nil {
 		t.Errorf("health as JSON: %v", err)
+	}
+}
+
+// Guards: sizes below 0 are named as they were given, not as what their bits mean without a sign.
+func TestNegativeSizes(t *testing.T) {
+	for _, size := range []int{-1, -5, math.MinInt} {
+		for what, call := range map[string]func() error{
+			"slab size": func() error { _, err := slabby.New(size, 10); return err },
+			"capacity":  func() error { _, err := slabby.New(64, size); return err },
+		} {
+			err := call()
+			want := slabby.ErrInvalidCapacity
+			if what == "slab size" {
+				want = slabby.ErrInvalidSlabSize
+			}
+			wantError(t, what, err, want)
+			if text := fmt.Sprintf("%s %d is out of range; choose 1 to", what, size); !strings.Contains(err.Error(), text) {
+				t.Errorf("%s %d: %q does not say %q", what, size, err, text)
+			}
+		}
+	}
+	pool := newPool(t, 64, 4)
+	_, err := pool.Resize(-3)
+	wantError(t, "Resize", err, slabby.ErrInvalidCapacity)
+	for _, count := range []int{-1, 0, 5000} {
+		_, err := pool.BatchAllocate(count)
+		wantError(t, "BatchAllocate", err, slabby.ErrInvalidBatchSize)
+		if text := fmt.Sprintf("a batch of %d slabs; this pool takes 1 to 4", count); !strings.HasSuffix(err.Error(), text) {
+			t.Errorf("a batch of %d: %q does not say %q", count, err, text)
+		}
 	}
 }

@@ -14,7 +14,9 @@ import "C"
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -72,6 +74,15 @@ func New(slabSize, capacity int, options ...AllocatorOption) (*Slabby, error) {
 }
 
 func create(slabSize, capacity int, c *config) (*Slabby, error) {
+	// Below 0 they would reach the core as numbers beyond every limit.
+	if slabSize < 0 {
+		return nil, &Error{Status: StatusInvalidSlabSize, Value: int64(slabSize), Minimum: 1, Maximum: 1 << 30,
+			Text: fmt.Sprintf("slab size %d is out of range; choose 1 to %d bytes", slabSize, 1<<30)}
+	}
+	if capacity < 0 {
+		return nil, &Error{Status: StatusInvalidCapacity, Value: int64(capacity), Minimum: 1, Maximum: math.MaxInt32,
+			Text: fmt.Sprintf("capacity %d is out of range; choose 1 to %d slabs", capacity, math.MaxInt32)}
+	}
 	options, err := c.build()
 	if err != nil {
 		return nil, err

@@ -1546,6 +1546,7 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring);
 /* Memory. Sizes and addresses are multiples of slb_os_page_size(). Fresh memory reads as zeros. */
 SLB_PRIVATE size_t slb_os_page_size(void);
 SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible address space; NULL if refused */
+SLB_PRIVATE uint64_t slb_os_physical_memory(void);          /* of the machine, in bytes; 0: not known */
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
 SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);
@@ -3338,6 +3339,11 @@ SLB_PRIVATE size_t slb_os_page_size(void) {
     return size;
 }
 
+SLB_PRIVATE uint64_t slb_os_physical_memory(void) {
+    long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? (uint64_t)pages * slb_os_page_size() : 0;
+}
+
 static void *map_anonymous(size_t size, int protection) {
     void *address = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
     return address == MAP_FAILED ? NULL : address;
@@ -3755,6 +3761,11 @@ SLB_PRIVATE void *slb_os_reserve(size_t size) {
 }
 
 /* The system counts all of it against its limit at once, and backs it page by page. */
+SLB_PRIVATE uint64_t slb_os_physical_memory(void) {
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : 0;
+}
+
 SLB_PRIVATE void *slb_os_map(size_t size) {
     return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
@@ -4741,11 +4752,15 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
                                         "bytes, such as 4096 or 4KiB",
                                         "a time, such as 250us or 30s",
                                         "percent, such as 80%",
-                                        "one of its names",
+                                        "a name", /* an enumeration lists its own */
                                         "a text"};
+    char names[128] = "one of ";
+    struct slb_text list = {.buffer = names, .capacity = sizeof names, .length = strlen(names)};
+    for (const struct slb_enumerator *word = info->enumerators; word != NULL && word->text != NULL; word++)
+        slb_text_add(&list, "%s%s", word == info->enumerators ? "" : ", ", word->text);
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
                          "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
-                         forms[info->kind]);
+                         info->kind == SLB_KIND_ENUM ? names : forms[info->kind]);
 }
 
 /* What a text means for an option that is no text itself; the range is for others to check. */
@@ -5117,6 +5132,21 @@ static slabby_status unknown_option(int32_t id, slabby_error *error) {
                          "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
 }
 
+/* A value in the unit that its user writes: "30s", not 30000000000. */
+struct spelled {
+    char text[40];
+};
+
+static struct spelled spell(int32_t id, int64_t value) {
+    struct spelled spelled;
+    struct slb_text text = {.buffer = spelled.text, .capacity = sizeof spelled.text};
+    if (slb_option_info(id)->kind == SLB_KIND_DURATION)
+        slb_option_format(&text, id, value);
+    else
+        slb_text_add(&text, "%" PRId64, value);
+    return spelled;
+}
+
 SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     if (info == NULL)
@@ -5126,8 +5156,8 @@ SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_err
                              "option %s is a text: set it with slabby_options_set_text", info->name);
     if (value < info->minimum || value > info->maximum)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
-                             value, info->minimum, info->maximum);
+                             "option %s cannot be %s; choose %s to %s", info->name, spell(id, value).text,
+                             spell(id, info->minimum).text, spell(id, info->maximum).text);
     if (info->power_of_two && (value & (value - 1)) != 0)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
                              "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
@@ -7682,13 +7712,35 @@ SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct 
 
 #endif
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
+/* Right behind the call that was refused: errno is its reason. */
+static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what,
+                                    const char *remedy) {
+    int number = errno;
+    const char *name = number == ENOMEM   ? ", ENOMEM"
+                       : number == EAGAIN ? ", EAGAIN"
+                       : number == EPERM  ? ", EPERM"
+                       : number == EINVAL ? ", EINVAL"
+                                          : "";
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
-                         size, what);
+                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, number,
+                         name, remedy);
+}
+
+/* Populating beyond what the machine has ends with the system killing some process, not with an error. */
+static slabby_status check_prefault(const struct slb_layout *layout, const struct slb_options *options,
+                                    slabby_error *error) {
+    uint64_t memory = slb_os_physical_memory();
+    if (!slb_option(options, SLABBY_OPTION_PREFAULT) || memory == 0 || layout->slab_bytes <= memory)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_PREFAULT, (int64_t)layout->slab_bytes,
+                         1, (int64_t)memory,
+                         "prefault would touch %" PRIu64 " bytes and this machine has %" PRIu64
+                         "; leave prefault off, or lower max_capacity or the slab size",
+                         layout->slab_bytes, memory);
 }
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
@@ -7700,7 +7752,8 @@ static slabby_status init_guards(struct slb_memory *memory, const struct slb_lay
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
-            return refused_memory(error, size, "a guard page");
+            return refused_memory(error, size, "a guard page",
+                                  "raise vm.max_map_count, or lower max_capacity");
         if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
             continue;
         if (!slb_os_claim_guards(layout->reserved))
@@ -7721,11 +7774,11 @@ static slabby_status lock_slabs(const struct slb_memory *memory, const struct sl
     if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
         request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
         return SLABBY_OK;
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
-                         (int64_t)layout->slab_bytes, 0, 0,
-                         "the system refused to lock %" PRIu64
-                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
-                         layout->slab_bytes);
+    return slb_error_set(
+        error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY, (int64_t)layout->slab_bytes, 0, 0,
+        "the system refused to lock %" PRIu64
+        " bytes (lock_memory = required, errno %d); raise RLIMIT_MEMLOCK or choose best_effort",
+        layout->slab_bytes, errno);
 }
 
 /* Populating a range that contains guards fails at the first one: slab by slab, then. */
@@ -7757,7 +7810,8 @@ static slabby_status configure_slabs(struct slb_memory *memory, const struct slb
     if (status == SLABBY_OK)
         status = lock_slabs(memory, layout, options, error);
     if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
-        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
+        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)",
+                                "leave prefault off, free memory, or lower max_capacity");
     return status;
 }
 
@@ -7768,10 +7822,14 @@ static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *
     uint64_t edge = layout->edge;
     out->slab_mapping = slb_os_reserve(layout->slab_mapping);
     if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs");
+        return refused_memory(error, layout->slab_mapping, "the slabs",
+                              "raise the limit of address space (ulimit -v), or lower max_capacity or the "
+                              "slab size");
     out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
     if (!slb_os_commit(out->slab_base, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs");
+        return refused_memory(error, layout->slab_bytes, "the slabs",
+                              "lower max_capacity, all of which counts where vm.overcommit_memory is 2, or "
+                              "the slab size");
     return configure_slabs(out, layout, options, error);
 }
 
@@ -7784,11 +7842,15 @@ SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
                                          const struct slb_options *options, slabby_error *error) {
     memset(out, 0, sizeof *out);
-    slabby_status status = map_slabs(out, layout, options, error);
+    slabby_status status = check_prefault(layout, options, error);
+    if (status != SLABBY_OK)
+        return status;
+    status = map_slabs(out, layout, options, error);
     if (status == SLABBY_OK) {
         out->metadata = slb_os_map(layout->metadata_mapping);
         if (out->metadata == NULL)
-            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
+            status = refused_memory(error, layout->metadata_mapping, "bookkeeping",
+                                    "lower max_capacity, heap_fallback_limit or audit");
     }
     if (status != SLABBY_OK)
         slb_memory_unmap(out, layout);

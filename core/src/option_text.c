@@ -91,11 +91,15 @@ static slabby_status unreadable(const struct slb_option_info *info, int32_t id, 
                                         "bytes, such as 4096 or 4KiB",
                                         "a time, such as 250us or 30s",
                                         "percent, such as 80%",
-                                        "one of its names",
+                                        "a name", /* an enumeration lists its own */
                                         "a text"};
+    char names[128] = "one of ";
+    struct slb_text list = {.buffer = names, .capacity = sizeof names, .length = strlen(names)};
+    for (const struct slb_enumerator *word = info->enumerators; word != NULL && word->text != NULL; word++)
+        slb_text_add(&list, "%s%s", word == info->enumerators ? "" : ", ", word->text);
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, 0, info->minimum, info->maximum,
                          "option %s cannot be read from \"%.40s\"; write %s", info->name, text,
-                         forms[info->kind]);
+                         info->kind == SLB_KIND_ENUM ? names : forms[info->kind]);
 }
 
 /* What a text means for an option that is no text itself; the range is for others to check. */

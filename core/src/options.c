@@ -25,6 +25,21 @@ static slabby_status unknown_option(int32_t id, slabby_error *error) {
                          "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
 }
 
+/* A value in the unit that its user writes: "30s", not 30000000000. */
+struct spelled {
+    char text[40];
+};
+
+static struct spelled spell(int32_t id, int64_t value) {
+    struct spelled spelled;
+    struct slb_text text = {.buffer = spelled.text, .capacity = sizeof spelled.text};
+    if (slb_option_info(id)->kind == SLB_KIND_DURATION)
+        slb_option_format(&text, id, value);
+    else
+        slb_text_add(&text, "%" PRId64, value);
+    return spelled;
+}
+
 SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     if (info == NULL)
@@ -34,8 +49,8 @@ SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_err
                              "option %s is a text: set it with slabby_options_set_text", info->name);
     if (value < info->minimum || value > info->maximum)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %" PRId64 "; choose %" PRId64 " to %" PRId64, info->name,
-                             value, info->minimum, info->maximum);
+                             "option %s cannot be %s; choose %s to %s", info->name, spell(id, value).text,
+                             spell(id, info->minimum).text, spell(id, info->maximum).text);
     if (info->power_of_two && (value & (value - 1)) != 0)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
                              "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What slabby_create accepts, what it refuses and how it says so, and how many pools there can
  * be. */
+#define _GNU_SOURCE
 #include "support.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define GIB (UINT64_C(1) << 30)
 
@@ -137,11 +142,71 @@ static void pools_are_numbered(void **state) {
     free(refs);
 }
 
+/* Guards: a refusal of the system says for what it was asked, its errno, and what to change. The limit holds in a child
+ * alone. */
+static void refused_memory_names_cause_and_remedy(void **state) {
+    (void)state;
+    if (TEST_UNDER_SANITIZER)
+        return;
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {.rlim_cur = UINT64_C(1) << 30, .rlim_max = UINT64_C(1) << 30};
+        slabby_allocator *pool = NULL;
+        slabby_error error = fresh_error();
+        if (setrlimit(RLIMIT_AS, &limit) != 0)
+            _exit(2);
+        slabby_status status = slabby_create(&pool, 1 << 20, 4096, NULL, &error);
+        bool named = strstr(error.text, "bytes for the slabs (errno 12, ENOMEM)") != NULL &&
+                     strstr(error.text, "ulimit -v") != NULL &&
+                     strstr(error.text, "lower max_capacity") != NULL;
+        if (!named)
+            print_error("%s\n", error.text);
+        _exit(status == SLABBY_NO_SYSTEM_MEMORY && named ? 0 : 1);
+    }
+    int ended = 0;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
+}
+
+/* Guards: prefaulting more than the machine has is an error at once. Nothing is touched. */
+static void prefault_beyond_the_machine_is_refused(void **state) {
+    slabby_allocator *pool = NULL;
+    slabby_error error = fresh_error();
+    (void)state;
+    CHECK_STATUS(try_pool(&pool, GIB, 1 << 20, WITH({SLABBY_OPTION_PREFAULT, 1}), &error),
+                 SLABBY_NO_SYSTEM_MEMORY);
+    assert_int_equal(error.option, SLABBY_OPTION_PREFAULT);
+    assert_non_null(strstr(error.text, "leave prefault off"));
+}
+
+/* Guards: limits of durations in the unit that people write, and the words of an enumeration. */
+static void refusals_speak_the_language_of_options(void **state) {
+    slabby_options *options = NULL;
+    slabby_error error = fresh_error();
+    (void)state;
+    CHECK_STATUS(slabby_options_create(&options), SLABBY_OK);
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_HEALTH_INTERVAL, -5000000000, &error),
+                 SLABBY_INVALID_OPTION);
+    if (strstr(error.text, "health_interval cannot be -5s; choose ") == NULL ||
+        strstr(error.text, "000") != NULL)
+        fail_msg("%s", error.text);
+    CHECK_STATUS(slabby_options_set_text(options, "latency_tracking", "yes", &error), SLABBY_INVALID_OPTION);
+    assert_string_equal(
+        error.text, "option latency_tracking cannot be read from \"yes\"; write one of off, sampled, all");
+    slabby_options_destroy(options);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slab_size_has_limits),   cmocka_unit_test(capacity_has_limits),
-        cmocka_unit_test(totals_do_not_overflow), cmocka_unit_test(heap_slots_take_numbers),
-        cmocka_unit_test(refusals_leak_nothing),  cmocka_unit_test(pools_are_numbered),
+        cmocka_unit_test(refused_memory_names_cause_and_remedy),
+        cmocka_unit_test(prefault_beyond_the_machine_is_refused),
+        cmocka_unit_test(refusals_speak_the_language_of_options),
+        cmocka_unit_test(slab_size_has_limits),
+        cmocka_unit_test(capacity_has_limits),
+        cmocka_unit_test(totals_do_not_overflow),
+        cmocka_unit_test(heap_slots_take_numbers),
+        cmocka_unit_test(refusals_leak_nothing),
+        cmocka_unit_test(pools_are_numbered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

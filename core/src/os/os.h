@@ -10,6 +10,7 @@
 /* Memory. Sizes and addresses are multiples of slb_os_page_size(). Fresh memory reads as zeros. */
 SLB_PRIVATE size_t slb_os_page_size(void);
 SLB_PRIVATE void *slb_os_reserve(size_t size);              /* inaccessible address space; NULL if refused */
+SLB_PRIVATE uint64_t slb_os_physical_memory(void);          /* of the machine, in bytes; 0: not known */
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size); /* makes reserved pages usable */
 SLB_PRIVATE void *slb_os_map(size_t size);                  /* reserve and commit, lazily backed */
 SLB_PRIVATE void slb_os_unmap(void *address, size_t size);

@@ -23,6 +23,11 @@ SLB_PRIVATE size_t slb_os_page_size(void) {
     return size;
 }
 
+SLB_PRIVATE uint64_t slb_os_physical_memory(void) {
+    long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? (uint64_t)pages * slb_os_page_size() : 0;
+}
+
 static void *map_anonymous(size_t size, int protection) {
     void *address = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
     return address == MAP_FAILED ? NULL : address;

@@ -33,6 +33,11 @@ SLB_PRIVATE void *slb_os_reserve(size_t size) {
 }
 
 /* The system counts all of it against its limit at once, and backs it page by page. */
+SLB_PRIVATE uint64_t slb_os_physical_memory(void) {
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : 0;
+}
+
 SLB_PRIVATE void *slb_os_map(size_t size) {
     return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }

@@ -4,13 +4,35 @@
 #include "os/os.h"
 #include "status.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what) {
+/* Right behind the call that was refused: errno is its reason. */
+static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what,
+                                    const char *remedy) {
+    int number = errno;
+    const char *name = number == ENOMEM   ? ", ENOMEM"
+                       : number == EAGAIN ? ", EAGAIN"
+                       : number == EPERM  ? ", EPERM"
+                       : number == EINVAL ? ", EINVAL"
+                                          : "";
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s; lower the capacity or the slab size",
-                         size, what);
+                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, number,
+                         name, remedy);
+}
+
+/* Populating beyond what the machine has ends with the system killing some process, not with an error. */
+static slabby_status check_prefault(const struct slb_layout *layout, const struct slb_options *options,
+                                    slabby_error *error) {
+    uint64_t memory = slb_os_physical_memory();
+    if (!slb_option(options, SLABBY_OPTION_PREFAULT) || memory == 0 || layout->slab_bytes <= memory)
+        return SLABBY_OK;
+    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_PREFAULT, (int64_t)layout->slab_bytes,
+                         1, (int64_t)memory,
+                         "prefault would touch %" PRIu64 " bytes and this machine has %" PRIu64
+                         "; leave prefault off, or lower max_capacity or the slab size",
+                         layout->slab_bytes, memory);
 }
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
@@ -22,7 +44,8 @@ static slabby_status init_guards(struct slb_memory *memory, const struct slb_lay
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
-            return refused_memory(error, size, "a guard page");
+            return refused_memory(error, size, "a guard page",
+                                  "raise vm.max_map_count, or lower max_capacity");
         if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
             continue;
         if (!slb_os_claim_guards(layout->reserved))
@@ -43,11 +66,11 @@ static slabby_status lock_slabs(const struct slb_memory *memory, const struct sl
     if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
         request == SLABBY_LOCK_MEMORY_BEST_EFFORT)
         return SLABBY_OK;
-    return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY,
-                         (int64_t)layout->slab_bytes, 0, 0,
-                         "the system refused to lock %" PRIu64
-                         " bytes (lock_memory = required); raise RLIMIT_MEMLOCK or choose best_effort",
-                         layout->slab_bytes);
+    return slb_error_set(
+        error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_LOCK_MEMORY, (int64_t)layout->slab_bytes, 0, 0,
+        "the system refused to lock %" PRIu64
+        " bytes (lock_memory = required, errno %d); raise RLIMIT_MEMLOCK or choose best_effort",
+        layout->slab_bytes, errno);
 }
 
 /* Populating a range that contains guards fails at the first one: slab by slab, then. */
@@ -79,7 +102,8 @@ static slabby_status configure_slabs(struct slb_memory *memory, const struct slb
     if (status == SLABBY_OK)
         status = lock_slabs(memory, layout, options, error);
     if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
-        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)");
+        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)",
+                                "leave prefault off, free memory, or lower max_capacity");
     return status;
 }
 
@@ -90,10 +114,14 @@ static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *
     uint64_t edge = layout->edge;
     out->slab_mapping = slb_os_reserve(layout->slab_mapping);
     if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs");
+        return refused_memory(error, layout->slab_mapping, "the slabs",
+                              "raise the limit of address space (ulimit -v), or lower max_capacity or the "
+                              "slab size");
     out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
     if (!slb_os_commit(out->slab_base, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs");
+        return refused_memory(error, layout->slab_bytes, "the slabs",
+                              "lower max_capacity, all of which counts where vm.overcommit_memory is 2, or "
+                              "the slab size");
     return configure_slabs(out, layout, options, error);
 }
 
@@ -106,11 +134,15 @@ SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
                                          const struct slb_options *options, slabby_error *error) {
     memset(out, 0, sizeof *out);
-    slabby_status status = map_slabs(out, layout, options, error);
+    slabby_status status = check_prefault(layout, options, error);
+    if (status != SLABBY_OK)
+        return status;
+    status = map_slabs(out, layout, options, error);
     if (status == SLABBY_OK) {
         out->metadata = slb_os_map(layout->metadata_mapping);
         if (out->metadata == NULL)
-            status = refused_memory(error, layout->metadata_mapping, "bookkeeping");
+            status = refused_memory(error, layout->metadata_mapping, "bookkeeping",
+                                    "lower max_capacity, heap_fallback_limit or audit");
     }
     if (status != SLABBY_OK)
         slb_memory_unmap(out, layout);
