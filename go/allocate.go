@@ -77,7 +77,7 @@ func (p *Slabby) allocateHere() (ref SlabRef, l *lease, ok bool) {
 		taken := p.takeProtected(core)
 		return SlabRef{pool: p, ref: taken}, nil, taken != 0
 	}
-	if atomic.LoadUint32(p.allocMode) != 0 {
+	if p.crosses() {
 		return SlabRef{}, nil, false
 	}
 	l = p.enter()
@@ -145,7 +145,7 @@ func (p *Slabby) deallocateAside(ref SlabRef) error {
 	if core := atomic.LoadPointer(&p.core); core != nil && atomic.LoadUint32(p.mode) != 0 {
 		return p.deallocateProtected(core, ref)
 	}
-	if ref.token != nil || atomic.LoadUint32(p.allocMode) != 0 {
+	if ref.token != nil || p.crosses() {
 		return p.deallocateThere(ref)
 	}
 	relative := ref.ref - p.refBias
@@ -237,7 +237,7 @@ func (p *Slabby) AllocateFast() ([]byte, int32, error) {
 
 // allocateFastAside is AllocateFast where leases serve.
 func (p *Slabby) allocateFastAside() ([]byte, int32, error) {
-	if atomic.LoadUint32(p.allocMode) != 0 {
+	if p.crosses() {
 		return p.allocateFastThere(nil)
 	}
 	l := p.enter()
@@ -295,7 +295,7 @@ func (p *Slabby) DeallocateFast(slabID int32) error {
 
 // deallocateFastAside is DeallocateFast where leases serve.
 func (p *Slabby) deallocateFastAside(slabID int32) error {
-	if uint64(slabID) >= p.reserved || atomic.LoadUint32(p.allocMode) != 0 {
+	if uint64(slabID) >= p.reserved || p.crosses() {
 		return p.deallocateFastThere(slabID)
 	}
 	id := uint64(slabID)

@@ -111,7 +111,7 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 	if core := atomic.LoadPointer(&p.core); core != nil {
 		return p.allocateBatchInSequence(core, dst)
 	}
-	if atomic.LoadUint32(p.allocMode) != 0 {
+	if p.crosses() {
 		return false
 	}
 	l := p.enter()
@@ -143,7 +143,7 @@ func (p *Slabby) allocateBatchHere(dst []SlabRef) bool {
 
 // DeallocateBatch is BatchDeallocate that also tells how many slabs were released.
 func (p *Slabby) DeallocateBatch(refs []SlabRef) (released int, err error) {
-	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+	if p == nil || p.crosses() {
 		return p.deallocateBatchThere(refs)
 	}
 	for len(refs) > 0 {

@@ -9,6 +9,7 @@ import "C"
 
 import (
 	"errors"
+	"os"
 	"strconv"
 	"unsafe"
 )
@@ -33,10 +34,18 @@ func (e *Error) Error() string {
 	return "slabby: " + e.Status.String() + ": " + e.Text
 }
 
-// Is reports whether target is the sentinel of the same status.
+// Is reports whether target is the sentinel of the same status; a timeout is os.ErrDeadlineExceeded too.
 func (e *Error) Is(target error) bool {
+	if target == os.ErrDeadlineExceeded {
+		return e.Timeout()
+	}
 	other, ok := target.(*Error)
 	return ok && e.Status < 0 && int(-e.Status) < len(sentinels) && other == &sentinels[-e.Status]
+}
+
+// Timeout reports whether the wait for a slab ran out, as net.Error asks.
+func (e *Error) Timeout() bool {
+	return e.Status == StatusTimeout
 }
 
 // Unwrap returns the error behind this one, or nil.

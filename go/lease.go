@@ -114,6 +114,12 @@ type hot struct {
 // always is a mode that sends every call to the core.
 var always = uint32(1) << 31
 
+// crosses reports whether every allocation and release goes to the core: of a pool that something was
+// switched on in, and of the zero Slabby, which the core refuses.
+func (h *hot) crosses() bool {
+	return h.allocMode == nil || atomic.LoadUint32(h.allocMode) != 0
+}
+
 func (h *hot) word(id uint64) *uint64 {
 	return (*uint64)(unsafe.Add(h.words, id*8))
 }
@@ -158,7 +164,7 @@ func (l *lease) address() C.uint64_t {
 // beyond them. Those of a smaller block stay the pool's: whoever is inside one is done with it soon,
 // and what it holds comes back when the core empties its caches.
 func (p *Slabby) attach() {
-	if p == nil || atomic.LoadUint32(p.allocMode) != 0 {
+	if p == nil || p.crosses() {
 		return
 	}
 	if atomic.LoadUint64(&p.asked) != 0 && atomic.LoadUint64(&p.leaseCount) == 0 {

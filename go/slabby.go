@@ -172,7 +172,7 @@ func abandon(a abandoned) {
 // goes back to the system. It returns at once and may be called again.
 func (p *Slabby) Close() error {
 	status := C.slabby_close(p.c())
-	if p != nil {
+	if p != nil && p.space != nil {
 		p.space.close()
 	}
 	if p != nil && p.logger != nil {

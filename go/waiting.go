@@ -70,11 +70,20 @@ func (p *Slabby) AllocateContext(ctx context.Context) (SlabRef, error) {
 	}
 	if done := ctx.Err(); done != nil && (err == nil || err == errWait || err == ErrTimeout) {
 		if err == nil {
-			err = ref.Release()
+			return SlabRef{}, gaveBack(done, ref.Release())
 		}
 		return SlabRef{}, done
 	}
 	return ref, err
+}
+
+// gaveBack is what a wait answers that ended as its slab came: why it ended, and what else the release of
+// the slab found.
+func gaveBack(done, released error) error {
+	if released == nil {
+		return done
+	}
+	return errors.Join(done, released)
 }
 
 // errWait says that a slab can only be had by waiting, or waiting longer.
