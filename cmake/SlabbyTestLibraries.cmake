@@ -2,13 +2,22 @@
 # What only the tests link, and nothing installs: slabby_test is the core with assertions and race windows,
 # slabby_narrow the same with generations so short that their end is reached.
 
-find_package(PkgConfig)
-if(PKG_CONFIG_FOUND)
-    pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
-endif()
-if(NOT CMOCKA_FOUND)
-    message(FATAL_ERROR "The tests need pkg-config and cmocka (Debian: pkg-config libcmocka-dev). "
-        "To build without tests, set SLABBY_BUILD_TESTS=OFF.")
+option(SLABBY_OWN_CMOCKA "Test with the checkout's stand-in for cmocka (musl, Windows)" OFF)
+if(SLABBY_OWN_CMOCKA)
+    add_library(slabby_cmocka STATIC EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/support/own_cmocka/cmocka.c)
+    slabby_compile(slabby_cmocka)
+    target_include_directories(slabby_cmocka PUBLIC ${PROJECT_SOURCE_DIR}/tests/support/own_cmocka)
+else()
+    find_package(PkgConfig)
+    if(PKG_CONFIG_FOUND)
+        pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
+    endif()
+    if(NOT CMOCKA_FOUND)
+        message(FATAL_ERROR "The tests need pkg-config and cmocka (Debian: pkg-config libcmocka-dev). "
+            "To build without tests, set SLABBY_BUILD_TESTS=OFF.")
+    endif()
+    add_library(slabby_cmocka INTERFACE)
+    target_link_libraries(slabby_cmocka INTERFACE PkgConfig::CMOCKA)
 endif()
 
 foreach(library IN ITEMS slabby_test slabby_narrow)

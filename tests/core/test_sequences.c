@@ -115,7 +115,7 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case SERVE_BATCH:
         return take_batch(BATCH * (uint64_t)SLB_CACHE_TAKE);
     case RELEASE_NEXT:
-        return slb_rseq_release_next(slb_os_rseq_offset, &words[SWAPPED], &pool.release_cpus,
+        return slb_rseq_release_next(SLB_RSEQ_AREA, &words[SWAPPED], &pool.release_cpus,
                                      LIVE_WORD | SLB_WORD_BIASED, FREE_WORD)
                    ? SLB_RSEQ_DONE
                    : SLB_RSEQ_REFUSED;

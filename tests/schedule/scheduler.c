@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 /* How a run that never ends is told from a long one; and how often tasks that wait for each other may look again. */
 enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_CHECKS = 64, MOST_READS = 512 };

@@ -40,6 +40,14 @@ slabby_run_trap(trap_refused_eperm $<TARGET_FILE:run_refused> EPERM
     ${SURROUNDINGS} --backend portable)
 slabby_run_trap(trap_refused_enosys $<TARGET_FILE:run_refused> ENOSYS
     ${SURROUNDINGS} --backend portable)
+
+# As on Linux 4.4, the oldest kernel that is supported; ./dev test --full core runs every test so.
+add_executable(run_linux_4_4 run_linux_4_4.c)
+slabby_compile(run_linux_4_4)
+target_link_libraries(run_linux_4_4 PRIVATE slabby_traps slabby)
+slabby_run_trap(trap_linux_4_4 $<TARGET_FILE:run_linux_4_4> ${SURROUNDINGS} --backend portable)
+slabby_run_trap(trap_linux_4_4_guards $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_guards>)
+
 slabby_add_trap(trap_late_filter slabby)
 slabby_run_trap(trap_late_filter trap_late_filter)
 
@@ -52,7 +60,7 @@ slabby_run_trap(trap_cpus env ${NO_RSEQ} $<TARGET_FILE:trap_cpus>)
 add_executable(trap_unload trap_unload.c)
 slabby_compile(trap_unload)
 target_include_directories(trap_unload PRIVATE ${PROJECT_SOURCE_DIR}/core/include)
-target_link_libraries(trap_unload PRIVATE PkgConfig::CMOCKA ${CMAKE_DL_LIBS})
+target_link_libraries(trap_unload PRIVATE slabby_cmocka ${CMAKE_DL_LIBS})
 slabby_run_trap(trap_unload trap_unload $<TARGET_FILE:slabby>)
 # The functions of the static library are the plugin's own.
 add_library(trap_plugin MODULE plugin.c)

@@ -25,7 +25,6 @@ static atomic_uint committed, interrupted;
 #if SLB_HAVE_RSEQ
 
 #if defined(__x86_64__)
-#define AREA [area] "r"(slb_os_rseq_offset)
 #define SCRATCH "rax"
 #define WAIT_AND_COMMIT                                                                                      \
     SLB_RSEQ_BEGIN "movl $1, (%[inside])\n\t"                                                                \
@@ -35,7 +34,6 @@ static atomic_uint committed, interrupted;
                    "je 5b\n\t"                                                                               \
                    "movl $1, (%[committed])\n\t" SLB_RSEQ_END
 #else
-#define AREA [area] "r"(slb_rseq_area())
 #define SCRATCH "x9"
 #define WAIT_AND_COMMIT                                                                                      \
     SLB_RSEQ_BEGIN "mov w9, #1\n\t"                                                                          \
@@ -53,9 +51,10 @@ static atomic_uint committed, interrupted;
 static void *wait_and_commit(void *unused) {
     (void)unused;
     (void)run_on(1);
+    (void)slb_os_cpu(); /* registers the thread where libc does not */
     __asm__ goto(WAIT_AND_COMMIT
                  :
-                 : AREA, [inside] "r"(&inside), [go] "r"(&go), [committed] "r"(&committed)
+                 : [area] "r"(SLB_RSEQ_AREA), [inside] "r"(&inside), [go] "r"(&go), [committed] "r"(&committed)
                  : SCRATCH, "memory", "cc"
                  : restarted);
     return NULL;

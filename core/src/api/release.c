@@ -364,7 +364,7 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
     const uint64_t reserved = pool->reserved;
     /* relaxed: a hint, as in slabby_release */
     const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
-    const intptr_t area = slb_rseq_offset();
+    const intptr_t area = slb_rseq_finder();
     _Atomic uint64_t *words = pool->words;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t relative = refs[i] - bias, id = relative & mask;

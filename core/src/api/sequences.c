@@ -50,9 +50,10 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     if (layout != SLABBY_SEQUENCE_LAYOUT)
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
-    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+    intptr_t area;
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ || !slb_os_rseq_at(&area))
         return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
     (void)slb_bias_poll(pool, slb_os_cpu());
-    *out_area = (uint64_t)slb_rseq_offset();
+    *out_area = (uint64_t)area;
     return SLABBY_OK;
 }

@@ -5,7 +5,9 @@
 #ifdef SLB_OS_LINUX
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -37,8 +39,31 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
     return true;
 }
 
+#ifdef __GLIBC__
+static long present_cpus(void) {
+    return sysconf(_SC_NPROCESSORS_CONF);
+}
+#else
+/* musl's sysconf counts the CPUs that the calling thread may use now, of which there may be more later. The file says
+ * "0-7" or "0,2-5": one more than the last number. */
+static long present_cpus(void) {
+    char text[256] = {0};
+    int held = slb_os_hold_cancellation();
+    int file = open("/sys/devices/system/cpu/present", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    if (file >= 0)
+        (void)close(file);
+    slb_os_allow_cancellation(held);
+    while (length > 0 && text[length - 1] == '\n')
+        text[--length] = '\0';
+    while (length > 0 && text[length - 1] >= '0' && text[length - 1] <= '9')
+        length--;
+    return text[0] == '\0' ? sysconf(_SC_NPROCESSORS_CONF) : strtol(&text[length], NULL, 10) + 1;
+}
+#endif
+
 SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
-    long count = sysconf(_SC_NPROCESSORS_CONF);
+    long count = present_cpus();
     if (count < 1)
         return 1;
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
@@ -63,13 +88,15 @@ SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
 /* From the thread's rseq area if there is one: the number that libc would return, without the call. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
 #if SLB_OS_RSEQ
-    const char *area = (const char *)__builtin_thread_pointer() + slb_os_rseq_offset;
-    uint32_t known = *(const volatile uint32_t *)(area + SLB_OS_RSEQ_CPU);
+    const volatile uint32_t *cpu = (const volatile uint32_t *)(slb_os_rseq_area() + SLB_OS_RSEQ_CPU);
+    uint32_t known = *cpu;
     if (slb_likely(known < SLB_OS_MOST_CPUS))
         return known;
+    if (slb_os_register_rseq() && (known = *cpu) < SLB_OS_MOST_CPUS)
+        return known;
 #endif
-    int cpu = sched_getcpu();
-    return cpu < 0 ? 0u : (uint32_t)cpu;
+    int here = sched_getcpu();
+    return here < 0 ? 0u : (uint32_t)here;
 }
 
 SLB_PRIVATE uint32_t slb_os_cache_line(void) {

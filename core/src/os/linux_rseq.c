@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Whether this process may use restartable sequences, found out once when the library is loaded: registering the
- * fence costs microseconds while the process has one thread and milliseconds later. */
+ * fence costs microseconds while the process has one thread and milliseconds later. Where libc has registered no areas
+ * for threads (musl, glibc before 2.35), each thread registers one of ours when it first asks for its CPU. */
 #include "os/os.h"
 
 #if SLB_OS_RSEQ
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,44 +17,139 @@
 #define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
 #define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
-/* glibc 2.35 and newer register every thread and say where; a size of 0 means that it did not. */
+/* glibc 2.35 and newer register every thread and say where; a size of 0 means that it was told not to, or could not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+#if SLB_OS_RSEQ_FIXED
 #ifndef SLB_AMALGAMATION
 intptr_t slb_os_rseq_offset;
 #endif
+#define OWN_AREA static
+#elif defined(SLB_AMALGAMATION)
+#define OWN_AREA static
+#else
+#define OWN_AREA
+#endif
 
-/* A sequence writes into its thread's area before it checks whether it may run. If libc offers no area, it writes
- * here, and the CPU number, which is above every limit, makes each sequence refuse. */
-static __thread struct {
-    uint32_t unread, cpu;
-    uint64_t mark;
-} no_area __attribute__((tls_model("initial-exec"), aligned(32))) = {.cpu = UINT32_MAX};
+/* The number of a thread that is not registered, and of one that will not be. */
+#define NOT_REGISTERED UINT32_MAX
+#define NEVER_REGISTERED (UINT32_MAX - 1)
 
-static bool rseq_usable;
+/* A sequence writes into its thread's area before it checks whether it may run: this one where there is no other. */
+OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = NOT_REGISTERED};
+
+static _Atomic uint32_t rseq_usable;
+static bool rseq_is_ours; /* set before other threads exist, or before a pool can */
 
 static long membarrier(int command) {
     return syscall(SYS_membarrier, command, 0, 0);
 }
 
-/* Early: other constructors may make pools already. */
-__attribute__((constructor(101))) static void find_rseq(void) {
-    slb_os_rseq_offset = (intptr_t)&no_area - (intptr_t)__builtin_thread_pointer();
-    if (&__rseq_size == NULL || &__rseq_offset == NULL || __rseq_size == 0)
-        return;
+/* The fence comes first: sequences are of no use without it. */
+static bool register_fence(void) {
     long commands = membarrier(MEMBARRIER_CMD_QUERY);
-    if (commands < 0 || (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0)
+    return commands >= 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
+           membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+}
+
+/* ---------------------------------------------------------------------------------------- areas of our own */
+
+#ifndef SYS_rseq
+#ifdef __x86_64__
+#define SYS_rseq 334
+#else
+#define SYS_rseq 293
+#endif
+#endif
+#define RSEQ_SIZE 32u
+#define RSEQ_UNREGISTER 1
+#ifdef __x86_64__
+#define RSEQ_SIGNATURE 0x53053053u
+#else
+#define RSEQ_SIGNATURE 0xd428bc00u
+#endif
+
+#ifndef __GLIBC__
+/* The area is part of the thread's memory, which the thread itself gives back at its end (musl): the kernel must not
+ * write to it after that. Destructors of other keys may still call the library; the thread then stays without. glibc
+ * gives a thread's memory back when the kernel is done with the thread. */
+static pthread_key_t end_of_thread;
+
+static void unregister_thread(void *unused) {
+    (void)unused;
+    (void)syscall(SYS_rseq, &slb_os_own_area, RSEQ_SIZE, RSEQ_UNREGISTER, RSEQ_SIGNATURE);
+    slb_os_own_area.cpu = NEVER_REGISTERED;
+}
+
+static bool watch_ends(void) {
+    return pthread_key_create(&end_of_thread, unregister_thread) == 0;
+}
+
+static bool watch_end_of_this_thread(void) {
+    return pthread_setspecific(end_of_thread, &slb_os_own_area) == 0;
+}
+#else
+static bool watch_ends(void) {
+    return true;
+}
+
+static bool watch_end_of_this_thread(void) {
+    return true;
+}
+#endif
+
+/* EBUSY: a signal handler came first. Any other refusal lasts. Where somebody else owns this thread's sequences, or a
+ * filter forbids them, new pools take the portable backend. */
+static SLB_COLD bool register_own_area(void) {
+    int saved_errno = errno;
+    bool done = watch_end_of_this_thread() &&
+                (syscall(SYS_rseq, &slb_os_own_area, RSEQ_SIZE, 0, RSEQ_SIGNATURE) == 0 || errno == EBUSY);
+    if (!done) {
+        slb_os_own_area.cpu = NEVER_REGISTERED;
+        atomic_store_explicit(&rseq_usable, 0, memory_order_relaxed);
+    }
+    errno = saved_errno;
+    return done;
+}
+
+SLB_PRIVATE bool slb_os_register_rseq(void) {
+    return rseq_is_ours && slb_os_own_area.cpu == NOT_REGISTERED && register_own_area();
+}
+
+/* --------------------------------------------------------------------------------------------- at the start */
+
+/* Early: other constructors may make pools already. A libc that was told not to register is obeyed. */
+__attribute__((constructor(101))) static void find_rseq(void) {
+#if SLB_OS_RSEQ_FIXED
+    slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
+#endif
+    bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
+    if ((of_libc && __rseq_size == 0) || !register_fence())
         return;
-    if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) != 0)
-        return;
-    slb_os_rseq_offset = (intptr_t)__rseq_offset;
-    rseq_usable = true;
+    if (of_libc) {
+#if SLB_OS_RSEQ_FIXED
+        slb_os_rseq_offset = (intptr_t)__rseq_offset;
+#endif
+        atomic_store_explicit(&rseq_usable, 1, memory_order_relaxed);
+    } else if (watch_ends()) {
+        atomic_store_explicit(&rseq_usable, 1, memory_order_relaxed);
+        rseq_is_ours = true;
+        rseq_is_ours = register_own_area();
+    }
+}
+
+SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
+#if SLB_OS_RSEQ_FIXED
+    *out_offset = slb_os_rseq_offset;
+#else
+    (void)out_offset;
+#endif
+    return SLB_OS_RSEQ_FIXED;
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return rseq_usable;
+    return atomic_load_explicit(&rseq_usable, memory_order_relaxed) != 0;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */

@@ -8,6 +8,11 @@ SLB_PRIVATE bool slb_os_has_rseq(void) {
     return false;
 }
 
+SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
+    (void)out_offset;
+    return false;
+}
+
 SLB_PRIVATE void slb_os_fence_rseq(void) {
     atomic_thread_fence(memory_order_seq_cst);
 }

@@ -63,9 +63,10 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
 SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
 
-/* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
- * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
- * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
+/* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
+ * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
+ * which makes each sequence refuse. slb_os_fence_rseq() restarts every sequence running in this process and orders
+ * memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SLABBY_NO_RSEQ 1 /* ThreadSanitizer cannot see into the assembly */
@@ -73,17 +74,35 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 #elif defined(__SANITIZE_THREAD__)
 #define SLABBY_NO_RSEQ 1
 #endif
-#if defined(SLB_OS_LINUX) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__)) &&          \
-    !defined(SLABBY_NO_RSEQ)
+#if defined(SLB_OS_LINUX) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(SLABBY_NO_RSEQ)
 #define SLB_OS_RSEQ 1 /* this build can have them */
 #else
 #define SLB_OS_RSEQ 0
 #endif
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
 #if SLB_OS_RSEQ
+struct slb_os_rseq_area {
+    uint32_t unread, cpu;
+    uint64_t sequence;
+    uint32_t flags, rest[3];
+} __attribute__((aligned(32)));
+#ifdef __GLIBC__ /* one offset from the thread pointer in every thread */
+#define SLB_OS_RSEQ_FIXED 1
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+SLB_INLINE char *slb_os_rseq_area(void) {
+    return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
+}
+#else /* where a library that is loaded late may have its variables anywhere */
+#define SLB_OS_RSEQ_FIXED 0
+SLB_SHARED_DATA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area;
+SLB_INLINE char *slb_os_rseq_area(void) {
+    return (char *)&slb_os_own_area;
+}
+#endif
+SLB_PRIVATE bool slb_os_register_rseq(void); /* this thread's own area; false where it has or gets none */
 #endif
 SLB_PRIVATE bool slb_os_has_rseq(void);
+SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset); /* false where areas have no offset in common */
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
 

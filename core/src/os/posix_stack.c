@@ -31,9 +31,63 @@ SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
     return count;
 }
 #else
+/* The compilers' unwinder: loaded when stacks are first wanted, as the GNU C library does; a static program has it only
+ * if something else in it does. */
+struct _Unwind_Context;
+typedef int (*unwind_visitor)(struct _Unwind_Context *context, void *argument);
+typedef int unwind_backtrace(unwind_visitor visitor, void *argument);
+typedef uintptr_t unwind_address(struct _Unwind_Context *context);
+extern unwind_backtrace _Unwind_Backtrace __attribute__((weak));
+extern unwind_address _Unwind_GetIP __attribute__((weak));
+
+#define UNWIND_GO_ON 0
+#define UNWIND_STOP 5 /* the end of the stack */
+
+static _Atomic(unwind_backtrace *) unwind_frames;
+static _Atomic(unwind_address *) address_of_frame;
+
+struct unwind_result {
+    uintptr_t *frames;
+    uint32_t seen, capacity;
+};
+
+static int note_frame(struct _Unwind_Context *context, void *argument) {
+    struct unwind_result *result = argument;
+    unwind_address *address = atomic_load_explicit(&address_of_frame, memory_order_relaxed);
+    if (result->seen >= result->capacity + STACK_OWN_FRAMES)
+        return UNWIND_STOP;
+    if (result->seen >= STACK_OWN_FRAMES)
+        result->frames[result->seen - STACK_OWN_FRAMES] = address(context);
+    result->seen++;
+    return UNWIND_GO_ON;
+}
+
+/* acquire pairs with the release of find_unwinder: the other function is there too. */
 SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
-    (void)out_frames, (void)capacity;
-    return 0;
+    struct unwind_result result = {out_frames, 0, capacity};
+    unwind_backtrace *walk = atomic_load_explicit(&unwind_frames, memory_order_acquire);
+    if (walk != NULL)
+        (void)walk(note_frame, &result);
+    return result.seen > STACK_OWN_FRAMES ? result.seen - STACK_OWN_FRAMES : 0;
+}
+
+static void find_unwinder(void) {
+    unwind_backtrace *walk = _Unwind_Backtrace;
+    unwind_address *address = _Unwind_GetIP;
+    if (walk == NULL || address == NULL) {
+        void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
+        void *found[2] = {NULL, NULL};
+        if (library != NULL) {
+            found[0] = dlsym(library, "_Unwind_Backtrace");
+            found[1] = dlsym(library, "_Unwind_GetIP");
+        }
+        memcpy(&walk, &found[0], sizeof walk); /* not every compiler lets one be cast to the other */
+        memcpy(&address, &found[1], sizeof address);
+    }
+    if (walk == NULL || address == NULL)
+        return;
+    atomic_store_explicit(&address_of_frame, address, memory_order_relaxed);
+    atomic_store_explicit(&unwind_frames, walk, memory_order_release);
 }
 #endif
 
@@ -72,6 +126,9 @@ SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frame
 /* libc's walker loads a library with its first stack. */
 SLB_PRIVATE void slb_os_stack_prime(void) {
     uintptr_t frame;
+#ifndef STACK_WALKER
+    find_unwinder();
+#endif
     (void)walk_by_tables(&frame, 1);
 }
 

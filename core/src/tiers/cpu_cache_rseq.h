@@ -100,8 +100,8 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic
 }
 
 /* For slb_rseq_release_next: what finds the area of the calling thread. */
-SLB_INLINE intptr_t slb_rseq_offset(void) {
-    return slb_os_rseq_offset;
+SLB_INLINE intptr_t slb_rseq_finder(void) {
+    return SLB_RSEQ_AREA;
 }
 
 /* One try, for the hot path. */
@@ -151,7 +151,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
     return SLB_RSEQ_RESTARTED;
 }
 
-SLB_INLINE intptr_t slb_rseq_offset(void) {
+SLB_INLINE intptr_t slb_rseq_finder(void) {
     return 0;
 }
 

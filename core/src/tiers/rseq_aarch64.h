@@ -21,6 +21,8 @@
 #ifndef SLB_TIERS_RSEQ_AARCH64_H
 #define SLB_TIERS_RSEQ_AARCH64_H
 
+#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
+
 #define SLB_RSEQ_BEGIN                                                                                       \
     ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
     ".balign 32\n\t"                                                                                         \
@@ -64,7 +66,7 @@
 /* Fields of the pool are read inside the sequence: whoever changes one and fences knows that no sequence goes on with
  * the old value. */
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                            \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -73,10 +75,6 @@
 /* Between a count and the commit of a take that it is about. */
 SLB_INLINE void slb_rseq_order_counts(void) {
     atomic_thread_fence(memory_order_release); /* pairs with the loads of observe/counters.c */
-}
-
-SLB_INLINE char *slb_rseq_area(void) {
-    return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -159,7 +157,7 @@ restarted:
     "stlr %[word], [%[entry]]\n\t"
 
 #define SLB_RSEQ_SWAP_INPUTS(its_entry, limit, its_biased, its_word)                                         \
-    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),          \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
         [entry] "r"(its_entry), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
@@ -207,7 +205,7 @@ aside:
 /* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
  * pool sets it to 0 and fences before the words go. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
-    [area] "r"(slb_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
 
 #define SLB_RSEQ_CHECK_LIMIT                                                                                 \
     "ldr w9, [%[area], #4]\n\t"                                                                              \
@@ -329,7 +327,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
                        "add x10, x10, %[step]\n\t"
                        "stlr x10, [%[entry]]\n\t" SLB_RSEQ_END_TO("aside")
         :
-        : [area] "r"(slb_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+        : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
           [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "r"(&pool->words[id]),
           [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
         : "x9", "x10", "x12", "memory", "cc"
@@ -343,21 +341,22 @@ aside:
 }
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
-    return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
+    return *(const volatile uint32_t *)(slb_os_rseq_area() + SLB_OS_RSEQ_CPU);
 }
 
 /* Adds while this thread runs on `cpu`. The counter's store is the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "cmp w9, %w[cpu]\n\t"
-                                         "b.ne %l[refused]\n\t"
-                                         "ldr x10, [%[counter]]\n\t"
-                                         "add x10, x10, %[by]\n\t"
-                                         "str x10, [%[counter]]\n\t" SLB_RSEQ_END
-                          :
-                          : [area] "r"(slb_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
-                          : "x9", "x10", "memory", "cc"
-                          : refused, restarted);
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                       "cmp w9, %w[cpu]\n\t"
+                       "b.ne %l[refused]\n\t"
+                       "ldr x10, [%[counter]]\n\t"
+                       "add x10, x10, %[by]\n\t"
+                       "str x10, [%[counter]]\n\t" SLB_RSEQ_END
+        :
+        : [area] "r"(slb_os_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+        : "x9", "x10", "memory", "cc"
+        : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;

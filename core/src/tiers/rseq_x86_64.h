@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Restartable sequences for x86-64. %fs:0 plus the offset that libc reports is this thread's rseq area: the CPU
+ * Restartable sequences for x86-64. In this thread's rseq area (os/os.h) the CPU
  * number lies 4 bytes in (the first word is never read: others write it), the pointer to the running sequence 8 bytes
  * in. A sequence is described by {version and flags, start, length to the commit's end, abort address}; the four bytes
  * before the abort address carry the signature that libc registered.
  */
 #ifndef SLB_TIERS_RSEQ_X86_64_H
 #define SLB_TIERS_RSEQ_X86_64_H
+
+#if SLB_OS_RSEQ_FIXED /* by the offset from the thread pointer, which is the same in every thread */
+#define SLB_RSEQ_AREA slb_os_rseq_offset
+#define SLB_RSEQ_AT(byte) "%%fs:" byte "(%[area])"
+#else
+#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
+#define SLB_RSEQ_AT(byte) byte "(%[area])"
+#endif
 
 #define SLB_RSEQ_BEGIN                                                                                       \
     ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
@@ -16,17 +24,17 @@
     ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
     ".popsection\n\t"                                                                                        \
     "leaq 3b(%%rip), %%rax\n\t"                                                                              \
-    "movq %%rax, %%fs:8(%[area])\n\t"                                                                        \
-    "1:\n\t"
+    "movq %%rax, " SLB_RSEQ_AT("8") "\n\t"                                                                   \
+                                    "1:\n\t"
 
 /* The caller's cache into rcx, its header into r10; a CPU that the table does not know is refused. */
 #define SLB_RSEQ_LOAD                                                                                        \
-    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
-    "cmpl %[cpus], %%ecx\n\t"                                                                                \
-    "jae %l[refused]\n\t"                                                                                    \
-    "shlq %[shift], %%rcx\n\t"                                                                               \
-    "addq %[caches], %%rcx\n\t"                                                                              \
-    "movq %c[header](%%rcx), %%r10\n\t"
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %[cpus], %%ecx\n\t"                                                       \
+                             "jae %l[refused]\n\t"                                                           \
+                             "shlq %[shift], %%rcx\n\t"                                                      \
+                             "addq %[caches], %%rcx\n\t"                                                     \
+                             "movq %c[header](%%rcx), %%r10\n\t"
 
 #define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
@@ -42,7 +50,7 @@
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
 
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"((pool)->caches),                              \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -195,11 +203,11 @@ restarted:
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], pool->rseq_cpus, biased, word)
+                 : SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], pool->rseq_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -213,15 +221,16 @@ restarted:
  * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[aside]\n\t"
-                                "movq %[plain], %%rax\n\t"
-                                "btq %%rcx, %%rax\n\t"
-                                "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                          "cmpl %[cpus], %%ecx\n\t"
+                                          "jae %l[aside]\n\t"
+                                          "movq %[plain], %%rax\n\t"
+                                          "btq %%rcx, %%rax\n\t"
+                                          "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
                  : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], *limit, biased, word)
+                   SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -234,12 +243,12 @@ aside:
 /* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
  * pool sets it to 0 and fences before the words go. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
 
 #define SLB_RSEQ_CHECK_LIMIT                                                                                 \
-    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
-    "cmpl %[cpus], %%ecx\n\t"                                                                                \
-    "jae %l[refused]\n\t"
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %[cpus], %%ecx\n\t"                                                       \
+                             "jae %l[refused]\n\t"
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
                                                   uint64_t *out_word) {
@@ -312,9 +321,10 @@ restarted:
 /* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                          "cmpl %[cpus], %%ecx\n\t"
+                                          "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
                  :
                  : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
@@ -326,21 +336,22 @@ refused:
 
 /* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[aside]\n\t"
-                                "shlq %[shift], %%rcx\n\t"
-                                "orq %[live], %%rcx\n\t"
-                                "movq %[entry], %%rax\n\t"
-                                "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                                "testq %[mask], %%rax\n\t"
-                                "jnz %l[refused]\n\t"
-                                "cmpq %[end], %%rax\n\t"
-                                "jae %l[refused]\n\t"
-                                "addq %[step], %%rax\n\t"
-                                "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
+                     "4") ", %%ecx\n\t"
+                          "cmpl %[cpus], %%ecx\n\t"
+                          "jae %l[aside]\n\t"
+                          "shlq %[shift], %%rcx\n\t"
+                          "orq %[live], %%rcx\n\t"
+                          "movq %[entry], %%rax\n\t"
+                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
+                          "testq %[mask], %%rax\n\t"
+                          "jnz %l[refused]\n\t"
+                          "cmpq %[end], %%rax\n\t"
+                          "jae %l[refused]\n\t"
+                          "addq %[step], %%rax\n\t"
+                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
                    [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
                    [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
                  : "rax", "rcx", "memory", "cc"
@@ -354,17 +365,17 @@ aside:
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     uint32_t cpu;
-    __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
+    __asm__ volatile("movl " SLB_RSEQ_AT("4") ", %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(SLB_RSEQ_AREA));
     return cpu;
 }
 
 /* Adds while this thread runs on `cpu`. The addition itself is the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], %%fs:4(%[area])\n\t"
-                                "jne %l[refused]\n\t"
-                                "addq %[by], %[counter]\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], " SLB_RSEQ_AT("4") "\n\t"
+                                                                 "jne %l[refused]\n\t"
+                                                                 "addq %[by], %[counter]\n\t" SLB_RSEQ_END
                  :
-                 : [area] "r"(slb_os_rseq_offset), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
                  : "rax", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
