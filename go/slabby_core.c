@@ -1599,9 +1599,10 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
 SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
 
-/* Restartable sequences. The offset of a thread's rseq area from its thread pointer; without slb_os_has_rseq() that of
- * a stand-in which refuses every sequence. slb_os_fence_rseq() restarts every sequence running in this process and
- * orders memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
+/* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
+ * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
+ * which makes each sequence refuse. slb_os_fence_rseq() restarts every sequence running in this process and orders
+ * memory with all of its threads; slb_os_fences_well() is false once the system has refused the quick way. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define SLABBY_NO_RSEQ 1 /* ThreadSanitizer cannot see into the assembly */
@@ -1609,17 +1610,35 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set
 #elif defined(__SANITIZE_THREAD__)
 #define SLABBY_NO_RSEQ 1
 #endif
-#if defined(SLB_OS_LINUX) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__)) &&          \
-    !defined(SLABBY_NO_RSEQ)
+#if defined(SLB_OS_LINUX) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(SLABBY_NO_RSEQ)
 #define SLB_OS_RSEQ 1 /* this build can have them */
 #else
 #define SLB_OS_RSEQ 0
 #endif
 #define SLB_OS_RSEQ_CPU 4 /* offset of the CPU number in the area */
 #if SLB_OS_RSEQ
+struct slb_os_rseq_area {
+    uint32_t unread, cpu;
+    uint64_t sequence;
+    uint32_t flags, rest[3];
+} __attribute__((aligned(32)));
+#ifdef __GLIBC__ /* one offset from the thread pointer in every thread */
+#define SLB_OS_RSEQ_FIXED 1
 SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+SLB_INLINE char *slb_os_rseq_area(void) {
+    return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
+}
+#else /* where a library that is loaded late may have its variables anywhere */
+#define SLB_OS_RSEQ_FIXED 0
+SLB_SHARED_DATA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area;
+SLB_INLINE char *slb_os_rseq_area(void) {
+    return (char *)&slb_os_own_area;
+}
+#endif
+SLB_PRIVATE bool slb_os_register_rseq(void); /* this thread's own area; false where it has or gets none */
 #endif
 SLB_PRIVATE bool slb_os_has_rseq(void);
+SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset); /* false where areas have no offset in common */
 SLB_PRIVATE void slb_os_fence_rseq(void);
 SLB_PRIVATE bool slb_os_fences_well(void);
 
@@ -2064,7 +2083,9 @@ SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
 #ifdef SLB_OS_LINUX
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -2096,8 +2117,31 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
     return true;
 }
 
+#ifdef __GLIBC__
+static long present_cpus(void) {
+    return sysconf(_SC_NPROCESSORS_CONF);
+}
+#else
+/* musl's sysconf counts the CPUs that the calling thread may use now, of which there may be more later. The file says
+ * "0-7" or "0,2-5": one more than the last number. */
+static long present_cpus(void) {
+    char text[256] = {0};
+    int held = slb_os_hold_cancellation();
+    int file = open("/sys/devices/system/cpu/present", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    if (file >= 0)
+        (void)close(file);
+    slb_os_allow_cancellation(held);
+    while (length > 0 && text[length - 1] == '\n')
+        text[--length] = '\0';
+    while (length > 0 && text[length - 1] >= '0' && text[length - 1] <= '9')
+        length--;
+    return text[0] == '\0' ? sysconf(_SC_NPROCESSORS_CONF) : strtol(&text[length], NULL, 10) + 1;
+}
+#endif
+
 SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
-    long count = sysconf(_SC_NPROCESSORS_CONF);
+    long count = present_cpus();
     if (count < 1)
         return 1;
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
@@ -2122,13 +2166,15 @@ SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
 /* From the thread's rseq area if there is one: the number that libc would return, without the call. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
 #if SLB_OS_RSEQ
-    const char *area = (const char *)__builtin_thread_pointer() + slb_os_rseq_offset;
-    uint32_t known = *(const volatile uint32_t *)(area + SLB_OS_RSEQ_CPU);
+    const volatile uint32_t *cpu = (const volatile uint32_t *)(slb_os_rseq_area() + SLB_OS_RSEQ_CPU);
+    uint32_t known = *cpu;
     if (slb_likely(known < SLB_OS_MOST_CPUS))
         return known;
+    if (slb_os_register_rseq() && (known = *cpu) < SLB_OS_MOST_CPUS)
+        return known;
 #endif
-    int cpu = sched_getcpu();
-    return cpu < 0 ? 0u : (uint32_t)cpu;
+    int here = sched_getcpu();
+    return here < 0 ? 0u : (uint32_t)here;
 }
 
 SLB_PRIVATE uint32_t slb_os_cache_line(void) {
@@ -2308,11 +2354,13 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 
 /* -------------------- os/linux_rseq.c */
 /* Whether this process may use restartable sequences, found out once when the library is loaded: registering the
- * fence costs microseconds while the process has one thread and milliseconds later. */
+ * fence costs microseconds while the process has one thread and milliseconds later. Where libc has registered no areas
+ * for threads (musl, glibc before 2.35), each thread registers one of ours when it first asks for its CPU. */
 
 #if SLB_OS_RSEQ
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -2322,44 +2370,139 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 #define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
 #define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
-/* glibc 2.35 and newer register every thread and say where; a size of 0 means that it did not. */
+/* glibc 2.35 and newer register every thread and say where; a size of 0 means that it was told not to, or could not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-SLB_SHARED_DATA intptr_t slb_os_rseq_offset;
+#if SLB_OS_RSEQ_FIXED
 #ifndef SLB_AMALGAMATION
 intptr_t slb_os_rseq_offset;
 #endif
+#define OWN_AREA static
+#elif defined(SLB_AMALGAMATION)
+#define OWN_AREA static
+#else
+#define OWN_AREA
+#endif
 
-/* A sequence writes into its thread's area before it checks whether it may run. If libc offers no area, it writes
- * here, and the CPU number, which is above every limit, makes each sequence refuse. */
-static __thread struct {
-    uint32_t unread, cpu;
-    uint64_t mark;
-} no_area __attribute__((tls_model("initial-exec"), aligned(32))) = {.cpu = UINT32_MAX};
+/* The number of a thread that is not registered, and of one that will not be. */
+#define NOT_REGISTERED UINT32_MAX
+#define NEVER_REGISTERED (UINT32_MAX - 1)
 
-static bool rseq_usable;
+/* A sequence writes into its thread's area before it checks whether it may run: this one where there is no other. */
+OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = NOT_REGISTERED};
+
+static _Atomic uint32_t rseq_usable;
+static bool rseq_is_ours; /* set before other threads exist, or before a pool can */
 
 static long membarrier(int command) {
     return syscall(SYS_membarrier, command, 0, 0);
 }
 
-/* Early: other constructors may make pools already. */
-__attribute__((constructor(101))) static void find_rseq(void) {
-    slb_os_rseq_offset = (intptr_t)&no_area - (intptr_t)__builtin_thread_pointer();
-    if (&__rseq_size == NULL || &__rseq_offset == NULL || __rseq_size == 0)
-        return;
+/* The fence comes first: sequences are of no use without it. */
+static bool register_fence(void) {
     long commands = membarrier(MEMBARRIER_CMD_QUERY);
-    if (commands < 0 || (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0)
+    return commands >= 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
+           membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+}
+
+/* ---------------------------------------------------------------------------------------- areas of our own */
+
+#ifndef SYS_rseq
+#ifdef __x86_64__
+#define SYS_rseq 334
+#else
+#define SYS_rseq 293
+#endif
+#endif
+#define RSEQ_SIZE 32u
+#define RSEQ_UNREGISTER 1
+#ifdef __x86_64__
+#define RSEQ_SIGNATURE 0x53053053u
+#else
+#define RSEQ_SIGNATURE 0xd428bc00u
+#endif
+
+#ifndef __GLIBC__
+/* The area is part of the thread's memory, which the thread itself gives back at its end (musl): the kernel must not
+ * write to it after that. Destructors of other keys may still call the library; the thread then stays without. glibc
+ * gives a thread's memory back when the kernel is done with the thread. */
+static pthread_key_t end_of_thread;
+
+static void unregister_thread(void *unused) {
+    (void)unused;
+    (void)syscall(SYS_rseq, &slb_os_own_area, RSEQ_SIZE, RSEQ_UNREGISTER, RSEQ_SIGNATURE);
+    slb_os_own_area.cpu = NEVER_REGISTERED;
+}
+
+static bool watch_ends(void) {
+    return pthread_key_create(&end_of_thread, unregister_thread) == 0;
+}
+
+static bool watch_end_of_this_thread(void) {
+    return pthread_setspecific(end_of_thread, &slb_os_own_area) == 0;
+}
+#else
+static bool watch_ends(void) {
+    return true;
+}
+
+static bool watch_end_of_this_thread(void) {
+    return true;
+}
+#endif
+
+/* EBUSY: a signal handler came first. Any other refusal lasts. Where somebody else owns this thread's sequences, or a
+ * filter forbids them, new pools take the portable backend. */
+static SLB_COLD bool register_own_area(void) {
+    int saved_errno = errno;
+    bool done = watch_end_of_this_thread() &&
+                (syscall(SYS_rseq, &slb_os_own_area, RSEQ_SIZE, 0, RSEQ_SIGNATURE) == 0 || errno == EBUSY);
+    if (!done) {
+        slb_os_own_area.cpu = NEVER_REGISTERED;
+        atomic_store_explicit(&rseq_usable, 0, memory_order_relaxed);
+    }
+    errno = saved_errno;
+    return done;
+}
+
+SLB_PRIVATE bool slb_os_register_rseq(void) {
+    return rseq_is_ours && slb_os_own_area.cpu == NOT_REGISTERED && register_own_area();
+}
+
+/* --------------------------------------------------------------------------------------------- at the start */
+
+/* Early: other constructors may make pools already. A libc that was told not to register is obeyed. */
+__attribute__((constructor(101))) static void find_rseq(void) {
+#if SLB_OS_RSEQ_FIXED
+    slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
+#endif
+    bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
+    if ((of_libc && __rseq_size == 0) || !register_fence())
         return;
-    if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) != 0)
-        return;
-    slb_os_rseq_offset = (intptr_t)__rseq_offset;
-    rseq_usable = true;
+    if (of_libc) {
+#if SLB_OS_RSEQ_FIXED
+        slb_os_rseq_offset = (intptr_t)__rseq_offset;
+#endif
+        atomic_store_explicit(&rseq_usable, 1, memory_order_relaxed);
+    } else if (watch_ends()) {
+        atomic_store_explicit(&rseq_usable, 1, memory_order_relaxed);
+        rseq_is_ours = true;
+        rseq_is_ours = register_own_area();
+    }
+}
+
+SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
+#if SLB_OS_RSEQ_FIXED
+    *out_offset = slb_os_rseq_offset;
+#else
+    (void)out_offset;
+#endif
+    return SLB_OS_RSEQ_FIXED;
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return rseq_usable;
+    return atomic_load_explicit(&rseq_usable, memory_order_relaxed) != 0;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
@@ -3024,6 +3167,11 @@ SLB_PRIVATE bool slb_os_has_rseq(void) {
     return false;
 }
 
+SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
+    (void)out_offset;
+    return false;
+}
+
 SLB_PRIVATE void slb_os_fence_rseq(void) {
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -3436,9 +3584,63 @@ SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
     return count;
 }
 #else
+/* The compilers' unwinder: loaded when stacks are first wanted, as the GNU C library does; a static program has it only
+ * if something else in it does. */
+struct _Unwind_Context;
+typedef int (*unwind_visitor)(struct _Unwind_Context *context, void *argument);
+typedef int unwind_backtrace(unwind_visitor visitor, void *argument);
+typedef uintptr_t unwind_address(struct _Unwind_Context *context);
+extern unwind_backtrace _Unwind_Backtrace __attribute__((weak));
+extern unwind_address _Unwind_GetIP __attribute__((weak));
+
+#define UNWIND_GO_ON 0
+#define UNWIND_STOP 5 /* the end of the stack */
+
+static _Atomic(unwind_backtrace *) unwind_frames;
+static _Atomic(unwind_address *) address_of_frame;
+
+struct unwind_result {
+    uintptr_t *frames;
+    uint32_t seen, capacity;
+};
+
+static int note_frame(struct _Unwind_Context *context, void *argument) {
+    struct unwind_result *result = argument;
+    unwind_address *address = atomic_load_explicit(&address_of_frame, memory_order_relaxed);
+    if (result->seen >= result->capacity + STACK_OWN_FRAMES)
+        return UNWIND_STOP;
+    if (result->seen >= STACK_OWN_FRAMES)
+        result->frames[result->seen - STACK_OWN_FRAMES] = address(context);
+    result->seen++;
+    return UNWIND_GO_ON;
+}
+
+/* acquire pairs with the release of find_unwinder: the other function is there too. */
 SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
-    (void)out_frames, (void)capacity;
-    return 0;
+    struct unwind_result result = {out_frames, 0, capacity};
+    unwind_backtrace *walk = atomic_load_explicit(&unwind_frames, memory_order_acquire);
+    if (walk != NULL)
+        (void)walk(note_frame, &result);
+    return result.seen > STACK_OWN_FRAMES ? result.seen - STACK_OWN_FRAMES : 0;
+}
+
+static void find_unwinder(void) {
+    unwind_backtrace *walk = _Unwind_Backtrace;
+    unwind_address *address = _Unwind_GetIP;
+    if (walk == NULL || address == NULL) {
+        void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
+        void *found[2] = {NULL, NULL};
+        if (library != NULL) {
+            found[0] = dlsym(library, "_Unwind_Backtrace");
+            found[1] = dlsym(library, "_Unwind_GetIP");
+        }
+        memcpy(&walk, &found[0], sizeof walk); /* not every compiler lets one be cast to the other */
+        memcpy(&address, &found[1], sizeof address);
+    }
+    if (walk == NULL || address == NULL)
+        return;
+    atomic_store_explicit(&address_of_frame, address, memory_order_relaxed);
+    atomic_store_explicit(&unwind_frames, walk, memory_order_release);
 }
 #endif
 
@@ -3477,6 +3679,9 @@ SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frame
 /* libc's walker loads a library with its first stack. */
 SLB_PRIVATE void slb_os_stack_prime(void) {
     uintptr_t frame;
+#ifndef STACK_WALKER
+    find_unwinder();
+#endif
     (void)walk_by_tables(&frame, 1);
 }
 
@@ -3949,18 +4154,32 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
 
 /* ------------------------------------------------------------------------------------------------- waiting */
 
+/* By name, so that a program links what every program links. A system without one is older than those supported. */
+static void find_function(void *out, size_t size, const WCHAR *library, const char *name) {
+    FARPROC found = GetProcAddress(GetModuleHandleW(library), name);
+    memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
+}
+
+static BOOL(WINAPI *wait_on_address)(volatile void *, void *, SIZE_T, DWORD);
+static void(WINAPI *wake_by_address)(void *);
+
+__attribute__((constructor(101))) static void find_waits(void) {
+    find_function(&wait_on_address, sizeof wait_on_address, L"kernelbase.dll", "WaitOnAddress");
+    find_function(&wake_by_address, sizeof wake_by_address, L"kernelbase.dll", "WakeByAddressSingle");
+}
+
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     uint64_t now = slb_os_now_ns();
     if (now >= deadline_ns)
         return false;
     uint64_t ms = (deadline_ns - now + 999999) / 1000000;
-    (void)WaitOnAddress((volatile void *)word, &expected, sizeof expected,
-                        ms > 0x7fffffff ? 0x7fffffff : (DWORD)ms);
+    (void)wait_on_address((volatile void *)word, &expected, sizeof expected,
+                          ms > 0x7fffffff ? 0x7fffffff : (DWORD)ms);
     return true;
 }
 
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
-    WakeByAddressSingle((void *)word);
+    wake_by_address((void *)word);
 }
 
 SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex) {
@@ -4039,14 +4258,10 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
     return true;
 }
 
-/* By name: not every import library of Windows 10 has it. */
-typedef HRESULT(WINAPI *describe_function)(HANDLE thread, const WCHAR *description);
-
 SLB_PRIVATE void slb_os_name_thread(const char *name) {
     WCHAR wide[16] = {0};
-    FARPROC found = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "SetThreadDescription");
-    describe_function describe;
-    memcpy(&describe, &found, sizeof describe); /* not every compiler lets one be cast to the other */
+    HRESULT(WINAPI * describe)(HANDLE, const WCHAR *);
+    find_function(&describe, sizeof describe, L"kernel32.dll", "SetThreadDescription");
     for (size_t i = 0; i < 15 && name[i] != '\0'; i++)
         wide[i] = (WCHAR)name[i];
     if (describe != NULL)
@@ -8108,13 +8323,21 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
 /* -------------------- tiers/rseq_x86_64.h */
 /*
- * Restartable sequences for x86-64. %fs:0 plus the offset that libc reports is this thread's rseq area: the CPU
+ * Restartable sequences for x86-64. In this thread's rseq area (os/os.h) the CPU
  * number lies 4 bytes in (the first word is never read: others write it), the pointer to the running sequence 8 bytes
  * in. A sequence is described by {version and flags, start, length to the commit's end, abort address}; the four bytes
  * before the abort address carry the signature that libc registered.
  */
 #ifndef SLB_TIERS_RSEQ_X86_64_H
 #define SLB_TIERS_RSEQ_X86_64_H
+
+#if SLB_OS_RSEQ_FIXED /* by the offset from the thread pointer, which is the same in every thread */
+#define SLB_RSEQ_AREA slb_os_rseq_offset
+#define SLB_RSEQ_AT(byte) "%%fs:" byte "(%[area])"
+#else
+#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
+#define SLB_RSEQ_AT(byte) byte "(%[area])"
+#endif
 
 #define SLB_RSEQ_BEGIN                                                                                       \
     ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
@@ -8124,17 +8347,17 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
     ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
     ".popsection\n\t"                                                                                        \
     "leaq 3b(%%rip), %%rax\n\t"                                                                              \
-    "movq %%rax, %%fs:8(%[area])\n\t"                                                                        \
-    "1:\n\t"
+    "movq %%rax, " SLB_RSEQ_AT("8") "\n\t"                                                                   \
+                                    "1:\n\t"
 
 /* The caller's cache into rcx, its header into r10; a CPU that the table does not know is refused. */
 #define SLB_RSEQ_LOAD                                                                                        \
-    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
-    "cmpl %[cpus], %%ecx\n\t"                                                                                \
-    "jae %l[refused]\n\t"                                                                                    \
-    "shlq %[shift], %%rcx\n\t"                                                                               \
-    "addq %[caches], %%rcx\n\t"                                                                              \
-    "movq %c[header](%%rcx), %%r10\n\t"
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %[cpus], %%ecx\n\t"                                                       \
+                             "jae %l[refused]\n\t"                                                           \
+                             "shlq %[shift], %%rcx\n\t"                                                      \
+                             "addq %[caches], %%rcx\n\t"                                                     \
+                             "movq %c[header](%%rcx), %%r10\n\t"
 
 #define SLB_RSEQ_END_TO(label)                                                                               \
     "2:\n\t"                                                                                                 \
@@ -8150,7 +8373,7 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
 
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"((pool)->caches),                              \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -8303,11 +8526,11 @@ restarted:
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
                                                   uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
                  :
-                 : SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], pool->rseq_cpus, biased, word)
+                 : SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], pool->rseq_cpus, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8321,15 +8544,16 @@ restarted:
  * at the word at all, so that its line is asked for once, to be written. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
                                                  uint64_t id, uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[aside]\n\t"
-                                "movq %[plain], %%rax\n\t"
-                                "btq %%rcx, %%rax\n\t"
-                                "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                          "cmpl %[cpus], %%ecx\n\t"
+                                          "jae %l[aside]\n\t"
+                                          "movq %[plain], %%rax\n\t"
+                                          "btq %%rcx, %%rax\n\t"
+                                          "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
                  :
                  : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(slb_os_rseq_offset, pool->words[id], *limit, biased, word)
+                   SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
                  : refused, aside);
     return SLB_RSEQ_DONE;
@@ -8342,12 +8566,12 @@ aside:
 /* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
  * pool sets it to 0 and fences before the words go. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
-    [area] "r"(slb_os_rseq_offset), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
 
 #define SLB_RSEQ_CHECK_LIMIT                                                                                 \
-    "movl %%fs:4(%[area]), %%ecx\n\t"                                                                        \
-    "cmpl %[cpus], %%ecx\n\t"                                                                                \
-    "jae %l[refused]\n\t"
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %[cpus], %%ecx\n\t"                                                       \
+                             "jae %l[refused]\n\t"
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
                                                   uint64_t *out_word) {
@@ -8420,9 +8644,10 @@ restarted:
 /* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
 SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
                                       uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                          "cmpl %[cpus], %%ecx\n\t"
+                                          "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
                  :
                  : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
                  : "rax", "rcx", "memory", "cc"
@@ -8434,21 +8659,22 @@ refused:
 
 /* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
 SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl %%fs:4(%[area]), %%ecx\n\t"
-                                "cmpl %[cpus], %%ecx\n\t"
-                                "jae %l[aside]\n\t"
-                                "shlq %[shift], %%rcx\n\t"
-                                "orq %[live], %%rcx\n\t"
-                                "movq %[entry], %%rax\n\t"
-                                "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                                "testq %[mask], %%rax\n\t"
-                                "jnz %l[refused]\n\t"
-                                "cmpq %[end], %%rax\n\t"
-                                "jae %l[refused]\n\t"
-                                "addq %[step], %%rax\n\t"
-                                "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
+                     "4") ", %%ecx\n\t"
+                          "cmpl %[cpus], %%ecx\n\t"
+                          "jae %l[aside]\n\t"
+                          "shlq %[shift], %%rcx\n\t"
+                          "orq %[live], %%rcx\n\t"
+                          "movq %[entry], %%rax\n\t"
+                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
+                          "testq %[mask], %%rax\n\t"
+                          "jnz %l[refused]\n\t"
+                          "cmpq %[end], %%rax\n\t"
+                          "jae %l[refused]\n\t"
+                          "addq %[step], %%rax\n\t"
+                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
                  :
-                 : [area] "r"(slb_os_rseq_offset), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
                    [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
                    [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
                  : "rax", "rcx", "memory", "cc"
@@ -8462,17 +8688,17 @@ aside:
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
     uint32_t cpu;
-    __asm__ volatile("movl %%fs:4(%[area]), %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(slb_os_rseq_offset));
+    __asm__ volatile("movl " SLB_RSEQ_AT("4") ", %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(SLB_RSEQ_AREA));
     return cpu;
 }
 
 /* Adds while this thread runs on `cpu`. The addition itself is the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], %%fs:4(%[area])\n\t"
-                                "jne %l[refused]\n\t"
-                                "addq %[by], %[counter]\n\t" SLB_RSEQ_END
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], " SLB_RSEQ_AT("4") "\n\t"
+                                                                 "jne %l[refused]\n\t"
+                                                                 "addq %[by], %[counter]\n\t" SLB_RSEQ_END
                  :
-                 : [area] "r"(slb_os_rseq_offset), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
                  : "rax", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8599,6 +8825,8 @@ restarted:
 #ifndef SLB_TIERS_RSEQ_AARCH64_H
 #define SLB_TIERS_RSEQ_AARCH64_H
 
+#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
+
 #define SLB_RSEQ_BEGIN                                                                                       \
     ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
     ".balign 32\n\t"                                                                                         \
@@ -8642,7 +8870,7 @@ restarted:
 /* Fields of the pool are read inside the sequence: whoever changes one and fences knows that no sequence goes on with
  * the old value. */
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                            \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
         [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
@@ -8651,10 +8879,6 @@ restarted:
 /* Between a count and the commit of a take that it is about. */
 SLB_INLINE void slb_rseq_order_counts(void) {
     atomic_thread_fence(memory_order_release); /* pairs with the loads of observe/counters.c */
-}
-
-SLB_INLINE char *slb_rseq_area(void) {
-    return (char *)__builtin_thread_pointer() + slb_os_rseq_offset;
 }
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
@@ -8737,7 +8961,7 @@ restarted:
     "stlr %[word], [%[entry]]\n\t"
 
 #define SLB_RSEQ_SWAP_INPUTS(its_entry, limit, its_biased, its_word)                                         \
-    [area] "r"(slb_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),          \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
         [entry] "r"(its_entry), [shift] "i"(SLB_WORD_HIGH)
 
 SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
@@ -8785,7 +9009,7 @@ aside:
 /* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
  * pool sets it to 0 and fences before the words go. */
 #define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
-    [area] "r"(slb_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
 
 #define SLB_RSEQ_CHECK_LIMIT                                                                                 \
     "ldr w9, [%[area], #4]\n\t"                                                                              \
@@ -8907,7 +9131,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *p
                        "add x10, x10, %[step]\n\t"
                        "stlr x10, [%[entry]]\n\t" SLB_RSEQ_END_TO("aside")
         :
-        : [area] "r"(slb_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+        : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
           [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "r"(&pool->words[id]),
           [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
         : "x9", "x10", "x12", "memory", "cc"
@@ -8921,21 +9145,22 @@ aside:
 }
 
 SLB_INLINE uint32_t slb_rseq_cpu(void) {
-    return *(const volatile uint32_t *)(slb_rseq_area() + SLB_OS_RSEQ_CPU);
+    return *(const volatile uint32_t *)(slb_os_rseq_area() + SLB_OS_RSEQ_CPU);
 }
 
 /* Adds while this thread runs on `cpu`. The counter's store is the commit. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "cmp w9, %w[cpu]\n\t"
-                                         "b.ne %l[refused]\n\t"
-                                         "ldr x10, [%[counter]]\n\t"
-                                         "add x10, x10, %[by]\n\t"
-                                         "str x10, [%[counter]]\n\t" SLB_RSEQ_END
-                          :
-                          : [area] "r"(slb_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
-                          : "x9", "x10", "memory", "cc"
-                          : refused, restarted);
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                       "cmp w9, %w[cpu]\n\t"
+                       "b.ne %l[refused]\n\t"
+                       "ldr x10, [%[counter]]\n\t"
+                       "add x10, x10, %[by]\n\t"
+                       "str x10, [%[counter]]\n\t" SLB_RSEQ_END
+        :
+        : [area] "r"(slb_os_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+        : "x9", "x10", "memory", "cc"
+        : refused, restarted);
     return SLB_RSEQ_DONE;
 refused:
     return SLB_RSEQ_REFUSED;
@@ -9099,8 +9324,8 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic
 }
 
 /* For slb_rseq_release_next: what finds the area of the calling thread. */
-SLB_INLINE intptr_t slb_rseq_offset(void) {
-    return slb_os_rseq_offset;
+SLB_INLINE intptr_t slb_rseq_finder(void) {
+    return SLB_RSEQ_AREA;
 }
 
 /* One try, for the hot path. */
@@ -9150,7 +9375,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, 
     return SLB_RSEQ_RESTARTED;
 }
 
-SLB_INLINE intptr_t slb_rseq_offset(void) {
+SLB_INLINE intptr_t slb_rseq_finder(void) {
     return 0;
 }
 
@@ -18144,7 +18369,7 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
     const uint64_t reserved = pool->reserved;
     /* relaxed: a hint, as in slabby_release */
     const uint64_t limit = atomic_load_explicit(&pool->ref_limit, memory_order_relaxed);
-    const intptr_t area = slb_rseq_offset();
+    const intptr_t area = slb_rseq_finder();
     _Atomic uint64_t *words = pool->words;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t relative = refs[i] - bias, id = relative & mask;
@@ -18264,10 +18489,11 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     if (layout != SLABBY_SEQUENCE_LAYOUT)
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
-    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
+    intptr_t area;
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ || !slb_os_rseq_at(&area))
         return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
     (void)slb_bias_poll(pool, slb_os_cpu());
-    *out_area = (uint64_t)slb_rseq_offset();
+    *out_area = (uint64_t)area;
     return SLABBY_OK;
 }
 

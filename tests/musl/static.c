@@ -40,7 +40,8 @@ static int run(const char *backend) {
             any |= failed[i];
         }
     }
-    any |= slabby_verify(NULL, &findings, pool, 0) != SLABBY_OK || findings != 0 || slabby_destroy(pool) != SLABBY_OK;
+    any |= slabby_verify(NULL, &findings, pool, 0) != SLABBY_OK || findings != 0 ||
+           slabby_destroy(pool) != SLABBY_OK;
     slabby_options_destroy(options);
     printf("%s: %s\n", backend, any ? "failed" : "done");
     return any;

@@ -52,11 +52,12 @@ static void *wait_and_commit(void *unused) {
     (void)unused;
     (void)run_on(1);
     (void)slb_os_cpu(); /* registers the thread where libc does not */
-    __asm__ goto(WAIT_AND_COMMIT
-                 :
-                 : [area] "r"(SLB_RSEQ_AREA), [inside] "r"(&inside), [go] "r"(&go), [committed] "r"(&committed)
-                 : SCRATCH, "memory", "cc"
-                 : restarted);
+    __asm__ goto(
+        WAIT_AND_COMMIT
+        :
+        : [area] "r"(SLB_RSEQ_AREA), [inside] "r"(&inside), [go] "r"(&go), [committed] "r"(&committed)
+        : SCRATCH, "memory", "cc"
+        : restarted);
     return NULL;
 restarted:
     atomic_fetch_add(&interrupted, 1);

@@ -221,18 +221,32 @@ SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
 
 /* ------------------------------------------------------------------------------------------------- waiting */
 
+/* By name, so that a program links what every program links. A system without one is older than those supported. */
+static void find_function(void *out, size_t size, const WCHAR *library, const char *name) {
+    FARPROC found = GetProcAddress(GetModuleHandleW(library), name);
+    memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
+}
+
+static BOOL(WINAPI *wait_on_address)(volatile void *, void *, SIZE_T, DWORD);
+static void(WINAPI *wake_by_address)(void *);
+
+__attribute__((constructor(101))) static void find_waits(void) {
+    find_function(&wait_on_address, sizeof wait_on_address, L"kernelbase.dll", "WaitOnAddress");
+    find_function(&wake_by_address, sizeof wake_by_address, L"kernelbase.dll", "WakeByAddressSingle");
+}
+
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     uint64_t now = slb_os_now_ns();
     if (now >= deadline_ns)
         return false;
     uint64_t ms = (deadline_ns - now + 999999) / 1000000;
-    (void)WaitOnAddress((volatile void *)word, &expected, sizeof expected,
-                        ms > 0x7fffffff ? 0x7fffffff : (DWORD)ms);
+    (void)wait_on_address((volatile void *)word, &expected, sizeof expected,
+                          ms > 0x7fffffff ? 0x7fffffff : (DWORD)ms);
     return true;
 }
 
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
-    WakeByAddressSingle((void *)word);
+    wake_by_address((void *)word);
 }
 
 SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex) {
@@ -311,14 +325,10 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
     return true;
 }
 
-/* By name: not every import library of Windows 10 has it. */
-typedef HRESULT(WINAPI *describe_function)(HANDLE thread, const WCHAR *description);
-
 SLB_PRIVATE void slb_os_name_thread(const char *name) {
     WCHAR wide[16] = {0};
-    FARPROC found = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "SetThreadDescription");
-    describe_function describe;
-    memcpy(&describe, &found, sizeof describe); /* not every compiler lets one be cast to the other */
+    HRESULT(WINAPI * describe)(HANDLE, const WCHAR *);
+    find_function(&describe, sizeof describe, L"kernel32.dll", "SetThreadDescription");
     for (size_t i = 0; i < 15 && name[i] != '\0'; i++)
         wide[i] = (WCHAR)name[i];
     if (describe != NULL)
