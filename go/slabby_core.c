@@ -10192,6 +10192,37 @@ SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_al
 
 #endif
 
+/* -------------------- os/trace.h */
+/*
+ * Trace points for bpftrace, perf, SystemTap and gdb (USDT), where the system's <sys/sdt.h> was there when the core was
+ * built: a no-operation in cold code and a note in the file, nothing else. The first argument of each is the name of
+ * the pool. docs/monitoring.md shows how to use them.
+ *
+ *   slabby:slow        name, status, tier       an allocation that no CPU cache served has ended
+ *   slabby:drain       name, slabs, ticks       the gate closed and emptied the CPU caches
+ *   slabby:exhausted   name, capacity, refused  no slab was free; refused = 0: the heap served
+ *   slabby:breaker     name, state, wait_ns     the circuit breaker changed its state
+ *   slabby:corruption  name, id, offset         guard bytes were found overwritten
+ */
+#ifndef SLB_OS_TRACE_H
+#define SLB_OS_TRACE_H
+
+#if defined(SLB_OS_LINUX) && defined(__has_include) && !defined(SLABBY_NO_TRACE)
+#if __has_include(<sys/sdt.h>)
+#define SLB_HAS_TRACE 1
+#include <sys/sdt.h>
+#endif
+#endif
+
+#ifdef SLB_HAS_TRACE
+#define SLB_TRACE(point, pool, one, other)                                                                   \
+    DTRACE_PROBE3(slabby, point, &(pool)->options.name[0], (uint64_t)(one), (uint64_t)(other))
+#else
+#define SLB_TRACE(point, pool, one, other) ((void)(pool))
+#endif
+
+#endif
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10345,6 +10376,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 /* ------------------------------------------------------------------------------------- events with a cause */
 
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
+    SLB_TRACE(exhausted, pool, slb_capacity(pool), refused);
     if (refused)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
                   "all %" PRIu32
@@ -12156,7 +12188,9 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
         uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
-        atomic_store_explicit(&pool->counts.last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
+        uint64_t lasted = slb_os_ticks() - began;
+        atomic_store_explicit(&pool->counts.last_drain_ticks, lasted, memory_order_relaxed);
+        SLB_TRACE(drain, pool, moved, lasted);
         atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     }
@@ -13374,6 +13408,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
     slb_count(&pool->corruption.found, 1);
     slb_count(&pool->corruption.unacknowledged, 1);
+    SLB_TRACE(corruption, pool, id, damage->offset);
     remember(pool, damage);
     raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
@@ -14673,18 +14708,21 @@ static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
 
 /* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
 static void notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+    SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_OPEN, wait_ns);
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
               pool->options.name, wait_ns / 1000);
 }
 
 static void notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
+    SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_HALF_OPEN, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
               pool->options.name, probes);
 }
 
 static void notify_closed(struct slabby_allocator *pool) {
+    SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_CLOSED, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
               "the breaker of pool \"%s\" closed", pool->options.name);
 }
@@ -17429,6 +17467,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         slb_search_wait(pool);
     }
     slb_search_leave(pool);
+    SLB_TRACE(slow, pool, status, status == SLABBY_OK ? out_found->tier : 0);
     if (status != SLABBY_OK)
         slb_search_notify(pool, out_found, status);
     return status;

@@ -9,6 +9,7 @@
 #include "observe/events.h"
 #include "observe/latency.h"
 #include "os/os.h"
+#include "os/trace.h"
 #include "protect/bit_guard.h"
 #include "protect/free_ids.h"
 #include "protect/guard_slots.h"
@@ -199,6 +200,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
         slb_search_wait(pool);
     }
     slb_search_leave(pool);
+    SLB_TRACE(slow, pool, status, status == SLABBY_OK ? out_found->tier : 0);
     if (status != SLABBY_OK)
         slb_search_notify(pool, out_found, status);
     return status;

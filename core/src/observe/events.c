@@ -5,6 +5,7 @@
 #include "observe/pool_label.h"
 #include "observe/ring.h"
 #include "os/os.h"
+#include "os/trace.h"
 #include "tiers/in_flight.h"
 
 #include <inttypes.h>
@@ -160,6 +161,7 @@ SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark
 /* ------------------------------------------------------------------------------------- events with a cause */
 
 SLB_PRIVATE SLB_COLD void slb_event_exhausted(struct slabby_allocator *pool, bool refused) {
+    SLB_TRACE(exhausted, pool, slb_capacity(pool), refused);
     if (refused)
         slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_EXHAUSTED, 0, slb_capacity(pool),
                   "all %" PRIu32

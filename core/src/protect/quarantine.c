@@ -6,6 +6,7 @@
 #include "observe/plain_text.h"
 #include "observe/stacks.h"
 #include "os/os.h"
+#include "os/trace.h"
 #include "ref.h"
 #include "tiers/gate.h"
 #include "tiers/in_flight.h"
@@ -77,6 +78,7 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     uint32_t policy = atomic_load_explicit(&pool->corruption.policy, memory_order_relaxed);
     slb_count(&pool->corruption.found, 1);
     slb_count(&pool->corruption.unacknowledged, 1);
+    SLB_TRACE(corruption, pool, id, damage->offset);
     remember(pool, damage);
     raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {

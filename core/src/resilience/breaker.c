@@ -5,6 +5,7 @@
 #include "observe/events.h"
 #include "tiers/random.h"
 #include "os/clock.h"
+#include "os/trace.h"
 #include "tiers/gate.h"
 
 #include <inttypes.h>
@@ -23,18 +24,21 @@ static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
 
 /* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
 static void notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+    SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_OPEN, wait_ns);
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
               pool->options.name, wait_ns / 1000);
 }
 
 static void notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
+    SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_HALF_OPEN, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
               pool->options.name, probes);
 }
 
 static void notify_closed(struct slabby_allocator *pool) {
+    SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_CLOSED, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
               "the breaker of pool \"%s\" closed", pool->options.name);
 }

@@ -2,6 +2,7 @@
 #include "tiers/gate.h"
 
 #include "os/os.h"
+#include "os/trace.h"
 #include "tiers/delay_queue.h"
 #include "tiers/cpu_cache.h"
 #include "tiers/in_flight.h"
@@ -120,7 +121,9 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
         uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
             moved = drain_caches(pool);
-        atomic_store_explicit(&pool->counts.last_drain_ticks, slb_os_ticks() - began, memory_order_relaxed);
+        uint64_t lasted = slb_os_ticks() - began;
+        atomic_store_explicit(&pool->counts.last_drain_ticks, lasted, memory_order_relaxed);
+        SLB_TRACE(drain, pool, moved, lasted);
         atomic_fetch_add_explicit(&pool->gate.scarce_free, (int64_t)moved, memory_order_relaxed);
         atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     }
