@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+import (
+	"errors"
+	"io"
+	"unsafe"
+)
+
+// BufferPool lends slabs as bare slices to code that asks for Get and Put, such as
+// httputil.ReverseProxy. Such code cannot be told of an error: where the pool has no slab, Get makes a
+// slice on Go's heap, and Put leaves that to the collector.
+type BufferPool struct {
+	pool *Slabby
+}
+
+// BufferPool returns the pool as Get and Put.
+func (p *Slabby) BufferPool() *BufferPool {
+	return &BufferPool{pool: p}
+}
+
+// Get returns a slice of the slab size.
+func (b *BufferPool) Get() []byte {
+	ref, err := b.pool.Allocate()
+	if err != nil {
+		return make([]byte, b.pool.slabBytesOf())
+	}
+	return ref.GetBytes()
+}
+
+// Put gives a slice of Get back. A slice of a slab that is not live, or that does not begin where Get's
+// did, is a mistake of the program: Put panics with the *Error. Corruption is counted and told as by
+// every release.
+func (b *BufferPool) Put(data []byte) {
+	err := b.pool.ReleaseBytes(data)
+	if err != nil && b.pool.spans(data) && !errors.Is(err, ErrMemoryCorruption) {
+		panic(err)
+	}
+}
+
+// slabBytesOf is the slab size, 0 for a nil pool.
+func (p *Slabby) slabBytesOf() int {
+	if p == nil {
+		return 0
+	}
+	return p.slabSize
+}
+
+// spans reports whether data begins within the memory of the pool's own slabs.
+func (p *Slabby) spans(data []byte) bool {
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
+	return p != nil && uint64(first-uintptr(p.slabs)) < p.reserved*p.stride
+}
+
+// Copy copies from src to dst until the end or an error, as io.CopyBuffer does with a slab for a buffer:
+// where either side copies by itself (io.WriterTo, io.ReaderFrom) the slab is not used. Without a slab
+// it returns the error of Allocate and has read nothing.
+func (p *Slabby) Copy(dst io.Writer, src io.Reader) (written int64, err error) {
+	ref, err := p.Allocate()
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if released := ref.Release(); released != nil {
+			err = errors.Join(err, released)
+		}
+	}()
+	return io.CopyBuffer(dst, src, ref.GetBytes())
+}
+
+// ReleaseAll releases references of any pools, in order, tries all, and returns what was wrong with
+// some, joined. The zero SlabRef is skipped, so that a slice may be filled in part.
+func ReleaseAll(refs ...SlabRef) error {
+	var wrong []error
+	for _, ref := range refs {
+		if ref == (SlabRef{}) {
+			continue
+		}
+		if err := ref.Release(); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// Writer collects what is written in slabs, as a bytes.Buffer does in one growing slice: nothing is
+// copied again when it grows. It is for one goroutine. Close gives the slabs back.
+type Writer struct {
+	pool *Slabby
+	refs []SlabRef
+	// Bytes in all slabs, and of the first ones those that WriteTo has written.
+	length, written int
+}
+
+// NewWriter returns an empty Writer; it takes its first slab with the first byte.
+func (p *Slabby) NewWriter() *Writer {
+	return &Writer{pool: p}
+}
+
+// Len is how many bytes WriteTo would write.
+func (w *Writer) Len() int {
+	return w.length - w.written
+}
+
+// free is the unused end of the last slab, or a new slab.
+func (w *Writer) free() ([]byte, error) {
+	size := w.pool.slabBytesOf()
+	if used := w.length - (len(w.refs)-1)*size; len(w.refs) > 0 && used < size {
+		return w.refs[len(w.refs)-1].GetBytes()[used:], nil
+	}
+	ref, err := w.pool.Allocate()
+	if err != nil {
+		return nil, err
+	}
+	w.refs = append(w.refs, ref)
+	return ref.GetBytes(), nil
+}
+
+// Write appends data. Where the pool runs out it returns how much it took, and Allocate's error.
+func (w *Writer) Write(data []byte) (taken int, err error) {
+	for taken < len(data) {
+		free, err := w.free()
+		if err != nil {
+			return taken, err
+		}
+		count := copy(free, data[taken:])
+		taken += count
+		w.length += count
+	}
+	return taken, nil
+}
+
+// ReadFrom appends what src has until its end, and reads straight into slabs.
+func (w *Writer) ReadFrom(src io.Reader) (read int64, err error) {
+	for {
+		free, err := w.free()
+		if err != nil {
+			return read, err
+		}
+		count, err := src.Read(free)
+		read += int64(count)
+		w.length += count
+		if err == io.EOF {
+			return read, nil
+		}
+		if err != nil {
+			return read, err
+		}
+	}
+}
+
+// WriteTo writes what was collected to dst, slab by slab. An error leaves the rest for another try; what
+// was written is not written again. Close gives the slabs back.
+func (w *Writer) WriteTo(dst io.Writer) (sent int64, err error) {
+	size := w.pool.slabBytesOf()
+	for w.written < w.length {
+		data := w.refs[w.written/size].GetBytes()[w.written%size:]
+		data = data[:min(len(data), w.length-w.written)]
+		count, err := dst.Write(data)
+		sent += int64(count)
+		w.written += count
+		if err != nil {
+			return sent, err
+		}
+		if count < len(data) {
+			return sent, io.ErrShortWrite
+		}
+	}
+	return sent, nil
+}
+
+// Close gives the slabs back. The Writer is empty then and can be used again.
+func (w *Writer) Close() error {
+	err := ReleaseAll(w.refs...)
+	clear(w.refs)
+	w.refs, w.length, w.written = w.refs[:0], 0, 0
+	return err
+}

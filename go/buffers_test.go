@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	slabby "github.com/slabby/slabby/go"
+)
+
+// A reverse proxy copies bodies through slabs.
+func ExampleSlabby_BufferPool() {
+	pool, err := slabby.New(32<<10, 64)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "hello from behind")
+	}))
+	defer backend.Close()
+	target, _ := url.Parse(backend.URL)
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.BufferPool = pool.BufferPool()
+	front := httptest.NewServer(proxy)
+	defer front.Close()
+
+	answer, err := http.Get(front.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	stats := pool.Stats()
+	fmt.Printf("%s; slabs used: %t, still out: %d\n", body, stats.TotalAllocations > 0, stats.UsedSlabs)
+	// Output: hello from behind; slabs used: true, still out: 0
+}
+
+func ExampleSlabby_Copy() {
+	pool, err := slabby.New(4096, 16)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	written, err := pool.Copy(os.Stdout, strings.NewReader("copied through a slab\n"))
+	fmt.Println(written, err)
+	// Output:
+	// copied through a slab
+	// 22 <nil>
+}
+
+func ExampleWriter() {
+	pool, err := slabby.New(8, 16)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	w := pool.NewWriter()
+	defer w.Close()
+	fmt.Fprintf(w, "%s of %d slabs", "a message", 3)
+	fmt.Println(w.Len())
+	w.WriteTo(os.Stdout)
+	// Output:
+	// 20
+	// a message of 3 slabs
+}
+
+func ExampleReleaseAll() {
+	pool, err := slabby.New(64, 16)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	refs := make([]slabby.SlabRef, 4)
+	refs[0], refs[1] = pool.MustAllocate(), pool.MustAllocate() // the rest is not needed
+	fmt.Println(slabby.ReleaseAll(refs...), pool.Stats().UsedSlabs)
+	// Output: <nil> 0
+}
+
+// A reader that runs ahead of its handlers waits for a slab, so the sender is slowed down in place of
+// memory growing.
+func ExampleSlabby_AllocateContext_connection() {
+	pool, err := slabby.New(4, 2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	client, server := net.Pipe()
+	go func() {
+		io.WriteString(client, "onetwosix")
+		client.Close()
+	}()
+
+	type message struct {
+		ref    slabby.SlabRef
+		length int
+	}
+	messages := make(chan message, 16)
+	go func() {
+		defer close(messages)
+		for {
+			ref, err := pool.AllocateContext(context.Background()) // waits while both slabs are in use
+			if err != nil {
+				return
+			}
+			length, err := server.Read(ref.GetBytes()[:3])
+			if err != nil {
+				ref.Release()
+				return
+			}
+			messages <- message{ref, length}
+		}
+	}()
+	for m := range messages {
+		fmt.Printf("%s\n", m.ref.GetBytes()[:m.length])
+		if err := m.ref.Release(); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// one
+	// two
+	// six
+}
+
+// An exhausted pool lends slices of Go's heap; a slice that is no live slab's is a panic, with the error.
+func TestBufferPoolWithoutSlabs(t *testing.T) {
+	pool := newPool(t, 512, 1)
+	buffers := pool.BufferPool()
+	slab, made := buffers.Get(), buffers.Get()
+	if len(slab) != 512 || len(made) != 512 {
+		t.Fatalf("%d and %d bytes", len(slab), len(made))
+	}
+	buffers.Put(made)
+	buffers.Put(slab)
+	panicOf := func(data []byte) (err error) {
+		defer func() { err, _ = recover().(error) }()
+		buffers.Put(data)
+		return nil
+	}
+	wantError(t, "Put of a released slab", panicOf(slab), slabby.ErrDoubleDeallocation)
+	wantError(t, "Put of the middle of a slab", panicOf(slab[8:]), slabby.ErrInvalidReference)
+	checkQuiet(t, pool)
+}
+
+func TestWriterHoldsWhatIsWritten(t *testing.T) {
+	pool := newPool(t, 100, 50)
+	text := bytes.Repeat([]byte("0123456789abc"), 300) // 3,900 bytes of 5,000
+	w := pool.NewWriter()
+	for at := 0; at < len(text); at += 37 {
+		count, err := w.Write(text[at:min(at+37, len(text))])
+		wantError(t, "Write", err, nil)
+		if count != min(37, len(text)-at) {
+			t.Fatalf("%d bytes taken at %d", count, at)
+		}
+	}
+	var got bytes.Buffer
+	sent, err := w.WriteTo(iotest.TruncateWriter(&got, 1<<20))
+	if wantError(t, "WriteTo", err, nil); sent != int64(len(text)) || !bytes.Equal(got.Bytes(), text) || w.Len() != 0 {
+		t.Errorf("%d bytes sent, %d left", sent, w.Len())
+	}
+	wantError(t, "Close", w.Close(), nil)
+	// From a reader of odd pieces, and what is too much.
+	read, err := w.ReadFrom(iotest.HalfReader(bytes.NewReader(text)))
+	if wantError(t, "ReadFrom", err, nil); read != int64(len(text)) {
+		t.Errorf("%d bytes read", read)
+	}
+	count, err := w.Write(make([]byte, 2000))
+	wantError(t, "Write beyond the pool", err, slabby.ErrOutOfMemory)
+	if count != 1100 {
+		t.Errorf("%d bytes taken of a pool with room for 1100", count)
+	}
+	wantError(t, "Close", w.Close(), nil)
+	checkQuiet(t, pool)
+}
+
+func TestCopyReleasesAlways(t *testing.T) {
+	pool := newPool(t, 64, 1)
+	broken := errors.New("broken")
+	_, err := pool.Copy(io.Discard, struct{ io.Reader }{iotest.ErrReader(broken)})
+	wantError(t, "Copy from a broken reader", err, broken)
+	held := mustAllocate(t, pool)
+	_, err = pool.Copy(io.Discard, strings.NewReader("x"))
+	wantError(t, "Copy without a slab", err, slabby.ErrOutOfMemory)
+	err = slabby.ReleaseAll(held, slabby.SlabRef{}, held)
+	wantError(t, "ReleaseAll of one twice", err, slabby.ErrDoubleDeallocation)
+	checkQuiet(t, pool)
+}
