@@ -104,11 +104,18 @@ static FastSlab *fast_slab_new(Pool *pool, void *data, uint32_t id) {
 }
 
 PyObject *fast_slab_pair(Pool *pool, void *data, uint32_t id) {
-    FastSlab *slab = fast_slab_new(pool, data, id);
-    PyObject *pair = slab == NULL ? NULL : Py_BuildValue("Nk", slab, (unsigned long)id);
+    PyObject *slab = (PyObject *)fast_slab_new(pool, data, id);
+    PyObject *number = slab == NULL ? NULL : PyLong_FromUnsignedLong(id);
+    PyObject *pair = number == NULL ? NULL : PyTuple_New(2);
 
-    if (pair == NULL)
+    if (pair == NULL) {
+        Py_XDECREF(slab);
+        Py_XDECREF(number);
         (void)pool->core->deallocate_fast(pool->allocator, id);
+        return NULL;
+    }
+    PyTuple_SetItem(pair, 0, slab);
+    PyTuple_SetItem(pair, 1, number);
     return pair;
 }
 

@@ -93,8 +93,11 @@ def test_the_wheel_holds_what_it_should_and_nothing_stale(unpacked):
     ).stdout.split()
     if not checked_in:
         pytest.skip("this checkout is no git repository, nothing to compare with")
-    expected = {Path(name).name for name in checked_in}
-    assert {path.name for path in unpacked.iterdir()} - objects == expected
+    expected = {Path(name).relative_to("python/slabby").as_posix() for name in checked_in}
+    found = {
+        path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()
+    }
+    assert found - objects == expected
 
 
 def test_the_extensions_keep_to_the_limited_api(unpacked):
@@ -173,6 +176,8 @@ def test_the_sdist_is_clean():
     packed = {name.partition("/")[2] for name in names}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "core").rglob("*.[ch]")}
     assert sources and sources <= packed
+    tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/python").rglob("*.py")}
+    assert tests and tests | {"bindings/contract.toml"} <= packed
 
 
 def test_without_a_compiler_it_says_what_to_install(source_tree):
@@ -267,6 +272,29 @@ def test_one_binary_on_each_python(tmp_path, minor):
     for backend in ("cffi", "swig"):
         command = (later, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider")
         succeed(*command, *tests, cwd=tmp_path, env={"SLABBY_BACKEND": backend})
+
+
+FROZEN = """
+import os, sys
+os.environ["SLABBY_BACKEND"] = sys.argv[1]
+import slabby
+with slabby.Allocator(4096, 4, name="frozen") as pool:
+    with pool.acquire(timeout=1) as ref, pool.allocate_batch(2):
+        ref[:2] = b"ok"
+        print(slabby.backend(), ref.tobytes()[:2], slabby.Trend(0).name, pool.health_check().recent_trend)
+"""
+
+
+@pytest.mark.skipif(not FULL, reason="downloads and freezes; ./dev test --full runs it")
+def test_frozen_by_pyinstaller(clean, tmp_path):
+    succeed(clean, "-m", "pip", "install", only("*.whl"), "pyinstaller")
+    program = tmp_path / "program.py"
+    program.write_text(FROZEN, encoding="utf-8")
+    options = ("--onedir", "--noconfirm", "--log-level", "ERROR")
+    succeed(clean, "-m", "PyInstaller", *options, program, cwd=tmp_path)
+    for backend in ("cffi", "swig"):
+        said = succeed(tmp_path / "dist/program/program", backend, cwd=tmp_path)
+        assert said.startswith(f"{backend} b'ok' STABLE"), said
 
 
 @pytest.mark.skipif(not FULL, reason="downloads and builds; ./dev test --full runs it")
