@@ -6,8 +6,10 @@ package slabby_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,14 +51,45 @@ func collectClosed() {
 	}
 }
 
-func cycles(t *testing.T, count int, options []slabby.AllocatorOption) {
+type cycleSet struct {
+	capacity int
+	options  []slabby.AllocatorOption
+}
+
+func options(list ...slabby.AllocatorOption) []slabby.AllocatorOption {
+	return list
+}
+
+// use touches what is mapped on first use too.
+func use(t *testing.T, pool *slabby.Slabby, capacity int) {
+	t.Helper()
+	refs := make([]slabby.SlabRef, 0, 101)
+	if capacity < cap(refs) {
+		for range capacity {
+			refs = append(refs, mustAllocate(t, pool))
+		}
+		if ref, err := pool.Allocate(); err == nil { // of the heap, where there is one
+			refs = append(refs, ref)
+		}
+	} else {
+		refs = append(refs, mustAllocate(t, pool))
+	}
+	if err := refs[0].SetLabel(7); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range refs {
+		mustRelease(t, ref)
+	}
+}
+
+func cycles(t *testing.T, count int, set cycleSet) {
 	t.Helper()
 	for i := 1; i <= count; i++ {
-		pool, err := slabby.New(64, 100000, options...)
+		pool, err := slabby.New(64, set.capacity, set.options...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustRelease(t, mustAllocate(t, pool))
+		use(t, pool, set.capacity)
 		if err := pool.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -83,16 +116,31 @@ func growth(before, now map[string]int) string {
 
 // Guards: closed pools kept their bookkeeping mapped: 2 MB of address space each.
 func TestClosedPoolsKeepNothing(t *testing.T) {
-	sets := map[string][]slabby.AllocatorOption{
-		"none":    nil,
-		"debug":   {slabby.WithDebug()},
-		"audit":   {slabby.WithAudit(65536)},
-		"secure":  {slabby.WithSecure(), slabby.WithBitGuard()},
-		"guarded": {slabby.WithGuardSampleRate(1)},
+	const many, few = 100000, 100
+	often := []string{"none", "debug", "audit", "heap", "health thread"} // the others in full runs
+	// The sets of tests/core/test_cycles.c.
+	sets := map[string]cycleSet{
+		"none":        {many, nil},
+		"debug":       {many, options(slabby.WithDebug())},
+		"audit":       {many, options(slabby.WithAudit(65536))},
+		"secure":      {many, options(slabby.WithSecure(), slabby.WithBitGuard())},
+		"delayed":     {many, options(slabby.WithReuseDelay(1000), slabby.WithShuffle())},
+		"guard pages": {few, options(slabby.WithGuardPages())},
+		"guarded":     {many, options(slabby.WithGuardSampleRate(1), slabby.WithGuardSlots(64))},
+		"heap":        {few, options(slabby.WithHeapFallback(), slabby.WithHeapFallbackLimit(many))},
+		"portable":    {many, options(slabby.WithCPUCacheBackend(slabby.CPUCacheBackendPortable))},
+		"no caches":   {many, options(slabby.WithPCPUCache(false))},
+		"locked": {few, options(slabby.WithPrefault(),
+			slabby.WithLockMemory(slabby.LockMemoryBestEffort))},
+		"every latency": {many, options(slabby.WithLatencyTracking(slabby.LatencyTrackingAll))},
+		"health thread": {many, options(slabby.WithHealthChecks(true))},
+		"max capacity":  {few, options(slabby.WithMaxCapacity(many))},
 	}
 	last := lastCheck
 	if os.Getenv("SLABBY_FULL") != "" {
 		last = 100000
+	} else {
+		maps.DeleteFunc(sets, func(name string, _ cycleSet) bool { return !slices.Contains(often, name) })
 	}
 	// The control blocks stay: 12 MB for 4,095 pools, resident once each was used.
 	for i := 0; i < 4096; i++ {
@@ -104,14 +152,16 @@ func TestClosedPoolsKeepNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, options := range sets {
+	for name, set := range sets {
 		t.Run(name, func(t *testing.T) {
-			cycles(t, firstCheck, options)
+			// It stays, so that the health thread, which all pools share, neither ends nor begins.
+			newPool(t, 64, set.capacity, set.options...)
+			cycles(t, firstCheck, set)
 			var grown string
 			// A thread that Go starts brings a stack and 64 MB for malloc: once, and a leak every time.
 			for range 3 {
 				before := footprint(t)
-				cycles(t, last-firstCheck, options)
+				cycles(t, last-firstCheck, set)
 				if grown = growth(before, footprint(t)); grown == "" {
 					return
 				}

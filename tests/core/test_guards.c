@@ -429,6 +429,59 @@ static void slots_stay_below_the_limit(void **state) {
         CHECK_STATUS(slabby_destroy(pools[i]), SLABBY_OK);
 }
 
+static void *do_nothing(void *unused) {
+    return unused;
+}
+
+/* All slots of as many pools as there may be are in use. Answers how many slots that is. */
+static uint64_t fill_with_guards(slabby_allocator **pools, int most, int32_t lock_memory) {
+    enum { SLOTS = 4096 };
+    const struct setting settings[] = {{SLABBY_OPTION_GUARD_SAMPLE_RATE, 1},
+                                       {SLABBY_OPTION_GUARD_SLOTS, SLOTS},
+                                       {SLABBY_OPTION_LOCK_MEMORY, lock_memory},
+                                       {0, 0}};
+    uint64_t hits = 0;
+
+    for (int i = 0; i < most; i++) {
+        pools[i] = NULL;
+        if (try_pool(&pools[i], 16, SLOTS, settings, NULL) != SLABBY_OK)
+            continue;
+        for (int taken = 0; taken < SLOTS; taken++)
+            (void)take(pools[i]);
+        hits += guard_hits(pools[i]);
+    }
+    return hits;
+}
+
+static void expect_mappings_left(int32_t lock_memory) {
+    enum { POOLS = 9 }; /* 36,864 slots: two mappings each would be more than a process may have */
+    slabby_allocator *pools[POOLS];
+    pthread_t thread;
+    uint64_t hits = fill_with_guards(pools, POOLS, lock_memory);
+
+    assert_true(hits >= 4096);
+    assert_int_equal(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (int i = 0; i < 100; i++) { /* each a mapping of its own */
+        void *memory =
+            mmap(NULL, 65536, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(memory != MAP_FAILED);
+    }
+    for (int i = 0; i < POOLS; i++)
+        if (pools[i] != NULL) {
+            CHECK_STATUS(slabby_reset(pools[i]), SLABBY_OK);
+            CHECK_STATUS(slabby_destroy(pools[i]), SLABBY_OK);
+        }
+}
+
+/* Guards: slots in use left the program itself no mappings: its pthread_create and mmap failed. With guard regions, and
+ * with locked memory, which has none. */
+static void the_program_keeps_its_mappings(void **state) {
+    (void)state;
+    expect_mappings_left(SLABBY_LOCK_MEMORY_OFF);
+    expect_mappings_left(SLABBY_LOCK_MEMORY_BEST_EFFORT);
+}
+
 /* Guards: also where the pages of a slot cannot go back, because they are locked, the next slab begins as zeros. */
 static void locked_slots_begin_as_zeros(void **state) {
     slabby_allocator *pool =
@@ -454,6 +507,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slots_in_use_cost_no_mappings),
         cmocka_unit_test(slots_stay_below_the_limit),
+        cmocka_unit_test(the_program_keeps_its_mappings),
         cmocka_unit_test(locked_slots_begin_as_zeros),
         cmocka_unit_test(misuse_of_guarded_slabs_faults),
         cmocka_unit_test(slack_is_watched),

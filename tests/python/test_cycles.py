@@ -7,24 +7,37 @@ import sys
 
 import pytest
 
+FULL = bool(os.environ.get("SLABBY_FULL"))
 FIRST_CHECK = 500
-LAST_CHECK = 100_000 if os.environ.get("SLABBY_FULL") else 2_000
+LAST_CHECK = 100_000 if FULL else 2_000
 
+MANY, FEW = 100_000, 100
+
+# The sets of tests/core/test_cycles.c.
 SETS = {
-    "none": {},
-    "debug": {"debug": True},
-    "audit": {"audit": 65536},
-    "secure": {"secure": True, "bit_guard": True},
-    "guarded": {"guard_sample_rate": 1},
-    "delayed": {"reuse_delay": 1000, "shuffle": True},
+    "none": (MANY, {}),
+    "debug": (MANY, {"debug": True}),
+    "audit": (MANY, {"audit": 65536}),
+    "secure": (MANY, {"secure": True, "bit_guard": True}),
+    "delayed": (MANY, {"reuse_delay": 1000, "shuffle": True}),
+    "guard_pages": (FEW, {"guard_pages": True}),
+    "guarded": (MANY, {"guard_sample_rate": 1, "guard_slots": 64}),
+    "heap": (FEW, {"heap_fallback": True, "heap_fallback_limit": 100_000}),
+    "portable": (MANY, {"cpu_cache_backend": "portable"}),
+    "no caches": (MANY, {"per_cpu_cache": False}),
+    "locked": (FEW, {"prefault": True, "lock_memory": "best_effort"}),
+    "every latency": (MANY, {"latency_tracking": "all"}),
+    "health thread": (MANY, {"health_checks": True}),
+    "max_capacity": (FEW, {"max_capacity": MANY}),
 }
+OFTEN = ("none", "debug", "audit", "heap", "health thread")  # the others in full runs
 
 # A process of its own: other tests leave garbage that goes at any moment.
 PROGRAM = """
 import gc, resource, sys
 import slabby
 
-first, last, options = int(sys.argv[1]), int(sys.argv[2]), eval(sys.argv[3])
+first, last, capacity, options = map(eval, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 
 def footprint():
@@ -35,9 +48,17 @@ def footprint():
 
 for _ in range(4096):  # the control blocks stay: 12 MB for 4,095 pools, resident once each was used
     slabby.Allocator(8, 1).close()
+# One pool stays, so that the health thread, which all pools share, neither ends nor begins.
+stays = slabby.Allocator(64, capacity, **options)
 for i in range(1, last + 1):
-    pool = slabby.Allocator(64, 100_000, **options)
-    pool.allocate().release()
+    pool = slabby.Allocator(64, capacity, **options)
+    if options.get("heap_fallback"):  # its table is mapped on first use
+        slabs = [pool.allocate() for _ in range(capacity + 1)]
+        while slabs:
+            slabs.pop().release()
+    slab = pool.allocate()
+    slab.label = i
+    slab.release()
     pool.close()
     if i == first:
         before = footprint()
@@ -45,10 +66,12 @@ print(*before, *footprint())
 """
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", SETS if FULL else OFTEN)
 def test_closed_pools_keep_nothing(name):
+    capacity, options = SETS[name]
+    arguments = [FIRST_CHECK, LAST_CHECK, capacity, options]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(FIRST_CHECK), str(LAST_CHECK), repr(SETS[name])],
+        [sys.executable, "-c", PROGRAM, *map(repr, arguments)],
         capture_output=True,
         text=True,
         check=False,
