@@ -11,6 +11,7 @@ install(TARGETS slabby slabby_static EXPORT slabbyTargets
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(PROGRAMS tools/slabby-audit-check DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(EXPORT slabbyTargets NAMESPACE slabby:: DESTINATION ${SLABBY_CMAKE_DIR})
 
@@ -38,5 +39,14 @@ else()
     string(REGEX REPLACE "/$" "" SLABBY_PC_UP "${SLABBY_PC_UP}")
     set(SLABBY_PC_PREFIX "\${pcfiledir}/${SLABBY_PC_UP}")
 endif()
+if(NOT SLABBY_IS_SHARED)
+    set(SLABBY_PC_LIBS "-pthread")
+endif()
 configure_file(cmake/slabby.pc.in ${PROJECT_BINARY_DIR}/slabby.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/slabby.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# What the last installation of this build tree wrote goes again.
+if(PROJECT_IS_TOP_LEVEL)
+    add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D MANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt
+        -P ${PROJECT_SOURCE_DIR}/cmake/SlabbyUninstall.cmake VERBATIM)
+endif()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,58 @@ def test_find_package_refuses_another_minor_version(prefix: Path, tmp_path: Path
             TARGET="slabby::slabby",
             VERSION="0.2",
         )
+
+
+def test_components(prefix: Path, tmp_path: Path) -> None:
+    settings = {"CMAKE_PREFIX_PATH": prefix, "LANGUAGE": "C", "TARGET": "slabby::static"}
+    program = cmake_consumer(tmp_path / "known", PROGRAM, COMPONENTS="static;shared", **settings)
+    assert run([program]) == "OK\n"
+    with pytest.raises(AssertionError, match="unknown"):
+        cmake_consumer(tmp_path / "unknown", PROGRAM, COMPONENTS="unknown", **settings)
+
+
+def test_without_a_shared_library(tmp_path: Path) -> None:
+    build, static = tmp_path / "build", tmp_path / "static prefix"
+    options = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DBUILD_SHARED_LIBS=OFF",
+        "-DCMAKE_INSTALL_LIBDIR=lib",
+    ]
+    run(
+        [
+            "cmake",
+            "-G",
+            "Ninja",
+            "-S",
+            ROOT,
+            "-B",
+            build,
+            f"-DCMAKE_INSTALL_PREFIX={static}",
+            *options,
+        ]
+    )
+    run(["cmake", "--build", build])
+    run(["cmake", "--install", build])
+    assert [file.name for file in (static / "lib").glob("libslabby*")] == ["libslabby.a"]
+    assert len(list(static.rglob("LICENSE"))) == 1
+    settings = {"CMAKE_PREFIX_PATH": static, "LANGUAGE": "C", "TARGET": "slabby::slabby"}
+    assert run([cmake_consumer(tmp_path / "found", PROGRAM, **settings)]) == "OK\n"
+    with pytest.raises(AssertionError, match="shared"):
+        cmake_consumer(tmp_path / "refused", PROGRAM, COMPONENTS="shared", **settings)
+    program = tmp_path / "program"
+    run(["cc", PROGRAM, *pkg_config(static, "--cflags", "--libs"), "-o", program])
+    assert run([program]) == "OK\n"
+    run(["cmake", "--build", build, "--target", "uninstall"])
+    assert [file for file in static.rglob("*") if file.is_file()] == []
+
+
+def test_the_single_file_behind_a_system_header(drop_in: Path, tmp_path: Path) -> None:
+    source = tmp_path / "late.c"
+    source.write_text('#include <stdio.h>\n#include "slabby.c"\n', encoding="utf-8")
+    command = ["cc", "-std=c11", "-fsyntax-only", f"-I{drop_in}", str(source)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode != 0 and "define _GNU_SOURCE before it" in found.stderr
+    run([*command, "-D_GNU_SOURCE"])
 
 
 def test_as_part_of_another_project(tmp_path: Path) -> None:

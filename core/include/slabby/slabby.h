@@ -501,7 +501,8 @@ SLABBY_CHECK slabby_status slabby_adopt(slabby_allocator **out_allocator, uint64
 slabby_status slabby_close(slabby_allocator *allocator);
 
 /*
- * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool.
+ * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool, or refuses with InUse. A
+ * destructor that must not fail calls slabby_abandon instead: the pool's memory then goes with its last reference.
  * No other thread may still be using the handle for the last owner's call to make sense to it; whoever does gets
  * Closed.
  * Statuses: OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed before), Busy

@@ -43,6 +43,9 @@
 
 /* The system's headers show all they have. */
 #ifndef _GNU_SOURCE
+#if defined(SLB_AMALGAMATION) && defined(SLB_OS_LINUX) && defined(_FEATURES_H)
+#error "slabby: a system header came first; define _GNU_SOURCE before it, or compile this file alone"
+#endif
 #define _GNU_SOURCE
 #endif
 #ifdef SLB_OS_WINDOWS
