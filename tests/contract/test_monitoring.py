@@ -7,6 +7,8 @@ import json
 import re
 import tomllib
 
+from typing import Any
+
 import pytest
 from conftest import ROOT
 
@@ -15,12 +17,12 @@ MONITORING = ROOT / "examples" / "monitoring"
 OWN_LABELS = {"job", "instance", "pool", "le"}
 
 
-def metrics() -> dict[str, dict]:
+def metrics() -> dict[str, dict[str, Any]]:
     with (ROOT / "bindings" / "contract.toml").open("rb") as file:
         return {metric["name"]: metric for metric in tomllib.load(file)["metric"]}
 
 
-def metric_of(series: str) -> dict | None:
+def metric_of(series: str) -> dict[str, Any] | None:
     listed = metrics()
     if series in listed and listed[series]["type"] != "histogram":
         return listed[series]
@@ -54,7 +56,7 @@ def problems(text: str) -> list[str]:
     return found
 
 
-def expressions(dashboard: dict) -> list[str]:
+def expressions(dashboard: dict[str, Any]) -> list[str]:
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     return asked + [
         each["query"]["query"]
@@ -64,23 +66,24 @@ def expressions(dashboard: dict) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def dashboard() -> dict:
-    return json.loads((MONITORING / "dashboard.json").read_text())
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
+    return found
 
 
-def test_the_dashboard_asks_for_what_there_is(dashboard: dict) -> None:
+def test_the_dashboard_asks_for_what_there_is(dashboard: dict[str, Any]) -> None:
     assert [fault for text in expressions(dashboard) for fault in problems(text)] == []
 
 
-def test_the_dashboard_shows_every_metric(dashboard: dict) -> None:
+def test_the_dashboard_shows_every_metric(dashboard: dict[str, Any]) -> None:
     asked = set(re.findall(r"\bslabby_\w+", " ".join(expressions(dashboard))))
     shown = {metric["name"] for series in asked if (metric := metric_of(series))}
     assert set(metrics()) - shown == set()
 
 
-def test_panels_are_whole(dashboard: dict) -> None:
+def test_panels_are_whole(dashboard: dict[str, Any]) -> None:
     """Each has a title, a description and a place of its own."""
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for panel in dashboard["panels"]:
         assert panel["title"] and panel["description"] and panel["targets"]
         at = panel["gridPos"]
