@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "observe/sha256.h"
+#include "os/os.h"
 
 #define MANY 64
 
@@ -422,6 +423,28 @@ static int write_sample(const char *name) {
     return close(fd);
 }
 
+static uint64_t system_ns(void) {
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Guards: the time of a record is the system's, also while it comes from the processor's counter. */
+static void times_are_the_systems(void **state) {
+    const uint64_t off = 100000; /* of the half millisecond between two looks at the system's clock */
+    uint64_t began = system_ns();
+    uint64_t before;
+
+    (void)state;
+    do {
+        before = system_ns();
+        uint64_t told = slb_os_wall_by_ticks();
+        uint64_t after = system_ns();
+        assert_in_range(told, before - off, after + off);
+    } while (before - began < 60000000);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_is_recorded),
@@ -432,6 +455,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(written_lines_are_chained),
         cmocka_unit_test(refused_writes_lose_nothing),
         cmocka_unit_test(full_pipes_are_waited_for),
+        cmocka_unit_test(times_are_the_systems),
         cmocka_unit_test(digests_are_sha256),
     };
 

@@ -52,6 +52,11 @@ uint64_t __wrap_slb_os_wall_ns(void) {
     return 1000000;
 }
 
+uint64_t __wrap_slb_os_wall_by_ticks(void);
+uint64_t __wrap_slb_os_wall_by_ticks(void) {
+    return __wrap_slb_os_wall_ns();
+}
+
 bool __wrap_slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 bool __wrap_slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     schedule_access(word, ACCESS_READ, __builtin_return_address(0));

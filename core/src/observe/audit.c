@@ -32,7 +32,7 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
         slb_count(&pool->degrade.left_out, 1);
         return;
     }
-    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
+    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_by_ticks(), slb_os_thread(), ref,
                                        (uint64_t)(uint32_t)status << 32 |
                                            (uint64_t)slb_audit_binding(pool->binding) << 16 |
                                            (uint64_t)operation};
