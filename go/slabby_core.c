@@ -1601,6 +1601,8 @@ SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
 SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
+SLB_PRIVATE uint64_t
+slb_os_wall_by_ticks(void); /* the same, up to a microsecond off; set clocks show a little late */
 
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
@@ -3888,6 +3890,50 @@ SLB_PRIVATE double slb_os_ns_per_tick(void) {
 
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return floor_ticks;
+}
+
+/*
+ * The wall clock by the counter: a pair of both readings, and the rate between them, are renewed each half a million
+ * ticks or so. A clock that is set shows from then on.
+ *
+ * `version` is odd while a thread renews; whoever finds it odd, or changed, asks the system. acquire on each load keeps
+ * the second look at the version behind them; release on each store keeps them behind the odd version.
+ */
+static struct {
+    _Atomic uint32_t version;
+    _Atomic uint64_t ticks, wall_ns, rate; /* nanoseconds in 2^32 ticks */
+} pair_of_clocks;
+
+#define PAIR_LASTS_TICKS (1u << 20)
+#define RATE_NEEDS_NS 20000000u /* since the library was loaded */
+
+static SLB_COLD uint64_t renew_pair(void) {
+    uint32_t version = atomic_load_explicit(&pair_of_clocks.version, memory_order_relaxed);
+    uint64_t before = slb_os_ticks(), wall_ns = slb_os_wall_ns(), after = slb_os_ticks();
+    uint64_t elapsed_ns = slb_os_now_ns() - loaded_ns, elapsed = after - loaded_ticks;
+    if (!counter_usable || elapsed_ns < RATE_NEEDS_NS || elapsed == 0 ||
+        after - before > PAIR_LASTS_TICKS / 64 || (version & 1) != 0 ||
+        !atomic_compare_exchange_strong_explicit(&pair_of_clocks.version, &version, version + 1,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return wall_ns;
+    uint64_t rate = (uint64_t)((double)elapsed_ns / (double)elapsed * 4294967296.0);
+    atomic_store_explicit(&pair_of_clocks.ticks, before + (after - before) / 2, memory_order_release);
+    atomic_store_explicit(&pair_of_clocks.wall_ns, wall_ns, memory_order_release);
+    atomic_store_explicit(&pair_of_clocks.rate, rate, memory_order_release);
+    atomic_store_explicit(&pair_of_clocks.version, version + 2, memory_order_release);
+    return wall_ns;
+}
+
+SLB_PRIVATE uint64_t slb_os_wall_by_ticks(void) {
+    uint32_t version = atomic_load_explicit(&pair_of_clocks.version, memory_order_acquire);
+    uint64_t ticks = atomic_load_explicit(&pair_of_clocks.ticks, memory_order_acquire);
+    uint64_t wall_ns = atomic_load_explicit(&pair_of_clocks.wall_ns, memory_order_acquire);
+    uint64_t rate = atomic_load_explicit(&pair_of_clocks.rate, memory_order_acquire);
+    uint64_t passed = slb_os_ticks() - ticks;
+    if (slb_unlikely(passed >= PAIR_LASTS_TICKS || (version & 1) != 0 ||
+                     atomic_load_explicit(&pair_of_clocks.version, memory_order_relaxed) != version))
+        return renew_pair();
+    return wall_ns + (passed * rate >> 32);
 }
 
 /* -------------------- os/windows.c */
@@ -7566,7 +7612,7 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
         slb_count(&pool->degrade.left_out, 1);
         return;
     }
-    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_ns(), slb_os_thread(), ref,
+    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_by_ticks(), slb_os_thread(), ref,
                                        (uint64_t)(uint32_t)status << 32 |
                                            (uint64_t)slb_audit_binding(pool->binding) << 16 |
                                            (uint64_t)operation};

@@ -44,6 +44,7 @@ int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t e
 int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at);
 int slb_rseq_try_note_fast_given(struct slabby_allocator *pool);
 #define SLB_RSEQ_COUNTS_FAST 1
+#define SLB_RSEQ_AREA 0 /* which no simulated sequence needs */
 bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
                         void *out_cache);
 int slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id);
