@@ -439,9 +439,9 @@ static void times_are_the_systems(void **state) {
     (void)state;
     do {
         before = system_ns();
-        uint64_t told = slb_os_wall_by_ticks();
+        uint64_t by_ticks = slb_os_wall_by_ticks();
         uint64_t after = system_ns();
-        assert_in_range(told, before - off, after + off);
+        assert_in_range(by_ticks, before - off, after + off);
     } while (before - began < 60000000);
 }
 
