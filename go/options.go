@@ -23,6 +23,8 @@ type AllocatorOption func(*config)
 type config struct {
 	settings []setting
 	logger   *slog.Logger
+	// WithHeapBallast.
+	ballast bool
 	// What was wrong before the core could be asked.
 	refused error
 }
@@ -102,6 +104,14 @@ func WithCircuitBreaker(threshold int, timeout time.Duration) AllocatorOption {
 		setThreshold(c)
 		setTimeout(c)
 	}
+}
+
+// WithHeapBallast makes the garbage collector run about as seldom as if the slabs lay on Go's heap: the
+// pool keeps an untouched slice as large as its capacity, which takes address space and no memory. Slabs
+// lie outside the heap, so without it a program whose memory is mostly slabs has a small heap, and
+// collects it often. Not together with a memory limit (GOMEMLIMIT), which counts the slice.
+func WithHeapBallast() AllocatorOption {
+	return func(c *config) { c.ballast = true }
 }
 
 // WithLogger tells the logger what this package sees of the pool: its making (debug), a refused

@@ -48,6 +48,8 @@ type Slabby struct {
 	asked     uint64
 	blocks    *leaseBlocks
 	allocated atomic.Pointer[allocations]
+	// WithHeapBallast: never read or written.
+	ballast []byte
 	// LogEvents: one at a time, and the cursor behind what was logged.
 	logging sync.Mutex
 	logged  uint64
@@ -92,7 +94,11 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		raw := newRawError()
 		made := C.slabby_go_create(C.uint64_t(slabSize), C.uint64_t(capacity), options, &raw)
 		if made.status == 0 {
-			return own(made.allocator, c.logger), nil
+			pool := own(made.allocator, c.logger)
+			if c.ballast {
+				pool.ballast = make([]byte, slabSize*capacity)
+			}
+			return pool, nil
 		}
 		status := Status(made.status)
 		if status != StatusTooManyPools && status != StatusNoSystemMemory || try == 10 {
