@@ -67,3 +67,13 @@ if(SLABBY_IS_SHARED AND NOT APPLE AND NOT WIN32)
         target_link_options(slabby PRIVATE LINKER:--no-undefined)
     endif()
 endif()
+
+# The same list of exports, as the linkers of Windows read it.
+if(WIN32)
+    file(STRINGS ${SLABBY_MAP} SLABBY_EXPORTS REGEX "^    slabby_")
+    list(TRANSFORM SLABBY_EXPORTS REPLACE ";" "")
+    string(REPLACE ";" "\n" SLABBY_EXPORTS "${SLABBY_EXPORTS}")
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/slabby.def CONTENT "EXPORTS\n${SLABBY_EXPORTS}\n" @ONLY)
+    target_sources(slabby PRIVATE ${PROJECT_BINARY_DIR}/slabby.def)
+    target_link_options(slabby PRIVATE -static-libgcc) # no DLL but of the system
+endif()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A program without shared libraries: threads that end allocate and release on each backend that the machine has. */
+/* For systems without cmocka: threads that end allocate and release on each backend that the machine has. */
 #include <slabby/slabby.h>
 
 #include <pthread.h>
@@ -47,7 +47,7 @@ static int run(const char *backend) {
     return any;
 }
 
-/* static BACKEND...: each must be there. */
+/* pairs BACKEND...: each must be there. */
 int main(int count, char **arguments) {
     int failed = 0;
     for (int i = 1; i < count; i++)
