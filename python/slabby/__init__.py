@@ -207,8 +207,9 @@ if not TYPE_CHECKING:
             globals().update({each: getattr(_enums, each) for each in _status.ENUMERATIONS})
             return globals()[name]
         if name in _LATER:
-            module = __import__("slabby." + _LATER[name], fromlist=(name,))
-            return globals().setdefault(name, getattr(module, name))
+            found = getattr(__import__("slabby." + _LATER[name], fromlist=(name,)), name)
+            found.__module__ = "slabby"
+            return globals().setdefault(name, found)
         raise AttributeError(f"module 'slabby' has no attribute {name!r}")
 
     def __dir__():
