@@ -136,7 +136,12 @@ def test_real_core_compiles_clean(tree: Tree, compiler: str) -> None:
         text=True,
         check=True,
     )
-    exported = {line.split()[-1] for line in listing.stdout.splitlines()}
+    # Trace points bring a symbol that no C name can collide with.
+    exported = {
+        name
+        for line in listing.stdout.splitlines()
+        if (name := line.split()[-1]) != "_.stapsdt.base"
+    }
     script = (tree.root / "core/slabby.map").read_text(encoding="utf-8")
     names = script.split("global:")[1].split("local:")[0].split(";")
     assert exported == {name.strip() for name in names if name.strip()}

@@ -16,7 +16,7 @@ RULE = (
     " of `slabby.h` name these files."
 )
 SECTION = re.compile(r"^/\* -+ .*\(core/src/api: ([\w., ]+)\) \*/$", re.MULTILINE)
-DECLARATION = re.compile(r"^[a-z][\w *]*\b(slabby_\w+)\(", re.MULTILINE)
+DECLARATION = re.compile(r"^(?:SLABBY_CHECK )?[a-z][\w *]*\b(slabby_\w+)\(", re.MULTILINE)
 DEFINITION = re.compile(r"^(?:SLB_\w+ )*SLB_PUBLIC[^;{]*?\b(slabby_\w+)\(", re.MULTILINE)
 
 

@@ -16,7 +16,7 @@ CODES = "core/include/slabby/codes.h"
 MAP = "core/slabby.map"
 ATTRIBUTES = ".gitattributes"
 # The end of struct slabby_memory.
-LAST_MEMBER = "char name[64]"  # of slabby_memory
+LAST_MEMBER = "uint64_t huge_page_bytes"  # of slabby_memory
 
 
 def entry(function: str) -> str:
