@@ -25,7 +25,8 @@ func TestSecureWipesEverySize(t *testing.T) {
 	}
 	for _, size := range sizes {
 		pool := newPool(t, size, 256, slabby.WithSecure(), slabby.WithBitGuard())
-		for round := range 20 {
+		same := 0 // rounds in which the second slab is the first one: the thread changed its CPU in the others
+		for range 20 {
 			ref := mustAllocate(t, pool)
 			for at := range ref.GetBytes() {
 				ref.GetBytes()[at] = 0xFF
@@ -33,13 +34,16 @@ func TestSecureWipesEverySize(t *testing.T) {
 			where := &ref.GetBytes()[0]
 			wantError(t, "Release", ref.Release(), nil)
 			again := mustAllocate(t, pool)
-			if round > 2 && &again.GetBytes()[0] != where {
-				t.Fatalf("size %d: not the slab that was released last; nothing to see", size)
+			if &again.GetBytes()[0] == where {
+				same++
 			}
 			if at := bytes.IndexByte(again.GetBytes(), 0xFF); at >= 0 {
 				t.Fatalf("size %d: byte %d of the last owner is left", size, at)
 			}
 			wantError(t, "Release", again.Release(), nil)
+		}
+		if same == 0 {
+			t.Fatalf("size %d: no slab came back at once; nothing to see", size)
 		}
 		wantError(t, "Close", pool.Close(), nil)
 	}

@@ -67,10 +67,14 @@ static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64
     const uint64_t ref_bias = pool->ref_bias, stride = pool->stride;
     char *slabs = pool->slabs; /* CPU caches hold no heap slabs */
     _Atomic uint64_t *words = pool->words;
+    if (out_datas == NULL) {
+        for (uint64_t i = 0; i < count; i++)
+            out_refs[i] = ref_bias + slb_issue_word(&words[ids[i]], state) + ids[i];
+        return;
+    }
     for (uint64_t i = 0; i < count; i++) {
         uint64_t id = ids[i];
-        if (out_datas != NULL)
-            out_datas[i] = slabs + id * stride;
+        out_datas[i] = slabs + id * stride;
         out_refs[i] = ref_bias + slb_issue_word(&words[id], state) + id;
     }
 }
