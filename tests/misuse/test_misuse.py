@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slabby._errors import ERRORS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -28,9 +29,11 @@ def read(path: Path) -> dict[str, Any]:
 
 
 MISTAKES = {mistake["name"]: mistake for mistake in read(HERE / "mistakes.toml")["mistake"]}
-MESSAGES = {
-    status["name"]: status["message"]
-    for status in read(ROOT / "bindings" / "contract.toml")["status"]
+CONTRACT = read(ROOT / "bindings" / "contract.toml")
+MESSAGES = {status["name"]: status["message"] for status in CONTRACT["status"]}
+# What Python says to do about each status.
+ADVICE = {
+    status["name"]: ERRORS[status["code"]].hint for status in CONTRACT["status"] if status["code"]
 }
 NUMBERS = {"byte": "[0-9a-f]{2}", "expected_byte": "[0-9a-f]{2}", "age": r"[0-9]+ (ns|us|ms|s) ago"}
 
@@ -54,6 +57,12 @@ class Binding:
             timeout=TIMEOUT_S,
             env=environment,
         )
+
+    def plain(self, status: str, text: str) -> str:
+        """The text without what Python adds: the refused number before it, and what to do behind it."""
+        if not self.backend or not text:
+            return text
+        return re.sub(r"^id is [0-9]+: ", "", text.removesuffix(f"; {ADVICE.get(status)}"))
 
     def expectation(self, mistake: dict[str, Any]) -> dict[str, Any]:
         language = "python" if self.backend else self.name
@@ -103,7 +112,7 @@ def matched(template: str, text: str, known: dict[str, str], beginning: bool = F
         assert int(numbers["forged_allocation"]) > int(numbers["allocation"]), text
 
 
-def check_answers(expected: list[dict[str, str]], lines: list[list[str]]) -> None:
+def check_answers(binding: Binding, expected: list[dict[str, str]], lines: list[list[str]]) -> None:
     assert [line[1] for line in lines] == [answer["status"] for answer in expected]
     for answer, (_, status, slab, ref, text) in zip(expected, lines, strict=True):
         known = {
@@ -112,7 +121,7 @@ def check_answers(expected: list[dict[str, str]], lines: list[list[str]]) -> Non
             "slab": slab,
             "ref": ref,
         }
-        matched(answer["text"], text, known)
+        matched(answer["text"], binding.plain(status, text), known)
 
 
 def check_counts(expected: dict[str, Any], lines: list[list[str]]) -> None:
@@ -130,7 +139,9 @@ def test_mistake(binding: Binding, name: str) -> None:
     signal_number = getattr(signal, expected["signal"]) if "signal" in expected else 0
     assert ended.returncode == -signal_number, ended.stdout + ended.stderr
     lines = [line.split("\t") for line in ended.stdout.splitlines()]
-    check_answers(expected.get("answers", []), [line for line in lines if line[0] == "answer"])
+    check_answers(
+        binding, expected.get("answers", []), [line for line in lines if line[0] == "answer"]
+    )
     check_counts(expected.get("counts", {}), [line for line in lines if line[0] == "count"])
     if "says" in expected:
         matched(expected["says"], ended.stderr, {}, beginning=True)
