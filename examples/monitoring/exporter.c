@@ -129,7 +129,8 @@ static slabby_allocator *make_pool(void) {
     for (int i = 0; i < 100; i++)
         if (slabby_allocate(&refs[i], NULL, pool) != SLABBY_OK)
             exit(1);
-    (void)slabby_allocate(&none, NULL, pool);
+    if (slabby_allocate(&none, NULL, pool) != SLABBY_OUT_OF_MEMORY)
+        exit(1);
     for (int i = 0; i < 60; i++)
         (void)slabby_release(pool, refs[i]);
     (void)slabby_release(pool, refs[0]);

@@ -3,6 +3,14 @@
 #ifndef SLABBY_CODES_H
 #define SLABBY_CODES_H
 
+/* The version of this header; the number compares as versions do. */
+#define SLABBY_VERSION "0.1.0"
+#define SLABBY_VERSION_MAJOR 0
+#define SLABBY_VERSION_MINOR 1
+#define SLABBY_VERSION_PATCH 0
+#define SLABBY_VERSION_NUMBER 100
+#define SLABBY_ABI_VERSION 1
+
 /* What a call answers: 0 or one of these. Values are never reused. */
 enum slabby_status_code {
     /* success */
@@ -60,7 +68,8 @@ enum slabby_status_code {
     SLABBY_BUFFER_TOO_SMALL = -25,
     /* this build or this system does not offer it */
     SLABBY_NOT_SUPPORTED = -26,
-    /* the other side was built for another core */
+    /* struct_size was not set to the size of its struct, or the other side was built for another
+     * core */
     SLABBY_ABI_MISMATCH = -27,
     /* a descriptor refused data */
     SLABBY_WRITE_FAILED = -28
@@ -388,6 +397,20 @@ enum slabby_binding {
     SLABBY_BINDING_SWIG = 2,
     /* binding "go" */
     SLABBY_BINDING_GO = 3
+};
+
+/* which number of a metric a sample is */
+enum slabby_metric_part {
+    /* metric_part "value" */
+    SLABBY_METRIC_PART_VALUE = 0,
+    /* metric_part "bucket" */
+    SLABBY_METRIC_PART_BUCKET = 1,
+    /* metric_part "count" */
+    SLABBY_METRIC_PART_COUNT = 2,
+    /* metric_part "sum" */
+    SLABBY_METRIC_PART_SUM = 3,
+    /* metric_part "native_bucket" */
+    SLABBY_METRIC_PART_NATIVE_BUCKET = 4
 };
 
 #endif
