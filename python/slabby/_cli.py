@@ -4,6 +4,7 @@
 import argparse
 import importlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -126,9 +127,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     demo = Demo() if arguments.demo else None
     try:
         pools = demo.pools if demo is not None else _find_pools(arguments.pool)
-        server = _start(pools, arguments.address, token)
-        print(f"serving {server.url} (end with Ctrl-C)", flush=True)
-        _until_interrupted(server)
+        _until_interrupted(_start(pools, arguments.address, token))
     finally:
         if demo is not None:
             demo.close()
@@ -136,7 +135,10 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _until_interrupted(server: Server) -> None:
+    """Ctrl-C, and SIGTERM of a supervisor or of a script, whose background programs ignore SIGINT."""
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        print(f"serving {server.url} (end with Ctrl-C or SIGTERM)", flush=True)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:

@@ -33,7 +33,7 @@ class EventFeed:
         self._core = _backend.chosen().core
         self._cursor = self._core.slabby_watch_read(FROM_NOW_ON, 0)[3]
         self._descriptor = self._core.slabby_watch_begin()
-        self.lost = 0
+        self.lost: int = 0
         """How many events were overwritten before they were read."""
 
     def fileno(self) -> int:

@@ -78,22 +78,31 @@ def nanoseconds(name: str, value: object, *, forever: bool = False) -> int:
     if math.isfinite(seconds) and 0 <= seconds * NANOSECONDS <= INT64_MAXIMUM:
         return round(seconds * NANOSECONDS)
     if name in OPTIONS:
-        info = OPTIONS[name]
-        low, high = info.minimum / NANOSECONDS, info.maximum / NANOSECONDS
-        raise InvalidOptionError(
-            f"{name} is {value!r} s; choose {low:g} to {high:g} s", option=name
-        )
+        raise _refused_duration(OPTIONS[name], name, seconds)
     limit = "0 s or more" if forever else f"0 to {INT64_MAXIMUM // NANOSECONDS} s"
-    raise InvalidArgumentError(f"{name} is {value!r} s; choose {limit}")
+    raise InvalidArgumentError(f"{name} is {seconds!r} s; choose {limit}")
 
 
-def refused_option(name: str, value: int, minimum: int, maximum: int) -> str:
-    """What is wrong with the value of an option, in the unit of Python's keyword; empty where the core says it."""
-    info = OPTIONS[name]
-    if info.kind != "duration" or minimum >= maximum:
-        return ""
-    low, high, given = (each / NANOSECONDS for each in (minimum, maximum, value))
-    return f"{name} is {given!r} s; choose {low:g} to {high:g} s"
+def _refused_duration(info: OptionInfo, name: str, seconds: float) -> InvalidOptionError:
+    """In seconds, the unit of the keyword; the core would write nanoseconds, minutes, or hours."""
+    low, high = info.minimum / NANOSECONDS, info.maximum / NANOSECONDS
+    given = (
+        0 if math.isnan(seconds) else max(-INT64_MAXIMUM, min(seconds * NANOSECONDS, INT64_MAXIMUM))
+    )
+    return InvalidOptionError(
+        f"{name} is {seconds!r} s; choose {low:g} to {high:g} s",
+        value=min(round(given), INT64_MAXIMUM),
+        minimum=info.minimum,
+        maximum=info.maximum,
+        option=name,
+    )
+
+
+def _option_duration(info: OptionInfo, name: str, value: object) -> int:
+    duration = nanoseconds(name, value)
+    if not info.minimum <= duration <= info.maximum:
+        raise _refused_duration(info, name, duration / NANOSECONDS)
+    return duration
 
 
 def option_info(name: str) -> OptionInfo:
@@ -122,11 +131,11 @@ def enumerator(name: str, enum: type[IntEnum], value: object, option: str | None
 
 
 def number(name: str, info: OptionInfo, value: object) -> int:
-    """The number of a value that is no text to parse; the core checks its range."""
+    """The number of a value that is no text to parse; the core checks the range of those without a unit."""
     if info.enum is not None:
         return enumerator(name, info.enum, value, name)
     if info.kind == "duration":
-        return nanoseconds(name, value)
+        return _option_duration(info, name, value)
     if info.kind == "flag":
         if not isinstance(value, bool):
             raise TypeError(f"{name} is a flag and takes True or False, not {value!r}")

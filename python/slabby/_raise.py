@@ -10,7 +10,7 @@ from slabby._base_error import SlabbyError
 from slabby._batch import Batch
 from slabby._status import Status
 from slabby._errors import ERRORS, AbiMismatchError, InvalidBatchSizeError, OutOfMemoryError
-from slabby._option_values import refused_option, whole
+from slabby._option_values import whole
 from slabby._options import OPTION_NAMES
 
 TYPE_CHECKING = False
@@ -34,8 +34,6 @@ def make_error(
             f"the core answered status {status}, which this package does not know; reinstall it"
         )
     name = OPTION_NAMES.get(option)
-    if name is not None and f"cannot be {value};" in text:
-        text = refused_option(name, value, minimum, maximum) or text
     if text.startswith("slab size "):
         text = f"slab_size {text.removeprefix('slab size ')}"
     return kind(

@@ -183,10 +183,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = CONNECTIONS
+    address_family: int
 
     def __init__(self, host: str, port: int, endpoints: Endpoints) -> None:
         self.endpoints = endpoints
-        self.ended = threading.Event()
+        self.ended: threading.Event = threading.Event()
         self._connections = threading.BoundedSemaphore(CONNECTIONS)
         if ":" in host:
             self.address_family = socket.AF_INET6

@@ -135,8 +135,8 @@ def await_address(process):
     return line.split()[1]
 
 
-def end(process):
-    process.send_signal(signal.SIGINT)
+def end(process, by=signal.SIGTERM):
+    process.send_signal(by)
     _, complaints = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in complaints
@@ -160,6 +160,24 @@ def test_serve_a_module(tmp_path):
         found = ask_top(await_address(process))
         assert sorted(pool["pool"] for pool in found["pools"]) == pools
         end(process)
+
+
+@pytest.mark.parametrize(
+    ("inherited", "by"),
+    [
+        (signal.SIG_DFL, signal.SIGINT),
+        (signal.SIG_DFL, signal.SIGTERM),
+        (signal.SIG_IGN, signal.SIGTERM),  # a program that a shell runs in the background
+    ],
+)
+def test_serve_ends_by_a_signal(inherited, by):
+    before = signal.signal(signal.SIGINT, inherited)
+    try:
+        process = start("--demo")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    await_address(process)
+    end(process, by)
 
 
 def test_serve_the_demo(tmp_path):

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """For PyInstaller: the modules that are chosen when the program runs, and the core that they link."""
 
-from PyInstaller.utils.hooks import collect_dynamic_libs, collect_submodules, get_package_paths
+from PyInstaller.utils.hooks import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    collect_dynamic_libs,
+    collect_submodules,
+    get_package_paths,
+)
 
 # Adapters import libraries that a program may not have.
 OPTIONAL = ("slabby._pyinstaller", "slabby.prometheus", "slabby.otel", "slabby._top_screen")
 
 
-def is_needed(name):
+def is_needed(name: str) -> bool:
     return not name.startswith(OPTIONAL)
 
 
