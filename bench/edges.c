@@ -310,9 +310,14 @@ static void configured_cpus(void) {
         double burst_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
         fill(pool, 0, SLABS);
         started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        uint32_t refused = 0;
         for (uint32_t call = 0; call < CALLS; call++)
-            (void)slabby_allocate(&ref, NULL, pool);
+            refused += slabby_allocate(&ref, NULL, pool) == SLABBY_OUT_OF_MEMORY;
         double refusal_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
+        if (refused != CALLS) {
+            fprintf(stderr, "%u of %d allocations of a full pool were refused\n", refused, CALLS);
+            exit(2);
+        }
         empty(pool, 0, SLABS);
         destroy_checked(pool);
         printf("%s\"%ld\": {\"pair_ns\": %.1f, \"burst_ns\": %.1f, \"refusal_ns\": %.0f}", i == 0 ? "" : ", ",

@@ -124,6 +124,13 @@
 #endif
 
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
+/* A hint to a linker that optimises a static program. clang needs none, and warns of it where the function calls a
+ * static one. */
+#ifdef __clang__
+#define SLB_LINK_INLINE
+#else
+#define SLB_LINK_INLINE inline
+#endif
 #define SLB_COLD __attribute__((cold, noinline))
 #define slb_likely(x) __builtin_expect(!!(x), 1)
 #define slb_unlikely(x) __builtin_expect(!!(x), 0)
@@ -10264,8 +10271,21 @@ SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_al
 #endif
 
 #ifdef SLB_HAS_TRACE
+#ifdef __clang__ /* the header's macros pass no argument where ISO C wants one */
+#define SLB_TRACE_QUIET                                                                                      \
+    _Pragma("clang diagnostic push")                                                                         \
+        _Pragma("clang diagnostic ignored \"-Wgnu-zero-variadic-macro-arguments\"")
+#define SLB_TRACE_LOUD _Pragma("clang diagnostic pop")
+#else
+#define SLB_TRACE_QUIET
+#define SLB_TRACE_LOUD
+#endif
 #define SLB_TRACE(point, pool, one, other)                                                                   \
-    DTRACE_PROBE3(slabby, point, &(pool)->options.name[0], (uint64_t)(one), (uint64_t)(other))
+    do {                                                                                                     \
+        SLB_TRACE_QUIET                                                                                      \
+        DTRACE_PROBE3(slabby, point, &(pool)->options.name[0], (uint64_t)(one), (uint64_t)(other));          \
+        SLB_TRACE_LOUD                                                                                       \
+    } while (0)
 #else
 #define SLB_TRACE(point, pool, one, other) ((void)(pool))
 #endif
@@ -17708,9 +17728,9 @@ SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby
     return true;
 }
 
-/* inline as slabby_release is. */
-SLB_PUBLIC inline slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
-                                                slabby_allocator *allocator) {
+/* SLB_LINK_INLINE as slabby_release is. */
+SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
+                                                         slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
@@ -18424,8 +18444,8 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
-/* inline: exported all the same, and a hint to a linker that optimises a static program. */
-SLB_PUBLIC inline slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+/* SLB_LINK_INLINE: exported all the same. */
+SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);

@@ -29,6 +29,13 @@
 #endif
 
 #define SLB_INLINE static inline __attribute__((always_inline, unused))
+/* A hint to a linker that optimises a static program. clang needs none, and warns of it where the function calls a
+ * static one. */
+#ifdef __clang__
+#define SLB_LINK_INLINE
+#else
+#define SLB_LINK_INLINE inline
+#endif
 #define SLB_COLD __attribute__((cold, noinline))
 #define slb_likely(x) __builtin_expect(!!(x), 1)
 #define slb_unlikely(x) __builtin_expect(!!(x), 0)

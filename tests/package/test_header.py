@@ -36,7 +36,14 @@ def test_records_and_versions(
     prefix: Path, tmp_path: Path, compiler: str, standard: str, language: str
 ) -> None:
     program = tmp_path / "records"
-    build = [*command(compiler, standard, language), *WARNINGS, "-Werror", RECORDS, "-x", "none"]
+    build: list[str | Path] = [
+        *command(compiler, standard, language),
+        *WARNINGS,
+        "-Werror",
+        RECORDS,
+        "-x",
+        "none",
+    ]
     library = [*pkg_config(prefix, "--cflags", "--libs"), f"-Wl,-rpath,{prefix}/lib"]
     run([*build, "-o", program, *library])
     assert run([program]) == "OK\n"
@@ -61,7 +68,13 @@ def test_a_dropped_status_is_a_warning(
     end = "    return !(pool || ref || data);\n"
     text = f"#include <slabby/slabby.h>\nint main(void) {{\n{variables}{calls}{end}}}\n"
     source.write_text(text, encoding="utf-8")
-    build = [*command(compiler, standard, language), "-c", source, "-o", tmp_path / "dropped.o"]
+    build: list[str | Path] = [
+        *command(compiler, standard, language),
+        "-c",
+        source,
+        "-o",
+        tmp_path / "dropped.o",
+    ]
     found = subprocess.run(
         [*build, *pkg_config(prefix, "--cflags")], capture_output=True, text=True, check=False
     )

@@ -58,7 +58,11 @@ def test_find_package_refuses_another_minor_version(prefix: Path, tmp_path: Path
 
 
 def test_components(prefix: Path, tmp_path: Path) -> None:
-    settings = {"CMAKE_PREFIX_PATH": prefix, "LANGUAGE": "C", "TARGET": "slabby::static"}
+    settings: dict[str, str | Path] = {
+        "CMAKE_PREFIX_PATH": prefix,
+        "LANGUAGE": "C",
+        "TARGET": "slabby::static",
+    }
     program = cmake_consumer(tmp_path / "known", PROGRAM, COMPONENTS="static;shared", **settings)
     assert run([program]) == "OK\n"
     with pytest.raises(AssertionError, match="unknown"):
@@ -89,7 +93,11 @@ def test_without_a_shared_library(tmp_path: Path) -> None:
     run(["cmake", "--install", build])
     assert [file.name for file in (static / "lib").glob("libslabby*")] == ["libslabby.a"]
     assert len(list(static.rglob("LICENSE"))) == 1
-    settings = {"CMAKE_PREFIX_PATH": static, "LANGUAGE": "C", "TARGET": "slabby::slabby"}
+    settings: dict[str, str | Path] = {
+        "CMAKE_PREFIX_PATH": static,
+        "LANGUAGE": "C",
+        "TARGET": "slabby::slabby",
+    }
     assert run([cmake_consumer(tmp_path / "found", PROGRAM, **settings)]) == "OK\n"
     with pytest.raises(AssertionError, match="shared"):
         cmake_consumer(tmp_path / "refused", PROGRAM, COMPONENTS="shared", **settings)

@@ -392,9 +392,9 @@ SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby
     return true;
 }
 
-/* inline as slabby_release is. */
-SLB_PUBLIC inline slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
-                                                slabby_allocator *allocator) {
+/* SLB_LINK_INLINE as slabby_release is. */
+SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, void **out_data,
+                                                         slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))

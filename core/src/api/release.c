@@ -331,8 +331,8 @@ static __attribute__((noinline)) slabby_status release_aside(struct slabby_alloc
     return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
-/* inline: exported all the same, and a hint to a linker that optimises a static program. */
-SLB_PUBLIC inline slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
+/* SLB_LINK_INLINE: exported all the same. */
+SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *allocator, slabby_ref ref) {
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     uint64_t relative = slb_ref_relative(allocator, ref);

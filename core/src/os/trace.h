@@ -23,8 +23,21 @@
 #endif
 
 #ifdef SLB_HAS_TRACE
+#ifdef __clang__ /* the header's macros pass no argument where ISO C wants one */
+#define SLB_TRACE_QUIET                                                                                      \
+    _Pragma("clang diagnostic push")                                                                         \
+        _Pragma("clang diagnostic ignored \"-Wgnu-zero-variadic-macro-arguments\"")
+#define SLB_TRACE_LOUD _Pragma("clang diagnostic pop")
+#else
+#define SLB_TRACE_QUIET
+#define SLB_TRACE_LOUD
+#endif
 #define SLB_TRACE(point, pool, one, other)                                                                   \
-    DTRACE_PROBE3(slabby, point, &(pool)->options.name[0], (uint64_t)(one), (uint64_t)(other))
+    do {                                                                                                     \
+        SLB_TRACE_QUIET                                                                                      \
+        DTRACE_PROBE3(slabby, point, &(pool)->options.name[0], (uint64_t)(one), (uint64_t)(other));          \
+        SLB_TRACE_LOUD                                                                                       \
+    } while (0)
 #else
 #define SLB_TRACE(point, pool, one, other) ((void)(pool))
 #endif

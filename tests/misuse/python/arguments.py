@@ -24,7 +24,7 @@ def option_conflict() -> None:
 @mistake
 def cold_option() -> None:
     with refused():
-        make_pool().set_option("shards", 2)
+        make_pool().set_option("shards", 2)  # type: ignore[call-overload] # the mistake
 
 
 @mistake
