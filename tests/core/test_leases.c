@@ -49,7 +49,9 @@ static uint64_t attach(slabby_allocator *pool, uint64_t count) {
 static int take_from(uint64_t magazine, uint32_t *out_id) {
     uint64_t header = atomic_load(header_at(magazine));
     uint32_t top = (uint32_t)(header & LOCKED) - 1;
-    if (top >= *field_at(magazine, 12) || (uint32_t)(header >> 16) == *field_at(magazine, 8))
+    /* relaxed: the core moves the sampling point on beside this; the swap below finds that out */
+    uint32_t sample_at = __atomic_load_n(field_at(magazine, 8), __ATOMIC_RELAXED);
+    if (top >= *field_at(magazine, 12) || (uint32_t)(header >> 16) == sample_at)
         return 0;
     *out_id = field_at(magazine, 16)[top];
     return atomic_compare_exchange_strong(header_at(magazine), &header, header + 0xFFFF);
