@@ -4,7 +4,7 @@
 # optimiser's taste. Source it after lib.sh.
 
 # abi_build: sets abi_library.
-# shellcheck disable=SC2034 # whoever sources this uses it
+# shellcheck disable=SC2034 # the script that sources this uses it
 abi_build() {
     need_c
     abi_tree=$SLABBY_BUILD/abi

@@ -39,7 +39,7 @@ func (p *Slabby) RefOfBytes(data []byte) (SlabRef, error) {
 }
 
 // ReleaseBytes releases the live slab whose first byte is data's, as Put of a sync.Pool would, by
-// reference or by id as it was allocated. A slice has no generation: whoever still has one of a slab
+// reference or by id as it was allocated. A slice has no generation: a stale one of a slab
 // that was allocated again releases the new owner's slab. Errors: ErrInvalidArgument (no bytes),
 // ErrInvalidReference (no slab of this pool begins there), and those of Deallocate.
 func (p *Slabby) ReleaseBytes(data []byte) error {

@@ -161,7 +161,7 @@ func (l *lease) address() C.uint64_t {
 }
 
 // attach gets leases from the core, on the first call that misses them and when GOMAXPROCS has grown
-// beyond them. Those of a smaller block stay the pool's: whoever is inside one is done with it soon,
+// beyond them. Those of a smaller block stay the pool's: a goroutine inside one is done with it soon,
 // and what it holds comes back when the core empties its caches.
 func (p *Slabby) attach() {
 	if p == nil || p.crosses() {

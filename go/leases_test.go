@@ -25,7 +25,7 @@ func spawn(wait *sync.WaitGroup, work func()) {
 	}()
 }
 
-// Slabs that goroutines gave back lie in leases, and count as cached; whoever empties caches gets them,
+// Slabs that goroutines gave back lie in leases, and count as cached; a call that empties caches gets them,
 // and every slab can be had whatever lease it lies in.
 func TestLeasesHoldNothingBack(t *testing.T) {
 	const capacity = 1000

@@ -920,7 +920,7 @@ slabby_status slabby_close(slabby_allocator *allocator);
 /*
  * slabby_destroy: drops one owner; null is accepted. The last owner's call frees the pool, or refuses with InUse. A
  * destructor that must not fail calls slabby_abandon instead: the pool's memory then goes with its last reference.
- * No other thread may still be using the handle for the last owner's call to make sense to it; whoever does gets
+ * No other thread may still be using the handle for the last owner's call to make sense to it; one that does gets
  * Closed.
  * Statuses: OK, InvalidArgument, InUse (last owner, live references: nothing changed), Closed (destroyed before), Busy
  * (from a signal handler). May block.
@@ -1046,7 +1046,7 @@ SLABBY_CHECK slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *
 
 /*
  * slabby_release_data: releases the live slab that begins at a pointer, by reference or by id as it was allocated. A
- * pointer has no generation: whoever still uses one whose slab was allocated again releases the new owner's slab.
+ * pointer has no generation: a stale one, whose slab was allocated again, releases the new owner's slab.
  * pointer: as slabby_ref_of.
  * Statuses: OK, InvalidArgument (a null pointer), InvalidReference (no slab of this pool begins there),
  * DoubleDeallocation (the slab is free), Pinned (a pin or a view holds it: nothing changed), MemoryCorruption (guard
@@ -1539,7 +1539,7 @@ slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator *allocator,
 
 /*
  * slabby_lease_return: the end of a release whose word the user of a lease has made free itself, where the lease is
- * full or locked, or protections act. It empties a full lease. Whoever calls it for a slab that it did not free this
+ * full or locked, or protections act. It empties a full lease. A caller that passes a slab that it did not free this
  * moment hands the slab out twice.
  * name: the reference, or with by_id = 1 the id.
  * Statuses: OK, InvalidArgument (no such slab, or it is not free), MemoryCorruption, Closed.

@@ -382,7 +382,7 @@ SLB_PRIVATE void slb_os_keep_module(void) {
     atomic_store_explicit(&done, 1, memory_order_relaxed);
     if (dladdr((void *)&done, &own) == 0 || is_of_program(&own))
         return;
-    /* by name: a direct call warns whoever links a program without a dynamic linker, which has nothing to keep */
+    /* by name: a direct call makes the linker warn of static programs, which have nothing to keep mapped */
     void *(*open)(const char *, int);
     *(void **)&open = dlsym(RTLD_DEFAULT, "dlopen");
     if (open == NULL || open(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) == NULL)
@@ -3243,7 +3243,7 @@ SLB_PRIVATE const char *slb_os_environment(const char *name) {
 #endif
 
 /* -------------------- os/posix_fault.c */
-/* Faults arrive as SIGSEGV and SIGBUS: a report, then whoever handled the signal before has it. */
+/* Faults arrive as SIGSEGV and SIGBUS: a report, then the handler that was there before has it. */
 
 /* -------------------- os/fault.h */
 /* Accesses to memory that the processor refuses. */
@@ -3903,8 +3903,8 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
  * The wall clock by the counter: a pair of both readings, and the rate between them, are renewed each half a million
  * ticks or so. A clock that is set shows from then on.
  *
- * `version` is odd while a thread renews; whoever finds it odd, or changed, asks the system. acquire on each load keeps
- * the second look at the version behind them; release on each store keeps them behind the odd version.
+ * `version` is odd while a thread renews; a reader that finds it odd, or changed, asks the system. acquire on
+ * each load keeps the second read of the version behind them; release on each store keeps them behind the odd version.
  */
 static struct {
     _Atomic uint32_t version;
@@ -7550,7 +7550,7 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
  *
  * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
  * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
- * to go with the pool. So whoever follows one of these pointers
+ * to go with the pool. So a call that follows one of these pointers
  *
  * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
  * - or holds the gate lock, under which pools end, and has seen that the pool exists;
@@ -8342,10 +8342,10 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
  *
- * Portable: a try-lock on the header. Whoever swaps len for 0xFFFF owns the stack until it stores the new header;
- * a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the header
- * are handed over with it.
- * Restartable sequences (cpu_cache_rseq.h): the kernel restarts whoever is preempted before the one committing store.
+ * Portable: a try-lock on the header. The thread that swaps len for 0xFFFF owns the stack until it stores the new
+ * header; a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the
+ * header are handed over with it.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
  *
  * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
  */
@@ -8923,8 +8923,8 @@ restarted:
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
 
-/* Fields of the pool are read inside the sequence: whoever changes one and fences knows that no sequence goes on with
- * the old value. */
+/* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
+ * on with the old value. */
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
     [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
@@ -9563,7 +9563,7 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
     return given;
 }
 
-/* Counts what may happen before it can. Whoever sees the header that makes it happen sees the count: the portable
+/* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
  * backend releases the header; sequences store it plainly, and order that themselves. */
 SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
     slb_count(counter, by);
@@ -9651,8 +9651,8 @@ SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *o
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
-/* For the gate: locks one cache for good, whoever is busy in it, and answers its header of before. The caller fences
- * the rseq backend and looks again with slb_cache_is_locked. */
+/* For the gate: locks one cache for good, even while a thread is busy in it, and answers its header of before. The
+ * caller fences the rseq backend and checks again with slb_cache_is_locked. */
 SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
 
 #endif
@@ -11048,7 +11048,7 @@ SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease);
 
 /* --------------------------------------------------------------------------- for the gate and for observers */
 
-/* Locks every magazine, whoever is busy in it. Needs the gate lock. */
+/* Locks every magazine, even while a thread is busy in it. Needs the gate lock. */
 SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool);
 
 /* Moves what the locked magazines held to the shards and answers how many ids. Bracketed as a move by the caller. */
@@ -11147,7 +11147,7 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 
 _Static_assert(sizeof(struct slb_lease_block) <= DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
 
-/* acquire pairs with the release of slb_leases_attach: whoever finds a block sees it whole */
+/* acquire pairs with the release of slb_leases_attach: a thread that finds a block sees all of it */
 static struct slb_lease_block *first_block(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->leases, memory_order_acquire);
 }
@@ -11416,7 +11416,7 @@ static struct slb_lease_block *map_block(struct slabby_allocator *pool, uint32_t
     return block;
 }
 
-/* Needs the gate lock. One that somebody detached serves again: whoever uses leases detaches only once its own code is
+/* Needs the gate lock. One that was detached serves again: a binding detaches only once its own code is
  * done with them. */
 static struct slb_lease_block *unused_block(struct slabby_allocator *pool, uint32_t count) {
     struct slb_lease_block *block = first_block(pool);
@@ -11573,8 +11573,8 @@ SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
  *   to the plain word fails, and the caller looks again.
  * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
  *   make it plain; from then on a compare-and-swap decides.
- * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, in a child of fork, or after
- * the one who began has ended.
+ * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
+ * fork, or after the thread that began it has ended.
  *
  * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
  * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
@@ -11639,9 +11639,9 @@ SLB_INLINE bool slb_word_read_live(struct slabby_allocator *pool, slabby_ref ref
 }
 
 /* One try to move a plain word on; where it fails *word is what it has become, 0 in a pool that has ended. Releases the
- * owner's writes to whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections
- * are read behind it: whoever switches one on looks at the words next, and either finds the slab live or is seen
- * here. */
+ * owner's writes to the thread that gets the slab next, acquires those of others who held pins. seq_cst, because
+ * protections are read behind it: a caller that switches one on reads the words next, and either finds the slab live or
+ * is seen here. */
 SLB_INLINE bool slb_word_swap_plain(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                     uint64_t new_word) {
     uint64_t expected = *word;
@@ -11666,9 +11666,9 @@ SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
  * slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
- * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
- * that it owns. */
+/* The hot path of release found a word that this CPU does not own. A thread that releases what others allocated would
+ * ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones, until it
+ * meets one that it owns. */
 SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
@@ -13163,7 +13163,7 @@ static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32
     struct slb_guards *guards = guards_of(pool);
     if (guards == NULL || id >= pool->reserved)
         return NULL;
-    /* acquire: whoever finds the slot finds its address */
+    /* acquire: a reader that finds the slot finds its address */
     uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
     return slot == 0 ? NULL : &guards->slots[slot - 1];
 }
@@ -13396,9 +13396,9 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 #define SLB_PROTECT_QUARANTINE_H
 
 /* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
- * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
- * where events are delivered later anyway, or nobody waits. */
+ * service; its word then says quarantined. The logger may read the whole pool, and would wait for a slab that is on its
+ * way between two lists: a caller that carries one outside the pool's lock gets the notification to send once the slab
+ * has arrived. NULL where events are delivered later anyway, or no logger waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                       const struct slb_damage *damage,
                                       struct slb_notification *out_notification);
@@ -13489,12 +13489,12 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     slb_count(&pool->corruption.quarantined, 1);
-    /* release: whoever reclaims the slab sees it as we left it */
+    /* release: the thread that reclaims the slab sees it as this one left it */
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
     return true;
 }
 
-/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
+/* The thread that swaps the word from quarantined to free owns the slab until it is pushed. */
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     uint64_t reclaimed = 0;
     struct slb_stripe *stripe = slb_enter(pool);
@@ -13531,7 +13531,7 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
  *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
  * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
- * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
+ * minute by the next caller (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
  * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
  */
 #ifndef SLB_OBSERVE_HEALTH_H
@@ -14046,7 +14046,7 @@ static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t 
     return (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, out_damage);
 }
 
-/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
+/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from the caller that reclaims it. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                              bool *out_stored, struct slb_notification *out_notification) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
@@ -14154,13 +14154,13 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
  * The inline paths serve pools without protections. `ref_limit` and `hot_cpus` send the others aside with the first
  * compare that the paths make anyhow.
  *
- * A release frees its word first and reads `protect` next. Whoever switches a protection on stores `protect` first and
- * reads the words next; it must find the word free, or the release must find the protection. After a compare-and-swap
- * seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
- * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to
- * us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
- * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts whoever read the
- * old value.
+ * A release frees its word first and reads `protect` next. The caller that switches a protection on stores `protect`
+ * first and reads the words next; it must find the word free, or the release must find the protection. After a compare-
+ * and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
+ * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to us
+ * now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
+ * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a sequence that read
+ * the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
@@ -15571,7 +15571,7 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool) {
  *
  * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
  * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
- * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * leaves that to the holder of the lock, which checks again after unlocking). A waiter sets the reason first, then
  * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
  * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
  * while somebody waits.
@@ -16551,7 +16551,7 @@ SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint6
     atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
 }
 
-/* Whoever set the interval last comes here after it: the last to come sees what holds in the end. */
+/* Each caller sets the interval first and comes here second, so the last one here sees the final value. */
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
     bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
     if (!wanted)

@@ -31,7 +31,7 @@ type stack struct {
 	own int
 }
 
-// callerStack is the stack of whoever called this package.
+// callerStack is the stack of the caller of this package.
 func callerStack() stack {
 	var s stack
 	var all [stackFrames + 8]uintptr

@@ -6,7 +6,7 @@ package slabby
 
 import "sync/atomic"
 
-// storeRelease makes everything before it visible to whoever loads the word.
+// storeRelease makes everything before it visible to a reader of the word.
 func storeRelease(word *uint64, value uint64) {
 	atomic.StoreUint64(word, value)
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A wait that ran out is a timeout to whoever asks as for a net.Conn; no other error is.
+// A wait that ran out is a timeout to code that asks as for a net.Conn; no other error is.
 func TestTimeoutIsOne(t *testing.T) {
 	pool, err := New(64, 1)
 	if err != nil {

@@ -29,7 +29,7 @@ func WithPools(pools ...*slabby.Slabby) Option {
 	return func(h *handler) { h.pools = these(pools) }
 }
 
-// WithToken allows whoever sends it ("Authorization: Bearer TOKEN") to change hot options. An empty
+// WithToken allows a client that sends it ("Authorization: Bearer TOKEN") to change hot options. An empty
 // token allows nobody.
 func WithToken(token string) Option {
 	return func(h *handler) { h.token = token }

@@ -71,7 +71,7 @@ CHUNK = 256
 FOREVER_NS = 2**63 - 1
 
 
-# The Allocators of this process by the address of their pool, so that whoever has only the address finds the one that
+# The Allocators of this process by the address of their pool, so that code that has only the address finds the one that
 # knows more, such as where slabs were allocated.
 _known: weakref.WeakValueDictionary[int, Allocator] = weakref.WeakValueDictionary()
 

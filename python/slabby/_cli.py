@@ -58,7 +58,7 @@ def _add_serve(commands: Any) -> None:
     command.add_argument(
         "--token-file",
         metavar="FILE",
-        help=f"whoever sends the token in it may change options; or the variable {TOKEN_VARIABLE}",
+        help=f"a client that sends the token in it may change options; or the variable {TOKEN_VARIABLE}",
     )
     command.set_defaults(run=_serve)
 
@@ -156,6 +156,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever reads the output has enough.
+        # The reader of the output has enough.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1

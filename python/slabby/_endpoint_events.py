@@ -21,7 +21,7 @@ CHUNK = 64
 
 
 class Stream:
-    """One client's stream. Whoever serves it calls next() every EVENT_INTERVAL, and end() once."""
+    """One client's stream. Its server calls next() every EVENT_INTERVAL, and end() once."""
 
     def __init__(
         self,

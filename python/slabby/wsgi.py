@@ -23,7 +23,7 @@ StartResponse = Callable[..., Any]
 
 class App:
     """Shows these pools, or every open pool of the process, of other languages too. `token` allows
-    whoever sends it to change hot options; `exhaustion` makes an exhausted pool a reason for /readyz
+    a client that sends it to change hot options; `exhaustion` makes an exhausted pool a reason for /readyz
     to answer 503; `hosts` are the names that Host may have."""
 
     def __init__(

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Descriptors that become readable when an event of any pool is raised: none is missed, whoever raises it, while others
+/* Descriptors that become readable when an event of any pool is raised: none is missed, from any thread, while others
  * begin and end, and in a child of fork. */
 #define _GNU_SOURCE
 #include "support.h"

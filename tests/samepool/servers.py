@@ -172,7 +172,7 @@ def mounted_servers(pools: list[slabby.Allocator]) -> dict[str, Server]:
 
 
 def servers_of_all() -> dict[str, Server]:
-    """Every open pool of the process, whoever holds it."""
+    """Every open pool of the process, in whichever language."""
     return {
         "go": over_http(golib().golib_serve_all()),
         "python": over_http(serve(address="127.0.0.1:0").server_address[1]),

@@ -277,7 +277,7 @@ def test_every_open_pool_is_shown(pools: list[slabby.Allocator]) -> None:
     assert shown["plain"] == 100
     assert "closed" not in shown
     assert agreed(servers, get(f"/health?pool={label.replace('~', '%7E')}")).status == 200
-    # Whoever showed it does not keep it.
+    # The server that showed it does not keep it.
     del fresh
     assert agreed(servers, get(f"/stats?pool={label}")).status == 404
     assert label not in agreed(servers, get("/metrics")).body.decode()

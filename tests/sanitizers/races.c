@@ -108,7 +108,7 @@ static void *read_shared(void *data) {
     return NULL;
 }
 
-/* Whoever gave the slab to another thread goes on to write. */
+/* The thread that gave the slab to another goes on to write. */
 static void race(void) {
     pthread_t reader;
     slabby_ref ref;

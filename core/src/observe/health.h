@@ -9,7 +9,7 @@
  *   I   0.25 with corruption that nobody has acknowledged (slabby_reclaim); else 1
  *
  * The window is the last 30 to 60 seconds: two baselines of the counters, of which the older is dropped every half
- * minute by whoever comes by (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
+ * minute by the next caller (a tick, a snapshot, a slow path). The trend is over the scores of the last 32 ticks: a
  * Mann-Kendall test at p < 0.05 with ties corrected, and a Theil-Sen slope that amounts to 0.05 or more over them.
  */
 #ifndef SLB_OBSERVE_HEALTH_H

@@ -39,7 +39,7 @@ SLB_PRIVATE void slb_os_keep_module(void) {
     atomic_store_explicit(&done, 1, memory_order_relaxed);
     if (dladdr((void *)&done, &own) == 0 || is_of_program(&own))
         return;
-    /* by name: a direct call warns whoever links a program without a dynamic linker, which has nothing to keep */
+    /* by name: a direct call makes the linker warn of static programs, which have nothing to keep mapped */
     void *(*open)(const char *, int);
     *(void **)&open = dlsym(RTLD_DEFAULT, "dlopen");
     if (open == NULL || open(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) == NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults arrive as SIGSEGV and SIGBUS: a report, then whoever handled the signal before has it. */
+/* Faults arrive as SIGSEGV and SIGBUS: a report, then the handler that was there before has it. */
 #include "os/fault.h"
 
 #ifndef SLB_OS_WINDOWS

@@ -71,8 +71,8 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
  * The wall clock by the counter: a pair of both readings, and the rate between them, are renewed each half a million
  * ticks or so. A clock that is set shows from then on.
  *
- * `version` is odd while a thread renews; whoever finds it odd, or changed, asks the system. acquire on each load keeps
- * the second look at the version behind them; release on each store keeps them behind the odd version.
+ * `version` is odd while a thread renews; a reader that finds it odd, or changed, asks the system. acquire on
+ * each load keeps the second read of the version behind them; release on each store keeps them behind the odd version.
  */
 static struct {
     _Atomic uint32_t version;

@@ -161,7 +161,7 @@ static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32
     struct slb_guards *guards = guards_of(pool);
     if (guards == NULL || id >= pool->reserved)
         return NULL;
-    /* acquire: whoever finds the slot finds its address */
+    /* acquire: a reader that finds the slot finds its address */
     uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
     return slot == 0 ? NULL : &guards->slots[slot - 1];
 }

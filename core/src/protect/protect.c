@@ -27,7 +27,7 @@ static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t 
     return (protect & SLB_PROTECT_BIT_GUARD) == 0 || slb_bit_guard_intact(pool, id, generation, out_damage);
 }
 
-/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from whoever reclaims it. */
+/* Zeroed also when damaged: a quarantined slab keeps its owner's secrets from the caller that reclaims it. */
 SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                              bool *out_stored, struct slb_notification *out_notification) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);

@@ -90,12 +90,12 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
         return false;
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     slb_count(&pool->corruption.quarantined, 1);
-    /* release: whoever reclaims the slab sees it as we left it */
+    /* release: the thread that reclaims the slab sees it as this one left it */
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_QUARANTINED, memory_order_release);
     return true;
 }
 
-/* Whoever swaps the word from quarantined to free owns the slab until it is pushed. */
+/* The thread that swaps the word from quarantined to free owns the slab until it is pushed. */
 SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     uint64_t reclaimed = 0;
     struct slb_stripe *stripe = slb_enter(pool);

@@ -8,9 +8,9 @@
 #include "protect/bit_guard.h"
 
 /* The slab is in the caller's hands, its word free under the next generation. Answers whether it stays out of
- * service; its word then says quarantined. The logger may look at the whole pool, and would wait for a slab that is
- * in no place: whoever carries one outside the pool's lock takes the telling along for when it is in its place; NULL
- * where events are delivered later anyway, or nobody waits. */
+ * service; its word then says quarantined. The logger may read the whole pool, and would wait for a slab that is on its
+ * way between two lists: a caller that carries one outside the pool's lock gets the notification to send once the slab
+ * has arrived. NULL where events are delivered later anyway, or no logger waits. */
 SLB_PRIVATE bool slb_corruption_found(struct slabby_allocator *pool, uint32_t id,
                                       const struct slb_damage *damage,
                                       struct slb_notification *out_notification);

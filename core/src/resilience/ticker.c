@@ -186,7 +186,7 @@ SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint6
     atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
 }
 
-/* Whoever set the interval last comes here after it: the last to come sees what holds in the end. */
+/* Each caller sets the interval first and comes here second, so the last one here sees the final value. */
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
     bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
     if (!wanted)

@@ -4,7 +4,7 @@
  *
  * The queue is guarded by the gate lock. While it is not empty the gate is closed for SLB_GATE_WAITERS, so that every
  * release goes past the CPU caches: it pushes its id, then looks at the gate, sees the reason, and serves the queue (or
- * leaves that to whoever holds the lock, who looks again after unlocking). A waiter sets the reason first, then
+ * leaves that to the holder of the lock, which checks again after unlocking). A waiter sets the reason first, then
  * enqueues, then serves the queue itself: of the two, {push, look at the gate} and {set the reason, look into the
  * tiers}, at least one sees the other. A plain allocate serves the queue before it takes anything, and takes nothing
  * while somebody waits.

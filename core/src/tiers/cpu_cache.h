@@ -2,10 +2,10 @@
 /*
  * The CPU cache: per CPU a small stack of free slab ids (drawn in tiers/types.h), kept by one of two backends.
  *
- * Portable: a try-lock on the header. Whoever swaps len for 0xFFFF owns the stack until it stores the new header;
- * a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the header
- * are handed over with it.
- * Restartable sequences (cpu_cache_rseq.h): the kernel restarts whoever is preempted before the one committing store.
+ * Portable: a try-lock on the header. The thread that swaps len for 0xFFFF owns the stack until it stores the new
+ * header; a busy header sends the caller on to the next tier. The swap acquires, the store releases: the ids below the
+ * header are handed over with it.
+ * Restartable sequences (cpu_cache_rseq.h): the kernel restarts a thread preempted before the one committing store.
  *
  * The gate locks every header for as long as it is closed; both backends then find len = 0xFFFF and go on.
  */
@@ -101,7 +101,7 @@ SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bo
     return given;
 }
 
-/* Counts what may happen before it can. Whoever sees the header that makes it happen sees the count: the portable
+/* Counts what may happen before it can. A thread that sees the header that makes it happen sees the count: the portable
  * backend releases the header; sequences store it plainly, and order that themselves. */
 SLB_INLINE void slb_count_ahead(_Atomic uint64_t *counter, uint64_t by) {
     slb_count(counter, by);
@@ -189,8 +189,8 @@ SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *o
 /* Moves allocations out of headers that near their 48 bits into the stripes. Cheap when there is nothing to do. */
 SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool);
 
-/* For the gate: locks one cache for good, whoever is busy in it, and answers its header of before. The caller fences
- * the rseq backend and looks again with slb_cache_is_locked. */
+/* For the gate: locks one cache for good, even while a thread is busy in it, and answers its header of before. The
+ * caller fences the rseq backend and checks again with slb_cache_is_locked. */
 SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
 
 #endif

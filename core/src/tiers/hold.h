@@ -4,7 +4,7 @@
  *
  * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
  * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
- * to go with the pool. So whoever follows one of these pointers
+ * to go with the pool. So a call that follows one of these pointers
  *
  * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
  * - or holds the gate lock, under which pools end, and has seen that the pool exists;

@@ -19,7 +19,7 @@
 
 _Static_assert(sizeof(struct slb_lease_block) <= DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
 
-/* acquire pairs with the release of slb_leases_attach: whoever finds a block sees it whole */
+/* acquire pairs with the release of slb_leases_attach: a thread that finds a block sees all of it */
 static struct slb_lease_block *first_block(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->leases, memory_order_acquire);
 }
@@ -288,7 +288,7 @@ static struct slb_lease_block *map_block(struct slabby_allocator *pool, uint32_t
     return block;
 }
 
-/* Needs the gate lock. One that somebody detached serves again: whoever uses leases detaches only once its own code is
+/* Needs the gate lock. One that was detached serves again: a binding detaches only once its own code is
  * done with them. */
 static struct slb_lease_block *unused_block(struct slabby_allocator *pool, uint32_t count) {
     struct slb_lease_block *block = first_block(pool);

@@ -92,7 +92,7 @@ SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease);
 
 /* --------------------------------------------------------------------------- for the gate and for observers */
 
-/* Locks every magazine, whoever is busy in it. Needs the gate lock. */
+/* Locks every magazine, even while a thread is busy in it. Needs the gate lock. */
 SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool);
 
 /* Moves what the locked magazines held to the shards and answers how many ids. Bracketed as a move by the caller. */

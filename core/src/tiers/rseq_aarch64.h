@@ -63,8 +63,8 @@
 
 #define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
 
-/* Fields of the pool are read inside the sequence: whoever changes one and fences knows that no sequence goes on with
- * the old value. */
+/* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
+ * on with the old value. */
 #define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
     [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
         [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \

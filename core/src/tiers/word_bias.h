@@ -20,8 +20,8 @@
  *   to the plain word fails, and the caller looks again.
  * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
  *   make it plain; from then on a compare-and-swap decides.
- * Nothing waits for a thread: whoever finds nobody helps itself, also in a signal handler, in a child of fork, or after
- * the one who began has ended.
+ * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
+ * fork, or after the thread that began it has ended.
  *
  * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
  * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
@@ -90,9 +90,9 @@ SLB_INLINE bool slb_word_read_live(struct slabby_allocator *pool, slabby_ref ref
 }
 
 /* One try to move a plain word on; where it fails *word is what it has become, 0 in a pool that has ended. Releases the
- * owner's writes to whoever gets the slab next, acquires those of others who held pins. seq_cst, because protections
- * are read behind it: whoever switches one on looks at the words next, and either finds the slab live or is seen
- * here. */
+ * owner's writes to the thread that gets the slab next, acquires those of others who held pins. seq_cst, because
+ * protections are read behind it: a caller that switches one on reads the words next, and either finds the slab live or
+ * is seen here. */
 SLB_INLINE bool slb_word_swap_plain(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                     uint64_t new_word) {
     uint64_t expected = *word;
@@ -117,9 +117,9 @@ SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
  * slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that this CPU does not own. Whoever releases what others allocated would ask for
- * each line twice, to look and to swap: after a few such words in a row the CPU expects plain ones, until it meets one
- * that it owns. */
+/* The hot path of release found a word that this CPU does not own. A thread that releases what others allocated would
+ * ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones, until it
+ * meets one that it owns. */
 SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
