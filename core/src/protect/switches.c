@@ -16,12 +16,12 @@
  * compare that the paths make anyhow.
  *
  * A release frees its word first and reads `protect` next. The caller that switches a protection on stores `protect`
- * first and reads the words next; it must find the word free, or the release must find the protection. After a compare-
- * and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
- * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to us
- * now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
- * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a sequence that read
- * the old value.
+ * first and reads the words next; it must find the word free, or the release must find the protection. After a
+ * compare-and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that
+ * has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word
+ * visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path
+ * never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
+ * sequence that read the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);
