@@ -1862,31 +1862,6 @@ SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
            MAP_FAILED;
 }
 
-SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
-    return false;
-}
-
-SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
-    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
-        ((volatile char *)address)[offset] = 0;
-    return true;
-}
-
-/* Superpages come and go without being asked for. */
-SLB_PRIVATE size_t slb_os_huge_page_size(void) {
-    return 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
-    (void)address, (void)size;
-    return 0;
-}
-
-SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    (void)address, (void)size;
-    return false;
-}
-
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
     *probed = SLB_GUARD_PROTECT;
     return mprotect(address, size, PROT_NONE) == 0;
@@ -1895,11 +1870,6 @@ SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *pr
 SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
     (void)way;
     return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
-}
-
-/* No system of these limits the mappings of a process below what memory does. */
-SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
-    return UINT32_MAX;
 }
 
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
@@ -3194,6 +3164,45 @@ SLB_PRIVATE bool slb_os_fences_well(void) {
 
 #endif
 
+/* -------------------- os/plain_pages.c */
+/* What is the same on every system without Linux's advice on pages: a discard replaces guards too, pages are touched
+ * one by one, and nothing is known of huge pages. */
+
+#if !defined(SLB_OS_LINUX)
+
+SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
+    return false;
+}
+
+SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
+    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
+        ((volatile char *)address)[offset] = 0;
+    return true;
+}
+
+/* Darwin's and FreeBSD's superpages come and go without being asked for. Windows' large pages need a privilege and
+ * cannot be given back. */
+SLB_PRIVATE size_t slb_os_huge_page_size(void) {
+    return 0;
+}
+
+SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
+    (void)address, (void)size;
+    return 0;
+}
+
+SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
+    (void)address, (void)size;
+    return false;
+}
+
+/* None of these systems limits the mappings of a process below what memory does. */
+SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
+    return UINT32_MAX;
+}
+
+#endif
+
 /* -------------------- os/posix_clock.c */
 /* Clocks and the environment as POSIX has them. */
 
@@ -4075,31 +4084,6 @@ SLB_PRIVATE bool slb_os_is_away(uintptr_t address) {
     return address < atomic_load(&away_to) && address >= atomic_load(&away_from);
 }
 
-SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
-    return false;
-}
-
-SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
-    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
-        ((volatile char *)address)[offset] = 0;
-    return true;
-}
-
-/* Large pages need a privilege and cannot be given back: not offered. */
-SLB_PRIVATE size_t slb_os_huge_page_size(void) {
-    return 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
-    (void)address, (void)size;
-    return 0;
-}
-
-SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    (void)address, (void)size;
-    return false;
-}
-
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
     DWORD before;
     *probed = SLB_GUARD_PROTECT;
@@ -4110,10 +4094,6 @@ SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way w
     DWORD before;
     (void)way;
     return VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
-    return UINT32_MAX;
 }
 
 /* The system locks as much as the process's smallest working set has. */
@@ -14155,12 +14135,12 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
  * compare that the paths make anyhow.
  *
  * A release frees its word first and reads `protect` next. The caller that switches a protection on stores `protect`
- * first and reads the words next; it must find the word free, or the release must find the protection. After a compare-
- * and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that has not
- * committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word visible to us
- * now. A release whose commit comes later loads `protect` later still, and finds it. The inline path never loads
- * `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a sequence that read
- * the old value.
+ * first and reads the words next; it must find the word free, or the release must find the protection. After a
+ * compare-and-swap seq_cst sees to that. After a sequence (word_bias.h) the fence does: it restarts each sequence that
+ * has not committed, and interrupts each CPU. A release whose commit came before the interrupt has its free word
+ * visible to us now. A release whose commit comes later loads `protect` later still, and finds it. The inline path
+ * never loads `protect` after its sequence: it reads `release_cpus` inside the sequence, so the fence restarts a
+ * sequence that read the old value.
  */
 SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t protect) {
     uint32_t more = protect & ~atomic_exchange(&pool->protect, protect);

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from slabby._allocator import Allocator
 
 
+# select() takes no more than its clock can add to now; a wait without a limit begins again.
+LONGEST_S = 86400.0
+
+
 def wait_cooperatively(pool: Allocator, timeout_ns: int) -> SlabRef:
     """A slab in its turn, within that time."""
     if (slab := pool._try_now()) is not None:
@@ -24,7 +28,7 @@ def wait_cooperatively(pool: Allocator, timeout_ns: int) -> SlabRef:
         ticket = listener.begin()
         try:
             while (left := end - time.monotonic()) > 0:
-                select.select([listener.fd], [], [], left)
+                select.select([listener.fd], [], [], min(left, LONGEST_S))
                 if granted := listener.take(1):
                     return granted[ticket]
         except ClosedError:

@@ -12,30 +12,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from slabby._allocator import Allocator
+from slabby._endpoint_app import EndpointApp
 from slabby._endpoint_events import EVENT_INTERVAL, Stream
-from slabby._endpoint_pools import shown
 from slabby._endpoint_tables import PATHS, TITLES
-from slabby._endpoints import HEADERS, Answer, Change, Endpoints, Request
+from slabby._endpoints import HEADERS, Answer, Change, Request
 
 StartResponse = Callable[..., Any]
 
 
-class App:
-    """Shows these pools, or every open pool of the process, of other languages too. `token` allows
-    a client that sends it to change hot options; `exhaustion` makes an exhausted pool a reason for /readyz
-    to answer 503; `hosts` are the names that Host may have."""
-
-    def __init__(
-        self,
-        pools: Iterable[Allocator] | None = None,
-        *,
-        token: str = "",
-        exhaustion: bool = False,
-        hosts: Iterable[str] | None = None,
-    ) -> None:
-        names = None if hosts is None else tuple(hosts)
-        self._endpoints = Endpoints(shown(pools), token, exhaustion, names)
+class App(EndpointApp):
+    __doc__ = EndpointApp.__doc__
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = request_of(environ)

@@ -45,6 +45,18 @@ def shown_as(value: object) -> str:
     return str(value)
 
 
+def differences(browser: Browser, server: Server, name: str) -> list[str]:
+    """The fields that the page shows otherwise than the server has them."""
+    shown, expected = browser.run(SHOWN), stats(server, name)
+    assert len(shown) > 10
+    wrong = []
+    for field, text in shown.items():
+        snapshot, _, key = field.partition(".")
+        if not key.startswith(MOVING) and text != shown_as(expected[snapshot][key]):
+            wrong.append(f"{field}: {text}")
+    return wrong
+
+
 def test_numbers_are_those_of_the_server(browser: Browser, server: Server, pools: Pools) -> None:
     held = pools["orders"].allocate_batch(7)
     browser.wait(
@@ -52,13 +64,10 @@ def test_numbers_are_those_of_the_server(browser: Browser, server: Server, pools
     )
     for name in pools:
         choose(browser, name)
-        time.sleep(1.2)  # the page asks every second
-        shown, expected = browser.run(SHOWN), stats(server, name)
-        assert len(shown) > 10
-        for field, text in shown.items():
-            snapshot, _, key = field.partition(".")
-            if not key.startswith(MOVING):
-                assert text == shown_as(expected[snapshot][key]), field
+        end = time.monotonic() + 10
+        while (wrong := differences(browser, server, name)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not wrong
     for ref in held:
         ref.release()
     choose(browser, "orders")
@@ -133,13 +142,16 @@ def test_events_leaks_and_stacks(browser: Browser, pools: Pools) -> None:
     held.release()
 
 
-def test_keyboard(browser: Browser) -> None:
+def test_keyboard(browser: Browser, pools: Pools) -> None:
     choose(browser, "orders")
     browser.run("document.activeElement.blur(); document.querySelector('.skip').focus()")
     browser.press(TAB + TAB)
     focused = "return document.activeElement.textContent"
     assert browser.run(focused).startswith("bodies")
-    time.sleep(2.2)  # the page refreshes under the focus
+    used = "return document.querySelector('[data-field=\"stats.used_slabs\"]').dataset.value"
+    with pools["orders"].allocate():
+        browser.wait(f"{used} === '1'")  # the page has refreshed under the focus
+    browser.wait(f"{used} === '0'")
     assert browser.run(focused).startswith("bodies")
     browser.press(ENTER)
     browser.wait("return document.getElementById('name').textContent === 'bodies'")

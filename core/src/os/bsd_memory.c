@@ -17,31 +17,6 @@ SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
            MAP_FAILED;
 }
 
-SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
-    return false;
-}
-
-SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
-    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
-        ((volatile char *)address)[offset] = 0;
-    return true;
-}
-
-/* Superpages come and go without being asked for. */
-SLB_PRIVATE size_t slb_os_huge_page_size(void) {
-    return 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
-    (void)address, (void)size;
-    return 0;
-}
-
-SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    (void)address, (void)size;
-    return false;
-}
-
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
     *probed = SLB_GUARD_PROTECT;
     return mprotect(address, size, PROT_NONE) == 0;
@@ -50,11 +25,6 @@ SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *pr
 SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way way) {
     (void)way;
     return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
-}
-
-/* No system of these limits the mappings of a process below what memory does. */
-SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
-    return UINT32_MAX;
 }
 
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {

@@ -86,31 +86,6 @@ SLB_PRIVATE bool slb_os_is_away(uintptr_t address) {
     return address < atomic_load(&away_to) && address >= atomic_load(&away_from);
 }
 
-SLB_PRIVATE bool slb_os_discard_keeps_guards(void) {
-    return false;
-}
-
-SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
-    for (size_t offset = 0; offset < size; offset += slb_os_page_size())
-        ((volatile char *)address)[offset] = 0;
-    return true;
-}
-
-/* Large pages need a privilege and cannot be given back: not offered. */
-SLB_PRIVATE size_t slb_os_huge_page_size(void) {
-    return 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
-    (void)address, (void)size;
-    return 0;
-}
-
-SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    (void)address, (void)size;
-    return false;
-}
-
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
     DWORD before;
     *probed = SLB_GUARD_PROTECT;
@@ -121,10 +96,6 @@ SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way w
     DWORD before;
     (void)way;
     return VirtualProtect(address, size, PAGE_READWRITE, &before) != 0;
-}
-
-SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
-    return UINT32_MAX;
 }
 
 /* The system locks as much as the process's smallest working set has. */

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the applications of every server interface take."""
+
+from collections.abc import Iterable
+
+from slabby._allocator import Allocator
+from slabby._endpoint_pools import shown
+from slabby._endpoints import Endpoints
+
+
+class EndpointApp:
+    """Shows these pools, or every open pool of the process, of other languages too. `token` allows
+    a client that sends it to change hot options; `exhaustion` makes an exhausted pool a reason for /readyz
+    to answer 503; `hosts` are the names that Host may have."""
+
+    def __init__(
+        self,
+        pools: Iterable[Allocator] | None = None,
+        *,
+        token: str = "",
+        exhaustion: bool = False,
+        hosts: Iterable[str] | None = None,
+    ) -> None:
+        names = None if hosts is None else tuple(hosts)
+        self._endpoints = Endpoints(shown(pools), token, exhaustion, names)
