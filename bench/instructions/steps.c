@@ -124,8 +124,25 @@ static int run_batch(slabby_allocator *pool) {
     return CHILD_DONE;
 }
 
+/* The two directions between a reference and its pointer. */
+static int run_pointers(slabby_allocator *pool) {
+    slabby_ref ref, found;
+    void *data, *seen;
+    if (slabby_allocate(&ref, &data, pool) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    pair_mark();
+    if (slabby_data(&seen, pool, ref) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    if (slabby_ref_of(&found, pool, data) != SLABBY_OK)
+        return CHILD_STATUS;
+    pair_mark();
+    return slabby_release(pool, found) == SLABBY_OK && seen == data ? CHILD_DONE : CHILD_STATUS;
+}
+
 static int run_pairs(slabby_allocator *pool, enum steps_use use, int count) {
-    static int (*const runs[])(slabby_allocator *) = {run_by_reference, run_by_id, run_batch};
+    static int (*const runs[])(slabby_allocator *) = {run_by_reference, run_by_id, run_batch, run_pointers};
     for (int i = 0; i < count; i++) {
         int status = runs[use](pool);
         if (status != CHILD_DONE)

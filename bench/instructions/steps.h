@@ -14,8 +14,8 @@ struct steps_setting {
     int64_t value;
 };
 
-/* What a pair is. */
-enum steps_use { STEPS_BY_REFERENCE, STEPS_BY_ID, STEPS_BATCH };
+/* What a pair is. With STEPS_POINTERS slabby_data counts as the allocation, slabby_ref_of as the release. */
+enum steps_use { STEPS_BY_REFERENCE, STEPS_BY_ID, STEPS_BATCH, STEPS_POINTERS };
 
 enum { STEPS_BATCH_SLABS = 64 };
 

@@ -44,9 +44,23 @@ static void pairs_stay_within_their_instructions(void **state) {
     assert_int_equal(longer, 0);
 }
 
+/* Guards: from a pointer to its reference takes at most 1.3 of what the other direction does. */
+static void a_pointer_finds_its_reference_at_once(void **state) {
+    static const struct steps_case wanted = {"pointers", 4096, 64, STEPS_POINTERS, {{-1, 0}}};
+    struct steps steps;
+    const char *fault = steps_count(&steps, &wanted);
+
+    (void)state;
+    assert_null(fault); /* the test before found out what can be counted here */
+    printf("slabby_data %.0f, slabby_ref_of %.0f\n", steps.allocate, steps.release);
+    assert_true(steps.allocate > 0 && steps.release > 0);
+    assert_true(steps.release <= 1.3 * steps.allocate);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_stay_within_their_instructions),
+        cmocka_unit_test(a_pointer_finds_its_reference_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
