@@ -5686,8 +5686,8 @@ struct slb_event_rate {
  *   metadata (another)       | CPU caches | counters | shards | depot | words | next | depot ids |
  *                            all indices and offsets, all valid when zero: creating a pool writes none of it
  *
- * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are for heap slabs. room.capacity is the number
- * of reserved slabs in service, which slabby_resize changes.
+ * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are for heap slabs. capacity.in_service is the
+ * number of reserved slabs in service, which slabby_resize changes.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H
@@ -6089,10 +6089,10 @@ struct slb_cpu_cache {
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;      /* what the gate found when it locked the header */
-    _Atomic uint64_t issue;      /* into the words of what is taken: this CPU as their owner, or 0 */
+    _Atomic uint64_t issue;      /* into the words of what is taken: the bias to this CPU, or 0 */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
-    _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
+    _Atomic uint64_t backoff_until; /* ticks; no bias before, see word_bias.h */
     _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
 };
 
@@ -8548,7 +8548,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "orq %[biased], %%rcx\n\t"                                                                               \
@@ -8988,7 +8988,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
     "ldr x10, [%[entry]]\n\t"                                                                                \
@@ -11533,35 +11533,35 @@ SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
 
 /* -------------------- tiers/word_bias.h */
 /*
- * Owned words: release without an atomic instruction.
+ * Biased words: release without an atomic instruction, as biased locking does it for locks.
  *
- * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
- * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it,
- * and until the word is shared only sequences that run on that CPU change it, each with one committing store:
+ * A compare-and-swap is most of what a release costs on many processors. It is there only because another CPU might
+ * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
+ * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
  *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
  *            |                                                                  ^
  *            | swap, on any CPU                                                 | swap, on any CPU
  *            v                                                                  |
- *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *      {g, revoking, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
  *
  * Exactly one of several changes succeeds:
- * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
- * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word said
- *   nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it read
- *   nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the swap
- *   to the plain word fails, and the caller looks again.
- * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
- *   make it plain; from then on a compare-and-swap decides.
+ * - Two sequences on the CPU of the bias: one of the threads was preempted inside its sequence, and restarts.
+ * - A sequence and a thread on another CPU: that thread changes nothing before a fence that began after the word said
+ *   revoking. The fence restarts every sequence that had read the bias, or finds its commit done; later sequences read
+ *   revoking and refuse. A commit over `revoking` leaves a later generation, pins or another state, so the swap to the
+ *   plain word fails, and the caller reads the word again.
+ * - Two threads on other CPUs: each runs a fence of its own after it read this very word, with this generation, so
+ *   either may make it plain; from then on a compare-and-swap decides.
  * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
  * fork, or after the thread that began it has ended.
  *
- * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
- * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
- * the time at most. Where the system has begun to refuse its fence, nobody owns any more.
+ * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and a
+ * CPU whose slabs are often changed elsewhere backs off: in the whole process fences take about a thousandth of the
+ * time at most. Where the system has begun to refuse its fence, no word is biased any more.
  *
- * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
- * be had by anybody.
+ * Unlike a compare-and-swap the commit is no barrier: other CPUs see it a moment later, before the slab can be
+ * allocated again.
  */
 #ifndef SLB_TIERS_WORD_BIAS_H
 #define SLB_TIERS_WORD_BIAS_H
@@ -11574,8 +11574,8 @@ struct slb_fence_budget {
 
 SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
-/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
- * word says for itself who owns it. */
+/* What goes into the word of a slab that this cache served: the bias to its CPU, or nothing. relaxed: a hint, each
+ * word says for itself which CPU it is biased to. */
 SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
@@ -11590,7 +11590,7 @@ SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, 
                             free_word + pool->generation_step);
 }
 
-/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
+/* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
 SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
 /* The same in a hold, for who cannot run the sequence; the word of a pool that has ended is 0. */
@@ -11639,16 +11639,16 @@ SLB_INLINE bool slb_word_swap(struct slabby_allocator *pool, uint32_t id, uint64
 /* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 
-/* What is served from now on has no owner, until slb_bias_poll gives it one. */
+/* What is served from now on is not biased, until slb_bias_poll allows it again. */
 SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
-/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
- * slb_bias_here. */
+/* On slow paths of a CPU: biases to it what its cache serves from now on, unless it backs off or protections act;
+ * answers as slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that this CPU does not own. A thread that releases what others allocated would
- * ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones, until it
- * meets one that it owns. */
+/* The hot path of release found a word that is not biased to this CPU. A thread that releases what others allocated
+ * would ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones,
+ * until it meets one that is biased to it. */
 SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
@@ -11659,7 +11659,7 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 /* What sharing all slabs does at once where it gets no memory. */
 #define FEW_AT_ONCE 128u
 
-#define ANY_OWNER UINT32_MAX
+#define ANY_CPU UINT32_MAX
 
 /* So many plain words in a row make a CPU expect the next one. */
 #define PLAIN_IN_A_ROW 8u
@@ -11670,9 +11670,9 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 #define AT_ONCE_LOG2 4
 #define DEAREST_LOG2 6
 
-/* ------------------------------------------------------------------------------------------------- owning */
+/* ------------------------------------------------------------------------------------------------- biasing */
 
-/* relaxed: `issue` is a hint, each word says for itself who owns it */
+/* relaxed: `issue` is a hint, each word says for itself which CPU it is biased to */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= pool->rseq_cpus)
         return 0;
@@ -11733,9 +11733,9 @@ static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
     return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
 }
 
-/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
- * shared while that lies too far ahead owns nothing until then. */
-static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
+/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs
+ * lose their bias while that lies too far ahead backs off until then: no word is biased to it. */
+static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
     do
@@ -11743,59 +11743,60 @@ static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t b
     while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
                                                   memory_order_relaxed, memory_order_relaxed));
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
-    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
+    if (cpu >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
         return;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_bias_never_backs_off)
         return;
 #endif
-    struct slb_cpu_cache *cache = &pool->caches[owner].cache;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
     atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
 }
 
-/* ------------------------------------------------------------------------------------------------ sharing */
+/* ------------------------------------------------------------------------------------------------ revoking */
 
-/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
+/* The word that says revoking from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
  * sequence. */
-static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
-    uint64_t none = word | slb_word_mark(SLB_WORD_REVOKING);
+    uint64_t revoking = word | slb_word_mark(SLB_WORD_REVOKING);
     if (!slb_word_is_biased(word))
         return 0;
-    if (word == none)
-        return none;
-    if (owner != ANY_OWNER && slb_word_bias_cpu(word) != owner)
+    if (word == revoking)
+        return revoking;
+    if (cpu != ANY_CPU && slb_word_bias_cpu(word) != cpu)
         return 0;
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, none, memory_order_seq_cst,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, revoking, memory_order_seq_cst,
                                                    memory_order_relaxed)
-               ? none
+               ? revoking
                : 0;
 }
 
 /*
- * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
- * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
- * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
- * owner's commit came before the fence, or somebody else has shared the word.
+ * The words of slabs first .. end-1 that are biased to `cpu`, or revoking. Behind the fence only the very words that
+ * said revoking before it may become plain: a later generation of the same slab may say revoking by then, while a
+ * sequence of its CPU is under way. A word that was left never comes back, so the comparison cannot be deceived. It
+ * fails where the last commit of a sequence came before the fence, or another thread has made the word plain.
  */
-static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
-                  uint64_t *announced) {
+static void revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
+                         uint64_t *announced) {
     uint64_t any = 0;
     for (uint32_t id = first; id < end; id++)
-        any |= announced[id - first] = announce_revocation(pool, id, owner);
+        any |= announced[id - first] = announce_revocation(pool, id, cpu);
     if (any == 0)
         return;
     SLB_POINT(SLB_POINT_REVOKING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
-    note_fence(pool, owner, began, slb_os_ticks());
+    note_fence(pool, cpu, began, slb_os_ticks());
     SLB_POINT(SLB_POINT_REVOKED);
     for (uint32_t id = first; id < end; id++) {
-        uint64_t none = announced[id - first];
-        if (none != 0)
-            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &none, slb_word_plain(none),
-                                                          memory_order_seq_cst, memory_order_relaxed);
+        uint64_t revoking = announced[id - first];
+        if (revoking != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &revoking,
+                                                          slb_word_plain(revoking), memory_order_seq_cst,
+                                                          memory_order_relaxed);
     }
 }
 
@@ -11804,10 +11805,10 @@ static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint
     return first + (uint32_t)(left < wanted ? left : wanted);
 }
 
-static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t announced[NEIGHBOURS];
     uint32_t first = id - id % NEIGHBOURS;
-    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, announced);
+    revoke_range(pool, first, end_of(pool, first, NEIGHBOURS), cpu, announced);
 }
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
@@ -11820,7 +11821,7 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
         length = pool->reserved;
     for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
         end = end_of(pool, id, length);
-        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
+        revoke_range(pool, id, end, ANY_CPU, mapped == NULL ? few : mapped);
     }
     slb_os_unmap(mapped, size);
 }
@@ -11977,7 +11978,7 @@ SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out)
     return false;
 }
 
-/* ------------------------------------------------------------------------------------------------- telling */
+/* ------------------------------------------------------------------------------------------------- reports */
 
 static void print_count(struct slb_text *text, uint64_t bytes) {
     slb_plain_number(text, bytes);
@@ -13320,7 +13321,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     return guards == NULL || configure_slots(pool, guards);
 }
 
-/* ------------------------------------------------------------------------------------------------- telling */
+/* ------------------------------------------------------------------------------------------------- reports */
 
 SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out) {
@@ -15260,11 +15261,11 @@ SLB_PRIVATE void slb_degrade_track(struct slabby_allocator *pool, uint32_t track
 
 /* -------------------- resilience/resize.h */
 /*
- * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `room.capacity` may
- * be in service; the others are given up:
+ * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `capacity.in_service`
+ * may be in service; the others are given up:
  *
  *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
- *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
+ *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
  *
  * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
  * change given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while
@@ -18782,7 +18783,8 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
-/* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
+/* Needs the lock. The caller sends the notification once it has given the lock back; it is empty where the pool was
+ * closed before. */
 static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
         slb_event_closed(out, pool, slb_count_live(pool));

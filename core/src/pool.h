@@ -13,8 +13,8 @@
  *   metadata (another)       | CPU caches | counters | shards | depot | words | next | depot ids |
  *                            all indices and offsets, all valid when zero: creating a pool writes none of it
  *
- * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are for heap slabs. room.capacity is the number
- * of reserved slabs in service, which slabby_resize changes.
+ * Ids 0 .. reserved-1 are slabs of the pool; reserved .. id_limit-1 are for heap slabs. capacity.in_service is the
+ * number of reserved slabs in service, which slabby_resize changes.
  */
 #ifndef SLB_POOL_H
 #define SLB_POOL_H

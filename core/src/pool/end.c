@@ -124,7 +124,8 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
     return status;
 }
 
-/* Needs the lock. The telling is for when it is given back; nothing was to tell where the pool was closed before. */
+/* Needs the lock. The caller sends the notification once it has given the lock back; it is empty where the pool was
+ * closed before. */
 static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
         slb_event_closed(out, pool, slb_count_live(pool));

@@ -55,7 +55,7 @@ SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out)
     return false;
 }
 
-/* ------------------------------------------------------------------------------------------------- telling */
+/* ------------------------------------------------------------------------------------------------- reports */
 
 static void print_count(struct slb_text *text, uint64_t bytes) {
     slb_plain_number(text, bytes);

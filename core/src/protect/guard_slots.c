@@ -338,7 +338,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
     return guards == NULL || configure_slots(pool, guards);
 }
 
-/* ------------------------------------------------------------------------------------------------- telling */
+/* ------------------------------------------------------------------------------------------------- reports */
 
 SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `room.capacity` may
- * be in service; the others are given up:
+ * Live capacity. A pool has address space for `reserved` slabs (option max_capacity), of which `capacity.in_service`
+ * may be in service; the others are given up:
  *
  *   withheld   never used, at the end of a shard's range: costs nothing to give up or to return to service
- *   claimed    used before: the word says claimed, the id waits in room.claimed, its pages went back to the system
+ *   claimed    used before: the word says claimed, the id waits in capacity.claimed, its pages went back to the system
  *
  * Every change is a step towards  reserved = given_up + capacity,  made under the gate lock, which alone may
  * change given_up. Slabs above the capacity are given up: withheld slabs first, then free ones, a few at a time while

@@ -28,10 +28,10 @@ struct slb_cpu_cache {
     _Atomic uint64_t fast_taken; /* of the allocations served, those by id */
     _Atomic uint16_t sample_at;  /* the allocation with these low bits of its number is timed */
     uint16_t locked_length;      /* what the gate found when it locked the header */
-    _Atomic uint64_t issue;      /* into the words of what is taken: this CPU as their owner, or 0 */
+    _Atomic uint64_t issue;      /* into the words of what is taken: the bias to this CPU, or 0 */
     uint32_t ids[SLB_CACHE_IDS];
     _Atomic uint64_t sampled_at;    /* number of the allocation that was timed last */
-    _Atomic uint64_t backoff_until; /* ticks; no owning before, see word_bias.h */
+    _Atomic uint64_t backoff_until; /* ticks; no bias before, see word_bias.h */
     _Atomic uint32_t plain_met;     /* plain words in a row that releases met, see word_bias.h */
 };
 

@@ -148,7 +148,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
     "ldr x10, [%[entry]]\n\t"                                                                                \

@@ -189,7 +189,7 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
-/* Puts `word` in the place of an owned one: `owned`, with this CPU's number where a word has its owner. */
+/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
 #define SLB_RSEQ_SWAP                                                                                        \
     "shlq %[shift], %%rcx\n\t"                                                                               \
     "orq %[biased], %%rcx\n\t"                                                                               \

@@ -12,7 +12,7 @@
 /* What sharing all slabs does at once where it gets no memory. */
 #define FEW_AT_ONCE 128u
 
-#define ANY_OWNER UINT32_MAX
+#define ANY_CPU UINT32_MAX
 
 /* So many plain words in a row make a CPU expect the next one. */
 #define PLAIN_IN_A_ROW 8u
@@ -23,9 +23,9 @@
 #define AT_ONCE_LOG2 4
 #define DEAREST_LOG2 6
 
-/* ------------------------------------------------------------------------------------------------- owning */
+/* ------------------------------------------------------------------------------------------------- biasing */
 
-/* relaxed: `issue` is a hint, each word says for itself who owns it */
+/* relaxed: `issue` is a hint, each word says for itself which CPU it is biased to */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu) {
     if (cpu >= pool->rseq_cpus)
         return 0;
@@ -86,9 +86,9 @@ static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
     return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
 }
 
-/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs are
- * shared while that lies too far ahead owns nothing until then. */
-static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t began, uint64_t ended) {
+/* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs
+ * lose their bias while that lies too far ahead backs off until then: no word is biased to it. */
+static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
     uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
     do
@@ -96,59 +96,60 @@ static void note_fence(struct slabby_allocator *pool, uint32_t owner, uint64_t b
     while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
                                                   memory_order_relaxed, memory_order_relaxed));
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
-    if (owner >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
+    if (cpu >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
         return;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_bias_never_backs_off)
         return;
 #endif
-    struct slb_cpu_cache *cache = &pool->caches[owner].cache;
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     atomic_store_explicit(&cache->backoff_until, next, memory_order_relaxed);
     atomic_store_explicit(&cache->issue, 0, memory_order_relaxed);
 }
 
-/* ------------------------------------------------------------------------------------------------ sharing */
+/* ------------------------------------------------------------------------------------------------ revoking */
 
-/* The word that says nobody from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
+/* The word that says revoking from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
  * sequence. */
-static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
-    uint64_t none = word | slb_word_mark(SLB_WORD_REVOKING);
+    uint64_t revoking = word | slb_word_mark(SLB_WORD_REVOKING);
     if (!slb_word_is_biased(word))
         return 0;
-    if (word == none)
-        return none;
-    if (owner != ANY_OWNER && slb_word_bias_cpu(word) != owner)
+    if (word == revoking)
+        return revoking;
+    if (cpu != ANY_CPU && slb_word_bias_cpu(word) != cpu)
         return 0;
-    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, none, memory_order_seq_cst,
+    return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, revoking, memory_order_seq_cst,
                                                    memory_order_relaxed)
-               ? none
+               ? revoking
                : 0;
 }
 
 /*
- * The words of slabs first .. end-1 that `owner` owns, or nobody. Behind the fence only the very words that said nobody
- * before it may become plain: a later generation of the same slab may say nobody by then, and its owner's sequence
- * be under way. A word that was left never comes back, so the comparison cannot be deceived. It fails where the last
- * owner's commit came before the fence, or somebody else has shared the word.
+ * The words of slabs first .. end-1 that are biased to `cpu`, or revoking. Behind the fence only the very words that
+ * said revoking before it may become plain: a later generation of the same slab may say revoking by then, while a
+ * sequence of its CPU is under way. A word that was left never comes back, so the comparison cannot be deceived. It
+ * fails where the last commit of a sequence came before the fence, or another thread has made the word plain.
  */
-static void share(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t owner,
-                  uint64_t *announced) {
+static void revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
+                         uint64_t *announced) {
     uint64_t any = 0;
     for (uint32_t id = first; id < end; id++)
-        any |= announced[id - first] = announce_revocation(pool, id, owner);
+        any |= announced[id - first] = announce_revocation(pool, id, cpu);
     if (any == 0)
         return;
     SLB_POINT(SLB_POINT_REVOKING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
-    note_fence(pool, owner, began, slb_os_ticks());
+    note_fence(pool, cpu, began, slb_os_ticks());
     SLB_POINT(SLB_POINT_REVOKED);
     for (uint32_t id = first; id < end; id++) {
-        uint64_t none = announced[id - first];
-        if (none != 0)
-            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &none, slb_word_plain(none),
-                                                          memory_order_seq_cst, memory_order_relaxed);
+        uint64_t revoking = announced[id - first];
+        if (revoking != 0)
+            (void)atomic_compare_exchange_strong_explicit(&pool->words[id], &revoking,
+                                                          slb_word_plain(revoking), memory_order_seq_cst,
+                                                          memory_order_relaxed);
     }
 }
 
@@ -157,10 +158,10 @@ static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint
     return first + (uint32_t)(left < wanted ? left : wanted);
 }
 
-static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t owner) {
+static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t announced[NEIGHBOURS];
     uint32_t first = id - id % NEIGHBOURS;
-    share(pool, first, end_of(pool, first, NEIGHBOURS), owner, announced);
+    revoke_range(pool, first, end_of(pool, first, NEIGHBOURS), cpu, announced);
 }
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
@@ -173,7 +174,7 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
         length = pool->reserved;
     for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
         end = end_of(pool, id, length);
-        share(pool, id, end, ANY_OWNER, mapped == NULL ? few : mapped);
+        revoke_range(pool, id, end, ANY_CPU, mapped == NULL ? few : mapped);
     }
     slb_os_unmap(mapped, size);
 }

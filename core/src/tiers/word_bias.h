@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Owned words: release without an atomic instruction.
+ * Biased words: release without an atomic instruction, as biased locking does it for locks.
  *
- * A compare-and-swap is most of what a release costs on many processors, and it is there only because somebody on
- * another CPU might release or pin the same slab at that moment. So allocate notes in the word which CPU served it,
- * and until the word is shared only sequences that run on that CPU change it, each with one committing store:
+ * A compare-and-swap is most of what a release costs on many processors. It is there only because another CPU might
+ * release or pin the same slab at that moment. So allocate biases the word to the CPU that served it. Until the bias is
+ * revoked, only sequences that run on that CPU change the word, each with one committing store:
  *
  *      {g, CPU 1, live}  --- sequence on CPU 1: release, pin, ... ---->  {g + 1, 0, free}, {g, 1 pin, live}, ...
  *            |                                                                  ^
  *            | swap, on any CPU                                                 | swap, on any CPU
  *            v                                                                  |
- *      {g, nobody, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
+ *      {g, revoking, live}  --- fence, then swap, on any CPU --->  {g, 0 pins, live}
  *
  * Exactly one of several changes succeeds:
- * - Two sequences on the owner's CPU: one of the threads was preempted inside its sequence, and restarts.
- * - A sequence and somebody elsewhere: who is elsewhere changes nothing before a fence that began after the word said
- *   nobody. The fence restarts every sequence that had read the owner, or finds its commit done; those after it read
- *   nobody and refuse. A commit that goes over `nobody` leaves a later generation, pins or another state, so the swap
- *   to the plain word fails, and the caller looks again.
- * - Two elsewhere: each runs a fence of its own after it read this very word, with this generation, so either may
- *   make it plain; from then on a compare-and-swap decides.
+ * - Two sequences on the CPU of the bias: one of the threads was preempted inside its sequence, and restarts.
+ * - A sequence and a thread on another CPU: that thread changes nothing before a fence that began after the word said
+ *   revoking. The fence restarts every sequence that had read the bias, or finds its commit done; later sequences read
+ *   revoking and refuse. A commit over `revoking` leaves a later generation, pins or another state, so the swap to the
+ *   plain word fails, and the caller reads the word again.
+ * - Two threads on other CPUs: each runs a fence of its own after it read this very word, with this generation, so
+ *   either may make it plain; from then on a compare-and-swap decides.
  * Nothing waits for a thread: each caller completes the revocation itself, also in a signal handler, in a child of
  * fork, or after the thread that began it has ended.
  *
- * A fence costs microseconds and disturbs the other CPUs. So one shares the owned words of 64 neighbours, and a CPU
- * whose slabs are often changed elsewhere rests from owning: in the whole process fences take about a thousandth of
- * the time at most. Where the system has begun to refuse its fence, nobody owns any more.
+ * A fence costs microseconds and disturbs the other CPUs. So one fence revokes the bias of 64 neighbouring words, and a
+ * CPU whose slabs are often changed elsewhere backs off: in the whole process fences take about a thousandth of the
+ * time at most. Where the system has begun to refuse its fence, no word is biased any more.
  *
- * Unlike a compare-and-swap the commit is no barrier: it is visible to other CPUs a moment later, before the slab can
- * be had by anybody.
+ * Unlike a compare-and-swap the commit is no barrier: other CPUs see it a moment later, before the slab can be
+ * allocated again.
  */
 #ifndef SLB_TIERS_WORD_BIAS_H
 #define SLB_TIERS_WORD_BIAS_H
@@ -45,8 +45,8 @@ struct slb_fence_budget {
 
 SLB_SHARED_DATA struct slb_fence_budget slb_fence_budget;
 
-/* What goes into the word of a slab that this cache served: its CPU as the owner, or nothing. relaxed: a hint, each
- * word says for itself who owns it. */
+/* What goes into the word of a slab that this cache served: the bias to its CPU, or nothing. relaxed: a hint, each
+ * word says for itself which CPU it is biased to. */
 SLB_INLINE uint64_t slb_bias_here(const struct slb_cpu_cache *cache) {
     return atomic_load_explicit(&cache->issue, memory_order_relaxed);
 }
@@ -61,7 +61,7 @@ SLB_INLINE enum slb_rseq_result slb_bias_release(struct slabby_allocator *pool, 
                             free_word + pool->generation_step);
 }
 
-/* Changes an owned word, or makes it plain and answers false; *word is then what it has become. */
+/* Changes a biased word, or makes it plain and answers false; *word is then what it has become. */
 SLB_PRIVATE bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word, uint64_t new_word);
 
 /* The same in a hold, for who cannot run the sequence; the word of a pool that has ended is 0. */
@@ -110,16 +110,16 @@ SLB_INLINE bool slb_word_swap(struct slabby_allocator *pool, uint32_t id, uint64
 /* Makes the words of all slabs plain, with one fence for all where there is memory to note them. */
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool);
 
-/* What is served from now on has no owner, until slb_bias_poll gives it one. */
+/* What is served from now on is not biased, until slb_bias_poll allows it again. */
 SLB_PRIVATE void slb_bias_disable(struct slabby_allocator *pool);
 
-/* On slow paths of a CPU: lets it own what its cache serves from now on, unless it rests or protections act; answers as
- * slb_bias_here. */
+/* On slow paths of a CPU: biases to it what its cache serves from now on, unless it backs off or protections act;
+ * answers as slb_bias_here. */
 SLB_PRIVATE uint64_t slb_bias_poll(struct slabby_allocator *pool, uint32_t cpu);
 
-/* The hot path of release found a word that this CPU does not own. A thread that releases what others allocated would
- * ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones, until it
- * meets one that it owns. */
+/* The hot path of release found a word that is not biased to this CPU. A thread that releases what others allocated
+ * would ask for each line twice, to read and to swap: after a few such words in a row the CPU expects plain ones,
+ * until it meets one that is biased to it. */
 SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 
 #endif
