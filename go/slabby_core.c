@@ -4726,9 +4726,11 @@ static void add_guards(struct slb_text *text, char *pages, size_t page) {
     else if (way == SLB_GUARD_REGION)
         slb_text_add(text, "guards: by region; their number has no limit\n");
     else
-        slb_text_add(
-            text, "guards: by protection; at most %" PRIu64 " in the process, then guard_pages is refused\n",
-            slb_os_guard_limit());
+        slb_text_add(text,
+                     "guards: by protection; at most %" PRIu64
+                     " in the process, then guard_pages is refused, or "
+                     "replaced by bit_guard where a preset set it\n",
+                     slb_os_guard_limit());
 }
 
 static void add_pages(struct slb_text *text, char *pages, size_t page) {
@@ -4885,6 +4887,7 @@ SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value);
 struct slb_options {
     int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
     uint64_t set;                    /* bit id - 1: requested, not the default */
+    uint64_t preset;                 /* bit id - 1: requested by a preset alone */
     char name[SLB_NAME_BYTES];
     slabby_log_function logger; /* null: none */
     void *logger_context;
@@ -4909,6 +4912,9 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
 /* degrade_at and survive_at in the wrong order, about one of which the caller spoke. */
 SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
                                                       slabby_error *error);
+
+/* True after guard_pages, which a preset alone requested, were replaced by bit_guard. */
+SLB_PRIVATE bool slb_options_soften_guards(struct slb_options *options);
 
 /* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
@@ -5423,6 +5429,7 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
     if (status == SLABBY_OK) {
         options->value[id - 1] = value;
         options->set |= 1ull << (id - 1);
+        options->preset &= ~(1ull << (id - 1));
     }
     return status;
 }
@@ -5431,6 +5438,20 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
 
 static bool was_set(const struct slb_options *options, int32_t id) {
     return (options->set >> (id - 1) & 1) != 0;
+}
+
+static bool only_by_preset(const struct slb_options *options, int32_t id) {
+    return (options->preset >> (id - 1) & 1) != 0;
+}
+
+SLB_PRIVATE bool slb_options_soften_guards(struct slb_options *options) {
+    if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) ||
+        !only_by_preset(options, SLABBY_OPTION_GUARD_PAGES))
+        return false;
+    options->value[SLABBY_OPTION_GUARD_PAGES - 1] = 0;
+    if (!was_set(options, SLABBY_OPTION_BIT_GUARD) || only_by_preset(options, SLABBY_OPTION_BIT_GUARD))
+        options->value[SLABBY_OPTION_BIT_GUARD - 1] = 1;
+    return true;
 }
 
 static int64_t power_of_two_up(int64_t value) {
@@ -7955,6 +7976,7 @@ SLB_PRIVATE slabby_status slb_ref_text(struct slb_text *text, struct slabby_allo
 struct slb_memory {
     char *slab_mapping, *slab_base, *metadata;
     uint64_t claimed_guards; /* guard pages that cost mappings */
+    bool guards_refused;     /* the reason of a failure */
 };
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
@@ -7999,6 +8021,7 @@ static slabby_status check_prefault(const struct slb_layout *layout, const struc
 static slabby_status init_guards(struct slb_memory *memory, const struct slb_layout *layout,
                                  slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    memory->guards_refused = true;
     for (uint64_t i = 0; i < layout->reserved; i++) {
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
@@ -8008,14 +8031,15 @@ static slabby_status init_guards(struct slb_memory *memory, const struct slb_lay
         if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
             continue;
         if (!slb_os_claim_guards(layout->reserved))
-            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
-                                 1, (int64_t)slb_os_guard_limit(),
-                                 "guard_pages for %" PRIu32
-                                 " slabs would exceed the system's mappings; choose at most "
-                                 "%" PRIu64 " slabs in all pools, or a kernel with guard regions (6.13)",
-                                 layout->reserved, slb_os_guard_limit());
+            return slb_error_set(
+                error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved, 1,
+                (int64_t)slb_os_guard_limit(),
+                "guard_pages for %" PRIu32 " slabs would exceed the system's mappings; choose at most "
+                "%" PRIu64 " slabs in all pools, bit_guard, or a kernel with guard regions (6.13)",
+                layout->reserved, slb_os_guard_limit());
         memory->claimed_guards = layout->reserved;
     }
+    memory->guards_refused = false;
     return SLABBY_OK;
 }
 
@@ -17045,12 +17069,36 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
 
+static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
+                             struct slb_options *options, slabby_error *error) {
+    memory->guards_refused = false;
+    slabby_status status = slb_layout_compute(
+        layout, slab_size, (uint64_t)slb_option(options, SLABBY_OPTION_MAX_CAPACITY), options, error);
+    return status == SLABBY_OK ? slb_memory_map(memory, layout, options, error) : status;
+}
+
+/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them. Who
+ * requested guard pages by name is refused instead. */
+static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
+                              struct slb_options *options, bool *out_softened, slabby_error *error) {
+    struct slb_options asked = *options, fallback = *options;
+    if (!slb_options_soften_guards(&fallback))
+        return try_map(layout, memory, slab_size, options, error);
+    slabby_status status = try_map(layout, memory, slab_size, options, NULL);
+    if (status == SLABBY_OK)
+        return status;
+    *out_softened = memory->guards_refused;
+    *options = *out_softened ? fallback : asked;
+    return try_map(layout, memory, slab_size, options, error);
+}
+
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
                                           uint64_t capacity, const struct slb_options *asked,
                                           slabby_error *error) {
     struct slb_options options = *asked;
     struct slb_layout layout;
     struct slb_memory memory;
+    bool softened = false;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     slb_os_keep_module();
     if (status == SLABBY_OK && !slb_fork_prepare_process())
@@ -17059,10 +17107,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = slb_layout_compute(
-            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
-    if (status == SLABBY_OK)
-        status = slb_memory_map(&memory, &layout, &options, error);
+        status = map_pool(&layout, &memory, slab_size, &options, &softened, error);
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();
@@ -17086,6 +17131,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
               "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
               slab_size);
+    if (softened)
+        slb_event(
+            pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, 0,
+            "pool \"%s\": bit_guard replaces the preset's guard_pages, of which this system has %" PRIu64
+            " in all pools",
+            options.name, slb_os_guard_limit());
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 
@@ -20653,6 +20704,7 @@ SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const ch
         for (; value->option != 0; value++) {
             options->values.value[value->option - 1] = value->value;
             options->values.set |= 1ull << (value->option - 1);
+            options->values.preset |= 1ull << (value->option - 1);
         }
         return SLABBY_OK;
     }

@@ -65,6 +65,7 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
     if (status == SLABBY_OK) {
         options->value[id - 1] = value;
         options->set |= 1ull << (id - 1);
+        options->preset &= ~(1ull << (id - 1));
     }
     return status;
 }
@@ -73,6 +74,20 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
 
 static bool was_set(const struct slb_options *options, int32_t id) {
     return (options->set >> (id - 1) & 1) != 0;
+}
+
+static bool only_by_preset(const struct slb_options *options, int32_t id) {
+    return (options->preset >> (id - 1) & 1) != 0;
+}
+
+SLB_PRIVATE bool slb_options_soften_guards(struct slb_options *options) {
+    if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) ||
+        !only_by_preset(options, SLABBY_OPTION_GUARD_PAGES))
+        return false;
+    options->value[SLABBY_OPTION_GUARD_PAGES - 1] = 0;
+    if (!was_set(options, SLABBY_OPTION_BIT_GUARD) || only_by_preset(options, SLABBY_OPTION_BIT_GUARD))
+        options->value[SLABBY_OPTION_BIT_GUARD - 1] = 1;
+    return true;
 }
 
 static int64_t power_of_two_up(int64_t value) {

@@ -13,6 +13,7 @@
 struct slb_options {
     int64_t value[SLB_OPTION_COUNT]; /* index = id - 1 */
     uint64_t set;                    /* bit id - 1: requested, not the default */
+    uint64_t preset;                 /* bit id - 1: requested by a preset alone */
     char name[SLB_NAME_BYTES];
     slabby_log_function logger; /* null: none */
     void *logger_context;
@@ -37,6 +38,9 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
 /* degrade_at and survive_at in the wrong order, about one of which the caller spoke. */
 SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t degrade_at, int64_t survive_at,
                                                       slabby_error *error);
+
+/* True after guard_pages, which a preset alone requested, were replaced by bit_guard. */
+SLB_PRIVATE bool slb_options_soften_guards(struct slb_options *options);
 
 /* Defaults that depend on machine and capacity; refusals of what this build cannot do, and of combinations. */
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,

@@ -2,6 +2,7 @@
 /* Presets: each makes a pool that works and has what the contract says; later settings override. */
 #include "support.h"
 
+#include "os/os.h"
 #include "slabby_contract.h"
 
 #include <string.h>
@@ -81,11 +82,57 @@ static void unknown_presets_are_refused(void **state) {
     CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
 }
 
+static void note_warning(void *context, const slabby_event *event) {
+    if (event->level == SLABBY_EVENT_LEVEL_WARNING && event->code == SLABBY_EVENT_CODE_OPTION_CHANGED)
+        memcpy(context, event->text, sizeof event->text);
+}
+
+/* More slabs than the system has mappings for. Guard regions cost none. */
+static slabby_status make_many(slabby_allocator **out, slabby_options *options, slabby_error *error) {
+    slabby_status status = slabby_create(out, 1500, slb_os_guard_limit() + 1, options, error);
+    slabby_options_destroy(options);
+    return status;
+}
+
+/* Guards: where guard pages cost mappings, a preset's give way to patterns, and an event says so; those that were
+ * requested by name are refused. */
+static void guard_pages_of_a_preset_give_way(void **state) {
+    char said[sizeof(slabby_event)] = "";
+    slabby_error error = fresh_error();
+    slabby_allocator *pool = NULL;
+    slabby_options *options = options_with("packets");
+    (void)state;
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_GUARD_PAGES, 1, NULL), SLABBY_OK);
+    slabby_status by_name = make_many(&pool, options, &error);
+    bool regions = by_name == SLABBY_OK;
+    if (regions) {
+        CHECK_STATUS(slabby_destroy(pool), SLABBY_OK);
+    } else {
+        CHECK_STATUS(by_name, SLABBY_NO_SYSTEM_MEMORY);
+        assert_non_null(strstr(error.text, "or a kernel with guard regions"));
+    }
+    options = options_with("packets");
+    CHECK_STATUS(slabby_options_set_logger(options, note_warning, said, NULL), SLABBY_OK);
+    error = fresh_error();
+    CHECK_STATUS(make_many(&pool, options, &error), SLABBY_OK);
+    assert_string_equal(error.text, "");
+    assert_int_equal(option_of(pool, SLABBY_OPTION_GUARD_PAGES), regions);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_BIT_GUARD), !regions);
+    assert_int_equal(strstr(said, "bit_guard replaces the preset's guard_pages") != NULL, !regions);
+    finish(pool);
+    options = options_with("packets");
+    CHECK_STATUS(slabby_options_set(options, SLABBY_OPTION_BIT_GUARD, 0, NULL), SLABBY_OK);
+    CHECK_STATUS(make_many(&pool, options, &error), SLABBY_OK);
+    assert_int_equal(option_of(pool, SLABBY_OPTION_BIT_GUARD), 0);
+    finish(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_preset_makes_a_pool),
         cmocka_unit_test(presets_are_sets_of_options),
         cmocka_unit_test(unknown_presets_are_refused),
+        cmocka_unit_test(guard_pages_of_a_preset_give_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,7 @@ slabby_compile(run_linux_4_4)
 target_link_libraries(run_linux_4_4 PRIVATE slabby_traps slabby)
 slabby_run_trap(trap_linux_4_4 $<TARGET_FILE:run_linux_4_4> ${SURROUNDINGS} --backend portable)
 slabby_run_trap(trap_linux_4_4_guards $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_guards>)
+slabby_run_trap(trap_linux_4_4_presets $<TARGET_FILE:run_linux_4_4> $<TARGET_FILE:test_presets>)
 
 slabby_add_trap(trap_late_filter slabby)
 slabby_run_trap(trap_late_filter trap_late_filter)

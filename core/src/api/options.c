@@ -95,6 +95,7 @@ SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const ch
         for (; value->option != 0; value++) {
             options->values.value[value->option - 1] = value->value;
             options->values.set |= 1ull << (value->option - 1);
+            options->values.preset |= 1ull << (value->option - 1);
         }
         return SLABBY_OK;
     }

@@ -39,9 +39,11 @@ static void add_guards(struct slb_text *text, char *pages, size_t page) {
     else if (way == SLB_GUARD_REGION)
         slb_text_add(text, "guards: by region; their number has no limit\n");
     else
-        slb_text_add(
-            text, "guards: by protection; at most %" PRIu64 " in the process, then guard_pages is refused\n",
-            slb_os_guard_limit());
+        slb_text_add(text,
+                     "guards: by protection; at most %" PRIu64
+                     " in the process, then guard_pages is refused, or "
+                     "replaced by bit_guard where a preset set it\n",
+                     slb_os_guard_limit());
 }
 
 static void add_pages(struct slb_text *text, char *pages, size_t page) {

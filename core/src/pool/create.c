@@ -246,12 +246,36 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
 
+static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
+                             struct slb_options *options, slabby_error *error) {
+    memory->guards_refused = false;
+    slabby_status status = slb_layout_compute(
+        layout, slab_size, (uint64_t)slb_option(options, SLABBY_OPTION_MAX_CAPACITY), options, error);
+    return status == SLABBY_OK ? slb_memory_map(memory, layout, options, error) : status;
+}
+
+/* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them. Who
+ * requested guard pages by name is refused instead. */
+static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
+                              struct slb_options *options, bool *out_softened, slabby_error *error) {
+    struct slb_options asked = *options, fallback = *options;
+    if (!slb_options_soften_guards(&fallback))
+        return try_map(layout, memory, slab_size, options, error);
+    slabby_status status = try_map(layout, memory, slab_size, options, NULL);
+    if (status == SLABBY_OK)
+        return status;
+    *out_softened = memory->guards_refused;
+    *options = *out_softened ? fallback : asked;
+    return try_map(layout, memory, slab_size, options, error);
+}
+
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
                                           uint64_t capacity, const struct slb_options *asked,
                                           slabby_error *error) {
     struct slb_options options = *asked;
     struct slb_layout layout;
     struct slb_memory memory;
+    bool softened = false;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
     slb_os_keep_module();
     if (status == SLABBY_OK && !slb_fork_prepare_process())
@@ -260,10 +284,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = slb_layout_compute(
-            &layout, slab_size, (uint64_t)slb_option(&options, SLABBY_OPTION_MAX_CAPACITY), &options, error);
-    if (status == SLABBY_OK)
-        status = slb_memory_map(&memory, &layout, &options, error);
+        status = map_pool(&layout, &memory, slab_size, &options, &softened, error);
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();
@@ -287,6 +308,12 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_OPENED, 0, (int64_t)capacity,
               "pool \"%s\" was opened: %" PRIu64 " slabs of %" PRIu64 " bytes", options.name, capacity,
               slab_size);
+    if (softened)
+        slb_event(
+            pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_OPTION_CHANGED, 0, 0,
+            "pool \"%s\": bit_guard replaces the preset's guard_pages, of which this system has %" PRIu64
+            " in all pools",
+            options.name, slb_os_guard_limit());
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_CREATE, 0, SLABBY_OK);
 }
 

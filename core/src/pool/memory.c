@@ -40,6 +40,7 @@ static slabby_status check_prefault(const struct slb_layout *layout, const struc
 static slabby_status init_guards(struct slb_memory *memory, const struct slb_layout *layout,
                                  slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
+    memory->guards_refused = true;
     for (uint64_t i = 0; i < layout->reserved; i++) {
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
@@ -49,14 +50,15 @@ static slabby_status init_guards(struct slb_memory *memory, const struct slb_lay
         if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
             continue;
         if (!slb_os_claim_guards(layout->reserved))
-            return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved,
-                                 1, (int64_t)slb_os_guard_limit(),
-                                 "guard_pages for %" PRIu32
-                                 " slabs would exceed the system's mappings; choose at most "
-                                 "%" PRIu64 " slabs in all pools, or a kernel with guard regions (6.13)",
-                                 layout->reserved, slb_os_guard_limit());
+            return slb_error_set(
+                error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_PAGES, layout->reserved, 1,
+                (int64_t)slb_os_guard_limit(),
+                "guard_pages for %" PRIu32 " slabs would exceed the system's mappings; choose at most "
+                "%" PRIu64 " slabs in all pools, bit_guard, or a kernel with guard regions (6.13)",
+                layout->reserved, slb_os_guard_limit());
         memory->claimed_guards = layout->reserved;
     }
+    memory->guards_refused = false;
     return SLABBY_OK;
 }
 

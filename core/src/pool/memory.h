@@ -9,6 +9,7 @@
 struct slb_memory {
     char *slab_mapping, *slab_base, *metadata;
     uint64_t claimed_guards; /* guard pages that cost mappings */
+    bool guards_refused;     /* the reason of a failure */
 };
 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
