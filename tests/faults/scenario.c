@@ -18,13 +18,15 @@ enum step {
     STEP_VERIFY,
     STEP_TRIM,
     STEP_RESIZE,
+    STEP_METRICS,
+    STEP_WATCH,
     STEP_END,
     STEPS
 };
 
-static const char *const step_names[STEPS] = {"options", "create",     "allocate", "heap",
-                                              "label",   "set_option", "listener", "ticket",
-                                              "verify",  "trim",       "resize",   "the end"};
+static const char *const step_names[STEPS] = {"options",    "create",   "allocate", "heap",   "label",
+                                              "set_option", "listener", "ticket",   "verify", "trim",
+                                              "resize",     "metrics",  "watch",    "the end"};
 
 /* What a step answers when the system refuses a call of a kind. A pair without a row is absorbed: OK. */
 struct expectation {
@@ -68,6 +70,8 @@ static const struct expectation expectations[] = {
     {STEP_TICKET, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_TICKET, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
     {STEP_VERIFY, INJECT_MMAP, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
+    {STEP_METRICS, INJECT_MALLOC, SLABBY_NO_SYSTEM_MEMORY, false, false, {NULL}},
+    {STEP_WATCH, INJECT_DESCRIPTOR, SLABBY_NO_SYSTEM_MEMORY, false, false, {"descriptor"}},
 };
 
 struct life {
@@ -226,6 +230,29 @@ static void resize(struct life *life) {
     assert_int_equal(stats_of(life->pool).awaited_slabs, 0);
 }
 
+/* The metrics of every pool, which need memory of the heap; of one pool, which need none. A refusal writes nothing. */
+static void expose(struct life *life) {
+    static char text[32768];
+    uint64_t length = 77;
+    text[0] = 'x';
+    if (meet(life, STEP_METRICS, SLABBY_OK, slabby_metrics_text(text, sizeof text, &length, NULL), NULL)) {
+        assert_int_equal(strlen(text), length);
+    } else {
+        assert_int_equal(length, 77);
+        assert_int_equal(text[0], 'x');
+    }
+    CHECK_STATUS(slabby_metrics_text(text, sizeof text, &length, life->pool), SLABBY_OK);
+}
+
+static void watch(struct life *life) {
+    slabby_error error = fresh_error();
+    int32_t descriptor = -7;
+    if (meet(life, STEP_WATCH, SLABBY_OK, slabby_watch_begin(&descriptor, &error), &error))
+        CHECK_STATUS(slabby_watch_end(descriptor), SLABBY_OK);
+    else
+        assert_int_equal(descriptor, -7);
+}
+
 /* Sound, and every slab can be had, while the system refuses nothing. */
 static void stay_sound(struct life *life) {
     slabby_ref refs[CAPACITY];
@@ -259,6 +286,8 @@ static void live(struct life *life) {
     give_slabs(life, 0);
     resize(life);
     check(life);
+    expose(life);
+    watch(life);
     stay_sound(life);
     end(life);
 }
