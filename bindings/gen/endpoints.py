@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from entry import Entry
 
+# How a reason compares its field with a value.
+TESTS = ("is", "is_not", "above")
 LIMITS = ("target", "value", "streams", "stacks", "groups")
 
 
@@ -22,12 +24,14 @@ class Path:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a pool is not well: `field` is, or is not, a value given as its JSON text."""
+    """Why a pool is not well: `field` passes a test ("is", "is_not" or "above") against a value given as its JSON
+    text, and the reason `unless`, which is listed before, does not apply."""
 
     name: str
     field: str
+    test: str
     value: str
-    negated: bool
+    unless: str
     status: str
     meaning: str
     advice: str
@@ -93,20 +97,23 @@ def _field(entry: Entry, units: Mapping[str, str | None]) -> str:
 
 
 def _reason(entry: Entry, units: Mapping[str, str | None]) -> Reason:
-    negated = entry.has("is_not")
+    test = next((name for name in TESTS if entry.has(name)), TESTS[0])
     reason = Reason(
         entry.text("name"),
         _field(entry, units),
-        entry.text("is_not" if negated else "is"),
-        negated,
+        test,
+        entry.text(test),
+        entry.text("unless") if entry.has("unless") else "",
         entry.text("status"),
         entry.text("meaning"),
         entry.text("advice"),
     )
     try:
-        json.loads(reason.value)
+        value = json.loads(reason.value)
     except ValueError:
         raise entry.error(f"the value {reason.value!r} is no JSON text") from None
+    if test == "above" and not isinstance(value, int | float):
+        raise entry.error(f"above needs a number, and {reason.value!r} is none")
     if reason.status not in ("fail", "warn"):
         raise entry.error(f"status {reason.status!r} is neither fail nor warn")
     entry.close()
@@ -126,7 +133,13 @@ def read_endpoints(entry: Entry, statuses: set[str], units: Mapping[str, str | N
     """`units`: the unit of each field, by snapshot.field."""
     titles = _titles(entry.table("titles", "endpoints.titles"))
     reasons = tuple(_reason(row, units) for row in entry.tables("reason", "endpoints.reason"))
-    names = {reason.name for reason in reasons}
+    names: set[str] = set()
+    for reason in reasons:
+        if reason.unless and reason.unless not in names:
+            raise entry.error(
+                f"{reason.name}: unless names no reason listed before: {reason.unless!r}"
+            )
+        names.add(reason.name)
     endpoints = Endpoints(
         paths=tuple(_path(row) for row in entry.tables("path", "endpoints.path")),
         titles=titles,

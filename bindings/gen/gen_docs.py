@@ -191,7 +191,9 @@ def _endpoints(contract: Contract) -> list[str]:
     ]
     reasons = []
     for reason in endpoints.reasons:
-        condition = f"{reason.field} is {'not ' if reason.negated else ''}{reason.value}"
+        test = {"is": "is", "is_not": "is not", "above": "is above"}[reason.test]
+        unless = f", and the pool is not {reason.unless}" if reason.unless else ""
+        condition = f"{reason.field} {test} {reason.value}{unless}"
         row = [code(reason.name), reason.status, condition, reason.meaning, reason.advice]
         reasons.append(row)
     text = [

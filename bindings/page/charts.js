@@ -20,12 +20,12 @@ class Chart {
     this.scale.append(this.top, element("span", kind === "states" ? "" : "0"));
     this.scale.setAttribute("aria-hidden", "true");
     const plot = element("div", undefined, kind === "states" ? "plot low" : "plot");
-    plot.append(this.plot, this.scale);
     const span = element("p", undefined, "span");
     this.from = element("span");
     span.append(this.from, element("span", "now"));
+    plot.append(this.plot, this.scale, span);
     this.list = element("ul", undefined, "legend");
-    byId(id).replaceChildren(plot, span, this.list);
+    byId(id).replaceChildren(plot, this.list);
   }
 
   // values: for each sample a list with a number for each series, or null. top: the least upper end of the scale.

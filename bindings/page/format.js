@@ -6,6 +6,11 @@ function count(value) {
   return Math.round(value).toLocaleString("en");
 }
 
+// "1 slab", "2 slabs": the noun in the singular.
+function counted(value, noun) {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 function rate(value) {
   return value < 10 ? value.toFixed(1) : count(value);
 }
@@ -14,8 +19,10 @@ function ratio(value) {
   return value.toFixed(2);
 }
 
+// Rounded down: 399 of 400 are not 100 %.
 function percent(value) {
-  return (value * 100).toFixed(value < 0.1 ? 1 : 0) + " %";
+  const digits = value < 0.1 ? 10 : 1;
+  return (Math.floor(value * 100 * digits + 1e-9) / digits).toFixed(value < 0.1 ? 1 : 0) + " %";
 }
 
 function scaled(value, units, step) {

@@ -95,6 +95,7 @@ async function change(event) {
   await refresh();
 }
 
+makeThemeSwitch();
 makeCharts();
 addEventListener("hashchange", () => {
   show();

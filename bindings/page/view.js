@@ -7,7 +7,7 @@ const FACTORS = [
   ["errors", "error_factor", (pool) => `${percent(pool.health.error_rate)} of the allocations failed`],
   ["latency", "latency_factor", (pool) => latencyText(pool)],
   ["breaker", "breaker_factor", (pool) => plain(pool.health.breaker_state)],
-  ["integrity", "integrity_factor", (pool) => `${count(pool.health.unacknowledged_corruptions)} unacknowledged corruptions`],
+  ["integrity", "integrity_factor", (pool) => counted(pool.health.unacknowledged_corruptions, "unacknowledged corruption")],
 ];
 
 function latencyText(pool) {
@@ -27,14 +27,14 @@ function makeCharts() {
   CHARTS.waiters = new Chart("chart-waiters", "line", "Waiters", ["waiting"], count);
 }
 
-function isExhausted(pool) {
-  return pool.reasons.some((reason) => reason.reason === "exhausted");
+function hasReason(pool, name) {
+  return pool.reasons.some((reason) => reason.reason === name);
 }
 
 function showList(pools, chosen) {
   const items = pools.map((pool) => {
     const item = element("li");
-    const link = element("a", pool.pool, `${pool.status} ${isExhausted(pool) ? "exhausted" : ""}`.trim());
+    const link = element("a", pool.pool, `${pool.status} ${hasReason(pool, "exhausted") ? "exhausted" : ""}`.trim());
     link.href = "#" + encodeURIComponent(pool.pool);
     if (pool.pool === chosen) link.setAttribute("aria-current", "page");
     const state = pool.reasons.length > 0 ? plain(pool.reasons[0].reason) : "well";
@@ -49,13 +49,13 @@ function showList(pools, chosen) {
 }
 
 function showPool(pool, history, writable) {
-  const exhausted = isExhausted(pool);
-  byId("pool").className = exhausted ? "exhausted" : "";
+  const exhausted = hasReason(pool, "exhausted");
+  byId("pool").className = exhausted ? "exhausted" : hasReason(pool, "nearly_full") ? "nearly-full" : "";
   setText(byId("name"), pool.pool);
   const badge = { pass: "well", warn: exhausted ? "exhausted" : "warning", fail: "not ready" }[pool.status];
   setText(byId("state"), badge);
   byId("state").className = `badge ${exhausted ? "fail" : pool.status}`;
-  setText(byId("shape"), `${count(pool.stats.total_slabs)} slabs of ${bytes(pool.stats.slab_size)}, ${pool.stats.pool_state}`);
+  setText(byId("shape"), `${counted(pool.stats.total_slabs, "slab")} of ${bytes(pool.stats.slab_size)}, ${pool.stats.pool_state}`);
   document.title = `${pool.status === "pass" ? "" : `(${badge}) `}${pool.pool} - Slabby`;
   showReasons(pool);
   showFields(pool);
@@ -150,20 +150,20 @@ function showEvents(history) {
 function showLeaks(leaks) {
   const groups = new Map();
   for (const { text } of leaks) {
-    const place = /, allocated (?:at|by) (.*?), ?(?:was|is|which|and|has)\b/.exec(text)?.[1] ?? "an unknown stack (set finalizers)";
-    groups.set(place, (groups.get(place) ?? 0) + 1);
+    const where = /, allocated (?:at|by) (.*?), ?(?:was|is|which|and|has)\b/.exec(text)?.[1] ?? "an unknown stack (set finalizers)";
+    groups.set(where, (groups.get(where) ?? 0) + 1);
   }
   const sorted = [...groups].sort((a, b) => b[1] - a[1]);
-  replace(byId("leaks"), sorted.map(([place, times]) => element("li", `${count(times)} at ${place}`)));
+  replace(byId("leaks"), sorted.map(([where, times]) => element("li", `${count(times)} at ${where}`)));
 }
 
 function showStacks(stacks) {
   const note = !stacks.recorded
     ? "Set the option debug to record where slabs are allocated."
-    : `${count(stacks.examined)} live slabs${stacks.complete ? "" : ", not all of them shown"}.`;
+    : `${counted(stacks.examined, "live slab")}${stacks.complete ? "" : ", not all of them shown"}.`;
   setText(byId("stacks-note"), note);
   const items = stacks.groups.map((group) => {
-    const item = element("li", `${count(group.count)} slabs, the oldest for ${duration(group.oldest_ns)}`);
+    const item = element("li", `${counted(group.count, "slab")}, the oldest for ${duration(group.oldest_ns)}`);
     item.append(...group.frames.slice(0, 8).map((frame) => element("code", frame)));
     return item;
   });

@@ -5,6 +5,8 @@ package slabbyhttp
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strconv"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -23,12 +25,12 @@ type observed struct {
 	stacks  *stackGroups // where they were asked for
 }
 
-// reasonInfo is what the contract says of a reason: the value that its field has, or with `negated`
-// has not.
+// reasonInfo is what the contract says of a reason: how the value of its field compares with another ("is", "is_not" or
+// "above"), and beside which reason it says nothing new.
 type reasonInfo struct {
-	name, snapshot, field, value string
-	negated, fails               bool
-	meaning, advice              string
+	name, snapshot, field, test, value, unless string
+	fails                                      bool
+	meaning, advice                            string
 }
 
 // found is a reason that applies to a pool.
@@ -83,11 +85,22 @@ func observe(label string, pool *slabby.Slabby) *observed {
 	return found
 }
 
+// applies says whether a value passes the reason's test; both are JSON texts.
+func (r *reasonInfo) applies(value string) bool {
+	if r.test == "above" {
+		number, err := strconv.ParseFloat(value, 64)
+		limit, errLimit := strconv.ParseFloat(r.value, 64)
+		return err == nil && errLimit == nil && number > limit
+	}
+	return (value == r.value) == (r.test == "is")
+}
+
 // judge finds the reasons that apply.
 func (o *observed) judge() {
 	o.status, o.reasons = "pass", []found{}
 	for _, reason := range reasons {
-		if (string(o.fields[reason.snapshot][reason.field]) == reason.value) == reason.negated {
+		covered := slices.ContainsFunc(o.reasons, func(other found) bool { return other.Reason == reason.unless })
+		if covered || !reason.applies(string(o.fields[reason.snapshot][reason.field])) {
 			continue
 		}
 		if reason.fails {

@@ -183,7 +183,7 @@ func raw(t *testing.T, address, text string) string {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = connection.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(connection, text); err != nil {
 		t.Fatal(err)
 	}

@@ -103,13 +103,19 @@ def _observe(each: NamedPool) -> Observed:
     pool = each.pool
     texts = {"stats": pool.stats_json, "health": pool.health_json, "memory": pool.memory_json}
     snapshots = {name: json.loads(read()) for name, read in texts.items()}
-    reasons = tuple(reason for reason in REASONS if _applies(reason, snapshots))
-    return Observed(each.id, pool, snapshots, reasons)
+    reasons: list[ReasonInfo] = []
+    for reason in REASONS:
+        covered = any(found.name == reason.unless for found in reasons)
+        if not covered and _applies(reason, snapshots):
+            reasons.append(reason)
+    return Observed(each.id, pool, snapshots, tuple(reasons))
 
 
 def _applies(reason: ReasonInfo, snapshots: dict[str, dict[str, Any]]) -> bool:
-    value = json.dumps(snapshots[reason.snapshot][reason.field])
-    return (value == reason.value) != reason.negated
+    value = snapshots[reason.snapshot][reason.field]
+    if reason.test == "above":
+        return float(value) > float(reason.value)
+    return (json.dumps(value) == reason.value) == (reason.test == "is")
 
 
 def ready(pools: Iterable[Observed], exhaustion: bool) -> tuple[int, dict[str, object]]:

@@ -44,7 +44,7 @@ def state(row: Row) -> str:
 COLUMNS = (
     Column("pool", 0, lambda row: row.pool, right=False),
     Column("state", 0, state, right=False),
-    Column("use", 0, lambda row: f"{row.share * 100:.0f} %"),
+    Column("use", 0, lambda row: f"{int(row.share * 100 + 1e-9)} %"),  # 399 of 400 are not 100 %
     Column("used", 60, lambda row: f"{row.used:,}/{row.total:,}"),
     Column("alloc/s", 70, lambda row: "-" if row.rate is None else f"{row.rate:,.0f}"),
     Column("p99", 80, lambda row: duration(row.p99_ns)),

@@ -201,6 +201,22 @@ def test_reasons(servers: dict[str, Server]) -> None:
     assert "exhausted" not in {each["reason"] for each in found["reasons"]}
 
 
+def test_a_pool_above_nine_tenths_is_nearly_full_until_it_is_exhausted(
+    servers: dict[str, Server], pools: list[slabby.Allocator]
+) -> None:
+    held: list[slabby.SlabRef] = []
+    for live, expected in ((90, []), (91, ["nearly_full"]), (100, ["exhausted"])):
+        held += pools[0].allocate_batch(live - len(held))
+        (shown,) = agreed(servers, get("/stats?pool=plain")).body["pools"]
+        assert [each["reason"] for each in shown["reasons"]] == expected
+        assert shown["status"] == ("warn" if expected else "pass")
+        checks = agreed(servers, get("/health?pool=plain")).body["checks"]
+        (check,) = checks["plain:memory_utilization"]
+        assert (check["observedValue"], check["status"]) == (live / 100, shown["status"])
+    for ref in held:
+        ref.release()
+
+
 def test_numbers_are_those_of_the_pools(
     servers: dict[str, Server], pools: list[slabby.Allocator]
 ) -> None:
