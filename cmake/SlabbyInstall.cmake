@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What an installation holds: the library twice, two headers, what find_package and pkg-config read, and a tool that
-# verifies audit files (it needs Python 3.11).
+# What an installation holds: the library twice, two headers, what find_package and pkg-config read, the single file,
+# and a tool that verifies audit files (it needs Python 3.11).
 
 include(CMakePackageConfigHelpers)
 set(SLABBY_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/slabby)
@@ -13,6 +13,13 @@ install(TARGETS slabby slabby_static EXPORT slabbyTargets
 install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# The core as a single file, for programs that carry it: the text is what the Go module compiles.
+set(SLABBY_SINGLE_DIR ${CMAKE_INSTALL_DATADIR}/slabby)
+file(WRITE ${PROJECT_BINARY_DIR}/forward/slabby.h
+    "/* SPDX-License-Identifier: GPL-3.0-or-later */\n#include \"../slabby.h\"\n")
+install(FILES go/slabby_core.c DESTINATION ${SLABBY_SINGLE_DIR} RENAME slabby.c)
+install(FILES go/slabby.h DESTINATION ${SLABBY_SINGLE_DIR})
+install(FILES ${PROJECT_BINARY_DIR}/forward/slabby.h DESTINATION ${SLABBY_SINGLE_DIR}/slabby)
 install(PROGRAMS tools/slabby-audit-check DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(EXPORT slabbyTargets NAMESPACE slabby:: DESTINATION ${SLABBY_CMAKE_DIR})
 

@@ -247,7 +247,7 @@ SLB_PRIVATE void slb_sha256_end(struct slb_sha256 *hash, uint8_t digest[SLB_SHA2
 #include <string.h>
 
 /* The first 32 bits of the fractional parts: cube roots of the first 64 primes; square roots of the first 8. */
-static const uint32_t sha256_round_constants[64] = {
+static const uint32_t slb_sha256_round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -256,39 +256,39 @@ static const uint32_t sha256_round_constants[64] = {
     0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-static const uint32_t sha256_first_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+static const uint32_t slb_sha256_first_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                                0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-static uint32_t sha256_rotate(uint32_t word, unsigned by) {
+static uint32_t slb_sha256_rotate(uint32_t word, unsigned by) {
     return word >> by | word << (32 - by);
 }
 
-static uint32_t sha256_load(const uint8_t *bytes) {
+static uint32_t slb_sha256_load(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
 /* The message schedule: 16 words of the block, then 48 made from them. */
-static void sha256_schedule(uint32_t words[64], const uint8_t *block) {
+static void slb_sha256_schedule(uint32_t words[64], const uint8_t *block) {
     for (unsigned i = 0; i < 16; i++)
-        words[i] = sha256_load(block + 4 * i);
+        words[i] = slb_sha256_load(block + 4 * i);
     for (unsigned i = 16; i < 64; i++) {
         uint32_t near = words[i - 15], far = words[i - 2];
-        uint32_t small = sha256_rotate(near, 7) ^ sha256_rotate(near, 18) ^ near >> 3;
-        uint32_t large = sha256_rotate(far, 17) ^ sha256_rotate(far, 19) ^ far >> 10;
+        uint32_t small = slb_sha256_rotate(near, 7) ^ slb_sha256_rotate(near, 18) ^ near >> 3;
+        uint32_t large = slb_sha256_rotate(far, 17) ^ slb_sha256_rotate(far, 19) ^ far >> 10;
         words[i] = words[i - 16] + small + words[i - 7] + large;
     }
 }
 
 /* v[0] .. v[7] are the standard's a .. h. */
-static void sha256_block(uint32_t state[8], const uint8_t *block) {
+static void slb_sha256_block(uint32_t state[8], const uint8_t *block) {
     uint32_t words[64], v[8];
-    sha256_schedule(words, block);
+    slb_sha256_schedule(words, block);
     memcpy(v, state, sizeof v);
     for (unsigned i = 0; i < 64; i++) {
-        uint32_t sum1 = sha256_rotate(v[4], 6) ^ sha256_rotate(v[4], 11) ^ sha256_rotate(v[4], 25);
+        uint32_t sum1 = slb_sha256_rotate(v[4], 6) ^ slb_sha256_rotate(v[4], 11) ^ slb_sha256_rotate(v[4], 25);
         uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t first = v[7] + sum1 + choice + sha256_round_constants[i] + words[i];
-        uint32_t sum0 = sha256_rotate(v[0], 2) ^ sha256_rotate(v[0], 13) ^ sha256_rotate(v[0], 22);
+        uint32_t first = v[7] + sum1 + choice + slb_sha256_round_constants[i] + words[i];
+        uint32_t sum0 = slb_sha256_rotate(v[0], 2) ^ slb_sha256_rotate(v[0], 13) ^ slb_sha256_rotate(v[0], 22);
         uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
         memmove(v + 1, v, 7 * sizeof v[0]);
         v[4] += first;
@@ -299,7 +299,7 @@ static void sha256_block(uint32_t state[8], const uint8_t *block) {
 }
 
 SLB_PRIVATE void slb_sha256_begin(struct slb_sha256 *hash) {
-    memcpy(hash->state, sha256_first_state, sizeof hash->state);
+    memcpy(hash->state, slb_sha256_first_state, sizeof hash->state);
     hash->length = 0;
 }
 
@@ -307,13 +307,13 @@ SLB_PRIVATE void slb_sha256_add(struct slb_sha256 *hash, const void *data, size_
     const uint8_t *bytes = data;
     while (size > 0) {
         size_t filled = hash->length % SLB_SHA256_BLOCK;
-        size_t taken = SLB_SHA256_BLOCK - filled < size ? SLB_SHA256_BLOCK - filled : size;
-        memcpy(hash->block + filled, bytes, taken);
-        hash->length += taken;
+        size_t slb_taken = SLB_SHA256_BLOCK - filled < size ? SLB_SHA256_BLOCK - filled : size;
+        memcpy(hash->block + filled, bytes, slb_taken);
+        hash->length += slb_taken;
         if (hash->length % SLB_SHA256_BLOCK == 0)
-            sha256_block(hash->state, hash->block);
-        bytes += taken;
-        size -= taken;
+            slb_sha256_block(hash->state, hash->block);
+        bytes += slb_taken;
+        size -= slb_taken;
     }
 }
 
@@ -362,7 +362,7 @@ SLB_PRIVATE void slb_os_keep_module(void) {
 #endif
 
 /* The program itself is never unmapped, and the dynamic linker would search for its name. */
-static bool is_of_program(const Dl_info *own) {
+static bool slb_is_of_program(const Dl_info *own) {
 #ifdef SLB_OS_LINUX
     Dl_info program;
     unsigned long entry = getauxval(AT_ENTRY);
@@ -380,7 +380,7 @@ SLB_PRIVATE void slb_os_keep_module(void) {
     if (atomic_load_explicit(&done, memory_order_relaxed) != 0)
         return;
     atomic_store_explicit(&done, 1, memory_order_relaxed);
-    if (dladdr((void *)&done, &own) == 0 || is_of_program(&own))
+    if (dladdr((void *)&done, &own) == 0 || slb_is_of_program(&own))
         return;
     /* by name: a direct call makes the linker warn of static programs, which have nothing to keep mapped */
     void *(*open)(const char *, int);
@@ -1168,7 +1168,7 @@ SLB_TABLE char slb_metric_info[SLB_METRIC_INFO_LENGTH + 1];
 
 #include <stddef.h>
 
-static const struct slb_metric_sample samples_of_slabs[] = {
+static const struct slb_metric_sample slb_samples_of_slabs[] = {
     {"\",state=\"live\"} ",
         offsetof(slabby_stats, used_slabs), 0, SLB_FIELD_U64, 0},
     {"\",state=\"free\"} ",
@@ -1179,37 +1179,37 @@ static const struct slb_metric_sample samples_of_slabs[] = {
         offsetof(slabby_stats, retired_slabs), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_capacity_slabs[] = {
+static const struct slb_metric_sample slb_samples_of_capacity_slabs[] = {
     {"\"} ",
         offsetof(slabby_stats, total_slabs), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_slab_size_bytes[] = {
+static const struct slb_metric_sample slb_samples_of_slab_size_bytes[] = {
     {"\"} ",
         offsetof(slabby_stats, slab_size), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_peak_slabs[] = {
+static const struct slb_metric_sample slb_samples_of_peak_slabs[] = {
     {"\"} ",
         offsetof(slabby_stats, peak_used), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_cached_slabs[] = {
+static const struct slb_metric_sample slb_samples_of_cached_slabs[] = {
     {"\"} ",
         offsetof(slabby_stats, cached_slabs), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_heap_slabs[] = {
+static const struct slb_metric_sample slb_samples_of_heap_slabs[] = {
     {"\"} ",
         offsetof(slabby_stats, heap_slabs), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_awaited_slabs[] = {
+static const struct slb_metric_sample slb_samples_of_awaited_slabs[] = {
     {"\"} ",
         offsetof(slabby_stats, awaited_slabs), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_memory_bytes[] = {
+static const struct slb_metric_sample slb_samples_of_memory_bytes[] = {
     {"\",kind=\"slabs\"} ",
         offsetof(slabby_stats, reserved_bytes), 0, SLB_FIELD_U64, 0},
     {"\",kind=\"bookkeeping\"} ",
@@ -1218,7 +1218,7 @@ static const struct slb_metric_sample samples_of_memory_bytes[] = {
         offsetof(slabby_stats, heap_bytes), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_allocations_total[] = {
+static const struct slb_metric_sample slb_samples_of_allocations_total[] = {
     {"\",tier=\"cpu_cache\"} ",
         offsetof(slabby_stats, pcpu_cache_hits), 0, SLB_FIELD_U64, 0},
     {"\",tier=\"depot\"} ",
@@ -1233,12 +1233,12 @@ static const struct slb_metric_sample samples_of_allocations_total[] = {
         offsetof(slabby_stats, heap_fallbacks), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_deallocations_total[] = {
+static const struct slb_metric_sample slb_samples_of_deallocations_total[] = {
     {"\"} ",
         offsetof(slabby_stats, total_deallocations), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_allocation_failures_total[] = {
+static const struct slb_metric_sample slb_samples_of_allocation_failures_total[] = {
     {"\",reason=\"out_of_memory\"} ",
         offsetof(slabby_stats, errors) + 8 * 9, 0, SLB_FIELD_U64, 0},
     {"\",reason=\"no_system_memory\"} ",
@@ -1255,7 +1255,7 @@ static const struct slb_metric_sample samples_of_allocation_failures_total[] = {
         offsetof(slabby_stats, errors) + 8 * 24, 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_rejected_calls_total[] = {
+static const struct slb_metric_sample slb_samples_of_rejected_calls_total[] = {
     {"\",reason=\"use_after_free\"} ",
         offsetof(slabby_stats, errors) + 8 * 12, 0, SLB_FIELD_U64, 0},
     {"\",reason=\"double_deallocation\"} ",
@@ -1274,47 +1274,47 @@ static const struct slb_metric_sample samples_of_rejected_calls_total[] = {
         offsetof(slabby_stats, errors) + 8 * 17, 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_heap_fallbacks_total[] = {
+static const struct slb_metric_sample slb_samples_of_heap_fallbacks_total[] = {
     {"\"} ",
         offsetof(slabby_stats, heap_fallbacks), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_corruptions_total[] = {
+static const struct slb_metric_sample slb_samples_of_corruptions_total[] = {
     {"\"} ",
         offsetof(slabby_stats, corruptions), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_unacknowledged_corruptions[] = {
+static const struct slb_metric_sample slb_samples_of_unacknowledged_corruptions[] = {
     {"\"} ",
         offsetof(slabby_health, unacknowledged_corruptions), 1, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_guard_faults_total[] = {
+static const struct slb_metric_sample slb_samples_of_guard_faults_total[] = {
     {"\"} ",
         offsetof(slabby_stats, guard_page_violations), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_leaks_total[] = {
+static const struct slb_metric_sample slb_samples_of_leaks_total[] = {
     {"\"} ",
         offsetof(slabby_stats, leaks), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_waiters[] = {
+static const struct slb_metric_sample slb_samples_of_waiters[] = {
     {"\"} ",
         offsetof(slabby_stats, waiters), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_latency_violations_total[] = {
+static const struct slb_metric_sample slb_samples_of_latency_violations_total[] = {
     {"\"} ",
         offsetof(slabby_stats, latency_violations), 0, SLB_FIELD_U64, 0},
 };
 
-static const struct slb_metric_sample samples_of_health_score[] = {
+static const struct slb_metric_sample slb_samples_of_health_score[] = {
     {"\"} ",
         offsetof(slabby_health, health_score), 1, SLB_FIELD_F64, 0},
 };
 
-static const struct slb_metric_sample samples_of_breaker_state[] = {
+static const struct slb_metric_sample slb_samples_of_breaker_state[] = {
     {"\",slabby_breaker_state=\"closed\"} ",
         offsetof(slabby_stats, breaker_state), 0, SLB_FIELD_ENUM, 0},
     {"\",slabby_breaker_state=\"open\"} ",
@@ -1323,7 +1323,7 @@ static const struct slb_metric_sample samples_of_breaker_state[] = {
         offsetof(slabby_stats, breaker_state), 0, SLB_FIELD_ENUM, 2},
 };
 
-static const struct slb_metric_sample samples_of_degradation_state[] = {
+static const struct slb_metric_sample slb_samples_of_degradation_state[] = {
     {"\",slabby_degradation_state=\"healthy\"} ",
         offsetof(slabby_stats, degradation_state), 0, SLB_FIELD_ENUM, 0},
     {"\",slabby_degradation_state=\"degraded\"} ",
@@ -1339,114 +1339,114 @@ SLB_PRIVATE const struct slb_metric slb_metrics[SLB_METRIC_COUNT] = {
         "# TYPE slabby_slabs gauge\n"
         "# HELP slabby_slabs Slabs of the pool by state; slabs of the heap are not among them.\n",
         "slabby_slabs{pool=\"",
-        samples_of_slabs, 4, 2},
+        slb_samples_of_slabs, 4, 2},
     {
         "# TYPE slabby_capacity_slabs gauge\n"
         "# HELP slabby_capacity_slabs Capacity of the pool at this moment.\n",
         "slabby_capacity_slabs{pool=\"",
-        samples_of_capacity_slabs, 1, 3},
+        slb_samples_of_capacity_slabs, 1, 3},
     {
         "# TYPE slabby_slab_size_bytes gauge\n"
         "# UNIT slabby_slab_size_bytes bytes\n"
         "# HELP slabby_slab_size_bytes Usable bytes of one slab.\n",
         "slabby_slab_size_bytes{pool=\"",
-        samples_of_slab_size_bytes, 1, 4},
+        slb_samples_of_slab_size_bytes, 1, 4},
     {
         "# TYPE slabby_peak_slabs gauge\n"
         "# HELP slabby_peak_slabs Most slabs that were live at once since the pool was made.\n",
         "slabby_peak_slabs{pool=\"",
-        samples_of_peak_slabs, 1, 5},
+        slb_samples_of_peak_slabs, 1, 5},
     {
         "# TYPE slabby_cached_slabs gauge\n"
         "# HELP slabby_cached_slabs Free slabs in CPU caches.\n",
         "slabby_cached_slabs{pool=\"",
-        samples_of_cached_slabs, 1, 6},
+        slb_samples_of_cached_slabs, 1, 6},
     {
         "# TYPE slabby_heap_slabs gauge\n"
         "# HELP slabby_heap_slabs Live slabs that came from the heap, beyond the capacity.\n",
         "slabby_heap_slabs{pool=\"",
-        samples_of_heap_slabs, 1, 7},
+        slb_samples_of_heap_slabs, 1, 7},
     {
         "# TYPE slabby_awaited_slabs gauge\n"
         "# HELP slabby_awaited_slabs Live slabs that a resize gives up when they are released.\n",
         "slabby_awaited_slabs{pool=\"",
-        samples_of_awaited_slabs, 1, 8},
+        slb_samples_of_awaited_slabs, 1, 8},
     {
         "# TYPE slabby_memory_bytes gauge\n"
         "# UNIT slabby_memory_bytes bytes\n"
         "# HELP slabby_memory_bytes Address space of slabs and of their bookkeeping, and bytes of live heap slabs.\n",
         "slabby_memory_bytes{pool=\"",
-        samples_of_memory_bytes, 3, 9},
+        slb_samples_of_memory_bytes, 3, 9},
     {
         "# TYPE slabby_allocations counter\n"
         "# HELP slabby_allocations Successful allocations, one per slab, by the tier that served them.\n",
         "slabby_allocations_total{pool=\"",
-        samples_of_allocations_total, 6, 10},
+        slb_samples_of_allocations_total, 6, 10},
     {
         "# TYPE slabby_deallocations counter\n"
         "# HELP slabby_deallocations Slabs given back, by whatever call.\n",
         "slabby_deallocations_total{pool=\"",
-        samples_of_deallocations_total, 1, 11},
+        slb_samples_of_deallocations_total, 1, 11},
     {
         "# TYPE slabby_allocation_failures counter\n"
         "# HELP slabby_allocation_failures Allocations that failed for a reason of the pool.\n",
         "slabby_allocation_failures_total{pool=\"",
-        samples_of_allocation_failures_total, 7, 12},
+        slb_samples_of_allocation_failures_total, 7, 12},
     {
         "# TYPE slabby_rejected_calls counter\n"
         "# HELP slabby_rejected_calls Calls that were refused for a mistake of the caller.\n",
         "slabby_rejected_calls_total{pool=\"",
-        samples_of_rejected_calls_total, 8, 13},
+        slb_samples_of_rejected_calls_total, 8, 13},
     {
         "# TYPE slabby_heap_fallbacks counter\n"
         "# HELP slabby_heap_fallbacks Allocations served by the heap because the pool had no free slab.\n",
         "slabby_heap_fallbacks_total{pool=\"",
-        samples_of_heap_fallbacks_total, 1, 14},
+        slb_samples_of_heap_fallbacks_total, 1, 14},
     {
         "# TYPE slabby_corruptions counter\n"
         "# HELP slabby_corruptions Slabs found with overwritten guard bytes.\n",
         "slabby_corruptions_total{pool=\"",
-        samples_of_corruptions_total, 1, 15},
+        slb_samples_of_corruptions_total, 1, 15},
     {
         "# TYPE slabby_unacknowledged_corruptions gauge\n"
         "# HELP slabby_unacknowledged_corruptions Corruptions found since the last reclaim.\n",
         "slabby_unacknowledged_corruptions{pool=\"",
-        samples_of_unacknowledged_corruptions, 1, 16},
+        slb_samples_of_unacknowledged_corruptions, 1, 16},
     {
         "# TYPE slabby_guard_faults counter\n"
         "# HELP slabby_guard_faults Faults on a guard that the fault handler saw.\n",
         "slabby_guard_faults_total{pool=\"",
-        samples_of_guard_faults_total, 1, 17},
+        slb_samples_of_guard_faults_total, 1, 17},
     {
         "# TYPE slabby_leaks counter\n"
         "# HELP slabby_leaks References dropped without release, as the bindings reported them.\n",
         "slabby_leaks_total{pool=\"",
-        samples_of_leaks_total, 1, 18},
+        slb_samples_of_leaks_total, 1, 18},
     {
         "# TYPE slabby_waiters gauge\n"
         "# HELP slabby_waiters Allocations that wait for a slab.\n",
         "slabby_waiters{pool=\"",
-        samples_of_waiters, 1, 19},
+        slb_samples_of_waiters, 1, 19},
     {
         "# TYPE slabby_latency_violations counter\n"
         "# HELP slabby_latency_violations Measured allocations that took longer than max_alloc_latency.\n",
         "slabby_latency_violations_total{pool=\"",
-        samples_of_latency_violations_total, 1, 20},
+        slb_samples_of_latency_violations_total, 1, 20},
     {
         "# TYPE slabby_health_score gauge\n"
         "# HELP slabby_health_score Health of the pool from 0 to 1: use, errors, latency, breaker and integrity multiplied.\n",
         "slabby_health_score{pool=\"",
-        samples_of_health_score, 1, 21},
+        slb_samples_of_health_score, 1, 21},
     {
         "# TYPE slabby_breaker_state stateset\n"
         "# HELP slabby_breaker_state Where the circuit breaker stands for the next allocation.\n",
         "slabby_breaker_state{pool=\"",
-        samples_of_breaker_state, 3, 22},
+        slb_samples_of_breaker_state, 3, 22},
     {
         "# TYPE slabby_degradation_state stateset\n"
         "# HELP slabby_degradation_state How far the pool has degraded.\n",
         "slabby_degradation_state{pool=\"",
-        samples_of_degradation_state, 4, 23},
+        slb_samples_of_degradation_state, 4, 23},
     {
         "# TYPE slabby_alloc_duration_seconds histogram\n"
         "# UNIT slabby_alloc_duration_seconds seconds\n"
@@ -1711,22 +1711,22 @@ SLB_PRIVATE uint64_t slb_os_unique(void);
 
 #endif
 
-#define RING_TIMEOUT_NS 1000000000
+#define SLB_RING_TIMEOUT_NS 1000000000
 
-static _Atomic uint64_t *ring_entry(const struct slb_ring *ring, uint64_t sequence) {
+static _Atomic uint64_t *slb_ring_entry(const struct slb_ring *ring, uint64_t sequence) {
     _Atomic uint64_t *entries = (_Atomic uint64_t *)(void *)(ring->head + 1);
     return entries + (sequence & (ring->size - 1)) * ring->stride;
 }
 
 /* Every step is one to one in the word and in what went before, so one changed word always changes the check; never
  * 0, so untouched memory is no record. */
-static uint64_t ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
-    uint64_t check = (sequence + 1) * 0x9e3779b97f4a7c15u;
+static uint64_t slb_ring_check(const struct slb_ring *ring, uint64_t sequence, const uint64_t *words) {
+    uint64_t slb_check = (sequence + 1) * 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < ring->words; i++) {
-        check = (check ^ words[i]) * 0xd6e8feb86659fd93u;
-        check ^= check >> 32;
+        slb_check = (slb_check ^ words[i]) * 0xd6e8feb86659fd93u;
+        slb_check ^= slb_check >> 32;
     }
-    return check;
+    return slb_check;
 }
 
 SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
@@ -1735,32 +1735,32 @@ SLB_PRIVATE uint64_t slb_ring_next(const struct slb_ring *ring) {
 
 SLB_PRIVATE uint64_t slb_ring_write(const struct slb_ring *ring, const uint64_t *words) {
     uint64_t sequence = atomic_fetch_add_explicit(&ring->head->next, 1, memory_order_acq_rel);
-    _Atomic uint64_t *entry = ring_entry(ring, sequence);
+    _Atomic uint64_t *entry = slb_ring_entry(ring, sequence);
     SLB_POINT(SLB_POINT_RING_WRITE);
     /* release: a reader that sees one of these words also sees that the number was taken */
     for (uint32_t i = 0; i < ring->words; i++)
         atomic_store_explicit(&entry[1 + i], words[i], memory_order_release);
-    atomic_store_explicit(&entry[0], ring_check(ring, sequence, words), memory_order_release);
+    atomic_store_explicit(&entry[0], slb_ring_check(ring, sequence, words), memory_order_release);
     return sequence;
 }
 
 /* acquire, all of them: pairs with the stores of slb_ring_write, so that `next`, loaded after a failed check, is
  * newer than the words that failed it. */
-static bool ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
-    _Atomic uint64_t *entry = ring_entry(ring, sequence);
-    uint64_t check = atomic_load_explicit(&entry[0], memory_order_acquire);
+static bool slb_ring_copy(const struct slb_ring *ring, uint64_t sequence, uint64_t *words) {
+    _Atomic uint64_t *entry = slb_ring_entry(ring, sequence);
+    uint64_t slb_check = atomic_load_explicit(&entry[0], memory_order_acquire);
     for (uint32_t i = 0; i < ring->words; i++)
         words[i] = atomic_load_explicit(&entry[1 + i], memory_order_acquire);
-    return check == ring_check(ring, sequence, words);
+    return slb_check == slb_ring_check(ring, sequence, words);
 }
 
 /* Whether the writer of an incomplete record has been inactive too long to wait for it, judged by the age of the
  * first complete record behind it. */
-static bool ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
+static bool slb_ring_writer_died(const struct slb_ring *ring, uint64_t sequence, uint64_t next) {
     uint64_t words[SLB_RING_WORDS];
     while (++sequence < next)
-        if (ring_copy(ring, sequence, words))
-            return (int64_t)(slb_os_wall_ns() - words[0]) > RING_TIMEOUT_NS;
+        if (slb_ring_copy(ring, sequence, words))
+            return (int64_t)(slb_os_wall_ns() - words[0]) > SLB_RING_TIMEOUT_NS;
     return false;
 }
 
@@ -1774,14 +1774,14 @@ SLB_PRIVATE enum slb_ring_found slb_ring_read(const struct slb_ring *ring, uint6
             *lost += next - ring->size - *cursor;
             *cursor = next - ring->size;
         }
-        if (ring_copy(ring, *cursor, words)) {
+        if (slb_ring_copy(ring, *cursor, words)) {
             ++*cursor;
             return SLB_RING_RECORD;
         }
         next = slb_ring_next(ring);
         if (next - *cursor > ring->size)
             continue;
-        if (!ring_writer_died(ring, *cursor, next))
+        if (!slb_ring_writer_died(ring, *cursor, next))
             break;
         ++*cursor;
         ++*lost;
@@ -1813,14 +1813,14 @@ SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
  * threads spread over the caches as evenly, and a thread keeps its cache when it moves. */
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
     static _Atomic uint32_t turn, count;
-    static SLB_THREAD_LOCAL uint32_t number; /* from 1 */
-    if (slb_unlikely(number == 0)) {
+    static SLB_THREAD_LOCAL uint32_t slb_number; /* from 1 */
+    if (slb_unlikely(slb_number == 0)) {
         uint32_t cpus = atomic_load_explicit(&count, memory_order_relaxed);
         if (cpus == 0)
             atomic_store_explicit(&count, cpus = slb_os_cpu_count(), memory_order_relaxed);
-        number = 1 + atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % cpus;
+        slb_number = 1 + atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % cpus;
     }
-    return number - 1;
+    return slb_number - 1;
 }
 
 SLB_PRIVATE uint32_t slb_os_cache_line(void) {
@@ -1852,11 +1852,11 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
 #include <sys/mman.h>
 
 /* A fresh mapping over pages that are locked would unlock them in silence: once any are, all pages stay. */
-static _Atomic uint32_t memory_is_locked;
+static _Atomic uint32_t slb_memory_is_locked;
 
 /* The fresh mapping takes the place of the old one in one step: a reader that is late finds zeros, never a hole. */
 SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
-    if (atomic_load_explicit(&memory_is_locked, memory_order_relaxed) != 0)
+    if (atomic_load_explicit(&slb_memory_is_locked, memory_order_relaxed) != 0)
         return false;
     return mmap(address, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1, 0) !=
            MAP_FAILED;
@@ -1875,7 +1875,7 @@ SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way w
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
     if (mlock(address, size) != 0)
         return false;
-    atomic_store_explicit(&memory_is_locked, 1, memory_order_relaxed);
+    atomic_store_explicit(&slb_memory_is_locked, 1, memory_order_relaxed);
     return true;
 }
 
@@ -1902,31 +1902,31 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
  * means none, one has 32 bits of microseconds. */
 extern int __ulock_wait(uint32_t operation, void *word, uint64_t expected, uint32_t timeout_us);
 extern int __ulock_wake(uint32_t operation, void *word, uint64_t value);
-#define UL_COMPARE_AND_WAIT 1u
-#define ULF_NO_ERRNO 0x01000000u
-#define LONGEST_WAIT_US 1000000000u
+#define SLB_UL_COMPARE_AND_WAIT 1u
+#define SLB_ULF_NO_ERRNO 0x01000000u
+#define SLB_LONGEST_WAIT_US 1000000000u
 
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     uint64_t now = slb_os_now_ns();
     if (now >= deadline_ns)
         return false;
     uint64_t us = (deadline_ns - now + 999) / 1000;
-    uint32_t timeout = us > LONGEST_WAIT_US ? LONGEST_WAIT_US : (uint32_t)us;
-    (void)__ulock_wait(UL_COMPARE_AND_WAIT | ULF_NO_ERRNO, (void *)word, expected, timeout);
+    uint32_t timeout = us > SLB_LONGEST_WAIT_US ? SLB_LONGEST_WAIT_US : (uint32_t)us;
+    (void)__ulock_wait(SLB_UL_COMPARE_AND_WAIT | SLB_ULF_NO_ERRNO, (void *)word, expected, timeout);
     return true;
 }
 
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
-    (void)__ulock_wake(UL_COMPARE_AND_WAIT | ULF_NO_ERRNO, (void *)word, 0);
+    (void)__ulock_wake(SLB_UL_COMPARE_AND_WAIT | SLB_ULF_NO_ERRNO, (void *)word, 0);
 }
 
 SLB_PRIVATE void slb_os_forget_thread(void) {
 }
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {
-    uint64_t number = 0;
-    (void)pthread_threadid_np(NULL, &number);
-    return number;
+    uint64_t slb_number = 0;
+    (void)pthread_threadid_np(NULL, &slb_number);
+    return slb_number;
 }
 
 SLB_PRIVATE void slb_os_name_thread(const char *name) {
@@ -1977,22 +1977,22 @@ SLB_PRIVATE void slb_os_name_thread(const char *name) {
 /* -------------------- os/guard_claims.c */
 /* Guards that cost mappings, in all pools of the process. */
 
-static _Atomic uint64_t guards_claimed;
+static _Atomic uint64_t slb_guards_claimed;
 
 /* relaxed: a number alone */
 SLB_PRIVATE bool slb_os_claim_guards(uint64_t count) {
     uint64_t limit = slb_os_guard_limit();
-    uint64_t before = atomic_load_explicit(&guards_claimed, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&slb_guards_claimed, memory_order_relaxed);
     do {
         if (count > limit || before > limit - count)
             return false;
-    } while (!atomic_compare_exchange_weak_explicit(&guards_claimed, &before, before + count,
+    } while (!atomic_compare_exchange_weak_explicit(&slb_guards_claimed, &before, before + count,
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
 }
 
 SLB_PRIVATE void slb_os_return_guards(uint64_t count) {
-    atomic_fetch_sub_explicit(&guards_claimed, count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&slb_guards_claimed, count, memory_order_relaxed);
 }
 
 /* -------------------- os/kqueue.c */
@@ -2007,43 +2007,43 @@ SLB_PRIVATE void slb_os_return_guards(uint64_t count) {
 #include <sys/event.h>
 #include <unistd.h>
 
-static const struct timespec at_once = {0, 0};
+static const struct timespec slb_at_once = {0, 0};
 
 /* With a time of zero kevent never sleeps. */
-static void change(int queue, unsigned flags, unsigned fflags) {
+static void slb_change(int queue, unsigned flags, unsigned fflags) {
     struct kevent event;
     EV_SET(&event, 1, EVFILT_USER, (uint16_t)flags, fflags, 0, NULL);
-    (void)kevent(queue, &event, 1, NULL, 0, &at_once);
+    (void)kevent(queue, &event, 1, NULL, 0, &slb_at_once);
 }
 
-static int fresh_queue(void) {
+static int slb_fresh_queue(void) {
     int queue = kqueue();
     if (queue < 0)
         return -errno;
     (void)fcntl(queue, F_SETFD, FD_CLOEXEC);
-    change(queue, EV_ADD | EV_CLEAR, 0);
+    slb_change(queue, EV_ADD | EV_CLEAR, 0);
     return queue;
 }
 
 SLB_PRIVATE int slb_os_notifier_create(void) {
-    return fresh_queue();
+    return slb_fresh_queue();
 }
 
 SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
     int error_before = errno;
-    change(notifier, 0, NOTE_TRIGGER);
+    slb_change(notifier, 0, NOTE_TRIGGER);
     errno = error_before;
 }
 
 /* EV_CLEAR: an event that was fetched is over. */
 SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
     struct kevent event;
-    (void)kevent(notifier, NULL, 0, &event, 1, &at_once);
+    (void)kevent(notifier, NULL, 0, &event, 1, &slb_at_once);
 }
 
 /* A child of fork has no queues: the number is free there, or belongs to something that was opened since. */
 SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
-    int fresh = fresh_queue();
+    int fresh = slb_fresh_queue();
     if (fresh < 0 || fresh == notifier)
         return;
     if (dup2(fresh, notifier) >= 0)
@@ -2100,13 +2100,13 @@ SLB_PRIVATE bool slb_os_populate(void *address, size_t size) {
 }
 
 #ifdef __GLIBC__
-static long present_cpus(void) {
+static long slb_present_cpus(void) {
     return sysconf(_SC_NPROCESSORS_CONF);
 }
 #else
 /* musl's sysconf counts the CPUs that the calling thread may use now, of which there may be more later. The file says
  * "0-7" or "0,2-5": one more than the last number. */
-static long present_cpus(void) {
+static long slb_present_cpus(void) {
     char text[256] = {0};
     int held = slb_os_hold_cancellation();
     int file = open("/sys/devices/system/cpu/present", O_RDONLY | O_CLOEXEC);
@@ -2123,13 +2123,13 @@ static long present_cpus(void) {
 #endif
 
 SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
-    long count = present_cpus();
+    long count = slb_present_cpus();
     if (count < 1)
         return 1;
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : (uint32_t)count;
 }
 
-static uint32_t count_allowed(pid_t thread) {
+static uint32_t slb_count_allowed(pid_t thread) {
     unsigned long allowed[SLB_OS_MOST_CPUS / (8 * sizeof(unsigned long))];
     long bytes = syscall(SYS_sched_getaffinity, thread, sizeof allowed, allowed);
     uint32_t count = 0;
@@ -2140,7 +2140,7 @@ static uint32_t count_allowed(pid_t thread) {
 
 /* Of the caller and of the first thread, whichever may use more: one of them may have been bound to a few. */
 SLB_PRIVATE uint32_t slb_os_usable_cpus(void) {
-    uint32_t configured = slb_os_cpu_count(), here = count_allowed(0), first = count_allowed(getpid());
+    uint32_t configured = slb_os_cpu_count(), here = slb_count_allowed(0), first = slb_count_allowed(getpid());
     uint32_t usable = here > first ? here : first;
     return usable == 0 || usable > configured ? configured : usable;
 }
@@ -2185,10 +2185,10 @@ SLB_PRIVATE uint64_t slb_os_unique(void) {
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define THP "/sys/kernel/mm/transparent_hugepage/"
+#define SLB_THP "/sys/kernel/mm/transparent_hugepage/"
 
 /* The beginning of a small file, as a string; empty where there is none. */
-static void read_file(const char *path, char *text, size_t size) {
+static void slb_read_file(const char *path, char *text, size_t size) {
     int held = slb_os_hold_cancellation();
     int file = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = file < 0 ? 0 : read(file, text, size - 1);
@@ -2200,41 +2200,41 @@ static void read_file(const char *path, char *text, size_t size) {
 
 SLB_PRIVATE size_t slb_os_huge_page_size(void) {
     char text[32];
-    read_file(THP "hpage_pmd_size", text, sizeof text);
+    slb_read_file(SLB_THP "hpage_pmd_size", text, sizeof text);
     size_t size = strtoull(text, NULL, 10);
     return size >= slb_os_page_size() && (size & (size - 1)) == 0 ? size : 0;
 }
 
 /* The system takes the advice also where nothing comes of it: where an administrator has switched huge pages off, or
  * this process, or who started it. */
-static bool are_switched_off(void) {
+static bool slb_are_switched_off(void) {
     char text[64];
-    read_file(THP "enabled", text, sizeof text);
+    slb_read_file(SLB_THP "enabled", text, sizeof text);
     return strstr(text, "[never]") != NULL || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
 }
 
 SLB_PRIVATE bool slb_os_huge_pages(void *address, size_t size) {
-    return !are_switched_off() && madvise(address, size, MADV_HUGEPAGE) == 0;
+    return !slb_are_switched_off() && madvise(address, size, MADV_HUGEPAGE) == 0;
 }
 
 /* ------------------------------------------------------------------------------------------------ counting */
 
 /* Lines of /proc/self/smaps: "start-end ..." begins a mapping, "AnonHugePages:  N kB" belongs to the last one. */
-struct scan {
+struct slb_scan {
     uintptr_t start, end;
     bool inside;
     uint64_t bytes;
 };
 
-static void scan_line(struct scan *scan, const char *line) {
+static void slb_scan_line(struct slb_scan *slb_scan, const char *line) {
     unsigned long from, to, kilobytes;
     if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-        scan->inside = from < scan->end && to > scan->start;
-    else if (scan->inside && sscanf(line, "AnonHugePages: %lu kB", &kilobytes) == 1)
-        scan->bytes += (uint64_t)kilobytes * 1024;
+        slb_scan->inside = from < slb_scan->end && to > slb_scan->start;
+    else if (slb_scan->inside && sscanf(line, "AnonHugePages: %lu kB", &kilobytes) == 1)
+        slb_scan->bytes += (uint64_t)kilobytes * 1024;
 }
 
-static void scan_file(struct scan *scan, int file) {
+static void slb_scan_file(struct slb_scan *slb_scan, int file) {
     char text[4096];
     size_t have = 0;
     for (ssize_t got; (got = read(file, text + have, sizeof text - 1 - have)) > 0;) {
@@ -2243,7 +2243,7 @@ static void scan_file(struct scan *scan, int file) {
         char *line = text;
         for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
             *end = 0;
-            scan_line(scan, line);
+            slb_scan_line(slb_scan, line);
         }
         have -= (size_t)(line - text);
         if (have == sizeof text - 1) /* a path longer than any line we look for */
@@ -2253,15 +2253,15 @@ static void scan_file(struct scan *scan, int file) {
 }
 
 SLB_PRIVATE uint64_t slb_os_huge_bytes(const void *address, size_t size) {
-    struct scan scan = {.start = (uintptr_t)address, .end = (uintptr_t)address + size};
+    struct slb_scan slb_scan = {.start = (uintptr_t)address, .end = (uintptr_t)address + size};
     int held = slb_os_hold_cancellation();
     int file = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
     if (file >= 0) {
-        scan_file(&scan, file);
+        slb_scan_file(&slb_scan, file);
         close(file);
     }
     slb_os_allow_cancellation(held);
-    return scan.bytes < size ? scan.bytes : size;
+    return slb_scan.bytes < size ? slb_scan.bytes : size;
 }
 
 #endif
@@ -2348,9 +2348,9 @@ SLB_PRIVATE bool slb_os_no_dump(void *address, size_t size) {
 #include <unistd.h>
 
 /* As linux/membarrier.h has them, which not every system with a C compiler has. */
-#define MEMBARRIER_CMD_QUERY 0
-#define MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
-#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
+#define SLB_MEMBARRIER_CMD_QUERY 0
+#define SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ (1 << 7)
+#define SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ (1 << 8)
 
 /* glibc 2.35 and newer register every thread and say where; a size of 0 means that it was told not to, or could not. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
@@ -2360,32 +2360,32 @@ extern const unsigned int __rseq_size __attribute__((weak));
 #ifndef SLB_AMALGAMATION
 intptr_t slb_os_rseq_offset;
 #endif
-#define OWN_AREA static
+#define SLB_OWN_AREA static
 #elif defined(SLB_AMALGAMATION)
-#define OWN_AREA static
+#define SLB_OWN_AREA static
 #else
-#define OWN_AREA
+#define SLB_OWN_AREA
 #endif
 
 /* The number of a thread that is not registered, and of one that will not be. */
-#define NOT_REGISTERED UINT32_MAX
-#define NEVER_REGISTERED (UINT32_MAX - 1)
+#define SLB_NOT_REGISTERED UINT32_MAX
+#define SLB_NEVER_REGISTERED (UINT32_MAX - 1)
 
 /* A sequence writes into its thread's area before it checks whether it may run: this one where there is no other. */
-OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = NOT_REGISTERED};
+SLB_OWN_AREA SLB_THREAD_LOCAL struct slb_os_rseq_area slb_os_own_area = {.cpu = SLB_NOT_REGISTERED};
 
-static _Atomic uint32_t rseq_usable;
-static bool rseq_is_ours; /* set before other threads exist, or before a pool can */
+static _Atomic uint32_t slb_rseq_usable;
+static bool slb_rseq_is_ours; /* set before other threads exist, or before a pool can */
 
-static long membarrier(int command) {
+static long slb_membarrier(int command) {
     return syscall(SYS_membarrier, command, 0, 0);
 }
 
 /* The fence comes first: sequences are of no use without it. */
-static bool register_fence(void) {
-    long commands = membarrier(MEMBARRIER_CMD_QUERY);
-    return commands >= 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
-           membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
+static bool slb_register_fence(void) {
+    long commands = slb_membarrier(SLB_MEMBARRIER_CMD_QUERY);
+    return commands >= 0 && (commands & SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0 &&
+           slb_membarrier(SLB_MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ) == 0;
 }
 
 /* ---------------------------------------------------------------------------------------- areas of our own */
@@ -2397,80 +2397,80 @@ static bool register_fence(void) {
 #define SYS_rseq 293
 #endif
 #endif
-#define RSEQ_SIZE 32u
-#define RSEQ_UNREGISTER 1
+#define SLB_RSEQ_SIZE 32u
+#define SLB_RSEQ_UNREGISTER 1
 #ifdef __x86_64__
-#define RSEQ_SIGNATURE 0x53053053u
+#define SLB_RSEQ_SIGNATURE 0x53053053u
 #else
-#define RSEQ_SIGNATURE 0xd428bc00u
+#define SLB_RSEQ_SIGNATURE 0xd428bc00u
 #endif
 
 #ifndef __GLIBC__
 /* The area is part of the thread's memory, which the thread itself gives back at its end (musl): the kernel must not
  * write to it after that. Destructors of other keys may still call the library; the thread then stays without. glibc
  * gives a thread's memory back when the kernel is done with the thread. */
-static pthread_key_t end_of_thread;
+static pthread_key_t slb_end_of_thread;
 
-static void unregister_thread(void *unused) {
+static void slb_unregister_thread(void *unused) {
     (void)unused;
-    (void)syscall(SYS_rseq, &slb_os_own_area, RSEQ_SIZE, RSEQ_UNREGISTER, RSEQ_SIGNATURE);
-    slb_os_own_area.cpu = NEVER_REGISTERED;
+    (void)syscall(SYS_rseq, &slb_os_own_area, SLB_RSEQ_SIZE, SLB_RSEQ_UNREGISTER, SLB_RSEQ_SIGNATURE);
+    slb_os_own_area.cpu = SLB_NEVER_REGISTERED;
 }
 
-static bool watch_ends(void) {
-    return pthread_key_create(&end_of_thread, unregister_thread) == 0;
+static bool slb_watch_ends(void) {
+    return pthread_key_create(&slb_end_of_thread, slb_unregister_thread) == 0;
 }
 
-static bool watch_end_of_this_thread(void) {
-    return pthread_setspecific(end_of_thread, &slb_os_own_area) == 0;
+static bool slb_watch_end_of_this_thread(void) {
+    return pthread_setspecific(slb_end_of_thread, &slb_os_own_area) == 0;
 }
 #else
-static bool watch_ends(void) {
+static bool slb_watch_ends(void) {
     return true;
 }
 
-static bool watch_end_of_this_thread(void) {
+static bool slb_watch_end_of_this_thread(void) {
     return true;
 }
 #endif
 
 /* EBUSY: a signal handler came first. Any other refusal lasts. Where somebody else owns this thread's sequences, or a
  * filter forbids them, new pools take the portable backend. */
-static SLB_COLD bool register_own_area(void) {
+static SLB_COLD bool slb_register_own_area(void) {
     int saved_errno = errno;
-    bool done = watch_end_of_this_thread() &&
-                (syscall(SYS_rseq, &slb_os_own_area, RSEQ_SIZE, 0, RSEQ_SIGNATURE) == 0 || errno == EBUSY);
+    bool done = slb_watch_end_of_this_thread() &&
+                (syscall(SYS_rseq, &slb_os_own_area, SLB_RSEQ_SIZE, 0, SLB_RSEQ_SIGNATURE) == 0 || errno == EBUSY);
     if (!done) {
-        slb_os_own_area.cpu = NEVER_REGISTERED;
-        atomic_store_explicit(&rseq_usable, 0, memory_order_relaxed);
+        slb_os_own_area.cpu = SLB_NEVER_REGISTERED;
+        atomic_store_explicit(&slb_rseq_usable, 0, memory_order_relaxed);
     }
     errno = saved_errno;
     return done;
 }
 
 SLB_PRIVATE bool slb_os_register_rseq(void) {
-    return rseq_is_ours && slb_os_own_area.cpu == NOT_REGISTERED && register_own_area();
+    return slb_rseq_is_ours && slb_os_own_area.cpu == SLB_NOT_REGISTERED && slb_register_own_area();
 }
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
 /* Early: other constructors may make pools already. A libc that was told not to register is obeyed. */
-__attribute__((constructor(101))) static void find_rseq(void) {
+__attribute__((constructor(101))) static void slb_find_rseq(void) {
 #if SLB_OS_RSEQ_FIXED
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
     bool of_libc = SLB_OS_RSEQ_FIXED && &__rseq_size != NULL && &__rseq_offset != NULL;
-    if ((of_libc && __rseq_size == 0) || !register_fence())
+    if ((of_libc && __rseq_size == 0) || !slb_register_fence())
         return;
     if (of_libc) {
 #if SLB_OS_RSEQ_FIXED
         slb_os_rseq_offset = (intptr_t)__rseq_offset;
 #endif
-        atomic_store_explicit(&rseq_usable, 1, memory_order_relaxed);
-    } else if (watch_ends()) {
-        atomic_store_explicit(&rseq_usable, 1, memory_order_relaxed);
-        rseq_is_ours = true;
-        rseq_is_ours = register_own_area();
+        atomic_store_explicit(&slb_rseq_usable, 1, memory_order_relaxed);
+    } else if (slb_watch_ends()) {
+        atomic_store_explicit(&slb_rseq_usable, 1, memory_order_relaxed);
+        slb_rseq_is_ours = true;
+        slb_rseq_is_ours = slb_register_own_area();
     }
 }
 
@@ -2484,29 +2484,29 @@ SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
-    return atomic_load_explicit(&rseq_usable, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&slb_rseq_usable, memory_order_relaxed) != 0;
 }
 
 /* -------------------------------------------------------------------------------------------------- the fence */
 
-#define MASK_BITS (8 * sizeof(unsigned long))
+#define SLB_MASK_BITS (8 * sizeof(unsigned long))
 
-struct cpu_mask {
-    unsigned long bits[SLB_OS_MOST_CPUS / MASK_BITS];
+struct slb_cpu_mask {
+    unsigned long bits[SLB_OS_MOST_CPUS / SLB_MASK_BITS];
 };
 
 /* When this thread moves to a CPU, the kernel preempts the thread that ran there, and so restarts its sequence. A
  * CPU that this thread may never use is offline, or runs no thread of this process. False if the system does not let
  * threads move. */
-static bool visit_every_cpu(void) {
-    struct cpu_mask before, only;
+static bool slb_visit_every_cpu(void) {
+    struct slb_cpu_mask before, only;
     memset(&before, 0, sizeof before);
     if (syscall(SYS_sched_getaffinity, 0, sizeof before, &before) < 0)
         return false;
     uint32_t visited = 0, cpus = slb_os_cpu_count();
     for (uint32_t cpu = 0; cpu < cpus; cpu++) {
         memset(&only, 0, sizeof only);
-        only.bits[cpu / MASK_BITS] = 1ul << cpu % MASK_BITS;
+        only.bits[cpu / SLB_MASK_BITS] = 1ul << cpu % SLB_MASK_BITS;
         visited += syscall(SYS_sched_setaffinity, 0, sizeof only, &only) == 0;
     }
     return visited != 0 && syscall(SYS_sched_setaffinity, 0, sizeof before, &before) == 0;
@@ -2515,11 +2515,11 @@ static bool visit_every_cpu(void) {
 /* The kernel refuses the fence only to a process that never registered, but a filter that a sandbox installed later
  * may refuse the call. Then this thread visits the CPUs one by one. If that is also refused, it waits: a sequence is
  * a dozen instructions, and a thread that is preempted among them restarts. */
-static _Atomic bool fence_refused;
+static _Atomic bool slb_fence_refused;
 
-static void fence_slowly(void) {
-    atomic_store_explicit(&fence_refused, true, memory_order_relaxed);
-    if (visit_every_cpu())
+static void slb_fence_slowly(void) {
+    atomic_store_explicit(&slb_fence_refused, true, memory_order_relaxed);
+    if (slb_visit_every_cpu())
         return;
     uint64_t until = slb_os_now_ns() + 10000000;
     while (slb_os_now_ns() < until)
@@ -2528,13 +2528,13 @@ static void fence_slowly(void) {
 
 SLB_PRIVATE void slb_os_fence_rseq(void) {
     int saved_errno = errno;
-    if (slb_unlikely(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0))
-        fence_slowly();
+    if (slb_unlikely(slb_membarrier(SLB_MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) != 0))
+        slb_fence_slowly();
     errno = saved_errno;
 }
 
 SLB_PRIVATE bool slb_os_fences_well(void) {
-    return !atomic_load_explicit(&fence_refused, memory_order_relaxed);
+    return !atomic_load_explicit(&slb_fence_refused, memory_order_relaxed);
 }
 
 #endif
@@ -2549,16 +2549,16 @@ SLB_PRIVATE bool slb_os_fences_well(void) {
 #include <unistd.h>
 
 /* The number costs a system call, so a thread remembers it; a child made by fork has another one. */
-static SLB_THREAD_LOCAL uint64_t known_thread;
+static SLB_THREAD_LOCAL uint64_t slb_known_thread;
 
 SLB_PRIVATE void slb_os_forget_thread(void) {
-    known_thread = 0;
+    slb_known_thread = 0;
 }
 
 SLB_PRIVATE uint64_t slb_os_thread(void) {
-    if (slb_unlikely(known_thread == 0))
-        known_thread = (uint64_t)syscall(SYS_gettid);
-    return known_thread;
+    if (slb_unlikely(slb_known_thread == 0))
+        slb_known_thread = (uint64_t)syscall(SYS_gettid);
+    return slb_known_thread;
 }
 
 SLB_PRIVATE void slb_os_name_thread(const char *name) {
@@ -2625,26 +2625,26 @@ SLB_PRIVATE bool slb_os_unwind(const struct slb_os_registers *registers, uintptr
 
 #if defined(DLFO_STRUCT_HAS_EH_DBASE)
 
-enum { CFI_BP = 6, CFI_SP = 7, CFI_RETURN_ADDRESS = 16 };
+enum { SLB_CFI_BP = 6, SLB_CFI_SP = 7, SLB_CFI_RETURN_ADDRESS = 16 };
 
 /* Where a register of the caller is. */
-enum cfi_where { CFI_SAME, CFI_SAVED, CFI_UNDEFINED, CFI_ELSEWHERE };
+enum slb_cfi_where { SLB_CFI_SAME, SLB_CFI_SAVED, SLB_CFI_UNDEFINED, SLB_CFI_ELSEWHERE };
 
-struct cfi_row {
+struct slb_cfi_row {
     uint64_t base; /* register */
     int64_t offset;
-    enum cfi_where bp, return_address;
+    enum slb_cfi_where bp, return_address;
     int64_t bp_at, return_address_at; /* from the frame's base, where saved */
 };
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
-struct cfi_reader {
+struct slb_cfi_reader {
     const uint8_t *at, *end;
     bool failed;
 };
 
-static uint64_t cfi_bytes(struct cfi_reader *reader, uint32_t count) {
+static uint64_t slb_cfi_bytes(struct slb_cfi_reader *reader, uint32_t count) {
     uint64_t value = 0;
     if ((size_t)(reader->end - reader->at) < count) {
         reader->failed = true;
@@ -2656,26 +2656,26 @@ static uint64_t cfi_bytes(struct cfi_reader *reader, uint32_t count) {
     return value;
 }
 
-static uint64_t cfi_uleb(struct cfi_reader *reader) {
+static uint64_t slb_cfi_uleb(struct slb_cfi_reader *reader) {
     uint64_t value = 0, byte = 0x80;
     for (uint32_t shift = 0; (byte & 0x80) != 0 && !reader->failed; shift += 7) {
-        byte = cfi_bytes(reader, 1);
+        byte = slb_cfi_bytes(reader, 1);
         if (shift < 64)
             value |= (byte & 0x7f) << shift;
     }
     return value;
 }
 
-static int64_t cfi_sleb(struct cfi_reader *reader) {
+static int64_t slb_cfi_sleb(struct slb_cfi_reader *reader) {
     const uint8_t *start = reader->at;
-    uint64_t value = cfi_uleb(reader);
+    uint64_t value = slb_cfi_uleb(reader);
     uint32_t bits = 7 * (uint32_t)(reader->at - start);
     if (bits > 0 && bits < 64 && (reader->at[-1] & 0x40) != 0)
         value |= ~0ull << bits;
     return (int64_t)value;
 }
 
-static void cfi_skip(struct cfi_reader *reader, uint64_t count) {
+static void slb_cfi_skip(struct slb_cfi_reader *reader, uint64_t count) {
     if ((uint64_t)(reader->end - reader->at) < count) {
         reader->failed = true;
         count = 0;
@@ -2684,8 +2684,8 @@ static void cfi_skip(struct cfi_reader *reader, uint64_t count) {
 }
 
 /* A record of `.eh_frame`, from behind its length to its end; empty where it is none of the usual form. */
-static struct cfi_reader cfi_record(const struct dl_find_object *object, const uint8_t *record) {
-    struct cfi_reader reader = {.failed = true};
+static struct slb_cfi_reader slb_cfi_record(const struct dl_find_object *object, const uint8_t *record) {
+    struct slb_cfi_reader reader = {.failed = true};
     const uint8_t *limit = object->dlfo_map_end;
     uint32_t length;
     if (record < (const uint8_t *)object->dlfo_map_start || record >= limit || limit - record < 4)
@@ -2693,24 +2693,24 @@ static struct cfi_reader cfi_record(const struct dl_find_object *object, const u
     memcpy(&length, record, sizeof length);
     if (length < 4 || length >= 0xfffffff0u || (uint64_t)(limit - record) - 4 < length)
         return reader;
-    return (struct cfi_reader){.at = record + 4, .end = record + 4 + length};
+    return (struct slb_cfi_reader){.at = record + 4, .end = record + 4 + length};
 }
 
 /* ------------------------------------------------------------------------------------------------ searching */
 
-#define CFI_HEADER_USUAL                                                                                     \
+#define SLB_CFI_HEADER_USUAL                                                                                     \
     0x3b031b01u                /* version 1; .eh_frame pc-relative, count absolute, table header-relative */
-#define CFI_POINTER_USUAL 0x1b /* pc-relative, four bytes signed */
+#define SLB_CFI_POINTER_USUAL 0x1b /* pc-relative, four bytes signed */
 
 /* The FDE of the function that starts last at or before `pc`, or NULL. */
-static const uint8_t *find_fde(const struct dl_find_object *object, uintptr_t pc) {
+static const uint8_t *slb_find_fde(const struct dl_find_object *object, uintptr_t pc) {
     const uint8_t *header = object->dlfo_eh_frame;
     uint32_t kind, count;
     if (header == NULL)
         return NULL;
     memcpy(&kind, header, sizeof kind);
     memcpy(&count, header + 8, sizeof count);
-    if (kind != CFI_HEADER_USUAL || count == 0)
+    if (kind != SLB_CFI_HEADER_USUAL || count == 0)
         return NULL;
     int64_t wanted = (int64_t)(pc - (uintptr_t)header);
     const uint8_t *table = header + 12;
@@ -2729,35 +2729,35 @@ static const uint8_t *find_fde(const struct dl_find_object *object, uintptr_t pc
 
 /* ------------------------------------------------------------------------------------------------- running */
 
-struct cfi_program {
+struct slb_cfi_program {
     const uint8_t *cie, *cie_end, *fde, *fde_end;
-    struct cfi_reader common, own; /* instructions */
+    struct slb_cfi_reader common, own; /* instructions */
     uint64_t code_factor;
     int64_t data_factor;
     uintptr_t start; /* of the function */
 };
 
-static bool read_cie(struct cfi_program *program, struct cfi_reader reader) {
-    if (cfi_bytes(&reader, 4) != 0)
+static bool slb_read_cie(struct slb_cfi_program *program, struct slb_cfi_reader reader) {
+    if (slb_cfi_bytes(&reader, 4) != 0)
         return false;
-    uint64_t version = cfi_bytes(&reader, 1);
+    uint64_t version = slb_cfi_bytes(&reader, 1);
     const char *augmentation = (const char *)reader.at;
-    while (cfi_bytes(&reader, 1) != 0 && !reader.failed)
+    while (slb_cfi_bytes(&reader, 1) != 0 && !reader.failed)
         ;
-    program->code_factor = cfi_uleb(&reader);
-    program->data_factor = cfi_sleb(&reader);
-    uint64_t return_address = version == 1 ? cfi_bytes(&reader, 1) : cfi_uleb(&reader);
-    if (reader.failed || (version != 1 && version != 3) || return_address != CFI_RETURN_ADDRESS ||
+    program->code_factor = slb_cfi_uleb(&reader);
+    program->data_factor = slb_cfi_sleb(&reader);
+    uint64_t return_address = version == 1 ? slb_cfi_bytes(&reader, 1) : slb_cfi_uleb(&reader);
+    if (reader.failed || (version != 1 && version != 3) || return_address != SLB_CFI_RETURN_ADDRESS ||
         augmentation[0] != 'z')
         return false;
-    uint64_t length = cfi_uleb(&reader);
-    struct cfi_reader data = reader;
-    cfi_skip(&reader, length);
+    uint64_t length = slb_cfi_uleb(&reader);
+    struct slb_cfi_reader data = reader;
+    slb_cfi_skip(&reader, length);
     for (const char *letter = augmentation + 1; *letter != 0; letter++) {
-        uint64_t encoding = *letter == 'S' ? 0 : cfi_bytes(&data, 1); /* S: a signal's frame */
+        uint64_t encoding = *letter == 'S' ? 0 : slb_cfi_bytes(&data, 1); /* S: a signal's frame */
         if (*letter == 'P')
-            cfi_skip(&data, (encoding & 7) == 3 ? 4 : 8);
-        else if (*letter != 'L' && (*letter != 'R' || encoding != CFI_POINTER_USUAL))
+            slb_cfi_skip(&data, (encoding & 7) == 3 ? 4 : 8);
+        else if (*letter != 'L' && (*letter != 'R' || encoding != SLB_CFI_POINTER_USUAL))
             return false;
     }
     program->common = reader;
@@ -2765,70 +2765,70 @@ static bool read_cie(struct cfi_program *program, struct cfi_reader reader) {
 }
 
 /* The instructions for the function at `pc`; false where it has none of the usual form. */
-static bool read_fde(struct cfi_program *program, const struct dl_find_object *object, const uint8_t *fde,
+static bool slb_read_fde(struct slb_cfi_program *program, const struct dl_find_object *object, const uint8_t *fde,
                      uintptr_t pc) {
-    struct cfi_reader reader = cfi_record(object, fde);
+    struct slb_cfi_reader reader = slb_cfi_record(object, fde);
     const uint8_t *link = reader.at;
-    uint64_t distance = cfi_bytes(&reader, 4);
+    uint64_t distance = slb_cfi_bytes(&reader, 4);
     if (reader.failed || distance > (uint64_t)(link - (const uint8_t *)object->dlfo_map_start))
         return false;
-    struct cfi_reader common = cfi_record(object, link - distance);
+    struct slb_cfi_reader common = slb_cfi_record(object, link - distance);
     program->fde = fde;
     program->fde_end = reader.end;
     program->cie = link - distance;
     program->cie_end = common.end;
-    if (common.failed || !read_cie(program, common))
+    if (common.failed || !slb_read_cie(program, common))
         return false;
     uintptr_t field = (uintptr_t)reader.at;
-    program->start = field + (uintptr_t)(int64_t)(int32_t)cfi_bytes(&reader, 4);
-    uint64_t size = cfi_bytes(&reader, 4);
-    cfi_skip(&reader, cfi_uleb(&reader)); /* where exceptions go */
+    program->start = field + (uintptr_t)(int64_t)(int32_t)slb_cfi_bytes(&reader, 4);
+    uint64_t size = slb_cfi_bytes(&reader, 4);
+    slb_cfi_skip(&reader, slb_cfi_uleb(&reader)); /* where exceptions go */
     program->own = reader;
     return !reader.failed && pc - program->start < size;
 }
 
-static void set_rule(struct cfi_row *row, uint64_t name, enum cfi_where where, int64_t at) {
-    if (name == CFI_BP) {
+static void slb_set_rule(struct slb_cfi_row *row, uint64_t name, enum slb_cfi_where where, int64_t at) {
+    if (name == SLB_CFI_BP) {
         row->bp = where;
         row->bp_at = at;
-    } else if (name == CFI_RETURN_ADDRESS) {
+    } else if (name == SLB_CFI_RETURN_ADDRESS) {
         row->return_address = where;
         row->return_address_at = at;
     }
 }
 
-static void restore_rule(struct cfi_row *row, const struct cfi_row *first, uint64_t name) {
-    if (name == CFI_BP)
-        set_rule(row, name, first->bp, first->bp_at);
-    else if (name == CFI_RETURN_ADDRESS)
-        set_rule(row, name, first->return_address, first->return_address_at);
+static void slb_restore_rule(struct slb_cfi_row *row, const struct slb_cfi_row *first, uint64_t name) {
+    if (name == SLB_CFI_BP)
+        slb_set_rule(row, name, first->bp, first->bp_at);
+    else if (name == SLB_CFI_RETURN_ADDRESS)
+        slb_set_rule(row, name, first->return_address, first->return_address_at);
 }
 
 /* An instruction of one byte that says where a register is. false where it is none that this file knows. */
-static bool run_rule(struct cfi_reader *code, uint64_t instruction, int64_t factor, struct cfi_row *row,
-                     const struct cfi_row *first) {
-    uint64_t name = cfi_uleb(code);
+static bool slb_run_rule(struct slb_cfi_reader *code, uint64_t instruction, int64_t factor, struct slb_cfi_row *row,
+                     const struct slb_cfi_row *first) {
+    uint64_t name = slb_cfi_uleb(code);
     switch (instruction) {
     case 0x05: /* offset_extended */
-        set_rule(row, name, CFI_SAVED, (int64_t)cfi_uleb(code) * factor);
+        slb_set_rule(row, name, SLB_CFI_SAVED, (int64_t)slb_cfi_uleb(code) * factor);
         return true;
     case 0x06: /* restore_extended */
-        restore_rule(row, first, name);
+        slb_restore_rule(row, first, name);
         return true;
     case 0x07: /* undefined */
-        set_rule(row, name, CFI_UNDEFINED, 0);
+        slb_set_rule(row, name, SLB_CFI_UNDEFINED, 0);
         return true;
     case 0x08: /* same_value */
-        set_rule(row, name, CFI_SAME, 0);
+        slb_set_rule(row, name, SLB_CFI_SAME, 0);
         return true;
     case 0x09: /* register */
     case 0x14: /* val_offset */
-        (void)cfi_uleb(code);
-        set_rule(row, name, CFI_ELSEWHERE, 0);
+        (void)slb_cfi_uleb(code);
+        slb_set_rule(row, name, SLB_CFI_ELSEWHERE, 0);
         return true;
     case 0x0c: /* def_cfa */
         row->base = name;
-        row->offset = (int64_t)cfi_uleb(code);
+        row->offset = (int64_t)slb_cfi_uleb(code);
         return true;
     case 0x0d: /* def_cfa_register */
         row->base = name;
@@ -2838,11 +2838,11 @@ static bool run_rule(struct cfi_reader *code, uint64_t instruction, int64_t fact
         return true;
     case 0x10: /* expression */
     case 0x16: /* val_expression */
-        cfi_skip(code, cfi_uleb(code));
-        set_rule(row, name, CFI_ELSEWHERE, 0);
+        slb_cfi_skip(code, slb_cfi_uleb(code));
+        slb_set_rule(row, name, SLB_CFI_ELSEWHERE, 0);
         return true;
     case 0x11: /* offset_extended_sf */
-        set_rule(row, name, CFI_SAVED, cfi_sleb(code) * factor);
+        slb_set_rule(row, name, SLB_CFI_SAVED, slb_cfi_sleb(code) * factor);
         return true;
     case 0x2e: /* GNU_args_size */
         return true;
@@ -2852,25 +2852,25 @@ static bool run_rule(struct cfi_reader *code, uint64_t instruction, int64_t fact
 }
 
 /* Runs one piece of code from *location on, as far as `pc`. */
-static bool run_code(const struct cfi_program *program, struct cfi_reader code, uintptr_t *location,
-                     uintptr_t pc, struct cfi_row *row, const struct cfi_row *first) {
-    struct cfi_row remembered[4];
+static bool slb_run_code(const struct slb_cfi_program *program, struct slb_cfi_reader code, uintptr_t *location,
+                     uintptr_t pc, struct slb_cfi_row *row, const struct slb_cfi_row *first) {
+    struct slb_cfi_row remembered[4];
     uint32_t depth = 0;
     while (code.at < code.end && *location <= pc && !code.failed) {
-        uint64_t instruction = cfi_bytes(&code, 1);
+        uint64_t instruction = slb_cfi_bytes(&code, 1);
         if (instruction >> 6 == 1) { /* advance_loc */
             *location += (instruction & 63) * program->code_factor;
         } else if (instruction >> 6 == 2) { /* offset */
-            set_rule(row, instruction & 63, CFI_SAVED, (int64_t)cfi_uleb(&code) * program->data_factor);
+            slb_set_rule(row, instruction & 63, SLB_CFI_SAVED, (int64_t)slb_cfi_uleb(&code) * program->data_factor);
         } else if (instruction >> 6 == 3) { /* restore */
-            restore_rule(row, first, instruction & 63);
+            slb_restore_rule(row, first, instruction & 63);
         } else if (instruction >= 0x02 && instruction <= 0x04) { /* advance_loc1, 2, 4 */
-            *location += cfi_bytes(&code, 1u << (instruction - 2)) * program->code_factor;
+            *location += slb_cfi_bytes(&code, 1u << (instruction - 2)) * program->code_factor;
         } else if (instruction == 0x0a && depth < 4) { /* remember_state */
             remembered[depth++] = *row;
         } else if (instruction == 0x0b && depth > 0) { /* restore_state */
             *row = remembered[--depth];
-        } else if (instruction != 0 && !run_rule(&code, instruction, program->data_factor, row, first)) {
+        } else if (instruction != 0 && !slb_run_rule(&code, instruction, program->data_factor, row, first)) {
             return false;
         }
     }
@@ -2880,39 +2880,39 @@ static bool run_code(const struct cfi_program *program, struct cfi_reader code, 
 /* --------------------------------------------------------------------------------------------------- rules */
 
 /* A row in one word: kind 2 bits, base is rbp 1, rbp is saved 1, offset of the base 30, of rbp below the base 30. */
-enum { RULE_UNKNOWN, RULE_STEP, RULE_END };
-#define RULE_BY_BP 4u
-#define RULE_BP_SAVED 8u
-#define RULE_OFFSET 4 /* shift */
-#define RULE_BP 34    /* shift */
-#define RULE_MOST ((1 << 30) - 1)
+enum { SLB_RULE_UNKNOWN, SLB_RULE_STEP, SLB_RULE_END };
+#define SLB_RULE_BY_BP 4u
+#define SLB_RULE_BP_SAVED 8u
+#define SLB_RULE_OFFSET 4 /* shift */
+#define SLB_RULE_BP 34    /* shift */
+#define SLB_RULE_MOST ((1 << 30) - 1)
 
-static uint64_t rule_of(const struct cfi_row *row) {
-    bool by_bp = row->base == CFI_BP;
-    if (row->return_address == CFI_UNDEFINED)
-        return RULE_END;
-    if (row->return_address != CFI_SAVED || row->return_address_at != -8 || row->bp == CFI_ELSEWHERE ||
-        (!by_bp && row->base != CFI_SP) || row->offset < 8 || row->offset > RULE_MOST)
-        return RULE_UNKNOWN;
-    if (row->bp != CFI_SAVED)
-        return RULE_STEP | (by_bp ? RULE_BY_BP : 0) | (uint64_t)row->offset << RULE_OFFSET;
-    if (row->bp_at > -8 || row->bp_at < -RULE_MOST)
-        return RULE_UNKNOWN;
-    return RULE_STEP | (by_bp ? RULE_BY_BP : 0) | RULE_BP_SAVED | (uint64_t)row->offset << RULE_OFFSET |
-           (uint64_t)-row->bp_at << RULE_BP;
+static uint64_t slb_rule_of(const struct slb_cfi_row *row) {
+    bool by_bp = row->base == SLB_CFI_BP;
+    if (row->return_address == SLB_CFI_UNDEFINED)
+        return SLB_RULE_END;
+    if (row->return_address != SLB_CFI_SAVED || row->return_address_at != -8 || row->bp == SLB_CFI_ELSEWHERE ||
+        (!by_bp && row->base != SLB_CFI_SP) || row->offset < 8 || row->offset > SLB_RULE_MOST)
+        return SLB_RULE_UNKNOWN;
+    if (row->bp != SLB_CFI_SAVED)
+        return SLB_RULE_STEP | (by_bp ? SLB_RULE_BY_BP : 0) | (uint64_t)row->offset << SLB_RULE_OFFSET;
+    if (row->bp_at > -8 || row->bp_at < -SLB_RULE_MOST)
+        return SLB_RULE_UNKNOWN;
+    return SLB_RULE_STEP | (by_bp ? SLB_RULE_BY_BP : 0) | SLB_RULE_BP_SAVED | (uint64_t)row->offset << SLB_RULE_OFFSET |
+           (uint64_t)-row->bp_at << SLB_RULE_BP;
 }
 
 /* `pc` is inside the call, not behind it. */
-static uint64_t read_rule(struct cfi_program *program, const struct dl_find_object *object, uintptr_t pc) {
-    struct cfi_row first = {.base = 0}, row;
+static uint64_t slb_read_rule(struct slb_cfi_program *program, const struct dl_find_object *object, uintptr_t pc) {
+    struct slb_cfi_row first = {.base = 0}, row;
     uintptr_t location = pc;
-    const uint8_t *fde = find_fde(object, pc);
-    if (fde == NULL || !read_fde(program, object, fde, pc) ||
-        !run_code(program, program->common, &location, pc, &first, &first) || location != pc)
-        return RULE_UNKNOWN;
+    const uint8_t *fde = slb_find_fde(object, pc);
+    if (fde == NULL || !slb_read_fde(program, object, fde, pc) ||
+        !slb_run_code(program, program->common, &location, pc, &first, &first) || location != pc)
+        return SLB_RULE_UNKNOWN;
     row = first;
     location = program->start;
-    return run_code(program, program->own, &location, pc, &row, &first) ? rule_of(&row) : RULE_UNKNOWN;
+    return slb_run_code(program, program->own, &location, pc, &row, &first) ? slb_rule_of(&row) : SLB_RULE_UNKNOWN;
 }
 
 /*
@@ -2920,32 +2920,32 @@ static uint64_t read_rule(struct cfi_program *program, const struct dl_find_obje
  * words and of the bytes that the rule was read from, so neither a mixture of two entries nor the rule of a library
  * that was unloaded since is ever used.
  */
-struct known_rule {
+struct slb_known_rule {
     _Atomic uintptr_t pc;
     _Atomic uint64_t rule;
     _Atomic uintptr_t fde, cie;
-    _Atomic uint64_t check;
+    _Atomic uint64_t slb_check;
 };
 
-#define KNOWN_SETS 256u
-#define KNOWN_WAYS 4u
+#define SLB_KNOWN_SETS 256u
+#define SLB_KNOWN_WAYS 4u
 
-static struct known_rule known_rules[KNOWN_SETS][KNOWN_WAYS];
+static struct slb_known_rule slb_known_rules[SLB_KNOWN_SETS][SLB_KNOWN_WAYS];
 
-static struct known_rule *known_rules_for(uintptr_t pc) {
-    return known_rules[(uint64_t)pc * 0x9E3779B97F4A7C15u >> 56];
+static struct slb_known_rule *slb_known_rules_for(uintptr_t pc) {
+    return slb_known_rules[(uint64_t)pc * 0x9E3779B97F4A7C15u >> 56];
 }
 
-_Static_assert(KNOWN_SETS == 1u << (64 - 56), "the shift chooses among all sets");
+_Static_assert(SLB_KNOWN_SETS == 1u << (64 - 56), "the shift chooses among all sets");
 
-static uint64_t rule_mix(uint64_t hash, uint64_t value) {
+static uint64_t slb_rule_mix(uint64_t hash, uint64_t value) {
     hash = (hash ^ value) * 0xd6e8feb86659fd93u;
     return hash ^ hash >> 32;
 }
 
 /* Each word times an odd number of its own: one changed word always changes the sum, and no product waits for
  * another. */
-static uint64_t rule_sum_bytes(uint64_t factor, const uint8_t *from, const uint8_t *end) {
+static uint64_t slb_rule_sum_bytes(uint64_t factor, const uint8_t *from, const uint8_t *end) {
     uint64_t sum = 0, part;
     for (; end - from >= 8; from += 8, factor += 0x9E3779B97F4A7C16u) {
         memcpy(&part, from, sizeof part);
@@ -2957,30 +2957,30 @@ static uint64_t rule_sum_bytes(uint64_t factor, const uint8_t *from, const uint8
 }
 
 /* Never 0 for an entry of zeros, so an unused entry is none. */
-static uint64_t rule_check(uintptr_t pc, uint64_t rule, const uint8_t *fde, const uint8_t *fde_end,
+static uint64_t slb_rule_check(uintptr_t pc, uint64_t rule, const uint8_t *fde, const uint8_t *fde_end,
                            const uint8_t *cie, const uint8_t *cie_end) {
-    uint64_t hash = rule_mix(rule_mix(rule_mix(0x9E3779B97F4A7C15u, pc), rule), (uintptr_t)fde);
-    hash = rule_mix(hash, rule_sum_bytes(0xd6e8feb86659fd93u, fde, fde_end));
-    return rule_mix(hash, rule_sum_bytes(0xa0761d6478bd642fu, cie, cie_end));
+    uint64_t hash = slb_rule_mix(slb_rule_mix(slb_rule_mix(0x9E3779B97F4A7C15u, pc), rule), (uintptr_t)fde);
+    hash = slb_rule_mix(hash, slb_rule_sum_bytes(0xd6e8feb86659fd93u, fde, fde_end));
+    return slb_rule_mix(hash, slb_rule_sum_bytes(0xa0761d6478bd642fu, cie, cie_end));
 }
 
 /* RULE_UNKNOWN where the entry is not of this address, or no longer. relaxed: the check decides. */
-static uint64_t recall_rule(struct known_rule *known, const struct dl_find_object *object, uintptr_t pc) {
+static uint64_t slb_recall_rule(struct slb_known_rule *known, const struct dl_find_object *object, uintptr_t pc) {
     uint64_t rule = atomic_load_explicit(&known->rule, memory_order_relaxed);
     const uint8_t *fde = (const uint8_t *)atomic_load_explicit(&known->fde, memory_order_relaxed);
     const uint8_t *cie = (const uint8_t *)atomic_load_explicit(&known->cie, memory_order_relaxed);
-    struct cfi_reader own = cfi_record(object, fde), common = cfi_record(object, cie);
+    struct slb_cfi_reader own = slb_cfi_record(object, fde), common = slb_cfi_record(object, cie);
     if (own.failed || common.failed)
-        return RULE_UNKNOWN;
-    uint64_t check = rule_check(pc, rule, fde, own.end, cie, common.end);
-    return check == atomic_load_explicit(&known->check, memory_order_relaxed) ? rule : RULE_UNKNOWN;
+        return SLB_RULE_UNKNOWN;
+    uint64_t slb_check = slb_rule_check(pc, rule, fde, own.end, cie, common.end);
+    return slb_check == atomic_load_explicit(&known->slb_check, memory_order_relaxed) ? rule : SLB_RULE_UNKNOWN;
 }
 
 /* In the place of an unused entry of the set, or of any. relaxed: as above. */
-static void remember_rule(const struct cfi_program *program, uintptr_t pc, uint64_t rule) {
-    uint64_t check = rule_check(pc, rule, program->fde, program->fde_end, program->cie, program->cie_end);
-    struct known_rule *known = known_rules_for(pc), *entry = &known[check % KNOWN_WAYS];
-    for (uint32_t i = 0; i < KNOWN_WAYS; i++) {
+static void slb_remember_rule(const struct slb_cfi_program *program, uintptr_t pc, uint64_t rule) {
+    uint64_t slb_check = slb_rule_check(pc, rule, program->fde, program->fde_end, program->cie, program->cie_end);
+    struct slb_known_rule *known = slb_known_rules_for(pc), *entry = &known[slb_check % SLB_KNOWN_WAYS];
+    for (uint32_t i = 0; i < SLB_KNOWN_WAYS; i++) {
         uintptr_t of = atomic_load_explicit(&known[i].pc, memory_order_relaxed);
         if (of == 0 || of == pc) {
             entry = &known[i];
@@ -2991,20 +2991,20 @@ static void remember_rule(const struct cfi_program *program, uintptr_t pc, uint6
     atomic_store_explicit(&entry->rule, rule, memory_order_relaxed);
     atomic_store_explicit(&entry->fde, (uintptr_t)program->fde, memory_order_relaxed);
     atomic_store_explicit(&entry->cie, (uintptr_t)program->cie, memory_order_relaxed);
-    atomic_store_explicit(&entry->check, check, memory_order_relaxed);
+    atomic_store_explicit(&entry->slb_check, slb_check, memory_order_relaxed);
 }
 
-static uint64_t rule_for(const struct dl_find_object *object, uintptr_t pc) {
-    struct known_rule *known = known_rules_for(pc);
-    struct cfi_program program;
-    uint64_t rule = RULE_UNKNOWN;
-    for (uint32_t i = 0; i < KNOWN_WAYS && rule == RULE_UNKNOWN; i++)
+static uint64_t slb_rule_for(const struct dl_find_object *object, uintptr_t pc) {
+    struct slb_known_rule *known = slb_known_rules_for(pc);
+    struct slb_cfi_program program;
+    uint64_t rule = SLB_RULE_UNKNOWN;
+    for (uint32_t i = 0; i < SLB_KNOWN_WAYS && rule == SLB_RULE_UNKNOWN; i++)
         if (atomic_load_explicit(&known[i].pc, memory_order_relaxed) == pc)
-            rule = recall_rule(&known[i], object, pc);
-    if (slb_unlikely(rule == RULE_UNKNOWN)) {
-        rule = read_rule(&program, object, pc - 1);
-        if (rule != RULE_UNKNOWN)
-            remember_rule(&program, pc, rule);
+            rule = slb_recall_rule(&known[i], object, pc);
+    if (slb_unlikely(rule == SLB_RULE_UNKNOWN)) {
+        rule = slb_read_rule(&program, object, pc - 1);
+        if (rule != SLB_RULE_UNKNOWN)
+            slb_remember_rule(&program, pc, rule);
     }
     return rule;
 }
@@ -3015,26 +3015,26 @@ static uint64_t rule_for(const struct dl_find_object *object, uintptr_t pc) {
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 /* A module stays where it is for as long as the stack returns into it. */
-static bool unwind_module(struct dl_find_object *object, uintptr_t pc) {
+static bool slb_unwind_module(struct dl_find_object *object, uintptr_t pc) {
     if (pc >= (uintptr_t)object->dlfo_map_start && pc < (uintptr_t)object->dlfo_map_end)
         return true;
     return _dl_find_object((void *)pc, object) == 0;
 }
 
-static uintptr_t unwind_word(uintptr_t address) {
+static uintptr_t slb_unwind_word(uintptr_t address) {
     uintptr_t word;
     memcpy(&word, (const void *)address, sizeof word);
     return word;
 }
 
 /* Every frame lies above the one that it called, so the walk ends. */
-static bool unwind_step(struct slb_os_registers *frame, uint64_t rule) {
-    uintptr_t base = ((rule & RULE_BY_BP) != 0 ? frame->bp : frame->sp) + (rule >> RULE_OFFSET & RULE_MOST);
+static bool slb_unwind_step(struct slb_os_registers *frame, uint64_t rule) {
+    uintptr_t base = ((rule & SLB_RULE_BY_BP) != 0 ? frame->bp : frame->sp) + (rule >> SLB_RULE_OFFSET & SLB_RULE_MOST);
     if (base <= frame->sp || base % 8 != 0)
         return false;
-    if (rule & RULE_BP_SAVED)
-        frame->bp = unwind_word(base - (rule >> RULE_BP & RULE_MOST));
-    frame->pc = unwind_word(base - 8);
+    if (rule & SLB_RULE_BP_SAVED)
+        frame->bp = slb_unwind_word(base - (rule >> SLB_RULE_BP & SLB_RULE_MOST));
+    frame->pc = slb_unwind_word(base - 8);
     frame->sp = base;
     return true;
 }
@@ -3047,12 +3047,12 @@ SLB_PRIVATE bool slb_os_unwind(const struct slb_os_registers *registers, uintptr
     if (&_dl_find_object == NULL)
         return false;
     while (count < capacity) {
-        if (!unwind_module(&object, frame.pc - 1))
+        if (!slb_unwind_module(&object, frame.pc - 1))
             return false;
-        uint64_t rule = rule_for(&object, frame.pc);
-        if (rule == RULE_END)
+        uint64_t rule = slb_rule_for(&object, frame.pc);
+        if (rule == SLB_RULE_END)
             break;
-        if (rule == RULE_UNKNOWN || !unwind_step(&frame, rule))
+        if (rule == SLB_RULE_UNKNOWN || !slb_unwind_step(&frame, rule))
             return false;
         out_frames[count++] = frame.pc;
     }
@@ -3083,10 +3083,10 @@ SLB_PRIVATE bool slb_os_unwind(const struct slb_os_registers *registers, uintptr
 #include <unistd.h>
 
 /* As linux/futex.h has them, which not every system with a C compiler has. */
-#define FUTEX_WAKE 1
-#define FUTEX_WAIT_BITSET 9
-#define FUTEX_PRIVATE_FLAG 128
-#define FUTEX_BITSET_MATCH_ANY 0xffffffffu
+#define SLB_FUTEX_WAKE 1
+#define SLB_FUTEX_WAIT_BITSET 9
+#define SLB_FUTEX_PRIVATE_FLAG 128
+#define SLB_FUTEX_BITSET_MATCH_ANY 0xffffffffu
 
 /* System calls by their numbers, here and in the other files for Linux: libc's functions are cancellation points. */
 SLB_PRIVATE void slb_os_sleep(uint64_t ns) {
@@ -3100,13 +3100,13 @@ SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint
                              .tv_nsec = (long)(deadline_ns % 1000000000u)};
     if (slb_os_now_ns() >= deadline_ns)
         return false;
-    (void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, &until, NULL,
-                  FUTEX_BITSET_MATCH_ANY);
+    (void)syscall(SYS_futex, word, SLB_FUTEX_WAIT_BITSET | SLB_FUTEX_PRIVATE_FLAG, expected, &until, NULL,
+                  SLB_FUTEX_BITSET_MATCH_ANY);
     return true;
 }
 
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
-    (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    (void)syscall(SYS_futex, word, SLB_FUTEX_WAKE | SLB_FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
 SLB_PRIVATE int slb_os_notifier_create(void) {
@@ -3214,31 +3214,31 @@ SLB_PRIVATE uint64_t slb_os_guard_limit(void) {
 
 /* The cheapest steady clock that is exact to some milliseconds. */
 #if defined(CLOCK_MONOTONIC_COARSE)
-#define COARSE_CLOCK CLOCK_MONOTONIC_COARSE
+#define SLB_COARSE_CLOCK CLOCK_MONOTONIC_COARSE
 #elif defined(CLOCK_MONOTONIC_RAW_APPROX)
-#define COARSE_CLOCK CLOCK_MONOTONIC_RAW_APPROX
+#define SLB_COARSE_CLOCK CLOCK_MONOTONIC_RAW_APPROX
 #elif defined(CLOCK_MONOTONIC_FAST)
-#define COARSE_CLOCK CLOCK_MONOTONIC_FAST
+#define SLB_COARSE_CLOCK CLOCK_MONOTONIC_FAST
 #else
-#define COARSE_CLOCK CLOCK_MONOTONIC
+#define SLB_COARSE_CLOCK CLOCK_MONOTONIC
 #endif
 
-static uint64_t clock_ns(clockid_t clock) {
+static uint64_t slb_clock_ns(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 SLB_PRIVATE uint64_t slb_os_now_ns(void) {
-    return clock_ns(CLOCK_MONOTONIC);
+    return slb_clock_ns(CLOCK_MONOTONIC);
 }
 
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
-    return clock_ns(COARSE_CLOCK);
+    return slb_clock_ns(SLB_COARSE_CLOCK);
 }
 
 SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
-    return clock_ns(CLOCK_REALTIME);
+    return slb_clock_ns(CLOCK_REALTIME);
 }
 
 SLB_PRIVATE const char *slb_os_environment(const char *name) {
@@ -3262,7 +3262,7 @@ SLB_PRIVATE const char *slb_os_environment(const char *name) {
 /* Once a process: calls `report` in the faulting thread, before whatever the program had set up for such faults, which
  * then acts as it would without us. verb: "write", "read", or "access" if the processor does not report it. The report
  * runs where signal handlers do. False if the system refuses. */
-SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb));
+SLB_PRIVATE bool slb_os_report_faults(void (*slb_report)(uintptr_t address, const char *verb));
 
 /* To the error output, as a handler may do it. */
 SLB_PRIVATE void slb_os_write_error(const char *text, size_t length);
@@ -3312,16 +3312,16 @@ SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
 #include <ucontext.h>
 #endif
 
-struct fault_signal {
-    int number;
+struct slb_fault_signal {
+    int slb_number;
     struct sigaction before;
     _Atomic uint32_t spent; /* the handler before asked to be called once */
 };
 
-static struct fault_signal fault_signals[] = {{.number = SIGSEGV}, {.number = SIGBUS}};
-#define FAULT_SIGNALS (sizeof fault_signals / sizeof fault_signals[0])
+static struct slb_fault_signal slb_fault_signals[] = {{.slb_number = SIGSEGV}, {.slb_number = SIGBUS}};
+#define SLB_FAULT_SIGNALS (sizeof slb_fault_signals / sizeof slb_fault_signals[0])
 
-static void (*report_of_fault)(uintptr_t address, const char *verb);
+static void (*slb_report_of_fault)(uintptr_t address, const char *verb);
 
 SLB_PRIVATE void slb_os_write_error(const char *text, size_t length) {
     while (length > 0) {
@@ -3335,22 +3335,22 @@ SLB_PRIVATE void slb_os_write_error(const char *text, size_t length) {
 
 /* ---------------------------------------------------------------------------------------- what the access was */
 
-#define FAULT_WAS_WRITE 2        /* x86: bit 1 of the page fault's error code */
-#define FAULT_WAS_WRITE_ARM 0x40 /* aarch64: WnR of the exception syndrome */
+#define SLB_FAULT_WAS_WRITE 2        /* x86: bit 1 of the page fault's error code */
+#define SLB_FAULT_WAS_WRITE_ARM 0x40 /* aarch64: WnR of the exception syndrome */
 
-static const char *verb_of(const void *context) {
+static const char *slb_verb_of(const void *context) {
 #if defined(SLB_OS_LINUX) && defined(__x86_64__)
     const ucontext_t *machine = context;
-    return machine->uc_mcontext.gregs[REG_ERR] & FAULT_WAS_WRITE ? "write" : "read";
+    return machine->uc_mcontext.gregs[REG_ERR] & SLB_FAULT_WAS_WRITE ? "write" : "read";
 #elif defined(SLB_OS_FREEBSD) && defined(__x86_64__)
     const ucontext_t *machine = context;
-    return machine->uc_mcontext.mc_err & FAULT_WAS_WRITE ? "write" : "read";
+    return machine->uc_mcontext.mc_err & SLB_FAULT_WAS_WRITE ? "write" : "read";
 #elif defined(SLB_OS_DARWIN) && defined(__x86_64__)
     const ucontext_t *machine = context;
-    return machine->uc_mcontext->__es.__err & FAULT_WAS_WRITE ? "write" : "read";
+    return machine->uc_mcontext->__es.__err & SLB_FAULT_WAS_WRITE ? "write" : "read";
 #elif defined(SLB_OS_DARWIN) && defined(__aarch64__)
     const ucontext_t *machine = context;
-    return machine->uc_mcontext->__es.__esr & FAULT_WAS_WRITE_ARM ? "write" : "read";
+    return machine->uc_mcontext->__es.__esr & SLB_FAULT_WAS_WRITE_ARM ? "write" : "read";
 #else
     (void)context;
     return "access";
@@ -3360,56 +3360,56 @@ static const char *verb_of(const void *context) {
 /* ------------------------------------------------------------------------------------------------ chaining */
 
 /* The default ends the process: at once by running into the fault again, or by sending what somebody had sent. */
-static void die_as_before(int number, const siginfo_t *info) {
+static void slb_die_as_before(int slb_number, const siginfo_t *info) {
     struct sigaction plain = {.sa_handler = SIG_DFL};
-    (void)sigaction(number, &plain, NULL);
+    (void)sigaction(slb_number, &plain, NULL);
     if (info->si_code <= 0)
-        (void)raise(number);
+        (void)raise(slb_number);
 }
 
-static void pass_on(struct fault_signal *fault, siginfo_t *info, void *context) {
+static void slb_pass_on(struct slb_fault_signal *fault, siginfo_t *info, void *context) {
     const struct sigaction *before = &fault->before;
     bool once = ((unsigned)before->sa_flags & (unsigned)SA_RESETHAND) != 0;
     bool over = once && atomic_exchange_explicit(&fault->spent, 1, memory_order_relaxed) != 0;
     if (!over && before->sa_flags & SA_SIGINFO)
-        before->sa_sigaction(fault->number, info, context);
+        before->sa_sigaction(fault->slb_number, info, context);
     else if (!over && before->sa_handler == SIG_IGN && info->si_code <= 0)
         return;
     else if (over || before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN)
-        die_as_before(fault->number, info);
+        slb_die_as_before(fault->slb_number, info);
     else
-        before->sa_handler(fault->number);
+        before->sa_handler(fault->slb_number);
 }
 
 /* si_code above 0: the kernel itself saw the fault, and the address means something. */
-static void on_fault(int number, siginfo_t *info, void *context) {
+static void slb_on_fault(int slb_number, siginfo_t *info, void *context) {
     int error_before = errno;
     if (info->si_code > 0)
-        report_of_fault((uintptr_t)info->si_addr, verb_of(context));
+        slb_report_of_fault((uintptr_t)info->si_addr, slb_verb_of(context));
     errno = error_before;
-    for (size_t i = 0; i < FAULT_SIGNALS; i++)
-        if (fault_signals[i].number == number)
-            pass_on(&fault_signals[i], info, context);
+    for (size_t i = 0; i < SLB_FAULT_SIGNALS; i++)
+        if (slb_fault_signals[i].slb_number == slb_number)
+            slb_pass_on(&slb_fault_signals[i], info, context);
 }
 
 /* `before` is in place when the first signal can come: read ahead, and again with the change itself. */
-static bool take_signal(struct fault_signal *fault) {
-    struct sigaction ours = {.sa_sigaction = on_fault};
-    if (sigaction(fault->number, NULL, &fault->before) != 0)
+static bool slb_take_signal(struct slb_fault_signal *fault) {
+    struct sigaction ours = {.sa_sigaction = slb_on_fault};
+    if (sigaction(fault->slb_number, NULL, &fault->before) != 0)
         return false;
     ours.sa_mask = fault->before.sa_mask;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (fault->before.sa_flags & SA_NODEFER);
-    return sigaction(fault->number, &ours, &fault->before) == 0;
+    return sigaction(fault->slb_number, &ours, &fault->before) == 0;
 }
 
-SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb)) {
+SLB_PRIVATE bool slb_os_report_faults(void (*slb_report)(uintptr_t address, const char *verb)) {
     static slb_os_mutex lock = SLB_OS_MUTEX_INIT;
     static bool installed;
     bool done = true;
     slb_os_mutex_lock(&lock);
-    report_of_fault = report;
-    for (size_t i = 0; i < FAULT_SIGNALS && !installed && done; i++)
-        done = take_signal(&fault_signals[i]);
+    slb_report_of_fault = slb_report;
+    for (size_t i = 0; i < SLB_FAULT_SIGNALS && !installed && done; i++)
+        done = slb_take_signal(&slb_fault_signals[i]);
     installed = installed || done;
     slb_os_mutex_unlock(&lock);
     return done;
@@ -3431,7 +3431,7 @@ SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const ch
 
 /* A pipe without a reader raises SIGPIPE in the writing thread: blocked meanwhile, and taken back unless it was
  * waiting there before. */
-static ssize_t write_without_signal(int fd, const void *data, size_t size) {
+static ssize_t slb_write_without_signal(int fd, const void *data, size_t size) {
     sigset_t broken_pipe, before, waiting;
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
@@ -3442,17 +3442,17 @@ static ssize_t write_without_signal(int fd, const void *data, size_t size) {
     ssize_t written = write(fd, data, size);
     int failure = errno;
     if (written < 0 && failure == EPIPE && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE)) {
-        int taken;
-        (void)sigwait(&broken_pipe, &taken);
+        int slb_taken;
+        (void)sigwait(&broken_pipe, &slb_taken);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = failure;
     return written;
 }
 
-static int write_waiting(int fd, const void *data, size_t size, size_t *out_written) {
+static int slb_write_waiting(int fd, const void *data, size_t size, size_t *out_written) {
     for (;;) {
-        ssize_t written = write_without_signal(fd, data, size);
+        ssize_t written = slb_write_without_signal(fd, data, size);
         if (written >= 0) {
             *out_written = (size_t)written;
             return 0;
@@ -3468,7 +3468,7 @@ static int write_waiting(int fd, const void *data, size_t size, size_t *out_writ
 
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
     int held = slb_os_hold_cancellation();
-    int failure = write_waiting(fd, data, size, out_written);
+    int failure = slb_write_waiting(fd, data, size, out_written);
     slb_os_allow_cancellation(held);
     return failure;
 }
@@ -3513,17 +3513,17 @@ SLB_PRIVATE uint64_t slb_os_physical_memory(void) {
     return pages > 0 ? (uint64_t)pages * slb_os_page_size() : 0;
 }
 
-static void *map_anonymous(size_t size, int protection) {
+static void *slb_map_anonymous(size_t size, int protection) {
     void *address = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
     return address == MAP_FAILED ? NULL : address;
 }
 
 SLB_PRIVATE void *slb_os_reserve(size_t size) {
-    return map_anonymous(size, PROT_NONE);
+    return slb_map_anonymous(size, PROT_NONE);
 }
 
 SLB_PRIVATE void *slb_os_map(size_t size) {
-    return map_anonymous(size, PROT_READ | PROT_WRITE);
+    return slb_map_anonymous(size, PROT_READ | PROT_WRITE);
 }
 
 SLB_PRIVATE bool slb_os_commit(void *address, size_t size) {
@@ -3585,69 +3585,69 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address);
 
 #if defined(__GLIBC__) || defined(SLB_OS_DARWIN)
 #include <execinfo.h>
-#define STACK_WALKER 1
+#define SLB_STACK_WALKER 1
 #endif
 
-#define STACK_WALK_MAX 32
-#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
+#define SLB_STACK_WALK_MAX 32
+#define SLB_STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
 
-#ifdef STACK_WALKER
+#ifdef SLB_STACK_WALKER
 /* By libc's walker, which reads the tables anew for each frame. Part of slb_os_stack: a frame of its own would be one
  * more. */
-SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
-    void *walked[STACK_WALK_MAX];
-    int found = backtrace(walked, STACK_WALK_MAX);
-    uint32_t count = found > STACK_OWN_FRAMES ? (uint32_t)found - STACK_OWN_FRAMES : 0;
+SLB_INLINE uint32_t slb_walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
+    void *walked[SLB_STACK_WALK_MAX];
+    int found = backtrace(walked, SLB_STACK_WALK_MAX);
+    uint32_t count = found > SLB_STACK_OWN_FRAMES ? (uint32_t)found - SLB_STACK_OWN_FRAMES : 0;
     if (count > capacity)
         count = capacity;
     for (uint32_t i = 0; i < count; i++)
-        out_frames[i] = (uintptr_t)walked[STACK_OWN_FRAMES + i];
+        out_frames[i] = (uintptr_t)walked[SLB_STACK_OWN_FRAMES + i];
     return count;
 }
 #else
 /* The compilers' unwinder: loaded when stacks are first wanted, as the GNU C library does; a static program has it only
  * if something else in it does. */
 struct _Unwind_Context;
-typedef int (*unwind_visitor)(struct _Unwind_Context *context, void *argument);
-typedef int unwind_backtrace(unwind_visitor visitor, void *argument);
-typedef uintptr_t unwind_address(struct _Unwind_Context *context);
-extern unwind_backtrace _Unwind_Backtrace __attribute__((weak));
-extern unwind_address _Unwind_GetIP __attribute__((weak));
+typedef int (*slb_unwind_visitor)(struct _Unwind_Context *context, void *argument);
+typedef int slb_unwind_backtrace(slb_unwind_visitor visitor, void *argument);
+typedef uintptr_t slb_unwind_address(struct _Unwind_Context *context);
+extern slb_unwind_backtrace _Unwind_Backtrace __attribute__((weak));
+extern slb_unwind_address _Unwind_GetIP __attribute__((weak));
 
-#define UNWIND_GO_ON 0
-#define UNWIND_STOP 5 /* the end of the stack */
+#define SLB_UNWIND_GO_ON 0
+#define SLB_UNWIND_STOP 5 /* the end of the stack */
 
-static _Atomic(unwind_backtrace *) unwind_frames;
-static _Atomic(unwind_address *) address_of_frame;
+static _Atomic(slb_unwind_backtrace *) slb_unwind_frames;
+static _Atomic(slb_unwind_address *) slb_address_of_frame;
 
-struct unwind_result {
+struct slb_unwind_result {
     uintptr_t *frames;
     uint32_t seen, capacity;
 };
 
-static int note_frame(struct _Unwind_Context *context, void *argument) {
-    struct unwind_result *result = argument;
-    unwind_address *address = atomic_load_explicit(&address_of_frame, memory_order_relaxed);
-    if (result->seen >= result->capacity + STACK_OWN_FRAMES)
-        return UNWIND_STOP;
-    if (result->seen >= STACK_OWN_FRAMES)
-        result->frames[result->seen - STACK_OWN_FRAMES] = address(context);
+static int slb_note_frame(struct _Unwind_Context *context, void *argument) {
+    struct slb_unwind_result *result = argument;
+    slb_unwind_address *address = atomic_load_explicit(&slb_address_of_frame, memory_order_relaxed);
+    if (result->seen >= result->capacity + SLB_STACK_OWN_FRAMES)
+        return SLB_UNWIND_STOP;
+    if (result->seen >= SLB_STACK_OWN_FRAMES)
+        result->frames[result->seen - SLB_STACK_OWN_FRAMES] = address(context);
     result->seen++;
-    return UNWIND_GO_ON;
+    return SLB_UNWIND_GO_ON;
 }
 
 /* acquire pairs with the release of find_unwinder: the other function is there too. */
-SLB_INLINE uint32_t walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
-    struct unwind_result result = {out_frames, 0, capacity};
-    unwind_backtrace *walk = atomic_load_explicit(&unwind_frames, memory_order_acquire);
+SLB_INLINE uint32_t slb_walk_by_tables(uintptr_t *out_frames, uint32_t capacity) {
+    struct slb_unwind_result result = {out_frames, 0, capacity};
+    slb_unwind_backtrace *walk = atomic_load_explicit(&slb_unwind_frames, memory_order_acquire);
     if (walk != NULL)
-        (void)walk(note_frame, &result);
-    return result.seen > STACK_OWN_FRAMES ? result.seen - STACK_OWN_FRAMES : 0;
+        (void)walk(slb_note_frame, &result);
+    return result.seen > SLB_STACK_OWN_FRAMES ? result.seen - SLB_STACK_OWN_FRAMES : 0;
 }
 
-static void find_unwinder(void) {
-    unwind_backtrace *walk = _Unwind_Backtrace;
-    unwind_address *address = _Unwind_GetIP;
+static void slb_find_unwinder(void) {
+    slb_unwind_backtrace *walk = _Unwind_Backtrace;
+    slb_unwind_address *address = _Unwind_GetIP;
     if (walk == NULL || address == NULL) {
         void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
         void *found[2] = {NULL, NULL};
@@ -3660,17 +3660,17 @@ static void find_unwinder(void) {
     }
     if (walk == NULL || address == NULL)
         return;
-    atomic_store_explicit(&address_of_frame, address, memory_order_relaxed);
-    atomic_store_explicit(&unwind_frames, walk, memory_order_release);
+    atomic_store_explicit(&slb_address_of_frame, address, memory_order_relaxed);
+    atomic_store_explicit(&slb_unwind_frames, walk, memory_order_release);
 }
 #endif
 
 #ifdef SLB_OS_REGISTERS_HERE
 #ifdef SLABBY_TEST_HOOKS
 /* Whether libc's walker finds the same frames behind the core's own, of which a sanitizer may add one. */
-static bool both_walk_alike(const uintptr_t *frames, uint32_t count, uint32_t capacity) {
-    void *walked[STACK_WALK_MAX];
-    uint32_t found = (uint32_t)backtrace(walked, STACK_WALK_MAX), own = 0;
+static bool slb_both_walk_alike(const uintptr_t *frames, uint32_t count, uint32_t capacity) {
+    void *walked[SLB_STACK_WALK_MAX];
+    uint32_t found = (uint32_t)backtrace(walked, SLB_STACK_WALK_MAX), own = 0;
     while (own < found && (uintptr_t)walked[own] != frames[0])
         own++;
     uint32_t left = found - own < capacity ? found - own : capacity;
@@ -3679,31 +3679,31 @@ static bool both_walk_alike(const uintptr_t *frames, uint32_t count, uint32_t ca
 #endif
 
 SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
-    uintptr_t walked[STACK_WALK_MAX];
+    uintptr_t walked[SLB_STACK_WALK_MAX];
     struct slb_os_registers here;
     uint32_t count;
-    SLB_ASSERT(capacity < STACK_WALK_MAX);
+    SLB_ASSERT(capacity < SLB_STACK_WALK_MAX);
     SLB_OS_REGISTERS_HERE(here);
     if (slb_unlikely(!slb_os_unwind(&here, walked, capacity + 1, &count)))
-        return walk_by_tables(out_frames, capacity);
+        return slb_walk_by_tables(out_frames, capacity);
     count = count == 0 ? 0 : count - 1; /* the first is in this function's caller */
     memcpy(out_frames, &walked[1], count * sizeof *walked);
-    SLB_ASSERT(both_walk_alike(out_frames, count, capacity));
+    SLB_ASSERT(slb_both_walk_alike(out_frames, count, capacity));
     return count;
 }
 #else
 SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
-    return walk_by_tables(out_frames, capacity);
+    return slb_walk_by_tables(out_frames, capacity);
 }
 #endif
 
 /* libc's walker loads a library with its first stack. */
 SLB_PRIVATE void slb_os_stack_prime(void) {
     uintptr_t frame;
-#ifndef STACK_WALKER
-    find_unwinder();
+#ifndef SLB_STACK_WALKER
+    slb_find_unwinder();
 #endif
-    (void)walk_by_tables(&frame, 1);
+    (void)slb_walk_by_tables(&frame, 1);
 }
 
 /* A return address is the byte after a call, which may be past the end of a function that never returns: one less. */
@@ -3769,7 +3769,7 @@ SLB_PRIVATE uint32_t slb_os_process(void) {
 }
 
 /* Enough for a caller's logger. */
-#define OWN_STACK (1u << 20)
+#define SLB_OWN_STACK (1u << 20)
 
 /* Signals are blocked before it exists, so that it takes none of the program's. */
 SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
@@ -3779,7 +3779,7 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
     if (pthread_attr_init(&attributes) != 0)
         return false;
     (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)pthread_attr_setstacksize(&attributes, OWN_STACK);
+    (void)pthread_attr_setstacksize(&attributes, SLB_OWN_STACK);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     bool started = pthread_create(&thread, &attributes, body, NULL) == 0;
@@ -3809,13 +3809,13 @@ SLB_PRIVATE void slb_os_wait_a_little(uint32_t attempt) {
 
 /* ---------------------------------------------------------------------------------------------------- fork */
 
-static _Atomic(void (*)(void)) fork_before, fork_parent, fork_child;
-static _Atomic uint32_t fork_registered;
+static _Atomic(void (*)(void)) slb_fork_before, slb_fork_parent, slb_fork_child;
+static _Atomic uint32_t slb_fork_registered;
 
-static void register_handlers(void) {
+static void slb_register_handlers(void) {
     bool done =
-        pthread_atfork(atomic_load(&fork_before), atomic_load(&fork_parent), atomic_load(&fork_child)) == 0;
-    atomic_store(&fork_registered, done);
+        pthread_atfork(atomic_load(&slb_fork_before), atomic_load(&slb_fork_parent), atomic_load(&slb_fork_child)) == 0;
+    atomic_store(&slb_fork_registered, done);
 }
 
 /* Once, because a handler that ran twice would wait for its own lock. If the system refused, the next call tries
@@ -3823,19 +3823,19 @@ static void register_handlers(void) {
 SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     static slb_os_mutex retry = SLB_OS_MUTEX_INIT;
-    if (atomic_load(&fork_registered) != 0)
+    if (atomic_load(&slb_fork_registered) != 0)
         return true;
-    atomic_store(&fork_before, before);
-    atomic_store(&fork_parent, parent);
-    atomic_store(&fork_child, child);
-    pthread_once(&once, register_handlers);
-    if (atomic_load(&fork_registered) == 0) {
+    atomic_store(&slb_fork_before, before);
+    atomic_store(&slb_fork_parent, parent);
+    atomic_store(&slb_fork_child, child);
+    pthread_once(&once, slb_register_handlers);
+    if (atomic_load(&slb_fork_registered) == 0) {
         slb_os_mutex_lock(&retry);
-        if (atomic_load(&fork_registered) == 0)
-            register_handlers();
+        if (atomic_load(&slb_fork_registered) == 0)
+            slb_register_handlers();
         slb_os_mutex_unlock(&retry);
     }
-    return atomic_load(&fork_registered) != 0;
+    return atomic_load(&slb_fork_registered) != 0;
 }
 
 #endif
@@ -3847,11 +3847,11 @@ SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void
 #include <cpuid.h>
 #endif
 
-static bool counter_usable;
-static uint64_t loaded_ticks, loaded_ns;
-static uint64_t floor_ticks;
+static bool slb_counter_usable;
+static uint64_t slb_loaded_ticks, slb_loaded_ns;
+static uint64_t slb_floor_ticks;
 
-static bool counter_is_steady(void) {
+static bool slb_counter_is_steady(void) {
 #if defined(__x86_64__)
     unsigned a, b, c, d;
     return __get_cpuid(0x80000007u, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0; /* invariant TSC */
@@ -3862,7 +3862,7 @@ static bool counter_is_steady(void) {
 #endif
 }
 
-static uint64_t read_counter_register(void) {
+static uint64_t slb_read_counter_register(void) {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__) && !defined(SLB_OS_WINDOWS)
@@ -3875,37 +3875,37 @@ static uint64_t read_counter_register(void) {
 }
 
 SLB_PRIVATE uint64_t slb_os_ticks(void) {
-    return counter_usable ? read_counter_register() : slb_os_now_ns();
+    return slb_counter_usable ? slb_read_counter_register() : slb_os_now_ns();
 }
 
-__attribute__((constructor)) static void start_clock(void) {
-    counter_usable = counter_is_steady();
-    floor_ticks = UINT64_MAX;
+__attribute__((constructor)) static void slb_start_clock(void) {
+    slb_counter_usable = slb_counter_is_steady();
+    slb_floor_ticks = UINT64_MAX;
     for (int i = 0; i < 100; i++) {
         uint64_t before = slb_os_ticks();
         uint64_t step = slb_os_ticks() - before;
-        floor_ticks = step != 0 && step < floor_ticks ? step : floor_ticks;
+        slb_floor_ticks = step != 0 && step < slb_floor_ticks ? step : slb_floor_ticks;
     }
-    if (floor_ticks == UINT64_MAX)
-        floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
-    loaded_ticks = slb_os_ticks();
-    loaded_ns = slb_os_now_ns();
+    if (slb_floor_ticks == UINT64_MAX)
+        slb_floor_ticks = 1; /* a counter coarser than a reading: its step is the least it can show */
+    slb_loaded_ticks = slb_os_ticks();
+    slb_loaded_ns = slb_os_now_ns();
 }
 
 /* The rate over the time since the library was loaded; the longer that is, the more exact. */
 SLB_PRIVATE double slb_os_ns_per_tick(void) {
-    if (!counter_usable)
+    if (!slb_counter_usable)
         return 1.0;
-    uint64_t elapsed = slb_os_now_ns() - loaded_ns;
+    uint64_t elapsed = slb_os_now_ns() - slb_loaded_ns;
     if (elapsed < 2000000)
         slb_os_sleep(2000000);
-    uint64_t ticks = slb_os_ticks() - loaded_ticks;
-    elapsed = slb_os_now_ns() - loaded_ns;
+    uint64_t ticks = slb_os_ticks() - slb_loaded_ticks;
+    elapsed = slb_os_now_ns() - slb_loaded_ns;
     return ticks == 0 ? 1.0 : (double)elapsed / (double)ticks;
 }
 
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
-    return floor_ticks;
+    return slb_floor_ticks;
 }
 
 /*
@@ -3918,37 +3918,37 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
 static struct {
     _Atomic uint32_t version;
     _Atomic uint64_t ticks, wall_ns, rate; /* nanoseconds in 2^32 ticks */
-} pair_of_clocks;
+} slb_pair_of_clocks;
 
-#define PAIR_LASTS_TICKS (1u << 20)
-#define RATE_NEEDS_NS 20000000u /* since the library was loaded */
+#define SLB_PAIR_LASTS_TICKS (1u << 20)
+#define SLB_RATE_NEEDS_NS 20000000u /* since the library was loaded */
 
-static SLB_COLD uint64_t renew_pair(void) {
-    uint32_t version = atomic_load_explicit(&pair_of_clocks.version, memory_order_relaxed);
+static SLB_COLD uint64_t slb_renew_pair(void) {
+    uint32_t version = atomic_load_explicit(&slb_pair_of_clocks.version, memory_order_relaxed);
     uint64_t before = slb_os_ticks(), wall_ns = slb_os_wall_ns(), after = slb_os_ticks();
-    uint64_t elapsed_ns = slb_os_now_ns() - loaded_ns, elapsed = after - loaded_ticks;
-    if (!counter_usable || elapsed_ns < RATE_NEEDS_NS || elapsed == 0 ||
-        after - before > PAIR_LASTS_TICKS / 64 || (version & 1) != 0 ||
-        !atomic_compare_exchange_strong_explicit(&pair_of_clocks.version, &version, version + 1,
+    uint64_t elapsed_ns = slb_os_now_ns() - slb_loaded_ns, elapsed = after - slb_loaded_ticks;
+    if (!slb_counter_usable || elapsed_ns < SLB_RATE_NEEDS_NS || elapsed == 0 ||
+        after - before > SLB_PAIR_LASTS_TICKS / 64 || (version & 1) != 0 ||
+        !atomic_compare_exchange_strong_explicit(&slb_pair_of_clocks.version, &version, version + 1,
                                                  memory_order_acquire, memory_order_relaxed))
         return wall_ns;
     uint64_t rate = (uint64_t)((double)elapsed_ns / (double)elapsed * 4294967296.0);
-    atomic_store_explicit(&pair_of_clocks.ticks, before + (after - before) / 2, memory_order_release);
-    atomic_store_explicit(&pair_of_clocks.wall_ns, wall_ns, memory_order_release);
-    atomic_store_explicit(&pair_of_clocks.rate, rate, memory_order_release);
-    atomic_store_explicit(&pair_of_clocks.version, version + 2, memory_order_release);
+    atomic_store_explicit(&slb_pair_of_clocks.ticks, before + (after - before) / 2, memory_order_release);
+    atomic_store_explicit(&slb_pair_of_clocks.wall_ns, wall_ns, memory_order_release);
+    atomic_store_explicit(&slb_pair_of_clocks.rate, rate, memory_order_release);
+    atomic_store_explicit(&slb_pair_of_clocks.version, version + 2, memory_order_release);
     return wall_ns;
 }
 
 SLB_PRIVATE uint64_t slb_os_wall_by_ticks(void) {
-    uint32_t version = atomic_load_explicit(&pair_of_clocks.version, memory_order_acquire);
-    uint64_t ticks = atomic_load_explicit(&pair_of_clocks.ticks, memory_order_acquire);
-    uint64_t wall_ns = atomic_load_explicit(&pair_of_clocks.wall_ns, memory_order_acquire);
-    uint64_t rate = atomic_load_explicit(&pair_of_clocks.rate, memory_order_acquire);
+    uint32_t version = atomic_load_explicit(&slb_pair_of_clocks.version, memory_order_acquire);
+    uint64_t ticks = atomic_load_explicit(&slb_pair_of_clocks.ticks, memory_order_acquire);
+    uint64_t wall_ns = atomic_load_explicit(&slb_pair_of_clocks.wall_ns, memory_order_acquire);
+    uint64_t rate = atomic_load_explicit(&slb_pair_of_clocks.rate, memory_order_acquire);
     uint64_t passed = slb_os_ticks() - ticks;
-    if (slb_unlikely(passed >= PAIR_LASTS_TICKS || (version & 1) != 0 ||
-                     atomic_load_explicit(&pair_of_clocks.version, memory_order_relaxed) != version))
-        return renew_pair();
+    if (slb_unlikely(passed >= SLB_PAIR_LASTS_TICKS || (version & 1) != 0 ||
+                     atomic_load_explicit(&slb_pair_of_clocks.version, memory_order_relaxed) != version))
+        return slb_renew_pair();
     return wall_ns + (passed * rate >> 32);
 }
 
@@ -4055,33 +4055,33 @@ SLB_PRIVATE void slb_os_unmap(void *address, size_t size) {
 }
 
 /* Locked pages cannot be given back without unlocking them: once any are, all pages stay. */
-static _Atomic uint32_t memory_is_locked;
+static _Atomic uint32_t slb_memory_is_locked;
 
 /* A range is away from decommit to commit. A reader that comes in between (late, with a reference that has ended) is
  * stopped by the fault handler until the range is back, see slb_os_is_away. One range at a time. */
-static slb_os_mutex away_mutex = SLB_OS_MUTEX_INIT;
-static _Atomic uintptr_t away_from, away_to;
+static slb_os_mutex slb_away_mutex = SLB_OS_MUTEX_INIT;
+static _Atomic uintptr_t slb_away_from, slb_away_to;
 
-static bool bring_back(void *address, size_t size) {
+static bool slb_bring_back(void *address, size_t size) {
     while (VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) == NULL)
         Sleep(1); /* another process was given what this one had a moment ago */
     return true;
 }
 
 SLB_PRIVATE bool slb_os_discard(void *address, size_t size) {
-    if (atomic_load_explicit(&memory_is_locked, memory_order_relaxed) != 0 || !slb_os_stop_late_readers())
+    if (atomic_load_explicit(&slb_memory_is_locked, memory_order_relaxed) != 0 || !slb_os_stop_late_readers())
         return false;
-    slb_os_mutex_lock(&away_mutex);
-    atomic_store(&away_from, (uintptr_t)address);
-    atomic_store(&away_to, (uintptr_t)address + size);
-    bool done = VirtualFree(address, size, MEM_DECOMMIT) != 0 && bring_back(address, size);
-    atomic_store(&away_to, 0);
-    slb_os_mutex_unlock(&away_mutex);
+    slb_os_mutex_lock(&slb_away_mutex);
+    atomic_store(&slb_away_from, (uintptr_t)address);
+    atomic_store(&slb_away_to, (uintptr_t)address + size);
+    bool done = VirtualFree(address, size, MEM_DECOMMIT) != 0 && slb_bring_back(address, size);
+    atomic_store(&slb_away_to, 0);
+    slb_os_mutex_unlock(&slb_away_mutex);
     return done;
 }
 
 SLB_PRIVATE bool slb_os_is_away(uintptr_t address) {
-    return address < atomic_load(&away_to) && address >= atomic_load(&away_from);
+    return address < atomic_load(&slb_away_to) && address >= atomic_load(&slb_away_from);
 }
 
 SLB_PRIVATE bool slb_os_guard(void *address, size_t size, enum slb_guard_way *probed) {
@@ -4100,7 +4100,7 @@ SLB_PRIVATE bool slb_os_unguard(void *address, size_t size, enum slb_guard_way w
 SLB_PRIVATE bool slb_os_lock_memory(void *address, size_t size) {
     if (VirtualLock(address, size) == 0)
         return false;
-    atomic_store_explicit(&memory_is_locked, 1, memory_order_relaxed);
+    atomic_store_explicit(&slb_memory_is_locked, 1, memory_order_relaxed);
     return true;
 }
 
@@ -4125,11 +4125,11 @@ SLB_PRIVATE void slb_os_heap_free(void *memory) {
 /* ---------------------------------------------------------------------------------------------------- CPUs */
 
 /* Processors come in groups of at most 64. */
-#define GROUP_MOST 64u
+#define SLB_GROUP_MOST 64u
 
 SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
     WORD groups = GetActiveProcessorGroupCount();
-    DWORD count = groups > 1 ? groups * GROUP_MOST : GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+    DWORD count = groups > 1 ? groups * SLB_GROUP_MOST : GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
     if (count < 1)
         return 1;
     return count > SLB_OS_MOST_CPUS ? SLB_OS_MOST_CPUS : count;
@@ -4138,7 +4138,7 @@ SLB_PRIVATE uint32_t slb_os_cpu_count(void) {
 SLB_PRIVATE uint32_t slb_os_cpu(void) {
     PROCESSOR_NUMBER here;
     GetCurrentProcessorNumberEx(&here);
-    return here.Group * GROUP_MOST + here.Number;
+    return here.Group * SLB_GROUP_MOST + here.Number;
 }
 
 /* Of several groups, all: a thread may be moved to any. */
@@ -4158,7 +4158,7 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void) {
 
 /* -------------------------------------------------------------------------------------------------- clocks */
 
-static uint64_t scaled(uint64_t count, uint64_t per_second) {
+static uint64_t slb_scaled(uint64_t count, uint64_t per_second) {
     return count / per_second * 1000000000u + count % per_second * 1000000000u / per_second;
 }
 
@@ -4172,36 +4172,36 @@ SLB_PRIVATE uint64_t slb_os_now_ns(void) {
         atomic_store_explicit(&known, per_second, memory_order_relaxed);
     }
     (void)QueryPerformanceCounter(&count);
-    return scaled((uint64_t)count.QuadPart, per_second);
+    return slb_scaled((uint64_t)count.QuadPart, per_second);
 }
 
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void) {
     return GetTickCount64() * 1000000u;
 }
 
-#define UNIX_EPOCH 116444736000000000u /* in units of 100 ns since 1601 */
+#define SLB_UNIX_EPOCH 116444736000000000u /* in units of 100 ns since 1601 */
 
 SLB_PRIVATE uint64_t slb_os_wall_ns(void) {
     FILETIME now;
     GetSystemTimePreciseAsFileTime(&now);
     uint64_t units = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
-    return (units - UNIX_EPOCH) * 100u;
+    return (units - SLB_UNIX_EPOCH) * 100u;
 }
 
 /* ------------------------------------------------------------------------------------------------- waiting */
 
 /* By name, so that a program links what every program links. A system without one is older than those supported. */
-static void find_function(void *out, size_t size, const WCHAR *library, const char *name) {
+static void slb_find_function(void *out, size_t size, const WCHAR *library, const char *name) {
     FARPROC found = GetProcAddress(GetModuleHandleW(library), name);
     memcpy(out, &found, size); /* not every compiler lets one be cast to the other */
 }
 
-static BOOL(WINAPI *wait_on_address)(volatile void *, void *, SIZE_T, DWORD);
-static void(WINAPI *wake_by_address)(void *);
+static SLB_BOOL(WINAPI *wait_on_address)(volatile void *, void *, SIZE_T, DWORD);
+static void(WINAPI *slb_wake_by_address)(void *);
 
-__attribute__((constructor(101))) static void find_waits(void) {
-    find_function(&wait_on_address, sizeof wait_on_address, L"kernelbase.dll", "WaitOnAddress");
-    find_function(&wake_by_address, sizeof wake_by_address, L"kernelbase.dll", "WakeByAddressSingle");
+__attribute__((constructor(101))) static void slb_find_waits(void) {
+    slb_find_function(&wait_on_address, sizeof wait_on_address, L"kernelbase.dll", "WaitOnAddress");
+    slb_find_function(&slb_wake_by_address, sizeof slb_wake_by_address, L"kernelbase.dll", "WakeByAddressSingle");
 }
 
 SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
@@ -4215,7 +4215,7 @@ SLB_PRIVATE bool slb_os_sleep_on(_Atomic uint32_t *word, uint32_t expected, uint
 }
 
 SLB_PRIVATE void slb_os_wake_one(_Atomic uint32_t *word) {
-    wake_by_address((void *)word);
+    slb_wake_by_address((void *)word);
 }
 
 SLB_PRIVATE void slb_os_mutex_lock(slb_os_mutex *mutex) {
@@ -4232,16 +4232,16 @@ SLB_PRIVATE int slb_os_notifier_create(void) {
     return event == NULL ? -ENOMEM : (int)(intptr_t)event;
 }
 
-static HANDLE handle_of(int notifier) {
+static HANDLE slb_handle_of(int notifier) {
     return (HANDLE)(intptr_t)notifier;
 }
 
 SLB_PRIVATE void slb_os_notifier_signal(int notifier) {
-    (void)SetEvent(handle_of(notifier));
+    (void)SetEvent(slb_handle_of(notifier));
 }
 
 SLB_PRIVATE void slb_os_notifier_clear(int notifier) {
-    (void)ResetEvent(handle_of(notifier));
+    (void)ResetEvent(slb_handle_of(notifier));
 }
 
 SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
@@ -4249,7 +4249,7 @@ SLB_PRIVATE void slb_os_notifier_renew(int notifier) {
 }
 
 SLB_PRIVATE void slb_os_notifier_destroy(int notifier) {
-    (void)CloseHandle(handle_of(notifier));
+    (void)CloseHandle(slb_handle_of(notifier));
 }
 
 /* ------------------------------------------------------------------------------------------------- threads */
@@ -4270,14 +4270,14 @@ SLB_PRIVATE bool slb_os_at_fork(void (*before)(void), void (*parent)(void), void
     return true;
 }
 
-static DWORD WINAPI run_body(void *body) {
+static DWORD WINAPI slb_run_body(void *body) {
     void *(*function)(void *) = *(void *(**)(void *))body;
     free(body);
     (void)function(NULL);
     return 0;
 }
 
-#define OWN_STACK (1u << 20) /* enough for a caller's logger */
+#define SLB_OWN_STACK (1u << 20) /* enough for a caller's logger */
 
 SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
     void *(**holder)(void *) = malloc(sizeof body);
@@ -4285,7 +4285,7 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
         return false;
     *holder = body;
     HANDLE thread =
-        CreateThread(NULL, OWN_STACK, run_body, (void *)holder, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+        CreateThread(NULL, SLB_OWN_STACK, slb_run_body, (void *)holder, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (thread == NULL) {
         free((void *)holder);
         return false;
@@ -4296,12 +4296,12 @@ SLB_PRIVATE bool slb_os_start_thread(void *(*body)(void *)) {
 
 SLB_PRIVATE void slb_os_name_thread(const char *name) {
     WCHAR wide[16] = {0};
-    HRESULT(WINAPI * describe)(HANDLE, const WCHAR *);
-    find_function(&describe, sizeof describe, L"kernel32.dll", "SetThreadDescription");
+    HRESULT(WINAPI * slb_describe)(HANDLE, const WCHAR *);
+    slb_find_function(&slb_describe, sizeof slb_describe, L"kernel32.dll", "SetThreadDescription");
     for (size_t i = 0; i < 15 && name[i] != '\0'; i++)
         wide[i] = (WCHAR)name[i];
-    if (describe != NULL)
-        (void)describe(GetCurrentThread(), wide);
+    if (slb_describe != NULL)
+        (void)slb_describe(GetCurrentThread(), wide);
 }
 
 /* Threads are not cancelled here. */
@@ -4394,10 +4394,10 @@ SLB_PRIVATE bool slb_os_stop_late_readers(void);
 
 #include <windows.h>
 
-static void (*_Atomic report_of_fault)(uintptr_t address, const char *verb);
+static void (*_Atomic slb_report_of_fault)(uintptr_t address, const char *verb);
 
 /* The first parameter of an access violation: 0 read, 1 write, 8 execution; the second is the address. */
-static LONG CALLBACK on_fault(EXCEPTION_POINTERS *fault) {
+static LONG CALLBACK slb_on_fault(EXCEPTION_POINTERS *fault) {
     const EXCEPTION_RECORD *record = fault->ExceptionRecord;
     if (record->ExceptionCode != EXCEPTION_ACCESS_VIOLATION || record->NumberParameters < 2)
         return EXCEPTION_CONTINUE_SEARCH;
@@ -4406,9 +4406,9 @@ static LONG CALLBACK on_fault(EXCEPTION_POINTERS *fault) {
         (void)SwitchToThread();
         return EXCEPTION_CONTINUE_EXECUTION;
     }
-    void (*report)(uintptr_t, const char *) = atomic_load(&report_of_fault);
-    if (report != NULL)
-        report(address, record->ExceptionInformation[0] == 1 ? "write" : "read");
+    void (*slb_report)(uintptr_t, const char *) = atomic_load(&slb_report_of_fault);
+    if (slb_report != NULL)
+        slb_report(address, record->ExceptionInformation[0] == 1 ? "write" : "read");
     return EXCEPTION_CONTINUE_SEARCH;
 }
 
@@ -4422,15 +4422,15 @@ SLB_PRIVATE bool slb_os_stop_late_readers(void) {
     if (atomic_load(&installed) == 0) {
         HMODULE self;
         (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
-                                 (const WCHAR *)(void *)&report_of_fault, &self);
-        atomic_store(&installed, AddVectoredExceptionHandler(1, on_fault) != NULL);
+                                 (const WCHAR *)(void *)&slb_report_of_fault, &self);
+        atomic_store(&installed, AddVectoredExceptionHandler(1, slb_on_fault) != NULL);
     }
     slb_os_mutex_unlock(&lock);
     return atomic_load(&installed) != 0;
 }
 
-SLB_PRIVATE bool slb_os_report_faults(void (*report)(uintptr_t address, const char *verb)) {
-    atomic_store(&report_of_fault, report);
+SLB_PRIVATE bool slb_os_report_faults(void (*slb_report)(uintptr_t address, const char *verb)) {
+    atomic_store(&slb_report_of_fault, slb_report);
     return slb_os_stop_late_readers();
 }
 
@@ -4452,12 +4452,12 @@ SLB_PRIVATE void slb_os_write_error(const char *text, size_t length) {
 
 /* The C library answers a descriptor that is not open by ending the process, or, where the program said so, by this
  * value. */
-static HANDLE file_of(int fd) {
+static HANDLE slb_file_of(int fd) {
     intptr_t handle = fd < 0 ? -1 : _get_osfhandle(fd);
     return handle == -2 ? INVALID_HANDLE_VALUE : (HANDLE)handle;
 }
 
-static int errno_of(DWORD error) {
+static int slb_errno_of(DWORD error) {
     switch (error) {
     case ERROR_INVALID_HANDLE:
         return EBADF;
@@ -4476,18 +4476,18 @@ static int errno_of(DWORD error) {
 
 /* Past the C library, which would turn each line feed into two bytes. */
 SLB_PRIVATE int slb_os_write(int fd, const void *data, size_t size, size_t *out_written) {
-    HANDLE file = file_of(fd);
+    HANDLE file = slb_file_of(fd);
     DWORD written = 0;
     if (file == INVALID_HANDLE_VALUE)
         return EBADF;
     if (!WriteFile(file, data, size > 0x40000000 ? 0x40000000 : (DWORD)size, &written, NULL))
-        return errno_of(GetLastError());
+        return slb_errno_of(GetLastError());
     *out_written = written;
     return 0;
 }
 
 SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out_inode) {
-    HANDLE file = file_of(fd);
+    HANDLE file = slb_file_of(fd);
     BY_HANDLE_FILE_INFORMATION info;
     *out_device = *out_inode = 0;
     if (file == INVALID_HANDLE_VALUE)
@@ -4509,12 +4509,12 @@ SLB_PRIVATE int slb_os_file_identity(int fd, uint64_t *out_device, uint64_t *out
 #include <string.h>
 #include <windows.h>
 
-#define STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
-#define STACK_WALK_MAX 32
+#define SLB_STACK_OWN_FRAMES 2 /* slb_os_stack and its caller */
+#define SLB_STACK_WALK_MAX 32
 
 SLB_PRIVATE __attribute__((noinline)) uint32_t slb_os_stack(uintptr_t *out_frames, uint32_t capacity) {
-    void *walked[STACK_WALK_MAX];
-    uint32_t count = CaptureStackBackTrace(STACK_OWN_FRAMES - 1, STACK_WALK_MAX - 1, walked, NULL);
+    void *walked[SLB_STACK_WALK_MAX];
+    uint32_t count = CaptureStackBackTrace(SLB_STACK_OWN_FRAMES - 1, SLB_STACK_WALK_MAX - 1, walked, NULL);
     if (count > capacity)
         count = capacity;
     for (uint32_t i = 0; i < count; i++)
@@ -4529,33 +4529,33 @@ SLB_PRIVATE void slb_os_stack_prime(void) {
 
 /* ------------------------------------------------------------------------------- names, from a module's exports */
 
-static const void *at_offset(const char *image, uint32_t offset) {
+static const void *slb_at_offset(const char *image, uint32_t offset) {
     return image + offset;
 }
 
-static const IMAGE_EXPORT_DIRECTORY *exports_of(const char *image) {
+static const IMAGE_EXPORT_DIRECTORY *slb_exports_of(const char *image) {
     const IMAGE_DOS_HEADER *dos = (const void *)image;
-    const IMAGE_NT_HEADERS *headers = at_offset(image, (uint32_t)dos->e_lfanew);
+    const IMAGE_NT_HEADERS *headers = slb_at_offset(image, (uint32_t)dos->e_lfanew);
     const IMAGE_DATA_DIRECTORY *entry = &headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_EXPORT];
-    return entry->Size == 0 ? NULL : at_offset(image, entry->VirtualAddress);
+    return entry->Size == 0 ? NULL : slb_at_offset(image, entry->VirtualAddress);
 }
 
 /* The exported function that begins nearest before the address. */
-static void find_export(struct slb_os_symbol *out, const char *image, uint32_t offset) {
-    const IMAGE_EXPORT_DIRECTORY *exports = exports_of(image);
+static void slb_find_export(struct slb_os_symbol *out, const char *image, uint32_t offset) {
+    const IMAGE_EXPORT_DIRECTORY *exports = slb_exports_of(image);
     uint32_t best = 0;
     if (exports == NULL)
         return;
-    out->module = at_offset(image, exports->Name);
-    const uint32_t *functions = at_offset(image, exports->AddressOfFunctions);
-    const uint32_t *names = at_offset(image, exports->AddressOfNames);
-    const uint16_t *ordinals = at_offset(image, exports->AddressOfNameOrdinals);
+    out->module = slb_at_offset(image, exports->Name);
+    const uint32_t *functions = slb_at_offset(image, exports->AddressOfFunctions);
+    const uint32_t *names = slb_at_offset(image, exports->AddressOfNames);
+    const uint16_t *ordinals = slb_at_offset(image, exports->AddressOfNameOrdinals);
     for (uint32_t i = 0; i < exports->NumberOfNames; i++) {
         uint32_t begin = functions[ordinals[i]];
         if (begin > offset || begin < best)
             continue;
         best = begin;
-        out->symbol = at_offset(image, names[i]);
+        out->symbol = slb_at_offset(image, names[i]);
         out->offset = offset - begin;
     }
 }
@@ -4569,7 +4569,7 @@ SLB_PRIVATE struct slb_os_symbol slb_os_symbol_of(uintptr_t address) {
         return entry;
     entry.module = "program";
     entry.offset = address - (uintptr_t)module;
-    find_export(&entry, (const char *)module, (uint32_t)entry.offset);
+    slb_find_export(&entry, (const char *)module, (uint32_t)entry.offset);
     return entry;
 }
 
@@ -4623,21 +4623,21 @@ SLB_PRIVATE const char *slb_status_message(slabby_status status) {
 }
 
 /* What both know of a struct, but for the caller's struct_size. */
-static void copy_behind_size(void *destination, const void *source, uint32_t theirs, uint32_t size) {
+static void slb_copy_behind_size(void *destination, const void *source, uint32_t theirs, uint32_t size) {
     uint32_t common = theirs < size ? theirs : size;
     memcpy((char *)destination + sizeof theirs, (const char *)source + sizeof theirs, common - sizeof theirs);
 }
 
 /* Of version 0.1.0. A caller whose struct_size cannot be one has forgotten it, and has at least this struct. */
-#define FIRST_ERROR_SIZE 296u
+#define SLB_FIRST_ERROR_SIZE 296u
 
-_Static_assert(offsetof(slabby_error, text) + 256 == FIRST_ERROR_SIZE,
+_Static_assert(offsetof(slabby_error, text) + 256 == SLB_FIRST_ERROR_SIZE,
                "the first version ends with its text");
 
-static uint32_t error_size(const slabby_error *error) {
+static uint32_t slb_error_size(const slabby_error *error) {
     uint32_t theirs;
     memcpy(&theirs, error, sizeof theirs);
-    return theirs < 8 ? FIRST_ERROR_SIZE : theirs;
+    return theirs < 8 ? SLB_FIRST_ERROR_SIZE : theirs;
 }
 
 SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status status, int32_t option,
@@ -4651,7 +4651,7 @@ SLB_PRIVATE slabby_status slb_error_set(slabby_error *error, slabby_status statu
     va_start(arguments, format);
     (void)vsnprintf(full.text, sizeof full.text, format, arguments);
     va_end(arguments);
-    copy_behind_size(error, &full, error_size(error), sizeof full);
+    slb_copy_behind_size(error, &full, slb_error_size(error), sizeof full);
     return status;
 }
 
@@ -4678,7 +4678,7 @@ SLB_PRIVATE slabby_status slb_copy_out(void *destination, const void *source, ui
     memcpy(&theirs, destination, sizeof theirs);
     if (theirs < 8)
         return SLABBY_ABI_MISMATCH;
-    copy_behind_size(destination, source, theirs, size);
+    slb_copy_behind_size(destination, source, theirs, size);
     return SLABBY_OK;
 }
 
@@ -4695,7 +4695,7 @@ SLB_PRIVATE void slb_copy_record(void *array, uint64_t index, const void *source
 
 #include <inttypes.h>
 
-static void add_system(struct slb_text *text) {
+static void slb_add_system(struct slb_text *text) {
     slb_text_add(text, "core: %s, binary interface %u\n", SLB_VERSION_TEXT, (unsigned)SLB_ABI_VERSION);
     slb_text_add(text, "system: %s on %s\n", SLB_OS_NAME, SLB_OS_MACHINE);
     slb_text_add(text, "CPUs: %u; a pool has a cache for each, and by default a shard\n",
@@ -4705,7 +4705,7 @@ static void add_system(struct slb_text *text) {
     slb_text_add(text, "page: %zu bytes\n", slb_os_page_size());
 }
 
-static void add_sequences(struct slb_text *text) {
+static void slb_add_sequences(struct slb_text *text) {
     if (slb_os_has_rseq()) {
         slb_text_add(text, "restartable sequences: yes; CPU caches commit with one store\n");
         slb_text_add(text, "fence: %s\n",
@@ -4718,7 +4718,7 @@ static void add_sequences(struct slb_text *text) {
 }
 
 /* On the middle one of three pages. */
-static void add_guards(struct slb_text *text, char *pages, size_t page) {
+static void slb_add_guards(struct slb_text *text, char *pages, size_t page) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
     bool guarded = slb_os_guard(pages + page, page, &way);
     if (!guarded)
@@ -4733,7 +4733,7 @@ static void add_guards(struct slb_text *text, char *pages, size_t page) {
                      slb_os_guard_limit());
 }
 
-static void add_pages(struct slb_text *text, char *pages, size_t page) {
+static void slb_add_pages(struct slb_text *text, char *pages, size_t page) {
     slb_text_add(text, "huge pages: %s\n",
                  slb_os_huge_pages(pages, page) ? "can be asked for; huge_pages is accepted"
                                                 : "no; huge_pages is refused");
@@ -4742,7 +4742,7 @@ static void add_pages(struct slb_text *text, char *pages, size_t page) {
                                              : "no way to leave memory out; no_dump is refused");
 }
 
-static void add_locking(struct slb_text *text) {
+static void slb_add_locking(struct slb_text *text) {
     uint64_t limit = slb_os_lock_limit();
     if (limit == UINT64_MAX)
         slb_text_add(text, "locked memory: without limit\n");
@@ -4754,7 +4754,7 @@ static void add_locking(struct slb_text *text) {
                      limit);
 }
 
-static void add_clock(struct slb_text *text) {
+static void slb_add_clock(struct slb_text *text) {
     double floor_ns = (double)slb_os_clock_floor_ticks() * slb_os_ns_per_tick();
     slb_text_add(text, "clock: steps of %u ns; shorter allocations are reported as that\n",
                  (unsigned)(floor_ns + 0.5));
@@ -4766,15 +4766,15 @@ SLB_PUBLIC slabby_status slabby_platform_text(char *buffer, uint64_t capacity, u
         return SLABBY_INVALID_ARGUMENT;
     size_t page = slb_os_page_size();
     char *pages = slb_os_map(3 * page);
-    add_system(&text);
-    add_sequences(&text);
+    slb_add_system(&text);
+    slb_add_sequences(&text);
     if (pages != NULL) {
-        add_pages(&text, pages, page);
-        add_guards(&text, pages, page);
+        slb_add_pages(&text, pages, page);
+        slb_add_guards(&text, pages, page);
         slb_os_unmap(pages, 3 * page);
     }
-    add_locking(&text);
-    add_clock(&text);
+    slb_add_locking(&text);
+    slb_add_clock(&text);
     return slb_text_end(&text, out_length);
 }
 
@@ -4788,8 +4788,8 @@ SLB_PUBLIC slabby_status slabby_platform_text(char *buffer, uint64_t capacity, u
 
 /* The final NUL is in place after each call, as far as the text fits. */
 SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string);
-SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number);
-SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number);
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t slb_number);
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t slb_number);
 
 /* Nine digits after the point, whatever the locale. "NaN" for what is no number, or beyond what nine digits can
  * follow: slb_is_decimal. */
@@ -4811,24 +4811,24 @@ SLB_PRIVATE void slb_plain_add(struct slb_text *text, const char *string) {
         text->buffer[text->length < text->capacity ? text->length : text->capacity - 1] = '\0';
 }
 
-static void plain_digits(struct slb_text *text, uint64_t number, uint64_t base) {
+static void slb_plain_digits(struct slb_text *text, uint64_t slb_number, uint64_t base) {
     char digits[24];
     size_t at = sizeof digits - 1;
     digits[at] = '\0';
     do {
-        digits[--at] = "0123456789abcdef"[number % base];
-        number /= base;
-    } while (number != 0);
+        digits[--at] = "0123456789abcdef"[slb_number % base];
+        slb_number /= base;
+    } while (slb_number != 0);
     slb_plain_add(text, &digits[at]);
 }
 
-SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t number) {
-    plain_digits(text, number, 10);
+SLB_PRIVATE void slb_plain_number(struct slb_text *text, uint64_t slb_number) {
+    slb_plain_digits(text, slb_number, 10);
 }
 
-SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t number) {
+SLB_PRIVATE void slb_plain_hex(struct slb_text *text, uint64_t slb_number) {
     slb_plain_add(text, "0x");
-    plain_digits(text, number, 16);
+    slb_plain_digits(text, slb_number, 16);
 }
 
 /* Also false for what is no number. */
@@ -4925,37 +4925,37 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
 #include <inttypes.h>
 #include <string.h>
 
-struct unit {
+struct slb_unit {
     const char *suffix;
     int64_t factor;
 };
 
-static const struct unit byte_units[] = {{"", 1},          {"B", 1},         {"KiB", 1 << 10},
+static const struct slb_unit slb_byte_units[] = {{"", 1},          {"B", 1},         {"KiB", 1 << 10},
                                          {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
-static const struct unit time_units[] = {
+static const struct slb_unit slb_time_units[] = {
     {"", 1},           {"ns", 1},          {"us", 1000},         {"ms", 1000000},
     {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
-static const struct unit percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
-static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
-static const struct slb_enumerator flag_enumerators[] = {
+static const struct slb_unit slb_percent_units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
+static const struct slb_unit slb_plain_units[] = {{"", 1}, {NULL, 0}};
+static const struct slb_enumerator slb_flag_enumerators[] = {
     {"on", 1}, {"off", 0}, {"true", 1}, {"false", 0}, {NULL, 0}};
 
-static const struct unit *units_of(uint8_t kind) {
+static const struct slb_unit *slb_units_of(uint8_t kind) {
     switch (kind) {
     case SLB_KIND_BYTES:
-        return byte_units;
+        return slb_byte_units;
     case SLB_KIND_DURATION:
-        return time_units;
+        return slb_time_units;
     case SLB_KIND_PERCENT:
-        return percent_units;
+        return slb_percent_units;
     default:
-        return plain_units;
+        return slb_plain_units;
     }
 }
 
 /* Digits, perhaps a fraction, perhaps a space, a unit. A fraction must come out whole in the option's unit. False on
  * anything else and on overflow. */
-static bool parse_quantity(const char *text, const struct unit *units, int64_t *out_value) {
+static bool slb_parse_quantity(const char *text, const struct slb_unit *units, int64_t *out_value) {
     const char *at = text;
     uint64_t whole = 0, fraction = 0, scale = 1;
     if (*at < '0' || *at > '9')
@@ -4971,9 +4971,9 @@ static bool parse_quantity(const char *text, const struct unit *units, int64_t *
     }
     while (*at == ' ')
         at++;
-    for (const struct unit *unit = units; unit->suffix != NULL; unit++) {
-        uint64_t factor = (uint64_t)unit->factor, value, part;
-        if (strcmp(at, unit->suffix) != 0)
+    for (const struct slb_unit *slb_unit = units; slb_unit->suffix != NULL; slb_unit++) {
+        uint64_t factor = (uint64_t)slb_unit->factor, value, part;
+        if (strcmp(at, slb_unit->suffix) != 0)
             continue;
         if (__builtin_mul_overflow(whole, factor, &value) ||
             __builtin_mul_overflow(fraction, factor, &part) || part % scale != 0 ||
@@ -4985,7 +4985,7 @@ static bool parse_quantity(const char *text, const struct unit *units, int64_t *
     return false;
 }
 
-static bool parse_enumerator(const char *text, const struct slb_enumerator *words, int64_t *out_value) {
+static bool slb_parse_enumerator(const char *text, const struct slb_enumerator *words, int64_t *out_value) {
     for (; words != NULL && words->text != NULL; words++) {
         if (strcmp(text, words->text) == 0) {
             *out_value = words->value;
@@ -4995,14 +4995,14 @@ static bool parse_enumerator(const char *text, const struct slb_enumerator *word
     return false;
 }
 
-static int32_t option_named(const char *name) {
+static int32_t slb_option_named(const char *name) {
     for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
         if (strcmp(slb_options_table[id - 1].name, name) == 0)
             return id;
     return 0;
 }
 
-static slabby_status unreadable(const struct slb_option_info *info, int32_t id, const char *text,
+static slabby_status slb_unreadable(const struct slb_option_info *info, int32_t id, const char *text,
                                 slabby_error *error) {
     static const char *const forms[] = {"on or off",
                                         "a whole number",
@@ -5025,34 +5025,34 @@ SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t
                                            slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
-    if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators,
+    if (slb_parse_enumerator(text, info->kind == SLB_KIND_FLAG ? slb_flag_enumerators : info->enumerators,
                          out_value) ||
-        parse_quantity(text, units_of(info->kind), out_value))
+        slb_parse_quantity(text, slb_units_of(info->kind), out_value))
         return SLABBY_OK;
     if (!none || info->minimum != 0)
-        return unreadable(info, id, text, error);
+        return slb_unreadable(info, id, text, error);
     *out_value = 0;
     return SLABBY_OK;
 }
 
 SLB_PRIVATE void slb_option_format(struct slb_text *text, int32_t id, int64_t value) {
     const struct slb_option_info *info = slb_option_info(id);
-    const struct slb_enumerator *word = info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators;
+    const struct slb_enumerator *word = info->kind == SLB_KIND_FLAG ? slb_flag_enumerators : info->enumerators;
     for (; word != NULL && word->text != NULL; word++) {
         if (word->value == value) {
             slb_text_add(text, "%s", word->text);
             return;
         }
     }
-    const struct unit *units = units_of(info->kind), *largest = units;
-    for (const struct unit *unit = units; unit->suffix != NULL; unit++)
-        if (value % unit->factor == 0 && (value != 0 || unit->factor == 1))
-            largest = unit;
+    const struct slb_unit *units = slb_units_of(info->kind), *largest = units;
+    for (const struct slb_unit *slb_unit = units; slb_unit->suffix != NULL; slb_unit++)
+        if (value % slb_unit->factor == 0 && (value != 0 || slb_unit->factor == 1))
+            largest = slb_unit;
     slb_text_add(text, "%" PRId64 "%s", value / largest->factor, largest->suffix);
 }
 
 SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, slabby_error *error) {
-    *out_id = option_named(name);
+    *out_id = slb_option_named(name);
     if (*out_id != 0)
         return SLABBY_OK;
     return slb_error_set(error, SLABBY_INVALID_OPTION, 0, 0, 0, 0,
@@ -5060,7 +5060,7 @@ SLB_PRIVATE slabby_status slb_option_find(const char *name, int32_t *out_id, sla
 }
 
 SLB_PRIVATE bool slb_option_parse_count(const char *text, int64_t *out_value) {
-    return parse_quantity(text, plain_units, out_value);
+    return slb_parse_quantity(text, slb_plain_units, out_value);
 }
 
 /* -------------------- observe/json.c */
@@ -5093,7 +5093,7 @@ SLB_PRIVATE const char *slb_json_enumerator(const struct slb_enumerator *words, 
 }
 
 /* Bytes of the character that begins here, 0 where none does: RFC 3629, table in 4. */
-static uint32_t utf8_length(const unsigned char *at) {
+static uint32_t slb_utf8_length(const unsigned char *at) {
     static const unsigned char first_low[] = {0xC2, 0xE0, 0xF0}, first_high[] = {0xDF, 0xEF, 0xF4};
     if (at[0] < 0x80)
         return 1;
@@ -5115,7 +5115,7 @@ static uint32_t utf8_length(const unsigned char *at) {
 SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
     slb_text_add(text, "\"");
     while (*value != '\0') {
-        uint32_t bytes = utf8_length((const unsigned char *)value);
+        uint32_t bytes = slb_utf8_length((const unsigned char *)value);
         if (bytes == 0)
             slb_text_add(text, "\\ufffd");
         else if ((unsigned char)*value < 0x20 || *value == '"' || *value == '\\')
@@ -5127,7 +5127,7 @@ SLB_PRIVATE void slb_json_text(struct slb_text *text, const char *value) {
     slb_text_add(text, "\"");
 }
 
-static void json_number(struct slb_text *text, double value) {
+static void slb_json_number(struct slb_text *text, double value) {
     if (slb_is_decimal(value))
         slb_plain_decimal(text, value);
     else
@@ -5135,7 +5135,7 @@ static void json_number(struct slb_text *text, double value) {
 }
 
 /* Only statuses that occurred: most pools never see most errors. */
-static void json_counts(struct slb_text *text, const uint64_t *counts) {
+static void slb_json_counts(struct slb_text *text, const uint64_t *counts) {
     const char *separator = "";
     slb_text_add(text, "{");
     for (uint32_t i = 1; i < SLB_STATUS_COUNT; i++) {
@@ -5147,7 +5147,7 @@ static void json_counts(struct slb_text *text, const uint64_t *counts) {
     slb_text_add(text, "}");
 }
 
-static void json_value(struct slb_text *text, const struct slb_field *field, const char *at) {
+static void slb_json_value(struct slb_text *text, const struct slb_field *field, const char *at) {
     uint64_t whole;
     int64_t negative;
     int32_t small;
@@ -5163,13 +5163,13 @@ static void json_value(struct slb_text *text, const struct slb_field *field, con
         break;
     case SLB_FIELD_F64:
         memcpy(&real, at, sizeof real);
-        json_number(text, real);
+        slb_json_number(text, real);
         break;
     case SLB_FIELD_TEXT:
         slb_json_text(text, at);
         break;
     case SLB_FIELD_COUNTS:
-        json_counts(text, (const uint64_t *)(const void *)at);
+        slb_json_counts(text, (const uint64_t *)(const void *)at);
         break;
     default:
         memcpy(&small, at, sizeof small);
@@ -5184,7 +5184,7 @@ SLB_PRIVATE void slb_json_object(struct slb_text *text, const struct slb_field *
                                  const void *snapshot) {
     for (uint32_t i = 0; i < count; i++) {
         slb_text_add(text, "%s\"%s\":", i == 0 ? "{" : ",", fields[i].name);
-        json_value(text, &fields[i], (const char *)snapshot + fields[i].offset);
+        slb_json_value(text, &fields[i], (const char *)snapshot + fields[i].offset);
     }
     slb_text_add(text, "}");
 }
@@ -5264,24 +5264,24 @@ SLB_PRIVATE bool slb_stack_read(struct slb_stack_record *record, struct slb_trac
            atomic_load_explicit(&record->owner, memory_order_relaxed) == owner;
 }
 
-static void print_age(struct slb_text *text, uint64_t age_ns) {
+static void slb_print_age(struct slb_text *text, uint64_t age_ns) {
     static const struct {
         uint64_t ns;
-        const char *unit;
+        const char *slb_unit;
     } units[] = {{1000000000u, " s"}, {1000000u, " ms"}, {1000u, " us"}, {1u, " ns"}};
     size_t at = 0;
     while (at < 3 && age_ns < 10 * units[at].ns)
         at++;
     slb_plain_number(text, age_ns / units[at].ns);
-    slb_plain_add(text, units[at].unit);
+    slb_plain_add(text, units[at].slb_unit);
 }
 
-static const char *file_name(const char *path) {
+static const char *slb_file_name(const char *path) {
     const char *slash = path == NULL ? NULL : strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
 }
 
-static void print_address(struct slb_text *text, uintptr_t address) {
+static void slb_print_address(struct slb_text *text, uintptr_t address) {
     struct slb_os_symbol symbol = slb_os_symbol_of(address);
     slb_plain_hex(text, address);
     if (symbol.symbol != NULL) {
@@ -5292,7 +5292,7 @@ static void print_address(struct slb_text *text, uintptr_t address) {
     }
     if (symbol.module != NULL) {
         slb_plain_add(text, " (");
-        slb_plain_add(text, file_name(symbol.module));
+        slb_plain_add(text, slb_file_name(symbol.module));
         if (symbol.symbol == NULL) {
             slb_plain_add(text, "+");
             slb_plain_hex(text, symbol.offset);
@@ -5301,70 +5301,70 @@ static void print_address(struct slb_text *text, uintptr_t address) {
     }
 }
 
-static void print_frame(struct slb_text *text, uint32_t number, uintptr_t address) {
+static void slb_print_frame(struct slb_text *text, uint32_t slb_number, uintptr_t address) {
     slb_plain_add(text, "\n    #");
-    slb_plain_number(text, number);
+    slb_plain_number(text, slb_number);
     slb_plain_add(text, " ");
-    print_address(text, address);
+    slb_print_address(text, address);
 }
 
-static bool is_entrance(struct slb_os_symbol symbol) {
+static bool slb_is_entrance(struct slb_os_symbol symbol) {
     return symbol.symbol != NULL && strncmp(symbol.symbol, "slabby_", 7) == 0;
 }
 
-static bool is_named_caller(struct slb_os_symbol symbol) {
-    return symbol.symbol != NULL && !is_entrance(symbol);
+static bool slb_is_named_caller(struct slb_os_symbol symbol) {
+    return symbol.symbol != NULL && !slb_is_entrance(symbol);
 }
 
 /* How many of the innermost frames may be the core's own. */
-#define OWN_FRAMES_MOST 10u
+#define SLB_OWN_FRAMES_MOST 10u
 
 /* The caller's frames begin behind our library's, or, where the core is part of another file, behind the public
  * function, as far as it left a frame and its name is known. */
-static uint32_t first_frame_of_caller(const struct slb_trace *trace) {
+static uint32_t slb_first_frame_of_caller(const struct slb_trace *trace) {
     uint32_t first = 0;
-    for (uint32_t i = 0; i + 1 < trace->depth && i < OWN_FRAMES_MOST; i++) {
+    for (uint32_t i = 0; i + 1 < trace->depth && i < SLB_OWN_FRAMES_MOST; i++) {
         struct slb_os_symbol symbol = slb_os_symbol_of(trace->frames[i]);
-        if (is_entrance(symbol) ||
-            (symbol.module != NULL && strncmp(file_name(symbol.module), "libslabby.", 10) == 0))
+        if (slb_is_entrance(symbol) ||
+            (symbol.module != NULL && strncmp(slb_file_name(symbol.module), "libslabby.", 10) == 0))
             first = i + 1;
     }
     return first;
 }
 
 /* "allocated by thread 17, 4 ms" */
-static void print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
+static void slb_print_who(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
     uint64_t now = slb_os_now_ns();
     slb_plain_add(text, verb);
     slb_plain_add(text, " by thread ");
     slb_plain_number(text, trace->thread);
     slb_plain_add(text, ", ");
-    print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
+    slb_print_age(text, now > trace->time_ns ? now - trace->time_ns : 0);
 }
 
 /* The first frame of the caller that has a name; frames of a core without names may come before it. */
 SLB_PRIVATE void slb_trace_print_short(struct slb_text *text, const char *verb,
                                        const struct slb_trace *trace) {
-    uint32_t first = first_frame_of_caller(trace), named = first;
-    while (named < trace->depth && !is_named_caller(slb_os_symbol_of(trace->frames[named])))
+    uint32_t first = slb_first_frame_of_caller(trace), named = first;
+    while (named < trace->depth && !slb_is_named_caller(slb_os_symbol_of(trace->frames[named])))
         named++;
     if (named < trace->depth)
         first = named;
-    print_who(text, verb, trace);
+    slb_print_who(text, verb, trace);
     slb_plain_add(text, " ago");
     if (first < trace->depth) {
         slb_plain_add(text, ", at ");
-        print_address(text, trace->frames[first]);
+        slb_print_address(text, trace->frames[first]);
     }
 }
 
 SLB_PRIVATE void slb_trace_print(struct slb_text *text, const char *verb, const struct slb_trace *trace) {
     slb_plain_add(text, "\n  ");
-    print_who(text, verb, trace);
+    slb_print_who(text, verb, trace);
     slb_plain_add(text, trace->depth == 0 ? " ago (this system cannot walk stacks)" : " ago, at:");
-    uint32_t first = first_frame_of_caller(trace);
+    uint32_t first = slb_first_frame_of_caller(trace);
     for (uint32_t i = first; i < trace->depth; i++)
-        print_frame(text, i - first, trace->frames[i]);
+        slb_print_frame(text, i - first, trace->frames[i]);
 }
 
 /* -------------------- options.c */
@@ -5384,37 +5384,37 @@ SLB_PRIVATE void slb_options_init(struct slb_options *options) {
         options->value[id - 1] = slb_options_table[id - 1].default_value;
 }
 
-static slabby_status unknown_option(int32_t id, slabby_error *error) {
+static slabby_status slb_unknown_option(int32_t id, slabby_error *error) {
     return slb_error_set(error, SLABBY_INVALID_OPTION, id, id, 1, SLB_OPTION_COUNT,
                          "there is no option number %d; numbers run from 1 to %d", (int)id, SLB_OPTION_COUNT);
 }
 
 /* A value in the unit that its user writes: "30s", not 30000000000. */
-struct spelled {
+struct slb_spelled {
     char text[40];
 };
 
-static struct spelled spell(int32_t id, int64_t value) {
-    struct spelled spelled;
-    struct slb_text text = {.buffer = spelled.text, .capacity = sizeof spelled.text};
+static struct slb_spelled slb_spell(int32_t id, int64_t value) {
+    struct slb_spelled slb_spelled;
+    struct slb_text text = {.buffer = slb_spelled.text, .capacity = sizeof slb_spelled.text};
     if (slb_option_info(id)->kind == SLB_KIND_DURATION)
         slb_option_format(&text, id, value);
     else
         slb_text_add(&text, "%" PRId64, value);
-    return spelled;
+    return slb_spelled;
 }
 
 SLB_PRIVATE slabby_status slb_option_check(int32_t id, int64_t value, slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     if (info == NULL)
-        return unknown_option(id, error);
+        return slb_unknown_option(id, error);
     if (info->kind == SLB_KIND_TEXT)
         return slb_error_set(error, SLABBY_INVALID_ARGUMENT, id, value, 0, 0,
                              "option %s is a text: set it with slabby_options_set_text", info->name);
     if (value < info->minimum || value > info->maximum)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
-                             "option %s cannot be %s; choose %s to %s", info->name, spell(id, value).text,
-                             spell(id, info->minimum).text, spell(id, info->maximum).text);
+                             "option %s cannot be %s; choose %s to %s", info->name, slb_spell(id, value).text,
+                             slb_spell(id, info->minimum).text, slb_spell(id, info->maximum).text);
     if (info->power_of_two && (value & (value - 1)) != 0)
         return slb_error_set(error, SLABBY_INVALID_OPTION, id, value, info->minimum, info->maximum,
                              "option %s cannot be %" PRId64 "; choose a power of two from %" PRId64
@@ -5436,32 +5436,32 @@ SLB_PRIVATE slabby_status slb_option_set(struct slb_options *options, int32_t id
 
 /* --------------------------------------------------------------------------------------------- resolving */
 
-static bool was_set(const struct slb_options *options, int32_t id) {
+static bool slb_was_set(const struct slb_options *options, int32_t id) {
     return (options->set >> (id - 1) & 1) != 0;
 }
 
-static bool only_by_preset(const struct slb_options *options, int32_t id) {
+static bool slb_only_by_preset(const struct slb_options *options, int32_t id) {
     return (options->preset >> (id - 1) & 1) != 0;
 }
 
 SLB_PRIVATE bool slb_options_soften_guards(struct slb_options *options) {
     if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) ||
-        !only_by_preset(options, SLABBY_OPTION_GUARD_PAGES))
+        !slb_only_by_preset(options, SLABBY_OPTION_GUARD_PAGES))
         return false;
     options->value[SLABBY_OPTION_GUARD_PAGES - 1] = 0;
-    if (!was_set(options, SLABBY_OPTION_BIT_GUARD) || only_by_preset(options, SLABBY_OPTION_BIT_GUARD))
+    if (!slb_was_set(options, SLABBY_OPTION_BIT_GUARD) || slb_only_by_preset(options, SLABBY_OPTION_BIT_GUARD))
         options->value[SLABBY_OPTION_BIT_GUARD - 1] = 1;
     return true;
 }
 
-static int64_t power_of_two_up(int64_t value) {
+static int64_t slb_power_of_two_up(int64_t value) {
     int64_t power = 1;
     while (power < value)
         power *= 2;
     return power;
 }
 
-static int64_t resolved_default(const struct slb_option_info *info, uint64_t capacity) {
+static int64_t slb_resolved_default(const struct slb_option_info *info, uint64_t capacity) {
     switch (info->default_rule) {
     case SLB_DEFAULT_CPUS:
         return (int64_t)slb_os_usable_cpus();
@@ -5474,7 +5474,7 @@ static int64_t resolved_default(const struct slb_option_info *info, uint64_t cap
     }
 }
 
-static slabby_status check_conflicts(const struct slb_options *options, slabby_error *error) {
+static slabby_status slb_check_conflicts(const struct slb_options *options, slabby_error *error) {
     for (size_t i = 0; i < SLB_CONFLICT_COUNT; i++) {
         const struct slb_conflict *conflict = &slb_conflicts[i];
         int64_t values[2];
@@ -5503,7 +5503,7 @@ SLB_PRIVATE slabby_status slb_option_check_thresholds(int32_t option, int64_t de
                          degrade_at, survive_at);
 }
 
-static slabby_status check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
+static slabby_status slb_check_space(const struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t id = SLABBY_OPTION_MAX_CAPACITY;
     int64_t most = slb_option(options, id);
     if (most >= (int64_t)capacity)
@@ -5514,11 +5514,11 @@ static slabby_status check_space(const struct slb_options *options, uint64_t cap
                          most, capacity);
 }
 
-static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity, slabby_error *error) {
+static slabby_status slb_resolve_heap(struct slb_options *options, uint64_t capacity, slabby_error *error) {
     const int32_t limit_id = SLABBY_OPTION_HEAP_FALLBACK_LIMIT;
     int64_t *limit = &options->value[limit_id - 1];
     int64_t reserved = slb_option(options, SLABBY_OPTION_MAX_CAPACITY), left = INT32_MAX - reserved;
-    if (!was_set(options, limit_id))
+    if (!slb_was_set(options, limit_id))
         *limit = (int64_t)capacity < left ? (int64_t)capacity : left;
     if (*limit > left || (slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) && *limit == 0))
         return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, limit_id, reserved + *limit, 1, INT32_MAX,
@@ -5527,7 +5527,7 @@ static slabby_status resolve_heap(struct slb_options *options, uint64_t capacity
     return SLABBY_OK;
 }
 
-static slabby_status resolve_backend(struct slb_options *options, slabby_error *error) {
+static slabby_status slb_resolve_backend(struct slb_options *options, slabby_error *error) {
     int64_t *backend = &options->value[SLABBY_OPTION_CPU_CACHE_BACKEND - 1];
     if (*backend == SLABBY_CPU_CACHE_BACKEND_RSEQ && !slb_os_has_rseq())
         return slb_error_set(
@@ -5542,11 +5542,11 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
 }
 
 /* An operator may sample guards in a program that knows nothing of it. */
-static slabby_status read_environment(struct slb_options *options, slabby_error *error) {
+static slabby_status slb_read_environment(struct slb_options *options, slabby_error *error) {
     const char *text = slb_os_environment("SLABBY_GUARD_SAMPLE_RATE");
     const int32_t id = SLABBY_OPTION_GUARD_SAMPLE_RATE;
     int64_t rate;
-    if (text == NULL || was_set(options, id))
+    if (text == NULL || slb_was_set(options, id))
         return SLABBY_OK;
     if (slb_option_parse_count(text, &rate))
         return slb_option_set(options, id, rate, error);
@@ -5559,24 +5559,24 @@ static slabby_status read_environment(struct slb_options *options, slabby_error 
 SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint64_t capacity,
                                               slabby_error *error) {
     for (int32_t id = 1; id <= SLB_OPTION_COUNT; id++)
-        if (!was_set(options, id))
-            options->value[id - 1] = resolved_default(slb_option_info(id), capacity);
-    slabby_status status = read_environment(options, error);
+        if (!slb_was_set(options, id))
+            options->value[id - 1] = slb_resolved_default(slb_option_info(id), capacity);
+    slabby_status status = slb_read_environment(options, error);
     if (status == SLABBY_OK)
-        status = check_conflicts(options, error);
+        status = slb_check_conflicts(options, error);
     if (status == SLABBY_OK)
         status = slb_option_check_thresholds(SLABBY_OPTION_DEGRADE_AT,
                                              slb_option(options, SLABBY_OPTION_DEGRADE_AT),
                                              slb_option(options, SLABBY_OPTION_SURVIVE_AT), error);
     if (status == SLABBY_OK)
-        status = check_space(options, capacity, error);
+        status = slb_check_space(options, capacity, error);
     if (status == SLABBY_OK)
-        status = resolve_heap(options, capacity, error);
+        status = slb_resolve_heap(options, capacity, error);
     if (status == SLABBY_OK)
-        status = resolve_backend(options, error);
-    options->value[SLABBY_OPTION_SHARDS - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_SHARDS));
+        status = slb_resolve_backend(options, error);
+    options->value[SLABBY_OPTION_SHARDS - 1] = slb_power_of_two_up(slb_option(options, SLABBY_OPTION_SHARDS));
     if (slb_option(options, SLABBY_OPTION_AUDIT) != 0)
-        options->value[SLABBY_OPTION_AUDIT - 1] = power_of_two_up(slb_option(options, SLABBY_OPTION_AUDIT));
+        options->value[SLABBY_OPTION_AUDIT - 1] = slb_power_of_two_up(slb_option(options, SLABBY_OPTION_AUDIT));
     return status;
 }
 
@@ -6375,7 +6375,7 @@ struct slabby_allocator {
     uint64_t guard_bytes; /* guard_pages: inside the slab range */
     uint64_t claimed_guards;
     _Atomic uint64_t remains;                     /* enum slb_remains; survives the pool */
-    struct slb_hold_count holds[SLB_HOLD_COUNTS]; /* tiers/hold.h; survive the pool */
+    struct slb_hold_count slb_holds[SLB_HOLD_COUNTS]; /* tiers/hold.h; survive the pool */
 };
 
 _Static_assert(sizeof(struct slabby_allocator) <= SLB_POOL_BYTES, "a control block must fit its place");
@@ -6494,10 +6494,10 @@ SLB_INLINE bool slb_pool_exists(struct slabby_allocator *pool) {
 #include <inttypes.h>
 #include <string.h>
 
-#define LAYOUT_FIRST_CACHE 0x140u
+#define SLB_LAYOUT_FIRST_CACHE 0x140u
 
-static uint64_t layout_round_up(uint64_t value, uint64_t unit) {
-    return (value + unit - 1) / unit * unit;
+static uint64_t slb_layout_round_up(uint64_t value, uint64_t slb_unit) {
+    return (value + slb_unit - 1) / slb_unit * slb_unit;
 }
 
 SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity, slabby_error *error) {
@@ -6517,25 +6517,25 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
     return SLABBY_OK;
 }
 
-static uint64_t layout_max(uint64_t a, uint64_t b) {
+static uint64_t slb_layout_max(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
 /* The first lines of neighbouring slabs must not fall into the same cache set. */
-static uint64_t layout_colour(uint64_t stride, uint64_t alignment) {
+static uint64_t slb_layout_colour(uint64_t stride, uint64_t alignment) {
     if (stride % 512 == 0 && alignment < 512)
-        stride += layout_max(alignment, 64);
+        stride += slb_layout_max(alignment, 64);
     return stride;
 }
 
-static void layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_guard) {
+static void slb_layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_guard) {
     if (!bit_guard) {
-        out->stride = layout_colour(layout_round_up(out->slab_size, alignment), alignment);
+        out->stride = slb_layout_colour(slb_layout_round_up(out->slab_size, alignment), alignment);
         return;
     }
-    out->first_byte = layout_round_up(SLB_GUARD_MINIMUM, alignment);
-    out->stride = layout_round_up(out->first_byte + out->slab_size + SLB_GUARD_MINIMUM, alignment);
-    out->stride = layout_colour(out->stride, alignment);
+    out->first_byte = slb_layout_round_up(SLB_GUARD_MINIMUM, alignment);
+    out->stride = slb_layout_round_up(out->first_byte + out->slab_size + SLB_GUARD_MINIMUM, alignment);
+    out->stride = slb_layout_colour(out->stride, alignment);
     uint64_t back = out->stride - out->first_byte - out->slab_size;
     out->guard_front = (uint32_t)(out->first_byte < SLB_GUARD_MAXIMUM ? out->first_byte : SLB_GUARD_MAXIMUM);
     out->guard_back = (uint32_t)(back < SLB_GUARD_MAXIMUM ? back : SLB_GUARD_MAXIMUM);
@@ -6543,21 +6543,21 @@ static void layout_packed(struct slb_layout *out, uint64_t alignment, bool bit_g
 
 /* User bytes end at the guard page. An alignment that the size does not allow leaves slack before the page, which is
  * patterned; without guard_slack it was refused, or lowered where it was only the default. */
-static void layout_guarded(struct slb_layout *out, uint64_t alignment, bool bit_guard, bool slack) {
+static void slb_layout_guarded(struct slb_layout *out, uint64_t alignment, bool bit_guard, bool slack) {
     uint64_t page = slb_os_page_size();
-    uint64_t unit = layout_max(page, alignment);
-    uint64_t user = slack ? layout_round_up(out->slab_size, alignment) : out->slab_size;
-    uint64_t front = bit_guard ? layout_round_up(SLB_GUARD_MINIMUM, alignment) : 0;
-    uint64_t body = layout_round_up(front + user, unit);
+    uint64_t slb_unit = slb_layout_max(page, alignment);
+    uint64_t user = slack ? slb_layout_round_up(out->slab_size, alignment) : out->slab_size;
+    uint64_t front = bit_guard ? slb_layout_round_up(SLB_GUARD_MINIMUM, alignment) : 0;
+    uint64_t body = slb_layout_round_up(front + user, slb_unit);
     out->first_byte = body - user;
     out->guard_at = body;
-    out->stride = layout_round_up(body + page, unit);
+    out->stride = slb_layout_round_up(body + page, slb_unit);
     out->guard_front = (uint32_t)(front < SLB_GUARD_MAXIMUM ? front : SLB_GUARD_MAXIMUM);
     out->guard_back = (uint32_t)(user - out->slab_size);
 }
 
 /* The alignment that holds with guard pages, where every slab's end is fixed. */
-static slabby_status layout_alignment(struct slb_options *options, uint64_t slab_size, slabby_error *error) {
+static slabby_status slb_layout_alignment(struct slb_options *options, uint64_t slab_size, slabby_error *error) {
     int64_t *alignment = &options->value[SLABBY_OPTION_ALIGNMENT - 1];
     bool asked = (options->set >> (SLABBY_OPTION_ALIGNMENT - 1) & 1) != 0;
     if (!slb_option(options, SLABBY_OPTION_GUARD_PAGES) || slb_option(options, SLABBY_OPTION_GUARD_SLACK))
@@ -6576,7 +6576,7 @@ static slabby_status layout_alignment(struct slb_options *options, uint64_t slab
     return SLABBY_OK;
 }
 
-static uint32_t layout_id_bits(uint64_t ids) {
+static uint32_t slb_layout_id_bits(uint64_t ids) {
     uint32_t bits = SLB_WORD_LOW_BITS;
     while ((1ull << bits) < ids)
         bits++;
@@ -6588,7 +6588,7 @@ static uint32_t layout_id_bits(uint64_t ids) {
  * batch is half a cache: after a refill or a flush, the next one is half a cache away in both directions. Fewer batches
  * that move between CPUs mean fewer cache lines that do. A batch covers whole lines of words, so the never-used batches
  * of two CPUs have no line in common. */
-static void layout_tiers(struct slb_layout *out, const struct slb_options *options) {
+static void slb_layout_tiers(struct slb_layout *out, const struct slb_options *options) {
     uint64_t share = (uint64_t)out->reserved / out->usable_cpus;
     uint64_t cache_max = share / 4 < SLB_CACHE_IDS ? share / 4 : SLB_CACHE_IDS;
     uint64_t batch = cache_max / 2;
@@ -6603,7 +6603,7 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
 }
 
 /* Room for every slab that can wait at once and the one that pushes it on; a power of two, at least 2. */
-static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
+static uint64_t slb_layout_delay_cells(uint64_t delay, uint64_t capacity) {
     uint64_t most = (delay < capacity ? delay : capacity) + 1, cells = 2;
     while (cells < most)
         cells *= 2;
@@ -6611,36 +6611,36 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
 }
 
 /* The end of the metadata: events and, with the option, audit records. */
-static void layout_records(struct slb_layout *out, uint64_t at) {
+static void slb_layout_records(struct slb_layout *out, uint64_t at) {
     uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;
-    out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
+    out->events = slb_layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
     out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
-    out->audit = layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
+    out->audit = slb_layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
     uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
     out->record_bytes = end - at;
-    out->metadata_mapping = layout_round_up(end, slb_os_page_size());
+    out->metadata_mapping = slb_layout_round_up(end, slb_os_page_size());
 }
 
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
-static void layout_metadata(struct slb_layout *out) {
+static void slb_layout_metadata(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
     uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
-    out->caches = LAYOUT_FIRST_CACHE;
-    out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
+    out->caches = SLB_LAYOUT_FIRST_CACHE;
+    out->stripes = slb_layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
     out->shards =
-        layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
+        slb_layout_round_up(out->latency + (out->cpus + 1ull) * sizeof(struct slb_latency), SLB_CACHE_LINE);
     out->depot_heads =
-        layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
-    out->words = layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
-    out->next = layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
-    out->depot_next = layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
-    out->depot_ids = layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
-    out->delay = layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
+        slb_layout_round_up(out->shards + out->shard_count * sizeof(struct slb_shard), SLB_CACHE_LINE);
+    out->words = slb_layout_round_up(out->depot_heads + sizeof(struct slb_depot_heads), SLB_CACHE_LINE);
+    out->next = slb_layout_round_up(out->words + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    out->depot_next = slb_layout_round_up(out->next + ids * sizeof(uint32_t), SLB_CACHE_LINE);
+    out->depot_ids = slb_layout_round_up(out->depot_next + out->depot_nodes * sizeof(uint32_t), SLB_CACHE_LINE);
+    out->delay = slb_layout_round_up(out->depot_ids + (uint64_t)out->depot_nodes * out->batch * sizeof(uint32_t),
                                  SLB_CACHE_LINE);
-    layout_records(
-        out, layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
+    slb_layout_records(
+        out, slb_layout_round_up(out->delay + out->delay_cells * sizeof(struct slb_delay_cell), SLB_CACHE_LINE));
     out->cache_bytes = out->shards;
     out->list_bytes = out->shard_count * sizeof(struct slb_shard) + sizeof(struct slb_depot_heads) +
                       out->reserved * sizeof(uint32_t) + out->depot_nodes * sizeof(uint32_t) +
@@ -6650,10 +6650,10 @@ static void layout_metadata(struct slb_layout *out) {
 SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t slab_size, uint64_t reserved,
                                              struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
-    slabby_status status = layout_alignment(options, slab_size, error);
+    slabby_status status = slb_layout_alignment(options, slab_size, error);
     uint64_t alignment = (uint64_t)slb_option(options, SLABBY_OPTION_ALIGNMENT);
     uint64_t huge = slb_option(options, SLABBY_OPTION_HUGE_PAGES) ? slb_os_huge_page_size() : 0;
-    uint64_t edge = layout_max(layout_max(alignment, page), huge);
+    uint64_t edge = slb_layout_max(slb_layout_max(alignment, page), huge);
     bool bit_guard = slb_option(options, SLABBY_OPTION_BIT_GUARD) != 0;
     if (status != SLABBY_OK)
         return status;
@@ -6661,27 +6661,27 @@ SLB_PRIVATE slabby_status slb_layout_compute(struct slb_layout *out, uint64_t sl
     out->slab_size = slab_size;
     out->reserved = (uint32_t)reserved;
     out->heap_limit = (uint32_t)slb_option(options, SLABBY_OPTION_HEAP_FALLBACK_LIMIT);
-    out->id_bits = layout_id_bits(reserved + out->heap_limit);
+    out->id_bits = slb_layout_id_bits(reserved + out->heap_limit);
     out->cpus = slb_os_cpu_count();
     out->usable_cpus = slb_os_usable_cpus();
     if (slb_option(options, SLABBY_OPTION_GUARD_PAGES))
-        layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
+        slb_layout_guarded(out, alignment, bit_guard, slb_option(options, SLABBY_OPTION_GUARD_SLACK) != 0);
     else
-        layout_packed(out, alignment, bit_guard);
-    out->delay_cells = layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
+        slb_layout_packed(out, alignment, bit_guard);
+    out->delay_cells = slb_layout_delay_cells((uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY), reserved);
     if (__builtin_mul_overflow(out->stride, reserved, &out->slab_bytes) || out->slab_bytes > (1ull << 62))
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)reserved, 1, INT32_MAX,
                              "%" PRIu64 " slabs of %" PRIu64
                              " bytes exceed the address space; lower one of them",
                              reserved, slab_size);
-    out->slab_bytes = layout_round_up(out->slab_bytes, page);
+    out->slab_bytes = slb_layout_round_up(out->slab_bytes, page);
     if (huge != 0 && out->slab_bytes >= huge) /* the last slabs get one as well */
-        out->slab_bytes = layout_round_up(out->slab_bytes, huge);
+        out->slab_bytes = slb_layout_round_up(out->slab_bytes, huge);
     out->edge = edge;
     out->slab_mapping = out->slab_bytes + page + (edge > page ? 2 * edge : page);
     out->audit_records = (uint64_t)slb_option(options, SLABBY_OPTION_AUDIT);
-    layout_tiers(out, options);
-    layout_metadata(out);
+    slb_layout_tiers(out, options);
+    slb_layout_metadata(out);
     return SLABBY_OK;
 }
 
@@ -6721,20 +6721,20 @@ _Static_assert(sizeof(((struct slabby_allocator *)0)->options.name) + sizeof "~4
                "the longest label fits");
 _Static_assert(sizeof(((slabby_pool_info *)0)->label) == SLB_POOL_LABEL_SIZE, "slabby.h has the same length");
 
-static bool is_plain(char c) {
+static bool slb_is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
            c == '_' || c == '-';
 }
 
-static bool has_plain_characters(const char *name) {
+static bool slb_has_plain_characters(const char *name) {
     for (; *name != '\0'; name++)
-        if (!is_plain(*name))
+        if (!slb_is_plain(*name))
             return false;
     return true;
 }
 
 /* "pool17", as a pool without a name is called. */
-static bool is_numbered(const char *name) {
+static bool slb_is_numbered(const char *name) {
     if (strncmp(name, "pool", 4) != 0)
         return false;
     size_t digits = strspn(name + 4, "0123456789");
@@ -6742,7 +6742,7 @@ static bool is_numbered(const char *name) {
 }
 
 /* A URL's path drops these two. */
-static bool is_dots(const char *name) {
+static bool slb_is_dots(const char *name) {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
@@ -6752,7 +6752,7 @@ SLB_PRIVATE bool slb_pool_is_open(struct slabby_allocator *pool) {
            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
 }
 
-static bool is_taken(const char *name) {
+static bool slb_is_taken(const char *name) {
     uint32_t end = slb_pool_table_end();
     for (uint32_t entry = 1; entry < end; entry++) {
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
@@ -6763,8 +6763,8 @@ static bool is_taken(const char *name) {
 }
 
 SLB_PRIVATE bool slb_pool_label_is_name(const char *name) {
-    return name[0] != '\0' && has_plain_characters(name) && !is_numbered(name) && !is_dots(name) &&
-           !is_taken(name);
+    return name[0] != '\0' && slb_has_plain_characters(name) && !slb_is_numbered(name) && !slb_is_dots(name) &&
+           !slb_is_taken(name);
 }
 
 SLB_PRIVATE void slb_pool_label_add(struct slb_text *text, const struct slabby_allocator *pool) {
@@ -6775,7 +6775,7 @@ SLB_PRIVATE void slb_pool_label_add(struct slb_text *text, const struct slabby_a
     }
     memcpy(plain, pool->options.name, sizeof plain);
     for (char *at = plain; *at != '\0'; at++)
-        *at = is_plain(*at) ? *at : '_';
+        *at = slb_is_plain(*at) ? *at : '_';
     slb_plain_add(text, plain[0] == '\0' ? "pool" : plain);
     slb_plain_add(text, plain[0] == '\0' ? "" : "~");
     slb_plain_number(text, slb_pool_tag(pool));
@@ -6795,7 +6795,7 @@ SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t 
 #endif
 
 /* With guard_pages every slab begins on a page and ends at its guard. */
-static bool discard_around_guards(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+static bool slb_discard_around_guards(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
     uint64_t body = pool->stride - pool->guard_bytes / pool->reserved;
     bool done = true;
     for (uint64_t start = from / pool->stride * pool->stride; start < to && done; start += pool->stride) {
@@ -6809,7 +6809,7 @@ static bool discard_around_guards(struct slabby_allocator *pool, uint64_t from, 
 SLB_PRIVATE bool slb_discard_slab_pages(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
     if (pool->guard_bytes == 0 || slb_os_discard_keeps_guards())
         return slb_os_discard(pool->slab_base + from, to - from);
-    return discard_around_guards(pool, from, to);
+    return slb_discard_around_guards(pool, from, to);
 }
 
 /* -------------------- ref.c */
@@ -6930,7 +6930,7 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
 SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
 
 /* The oldest id; false where the queue is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id);
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id);
 
 /* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
@@ -6966,14 +6966,14 @@ SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
     }
 }
 
-SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id) {
+SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id) {
     struct slb_delay *delay = &pool->delay;
     uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
     for (;;) {
         struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
         uint64_t wanted = head & ~delay->mask;
         uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= keep)
+        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= slb_keep)
             return false;
         if (turn == wanted + 1) {
             uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
@@ -7071,7 +7071,7 @@ SLB_INLINE uint32_t slb_bump(_Atomic uint64_t *used, uint64_t total, uint32_t wa
 
 #include <string.h>
 
-static bool depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
+static bool slb_depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
     if (slb_stack_pop(&depot->heads->empty, depot->next, out_node))
         return true;
     uint64_t fresh;
@@ -7085,7 +7085,7 @@ static bool depot_take_empty_node(struct slb_depot *depot, uint32_t *out_node) {
  * */
 SLB_PRIVATE bool slb_depot_push(struct slabby_allocator *pool, const uint32_t *ids) {
     uint32_t node;
-    if (!depot_take_empty_node(&pool->depot, &node))
+    if (!slb_depot_take_empty_node(&pool->depot, &node))
         return false;
     memcpy(&pool->depot.ids[(uint64_t)node * pool->batch], ids, pool->batch * sizeof *ids);
     slb_stack_push(&pool->depot.heads->full, pool->depot.next, node);
@@ -7254,36 +7254,36 @@ SLB_PRIVATE uint32_t slb_shard_start(const struct slabby_allocator *pool, uint32
     return (uint32_t)((uint64_t)pool->reserved * shard / (pool->shard_mask + 1u));
 }
 
-static uint32_t shard_range(const struct slabby_allocator *pool, uint32_t shard) {
+static uint32_t slb_shard_range(const struct slabby_allocator *pool, uint32_t shard) {
     return slb_shard_start(pool, shard + 1) - slb_shard_start(pool, shard);
 }
 
-static uint64_t load_fresh(const struct slabby_allocator *pool, uint32_t shard) {
+static uint64_t slb_load_fresh(const struct slabby_allocator *pool, uint32_t shard) {
     return atomic_load_explicit(&pool->shards[shard].fresh, memory_order_seq_cst);
 }
 
 SLB_PRIVATE uint32_t slb_shard_used(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)load_fresh(pool, shard);
+    return (uint32_t)slb_load_fresh(pool, shard);
 }
 
 SLB_PRIVATE uint32_t slb_shard_withheld(const struct slabby_allocator *pool, uint32_t shard) {
-    return (uint32_t)(load_fresh(pool, shard) >> SLB_FRESH_WITHHELD);
+    return (uint32_t)(slb_load_fresh(pool, shard) >> SLB_FRESH_WITHHELD);
 }
 
-static uint32_t fresh_left(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
-    return shard_range(pool, shard) - (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - (uint32_t)fresh;
+static uint32_t slb_fresh_left(const struct slabby_allocator *pool, uint32_t shard, uint64_t fresh) {
+    return slb_shard_range(pool, shard) - (uint32_t)(fresh >> SLB_FRESH_WITHHELD) - (uint32_t)fresh;
 }
 
 SLB_PRIVATE uint32_t slb_shard_unused(const struct slabby_allocator *pool, uint32_t shard) {
-    return fresh_left(pool, shard, load_fresh(pool, shard));
+    return slb_fresh_left(pool, shard, slb_load_fresh(pool, shard));
 }
 
 /* Up to `wanted` slabs that were never used, lowest first; answers how many. */
-static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted,
+static uint32_t slb_take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted,
                            uint32_t *out_first) {
     uint64_t fresh = atomic_load_explicit(&pool->shards[shard].fresh, memory_order_relaxed);
     for (;;) {
-        uint32_t left = fresh_left(pool, shard, fresh);
+        uint32_t left = slb_fresh_left(pool, shard, fresh);
         uint32_t count = left < wanted ? left : wanted;
         if (count == 0)
             return 0;
@@ -7296,11 +7296,11 @@ static uint32_t take_fresh(struct slabby_allocator *pool, uint32_t shard, uint32
 }
 
 /* Moves the line between withheld and unused slabs; answers by how much. */
-static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
-    uint64_t fresh = load_fresh(pool, shard), moved;
+static uint32_t slb_shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint32_t wanted, bool withhold) {
+    uint64_t fresh = slb_load_fresh(pool, shard), moved;
     uint32_t count;
     do {
-        uint32_t most = withhold ? fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
+        uint32_t most = withhold ? slb_fresh_left(pool, shard, fresh) : (uint32_t)(fresh >> SLB_FRESH_WITHHELD);
         count = most < wanted ? most : wanted;
         moved = (uint64_t)count << SLB_FRESH_WITHHELD;
     } while (!atomic_compare_exchange_weak_explicit(&pool->shards[shard].fresh, &fresh,
@@ -7310,21 +7310,21 @@ static uint32_t shift_fresh(struct slabby_allocator *pool, uint32_t shard, uint3
 }
 
 /* The same number from each shard first, then from any shard that has some. */
-static uint32_t shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
+static uint32_t slb_shift_all(struct slabby_allocator *pool, uint32_t wanted, bool withhold) {
     uint32_t shards = pool->shard_mask + 1, left = wanted;
     for (uint32_t i = 0; i < shards; i++)
-        left -= shift_fresh(pool, i, (left + shards - i - 1) / (shards - i), withhold);
+        left -= slb_shift_fresh(pool, i, (left + shards - i - 1) / (shards - i), withhold);
     for (uint32_t i = 0; i < shards && left != 0; i++)
-        left -= shift_fresh(pool, i, left, withhold);
+        left -= slb_shift_fresh(pool, i, left, withhold);
     return wanted - left;
 }
 
 SLB_PRIVATE uint32_t slb_shards_withhold(struct slabby_allocator *pool, uint32_t wanted) {
-    return shift_all(pool, wanted, true);
+    return slb_shift_all(pool, wanted, true);
 }
 
 SLB_PRIVATE uint32_t slb_shards_concede(struct slabby_allocator *pool, uint32_t wanted) {
-    return shift_all(pool, wanted, false);
+    return slb_shift_all(pool, wanted, false);
 }
 
 SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, uint32_t id) {
@@ -7343,7 +7343,7 @@ SLB_PRIVATE void slb_shards_push(struct slabby_allocator *pool, uint32_t hint, u
  * an allocation and a release. On one line of words, the two CPUs would then take it from each other at every
  * operation.
  */
-static uint32_t deal(uint32_t k, uint32_t count) {
+static uint32_t slb_deal(uint32_t k, uint32_t count) {
     uint32_t lines = count / SLB_WORDS_A_LINE;
     if (k >= lines * SLB_WORDS_A_LINE)
         return k;
@@ -7364,9 +7364,9 @@ SLB_PRIVATE uint32_t slb_shards_pop_many(struct slabby_allocator *pool, uint32_t
     for (uint32_t i = 0; i <= pool->shard_mask && count < wanted; i++) {
         uint32_t shard = (hint + i) & pool->shard_mask;
         uint32_t first;
-        uint32_t taken = take_fresh(pool, shard, wanted - count, &first);
-        for (uint32_t k = 0; k < taken; k++)
-            out_ids[count++] = slb_shard_start(pool, shard) + first + deal(k, taken);
+        uint32_t slb_taken = slb_take_fresh(pool, shard, wanted - count, &first);
+        for (uint32_t k = 0; k < slb_taken; k++)
+            out_ids[count++] = slb_shard_start(pool, shard) + first + slb_deal(k, slb_taken);
     }
     return count;
 }
@@ -7376,7 +7376,7 @@ SLB_PRIVATE bool slb_shards_pop(struct slabby_allocator *pool, uint32_t hint, ui
 }
 
 /* The shard whose range holds an id: the division below inverts slb_shard_start, which rounds down. */
-static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
+static uint32_t slb_shard_of(const struct slabby_allocator *pool, uint32_t id) {
     uint32_t shard = (uint32_t)(((uint64_t)id * (pool->shard_mask + 1u)) / pool->reserved);
     while (shard < pool->shard_mask && slb_shard_start(pool, shard + 1) <= id)
         shard++;
@@ -7386,12 +7386,12 @@ static uint32_t shard_of(const struct slabby_allocator *pool, uint32_t id) {
 SLB_PRIVATE bool slb_slab_was_used(struct slabby_allocator *pool, uint32_t id) {
     if (id >= pool->reserved)
         return id - pool->reserved < atomic_load_explicit(&pool->heap.used, memory_order_acquire);
-    uint32_t shard = shard_of(pool, id);
+    uint32_t shard = slb_shard_of(pool, id);
     return id - slb_shard_start(pool, shard) < slb_shard_used(pool, shard);
 }
 
 SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id) {
-    uint32_t shard = shard_of(pool, id);
+    uint32_t shard = slb_shard_of(pool, id);
     return slb_shard_start(pool, shard + 1) - id <= slb_shard_withheld(pool, shard);
 }
 
@@ -7417,28 +7417,28 @@ SLB_PRIVATE bool slb_slab_is_withheld(struct slabby_allocator *pool, uint32_t id
  */
 
 /* From here on, or when an average object fills half a line, neighbours do not share cache lines. */
-#define BUSY_RATE 1e6
+#define SLB_BUSY_RATE 1e6
 
-#define MOST_RATE 1e12           /* per second */
-#define MOST_HOLD 86400000000000 /* a day */
-#define LEAST_PROBABILITY 1e-15
-#define MOST_ALIGNMENT 2097152u
+#define SLB_MOST_RATE 1e12           /* per second */
+#define SLB_MOST_HOLD 86400000000000 /* a day */
+#define SLB_LEAST_PROBABILITY 1e-15
+#define SLB_MOST_ALIGNMENT 2097152u
 
 /* Comparisons with a NaN are false, so it is within no range. */
-static bool within(double value, double least, double most) {
+static bool slb_within(double value, double least, double most) {
     return value >= least && value <= most;
 }
 
 SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t average, uint64_t maximum,
                                                   double rate_per_second, uint64_t alignment) {
     if (out_size == NULL || average == 0 || average > maximum || maximum > SLB_MAX_SLAB_SIZE ||
-        !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || alignment == 0 ||
-        alignment > MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0)
+        !(rate_per_second > 0 && rate_per_second <= SLB_MOST_RATE) || alignment == 0 ||
+        alignment > SLB_MOST_ALIGNMENT || (alignment & (alignment - 1)) != 0)
         return SLABBY_INVALID_ARGUMENT;
-    uint64_t unit = alignment, line = slb_os_cache_line();
-    if (unit < line && (rate_per_second >= BUSY_RATE || 2 * average >= line))
-        unit = line;
-    *out_size = (maximum + unit - 1) / unit * unit;
+    uint64_t slb_unit = alignment, line = slb_os_cache_line();
+    if (slb_unit < line && (rate_per_second >= SLB_BUSY_RATE || 2 * average >= line))
+        slb_unit = line;
+    *out_size = (maximum + slb_unit - 1) / slb_unit * slb_unit;
     return SLABBY_OK;
 }
 
@@ -7447,7 +7447,7 @@ SLB_PUBLIC slabby_status slabby_suggest_slab_size(uint64_t *out_size, uint64_t a
  * rounding costs the sum no more than the term. Terms rise while n - k > a and then fall off: some multiple of sqrt(a)
  * of them count, where the recursion would take n steps.
  */
-static double erlang_b(double load, uint64_t servers) {
+static double slb_erlang_b(double load, uint64_t servers) {
     double sum = 1, term = 1;
     for (uint64_t left = servers; left > 0; left--) {
         term *= (double)left / load;
@@ -7460,28 +7460,28 @@ static double erlang_b(double load, uint64_t servers) {
     return 1 / sum;
 }
 
-static double exhaustion(double mean_load, double stall_load, uint64_t capacity) {
-    return 0.99 * erlang_b(mean_load, capacity) + 0.01 * erlang_b(stall_load, capacity);
+static double slb_exhaustion(double mean_load, double stall_load, uint64_t capacity) {
+    return 0.99 * slb_erlang_b(mean_load, capacity) + 0.01 * slb_erlang_b(stall_load, capacity);
 }
 
 SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double rate_per_second,
                                                  uint64_t mean_hold_ns, uint64_t p99_hold_ns,
                                                  double exhaustion_probability) {
     /* a hundredth of the holds last p99 or longer, so a mean below p99 / 100 belongs to another measurement */
-    if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= MOST_RATE) || mean_hold_ns == 0 ||
-        mean_hold_ns > MOST_HOLD || p99_hold_ns > MOST_HOLD || p99_hold_ns == 0 ||
-        p99_hold_ns / 100 > mean_hold_ns || !within(exhaustion_probability, LEAST_PROBABILITY, 1) ||
+    if (out_capacity == NULL || !(rate_per_second > 0 && rate_per_second <= SLB_MOST_RATE) || mean_hold_ns == 0 ||
+        mean_hold_ns > SLB_MOST_HOLD || p99_hold_ns > SLB_MOST_HOLD || p99_hold_ns == 0 ||
+        p99_hold_ns / 100 > mean_hold_ns || !slb_within(exhaustion_probability, SLB_LEAST_PROBABILITY, 1) ||
         exhaustion_probability == 1)
         return SLABBY_INVALID_ARGUMENT;
     uint64_t stall_ns = p99_hold_ns > mean_hold_ns ? p99_hold_ns : mean_hold_ns;
     double mean_load = rate_per_second * (double)mean_hold_ns / 1e9;
     double stall_load = rate_per_second * (double)stall_ns / 1e9;
     uint64_t low = 0, high = INT32_MAX; /* low is too few; high enough, if anything is */
-    if (exhaustion(mean_load, stall_load, high) > exhaustion_probability)
+    if (slb_exhaustion(mean_load, stall_load, high) > exhaustion_probability)
         return SLABBY_CAPACITY_EXCEEDED;
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (exhaustion(mean_load, stall_load, middle) > exhaustion_probability)
+        if (slb_exhaustion(mean_load, stall_load, middle) > exhaustion_probability)
             low = middle;
         else
             high = middle;
@@ -7573,7 +7573,7 @@ struct slb_hold {
 /* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
  * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
 SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
-    struct slb_hold hold = {.pool = pool, .count = &pool->holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
+    struct slb_hold hold = {.pool = pool, .count = &pool->slb_holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
     atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
     (void)atomic_load_explicit(&pool->phase, memory_order_seq_cst);
     return hold;
@@ -7596,18 +7596,18 @@ SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
 
 /* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
  * may allocate. */
-static SLB_THREAD_LOCAL int32_t thread_binding;
+static SLB_THREAD_LOCAL int32_t slb_thread_binding;
 
 SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
-    thread_binding = binding + 1;
+    slb_thread_binding = binding + 1;
 }
 
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
-    return thread_binding == 0 ? otherwise : thread_binding - 1;
+    return slb_thread_binding == 0 ? otherwise : slb_thread_binding - 1;
 }
 
 /* What a degraded pool may leave out. */
-static bool is_about_a_slab(int32_t operation) {
+static bool slb_is_about_a_slab(int32_t operation) {
     return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
 }
 
@@ -7616,7 +7616,7 @@ SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_
     if (!slb_pool_exists(pool))
         return;
     if (slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK &&
-        is_about_a_slab(operation)) {
+        slb_is_about_a_slab(operation)) {
         slb_count(&pool->degrade.left_out, 1);
         return;
     }
@@ -7696,87 +7696,87 @@ SLB_PRIVATE void slb_watch_after_fork(void);
 /* ---------------------------------------------------------------------------------------------------- ring */
 
 /* Words of a record behind the time. */
-enum { WATCH_REF = 1, WATCH_VALUE, WATCH_WHAT, WATCH_SUPPRESSED, WATCH_POOL, WATCH_TEXT, WATCH_LABEL = 30 };
+enum { SLB_WATCH_REF = 1, SLB_WATCH_VALUE, SLB_WATCH_WHAT, SLB_WATCH_SUPPRESSED, SLB_WATCH_POOL, SLB_WATCH_TEXT, SLB_WATCH_LABEL = 30 };
 
-#define WATCH_EVENTS 256u
-#define WATCH_WORDS (WATCH_LABEL + SLB_POOL_LABEL_SIZE / 8)
-#define WATCH_STRIDE 44u
+#define SLB_WATCH_EVENTS 256u
+#define SLB_WATCH_WORDS (SLB_WATCH_LABEL + SLB_POOL_LABEL_SIZE / 8)
+#define SLB_WATCH_STRIDE 44u
 
-_Static_assert(WATCH_TEXT + sizeof(((slabby_event *)0)->text) / 8 == WATCH_LABEL, "the text fits");
-_Static_assert(WATCH_WORDS <= SLB_RING_WORDS, "a reader's buffer holds a record");
-_Static_assert(WATCH_WORDS < WATCH_STRIDE, "an entry holds a record and its check");
+_Static_assert(SLB_WATCH_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_WATCH_LABEL, "the text fits");
+_Static_assert(SLB_WATCH_WORDS <= SLB_RING_WORDS, "a reader's buffer holds a record");
+_Static_assert(SLB_WATCH_WORDS < SLB_WATCH_STRIDE, "an entry holds a record and its check");
 
 static struct {
     struct slb_ring_head head;
-    _Atomic uint64_t entries[WATCH_EVENTS * WATCH_STRIDE];
-} watch_memory;
+    _Atomic uint64_t entries[SLB_WATCH_EVENTS * SLB_WATCH_STRIDE];
+} slb_watch_memory;
 
-static const struct slb_ring watch_ring = {
-    .head = &watch_memory.head, .size = WATCH_EVENTS, .words = WATCH_WORDS, .stride = WATCH_STRIDE};
+static const struct slb_ring slb_watch_ring = {
+    .head = &slb_watch_memory.head, .size = SLB_WATCH_EVENTS, .words = SLB_WATCH_WORDS, .stride = SLB_WATCH_STRIDE};
 
 SLB_PRIVATE uint64_t slb_watch_next(void) {
-    return slb_ring_next(&watch_ring);
+    return slb_ring_next(&slb_watch_ring);
 }
 
 SLB_PRIVATE enum slb_ring_found slb_watch_read(uint64_t *cursor, uint64_t *lost, slabby_event *out) {
     uint64_t words[SLB_RING_WORDS];
-    enum slb_ring_found found = slb_ring_read(&watch_ring, cursor, lost, words);
+    enum slb_ring_found found = slb_ring_read(&slb_watch_ring, cursor, lost, words);
     if (found != SLB_RING_RECORD)
         return found;
     *out = (slabby_event){.struct_size = sizeof *out,
-                          .level = (int32_t)(words[WATCH_WHAT] >> 32),
+                          .level = (int32_t)(words[SLB_WATCH_WHAT] >> 32),
                           .sequence = *cursor - 1,
                           .time_ns = words[0],
-                          .ref = words[WATCH_REF],
-                          .value = (int64_t)words[WATCH_VALUE],
-                          .code = (int32_t)(uint32_t)words[WATCH_WHAT],
-                          .suppressed = (uint32_t)words[WATCH_SUPPRESSED],
-                          .allocator_address = words[WATCH_POOL]};
-    memcpy(out->text, &words[WATCH_TEXT], sizeof out->text);
-    memcpy(out->pool, &words[WATCH_LABEL], sizeof out->pool);
+                          .ref = words[SLB_WATCH_REF],
+                          .value = (int64_t)words[SLB_WATCH_VALUE],
+                          .code = (int32_t)(uint32_t)words[SLB_WATCH_WHAT],
+                          .suppressed = (uint32_t)words[SLB_WATCH_SUPPRESSED],
+                          .allocator_address = words[SLB_WATCH_POOL]};
+    memcpy(out->text, &words[SLB_WATCH_TEXT], sizeof out->text);
+    memcpy(out->pool, &words[SLB_WATCH_LABEL], sizeof out->pool);
     return found;
 }
 
 /* ------------------------------------------------------------------------------------------------ watchers */
 
 /* users: raisers that may be about to signal the descriptor, which is not closed until there are none. */
-struct watcher {
+struct slb_watcher {
     _Atomic int32_t descriptor; /* + 1; 0: free */
     _Atomic uint32_t pending;
     _Atomic uint32_t users;
 };
 
-static struct watcher watchers[SLB_WATCHERS];
+static struct slb_watcher slb_watchers[SLB_WATCHERS];
 
-static void wake_watchers(void) {
+static void slb_wake_watchers(void) {
     for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
-        struct watcher *watcher = &watchers[i];
-        if (atomic_load(&watcher->descriptor) == 0)
+        struct slb_watcher *slb_watcher = &slb_watchers[i];
+        if (atomic_load(&slb_watcher->descriptor) == 0)
             continue;
         /* seq_cst, the default: either this sees the descriptor withdrawn, or slb_watch_end sees a user */
-        atomic_fetch_add(&watcher->users, 1);
-        int32_t descriptor = atomic_load(&watcher->descriptor);
-        if (descriptor != 0 && atomic_exchange(&watcher->pending, 1) == 0)
+        atomic_fetch_add(&slb_watcher->users, 1);
+        int32_t descriptor = atomic_load(&slb_watcher->descriptor);
+        if (descriptor != 0 && atomic_exchange(&slb_watcher->pending, 1) == 0)
             slb_os_notifier_signal(descriptor - 1);
-        atomic_fetch_sub(&watcher->users, 1);
+        atomic_fetch_sub(&slb_watcher->users, 1);
     }
 }
 
 SLB_PRIVATE void slb_watch_raise(struct slabby_allocator *pool, const slabby_event *event) {
-    uint64_t words[WATCH_WORDS] = {
+    uint64_t words[SLB_WATCH_WORDS] = {
         event->time_ns,         event->ref,
         (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
         event->suppressed,      (uint64_t)(uintptr_t)pool};
-    memcpy(&words[WATCH_TEXT], event->text, sizeof event->text);
-    memcpy(&words[WATCH_LABEL], event->pool, sizeof event->pool);
-    (void)slb_ring_write(&watch_ring, words);
-    wake_watchers();
+    memcpy(&words[SLB_WATCH_TEXT], event->text, sizeof event->text);
+    memcpy(&words[SLB_WATCH_LABEL], event->pool, sizeof event->pool);
+    (void)slb_ring_write(&slb_watch_ring, words);
+    slb_wake_watchers();
 }
 
-static struct watcher *find_watcher(int descriptor) {
+static struct slb_watcher *slb_find_watcher(int descriptor) {
     for (uint32_t i = 0; i < SLB_WATCHERS && descriptor >= 0; i++)
-        if (atomic_load(&watchers[i].descriptor) == descriptor + 1)
-            return &watchers[i];
+        if (atomic_load(&slb_watchers[i].descriptor) == descriptor + 1)
+            return &slb_watchers[i];
     return NULL;
 }
 
@@ -7786,12 +7786,12 @@ SLB_PRIVATE int slb_watch_begin(void) {
         return descriptor;
     for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
         int32_t none = 0;
-        if (atomic_load(&watchers[i].descriptor) != 0)
+        if (atomic_load(&slb_watchers[i].descriptor) != 0)
             continue;
         /* Before the number stands here: one left from before would hold back the first signal. Where another thread
          * takes the entry first, its descriptor is signalled once more than needed. */
-        atomic_store(&watchers[i].pending, 0);
-        if (atomic_compare_exchange_strong(&watchers[i].descriptor, &none, descriptor + 1))
+        atomic_store(&slb_watchers[i].pending, 0);
+        if (atomic_compare_exchange_strong(&slb_watchers[i].descriptor, &none, descriptor + 1))
             return descriptor;
     }
     slb_os_notifier_destroy(descriptor);
@@ -7799,20 +7799,20 @@ SLB_PRIVATE int slb_watch_begin(void) {
 }
 
 SLB_PRIVATE bool slb_watch_clear(int descriptor) {
-    struct watcher *watcher = find_watcher(descriptor);
-    if (watcher == NULL)
+    struct slb_watcher *slb_watcher = slb_find_watcher(descriptor);
+    if (slb_watcher == NULL)
         return false;
     slb_os_notifier_clear(descriptor);
-    (void)atomic_exchange(&watcher->pending, 0);
+    (void)atomic_exchange(&slb_watcher->pending, 0);
     return true;
 }
 
 SLB_PRIVATE bool slb_watch_end(int descriptor) {
-    int32_t number = descriptor + 1;
-    struct watcher *watcher = find_watcher(descriptor);
-    if (watcher == NULL || !atomic_compare_exchange_strong(&watcher->descriptor, &number, 0))
+    int32_t slb_number = descriptor + 1;
+    struct slb_watcher *slb_watcher = slb_find_watcher(descriptor);
+    if (slb_watcher == NULL || !atomic_compare_exchange_strong(&slb_watcher->descriptor, &slb_number, 0))
         return false;
-    for (uint32_t attempt = 0; atomic_load(&watcher->users) != 0; attempt++)
+    for (uint32_t attempt = 0; atomic_load(&slb_watcher->users) != 0; attempt++)
         slb_os_wait_a_little(attempt);
     slb_os_notifier_destroy(descriptor);
     return true;
@@ -7821,9 +7821,9 @@ SLB_PRIVATE bool slb_watch_end(int descriptor) {
 /* Raisers that vanished in the fork are no users here. */
 SLB_PRIVATE void slb_watch_after_fork(void) {
     for (uint32_t i = 0; i < SLB_WATCHERS; i++) {
-        int32_t descriptor = atomic_load(&watchers[i].descriptor);
-        atomic_store(&watchers[i].users, 0);
-        atomic_store(&watchers[i].pending, 0);
+        int32_t descriptor = atomic_load(&slb_watchers[i].descriptor);
+        atomic_store(&slb_watchers[i].users, 0);
+        atomic_store(&slb_watchers[i].pending, 0);
         if (descriptor != 0)
             slb_os_notifier_renew(descriptor - 1);
     }
@@ -7849,35 +7849,35 @@ SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool);
 
 #endif
 
-#define LABEL_WRITING (1ull << 63)
+#define SLB_LABEL_WRITING (1ull << 63)
 
-static uint64_t labels_size(struct slabby_allocator *pool) {
+static uint64_t slb_labels_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
     uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_label);
     return (size + page - 1) / page * page;
 }
 
 SLB_PRIVATE uint64_t slb_labels_bytes(struct slabby_allocator *pool) {
-    return atomic_load_explicit(&pool->labels, memory_order_relaxed) == NULL ? 0 : labels_size(pool);
+    return atomic_load_explicit(&pool->labels, memory_order_relaxed) == NULL ? 0 : slb_labels_size(pool);
 }
 
 SLB_PRIVATE void slb_labels_forget(struct slabby_allocator *pool) {
-    slb_os_unmap(atomic_load(&pool->labels), labels_size(pool));
+    slb_os_unmap(atomic_load(&pool->labels), slb_labels_size(pool));
     atomic_store(&pool->labels, NULL);
 }
 
 /* Threads may race to map the table: the first publishes it, the others unmap theirs. */
-static struct slb_label *labels_table(struct slabby_allocator *pool) {
+static struct slb_label *slb_labels_table(struct slabby_allocator *pool) {
     struct slb_label *table = atomic_load_explicit(&pool->labels, memory_order_acquire);
     if (table != NULL)
         return table;
-    struct slb_label *mine = slb_os_map(labels_size(pool));
+    struct slb_label *mine = slb_os_map(slb_labels_size(pool));
     if (mine == NULL)
         return NULL;
     if (atomic_compare_exchange_strong_explicit(&pool->labels, &table, mine, memory_order_acq_rel,
                                                 memory_order_acquire))
         return mine;
-    slb_os_unmap(mine, labels_size(pool));
+    slb_os_unmap(mine, slb_labels_size(pool));
     return table;
 }
 
@@ -7888,7 +7888,7 @@ SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_re
     uint32_t id;
     struct slb_label *table = NULL;
     if (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
-        table = labels_table(pool);
+        table = slb_labels_table(pool);
         if (table == NULL)
             return SLABBY_NO_SYSTEM_MEMORY;
     }
@@ -7896,8 +7896,8 @@ SLB_PRIVATE slabby_status slb_label_set(struct slabby_allocator *pool, slabby_re
         struct slb_label *entry = &table[id];
         uint64_t owner = slb_word_generation(pool->id_bits, word) + 1;
         uint64_t before = atomic_load_explicit(&entry->owner, memory_order_relaxed);
-        if ((before & LABEL_WRITING) == 0 &&
-            atomic_compare_exchange_strong_explicit(&entry->owner, &before, owner | LABEL_WRITING,
+        if ((before & SLB_LABEL_WRITING) == 0 &&
+            atomic_compare_exchange_strong_explicit(&entry->owner, &before, owner | SLB_LABEL_WRITING,
                                                     memory_order_acquire, memory_order_relaxed)) {
             atomic_store_explicit(&entry->label, label, memory_order_relaxed);
             /* release: a reader who sees the owner sees the label */
@@ -7916,7 +7916,7 @@ SLB_PRIVATE uint64_t slb_label_of(struct slabby_allocator *pool, uint32_t id, ui
     for (uint32_t attempt = 0;; attempt++) {
         uint64_t owner = atomic_load_explicit(&table[id].owner, memory_order_acquire);
         uint64_t label = atomic_load_explicit(&table[id].label, memory_order_acquire);
-        bool steady = (owner & LABEL_WRITING) == 0 &&
+        bool steady = (owner & SLB_LABEL_WRITING) == 0 &&
                       atomic_load_explicit(&table[id].owner, memory_order_relaxed) == owner;
         if (steady)
             return owner == generation + 1 ? label : 0;
@@ -7990,21 +7990,21 @@ SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct 
 #include <string.h>
 
 /* Right behind the call that was refused: errno is its reason. */
-static slabby_status refused_memory(slabby_error *error, uint64_t size, const char *what,
+static slabby_status slb_refused_memory(slabby_error *error, uint64_t size, const char *what,
                                     const char *remedy) {
-    int number = errno;
-    const char *name = number == ENOMEM   ? ", ENOMEM"
-                       : number == EAGAIN ? ", EAGAIN"
-                       : number == EPERM  ? ", EPERM"
-                       : number == EINVAL ? ", EINVAL"
+    int slb_number = errno;
+    const char *name = slb_number == ENOMEM   ? ", ENOMEM"
+                       : slb_number == EAGAIN ? ", EAGAIN"
+                       : slb_number == EPERM  ? ", EPERM"
+                       : slb_number == EINVAL ? ", EINVAL"
                                           : "";
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, (int64_t)size, 0, 0,
-                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, number,
+                         "the system refused %" PRIu64 " bytes for %s (errno %d%s); %s", size, what, slb_number,
                          name, remedy);
 }
 
 /* Populating beyond what the machine has ends with the system killing some process, not with an error. */
-static slabby_status check_prefault(const struct slb_layout *layout, const struct slb_options *options,
+static slabby_status slb_check_prefault(const struct slb_layout *layout, const struct slb_options *options,
                                     slabby_error *error) {
     uint64_t memory = slb_os_physical_memory();
     if (!slb_option(options, SLABBY_OPTION_PREFAULT) || memory == 0 || layout->slab_bytes <= memory)
@@ -8018,7 +8018,7 @@ static slabby_status check_prefault(const struct slb_layout *layout, const struc
 
 /* One page behind each slab. The way that costs mappings is refused before it would exhaust them: a process without
  * mappings left cannot even start a thread. */
-static slabby_status init_guards(struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status slb_init_guards(struct slb_memory *memory, const struct slb_layout *layout,
                                  slabby_error *error) {
     enum slb_guard_way way = SLB_GUARD_UNKNOWN;
     memory->guards_refused = true;
@@ -8026,7 +8026,7 @@ static slabby_status init_guards(struct slb_memory *memory, const struct slb_lay
         char *guard = memory->slab_base + i * layout->stride + layout->guard_at;
         uint64_t size = layout->stride - layout->guard_at;
         if (!slb_os_guard(guard, size, &way))
-            return refused_memory(error, size, "a guard page",
+            return slb_refused_memory(error, size, "a guard page",
                                   "raise vm.max_map_count, or lower max_capacity");
         if (way != SLB_GUARD_PROTECT || memory->claimed_guards != 0)
             continue;
@@ -8043,7 +8043,7 @@ static slabby_status init_guards(struct slb_memory *memory, const struct slb_lay
     return SLABBY_OK;
 }
 
-static slabby_status lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status slb_lock_slabs(const struct slb_memory *memory, const struct slb_layout *layout,
                                 const struct slb_options *options, slabby_error *error) {
     int64_t request = slb_option(options, SLABBY_OPTION_LOCK_MEMORY);
     if (request == SLABBY_LOCK_MEMORY_OFF || slb_os_lock_memory(memory->slab_base, layout->slab_bytes) ||
@@ -8057,7 +8057,7 @@ static slabby_status lock_slabs(const struct slb_memory *memory, const struct sl
 }
 
 /* Populating a range that contains guards fails at the first one: slab by slab, then. */
-static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
+static bool slb_touch_slabs(const struct slb_memory *memory, const struct slb_layout *layout) {
     if (layout->guard_at == 0)
         return slb_os_populate(memory->slab_base, layout->slab_bytes);
     for (uint64_t i = 0; i < layout->reserved; i++)
@@ -8067,7 +8067,7 @@ static bool touch_slabs(const struct slb_memory *memory, const struct slb_layout
 }
 
 /* Guards first: locked memory takes none. Then the lock, then the touching, which it makes permanent. */
-static slabby_status configure_slabs(struct slb_memory *memory, const struct slb_layout *layout,
+static slabby_status slb_configure_slabs(struct slb_memory *memory, const struct slb_layout *layout,
                                      const struct slb_options *options, slabby_error *error) {
     slabby_status status = SLABBY_OK;
     if (slb_option(options, SLABBY_OPTION_HUGE_PAGES) &&
@@ -8081,31 +8081,31 @@ static slabby_status configure_slabs(struct slb_memory *memory, const struct slb
         return slb_error_set(error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_NO_DUMP, 1, 0, 1,
                              "option no_dump = on: this system cannot keep memory out of core dumps");
     if (layout->guard_at != 0)
-        status = init_guards(memory, layout, error);
+        status = slb_init_guards(memory, layout, error);
     if (status == SLABBY_OK)
-        status = lock_slabs(memory, layout, options, error);
-    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !touch_slabs(memory, layout))
-        status = refused_memory(error, layout->slab_bytes, "touching every page (option prefault)",
+        status = slb_lock_slabs(memory, layout, options, error);
+    if (status == SLABBY_OK && slb_option(options, SLABBY_OPTION_PREFAULT) && !slb_touch_slabs(memory, layout))
+        status = slb_refused_memory(error, layout->slab_bytes, "touching every page (option prefault)",
                                 "leave prefault off, free memory, or lower max_capacity");
     return status;
 }
 
 /* The last guard of guard_pages lies inside the range; the reserved pages around the range guard its two ends. */
-static slabby_status map_slabs(struct slb_memory *out, const struct slb_layout *layout,
+static slabby_status slb_map_slabs(struct slb_memory *out, const struct slb_layout *layout,
                                const struct slb_options *options, slabby_error *error) {
     uint64_t page = slb_os_page_size();
     uint64_t edge = layout->edge;
     out->slab_mapping = slb_os_reserve(layout->slab_mapping);
     if (out->slab_mapping == NULL)
-        return refused_memory(error, layout->slab_mapping, "the slabs",
+        return slb_refused_memory(error, layout->slab_mapping, "the slabs",
                               "raise the limit of address space (ulimit -v), or lower max_capacity or the "
                               "slab size");
     out->slab_base = (char *)(((uintptr_t)out->slab_mapping + page + edge - 1) / edge * edge);
     if (!slb_os_commit(out->slab_base, layout->slab_bytes))
-        return refused_memory(error, layout->slab_bytes, "the slabs",
+        return slb_refused_memory(error, layout->slab_bytes, "the slabs",
                               "lower max_capacity, all of which counts where vm.overcommit_memory is 2, or "
                               "the slab size");
-    return configure_slabs(out, layout, options, error);
+    return slb_configure_slabs(out, layout, options, error);
 }
 
 SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct slb_layout *layout) {
@@ -8117,14 +8117,14 @@ SLB_PRIVATE void slb_memory_unmap(const struct slb_memory *memory, const struct 
 SLB_PRIVATE slabby_status slb_memory_map(struct slb_memory *out, const struct slb_layout *layout,
                                          const struct slb_options *options, slabby_error *error) {
     memset(out, 0, sizeof *out);
-    slabby_status status = check_prefault(layout, options, error);
+    slabby_status status = slb_check_prefault(layout, options, error);
     if (status != SLABBY_OK)
         return status;
-    status = map_slabs(out, layout, options, error);
+    status = slb_map_slabs(out, layout, options, error);
     if (status == SLABBY_OK) {
         out->metadata = slb_os_map(layout->metadata_mapping);
         if (out->metadata == NULL)
-            status = refused_memory(error, layout->metadata_mapping, "bookkeeping",
+            status = slb_refused_memory(error, layout->metadata_mapping, "bookkeeping",
                                     "lower max_capacity, heap_fallback_limit or audit");
     }
     if (status != SLABBY_OK)
@@ -8249,7 +8249,7 @@ SLB_PRIVATE void slb_pattern_write(unsigned char *at, uint32_t size, uint64_t se
         at[k] = ((const unsigned char *)&word)[k];
 }
 
-static bool pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
+static bool slb_pattern_holds(const unsigned char *at, uint32_t size, uint64_t seed, uint32_t first) {
     uint64_t word = slb_pattern_word(seed, first), different = 0, found;
     for (; size >= 8; size -= 8, at += 8, word += SLB_PATTERN_STEP) {
         memcpy(&found, at, 8);
@@ -8271,32 +8271,32 @@ SLB_PRIVATE SLB_COLD uint32_t slb_pattern_compare(const unsigned char *at, uint3
     return size;
 }
 
-static void sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
+static void slb_sides_write(const struct slabby_allocator *pool, unsigned char *data, uint64_t seed) {
     slb_pattern_write(data - pool->guard_front, pool->guard_front, seed, 0);
     slb_pattern_write(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
-static bool sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
-    return pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
-           pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
+static bool slb_sides_hold(const struct slabby_allocator *pool, const unsigned char *data, uint64_t seed) {
+    return slb_pattern_holds(data - pool->guard_front, pool->guard_front, seed, 0) &&
+           slb_pattern_holds(data + pool->slab_size, pool->guard_back, seed, pool->guard_front);
 }
 
 /* Slabs on guard slots have other patterns, and their pages may become inaccessible under a reader. */
-static void *own_entry(struct slabby_allocator *pool, uint32_t id) {
+static void *slb_own_entry(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved ? pool->slabs + (uint64_t)id * pool->stride
                                : slb_heap_data(&pool->heap, id - pool->reserved);
 }
 
 SLB_PRIVATE void slb_bit_guard_write(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    sides_write(pool, own_entry(pool, id), slb_pattern_seed(pool, id, generation));
+    slb_sides_write(pool, slb_own_entry(pool, id), slb_pattern_seed(pool, id, generation));
 }
 
 SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       struct slb_damage *out_damage) {
-    const unsigned char *data = own_entry(pool, id);
+    const unsigned char *data = slb_own_entry(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     const unsigned char *front = data - pool->guard_front, *back = data + pool->slab_size;
-    if (slb_likely(sides_hold(pool, data, seed)))
+    if (slb_likely(slb_sides_hold(pool, data, seed)))
         return true;
     uint32_t bad = slb_pattern_compare(front, pool->guard_front, seed, 0, &out_damage->expected);
     if (bad < pool->guard_front) {
@@ -8812,7 +8812,7 @@ restarted:
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
                                                         const _Atomic uint32_t *limit, uint32_t *ids,
-                                                        uint32_t count, uint64_t change,
+                                                        uint32_t count, uint64_t slb_change,
                                                         struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     /* volatile: gcc 12 drops a sequence whose output nobody wants */
@@ -8827,7 +8827,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
             "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
                                                       "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
         : "=&c"(cache)
-        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
         : "rax", "r10", "rsi", "rdi", "memory", "cc"
         : refused, restarted);
     *out_cache = cache;
@@ -9261,7 +9261,7 @@ restarted:
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
                                                         const _Atomic uint32_t *limit, uint32_t *ids,
-                                                        uint32_t count, uint64_t change,
+                                                        uint32_t count, uint64_t slb_change,
                                                         struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* locked */
@@ -9281,7 +9281,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                        "add x10, x10, %[change]\n\t"
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           : [cache] "=&r"(cache)
-                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
+                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change),
                             SLB_RSEQ_INPUTS_FOR(pool, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
@@ -9373,10 +9373,10 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
 
 /* `count` ids off this CPU's cache, or none; `change` is added to its header. */
 SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t change,
+                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
                                     struct slb_cpu_cache **out_cache) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, change, out_cache);
+        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, slb_change, out_cache);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -9475,9 +9475,9 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
 }
 
 SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t change,
+                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
                                     struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)limit, (void)out_ids, (void)count, (void)change, (void)out_cache;
+    (void)pool, (void)limit, (void)out_ids, (void)count, (void)slb_change, (void)out_cache;
     return false;
 }
 
@@ -9537,8 +9537,8 @@ SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_i
     if (slb_unlikely(cache == NULL))
         return false;
     uint32_t length = slb_header_length(header);
-    bool taken = length != 0;
-    if (taken) {
+    bool slb_taken = length != 0;
+    if (slb_taken) {
         uint32_t at = length - 1;
         if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE))
             at = slb_random_below(pool, length);
@@ -9548,7 +9548,7 @@ SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_i
         header += SLB_CACHE_TAKE;
     }
     slb_portable_unlock(cache, header);
-    return taken;
+    return slb_taken;
 }
 
 SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
@@ -9600,10 +9600,10 @@ SLB_INLINE bool slb_cache_take_fast(struct slabby_allocator *pool, uint32_t *out
 #ifdef SLB_RSEQ_COUNTS_FAST
     return slb_rseq_take_fast(pool, &pool->hot_cpus, out_id, out_cache);
 #else
-    bool taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
-    if (slb_likely(taken))
+    bool slb_taken = slb_rseq_take_untimed(pool, &pool->hot_cpus, out_id, out_cache);
+    if (slb_likely(slb_taken))
         slb_cache_count_fast_taken(pool);
-    return taken;
+    return slb_taken;
 #endif
 }
 
@@ -9621,10 +9621,10 @@ SLB_INLINE bool slb_cache_give_fast(struct slabby_allocator *pool, uint32_t id) 
 /* One free id from this CPU's cache, counted as an allocation. `fast` counts it as one by id too. */
 SLB_INLINE bool slb_cache_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)) {
-        bool taken = slb_rseq_take(pool, out_id);
-        if (fast && slb_likely(taken))
+        bool slb_taken = slb_rseq_take(pool, out_id);
+        if (fast && slb_likely(slb_taken))
             slb_cache_count_fast_taken(pool);
-        return taken;
+        return slb_taken;
     }
     if (slb_likely(pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE))
         return slb_portable_take(pool, out_id, fast);
@@ -9667,9 +9667,9 @@ SLB_PRIVATE uint64_t slb_cache_lock(struct slb_cpu_cache *cache);
 SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 #endif
 
-#define CACHE_FOLD_BY (1ull << 40)
+#define SLB_CACHE_FOLD_BY (1ull << 40)
 
-static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+static bool slb_portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
     uint64_t header;
     struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
     if (cache == NULL)
@@ -9685,7 +9685,7 @@ static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *i
 }
 
 /* The oldest ids go, the recently touched stay. */
-static bool portable_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+static bool slb_portable_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
     uint64_t header;
     struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
     if (cache == NULL)
@@ -9710,7 +9710,7 @@ SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint3
         return result == SLB_RSEQ_DONE;
     }
 #endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_give_batch(pool, ids, count);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && slb_portable_give_batch(pool, ids, count);
 }
 
 SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
@@ -9720,20 +9720,20 @@ SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *o
         return slb_rseq_take_batch(pool, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
     }
 #endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_take_batch(pool, out_ids, count);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && slb_portable_take_batch(pool, out_ids, count);
 }
 
-static bool cache_fold_here(struct slabby_allocator *pool) {
+static bool slb_cache_fold_here(struct slabby_allocator *pool) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
-        return slb_rseq_try_fold(pool, CACHE_FOLD_BY) == SLB_RSEQ_DONE;
+        return slb_rseq_try_fold(pool, SLB_CACHE_FOLD_BY) == SLB_RSEQ_DONE;
 #endif
     uint64_t header;
     struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
     if (cache == NULL)
         return false;
-    bool enough = slb_header_served(header) >= CACHE_FOLD_BY;
-    slb_portable_unlock(cache, enough ? header - (CACHE_FOLD_BY << 16) : header);
+    bool enough = slb_header_served(header) >= SLB_CACHE_FOLD_BY;
+    slb_portable_unlock(cache, enough ? header - (SLB_CACHE_FOLD_BY << 16) : header);
     return enough;
 }
 
@@ -9746,8 +9746,8 @@ SLB_PRIVATE void slb_cache_fold(struct slabby_allocator *pool) {
     uint64_t header = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_relaxed);
     if (slb_likely(slb_header_served(header) < SLB_CACHE_FOLD_AT))
         return;
-    if (cache_fold_here(pool))
-        slb_count(&slb_stripe_here(pool)->folded, CACHE_FOLD_BY);
+    if (slb_cache_fold_here(pool))
+        slb_count(&slb_stripe_here(pool)->folded, SLB_CACHE_FOLD_BY);
 }
 
 /* The swap acquires: the ids below the header were handed over by the last unlock (portable) or by the fence that
@@ -9794,38 +9794,38 @@ SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool);
 
 #include <string.h>
 
-static uint64_t heap_table_size(struct slabby_allocator *pool) {
+static uint64_t slb_heap_table_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
     return (pool->heap.limit * sizeof(void *) + page - 1) / page * page;
 }
 
 SLB_PRIVATE uint64_t slb_heap_table_bytes(struct slabby_allocator *pool) {
     bool mapped = atomic_load_explicit(&pool->heap.table, memory_order_relaxed) != NULL;
-    return mapped ? heap_table_size(pool) : 0;
+    return mapped ? slb_heap_table_size(pool) : 0;
 }
 
 SLB_PRIVATE void slb_heap_forget(struct slabby_allocator *pool) {
-    slb_os_unmap((void *)atomic_load(&pool->heap.table), heap_table_size(pool));
+    slb_os_unmap((void *)atomic_load(&pool->heap.table), slb_heap_table_size(pool));
     atomic_store(&pool->heap.table, NULL);
 }
 
 /* Threads may race to map the table: the first publishes it (release, pairs with slb_heap_data), the others unmap. */
-static bool heap_map_table(struct slabby_allocator *pool) {
+static bool slb_heap_map_table(struct slabby_allocator *pool) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
     if (table == NULL) {
-        _Atomic(void *) *mine = slb_os_map(heap_table_size(pool));
+        _Atomic(void *) *mine = slb_os_map(slb_heap_table_size(pool));
         if (mine == NULL)
             return false;
         if (!atomic_compare_exchange_strong_explicit(&pool->heap.table, &table, mine, memory_order_acq_rel,
                                                      memory_order_acquire))
-            slb_os_unmap((void *)mine, heap_table_size(pool));
+            slb_os_unmap((void *)mine, slb_heap_table_size(pool));
     }
     /* from now on references to heap slabs are in range */
     atomic_store_explicit(&pool->id_limit, pool->reserved + pool->heap.limit, memory_order_release);
     return true;
 }
 
-static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
+static bool slb_heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
     if (slb_stack_pop(&pool->heap.head, pool->next, out_id))
         return true;
     uint64_t first;
@@ -9835,36 +9835,36 @@ static bool heap_take_id(struct slabby_allocator *pool, uint32_t *out_id) {
     return true;
 }
 
-static size_t heap_alignment(const struct slabby_allocator *pool) {
+static size_t slb_heap_alignment(const struct slabby_allocator *pool) {
     size_t alignment = (size_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     return alignment < sizeof(void *) ? sizeof(void *) : alignment;
 }
 
 /* Room before the user's first byte: for the front pattern of bit_guard, in whole alignment units. */
-static size_t heap_front(const struct slabby_allocator *pool) {
-    size_t alignment = heap_alignment(pool);
+static size_t slb_heap_front(const struct slabby_allocator *pool) {
+    size_t alignment = slb_heap_alignment(pool);
     return (pool->guard_front + alignment - 1) / alignment * alignment;
 }
 
-static void *heap_memory(struct slabby_allocator *pool) {
-    size_t size = heap_front(pool) + pool->slab_size + pool->guard_back;
-    void *memory = slb_os_heap_allocate(heap_alignment(pool), size);
+static void *slb_heap_memory(struct slabby_allocator *pool) {
+    size_t size = slb_heap_front(pool) + pool->slab_size + pool->guard_back;
+    void *memory = slb_os_heap_allocate(slb_heap_alignment(pool), size);
     if (memory == NULL)
         return NULL;
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE)
         memset(memory, 0, size);
-    return (char *)memory + heap_front(pool);
+    return (char *)memory + slb_heap_front(pool);
 }
 
 SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t *out_id) {
     uint32_t id;
     if (atomic_load_explicit(&pool->heap.enabled, memory_order_relaxed) == 0)
         return SLABBY_OUT_OF_MEMORY;
-    if (!heap_map_table(pool))
+    if (!slb_heap_map_table(pool))
         return SLABBY_NO_SYSTEM_MEMORY;
-    if (!heap_take_id(pool, &id))
+    if (!slb_heap_take_id(pool, &id))
         return SLABBY_OUT_OF_MEMORY;
-    void *memory = heap_memory(pool);
+    void *memory = slb_heap_memory(pool);
     if (memory == NULL) {
         slb_stack_push(&pool->heap.head, pool->next, id);
         return SLABBY_NO_SYSTEM_MEMORY;
@@ -9880,7 +9880,7 @@ SLB_PRIVATE slabby_status slb_heap_take(struct slabby_allocator *pool, uint32_t 
 SLB_PRIVATE void slb_heap_give(struct slabby_allocator *pool, uint32_t id, bool reusable) {
     _Atomic(void *) *table = atomic_load_explicit(&pool->heap.table, memory_order_acquire);
     char *data = atomic_exchange_explicit(&table[id - pool->reserved], NULL, memory_order_acq_rel);
-    slb_os_heap_free(data - heap_front(pool));
+    slb_os_heap_free(data - slb_heap_front(pool));
     atomic_fetch_sub_explicit(&pool->heap.live, 1, memory_order_relaxed);
     if (reusable)
         slb_stack_push(&pool->heap.head, pool->next, id);
@@ -10032,7 +10032,7 @@ SLB_PUBLIC slabby_status slabby_watch_end(int32_t descriptor) {
 #include <inttypes.h>
 #include <string.h>
 
-static void hex_digest(char out[65], const uint8_t *digest) {
+static void slb_hex_digest(char out[65], const uint8_t *digest) {
     static const char digits[] = "0123456789abcdef";
     for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
         out[2 * i] = digits[digest[i] >> 4];
@@ -10042,57 +10042,57 @@ static void hex_digest(char out[65], const uint8_t *digest) {
 }
 
 /* Ends the line that `text` holds so far and moves the chain's digest on. */
-static void seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
+static void slb_seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
     struct slb_sha256 hash;
     char digest[65];
     slb_sha256_begin(&hash);
     slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
     slb_sha256_add(&hash, text->buffer, text->length);
     slb_sha256_end(&hash, chain->digest);
-    hex_digest(digest, chain->digest);
+    slb_hex_digest(digest, chain->digest);
     slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
     SLB_ASSERT(text->length < text->capacity);
     chain->rest = (uint32_t)text->length;
     chain->rest_at = 0;
 }
 
-static struct slb_text line_of(struct slb_audit_chain *chain) {
+static struct slb_text slb_line_of(struct slb_audit_chain *chain) {
     return (struct slb_text){.buffer = chain->line, .capacity = sizeof chain->line};
 }
 
-static void compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
-    struct slb_text text = line_of(chain);
+static void slb_compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
+    struct slb_text text = slb_line_of(chain);
     char previous[65];
-    hex_digest(previous, chain->digest);
+    slb_hex_digest(previous, chain->digest);
     slb_text_add(&text, "{\"begin\":%" PRIu64 ",\"pool\":", cursor);
     slb_json_text(&text, pool->options.name);
     slb_text_add(&text, ",\"tag\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"previous\":\"%s\"",
                  slb_pool_tag(pool), slb_os_wall_ns(), previous);
-    seal_line(chain, &text);
+    slb_seal_line(chain, &text);
 }
 
-static void compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
-    struct slb_text text = line_of(chain);
+static void slb_compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
+    struct slb_text text = slb_line_of(chain);
     slb_text_add(&text, "{\"lost\":%" PRIu64 ",\"sequence\":%" PRIu64, lost, chain->cursor);
-    seal_line(chain, &text);
+    slb_seal_line(chain, &text);
 }
 
-static void compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
-    struct slb_text text = line_of(chain);
+static void slb_compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
+    struct slb_text text = slb_line_of(chain);
     slb_text_add(&text,
                  "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
                  ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
                  record->sequence, record->time_ns, record->thread,
                  slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
                  slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
-    seal_line(chain, &text);
+    slb_seal_line(chain, &text);
 }
 
 /* ---------------------------------------------------------------------------------------------- the chains */
 
 /* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
  * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
-static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
+static struct slb_audit_chain *slb_chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
                                          uint64_t cursor) {
     struct slb_audit_chains *metadata = pool->audit_chains;
     struct slb_audit_chain *oldest = &metadata->chains[0];
@@ -10117,13 +10117,13 @@ static struct slb_audit_chain *chain_for(struct slabby_allocator *pool, uint64_t
     oldest->device = device;
     oldest->inode = inode;
     oldest->cursor = oldest->asked = oldest->after = cursor;
-    compose_begin(pool, oldest, cursor);
+    slb_compose_begin(pool, oldest, cursor);
     return oldest;
 }
 
 /* Writes the line that is composed, or what an earlier call left of it. The cursor moves only when the whole line is
  * out. 0, or the system's error number. */
-static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
+static int slb_flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
     while (chain->rest > 0) {
         size_t written = 0;
         int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
@@ -10138,21 +10138,21 @@ static int flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count
 }
 
 /* One line more: a record, or what was lost before it, after which the record is read again. */
-static bool compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
+static bool slb_compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
                          slabby_status *out_status) {
     slabby_audit_record record;
     uint64_t lost = 0, at = chain->cursor;
     bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
     if (lost != 0)
-        compose_lost(chain, lost);
+        slb_compose_lost(chain, lost);
     else if (found)
-        compose_record(chain, &record);
+        slb_compose_record(chain, &record);
     chain->is_record = lost == 0;
     chain->after = chain->cursor + (lost != 0 ? lost : found);
     return found || lost != 0;
 }
 
-static slabby_status report_failure(slabby_error *error, int failure, int32_t fd) {
+static slabby_status slb_report_failure(slabby_error *error, int failure, int32_t fd) {
     slabby_status status = failure == EBADF ? SLABBY_INVALID_ARGUMENT : SLABBY_WRITE_FAILED;
     return slb_error_set(error, status, 0, failure, 0, 0,
                          "descriptor %d refused the audit trail (errno %d, %s); call again with the same "
@@ -10160,7 +10160,7 @@ static slabby_status report_failure(slabby_error *error, int failure, int32_t fd
                          (int)fd, failure, strerror(failure));
 }
 
-static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
+static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
                                  int32_t fd, slabby_error *error) {
     uint64_t device = 0, inode = 0;
     slabby_status status = SLABBY_OK;
@@ -10170,15 +10170,15 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
                              "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
     int failure = slb_os_file_identity(fd, &device, &inode);
     if (failure != 0)
-        return report_failure(error, failure, fd);
-    struct slb_audit_chain *chain = chain_for(pool, device, inode, *cursor);
+        return slb_report_failure(error, failure, fd);
+    struct slb_audit_chain *chain = slb_chain_for(pool, device, inode, *cursor);
     chain->used_at = ++pool->audit_chains->turn;
-    failure = flush_line(chain, fd, out_count);
-    while (failure == 0 && compose_next(pool, chain, &status))
-        failure = flush_line(chain, fd, out_count);
+    failure = slb_flush_line(chain, fd, out_count);
+    while (failure == 0 && slb_compose_next(pool, chain, &status))
+        failure = slb_flush_line(chain, fd, out_count);
     chain->asked = failure == 0 ? chain->cursor : *cursor;
     *cursor = chain->cursor;
-    return failure == 0 ? status : report_failure(error, failure, fd);
+    return failure == 0 ? status : slb_report_failure(error, failure, fd);
 }
 
 /* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
@@ -10192,7 +10192,7 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
                               writer, &before, here, memory_order_acquire, memory_order_relaxed))
         return slb_error_set(error, SLABBY_BUSY, 0, fd, 0, 0,
                              "another thread is writing the audit trail of this pool; try again later");
-    slabby_status status = write_chain(pool, out_count, cursor, fd, error);
+    slabby_status status = slb_write_chain(pool, out_count, cursor, fd, error);
     atomic_store_explicit(writer, 0, memory_order_release);
     return status;
 }
@@ -10302,13 +10302,13 @@ SLB_PRIVATE void slb_event_closed(struct slb_notification *out, struct slabby_al
 #include <string.h>
 
 /* Words of an event behind the time. */
-enum { EVENT_REF = 1, EVENT_VALUE, EVENT_WHAT, EVENT_SUPPRESSED, EVENT_DEFERRED, EVENT_TEXT };
+enum { SLB_EVENT_REF = 1, SLB_EVENT_VALUE, SLB_EVENT_WHAT, SLB_EVENT_SUPPRESSED, SLB_EVENT_DEFERRED, SLB_EVENT_TEXT };
 
-_Static_assert(EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
+_Static_assert(SLB_EVENT_TEXT + sizeof(((slabby_event *)0)->text) / 8 == SLB_EVENT_WORDS, "the text fits");
 _Static_assert(SLB_EVENT_WORDS <= SLB_RING_WORDS, "a reader's buffer holds an event");
 
 /* A logger that uses the pool may cause events; they go only to the ring, so that it does not call itself. */
-static SLB_THREAD_LOCAL uint32_t inside_logger;
+static SLB_THREAD_LOCAL uint32_t slb_inside_logger;
 
 /* ---------------------------------------------------------------------------------------------------- rate */
 
@@ -10317,7 +10317,7 @@ static uint64_t slb_event_limit(int32_t code) {
     return code == SLABBY_EVENT_CODE_EXHAUSTED || code == SLABBY_EVENT_CODE_HEAP_FALLBACK ? 1 : 10;
 }
 
-static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
+static bool slb_event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t *out_suppressed) {
     struct slb_event_rate *rate = &pool->event_rates[(uint32_t)code % SLB_EVENT_CODES];
     uint64_t second = slb_os_coarse_ns() / 1000000000u + 1;
     uint64_t window = atomic_load_explicit(&rate->window, memory_order_relaxed), wanted;
@@ -10336,17 +10336,17 @@ static bool event_admitted(struct slabby_allocator *pool, int32_t code, uint64_t
 
 /* ---------------------------------------------------------------------------------------------------- ring */
 
-static void event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
+static void slb_event_write(struct slabby_allocator *pool, slabby_event *event, uint64_t deferred) {
     uint64_t words[SLB_EVENT_WORDS] = {
         event->time_ns,         event->ref,
         (uint64_t)event->value, (uint64_t)(uint32_t)event->level << 32 | (uint32_t)event->code,
         event->suppressed,      deferred};
-    memcpy(&words[EVENT_TEXT], event->text, sizeof event->text);
+    memcpy(&words[SLB_EVENT_TEXT], event->text, sizeof event->text);
     event->sequence = slb_ring_write(&pool->events, words);
     slb_watch_raise(pool, event);
 }
 
-static void name_pool(slabby_event *event, struct slabby_allocator *pool) {
+static void slb_name_pool(slabby_event *event, struct slabby_allocator *pool) {
     struct slb_text label = {.buffer = event->pool, .capacity = sizeof event->pool};
     slb_pool_label_add(&label, pool);
     event->allocator_address = (uint64_t)(uintptr_t)pool;
@@ -10359,29 +10359,29 @@ SLB_PRIVATE enum slb_ring_found slb_event_read(struct slabby_allocator *pool, ui
     if (found != SLB_RING_RECORD)
         return found;
     *out = (slabby_event){.struct_size = sizeof *out,
-                          .level = (int32_t)(words[EVENT_WHAT] >> 32),
+                          .level = (int32_t)(words[SLB_EVENT_WHAT] >> 32),
                           .sequence = *cursor - 1,
                           .time_ns = words[0],
-                          .ref = words[EVENT_REF],
-                          .value = (int64_t)words[EVENT_VALUE],
-                          .code = (int32_t)(uint32_t)words[EVENT_WHAT],
-                          .suppressed = (uint32_t)words[EVENT_SUPPRESSED]};
-    memcpy(out->text, &words[EVENT_TEXT], sizeof out->text);
-    name_pool(out, pool);
-    *out_deferred = words[EVENT_DEFERRED];
+                          .ref = words[SLB_EVENT_REF],
+                          .value = (int64_t)words[SLB_EVENT_VALUE],
+                          .code = (int32_t)(uint32_t)words[SLB_EVENT_WHAT],
+                          .suppressed = (uint32_t)words[SLB_EVENT_SUPPRESSED]};
+    memcpy(out->text, &words[SLB_EVENT_TEXT], sizeof out->text);
+    slb_name_pool(out, pool);
+    *out_deferred = words[SLB_EVENT_DEFERRED];
     return found;
 }
 
 /* ------------------------------------------------------------------------------------------------- raising */
 
 /* False where this second has had enough of the code. */
-static bool event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
+static bool slb_event_compose(struct slabby_allocator *pool, slabby_event *event, const char *format,
                           va_list arguments) {
     uint64_t suppressed;
-    if (!event_admitted(pool, event->code, &suppressed))
+    if (!slb_event_admitted(pool, event->code, &suppressed))
         return false;
     event->struct_size = sizeof *event;
-    name_pool(event, pool);
+    slb_name_pool(event, pool);
     event->time_ns = slb_os_wall_ns();
     event->suppressed = suppressed < UINT32_MAX ? (uint32_t)suppressed : UINT32_MAX;
     (void)vsnprintf(event->text, sizeof event->text, format, arguments);
@@ -10389,12 +10389,12 @@ static bool event_compose(struct slabby_allocator *pool, slabby_event *event, co
 }
 
 SLB_PRIVATE void slb_event_notify(const struct slb_notification *notification) {
-    if (notification->function == NULL || inside_logger)
+    if (notification->function == NULL || slb_inside_logger)
         return;
     int held = slb_os_hold_cancellation();
-    inside_logger = 1;
+    slb_inside_logger = 1;
     notification->function(notification->context, &notification->event);
-    inside_logger = 0;
+    slb_inside_logger = 0;
     slb_os_allow_cancellation(held);
 }
 
@@ -10405,11 +10405,11 @@ SLB_PRIVATE SLB_COLD void slb_event_prepare(struct slb_notification *out, struct
     memset(out, 0, sizeof *out);
     out->event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
-    bool admitted = event_compose(pool, &out->event, format, arguments);
+    bool admitted = slb_event_compose(pool, &out->event, format, arguments);
     va_end(arguments);
     if (!admitted)
         return;
-    event_write(pool, &out->event, 0);
+    slb_event_write(pool, &out->event, 0);
     out->function = pool->options.logger;
     out->context = pool->options.logger_context;
 }
@@ -10422,11 +10422,11 @@ SLB_PRIVATE SLB_COLD void slb_event(struct slabby_allocator *pool, int32_t level
     va_list arguments;
     notification.event = (slabby_event){.level = level, .code = code, .ref = ref, .value = value};
     va_start(arguments, format);
-    bool admitted = event_compose(pool, &notification.event, format, arguments);
+    bool admitted = slb_event_compose(pool, &notification.event, format, arguments);
     va_end(arguments);
     if (!admitted)
         return;
-    event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
+    slb_event_write(pool, &notification.event, inside && notification.function != NULL ? slb_os_thread() : 0);
     if (!inside)
         slb_event_notify(&notification);
 }
@@ -10517,14 +10517,14 @@ SLB_PRIVATE slabby_status slb_stacks_text(struct slb_text *text, struct slabby_a
 
 #include <string.h>
 
-static uint64_t stacks_size(struct slabby_allocator *pool) {
+static uint64_t slb_stacks_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
     uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(struct slb_stacks);
     return (size + page - 1) / page * page;
 }
 
 SLB_PRIVATE void slb_stacks_forget(struct slabby_allocator *pool) {
-    slb_os_unmap(atomic_load(&pool->stacks), stacks_size(pool));
+    slb_os_unmap(atomic_load(&pool->stacks), slb_stacks_size(pool));
     atomic_store(&pool->stacks, NULL);
 }
 
@@ -10534,38 +10534,38 @@ SLB_PRIVATE bool slb_stacks_prepare(struct slabby_allocator *pool) {
     slb_os_stack_prime();
     if (table != NULL)
         return true;
-    struct slb_stacks *mine = slb_os_map(stacks_size(pool));
+    struct slb_stacks *mine = slb_os_map(slb_stacks_size(pool));
     if (mine == NULL)
         return false;
     /* release: pairs with the acquire of stacks_of */
     if (!atomic_compare_exchange_strong_explicit(&pool->stacks, &table, mine, memory_order_acq_rel,
                                                  memory_order_acquire))
-        slb_os_unmap(mine, stacks_size(pool));
+        slb_os_unmap(mine, slb_stacks_size(pool));
     return true;
 }
 
-static struct slb_stacks *stacks_of(struct slabby_allocator *pool, uint32_t id) {
+static struct slb_stacks *slb_stacks_of(struct slabby_allocator *pool, uint32_t id) {
     struct slb_stacks *table = atomic_load_explicit(&pool->stacks, memory_order_acquire);
     return table == NULL ? NULL : &table[id];
 }
 
 SLB_PRIVATE SLB_COLD void slb_stacks_allocated(struct slabby_allocator *pool, uint32_t id,
                                                uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : slb_stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->allocated, generation);
 }
 
 SLB_PRIVATE SLB_COLD void slb_stacks_released(struct slabby_allocator *pool, uint32_t id,
                                               uint64_t generation) {
-    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_degrade_thins(&pool->degrade, id) ? NULL : slb_stacks_of(pool, id);
     if (stacks != NULL)
         slb_stack_record(&stacks->released, generation);
 }
 
 SLB_PRIVATE bool slb_stacks_read(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out) {
-    struct slb_stacks *stacks = stacks_of(pool, id);
+    struct slb_stacks *stacks = slb_stacks_of(pool, id);
     return (stacks != NULL && slb_stack_read(released ? &stacks->released : &stacks->allocated, out) &&
             out->generation == generation) ||
            slb_guard_trace(pool, id, generation, released, out);
@@ -10745,23 +10745,23 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 #undef ANNOTATE_HAPPENS_BEFORE
 #undef ANNOTATE_HAPPENS_AFTER
 #include <valgrind/helgrind.h>
-#define VALGRIND_ASK(request, first, second) VALGRIND_DO_CLIENT_REQUEST_STMT(request, first, second, 0, 0, 0)
-#define VALGRIND_HAND_OVER(key)                                                                              \
+#define SLB_VALGRIND_ASK(request, first, second) VALGRIND_DO_CLIENT_REQUEST_STMT(request, first, second, 0, 0, 0)
+#define SLB_VALGRIND_HAND_OVER(key)                                                                              \
     do {                                                                                                     \
-        VALGRIND_ASK(_VG_USERREQ__HG_USERSO_SEND_PRE, key, 0);                                               \
-        VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_BEFORE, key, 0);                                       \
+        SLB_VALGRIND_ASK(_VG_USERREQ__HG_USERSO_SEND_PRE, key, 0);                                               \
+        SLB_VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_BEFORE, key, 0);                                       \
     } while (0)
-#define VALGRIND_TAKE_OVER(key)                                                                              \
+#define SLB_VALGRIND_TAKE_OVER(key)                                                                              \
     do {                                                                                                     \
-        VALGRIND_ASK(_VG_USERREQ__HG_USERSO_RECV_POST, key, 0);                                              \
-        VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_AFTER, key, 0);                                        \
+        SLB_VALGRIND_ASK(_VG_USERREQ__HG_USERSO_RECV_POST, key, 0);                                              \
+        SLB_VALGRIND_ASK(VG_USERREQ__DRD_ANNOTATE_HAPPENS_AFTER, key, 0);                                        \
     } while (0)
 /* helgrind watches no memory that was inaccessible when it was mapped */
-#define VALGRIND_WATCH_RACES(start, size) VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_TRACKED, start, size)
-#define VALGRIND_IGNORE_RACES(start, size)                                                                   \
+#define SLB_VALGRIND_WATCH_RACES(start, size) SLB_VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_TRACKED, start, size)
+#define SLB_VALGRIND_IGNORE_RACES(start, size)                                                                   \
     do {                                                                                                     \
-        VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_UNTRACKED, start, size);                                    \
-        VALGRIND_ASK(VG_USERREQ__DRD_START_SUPPRESSION, start, size);                                        \
+        SLB_VALGRIND_ASK(_VG_USERREQ__HG_ARANGE_MAKE_UNTRACKED, start, size);                                    \
+        SLB_VALGRIND_ASK(VG_USERREQ__DRD_START_SUPPRESSION, start, size);                                        \
     } while (0)
 #else /* the same words, and never a tool */
 #define RUNNING_ON_VALGRIND 0
@@ -10773,18 +10773,18 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
 #define VALGRIND_MAKE_MEM_NOACCESS(data, size) (void)(data)
 #define VALGRIND_DISABLE_ERROR_REPORTING (void)0
 #define VALGRIND_ENABLE_ERROR_REPORTING (void)0
-#define VALGRIND_HAND_OVER(key) (void)(key)
-#define VALGRIND_TAKE_OVER(key) (void)(key)
-#define VALGRIND_IGNORE_RACES(start, size) (void)(start), (void)(size)
-#define VALGRIND_WATCH_RACES(start, size) (void)(start)
+#define SLB_VALGRIND_HAND_OVER(key) (void)(key)
+#define SLB_VALGRIND_TAKE_OVER(key) (void)(key)
+#define SLB_VALGRIND_IGNORE_RACES(start, size) (void)(start), (void)(size)
+#define SLB_VALGRIND_WATCH_RACES(start, size) (void)(start)
 #endif
 
 #ifdef __ELF__ /* null where the program has no AddressSanitizer */
 void __asan_poison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
 void __asan_unpoison_memory_region(void const volatile *memory, size_t size) __attribute__((weak));
-#define HAS_ASAN (__asan_poison_memory_region != NULL && __asan_unpoison_memory_region != NULL)
+#define SLB_HAS_ASAN (__asan_poison_memory_region != NULL && __asan_unpoison_memory_region != NULL)
 #else
-#define HAS_ASAN 0
+#define SLB_HAS_ASAN 0
 static void __asan_poison_memory_region(void const volatile *memory, size_t size) {
     (void)memory, (void)size;
 }
@@ -10797,66 +10797,66 @@ static void __asan_unpoison_memory_region(void const volatile *memory, size_t si
  * race runtime has functions of these names with other parameters, but not the last one. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define SEES_ITSELF 1
+#define SLB_SEES_ITSELF 1
 #endif
 #endif
-#if defined(__ELF__) && !defined(__SANITIZE_THREAD__) && !defined(SEES_ITSELF)
+#if defined(__ELF__) && !defined(__SANITIZE_THREAD__) && !defined(SLB_SEES_ITSELF)
 void __tsan_acquire(void *key) __attribute__((weak));
 void __tsan_release(void *key) __attribute__((weak));
 void __tsan_func_entry(void *caller) __attribute__((weak));
-#define HAS_TSAN (__tsan_acquire != NULL && __tsan_release != NULL && __tsan_func_entry != NULL)
+#define SLB_HAS_TSAN (__tsan_acquire != NULL && __tsan_release != NULL && __tsan_func_entry != NULL)
 #else
-#define HAS_TSAN 0
+#define SLB_HAS_TSAN 0
 #define __tsan_acquire(key) (void)(key)
 #define __tsan_release(key) (void)(key)
 #endif
 
 /* What one byte of AddressSanitizer's shadow stands for. */
-#define ASAN_GRANULE 8u
+#define SLB_ASAN_GRANULE 8u
 
 SLB_PRIVATE bool slb_tools_watch(void) {
-    return HAS_ASAN || HAS_TSAN || RUNNING_ON_VALGRIND;
+    return SLB_HAS_ASAN || SLB_HAS_TSAN || RUNNING_ON_VALGRIND;
 }
 
 /* Two slabs in one granule would be marked by two threads at once. */
-static bool asan_watches(const struct slabby_allocator *pool) {
-    return HAS_ASAN && pool->stride % ASAN_GRANULE == 0;
+static bool slb_asan_watches(const struct slabby_allocator *pool) {
+    return SLB_HAS_ASAN && pool->stride % SLB_ASAN_GRANULE == 0;
 }
 
-static void forbid(struct slabby_allocator *pool, void *memory, uint64_t size) {
-    if (asan_watches(pool))
+static void slb_forbid(struct slabby_allocator *pool, void *memory, uint64_t size) {
+    if (slb_asan_watches(pool))
         __asan_poison_memory_region(memory, size);
     if (RUNNING_ON_VALGRIND)
         VALGRIND_MAKE_MEM_NOACCESS(memory, size);
 }
 
-static void allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
-    if (asan_watches(pool))
+static void slb_allow(struct slabby_allocator *pool, void *memory, uint64_t size) {
+    if (slb_asan_watches(pool))
         __asan_unpoison_memory_region(memory, size);
     if (RUNNING_ON_VALGRIND)
         VALGRIND_MAKE_MEM_DEFINED(memory, size);
 }
 
 /* What the calling thread did to a slab until now comes before what the next one does that takes it over. */
-static void hand_over(void *key) {
-    if (HAS_TSAN)
+static void slb_hand_over(void *key) {
+    if (SLB_HAS_TSAN)
         __tsan_release(key);
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_HAND_OVER(key);
+        SLB_VALGRIND_HAND_OVER(key);
 }
 
-static void take_over(void *key) {
-    if (HAS_TSAN)
+static void slb_take_over(void *key) {
+    if (SLB_HAS_TSAN)
         __tsan_acquire(key);
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_TAKE_OVER(key);
+        SLB_VALGRIND_TAKE_OVER(key);
 }
 
-static char *tools_data(struct slabby_allocator *pool, uint32_t id) {
+static char *slb_tools_data(struct slabby_allocator *pool, uint32_t id) {
     return pool->slabs + (uint64_t)id * pool->stride;
 }
 
-static bool is_reported(struct slabby_allocator *pool, uint32_t id) {
+static bool slb_is_reported(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved && !slb_guard_holds(pool, id);
 }
 
@@ -10865,14 +10865,14 @@ SLB_PRIVATE void slb_tools_begin(struct slabby_allocator *pool) {
     if (!RUNNING_ON_VALGRIND)
         return;
     VALGRIND_CREATE_MEMPOOL(pool->slab_base, 0, 0);
-    VALGRIND_WATCH_RACES(pool->slab_base, pool->slab_range);
+    SLB_VALGRIND_WATCH_RACES(pool->slab_base, pool->slab_range);
     slb_tools_ignore_races(slb_pool_table, sizeof slb_pool_table);
     slb_tools_ignore_races(pool->metadata_mapping, pool->metadata_mapping_size);
 }
 
 SLB_PRIVATE void slb_tools_ignore_races(void *memory, uint64_t size) {
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_IGNORE_RACES(memory, size);
+        SLB_VALGRIND_IGNORE_RACES(memory, size);
 }
 
 /* The pages go back to the system, which may hand them to anybody. */
@@ -10880,7 +10880,7 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) == 0)
         return;
     for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
-        allow(pool, tools_data(pool, id), pool->stride - (uint64_t)pool->guard_front);
+        slb_allow(pool, slb_tools_data(pool, id), pool->stride - (uint64_t)pool->guard_front);
     if (RUNNING_ON_VALGRIND)
         VALGRIND_DESTROY_MEMPOOL(pool->slab_base);
 }
@@ -10888,15 +10888,15 @@ SLB_PRIVATE void slb_tools_end(struct slabby_allocator *pool) {
 /* What is zero by promise counts as written: the first use of a slab, and `secure`. The gap comes last: it may begin
  * inside the slab's last granule. */
 SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    char *data = tools_data(pool, id);
-    take_over(&pool->words[id]);
+    char *data = slb_tools_data(pool, id);
+    slb_take_over(&pool->words[id]);
     if (slb_guard_holds(pool, id))
-        take_over(pool); /* a slot had other slabs before */
+        slb_take_over(pool); /* a slot had other slabs before */
     bool zero = generation == 0 ||
                 (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SECURE) != 0;
-    if (!is_reported(pool, id))
+    if (!slb_is_reported(pool, id))
         return;
-    if (asan_watches(pool))
+    if (slb_asan_watches(pool))
         __asan_unpoison_memory_region(data, pool->slab_size);
     if (RUNNING_ON_VALGRIND) {
         VALGRIND_MEMPOOL_ALLOC(pool->slab_base, data, pool->slab_size);
@@ -10904,50 +10904,50 @@ SLB_PRIVATE void slb_tools_issue(struct slabby_allocator *pool, uint32_t id, uin
             VALGRIND_MAKE_MEM_DEFINED(data, pool->slab_size);
     }
     if (pool->guard_front + pool->guard_back == 0 && pool->guard_bytes == 0)
-        forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
+        slb_forbid(pool, data + pool->slab_size, pool->stride - pool->slab_size);
 }
 
 /* Behind the unpins of other threads. */
 SLB_PRIVATE void slb_tools_return(struct slabby_allocator *pool, uint32_t id) {
-    take_over(&pool->words[id]);
-    hand_over(&pool->words[id]);
-    if (!is_reported(pool, id))
+    slb_take_over(&pool->words[id]);
+    slb_hand_over(&pool->words[id]);
+    if (!slb_is_reported(pool, id))
         return;
-    if (asan_watches(pool))
-        __asan_poison_memory_region(tools_data(pool, id), pool->slab_size);
+    if (slb_asan_watches(pool))
+        __asan_poison_memory_region(slb_tools_data(pool, id), pool->slab_size);
     if (RUNNING_ON_VALGRIND)
-        VALGRIND_MEMPOOL_FREE(pool->slab_base, tools_data(pool, id));
+        VALGRIND_MEMPOOL_FREE(pool->slab_base, slb_tools_data(pool, id));
 }
 
 /* Before the slot is free for another slab. */
 SLB_PRIVATE void slb_tools_return_guarded(struct slabby_allocator *pool, uint32_t id) {
-    take_over(&pool->words[id]);
-    hand_over(&pool->words[id]);
-    hand_over(pool);
+    slb_take_over(&pool->words[id]);
+    slb_hand_over(&pool->words[id]);
+    slb_hand_over(pool);
 }
 
 SLB_PRIVATE void slb_tools_unpinning(struct slabby_allocator *pool, uint32_t id) {
     if (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS)
-        hand_over(&pool->words[id]);
+        slb_hand_over(&pool->words[id]);
 }
 
-static bool is_watched(struct slabby_allocator *pool, uint32_t id) {
+static bool slb_is_watched(struct slabby_allocator *pool, uint32_t id) {
     return id < pool->reserved &&
            (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS) != 0;
 }
 
 SLB_PRIVATE void slb_tools_open(struct slabby_allocator *pool, uint32_t id) {
-    if (!is_watched(pool, id))
+    if (!slb_is_watched(pool, id))
         return;
-    take_over(&pool->words[id]);
-    allow(pool, tools_data(pool, id), pool->slab_size);
+    slb_take_over(&pool->words[id]);
+    slb_allow(pool, slb_tools_data(pool, id), pool->slab_size);
 }
 
 SLB_PRIVATE void slb_tools_shut(struct slabby_allocator *pool, uint32_t id) {
-    if (!is_watched(pool, id))
+    if (!slb_is_watched(pool, id))
         return;
-    forbid(pool, tools_data(pool, id), pool->slab_size);
-    hand_over(&pool->words[id]);
+    slb_forbid(pool, slb_tools_data(pool, id), pool->slab_size);
+    slb_hand_over(&pool->words[id]);
 }
 
 /* Byte by byte and volatile: memset is the tools' own. */
@@ -11123,7 +11123,7 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
 SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason);
 
 /* A slab came back (+1) or was taken (-1) while the gate was closed; opens it when enough are free. Never waits. */
-SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change);
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change);
 
 /* For a new pool in this entry of the table: open, nothing counted. The lock outlives pools. */
 SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool);
@@ -11141,34 +11141,34 @@ SLB_PRIVATE void slb_gate_release_lock(struct slabby_allocator *pool);
 #endif
 
 /* Turns are folded long before their 48 bits are full. */
-#define FOLD_BY (1ull << 40)
+#define SLB_FOLD_BY (1ull << 40)
 
 /* In front of a block's first lease: its description. */
-#define DESCRIPTION_LINES 1u
+#define SLB_DESCRIPTION_LINES 1u
 
 /* First leases of the blocks of many pools spread over so many cache lines. */
-#define FIRST_LINES 32u
+#define SLB_FIRST_LINES 32u
 
-_Static_assert(sizeof(struct slb_lease_block) <= DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
+_Static_assert(sizeof(struct slb_lease_block) <= SLB_DESCRIPTION_LINES * SLB_CACHE_LINE, "or more lines");
 
 /* acquire pairs with the release of slb_leases_attach: a thread that finds a block sees all of it */
-static struct slb_lease_block *first_block(struct slabby_allocator *pool) {
+static struct slb_lease_block *slb_first_block(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->leases, memory_order_acquire);
 }
 
 /* relaxed: who attached or detached did so under the gate lock, or is the caller */
-static bool is_attached(struct slb_lease_block *block) {
+static bool slb_is_attached(struct slb_lease_block *block) {
     return atomic_load_explicit(&block->attached, memory_order_relaxed) != 0;
 }
 
 /* --------------------------------------------------------------------------------------------- one magazine */
 
-static uint64_t turn_of(uint64_t header) {
+static uint64_t slb_turn_of(uint64_t header) {
     return header >> 16;
 }
 
 /* acquire: the ids below the length were stored before the header that the user, or the last unlock, released */
-static bool lock_magazine(struct slb_magazine *magazine, uint64_t *out_header) {
+static bool slb_lock_magazine(struct slb_magazine *magazine, uint64_t *out_header) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     slb_in_flight_enter();
     while (slb_header_length(header) != SLB_CACHE_LOCKED) {
@@ -11184,14 +11184,14 @@ static bool lock_magazine(struct slb_magazine *magazine, uint64_t *out_header) {
 }
 
 /* release: pairs with the user's compare-and-swap, and with the acquire of the next lock */
-static void unlock_magazine(struct slb_magazine *magazine, uint64_t turn, uint32_t length) {
+static void slb_unlock_magazine(struct slb_magazine *magazine, uint64_t turn, uint32_t length) {
     atomic_store_explicit(&magazine->header, turn << 16 | length, memory_order_release);
     slb_in_flight_leave();
 }
 
 /* The core's change is a turn that served nothing: counted before the header shows it, so that a reader, who reads the
  * header first, never counts too many. A sampling point at that turn moves on with it. */
-static uint64_t next_turn(struct slb_magazine *magazine, uint64_t turn) {
+static uint64_t slb_next_turn(struct slb_magazine *magazine, uint64_t turn) {
     uint32_t at = (uint32_t)turn;
     slb_portable_count(&magazine->turned, 1);
     (void)atomic_compare_exchange_strong_explicit(&magazine->sample_at, &at, at + 1, memory_order_relaxed,
@@ -11199,74 +11199,74 @@ static uint64_t next_turn(struct slb_magazine *magazine, uint64_t turn) {
     return turn + 1;
 }
 
-static uint64_t served_by(struct slb_magazine *magazine, uint64_t header) {
-    return turn_of(header) - atomic_load_explicit(&magazine->turned, memory_order_seq_cst);
+static uint64_t slb_served_by(struct slb_magazine *magazine, uint64_t header) {
+    return slb_turn_of(header) - atomic_load_explicit(&magazine->turned, memory_order_seq_cst);
 }
 
 SLB_PRIVATE uint64_t slb_lease_served(struct slb_lease *lease) {
     uint64_t given = atomic_load_explicit(&lease->given.header, memory_order_seq_cst);
     uint64_t refilled = atomic_load_explicit(&lease->refilled.header, memory_order_seq_cst);
-    return served_by(&lease->given, given) + served_by(&lease->refilled, refilled);
+    return slb_served_by(&lease->given, given) + slb_served_by(&lease->refilled, refilled);
 }
 
-static bool take_from(struct slb_magazine *magazine, uint32_t *out_id) {
+static bool slb_take_from(struct slb_magazine *magazine, uint32_t *out_id) {
     uint64_t header;
-    if (!lock_magazine(magazine, &header))
+    if (!slb_lock_magazine(magazine, &header))
         return false;
     uint32_t length = slb_header_length(header);
     if (length == 0) {
-        unlock_magazine(magazine, turn_of(header), 0);
+        slb_unlock_magazine(magazine, slb_turn_of(header), 0);
         return false;
     }
     *out_id = atomic_load_explicit(&magazine->ids[length - 1], memory_order_relaxed);
-    unlock_magazine(magazine, turn_of(header) + 1, length - 1);
+    slb_unlock_magazine(magazine, slb_turn_of(header) + 1, length - 1);
     return true;
 }
 
 SLB_PRIVATE bool slb_lease_take(struct slb_lease *lease, uint32_t *out_id) {
-    return take_from(&lease->given, out_id) || take_from(&lease->refilled, out_id);
+    return slb_take_from(&lease->given, out_id) || slb_take_from(&lease->refilled, out_id);
 }
 
 /* ---------------------------------------------------------------------------------------- batches in and out */
 
 /* First off the header, then onto the stripe: a reader in between sees too few, never too many. */
-static uint64_t fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
+static uint64_t slb_fold(struct slb_magazine *magazine, uint64_t turn, uint64_t *out_folded) {
     uint64_t turned = atomic_load_explicit(&magazine->turned, memory_order_relaxed);
-    *out_folded = turn - turned >= 2 * FOLD_BY ? FOLD_BY : 0;
+    *out_folded = turn - turned >= 2 * SLB_FOLD_BY ? SLB_FOLD_BY : 0;
     return turn - *out_folded;
 }
 
-static bool put_in(struct slb_stripe *stripe, struct slb_magazine *magazine, const uint32_t *ids,
+static bool slb_put_in(struct slb_stripe *stripe, struct slb_magazine *magazine, const uint32_t *ids,
                    uint32_t count) {
     uint64_t header, folded;
-    if (!lock_magazine(magazine, &header))
+    if (!slb_lock_magazine(magazine, &header))
         return false;
     uint32_t length = slb_header_length(header);
     bool fits = length + count <= magazine->max;
     for (uint32_t i = 0; i < count && fits; i++)
         atomic_store_explicit(&magazine->ids[length + i], ids[i], memory_order_relaxed);
-    uint64_t turn = fold(magazine, next_turn(magazine, turn_of(header)), &folded);
-    unlock_magazine(magazine, turn, length + (fits ? count : 0));
+    uint64_t turn = slb_fold(magazine, slb_next_turn(magazine, slb_turn_of(header)), &folded);
+    slb_unlock_magazine(magazine, turn, length + (fits ? count : 0));
     slb_count(&stripe->folded, folded);
     return fits;
 }
 
-static void push_all(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+static void slb_push_all(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         slb_shards_push(pool, slb_os_cpu(), ids[i]);
 }
 
 /* As keep_batch of api/allocate.c: counted in before they enter, and out again where they do not. */
-static void keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
+static void slb_keep(struct slabby_allocator *pool, struct slb_stripe *stripe, struct slb_lease *lease,
                  const uint32_t *ids, uint32_t count) {
     uint32_t stored = count < lease->refilled.max ? count : lease->refilled.max;
     slb_count(&stripe->cache_in, stored);
-    if (stored == 0 || !put_in(stripe, &lease->refilled, ids, stored)) {
-        push_all(pool, ids, count);
+    if (stored == 0 || !slb_put_in(stripe, &lease->refilled, ids, stored)) {
+        slb_push_all(pool, ids, count);
         slb_count(&stripe->cache_out, stored);
         return;
     }
-    push_all(pool, &ids[stored], count - stored);
+    slb_push_all(pool, &ids[stored], count - stored);
 }
 
 SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stripe *stripe,
@@ -11285,7 +11285,7 @@ SLB_PRIVATE bool slb_lease_refill(struct slabby_allocator *pool, struct slb_stri
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
         *out_id = ids[0];
-        keep(pool, stripe, lease, &ids[1], count - 1);
+        slb_keep(pool, stripe, lease, &ids[1], count - 1);
     }
     slb_move_end(stripe);
     return count != 0;
@@ -11297,17 +11297,17 @@ SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_strip
     uint32_t ids[SLB_MAGAZINE_IDS];
     uint64_t header, folded;
     slb_move_begin(stripe);
-    if (lock_magazine(magazine, &header)) {
+    if (slb_lock_magazine(magazine, &header)) {
         uint32_t length = slb_header_length(header);
         uint32_t out = length == magazine->max ? length : 0;
         for (uint32_t i = 0; i < out; i++)
             ids[i] = atomic_load_explicit(&magazine->ids[i], memory_order_relaxed);
-        uint64_t turn = fold(magazine, next_turn(magazine, turn_of(header)), &folded);
-        unlock_magazine(magazine, turn, length - out);
+        uint64_t turn = slb_fold(magazine, slb_next_turn(magazine, slb_turn_of(header)), &folded);
+        slb_unlock_magazine(magazine, turn, length - out);
         slb_count(&stripe->folded, folded);
         SLB_POINT(SLB_POINT_FLUSH);
         if (out != 0 && (out != pool->batch || !slb_depot_push(pool, ids)))
-            push_all(pool, ids, out);
+            slb_push_all(pool, ids, out);
         slb_count(&stripe->cache_out, out);
     }
     slb_move_end(stripe);
@@ -11316,35 +11316,35 @@ SLB_PRIVATE void slb_lease_flush(struct slabby_allocator *pool, struct slb_strip
 /* ------------------------------------------------------------------------------------------------- the gate */
 
 /* A magazine that another thread of the core has locked is waited for, as slb_cache_lock does. */
-static void lock_for_good(struct slb_magazine *magazine) {
+static void slb_lock_for_good(struct slb_magazine *magazine) {
     uint64_t header;
-    for (uint32_t attempt = 0; !lock_magazine(magazine, &header); attempt++)
+    for (uint32_t attempt = 0; !slb_lock_magazine(magazine, &header); attempt++)
         slb_os_wait_a_little(attempt);
     slb_in_flight_leave(); /* the gate lock counts as in flight already */
     magazine->locked_length = slb_header_length(header);
 }
 
-static void lock_block(struct slb_lease_block *block) {
+static void slb_lock_block(struct slb_lease_block *block) {
     for (uint32_t i = 0; i < block->count; i++) {
-        lock_for_good(&block->leases[i].given);
-        lock_for_good(&block->leases[i].refilled);
+        slb_lock_for_good(&block->leases[i].given);
+        slb_lock_for_good(&block->leases[i].refilled);
     }
 }
 
-static void open_magazine(struct slb_magazine *magazine) {
-    uint64_t turn = turn_of(atomic_load_explicit(&magazine->header, memory_order_relaxed));
+static void slb_open_magazine(struct slb_magazine *magazine) {
+    uint64_t turn = slb_turn_of(atomic_load_explicit(&magazine->header, memory_order_relaxed));
     slb_in_flight_enter();
-    unlock_magazine(magazine, next_turn(magazine, turn), 0);
+    slb_unlock_magazine(magazine, slb_next_turn(magazine, turn), 0);
 }
 
-static void open_block(struct slb_lease_block *block) {
+static void slb_open_block(struct slb_lease_block *block) {
     for (uint32_t i = 0; i < block->count; i++) {
-        open_magazine(&block->leases[i].given);
-        open_magazine(&block->leases[i].refilled);
+        slb_open_magazine(&block->leases[i].given);
+        slb_open_magazine(&block->leases[i].refilled);
     }
 }
 
-static uint64_t drain_magazine(struct slabby_allocator *pool, struct slb_stripe *stripe,
+static uint64_t slb_drain_magazine(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                struct slb_magazine *magazine) {
     uint32_t length = magazine->locked_length;
     magazine->locked_length = 0;
@@ -11354,37 +11354,37 @@ static uint64_t drain_magazine(struct slabby_allocator *pool, struct slb_stripe 
     return length;
 }
 
-static uint64_t drain_block(struct slabby_allocator *pool, struct slb_stripe *stripe,
+static uint64_t slb_drain_block(struct slabby_allocator *pool, struct slb_stripe *stripe,
                             struct slb_lease_block *block) {
     uint64_t moved = 0;
     for (uint32_t i = 0; i < block->count; i++)
-        moved += drain_magazine(pool, stripe, &block->leases[i].given) +
-                 drain_magazine(pool, stripe, &block->leases[i].refilled);
+        moved += slb_drain_magazine(pool, stripe, &block->leases[i].given) +
+                 slb_drain_magazine(pool, stripe, &block->leases[i].refilled);
     return moved;
 }
 
 SLB_PRIVATE void slb_leases_lock(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
-        if (is_attached(block))
-            lock_block(block);
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        if (slb_is_attached(block))
+            slb_lock_block(block);
 }
 
 SLB_PRIVATE uint64_t slb_leases_drain(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint64_t moved = 0;
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
-        if (is_attached(block))
-            moved += drain_block(pool, stripe, block);
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        if (slb_is_attached(block))
+            moved += slb_drain_block(pool, stripe, block);
     return moved;
 }
 
 SLB_PRIVATE void slb_leases_open(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
-        if (is_attached(block))
-            open_block(block);
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
+        if (slb_is_attached(block))
+            slb_open_block(block);
 }
 
 SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             atomic_fetch_or(&block->leases[i].given.header, SLB_CACHE_LOCKED);
             atomic_fetch_or(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
@@ -11395,15 +11395,15 @@ SLB_PRIVATE void slb_leases_after_fork(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------ attaching and detaching */
 
 /* So many leases hold at most half a quarter of the pool each kind of magazine, and a batch each. */
-static uint32_t magazine_max(const struct slabby_allocator *pool, uint32_t count) {
+static uint32_t slb_magazine_max(const struct slabby_allocator *pool, uint32_t count) {
     uint64_t share = pool->reserved / (8ull * count);
     uint32_t most = pool->batch < SLB_MAGAZINE_IDS ? pool->batch : SLB_MAGAZINE_IDS;
     return share < most ? (uint32_t)share : most;
 }
 
-static struct slb_lease_block *map_block(struct slabby_allocator *pool, uint32_t count) {
+static struct slb_lease_block *slb_map_block(struct slabby_allocator *pool, uint32_t count) {
     uint64_t page = slb_os_page_size();
-    uint64_t first = (DESCRIPTION_LINES + slb_pool_tag(pool) % FIRST_LINES) * SLB_CACHE_LINE;
+    uint64_t first = (SLB_DESCRIPTION_LINES + slb_pool_tag(pool) % SLB_FIRST_LINES) * SLB_CACHE_LINE;
     uint64_t mapping = (first + count * sizeof(struct slb_lease) + page - 1) / page * page;
     char *memory = slb_os_map(mapping);
     if (memory == NULL)
@@ -11413,7 +11413,7 @@ static struct slb_lease_block *map_block(struct slabby_allocator *pool, uint32_t
     block->mapping = mapping;
     block->count = count;
     for (uint32_t i = 0; i < count; i++) {
-        block->leases[i].given.max = block->leases[i].refilled.max = magazine_max(pool, count);
+        block->leases[i].given.max = block->leases[i].refilled.max = slb_magazine_max(pool, count);
         atomic_store(&block->leases[i].given.header, SLB_CACHE_LOCKED);
         atomic_store(&block->leases[i].refilled.header, SLB_CACHE_LOCKED);
     }
@@ -11422,15 +11422,15 @@ static struct slb_lease_block *map_block(struct slabby_allocator *pool, uint32_t
 
 /* Needs the gate lock. One that was detached serves again: a binding detaches only once its own code is
  * done with them. */
-static struct slb_lease_block *unused_block(struct slabby_allocator *pool, uint32_t count) {
-    struct slb_lease_block *block = first_block(pool);
-    while (block != NULL && (is_attached(block) || block->count != count))
+static struct slb_lease_block *slb_unused_block(struct slabby_allocator *pool, uint32_t count) {
+    struct slb_lease_block *block = slb_first_block(pool);
+    while (block != NULL && (slb_is_attached(block) || block->count != count))
         block = block->next;
     if (block != NULL)
         return block;
-    block = map_block(pool, count);
+    block = slb_map_block(pool, count);
     if (block != NULL) {
-        block->next = first_block(pool);
+        block->next = slb_first_block(pool);
         atomic_store_explicit(&pool->leases, block, memory_order_release); /* pairs with first_block */
     }
     return block;
@@ -11438,14 +11438,14 @@ static struct slb_lease_block *unused_block(struct slabby_allocator *pool, uint3
 
 SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint32_t count,
                                             struct slb_lease_block **out) {
-    if (pool->cache_max == 0 || magazine_max(pool, count) == 0)
+    if (pool->cache_max == 0 || slb_magazine_max(pool, count) == 0)
         return SLABBY_NOT_SUPPORTED;
     slb_gate_lock(pool);
-    struct slb_lease_block *block = unused_block(pool, count);
+    struct slb_lease_block *block = slb_unused_block(pool, count);
     if (block != NULL) {
         atomic_store_explicit(&block->attached, 1, memory_order_relaxed);
         if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0)
-            open_block(block); /* else they open with the gate */
+            slb_open_block(block); /* else they open with the gate */
     }
     slb_gate_unlock(pool);
     *out = block;
@@ -11455,14 +11455,14 @@ SLB_PRIVATE slabby_status slb_leases_attach(struct slabby_allocator *pool, uint3
 /* While the gate is closed the magazines are locked and empty already. */
 SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t address) {
     slb_gate_lock(pool);
-    struct slb_lease_block *block = first_block(pool);
-    while (block != NULL && ((uint64_t)(uintptr_t)block->leases != address || !is_attached(block)))
+    struct slb_lease_block *block = slb_first_block(pool);
+    while (block != NULL && ((uint64_t)(uintptr_t)block->leases != address || !slb_is_attached(block)))
         block = block->next;
     if (block != NULL && atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0) {
         struct slb_stripe *stripe = slb_stripe_here(pool);
-        lock_block(block);
+        slb_lock_block(block);
         slb_move_begin(stripe);
-        (void)drain_block(pool, stripe, block);
+        (void)slb_drain_block(pool, stripe, block);
         slb_move_end(stripe);
     }
     if (block != NULL)
@@ -11472,40 +11472,40 @@ SLB_PRIVATE bool slb_leases_detach(struct slabby_allocator *pool, uint64_t addre
 }
 
 SLB_PRIVATE struct slb_lease *slb_lease_at(struct slabby_allocator *pool, uint64_t address) {
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
         uint64_t offset = address - (uint64_t)(uintptr_t)block->leases;
         uint64_t at = offset / sizeof(struct slb_lease);
         if (at < block->count && offset % sizeof(struct slb_lease) == 0)
-            return is_attached(block) ? &block->leases[at] : NULL;
+            return slb_is_attached(block) ? &block->leases[at] : NULL;
     }
     return NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------ observing */
 
-static void sample_next(struct slb_magazine *magazine) {
+static void slb_sample_next(struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
-    atomic_store_explicit(&magazine->sample_at, (uint32_t)turn_of(header), memory_order_relaxed);
+    atomic_store_explicit(&magazine->sample_at, (uint32_t)slb_turn_of(header), memory_order_relaxed);
 }
 
 /* relaxed: the magazines are locked, and opening them releases */
 SLB_PRIVATE void slb_leases_sample_next(struct slabby_allocator *pool) {
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             struct slb_lease *lease = &block->leases[i];
-            sample_next(&lease->given);
-            sample_next(&lease->refilled);
+            slb_sample_next(&lease->given);
+            slb_sample_next(&lease->refilled);
             atomic_store_explicit(&lease->sampled_at, slb_lease_served(lease), memory_order_relaxed);
         }
     }
 }
 
 /* The core locks a header for a few instructions: look again rather than miss what lies below. */
-static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
+static uint64_t slb_read_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
                               struct slb_magazine *magazine, uint32_t attempts) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_seq_cst);
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
-        if (slb_header_length(header) != SLB_CACHE_LOCKED || !is_attached(block) ||
+        if (slb_header_length(header) != SLB_CACHE_LOCKED || !slb_is_attached(block) ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
         slb_os_wait_a_little(attempt);
@@ -11514,21 +11514,21 @@ static uint64_t read_magazine(struct slabby_allocator *pool, struct slb_lease_bl
     return header;
 }
 
-static void count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
+static void slb_count_magazine(struct slabby_allocator *pool, struct slb_lease_block *block,
                            struct slb_magazine *magazine, uint32_t attempts, struct slb_lease_counts *out) {
-    uint64_t header = read_magazine(pool, block, magazine, attempts);
-    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && is_attached(block);
-    out->served += served_by(magazine, header);
+    uint64_t header = slb_read_magazine(pool, block, magazine, attempts);
+    out->locked |= slb_header_length(header) == SLB_CACHE_LOCKED && slb_is_attached(block);
+    out->served += slb_served_by(magazine, header);
     out->cached += slb_header_ids(header);
 }
 
 SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *pool, uint32_t attempts) {
     struct slb_lease_counts out = {0, 0, 0, 0, false};
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next) {
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next) {
         for (uint32_t i = 0; i < block->count; i++) {
             struct slb_lease *lease = &block->leases[i];
-            count_magazine(pool, block, &lease->given, attempts, &out);
-            count_magazine(pool, block, &lease->refilled, attempts, &out);
+            slb_count_magazine(pool, block, &lease->given, attempts, &out);
+            slb_count_magazine(pool, block, &lease->refilled, attempts, &out);
             out.fast_taken += atomic_load_explicit(&lease->fast_taken, memory_order_seq_cst);
             out.fast_given += atomic_load_explicit(&lease->fast_given, memory_order_seq_cst);
         }
@@ -11538,13 +11538,13 @@ SLB_PRIVATE struct slb_lease_counts slb_leases_count(struct slabby_allocator *po
 
 SLB_PRIVATE uint64_t slb_leases_bytes(struct slabby_allocator *pool) {
     uint64_t bytes = 0;
-    for (struct slb_lease_block *block = first_block(pool); block != NULL; block = block->next)
+    for (struct slb_lease_block *block = slb_first_block(pool); block != NULL; block = block->next)
         bytes += block->mapping;
     return bytes;
 }
 
 SLB_PRIVATE void slb_leases_forget(struct slabby_allocator *pool) {
-    struct slb_lease_block *block = first_block(pool);
+    struct slb_lease_block *block = slb_first_block(pool);
     atomic_store_explicit(&pool->leases, NULL, memory_order_relaxed);
     while (block != NULL) {
         struct slb_lease_block *next = block->next;
@@ -11678,21 +11678,21 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool);
 #endif
 
 /* Neighbours that a change elsewhere shares with one fence (the words of eight lines). */
-#define NEIGHBOURS 64u
+#define SLB_NEIGHBOURS 64u
 
 /* What sharing all slabs does at once where it gets no memory. */
-#define FEW_AT_ONCE 128u
+#define SLB_FEW_AT_ONCE 128u
 
-#define ANY_CPU UINT32_MAX
+#define SLB_ANY_CPU UINT32_MAX
 
 /* So many plain words in a row make a CPU expect the next one. */
-#define PLAIN_IN_A_ROW 8u
+#define SLB_PLAIN_IN_A_ROW 8u
 
 /* Of all time fences take one part in so many; so many of them may come at once; and how many times the cheapest one a
  * fence counts at the most, however long its thread was kept from running. */
-#define BACKOFF_LOG2 10
-#define AT_ONCE_LOG2 4
-#define DEAREST_LOG2 6
+#define SLB_BACKOFF_LOG2 10
+#define SLB_AT_ONCE_LOG2 4
+#define SLB_DEAREST_LOG2 6
 
 /* ------------------------------------------------------------------------------------------------- biasing */
 
@@ -11724,12 +11724,12 @@ SLB_PRIVATE void slb_bias_note_plain(struct slabby_allocator *pool) {
         return;
     _Atomic uint32_t *met = &pool->caches[cpu].cache.plain_met;
     uint32_t now = atomic_load_explicit(met, memory_order_relaxed) + 1;
-    atomic_store_explicit(met, now % PLAIN_IN_A_ROW, memory_order_relaxed);
-    if (now == PLAIN_IN_A_ROW)
+    atomic_store_explicit(met, now % SLB_PLAIN_IN_A_ROW, memory_order_relaxed);
+    if (now == SLB_PLAIN_IN_A_ROW)
         atomic_fetch_or_explicit(&pool->expects_plain, 1ull << cpu % 64, memory_order_relaxed);
 }
 
-static void expect_biased(struct slabby_allocator *pool) {
+static void slb_expect_biased(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     uint64_t bit = 1ull << cpu % 64;
     if (cpu >= pool->rseq_cpus)
@@ -11747,27 +11747,27 @@ struct slb_fence_budget slb_fence_budget;
 
 /* relaxed throughout: none of this decides about a word */
 
-static uint64_t cost_of_fence(uint64_t began, uint64_t ended) {
+static uint64_t slb_cost_of_fence(uint64_t began, uint64_t ended) {
     uint64_t cost = ended > began ? ended - began : 1;
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
     while ((cheapest == 0 || cost < cheapest) &&
            !atomic_compare_exchange_weak_explicit(&slb_fence_budget.cheapest, &cheapest, cost,
                                                   memory_order_relaxed, memory_order_relaxed))
         continue;
-    return cheapest != 0 && cost > cheapest << DEAREST_LOG2 ? cheapest << DEAREST_LOG2 : cost;
+    return cheapest != 0 && cost > cheapest << SLB_DEAREST_LOG2 ? cheapest << SLB_DEAREST_LOG2 : cost;
 }
 
 /* A leaky bucket: each fence of any pool puts off the time until which fences are paid for. A CPU whose slabs
  * lose their bias while that lies too far ahead backs off until then: no word is biased to it. */
-static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
-    uint64_t price = cost_of_fence(began, ended) << BACKOFF_LOG2;
+static void slb_note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t began, uint64_t ended) {
+    uint64_t price = slb_cost_of_fence(began, ended) << SLB_BACKOFF_LOG2;
     uint64_t until = atomic_load_explicit(&slb_fence_budget.paid_until, memory_order_relaxed), next;
     do
         next = (until > ended ? until : ended) + price;
     while (!atomic_compare_exchange_weak_explicit(&slb_fence_budget.paid_until, &until, next,
                                                   memory_order_relaxed, memory_order_relaxed));
     uint64_t cheapest = atomic_load_explicit(&slb_fence_budget.cheapest, memory_order_relaxed);
-    if (cpu >= pool->rseq_cpus || next - ended <= cheapest << (BACKOFF_LOG2 + AT_ONCE_LOG2))
+    if (cpu >= pool->rseq_cpus || next - ended <= cheapest << (SLB_BACKOFF_LOG2 + SLB_AT_ONCE_LOG2))
         return;
 #ifdef SLABBY_TEST_HOOKS
     if (slb_test_bias_never_backs_off)
@@ -11782,14 +11782,14 @@ static void note_fence(struct slabby_allocator *pool, uint32_t cpu, uint64_t beg
 
 /* The word that says revoking from now on, or 0. seq_cst: before the fence, whose barrier orders it for every
  * sequence. */
-static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
+static uint64_t slb_announce_revocation(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_seq_cst);
     uint64_t revoking = word | slb_word_mark(SLB_WORD_REVOKING);
     if (!slb_word_is_biased(word))
         return 0;
     if (word == revoking)
         return revoking;
-    if (cpu != ANY_CPU && slb_word_bias_cpu(word) != cpu)
+    if (cpu != SLB_ANY_CPU && slb_word_bias_cpu(word) != cpu)
         return 0;
     return atomic_compare_exchange_strong_explicit(&pool->words[id], &word, revoking, memory_order_seq_cst,
                                                    memory_order_relaxed)
@@ -11803,17 +11803,17 @@ static uint64_t announce_revocation(struct slabby_allocator *pool, uint32_t id, 
  * sequence of its CPU is under way. A word that was left never comes back, so the comparison cannot be deceived. It
  * fails where the last commit of a sequence came before the fence, or another thread has made the word plain.
  */
-static void revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
+static void slb_revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t end, uint32_t cpu,
                          uint64_t *announced) {
     uint64_t any = 0;
     for (uint32_t id = first; id < end; id++)
-        any |= announced[id - first] = announce_revocation(pool, id, cpu);
+        any |= announced[id - first] = slb_announce_revocation(pool, id, cpu);
     if (any == 0)
         return;
     SLB_POINT(SLB_POINT_REVOKING);
     uint64_t began = slb_os_ticks();
     slb_os_fence_rseq();
-    note_fence(pool, cpu, began, slb_os_ticks());
+    slb_note_fence(pool, cpu, began, slb_os_ticks());
     SLB_POINT(SLB_POINT_REVOKED);
     for (uint32_t id = first; id < end; id++) {
         uint64_t revoking = announced[id - first];
@@ -11824,28 +11824,28 @@ static void revoke_range(struct slabby_allocator *pool, uint32_t first, uint32_t
     }
 }
 
-static uint32_t end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
+static uint32_t slb_end_of(const struct slabby_allocator *pool, uint32_t first, uint64_t wanted) {
     uint64_t left = pool->reserved - first;
     return first + (uint32_t)(left < wanted ? left : wanted);
 }
 
-static void revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
-    uint64_t announced[NEIGHBOURS];
-    uint32_t first = id - id % NEIGHBOURS;
-    revoke_range(pool, first, end_of(pool, first, NEIGHBOURS), cpu, announced);
+static void slb_revoke_neighbours(struct slabby_allocator *pool, uint32_t id, uint32_t cpu) {
+    uint64_t announced[SLB_NEIGHBOURS];
+    uint32_t first = id - id % SLB_NEIGHBOURS;
+    slb_revoke_range(pool, first, slb_end_of(pool, first, SLB_NEIGHBOURS), cpu, announced);
 }
 
 SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
-    uint64_t few[FEW_AT_ONCE], length = FEW_AT_ONCE;
+    uint64_t few[SLB_FEW_AT_ONCE], length = SLB_FEW_AT_ONCE;
     uint64_t page = slb_os_page_size(), size = (pool->reserved * sizeof few[0] + page - 1) / page * page;
     if (pool->rseq_cpus == 0)
         return;
-    uint64_t *mapped = pool->reserved > FEW_AT_ONCE ? slb_os_map(size) : NULL;
+    uint64_t *mapped = pool->reserved > SLB_FEW_AT_ONCE ? slb_os_map(size) : NULL;
     if (mapped != NULL)
         length = pool->reserved;
     for (uint32_t id = slb_next_used(pool, 0), end; id < pool->reserved; id = slb_next_used(pool, end)) {
-        end = end_of(pool, id, length);
-        revoke_range(pool, id, end, ANY_CPU, mapped == NULL ? few : mapped);
+        end = slb_end_of(pool, id, length);
+        slb_revoke_range(pool, id, end, SLB_ANY_CPU, mapped == NULL ? few : mapped);
     }
     slb_os_unmap(mapped, size);
 }
@@ -11854,13 +11854,13 @@ SLB_PRIVATE void slb_bias_revoke_all(struct slabby_allocator *pool) {
 
 /* In a hold. The id is one of an earlier pool where this thread was stopped for as long as the entry took to get its
  * next. */
-static bool has_word(struct slabby_allocator *pool, uint32_t id) {
+static bool slb_has_word(struct slabby_allocator *pool, uint32_t id) {
     return slb_pool_exists(pool) && id < atomic_load_explicit(&pool->id_limit, memory_order_relaxed);
 }
 
 SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint32_t id, uint64_t *out_word) {
     SLB_HOLD(pool);
-    bool exists = has_word(pool, id);
+    bool exists = slb_has_word(pool, id);
     *out_word = exists ? atomic_load_explicit(&pool->words[id], memory_order_acquire) : 0;
     return exists;
 }
@@ -11868,35 +11868,35 @@ SLB_PRIVATE SLB_COLD bool slb_word_read_held(struct slabby_allocator *pool, uint
 SLB_PRIVATE SLB_COLD bool slb_word_swap_held(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                              uint64_t new_word) {
     SLB_HOLD(pool);
-    if (has_word(pool, id))
+    if (slb_has_word(pool, id))
         return atomic_compare_exchange_strong_explicit(&pool->words[id], word, new_word, memory_order_seq_cst,
                                                        memory_order_acquire);
     *word = 0;
     return false;
 }
 
-static bool swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
+static bool slb_swap_here(struct slabby_allocator *pool, uint32_t id, uint64_t plain, uint64_t new_word) {
     enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
     for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
         result = slb_rseq_try_swap(pool, id, plain | SLB_WORD_BIASED, new_word);
     if (result == SLB_RSEQ_DONE)
-        expect_biased(pool);
+        slb_expect_biased(pool);
     return result == SLB_RSEQ_DONE;
 }
 
 SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t id, uint64_t *word,
                                         uint64_t new_word) {
     uint64_t plain = slb_word_plain(*word);
-    if (swap_here(pool, id, plain, new_word))
+    if (slb_swap_here(pool, id, plain, new_word))
         return true;
     SLB_HOLD(pool);
-    if (!has_word(pool, id)) {
+    if (!slb_has_word(pool, id)) {
         *word = 0;
         return false;
     }
     *word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     if (slb_word_is_biased(*word) && slb_word_plain(*word) == plain) {
-        revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
+        slb_revoke_neighbours(pool, id, slb_word_bias_cpu(*word));
         if (!slb_os_fences_well()) { /* they take long here: once and for all */
             slb_bias_disable(pool);
             slb_bias_revoke_all(pool);
@@ -11920,7 +11920,7 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
 
 #include <string.h>
 
-static void describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
+static void slb_describe_live(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_live *out) {
     uint64_t generation = slb_word_generation(pool->id_bits, word);
     memset(out, 0, sizeof *out);
     out->state = (int32_t)slb_word_state(word);
@@ -11944,7 +11944,7 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
     for (; id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         if (slb_word_is_out(word)) {
-            describe_live(pool, id, word, out);
+            slb_describe_live(pool, id, word, out);
             *cursor = (uint64_t)id + 1;
             return true;
         }
@@ -11960,7 +11960,7 @@ SLB_PRIVATE bool slb_live_next(struct slabby_allocator *pool, uint64_t *cursor, 
 /* ------------------------------------------------------------------------------------------------ locating */
 
 /* Fills in what the slab's word tells. */
-static void fault_read_word(struct slb_fault_info *info) {
+static void slb_fault_read_word(struct slb_fault_info *info) {
     uint64_t word = atomic_load_explicit(&info->pool->words[info->id], memory_order_relaxed);
     uint64_t generation = slb_word_generation(info->pool->id_bits, word);
     bool out = slb_word_is_out(word);
@@ -11970,7 +11970,7 @@ static void fault_read_word(struct slb_fault_info *info) {
 }
 
 /* Where slabs lie one stride apart. What lies between two slabs belongs to the nearer one; a tie to the one before. */
-static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
+static bool slb_locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, struct slb_fault_info *out) {
     uintptr_t mapping = (uintptr_t)pool->slab_mapping;
     if (address < mapping || address - mapping >= pool->slab_mapping_size)
         return false;
@@ -11985,7 +11985,7 @@ static bool locate_in_slabs(struct slabby_allocator *pool, uintptr_t address, st
         offset -= stride;
     }
     *out = (struct slb_fault_info){.pool = pool, .id = (uint32_t)id, .offset = offset};
-    fault_read_word(out);
+    slb_fault_read_word(out);
     return true;
 }
 
@@ -11996,7 +11996,7 @@ SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out)
             continue;
         SLB_HOLD(pool);
         if (slb_pool_exists(pool) &&
-            (locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
+            (slb_locate_in_slabs(pool, address, out) || slb_guard_locate(pool, address, out)))
             return true;
     }
     return false;
@@ -12004,17 +12004,17 @@ SLB_PRIVATE bool slb_fault_locate(uintptr_t address, struct slb_fault_info *out)
 
 /* ------------------------------------------------------------------------------------------------- reports */
 
-static void print_count(struct slb_text *text, uint64_t bytes) {
+static void slb_print_count(struct slb_text *text, uint64_t bytes) {
     slb_plain_number(text, bytes);
     slb_plain_add(text, bytes == 1 ? " byte " : " bytes ");
 }
 
-static void print_slab(struct slb_text *text, const struct slb_fault_info *info) {
+static void slb_print_slab(struct slb_text *text, const struct slb_fault_info *info) {
     struct slabby_allocator *pool = info->pool;
     slb_plain_add(text, "slab ");
     slb_plain_number(text, info->id);
     slb_plain_add(text, " (");
-    print_count(text, pool->slab_size);
+    slb_print_count(text, pool->slab_size);
     if (text->length != 0 && text->length < text->capacity)
         text->length--; /* the blank behind the unit */
     slb_plain_add(text, ") of pool '");
@@ -12031,24 +12031,24 @@ SLB_PRIVATE void slb_fault_print(struct slb_text *text, const char *verb, const 
     slb_plain_add(text, verb);
     slb_plain_add(text, " ");
     if (info->offset >= size) {
-        print_count(text, (uint64_t)(info->offset - size) + 1);
+        slb_print_count(text, (uint64_t)(info->offset - size) + 1);
         slb_plain_add(text, "past the end of ");
     } else if (info->offset < 0) {
-        print_count(text, (uint64_t)-info->offset);
+        slb_print_count(text, (uint64_t)-info->offset);
         slb_plain_add(text, "before the start of ");
     } else {
         slb_plain_add(text, "at offset ");
         slb_plain_number(text, (uint64_t)info->offset);
         slb_plain_add(text, " of ");
     }
-    print_slab(text, info);
+    slb_print_slab(text, info);
     if (!info->used)
         slb_plain_add(text, ", which was never handed out");
     else if (info->released)
         slb_plain_add(text, ", after its release");
 }
 
-static int32_t kind_of(const struct slb_fault_info *info) {
+static int32_t slb_kind_of(const struct slb_fault_info *info) {
     if (!info->used)
         return SLABBY_FAULT_KIND_NEVER_ALLOCATED;
     if (info->released)
@@ -12073,7 +12073,7 @@ SLB_PRIVATE void slb_fault_classify(uintptr_t address, slabby_fault *out) {
     uint64_t word;
     (void)slb_word_read(pool, info.id, &word); /* 0, a free slab, where the pool has ended since */
     out->inside = 1;
-    out->kind = kind_of(&info);
+    out->kind = slb_kind_of(&info);
     out->allocator_address = (uint64_t)(uintptr_t)pool;
     out->id = info.id;
     out->state = (int32_t)slb_word_state(word);
@@ -12133,7 +12133,7 @@ SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32
 
 #endif
 
-static void zero_slab_at(struct slabby_allocator *pool, void *data) {
+static void slb_zero_slab_at(struct slabby_allocator *pool, void *data) {
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_TOOLS))
         slb_tools_zero(data, pool->slab_size);
     else
@@ -12141,12 +12141,12 @@ static void zero_slab_at(struct slabby_allocator *pool, void *data) {
 }
 
 SLB_PRIVATE void slb_secure_zero_slab(struct slabby_allocator *pool, uint32_t id) {
-    zero_slab_at(pool, slb_slab_data(pool, id));
+    slb_zero_slab_at(pool, slb_slab_data(pool, id));
 }
 
 SLB_PRIVATE void slb_secure_zero_free_slab(struct slabby_allocator *pool, uint32_t id) {
     if (slb_slab_was_used(pool, id))
-        zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
+        slb_zero_slab_at(pool, pool->slabs + (uint64_t)id * pool->stride);
 }
 
 /* -------------------- tiers/gate.c */
@@ -12209,15 +12209,15 @@ SLB_PRIVATE SLB_COLD void slb_cpu_join(struct slabby_allocator *pool, uint32_t c
 
 /* -------------------------------------------------------------------------------------- closing and opening */
 
-static void lock_header(struct slb_cpu_cache *cache) {
+static void slb_lock_header(struct slb_cpu_cache *cache) {
     cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
 }
 
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
-static void lock_headers(struct slabby_allocator *pool) {
+static void slb_lock_headers(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++)
-        lock_header(&pool->caches[cpu].cache);
+        slb_lock_header(&pool->caches[cpu].cache);
     slb_leases_lock(pool);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return;
@@ -12227,17 +12227,17 @@ static void lock_headers(struct slabby_allocator *pool) {
         for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
             uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
             if (slb_header_length(now) != SLB_CACHE_LOCKED) {
-                lock_header(&pool->caches[cpu].cache);
+                slb_lock_header(&pool->caches[cpu].cache);
                 overwritten = true;
             }
         }
     }
 }
 
-static uint64_t drain_caches(struct slabby_allocator *pool) {
+static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
     uint64_t moved = 0;
     struct slb_stripe *stripe = slb_stripe_here(pool);
-    lock_headers(pool);
+    slb_lock_headers(pool);
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
@@ -12261,7 +12261,7 @@ SLB_PRIVATE uint64_t slb_gate_close(struct slabby_allocator *pool, uint32_t reas
         atomic_store_explicit(&pool->gate.scarce_free, 0, memory_order_relaxed);
         uint64_t began = slb_os_ticks();
         if (pool->cache_max != 0)
-            moved = drain_caches(pool);
+            moved = slb_drain_caches(pool);
         uint64_t lasted = slb_os_ticks() - began;
         atomic_store_explicit(&pool->counts.last_drain_ticks, lasted, memory_order_relaxed);
         SLB_TRACE(drain, pool, moved, lasted);
@@ -12303,9 +12303,9 @@ SLB_PRIVATE void slb_gate_size(struct slabby_allocator *pool, uint32_t capacity)
     atomic_store_explicit(&pool->gate.scarce_enough, enough < 1 ? 1 : (int64_t)enough, memory_order_relaxed);
 }
 
-SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t change) {
+SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t slb_change) {
     int64_t free_now =
-        atomic_fetch_add_explicit(&pool->gate.scarce_free, change, memory_order_relaxed) + change;
+        atomic_fetch_add_explicit(&pool->gate.scarce_free, slb_change, memory_order_relaxed) + slb_change;
     if (free_now < atomic_load_explicit(&pool->gate.scarce_enough, memory_order_relaxed) ||
         (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SCARCE) == 0)
         return;
@@ -12319,13 +12319,13 @@ SLB_PRIVATE void slb_gate_note_free(struct slabby_allocator *pool, int64_t chang
 
 /* ------------------------------------------------------------------------------------ the proof of emptiness */
 
-struct collect {
+struct slb_collect {
     uint64_t finished, epoch, depot, delayed, started;
     uint64_t shards; /* sum of the heads' tags: each only grows, so equal sums mean equal heads */
     bool empty;
 };
 
-static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
+static void slb_collect_tiers(struct slabby_allocator *pool, struct slb_collect *out) {
     out->finished = out->started = out->shards = 0;
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         out->finished += atomic_load_explicit(&pool->stripes[i].moves_finished, memory_order_seq_cst);
@@ -12344,7 +12344,7 @@ static void collect_tiers(struct slabby_allocator *pool, struct collect *out) {
         out->started += atomic_load_explicit(&pool->stripes[i].moves_started, memory_order_seq_cst);
 }
 
-static bool collects_prove(const struct collect *first, const struct collect *second) {
+static bool slb_collects_prove(const struct slb_collect *first, const struct slb_collect *second) {
     return first->empty && second->empty && (first->epoch & 1) == 1 && first->epoch == second->epoch &&
            first->started == first->finished && second->started == second->finished &&
            first->started == second->started && first->depot == second->depot &&
@@ -12353,7 +12353,7 @@ static bool collects_prove(const struct collect *first, const struct collect *se
 
 /* Closes the gate for scarcity unless it is closed for that already. False where the lock is held by maintenance,
  * which waits for this very operation to leave. */
-static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
+static bool slb_close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_moved) {
     *out_moved = 0;
     uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
     if ((gate & SLB_GATE_SCARCE) != 0 &&
@@ -12370,16 +12370,16 @@ static bool close_for_scarcity(struct slabby_allocator *pool, uint64_t *out_move
 }
 
 SLB_PRIVATE enum slb_proof slb_gate_prove_empty(struct slabby_allocator *pool, bool nested) {
-    struct collect first, second;
+    struct slb_collect first, second;
     uint64_t moved;
-    if (nested || !close_for_scarcity(pool, &moved))
+    if (nested || !slb_close_for_scarcity(pool, &moved))
         return SLB_PROOF_WAIT;
     if (moved != 0)
         return SLB_PROOF_DRAINED;
-    collect_tiers(pool, &first);
+    slb_collect_tiers(pool, &first);
     SLB_POINT(SLB_POINT_PROOF);
-    collect_tiers(pool, &second);
-    return collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
+    slb_collect_tiers(pool, &second);
+    return slb_collects_prove(&first, &second) ? SLB_PROOF_EMPTY : SLB_PROOF_MOVED;
 }
 
 SLB_PRIVATE void slb_gate_forget(struct slabby_allocator *pool) {
@@ -12522,10 +12522,10 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
 
 #endif
 
-#define SAMPLE_MEAN 64u
+#define SLB_SAMPLE_MEAN 64u
 
 /* Where the buckets of an octave begin: 2^(k/32) in units of 2^-31. */
-static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
+static const uint64_t slb_octave[SLB_LATENCY_PER_OCTAVE + 1] = {
     2147483648u, 2194507417u, 2242560872u, 2291666561u, 2341847524u, 2393127307u, 2445529972u,
     2499080105u, 2553802834u, 2609723834u, 2666869345u, 2725266179u, 2784941738u, 2845924021u,
     2908241642u, 2971923842u, 3037000500u, 3103502151u, 3171459999u, 3240905930u, 3311872529u,
@@ -12534,7 +12534,7 @@ static const uint64_t octave[SLB_LATENCY_PER_OCTAVE + 1] = {
 };
 
 /* The bucket in which the c-th of an octave's 64 equal parts begins; no part reaches into a third bucket. */
-static const uint8_t first_bucket[64] = {
+static const uint8_t slb_first_bucket[64] = {
     0,  0,  1,  2,  2,  3,  4,  4,  5,  6,  6,  7,  7,  8,  9,  9,  10, 10, 11, 12, 12, 13,
     13, 14, 14, 15, 15, 16, 16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 21, 22, 22, 23, 23,
     24, 24, 25, 25, 25, 26, 26, 27, 27, 27, 28, 28, 29, 29, 29, 30, 30, 30, 31, 31,
@@ -12549,14 +12549,14 @@ SLB_PRIVATE uint32_t slb_latency_bucket_of(uint64_t ticks) {
     if (exponent >= SLB_LATENCY_OCTAVES)
         return SLB_LATENCY_BUCKETS - 1;
     uint64_t mantissa = exponent > 31 ? ticks >> (exponent - 31) : ticks << (31 - exponent);
-    uint32_t low = first_bucket[mantissa >> 25 & 63];
-    low += mantissa >= octave[low + 1];
+    uint32_t low = slb_first_bucket[mantissa >> 25 & 63];
+    low += mantissa >= slb_octave[low + 1];
     return exponent * SLB_LATENCY_PER_OCTAVE + low;
 }
 
 SLB_PRIVATE double slb_latency_bucket_middle(uint32_t bucket) {
     uint32_t k = bucket % SLB_LATENCY_PER_OCTAVE;
-    double middle = ((double)octave[k] + (double)octave[k + 1]) / 2.0 / 2147483648.0;
+    double middle = ((double)slb_octave[k] + (double)slb_octave[k + 1]) / 2.0 / 2147483648.0;
     return middle * (double)(1ull << (bucket / SLB_LATENCY_PER_OCTAVE));
 }
 
@@ -12568,18 +12568,18 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
     uint32_t guard_rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     bool all =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_ALL ||
-        (guard_rate != 0 && guard_rate < 2 * SAMPLE_MEAN); /* guards more frequent than samples */
+        (guard_rate != 0 && guard_rate < 2 * SLB_SAMPLE_MEAN); /* guards more frequent than samples */
     return all ? 1 : 1 + ((now * 0x9E3779B97F4A7C15u) >> 57);
 }
 
 /* Latencies, or which allocations lie on guard slots. */
-static bool samples_anything(struct slabby_allocator *pool) {
+static bool slb_samples_anything(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
                SLABBY_LATENCY_TRACKING_OFF ||
            atomic_load_explicit(&pool->guard_rate, memory_order_relaxed) != 0;
 }
 
-static bool peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+static bool slb_peek_at_cache(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return slb_rseq_peek(pool, out_header, out_sample_at);
     uint32_t cpu = slb_os_cpu();
@@ -12598,12 +12598,12 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool) {
     struct slb_due due = {false, 0};
     uint64_t header;
     uint16_t sample_at;
-    if (pool->cache_max == 0 || !peek_at_cache(pool, &header, &sample_at))
+    if (pool->cache_max == 0 || !slb_peek_at_cache(pool, &header, &sample_at))
         return due;
     uint64_t served = slb_header_served(header);
     if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
         due.due = true;
-    else if (!samples_anything(pool))
+    else if (!slb_samples_anything(pool))
         return due;
     else
         due.due = (uint16_t)served == sample_at && slb_header_ids(header) != 0;
@@ -12621,13 +12621,13 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     slb_cache_fold(pool);
     bool off =
         atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) == SLABBY_LATENCY_TRACKING_OFF;
-    if (cpu >= slb_used_cpus(pool) || !samples_anything(pool))
+    if (cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
         return timing;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
     timing.started = off ? 0 : due->now;
-    timing.weight = served > last ? served - last : SAMPLE_MEAN; /* the header was folded */
+    timing.weight = served > last ? served - last : SLB_SAMPLE_MEAN; /* the header was folded */
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
     atomic_store_explicit(&cache->sample_at, (uint16_t)(served - 1 + slb_latency_distance(pool, due->now)),
                           memory_order_relaxed);
@@ -12638,12 +12638,12 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
-    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !samples_anything(pool))
+    if (pool->cache_max == 0 || cpu >= slb_used_cpus(pool) || !slb_samples_anything(pool))
         return;
     struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
     uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
     uint16_t at = atomic_load_explicit(&cache->sample_at, memory_order_relaxed);
-    if ((uint16_t)(at - served) > 2 * SAMPLE_MEAN)
+    if ((uint16_t)(at - served) > 2 * SLB_SAMPLE_MEAN)
         atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
 }
 
@@ -12678,12 +12678,12 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
 /* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
  * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
  * that were right a moment ago. */
-#define TICKS_BETWEEN_CHECKS (1u << 21)
+#define SLB_TICKS_BETWEEN_CHECKS (1u << 21)
 
-static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
+static uint64_t slb_period_now(struct slb_latency *latency, uint64_t now) {
     uint64_t period = atomic_load_explicit(&latency->period, memory_order_relaxed);
     uint64_t looked = atomic_load_explicit(&latency->looked_at, memory_order_relaxed);
-    if (slb_likely(period != 0 && now - looked < TICKS_BETWEEN_CHECKS))
+    if (slb_likely(period != 0 && now - looked < SLB_TICKS_BETWEEN_CHECKS))
         return period;
     period = slb_os_coarse_ns() / SLB_LATENCY_WINDOW_NS + 1;
     atomic_store_explicit(&latency->period, period, memory_order_relaxed);
@@ -12692,8 +12692,8 @@ static uint64_t period_now(struct slb_latency *latency, uint64_t now) {
 }
 
 /* The window of this half minute; the first to need it clears it. A sample that is added meanwhile may be lost. */
-static struct slb_latency_window *window_now(struct slb_latency *latency, uint64_t now) {
-    uint64_t period = period_now(latency, now);
+static struct slb_latency_window *slb_window_now(struct slb_latency *latency, uint64_t now) {
+    uint64_t period = slb_period_now(latency, now);
     struct slb_latency_window *window = &latency->windows[period & 1];
     uint64_t before = atomic_load_explicit(&window->period, memory_order_relaxed);
     if (before != period && atomic_compare_exchange_strong_explicit(
@@ -12708,38 +12708,38 @@ static struct slb_latency_window *window_now(struct slb_latency *latency, uint64
  * sequence. A thread that cannot run sequences adds to the numbers behind those of all CPUs, atomically. With the
  * portable backend all additions are atomic.
  */
-struct record {
+struct slb_record {
     struct slb_latency *latency;
     uint32_t cpu; /* the CPU of these numbers, or UINT32_MAX: common to all */
 };
 
-static struct record begin_record(struct slabby_allocator *pool) {
+static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
     uint32_t cpu = slb_os_cpu();
     bool sequences = cpu < pool->rseq_cpus;
-    return (struct record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
+    return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
                            .cpu = sequences ? cpu : UINT32_MAX};
 }
 
-static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
+static void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset, uint64_t by) {
     if (record->cpu != UINT32_MAX) {
         char *own = (char *)record->latency + offset;
         if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
             return;
-        *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
+        *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
     }
     slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
 }
 
-static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
-    struct record record = begin_record(pool);
-    add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
-    struct slb_latency_window *window = window_now(record.latency, now);
+static void slb_write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
+    struct slb_record record = slb_begin_record(pool);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, samples), 1);
+    struct slb_latency_window *window = slb_window_now(record.latency, now);
     uint32_t bucket = slb_latency_bucket_of(ticks);
     size_t offset = (size_t)((char *)&window->buckets[bucket] - (char *)record.latency);
-    add_to_record(pool, &record, offset, weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
-    add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
+    slb_add_to_record(pool, &record, offset, weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, lifetime) + bucket * sizeof(uint64_t), weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weight), weight);
+    slb_add_to_record(pool, &record, offsetof(struct slb_latency, weighted_ticks), ticks * weight);
 }
 
 SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_timing *timing,
@@ -12748,7 +12748,7 @@ SLB_PRIVATE bool slb_timing_end(struct slabby_allocator *pool, const struct slb_
         return false;
     uint64_t now = slb_os_ticks();
     uint64_t ticks = now > timing->started ? (now - timing->started) / parts : 0;
-    write_record(pool, now, ticks, timing->weight);
+    slb_write_record(pool, now, ticks, timing->weight);
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
     while (ticks > most && !atomic_compare_exchange_weak_explicit(&pool->timing.max, &most, ticks,
                                                                   memory_order_relaxed, memory_order_relaxed))
@@ -12775,7 +12775,7 @@ SLB_PRIVATE bool slb_latency_is_spent(struct slabby_allocator *pool, uint64_t st
 
 /* ------------------------------------------------------------------------------------------------ reading */
 
-static double at_least_the_floor(double ticks) {
+static double slb_at_least_the_floor(double ticks) {
     double floor = (double)slb_os_clock_floor_ticks();
     return (ticks < floor ? floor : ticks) * slb_os_ns_per_tick();
 }
@@ -12788,16 +12788,16 @@ SLB_PRIVATE void slb_latency_fill(struct slabby_allocator *pool, slabby_stats *o
         weight += atomic_load_explicit(&latency->weight, memory_order_relaxed);
         weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
     }
-    out->latency_floor_ns = (uint64_t)(at_least_the_floor(0) + 0.5);
+    out->latency_floor_ns = (uint64_t)(slb_at_least_the_floor(0) + 0.5);
     if (weight == 0)
         return;
     uint64_t most = atomic_load_explicit(&pool->timing.max, memory_order_relaxed);
-    out->avg_alloc_time_ns = at_least_the_floor((double)weighted_ticks / (double)weight);
-    out->max_alloc_time_ns = (int64_t)(at_least_the_floor((double)most) + 0.5);
+    out->avg_alloc_time_ns = slb_at_least_the_floor((double)weighted_ticks / (double)weight);
+    out->max_alloc_time_ns = (int64_t)(slb_at_least_the_floor((double)most) + 0.5);
 }
 
 /* Both windows of every CPU that are of this half minute or the last. */
-static uint64_t merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
+static uint64_t slb_merged_bucket(struct slabby_allocator *pool, uint64_t period, uint32_t bucket) {
     uint64_t sum = 0;
     for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++) {
         for (uint32_t w = 0; w < 2; w++) {
@@ -12816,13 +12816,13 @@ SLB_PRIVATE void slb_latency_percentiles(struct slabby_allocator *pool, const do
     uint64_t total = 0, seen = 0;
     uint32_t done = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++)
-        total += merged_bucket(pool, period, bucket);
+        total += slb_merged_bucket(pool, period, bucket);
     for (uint32_t i = 0; i < count; i++)
         out_ns[i] = 0;
     for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS && done < count && total != 0; bucket++) {
-        seen += merged_bucket(pool, period, bucket);
+        seen += slb_merged_bucket(pool, period, bucket);
         for (; done < count && (double)seen >= parts[done] * (double)total && seen != 0; done++)
-            out_ns[done] = (int64_t)(at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
+            out_ns[done] = (int64_t)(slb_at_least_the_floor(slb_latency_bucket_middle(bucket)) + 0.5);
     }
 }
 
@@ -12869,36 +12869,36 @@ SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool);
 #include <inttypes.h>
 
 /* Slabs that the end of a pool names one by one: below the events that one code may have in a second. */
-#define NAMED_AT_END 8u
+#define SLB_NAMED_AT_END 8u
 
 /* --------------------------------------------------------------------------------------------------- marks */
 
-static uint64_t marks_size(struct slabby_allocator *pool) {
+static uint64_t slb_marks_size(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size();
     uint64_t size = ((uint64_t)pool->reserved + pool->heap.limit) * sizeof(uint64_t);
     return (size + page - 1) / page * page;
 }
 
 SLB_PRIVATE void slb_leaks_forget(struct slabby_allocator *pool) {
-    slb_os_unmap((void *)atomic_load(&pool->leak_marks), marks_size(pool));
+    slb_os_unmap((void *)atomic_load(&pool->leak_marks), slb_marks_size(pool));
     atomic_store(&pool->leak_marks, NULL);
 }
 
 /* Threads may race to map the table: the first publishes it (release, paired with the acquire here and in is_marked),
  * the others unmap theirs. */
-static _Atomic uint64_t *marks_table(struct slabby_allocator *pool) {
+static _Atomic uint64_t *slb_marks_table(struct slabby_allocator *pool) {
     _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
     if (table != NULL)
         return table;
-    _Atomic uint64_t *mine = slb_os_map(marks_size(pool));
+    _Atomic uint64_t *mine = slb_os_map(slb_marks_size(pool));
     if (mine == NULL || atomic_compare_exchange_strong_explicit(&pool->leak_marks, &table, mine,
                                                                 memory_order_acq_rel, memory_order_acquire))
         return mine;
-    slb_os_unmap((void *)mine, marks_size(pool));
+    slb_os_unmap((void *)mine, slb_marks_size(pool));
     return table;
 }
 
-static bool is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
+static bool slb_is_marked(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
     _Atomic uint64_t *table = atomic_load_explicit(&pool->leak_marks, memory_order_acquire);
     return table != NULL && atomic_load_explicit(&table[id], memory_order_relaxed) == generation + 1;
 }
@@ -12928,8 +12928,8 @@ SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, u
                                    bool reclaim, bool *out_known) {
     *out_known = true;
     if (reclaim)
-        return !is_marked(pool, id, generation);
-    _Atomic uint64_t *table = marks_table(pool);
+        return !slb_is_marked(pool, id, generation);
+    _Atomic uint64_t *table = slb_marks_table(pool);
     *out_known = table != NULL;
     return table != NULL &&
            atomic_exchange_explicit(&table[id], generation + 1, memory_order_relaxed) != generation + 1;
@@ -12940,19 +12940,19 @@ SLB_PRIVATE bool slb_leak_is_first(struct slabby_allocator *pool, uint32_t id, u
 static const struct {
     int32_t code;
     const char *end;
-} at_end[] = {
+} slb_at_end[] = {
     [SLB_ENDING_CLOSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "is still out after the close"},
     [SLB_ENDING_REFUSED] = {SLABBY_EVENT_CODE_OUTSTANDING, "keeps the pool from being destroyed"},
     [SLB_ENDING_ABANDONED] = {SLABBY_EVENT_CODE_LEAK, "was dropped with its pool"},
 };
 
-static void name_slab(struct slabby_allocator *pool, const slabby_live *live, uint64_t generation,
+static void slb_name_slab(struct slabby_allocator *pool, const slabby_live *live, uint64_t generation,
                       enum slb_ending ending) {
     char slab[160];
     struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
     slb_leak_print(&text, pool, live->id, generation, NULL);
-    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, live->ref, live->id, "%s %s", slab,
-              at_end[ending].end);
+    slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, slb_at_end[ending].code, live->ref, live->id, "%s %s", slab,
+              slb_at_end[ending].end);
 }
 
 /* A dying slab was released: only a pin keeps it. */
@@ -12964,33 +12964,33 @@ SLB_PRIVATE void slb_leaks_at_end(struct slabby_allocator *pool, enum slb_ending
     while (slb_live_next(pool, &cursor, &live)) {
         uint64_t generation = slb_word_generation(
             pool->id_bits, atomic_load_explicit(&pool->words[live.id], memory_order_relaxed));
-        if (live.state == SLABBY_SLAB_STATE_DYING || is_marked(pool, live.id, generation))
+        if (live.state == SLABBY_SLAB_STATE_DYING || slb_is_marked(pool, live.id, generation))
             continue;
-        if (seen++ < NAMED_AT_END)
-            name_slab(pool, &live, generation, ending);
+        if (seen++ < SLB_NAMED_AT_END)
+            slb_name_slab(pool, &live, generation, ending);
         lost += ending == SLB_ENDING_ABANDONED;
     }
     slb_count(&pool->counts.leaks, lost);
-    if (seen > NAMED_AT_END)
-        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, at_end[ending].code, 0, (int64_t)seen,
+    if (seen > SLB_NAMED_AT_END)
+        slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, slb_at_end[ending].code, 0, (int64_t)seen,
                   "%" PRIu64 " slabs of pool \"%s\" in all: each %s", seen, pool->options.name,
-                  at_end[ending].end);
+                  slb_at_end[ending].end);
 }
 
 /* -------------------- protect/fault_handler.c */
 /* What the handler of memory faults does: where the address is in a pool, a report on the error output. */
 
 /* Too large for a signal stack; one report at a time. */
-static char fault_report[8192];
-static atomic_flag fault_reporting = ATOMIC_FLAG_INIT;
+static char slb_fault_report[8192];
+static atomic_flag slb_fault_reporting = ATOMIC_FLAG_INIT;
 
-static bool on_a_guard(const struct slb_fault_info *fault) {
+static bool slb_on_a_guard(const struct slb_fault_info *fault) {
     return fault->guarded || fault->offset < 0 || fault->offset >= (int64_t)fault->pool->slab_size;
 }
 
-static void print_report(const struct slb_fault_info *fault, const char *verb) {
-    struct slb_text text = {.buffer = fault_report, .capacity = sizeof fault_report - 1};
-    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&fault_reporting, memory_order_acquire);
+static void slb_print_report(const struct slb_fault_info *fault, const char *verb) {
+    struct slb_text text = {.buffer = slb_fault_report, .capacity = sizeof slb_fault_report - 1};
+    for (uint32_t attempt = 0; atomic_flag_test_and_set_explicit(&slb_fault_reporting, memory_order_acquire);
          attempt++)
         slb_os_wait_a_little(attempt);
     slb_plain_add(&text, "slabby: ");
@@ -12998,21 +12998,21 @@ static void print_report(const struct slb_fault_info *fault, const char *verb) {
     if (fault->used)
         (void)slb_stacks_print(&text, fault->pool, fault->id, fault->generation);
     slb_plain_add(&text, "\n");
-    slb_os_write_error(fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
-    atomic_flag_clear_explicit(&fault_reporting, memory_order_release);
+    slb_os_write_error(slb_fault_report, text.length < text.capacity ? text.length : text.capacity - 1);
+    atomic_flag_clear_explicit(&slb_fault_reporting, memory_order_release);
 }
 
-static void report_fault(uintptr_t address, const char *verb) {
+static void slb_report_fault(uintptr_t address, const char *verb) {
     struct slb_fault_info fault;
     if (!slb_fault_locate(address, &fault))
         return;
-    slb_count(&fault.pool->counts.guard_violations, on_a_guard(&fault));
-    print_report(&fault, verb);
+    slb_count(&fault.pool->counts.guard_violations, slb_on_a_guard(&fault));
+    slb_print_report(&fault, verb);
 }
 
 SLB_PRIVATE bool slb_fault_handler_install(void) {
     slb_os_keep_module();
-    return slb_os_report_faults(report_fault);
+    return slb_os_report_faults(slb_report_fault);
 }
 
 /* -------------------- protect/guard_slots.c */
@@ -13021,15 +13021,15 @@ SLB_PRIVATE bool slb_fault_handler_install(void) {
 #include <inttypes.h>
 
 /* How many slots an allocation looks at before it stays ordinary. */
-#define GUARD_TRIES 16u
+#define SLB_GUARD_TRIES 16u
 
 /* Bytes that guard regions cover at most: their page tables take 2 MiB then. */
-#define GUARD_REGIONS_MOST (1ull << 30)
+#define SLB_GUARD_REGIONS_MOST (1ull << 30)
 
 /* More than one latency sample stands for: batches pass the sampling point without notice. */
-#define GUARD_WEIGHT_MAX 128u
+#define SLB_GUARD_WEIGHT_MAX 128u
 
-enum guard_state { GUARD_FREE, GUARD_CHANGING, GUARD_LIVE };
+enum slb_guard_state { SLB_GUARD_FREE, SLB_GUARD_CHANGING, SLB_GUARD_LIVE };
 
 struct slb_guard_slot {
     _Atomic uint32_t state; /* enum guard_state */
@@ -13053,22 +13053,22 @@ struct slb_guards {
     struct slb_guard_slot slots[];
 };
 
-static struct slb_guards *guards_of(struct slabby_allocator *pool) {
+static struct slb_guards *slb_guards_of(struct slabby_allocator *pool) {
     return atomic_load_explicit(&pool->guards, memory_order_acquire);
 }
 
-static uint64_t guard_round_up(uint64_t value, uint64_t unit) {
-    return (value + unit - 1) / unit * unit;
+static uint64_t slb_guard_round_up(uint64_t value, uint64_t slb_unit) {
+    return (value + slb_unit - 1) / slb_unit * slb_unit;
 }
 
 /* -------------------------------------------------------------------------------------------- making them */
 
-static int64_t guard_interval(struct slabby_allocator *pool) {
+static int64_t slb_guard_interval(struct slabby_allocator *pool) {
     uint32_t rate = atomic_load_explicit(&pool->guard_rate, memory_order_relaxed);
     return rate < 2 ? 1 : 1 + (int64_t)slb_random_below(pool, 2 * rate - 1);
 }
 
-static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+static bool slb_configure_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
     uint64_t size = guards->count * guards->stride;
     if (slb_option(&pool->options, SLABBY_OPTION_NO_DUMP) && !slb_os_no_dump(guards->bodies, size))
@@ -13080,9 +13080,9 @@ static bool configure_slots(struct slabby_allocator *pool, struct slb_guards *gu
 /* Guard regions lie in the page table, eight bytes a page. Where there are none (before Linux 6.13, in locked memory)
  * or they would fill too much of it, each slot in use splits a mapping in three, and the process would run out of
  * mappings before it runs out of slots. */
-static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
+static bool slb_guard_slots(struct slabby_allocator *pool, struct slb_guards *guards) {
     if (slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY) != SLABBY_LOCK_MEMORY_OFF ||
-        guards->mapping_size > GUARD_REGIONS_MOST)
+        guards->mapping_size > SLB_GUARD_REGIONS_MOST)
         guards->way = SLB_GUARD_PROTECT;
     if (!slb_os_commit(guards->mapping, guards->mapping_size) ||
         !slb_os_guard(guards->mapping, guards->mapping_size, &guards->way))
@@ -13095,19 +13095,19 @@ static bool guard_slots(struct slabby_allocator *pool, struct slb_guards *guards
     return true;
 }
 
-static void unmap_guards(struct slb_guards *guards) {
+static void slb_unmap_guards(struct slb_guards *guards) {
     slb_os_return_guards(guards->claimed);
     slb_os_unmap(guards->mapping, guards->mapping_size);
     slb_os_unmap(guards, guards->metadata_size);
 }
 
-static struct slb_guards *make_guards(struct slabby_allocator *pool) {
+static struct slb_guards *slb_make_guards(struct slabby_allocator *pool) {
     uint64_t page = slb_os_page_size(),
              count = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
-    uint64_t unit = alignment > page ? alignment : page;
+    uint64_t slb_unit = alignment > page ? alignment : page;
     uint64_t table = sizeof(struct slb_guards) + count * sizeof(struct slb_guard_slot);
-    uint64_t metadata = guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
+    uint64_t metadata = slb_guard_round_up(table + pool->reserved * sizeof(uint32_t), page);
     struct slb_guards *guards = slb_os_map(metadata);
     if (guards == NULL)
         return NULL;
@@ -13115,24 +13115,24 @@ static struct slb_guards *make_guards(struct slabby_allocator *pool) {
     slb_tools_ignore_races(guards, metadata);
     guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
     guards->count = (uint32_t)count;
-    guards->body = guard_round_up(pool->slab_size, page);
-    guards->stride = guard_round_up(guards->body + page, unit);
-    guards->mapping_size = count * guards->stride + page + unit;
+    guards->body = slb_guard_round_up(pool->slab_size, page);
+    guards->stride = slb_guard_round_up(guards->body + page, slb_unit);
+    guards->mapping_size = count * guards->stride + page + slb_unit;
     guards->mapping = slb_os_reserve(guards->mapping_size);
     if (guards->mapping != NULL)
-        guards->bodies = (char *)guard_round_up((uintptr_t)guards->mapping + page, unit);
-    if (guards->mapping != NULL && guard_slots(pool, guards) && configure_slots(pool, guards))
+        guards->bodies = (char *)slb_guard_round_up((uintptr_t)guards->mapping + page, slb_unit);
+    if (guards->mapping != NULL && slb_guard_slots(pool, guards) && slb_configure_slots(pool, guards))
         return guards;
-    unmap_guards(guards);
+    slb_unmap_guards(guards);
     return NULL;
 }
 
 SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slabby_error *error) {
     struct slb_guards *none = NULL;
     slb_os_stack_prime();
-    if (guards_of(pool) != NULL)
+    if (slb_guards_of(pool) != NULL)
         return SLABBY_OK;
-    struct slb_guards *mine = make_guards(pool);
+    struct slb_guards *mine = slb_make_guards(pool);
     int64_t slots = slb_option(&pool->options, SLABBY_OPTION_GUARD_SLOTS);
     if (mine == NULL)
         return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_GUARD_SLOTS, slots, 1, 4096,
@@ -13140,32 +13140,32 @@ SLB_PRIVATE slabby_status slb_guards_prepare(struct slabby_allocator *pool, slab
                              " bytes; lower guard_slots, or lock_memory where it is required. Without guard "
                              "regions (Linux 6.13) a process can have %" PRIu64 " guards in all pools",
                              slots, pool->slab_size, slb_os_guard_limit());
-    mine->countdown = guard_interval(pool);
+    mine->countdown = slb_guard_interval(pool);
     /* release: who finds the slots finds them complete */
     if (!atomic_compare_exchange_strong_explicit(&pool->guards, &none, mine, memory_order_acq_rel,
                                                  memory_order_acquire)) {
-        unmap_guards(mine);
+        slb_unmap_guards(mine);
     }
     return SLABBY_OK;
 }
 
 SLB_PRIVATE void slb_guards_forget(struct slabby_allocator *pool) {
-    struct slb_guards *guards = guards_of(pool);
+    struct slb_guards *guards = slb_guards_of(pool);
     if (guards == NULL)
         return;
-    unmap_guards(guards);
+    slb_unmap_guards(guards);
     atomic_store(&pool->guards, NULL);
 }
 
 SLB_PRIVATE uint64_t slb_guards_bytes(struct slabby_allocator *pool) {
-    struct slb_guards *guards = guards_of(pool);
+    struct slb_guards *guards = slb_guards_of(pool);
     return guards == NULL ? 0 : guards->mapping_size;
 }
 
 /* ------------------------------------------------------------------------------------------------- lookup */
 
-static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32_t id) {
-    struct slb_guards *guards = guards_of(pool);
+static struct slb_guard_slot *slb_slot_holding(struct slabby_allocator *pool, uint32_t id) {
+    struct slb_guards *guards = slb_guards_of(pool);
     if (guards == NULL || id >= pool->reserved)
         return NULL;
     /* acquire: a reader that finds the slot finds its address */
@@ -13174,54 +13174,54 @@ static struct slb_guard_slot *slot_holding(struct slabby_allocator *pool, uint32
 }
 
 SLB_PRIVATE bool slb_guard_holds(struct slabby_allocator *pool, uint32_t id) {
-    return slot_holding(pool, id) != NULL;
+    return slb_slot_holding(pool, id) != NULL;
 }
 
 SLB_PRIVATE SLB_COLD void *slb_data_elsewhere(struct slabby_allocator *pool, uint32_t id) {
     if (id >= pool->reserved)
         return slb_heap_data(&pool->heap, id - pool->reserved);
-    struct slb_guard_slot *slot = slot_holding(pool, id);
+    struct slb_guard_slot *slot = slb_slot_holding(pool, id);
     return slot == NULL ? pool->slabs + (uint64_t)id * pool->stride
                         : atomic_load_explicit(&slot->data, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------------------------------- open and close */
 
-static char *body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+static char *slb_body_of(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     return guards->bodies + (uint64_t)(slot - guards->slots) * guards->stride;
 }
 
 /* In the way of the first one: a range that mixed both would cost mappings that nobody claimed. */
-static bool close_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
+static bool slb_close_slot(struct slb_guards *guards, const struct slb_guard_slot *slot) {
     enum slb_guard_way way = guards->way;
-    return slb_os_guard(body_of(guards, slot), guards->body, &way);
+    return slb_os_guard(slb_body_of(guards, slot), guards->body, &way);
 }
 
 /* Whether an allocation that stands for `weight` is the one; what it overshoots is kept, so that the mean holds. */
-static bool turn_has_come(struct slabby_allocator *pool, struct slb_guards *guards, uint64_t weight) {
+static bool slb_turn_has_come(struct slabby_allocator *pool, struct slb_guards *guards, uint64_t weight) {
     int64_t left = atomic_load_explicit(&guards->countdown, memory_order_relaxed), next;
-    int64_t by = (int64_t)(weight < GUARD_WEIGHT_MAX ? weight : GUARD_WEIGHT_MAX);
+    int64_t by = (int64_t)(weight < SLB_GUARD_WEIGHT_MAX ? weight : SLB_GUARD_WEIGHT_MAX);
     do {
-        next = left - by <= 0 ? left - by + guard_interval(pool) : left - by;
+        next = left - by <= 0 ? left - by + slb_guard_interval(pool) : left - by;
     } while (!atomic_compare_exchange_weak_explicit(&guards->countdown, &left, next, memory_order_relaxed,
                                                     memory_order_relaxed));
     return left - by <= 0;
 }
 
 /* acquire: pairs with the release of slb_guard_close, behind which the slot is inaccessible again */
-static struct slb_guard_slot *claim_slot(struct slb_guards *guards, uint32_t *out_turn) {
-    for (uint32_t tries = 0; tries < GUARD_TRIES && tries < guards->count; tries++) {
+static struct slb_guard_slot *slb_claim_slot(struct slb_guards *guards, uint32_t *out_turn) {
+    for (uint32_t tries = 0; tries < SLB_GUARD_TRIES && tries < guards->count; tries++) {
         *out_turn = atomic_fetch_add_explicit(&guards->turn, 1, memory_order_relaxed);
         struct slb_guard_slot *slot = &guards->slots[*out_turn % guards->count];
-        uint32_t free_state = GUARD_FREE;
-        if (atomic_compare_exchange_strong_explicit(&slot->state, &free_state, GUARD_CHANGING,
+        uint32_t free_state = SLB_GUARD_FREE;
+        if (atomic_compare_exchange_strong_explicit(&slot->state, &free_state, SLB_GUARD_CHANGING,
                                                     memory_order_acquire, memory_order_relaxed))
             return slot;
     }
     return NULL;
 }
 
-static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t size, char *data,
+static void slb_pattern_slack(struct slabby_allocator *pool, char *body, uint64_t size, char *data,
                           uint64_t seed) {
     char *end = data + pool->slab_size;
     slb_pattern_write((unsigned char *)body, (uint32_t)(data - body), seed, 0);
@@ -13229,7 +13229,7 @@ static void pattern_slack(struct slabby_allocator *pool, char *body, uint64_t si
 }
 
 /* Even rounds through the slots end at the guard behind, odd ones begin at the guard before. */
-static char *entry_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
+static char *slb_entry_in_body(struct slabby_allocator *pool, struct slb_guards *guards, char *body,
                            uint32_t turn) {
     uint64_t alignment = (uint64_t)slb_option(&pool->options, SLABBY_OPTION_ALIGNMENT);
     if (turn / guards->count % 2 != 0)
@@ -13237,41 +13237,41 @@ static char *entry_in_body(struct slabby_allocator *pool, struct slb_guards *gua
     return body + (guards->body - pool->slab_size) / alignment * alignment;
 }
 
-static bool open_slot(struct slabby_allocator *pool, struct slb_guards *guards, struct slb_guard_slot *slot,
+static bool slb_open_slot(struct slabby_allocator *pool, struct slb_guards *guards, struct slb_guard_slot *slot,
                       uint32_t turn, uint32_t id) {
     uint64_t generation =
         slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_relaxed));
-    char *body = body_of(guards, slot);
+    char *body = slb_body_of(guards, slot);
     if (!slb_os_unguard(body, guards->body, guards->way)) {
-        atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
+        atomic_store_explicit(&slot->state, SLB_GUARD_FREE, memory_order_release);
         return false;
     }
-    char *data = entry_in_body(pool, guards, body, turn);
-    pattern_slack(pool, body, guards->body, data, slb_pattern_seed(pool, id, generation));
+    char *data = slb_entry_in_body(pool, guards, body, turn);
+    slb_pattern_slack(pool, body, guards->body, data, slb_pattern_seed(pool, id, generation));
     slb_stack_record(&slot->allocated, generation);
     atomic_store_explicit(&slot->owner, id + 1, memory_order_relaxed);
     atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
     atomic_store_explicit(&slot->data, data, memory_order_relaxed);
-    atomic_store_explicit(&slot->state, GUARD_LIVE, memory_order_release);
+    atomic_store_explicit(&slot->state, SLB_GUARD_LIVE, memory_order_release);
     atomic_store_explicit(&guards->slot_of[id], (uint32_t)(slot - guards->slots) + 1, memory_order_release);
     return true;
 }
 
-static bool put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
-    struct slb_guards *guards = guards_of(pool);
+static bool slb_put_on_slot(struct slabby_allocator *pool, uint32_t id, uint64_t weight) {
+    struct slb_guards *guards = slb_guards_of(pool);
     uint32_t turn;
     /* acquire: a thread that reads the rate also reads the protection that was set before it */
     if (atomic_load_explicit(&pool->guard_rate, memory_order_acquire) == 0 || guards == NULL ||
-        !turn_has_come(pool, guards, weight) || id >= pool->reserved)
+        !slb_turn_has_come(pool, guards, weight) || id >= pool->reserved)
         return false;
-    struct slb_guard_slot *slot = claim_slot(guards, &turn);
-    return slot != NULL && open_slot(pool, guards, slot, turn, id);
+    struct slb_guard_slot *slot = slb_claim_slot(guards, &turn);
+    return slot != NULL && slb_open_slot(pool, guards, slot, turn, id);
 }
 
 SLB_PRIVATE SLB_COLD uint64_t slb_guard_sample(struct slabby_allocator *pool, uint32_t id, enum slb_tier tier,
                                                uint64_t weight) {
     int error_before = errno;
-    bool guarded = put_on_slot(pool, id, weight);
+    bool guarded = slb_put_on_slot(pool, id, weight);
     struct slb_stripe *stripe = slb_stripe_here(pool);
     slb_count(guarded ? &stripe->guarded[tier] : &stripe->unguarded[tier], 1);
     errno = error_before;
@@ -13280,12 +13280,12 @@ SLB_PRIVATE SLB_COLD uint64_t slb_guard_sample(struct slabby_allocator *pool, ui
 
 SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                   struct slb_damage *out_damage) {
-    struct slb_guards *guards = guards_of(pool);
-    struct slb_guard_slot *slot = slot_holding(pool, id);
+    struct slb_guards *guards = slb_guards_of(pool);
+    struct slb_guard_slot *slot = slb_slot_holding(pool, id);
     uint64_t seed = slb_pattern_seed(pool, id, generation);
     if (slot == NULL)
         return true;
-    const unsigned char *body = (const unsigned char *)body_of(guards, slot);
+    const unsigned char *body = (const unsigned char *)slb_body_of(guards, slot);
     const unsigned char *data =
         (const unsigned char *)atomic_load_explicit(&slot->data, memory_order_relaxed);
     const unsigned char *end = data + pool->slab_size;
@@ -13307,49 +13307,49 @@ SLB_PRIVATE bool slb_guard_intact(struct slabby_allocator *pool, uint32_t id, ui
 /* The pages go back to the system, so that free slots cost no memory, keep no secrets and begin as zeros; a guard
  * region takes them along. */
 SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_t id, uint64_t generation) {
-    struct slb_guards *guards = guards_of(pool);
-    struct slb_guard_slot *slot = slot_holding(pool, id);
+    struct slb_guards *guards = slb_guards_of(pool);
+    struct slb_guard_slot *slot = slb_slot_holding(pool, id);
     int error_before = errno;
     if (slot == NULL)
         return;
     slb_stack_record(&slot->released, generation);
-    atomic_store_explicit(&slot->state, GUARD_CHANGING, memory_order_relaxed);
-    char *body = body_of(guards, slot);
+    atomic_store_explicit(&slot->state, SLB_GUARD_CHANGING, memory_order_relaxed);
+    char *body = slb_body_of(guards, slot);
     if (guards->way == SLB_GUARD_PROTECT && !slb_os_discard(body, guards->body)) /* locked memory stays */
         slb_secure_zero(body, guards->body);
-    bool closed = close_slot(guards, slot);
+    bool closed = slb_close_slot(guards, slot);
     if (!closed) /* the program has locked all of its memory since */
         slb_secure_zero(body, guards->body);
     atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
-        atomic_store_explicit(&slot->state, GUARD_FREE, memory_order_release);
+        atomic_store_explicit(&slot->state, SLB_GUARD_FREE, memory_order_release);
     errno = error_before;
 }
 
 /* A slot stays only with a slab that is out; every other is as good as closed by the thread that vanished. */
 SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
-    struct slb_guards *guards = guards_of(pool);
+    struct slb_guards *guards = slb_guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
         uint32_t owner = atomic_load(&slot->owner);
-        bool held = owner != 0 && slot_holding(pool, owner - 1) == slot;
-        if (atomic_load(&slot->state) == GUARD_FREE ||
+        bool held = owner != 0 && slb_slot_holding(pool, owner - 1) == slot;
+        if (atomic_load(&slot->state) == SLB_GUARD_FREE ||
             (held && slb_word_is_out(atomic_load(&pool->words[owner - 1]))))
             continue;
         if (held)
             atomic_store(&guards->slot_of[owner - 1], 0);
-        if (close_slot(guards, slot))
-            atomic_store(&slot->state, GUARD_FREE);
+        if (slb_close_slot(guards, slot))
+            atomic_store(&slot->state, SLB_GUARD_FREE);
     }
-    return guards == NULL || configure_slots(pool, guards);
+    return guards == NULL || slb_configure_slots(pool, guards);
 }
 
 /* ------------------------------------------------------------------------------------------------- reports */
 
 SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                  bool released, struct slb_trace *out) {
-    struct slb_guards *guards = guards_of(pool);
+    struct slb_guards *guards = slb_guards_of(pool);
     for (uint32_t i = 0; guards != NULL && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
         if (atomic_load_explicit(&slot->owner, memory_order_acquire) == id + 1 &&
@@ -13360,7 +13360,7 @@ SLB_PRIVATE bool slb_guard_trace(struct slabby_allocator *pool, uint32_t id, uin
     return false;
 }
 
-static int64_t guard_distance(struct slb_guard_slot *slot, uintptr_t address, uint64_t size) {
+static int64_t slb_guard_distance(struct slb_guard_slot *slot, uintptr_t address, uint64_t size) {
     int64_t offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&slot->data, memory_order_relaxed));
     return offset < 0 ? -offset : offset - (int64_t)size + 1;
 }
@@ -13368,7 +13368,7 @@ static int64_t guard_distance(struct slb_guard_slot *slot, uintptr_t address, ui
 /* The slot at or before the address, or the next one where that is nearer or the only one that was ever used. */
 SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t address,
                                   struct slb_fault_info *out) {
-    struct slb_guards *guards = guards_of(pool);
+    struct slb_guards *guards = slb_guards_of(pool);
     if (guards == NULL || guards->mapping == NULL || address < (uintptr_t)guards->mapping ||
         address - (uintptr_t)guards->mapping >= guards->mapping_size)
         return false;
@@ -13378,8 +13378,8 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     for (uint64_t i = at; i < at + 2 && i < guards->count; i++) {
         struct slb_guard_slot *slot = &guards->slots[i];
         bool used = atomic_load_explicit(&slot->owner, memory_order_acquire) != 0;
-        if (used && (best == NULL || guard_distance(slot, address, pool->slab_size) <
-                                         guard_distance(best, address, pool->slab_size)))
+        if (used && (best == NULL || slb_guard_distance(slot, address, pool->slab_size) <
+                                         slb_guard_distance(best, address, pool->slab_size)))
             best = slot;
     }
     if (best == NULL)
@@ -13387,7 +13387,7 @@ SLB_PRIVATE bool slb_guard_locate(struct slabby_allocator *pool, uintptr_t addre
     *out = (struct slb_fault_info){.pool = pool, .used = true, .guarded = true};
     out->id = atomic_load_explicit(&best->owner, memory_order_relaxed) - 1;
     out->generation = atomic_load_explicit(&best->generation, memory_order_relaxed);
-    out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != GUARD_LIVE;
+    out->released = atomic_load_explicit(&best->state, memory_order_relaxed) != SLB_GUARD_LIVE;
     out->offset = (int64_t)(address - (uintptr_t)atomic_load_explicit(&best->data, memory_order_relaxed));
     return true;
 }
@@ -13422,25 +13422,25 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool);
 
 /* The reference is written last (release) and read first (acquire): a reader that finds it finds the rest. Two
  * corruptions of one slab at the same moment cannot be: the reporter owns the slab. */
-static void remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
+static void slb_remember(struct slabby_allocator *pool, const struct slb_damage *damage) {
     uint64_t turn = atomic_fetch_add_explicit(&pool->corruption.turn, 1, memory_order_relaxed);
-    struct slb_damage_report *report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
-    atomic_store_explicit(&report->ref, 0, memory_order_relaxed);
-    atomic_store_explicit(&report->offset, damage->offset, memory_order_relaxed);
-    atomic_store_explicit(&report->bytes, (uint32_t)damage->expected << 8 | damage->found,
+    struct slb_damage_report *slb_report = &pool->corruption.reports[turn % SLB_DAMAGE_REPORTS];
+    atomic_store_explicit(&slb_report->ref, 0, memory_order_relaxed);
+    atomic_store_explicit(&slb_report->offset, damage->offset, memory_order_relaxed);
+    atomic_store_explicit(&slb_report->bytes, (uint32_t)damage->expected << 8 | damage->found,
                           memory_order_relaxed);
-    atomic_store_explicit(&report->ref, damage->ref, memory_order_release);
+    atomic_store_explicit(&slb_report->ref, damage->ref, memory_order_release);
 }
 
 SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref ref,
                                        struct slb_damage *out) {
     for (uint32_t i = 0; i < SLB_DAMAGE_REPORTS; i++) {
-        struct slb_damage_report *report = &pool->corruption.reports[i];
-        if (ref == 0 || atomic_load_explicit(&report->ref, memory_order_acquire) != ref)
+        struct slb_damage_report *slb_report = &pool->corruption.reports[i];
+        if (ref == 0 || atomic_load_explicit(&slb_report->ref, memory_order_acquire) != ref)
             continue;
-        uint32_t bytes = atomic_load_explicit(&report->bytes, memory_order_relaxed);
+        uint32_t bytes = atomic_load_explicit(&slb_report->bytes, memory_order_relaxed);
         out->ref = ref;
-        out->offset = atomic_load_explicit(&report->offset, memory_order_relaxed);
+        out->offset = atomic_load_explicit(&slb_report->offset, memory_order_relaxed);
         out->expected = (uint8_t)(bytes >> 8);
         out->found = (uint8_t)bytes;
         return true;
@@ -13448,7 +13448,7 @@ SLB_PRIVATE bool slb_corruption_recall(struct slabby_allocator *pool, slabby_ref
     return false;
 }
 
-static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
+static void slb_die_of_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage) {
     fprintf(stderr,
             "slabby: memory corruption: pool %s, slab %" PRIu32 ", offset %" PRId64
             ": expected 0x%02x, found 0x%02x "
@@ -13462,7 +13462,7 @@ static void die_of_corruption(struct slabby_allocator *pool, uint32_t id, const 
     abort();
 }
 
-static void raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
+static void slb_raise_corruption(struct slabby_allocator *pool, uint32_t id, const struct slb_damage *damage,
                              struct slb_notification *out_notification) {
     const int32_t level = SLABBY_EVENT_LEVEL_ERROR, code = SLABBY_EVENT_CODE_CORRUPTION;
     slabby_event event;
@@ -13483,12 +13483,12 @@ SLB_PRIVATE SLB_COLD bool slb_corruption_found(struct slabby_allocator *pool, ui
     slb_count(&pool->corruption.found, 1);
     slb_count(&pool->corruption.unacknowledged, 1);
     SLB_TRACE(corruption, pool, id, damage->offset);
-    remember(pool, damage);
-    raise_corruption(pool, id, damage, out_notification);
+    slb_remember(pool, damage);
+    slb_raise_corruption(pool, id, damage, out_notification);
     if (policy == SLABBY_CORRUPTION_POLICY_ABORT) {
         if (out_notification != NULL)
             slb_event_notify(out_notification);
-        die_of_corruption(pool, id, damage);
+        slb_die_of_corruption(pool, id, damage);
     }
     if (policy == SLABBY_CORRUPTION_POLICY_RECLAIM || id >= pool->reserved)
         return false;
@@ -13646,96 +13646,96 @@ SLB_INLINE uint64_t slb_now_ns(void) {
 
 #include <string.h>
 
-#define HALF_WINDOW_NS 30000000000ull
+#define SLB_HALF_WINDOW_NS 30000000000ull
 
 /* -------------------------------------------------------------------------------------------------- window */
 
 /* Under the health lock. Half a minute has gone by: the older base goes. More than a minute: both are as good
  * as now. */
-static void turn_window(struct slabby_allocator *pool, uint64_t now) {
+static void slb_turn_window(struct slabby_allocator *pool, uint64_t now) {
     struct slb_health_state *health = &pool->health;
-    if (now - health->bases[1].since_ns < HALF_WINDOW_NS)
+    if (now - health->bases[1].since_ns < SLB_HALF_WINDOW_NS)
         return;
     struct slb_health_base fresh = slb_count_base(pool);
     fresh.since_ns = now;
-    health->bases[0] = now - health->bases[1].since_ns < 2 * HALF_WINDOW_NS ? health->bases[1] : fresh;
+    health->bases[0] = now - health->bases[1].since_ns < 2 * SLB_HALF_WINDOW_NS ? health->bases[1] : fresh;
     health->bases[1] = fresh;
 }
 
 /* Never waited for: who finds it taken leaves the work to its holder. */
-static bool health_try_lock(struct slabby_allocator *pool) {
+static bool slb_health_try_lock(struct slabby_allocator *pool) {
     uint32_t unlocked = 0;
     return atomic_compare_exchange_strong_explicit(&pool->health.lock, &unlocked, 1, memory_order_acquire,
                                                    memory_order_relaxed);
 }
 
-static void health_lock(struct slabby_allocator *pool) {
-    for (uint32_t attempt = 0; !health_try_lock(pool); attempt++)
+static void slb_health_lock(struct slabby_allocator *pool) {
+    for (uint32_t attempt = 0; !slb_health_try_lock(pool); attempt++)
         slb_os_wait_a_little(attempt);
 }
 
-static void health_unlock(struct slabby_allocator *pool) {
+static void slb_health_unlock(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->health.lock, 0, memory_order_release);
 }
 
 SLB_PRIVATE void slb_health_note(struct slabby_allocator *pool, uint64_t used) {
-    if (!health_try_lock(pool))
+    if (!slb_health_try_lock(pool))
         return;
-    turn_window(pool, slb_now_ns());
+    slb_turn_window(pool, slb_now_ns());
     if (used > pool->health.bases[1].peak)
         pool->health.bases[1].peak = used;
-    health_unlock(pool);
+    slb_health_unlock(pool);
 }
 
 /* --------------------------------------------------------------------------------------------------- score */
 
-static double ratio(uint64_t part, uint64_t whole, double without) {
+static double slb_ratio(uint64_t part, uint64_t whole, double without) {
     return whole == 0 ? without : (double)part / (double)whole;
 }
 
-static double used_factor(double used) {
+static double slb_used_factor(double used) {
     return used <= 0.8 ? 1.0 : 1.0 - (used > 1.0 ? 1.0 : (used - 0.8) / 0.2) * 0.8;
 }
 
-static double latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
+static double slb_latency_factor(struct slabby_allocator *pool, int64_t p99_ns, uint64_t samples) {
     uint64_t limit = atomic_load_explicit(&pool->timing.limit_ns, memory_order_relaxed);
     if (limit == 0 || samples < 100 || p99_ns <= 0 || (uint64_t)p99_ns <= limit)
         return 1.0;
     return (double)limit / (double)p99_ns;
 }
 
-static double breaker_factor(int32_t state) {
+static double slb_breaker_factor(int32_t state) {
     return state == SLABBY_BREAKER_STATE_OPEN ? 0.0 : state == SLABBY_BREAKER_STATE_HALF_OPEN ? 0.5 : 1.0;
 }
 
 /* Under the health lock. */
-static void fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+static void slb_fill_window(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
     const struct slb_health_base *old = &pool->health.bases[0];
     uint64_t allocations = stats->total_allocations - old->allocations;
     uint64_t failures = stats->allocation_errors - old->failures;
     uint64_t peak = pool->health.bases[1].peak;
     peak = old->peak > peak ? old->peak : peak;
     peak = stats->used_slabs > peak ? stats->used_slabs : peak;
-    out->error_rate = ratio(failures, allocations + failures, 0.0);
-    out->cache_efficiency = ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
+    out->error_rate = slb_ratio(failures, allocations + failures, 0.0);
+    out->cache_efficiency = slb_ratio(stats->pcpu_cache_hits - old->cache_hits, allocations, 1.0);
     out->cache_efficiency = out->cache_efficiency > 1.0 ? 1.0 : out->cache_efficiency;
-    out->memory_pressure = ratio(peak, stats->total_slabs, 0.0);
+    out->memory_pressure = slb_ratio(peak, stats->total_slabs, 0.0);
     out->memory_pressure = out->memory_pressure > 1.0 ? 1.0 : out->memory_pressure; /* the pool has shrunk */
 }
 
 /* The five terms of the score, after the values that they are made of. */
-static void fill_factors(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
+static void slb_fill_factors(struct slabby_allocator *pool, const slabby_stats *stats, slabby_health *out) {
     out->breaker_mode = (int32_t)atomic_load_explicit(&pool->breaker.mode, memory_order_relaxed);
     out->unacknowledged_corruptions =
         atomic_load_explicit(&pool->corruption.unacknowledged, memory_order_relaxed);
-    out->use_factor = used_factor(ratio(stats->used_slabs, stats->total_slabs, 0.0));
+    out->use_factor = slb_used_factor(slb_ratio(stats->used_slabs, stats->total_slabs, 0.0));
     out->error_factor = 1.0 - out->error_rate;
-    out->latency_factor = latency_factor(pool, out->alloc_latency_p99, stats->latency_samples);
-    out->breaker_factor = breaker_factor(stats->breaker_state);
+    out->latency_factor = slb_latency_factor(pool, out->alloc_latency_p99, stats->latency_samples);
+    out->breaker_factor = slb_breaker_factor(stats->breaker_state);
     out->integrity_factor = out->unacknowledged_corruptions != 0 ? 0.25 : 1.0;
 }
 
-static void fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
+static void slb_fill_score(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                        slabby_health *out, slabby_stats *stats) {
     static const double parts[] = {0.50, 0.95, 0.99};
     int64_t percentiles[3];
@@ -13745,11 +13745,11 @@ static void fill_score(struct slabby_allocator *pool, const struct slb_condition
     memcpy(out->name, stats->name, sizeof out->name);
     out->capacity = stats->total_slabs;
     out->pool_state = stats->pool_state;
-    fill_window(pool, stats, out);
+    slb_fill_window(pool, stats, out);
     out->alloc_latency_p50 = percentiles[0];
     out->alloc_latency_p95 = percentiles[1];
     out->alloc_latency_p99 = percentiles[2];
-    out->fragmentation_score = ratio(stats->cached_slabs, stats->available_slabs, 0.0);
+    out->fragmentation_score = slb_ratio(stats->cached_slabs, stats->available_slabs, 0.0);
     out->fragmentation_score = out->fragmentation_score > 1.0 ? 1.0 : out->fragmentation_score;
     out->degradation_state = stats->degradation_state;
     out->breaker_state = stats->breaker_state;
@@ -13757,7 +13757,7 @@ static void fill_score(struct slabby_allocator *pool, const struct slb_condition
     out->last_drain_duration =
         (int64_t)((double)atomic_load_explicit(&pool->counts.last_drain_ticks, memory_order_relaxed) *
                   slb_os_ns_per_tick());
-    fill_factors(pool, stats, out);
+    slb_fill_factors(pool, stats, out);
     out->health_score = out->use_factor * out->error_factor * out->latency_factor * out->breaker_factor *
                         out->integrity_factor;
     if (conditions->pool_state != SLABBY_POOL_STATE_OPEN)
@@ -13766,33 +13766,33 @@ static void fill_score(struct slabby_allocator *pool, const struct slb_condition
 
 /* --------------------------------------------------------------------------------------------------- trend */
 
-static int sign_of(double x) {
+static int slb_sign_of(double x) {
     return (x > 0) - (x < 0);
 }
 
 /* Mann, Econometrica 13 (1945); Kendall, Rank Correlation Methods (1975): S counts the pairs that rise less those that
  * fall; its variance without ties is n (n - 1) (2n + 5) / 18, and each group of t ties takes t (t - 1) (2t + 5) / 18
  * off. Compared by squares, against 1.96 squared. */
-static int kendall(const double *scores, uint32_t count) {
+static int slb_kendall(const double *scores, uint32_t count) {
     double s = 0, n = count, variance = n * (n - 1) * (2 * n + 5) / 18;
     for (uint32_t i = 0; i < count; i++) {
         double ties = 1;
         bool first = true;
         for (uint32_t k = 0; k < i; k++)
-            first &= sign_of(scores[k] - scores[i]) != 0;
+            first &= slb_sign_of(scores[k] - scores[i]) != 0;
         for (uint32_t k = i + 1; k < count; k++) {
-            s += sign_of(scores[k] - scores[i]);
-            ties += sign_of(scores[k] - scores[i]) == 0;
+            s += slb_sign_of(scores[k] - scores[i]);
+            ties += slb_sign_of(scores[k] - scores[i]) == 0;
         }
         if (first)
             variance -= ties * (ties - 1) * (2 * ties + 5) / 18;
     }
     double distance = (s < 0 ? -s : s) - 1;
-    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? sign_of(s) : 0;
+    return variance > 0 && distance > 0 && distance * distance > 3.8416 * variance ? slb_sign_of(s) : 0;
 }
 
 /* The median of the slopes of all pairs (Theil 1950, Sen 1968), by counting: the slope with as many below as above. */
-static double median_slope(const double *scores, uint32_t count) {
+static double slb_median_slope(const double *scores, uint32_t count) {
     double slopes[SLB_HEALTH_TICKS * (SLB_HEALTH_TICKS - 1) / 2];
     uint32_t n = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -13808,17 +13808,17 @@ static double median_slope(const double *scores, uint32_t count) {
 }
 
 SLB_PRIVATE int32_t slb_trend(const double *scores, uint32_t count) {
-    int direction = kendall(scores, count);
-    double change = median_slope(scores, count) * (count > 0 ? count - 1 : 0);
-    if (direction > 0 && change >= 0.05)
+    int direction = slb_kendall(scores, count);
+    double slb_change = slb_median_slope(scores, count) * (count > 0 ? count - 1 : 0);
+    if (direction > 0 && slb_change >= 0.05)
         return SLABBY_TREND_IMPROVING;
-    if (direction < 0 && change <= -0.05)
+    if (direction < 0 && slb_change <= -0.05)
         return SLABBY_TREND_DEGRADING;
     return SLABBY_TREND_STABLE;
 }
 
 /* Under the health lock: the ring, oldest first. */
-static int32_t trend_of(struct slabby_allocator *pool) {
+static int32_t slb_trend_of(struct slabby_allocator *pool) {
     const struct slb_health_state *health = &pool->health;
     uint32_t count = health->ticks < SLB_HEALTH_TICKS ? (uint32_t)health->ticks : SLB_HEALTH_TICKS;
     double scores[SLB_HEALTH_TICKS];
@@ -13829,30 +13829,30 @@ static int32_t trend_of(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_health_values(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                                    slabby_health *out, slabby_stats *out_stats) {
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, out, out_stats);
-    health_unlock(pool);
+    slb_health_lock(pool);
+    slb_turn_window(pool, slb_now_ns());
+    slb_fill_score(pool, conditions, out, out_stats);
+    slb_health_unlock(pool);
 }
 
 SLB_PRIVATE void slb_health_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                                  slabby_health *out) {
     slabby_stats stats;
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, out, &stats);
-    out->recent_trend = trend_of(pool);
-    health_unlock(pool);
+    slb_health_lock(pool);
+    slb_turn_window(pool, slb_now_ns());
+    slb_fill_score(pool, conditions, out, &stats);
+    out->recent_trend = slb_trend_of(pool);
+    slb_health_unlock(pool);
 }
 
 SLB_PRIVATE void slb_health_tick(struct slabby_allocator *pool, const struct slb_conditions *conditions) {
     slabby_health now;
     slabby_stats stats;
-    health_lock(pool);
-    turn_window(pool, slb_now_ns());
-    fill_score(pool, conditions, &now, &stats);
+    slb_health_lock(pool);
+    slb_turn_window(pool, slb_now_ns());
+    slb_fill_score(pool, conditions, &now, &stats);
     pool->health.scores[pool->health.ticks++ % SLB_HEALTH_TICKS] = now.health_score;
-    health_unlock(pool);
+    slb_health_unlock(pool);
 }
 
 /* -------------------- observe/histogram.c */
@@ -13887,7 +13887,7 @@ SLB_PRIVATE int32_t slb_histogram_index(uint32_t bucket);
 #include <string.h>
 
 /* relaxed: the value stands for itself */
-static double seconds_per_tick(void) {
+static double slb_seconds_per_tick(void) {
     static _Atomic uint64_t stored;
     uint64_t bits = atomic_load_explicit(&stored, memory_order_relaxed), fresh;
     double seconds = slb_likely(bits != 0) ? 0 : slb_os_ns_per_tick() * 1e-9;
@@ -13901,7 +13901,7 @@ static double seconds_per_tick(void) {
 
 /* Sums over CPUs; one whose threads were never timed is passed over. relaxed: a sample that is being added is seen in
  * this reading or in the next. */
-static void add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *weighted_ticks) {
+static void slb_add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *weighted_ticks) {
     if (atomic_load_explicit(&latency->samples, memory_order_relaxed) == 0)
         return;
     *weighted_ticks += atomic_load_explicit(&latency->weighted_ticks, memory_order_relaxed);
@@ -13911,12 +13911,12 @@ static void add_cpu(struct slb_latency *latency, uint64_t *buckets, uint64_t *we
 
 SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buckets,
                                     struct slb_histogram *out) {
-    double seconds = seconds_per_tick();
+    double seconds = slb_seconds_per_tick();
     uint64_t weighted_ticks = 0, bound = 0;
     memset(buckets, 0, SLB_LATENCY_BUCKETS * sizeof *buckets);
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
-        add_cpu(slb_latency_at(pool, i, cpus), buckets, &weighted_ticks);
+        slb_add_cpu(slb_latency_at(pool, i, cpus), buckets, &weighted_ticks);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++) {
         if (buckets[i] == 0)
             continue;
@@ -13932,13 +13932,13 @@ SLB_PRIVATE void slb_histogram_fill(struct slabby_allocator *pool, uint64_t *buc
 
 /* A tick in units of 2^-58 seconds, which has a bucket for every clock from 1 MHz to 100 GHz; half a bucket more, so
  * that rounding down rounds. */
-#define TICK_UNIT 58
-#define HALF_BUCKET 1.0108892860517005
+#define SLB_TICK_UNIT 58
+#define SLB_HALF_BUCKET 1.0108892860517005
 
 SLB_PRIVATE int32_t slb_histogram_index(uint32_t bucket) {
-    double tick = seconds_per_tick() * (double)(1ull << TICK_UNIT) * HALF_BUCKET;
+    double slb_own_tick = slb_seconds_per_tick() * (double)(1ull << SLB_TICK_UNIT) * SLB_HALF_BUCKET;
     int32_t moved =
-        (int32_t)slb_latency_bucket_of((uint64_t)tick) - TICK_UNIT * (int32_t)SLB_LATENCY_PER_OCTAVE;
+        (int32_t)slb_latency_bucket_of((uint64_t)slb_own_tick) - SLB_TICK_UNIT * (int32_t)SLB_LATENCY_PER_OCTAVE;
     return (int32_t)bucket + 1 + moved;
 }
 
@@ -13979,9 +13979,9 @@ SLB_PRIVATE void slb_memory_fill(struct slabby_allocator *pool, slabby_memory *o
 /* The last step of a pool's end: its bookkeeping is unmapped, once no call holds it. */
 
 /* Counts of 0 read one after the other are enough: who begins a hold from now on sees that there is no pool. */
-static bool anybody_holds(struct slabby_allocator *pool) {
+static bool slb_anybody_holds(struct slabby_allocator *pool) {
     for (uint32_t i = 0; i < SLB_HOLD_COUNTS; i++)
-        if (atomic_load_explicit(&pool->holds[i].count, memory_order_seq_cst) != 0)
+        if (atomic_load_explicit(&pool->slb_holds[i].count, memory_order_seq_cst) != 0)
             return true;
     return false;
 }
@@ -13991,7 +13991,7 @@ static bool anybody_holds(struct slabby_allocator *pool) {
  * take_entry). */
 SLB_PRIVATE SLB_COLD void slb_pool_unmap_remains(struct slabby_allocator *pool) {
     uint64_t unused = atomic_load_explicit(&pool->remains, memory_order_seq_cst);
-    if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || anybody_holds(pool))
+    if ((unused & SLB_REMAINS_STATE) != SLB_REMAINS_UNUSED || slb_anybody_holds(pool))
         return;
     SLB_POINT(SLB_POINT_UNHELD);
     if (!atomic_compare_exchange_strong_explicit(&pool->remains, &unused,
@@ -14043,7 +14043,7 @@ SLB_PRIVATE void slb_protect_issue_slowly(struct slabby_allocator *pool, uint32_
         slb_tools_issue(pool, id, slb_word_generation(pool->id_bits, word));
 }
 
-static bool protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+static bool slb_protect_intact(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                            struct slb_damage *out_damage) {
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed);
     if ((protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id))
@@ -14059,7 +14059,7 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
     if (protect & SLB_PROTECT_STACKS)
         slb_stacks_released(pool, id, generation);
     bool guarded = (protect & SLB_PROTECT_SAMPLE) != 0 && slb_guard_holds(pool, id);
-    bool intact = protect_intact(pool, id, generation, &damage);
+    bool intact = slb_protect_intact(pool, id, generation, &damage);
     if (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY))
         slb_secure_zero_slab(pool, id);
     if (guarded) {
@@ -14088,7 +14088,7 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 
 /* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
  * is empty, or holds at most `keep`. */
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
                                struct slb_notification *out_notification);
 
 #endif
@@ -14096,7 +14096,7 @@ SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uin
 #include <string.h>
 
 /* Offset of the first byte that is not zero, or the slab size. */
-static uint64_t first_written(const unsigned char *data, uint64_t size) {
+static uint64_t slb_first_written(const unsigned char *data, uint64_t size) {
     if (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0)
         return size;
     uint64_t offset = 0;
@@ -14106,20 +14106,20 @@ static uint64_t first_written(const unsigned char *data, uint64_t size) {
 }
 
 /* Where a slab that waited was written to, with the byte found there, or the slab size. */
-static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
+static uint64_t slb_check_for_writes(struct slabby_allocator *pool, uint32_t id, uint8_t *out_found) {
     const unsigned char *data = slb_slab_data(pool, id);
     slb_tools_open(pool, id);
-    uint64_t offset = first_written(data, pool->slab_size);
+    uint64_t offset = slb_first_written(data, pool->slab_size);
     *out_found = offset < pool->slab_size ? data[offset] : 0;
     slb_tools_shut(pool, id);
     return offset;
 }
 
-SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
+SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
                                struct slb_notification *out_notification) {
-    while (slb_delay_take(pool, keep, out_id)) {
+    while (slb_delay_take(pool, slb_keep, out_id)) {
         uint8_t found;
-        uint64_t offset = check_for_writes(pool, *out_id, &found);
+        uint64_t offset = slb_check_for_writes(pool, *out_id, &found);
         if (offset == pool->slab_size)
             return true;
         uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
@@ -14177,7 +14177,7 @@ SLB_PRIVATE void slb_protections_set(struct slabby_allocator *pool, uint32_t pro
         slb_os_fence_rseq();
 }
 
-static void set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
+static void slb_set_protection(struct slabby_allocator *pool, uint32_t bit, bool on) {
     slb_gate_lock(pool);
     uint32_t protect = atomic_load(&pool->protect);
     slb_protections_set(pool, on ? protect | bit : protect & ~bit);
@@ -14190,7 +14190,7 @@ SLB_PRIVATE slabby_status slb_switch_debug(struct slabby_allocator *pool, bool o
                              "option debug: the system refused address space for the stacks of %" PRIu32
                              " slabs; lower the capacity or leave it off",
                              pool->reserved);
-    set_protection(pool, SLB_PROTECT_STACKS, on);
+    slb_set_protection(pool, SLB_PROTECT_STACKS, on);
     return SLABBY_OK;
 }
 
@@ -14202,7 +14202,7 @@ SLB_PRIVATE slabby_status slb_switch_guards(struct slabby_allocator *pool, uint3
     if (status != SLABBY_OK)
         return status;
     if (rate != 0) {
-        set_protection(pool, SLB_PROTECT_SAMPLE, true);
+        slb_set_protection(pool, SLB_PROTECT_SAMPLE, true);
     }
     atomic_store(&pool->guard_rate, rate);
     slb_latency_track(pool, atomic_load(&pool->timing.tracking));
@@ -14223,7 +14223,7 @@ SLB_PRIVATE slabby_status slb_switches_begin(struct slabby_allocator *pool, slab
 
 #include <string.h>
 
-struct totals {
+struct slb_totals {
     uint64_t allocations, releases;
     uint64_t hits[SLB_TIER_COUNT];
     uint64_t decided[SLB_TIER_COUNT]; /* of the sampled ones, those of which is known what became of them */
@@ -14232,50 +14232,50 @@ struct totals {
     bool steady; /* no cache was busy or being drained, so that its ids are not taken for slabs in use */
 };
 
-static uint64_t read_counter(_Atomic uint64_t *counter) {
+static uint64_t slb_read_counter(_Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_seq_cst);
 }
 
 /* The portable backend locks a header for a few instructions: read again rather than miss what lies below. */
-static uint64_t read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
-    uint64_t header = read_counter(&cache->header);
+static uint64_t slb_read_header(struct slabby_allocator *pool, struct slb_cpu_cache *cache, uint32_t attempts) {
+    uint64_t header = slb_read_counter(&cache->header);
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         if (slb_header_length(header) != SLB_CACHE_LOCKED ||
             atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed))
             break;
         slb_os_wait_a_little(attempt);
-        header = read_counter(&cache->header);
+        header = slb_read_counter(&cache->header);
     }
     return header;
 }
 
 /* With no attempts busy headers are not waited for: the result may not be steady then. */
-static void add_up_within(struct slabby_allocator *pool, struct totals *out, uint32_t attempts) {
-    uint64_t epoch = read_counter(&pool->gate.epoch);
+static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *out, uint32_t attempts) {
+    uint64_t epoch = slb_read_counter(&pool->gate.epoch);
     bool locked = false;
     uint64_t in = 0, from_caches = 0, unfinished = 0, guarded = 0, sampled[SLB_TIER_COUNT] = {0};
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
         struct slb_stripe *stripe = &pool->stripes[i];
-        out->releases += read_counter(&stripe->cache_out) + read_counter(&stripe->releases);
-        out->fast_taken += read_counter(&stripe->fast_taken);
-        out->fast_given += read_counter(&stripe->fast_given);
-        unfinished -= read_counter(&stripe->confirmed);
-        from_caches += read_counter(&stripe->folded);
+        out->releases += slb_read_counter(&stripe->cache_out) + slb_read_counter(&stripe->releases);
+        out->fast_taken += slb_read_counter(&stripe->fast_taken);
+        out->fast_given += slb_read_counter(&stripe->fast_given);
+        unfinished -= slb_read_counter(&stripe->confirmed);
+        from_caches += slb_read_counter(&stripe->folded);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++) {
-            out->decided[tier] += read_counter(&stripe->unguarded[tier]);
-            guarded += read_counter(&stripe->guarded[tier]);
+            out->decided[tier] += slb_read_counter(&stripe->unguarded[tier]);
+            guarded += slb_read_counter(&stripe->guarded[tier]);
         }
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
-            out->hits[tier] += read_counter(&stripe->hits[tier]);
+            out->hits[tier] += slb_read_counter(&stripe->hits[tier]);
     }
     for (uint32_t i = 0; i < slb_used_cpus(pool) && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
+        uint64_t header = slb_read_header(pool, &pool->caches[i].cache, attempts);
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
-        out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
+        out->fast_taken += slb_read_counter(&pool->caches[i].cache.fast_taken);
+        out->fast_given += slb_read_counter(&pool->caches[i].cache.fast_given);
     }
     struct slb_lease_counts leases = slb_leases_count(pool, attempts);
     locked |= leases.locked;
@@ -14284,10 +14284,10 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     out->fast_taken += leases.fast_taken;
     out->fast_given += leases.fast_given;
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++) {
-        in += read_counter(&pool->stripes[i].cache_in);
-        unfinished += read_counter(&pool->stripes[i].tentative);
+        in += slb_read_counter(&pool->stripes[i].cache_in);
+        unfinished += slb_read_counter(&pool->stripes[i].tentative);
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-            sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]);
+            sampled[tier] += slb_read_counter(&pool->stripes[i].sampled[tier]);
     }
     out->hits[SLB_TIER_CACHE] = from_caches - unfinished;
     out->releases += from_caches + out->cached - in;
@@ -14297,22 +14297,22 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
     }
     out->hits[SLB_TIER_GUARD] += guarded;
     /* odd: the caches have been empty all along; even: they were open all along, unless a header was locked */
-    out->steady = read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
+    out->steady = slb_read_counter(&pool->gate.epoch) == epoch && ((epoch & 1) == 1 || !locked);
 }
 
-static void add_up(struct slabby_allocator *pool, struct totals *out) {
-    add_up_within(pool, out, 1000);
+static void slb_add_up(struct slabby_allocator *pool, struct slb_totals *out) {
+    slb_add_up_within(pool, out, 1000);
 }
 
 SLB_PRIVATE uint64_t slb_count_live(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up(pool, &now);
+    struct slb_totals now;
+    slb_add_up(pool, &now);
     return now.allocations - now.releases;
 }
 
 /* What was published once is never taken back. A look that overlaps calls may find less than one before it, and below
  * 0, which is far above it as a number of 64 bits. */
-static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
+static uint64_t slb_publish(_Atomic uint64_t *published, uint64_t now) {
     uint64_t before = atomic_load_explicit(published, memory_order_relaxed);
     while ((int64_t)(now - before) > 0) {
         if (atomic_compare_exchange_weak_explicit(published, &before, now, memory_order_relaxed,
@@ -14322,7 +14322,7 @@ static uint64_t publish(_Atomic uint64_t *published, uint64_t now) {
     return before;
 }
 
-static bool is_allocation_error(slabby_status status) {
+static bool slb_is_allocation_error(slabby_status status) {
     switch (status) {
     case SLABBY_OUT_OF_MEMORY:
     case SLABBY_NO_SYSTEM_MEMORY:
@@ -14343,7 +14343,7 @@ SLB_PRIVATE SLB_COLD slabby_status slb_refuse(struct slabby_allocator *pool, sla
     return status;
 }
 
-static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
+static void slb_fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out) {
     out->reserved_bytes = pool->slab_mapping_size;
     out->bookkeeping_bytes = pool->metadata_mapping_size;
     out->heap_bytes = out->heap_slabs * pool->slab_size;
@@ -14351,34 +14351,34 @@ static void fill_memory_fields(struct slabby_allocator *pool, slabby_stats *out)
         1.0 - (double)slb_capacity(pool) * (double)pool->slab_size / (double)pool->slab_mapping_size;
 }
 
-static uint64_t used_of(struct slabby_allocator *pool, uint64_t live) {
+static uint64_t slb_used_of(struct slabby_allocator *pool, uint64_t live) {
     uint64_t heap = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
     uint64_t used = (int64_t)(live - heap) > 0 ? live - heap : 0;
     return used > pool->reserved ? pool->reserved : used;
 }
 
 SLB_PRIVATE uint64_t slb_count_used(struct slabby_allocator *pool) {
-    return used_of(pool, slb_count_live(pool));
+    return slb_used_of(pool, slb_count_live(pool));
 }
 
 SLB_PRIVATE void slb_note_peak(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up_within(pool, &now, 0);
+    struct slb_totals now;
+    slb_add_up_within(pool, &now, 0);
     if (!now.steady)
         return;
-    uint64_t used = used_of(pool, now.allocations - now.releases);
-    (void)publish(&pool->counts.peak_used, used);
+    uint64_t used = slb_used_of(pool, now.allocations - now.releases);
+    (void)slb_publish(&pool->counts.peak_used, used);
     slb_health_note(pool, used);
 }
 
 /* The sums behind peak_used touch every CPU's lines. So a CPU looks when it has drawn half a batch (8 slabs) more than
  * ever when it looked, as far as its own numbers tell, and after every 16 moves; the more CPUs have lines, the rarer.
  * relaxed: the numbers are this CPU's, and a lost race costs one look. */
-#define PEAK_SLABS 8u
-#define PEAK_MOVES 16u
-#define PEAK_CPUS 8u
+#define SLB_PEAK_SLABS 8u
+#define SLB_PEAK_MOVES 16u
+#define SLB_PEAK_CPUS 8u
 
-static int64_t drawn_here(struct slb_stripe *stripe) {
+static int64_t slb_drawn_here(struct slb_stripe *stripe) {
     uint64_t out = atomic_load_explicit(&stripe->cache_in, memory_order_relaxed);
     for (uint32_t tier = SLB_TIER_DEPOT; tier <= SLB_TIER_GATE; tier++)
         out += atomic_load_explicit(&stripe->hits[tier], memory_order_relaxed);
@@ -14387,13 +14387,13 @@ static int64_t drawn_here(struct slb_stripe *stripe) {
 }
 
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
-    uint32_t rarer = slb_used_cpus(pool) / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
-    int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
+    uint32_t rarer = slb_used_cpus(pool) / SLB_PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
+    int64_t step = (int64_t)rarer * (half < SLB_PEAK_SLABS ? SLB_PEAK_SLABS : half), drawn = slb_drawn_here(stripe);
     uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
     if (more)
         atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
-    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < PEAK_MOVES * rarer)
+    if (!more && moves - atomic_load_explicit(&stripe->peak_moves, memory_order_relaxed) < SLB_PEAK_MOVES * rarer)
         return false;
     atomic_store_explicit(&stripe->peak_moves, moves, memory_order_relaxed);
     return true;
@@ -14401,44 +14401,44 @@ SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_strip
 
 /* A CPU's lines cost some ten nanoseconds: a thousandth of the time, however many CPUs there are. relaxed: who loses
  * the race leaves it to the other. */
-#define PEAK_TICKS_A_CPU (1u << 17)
+#define SLB_PEAK_TICKS_A_CPU (1u << 17)
 
 SLB_PRIVATE void slb_note_peak_sampled(struct slabby_allocator *pool, uint64_t now) {
     uint64_t before = atomic_load_explicit(&pool->counts.peak_ticks, memory_order_relaxed);
-    if (now - before >= (uint64_t)slb_used_cpus(pool) * PEAK_TICKS_A_CPU &&
+    if (now - before >= (uint64_t)slb_used_cpus(pool) * SLB_PEAK_TICKS_A_CPU &&
         atomic_compare_exchange_strong_explicit(&pool->counts.peak_ticks, &before, now, memory_order_relaxed,
                                                 memory_order_relaxed))
         slb_note_peak(pool);
 }
 
 /* Everything that is a difference of sums, as it is shown. */
-static void publish_totals(struct slabby_allocator *pool, struct totals *now) {
-    now->allocations = publish(&pool->counts.allocations, now->allocations);
-    now->releases = publish(&pool->counts.releases, now->releases);
+static void slb_publish_totals(struct slabby_allocator *pool, struct slb_totals *now) {
+    now->allocations = slb_publish(&pool->counts.allocations, now->allocations);
+    now->releases = slb_publish(&pool->counts.releases, now->releases);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-        now->hits[tier] = publish(&pool->counts.hits[tier], now->hits[tier]);
+        now->hits[tier] = slb_publish(&pool->counts.hits[tier], now->hits[tier]);
 }
 
 SLB_PRIVATE uint64_t slb_count_allocations(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up(pool, &now);
-    return publish(&pool->counts.allocations, now.allocations);
+    struct slb_totals now;
+    slb_add_up(pool, &now);
+    return slb_publish(&pool->counts.allocations, now.allocations);
 }
 
-static uint64_t allocation_errors(struct slabby_allocator *pool) {
+static uint64_t slb_allocation_errors(struct slabby_allocator *pool) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < SLB_STATUS_COUNT; i++)
-        sum += is_allocation_error(-(slabby_status)i) ? read_counter(&pool->counts.errors[i]) : 0;
+        sum += slb_is_allocation_error(-(slabby_status)i) ? slb_read_counter(&pool->counts.errors[i]) : 0;
     return sum;
 }
 
 SLB_PRIVATE struct slb_health_base slb_count_base(struct slabby_allocator *pool) {
-    struct totals now;
-    add_up(pool, &now);
-    uint64_t used = used_of(pool, now.allocations - now.releases);
-    publish_totals(pool, &now);
+    struct slb_totals now;
+    slb_add_up(pool, &now);
+    uint64_t used = slb_used_of(pool, now.allocations - now.releases);
+    slb_publish_totals(pool, &now);
     struct slb_health_base base = {.allocations = now.allocations,
-                                   .failures = allocation_errors(pool),
+                                   .failures = slb_allocation_errors(pool),
                                    .cache_hits = now.hits[SLB_TIER_CACHE],
                                    .peak = now.steady ? used : 0};
     return base;
@@ -14451,70 +14451,70 @@ SLB_PRIVATE void slb_count_balance(struct slabby_allocator *pool, uint64_t out) 
     slb_count(more > 0 ? &stripe->releases : &stripe->confirmed, more > 0 ? (uint64_t)more : (uint64_t)-more);
     for (uint32_t i = 0; i < slb_used_cpus(pool); i++)
         for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
-            sampled[tier] += read_counter(&pool->stripes[i].sampled[tier]) -
-                             read_counter(&pool->stripes[i].guarded[tier]) -
-                             read_counter(&pool->stripes[i].unguarded[tier]);
+            sampled[tier] += slb_read_counter(&pool->stripes[i].sampled[tier]) -
+                             slb_read_counter(&pool->stripes[i].guarded[tier]) -
+                             slb_read_counter(&pool->stripes[i].unguarded[tier]);
     for (uint32_t tier = SLB_TIER_CACHE; tier < SLB_TIER_COUNT; tier++)
         slb_count(&stripe->unguarded[tier], sampled[tier]);
 }
 
-static void fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
+static void slb_fill_usage(struct slabby_allocator *pool, slabby_stats *out, uint64_t live, bool steady) {
     uint64_t out_of_service =
-        read_counter(&pool->corruption.quarantined) + read_counter(&pool->counts.retired);
-    out->quarantined_slabs = read_counter(&pool->corruption.quarantined);
-    out->retired_slabs = read_counter(&pool->counts.retired) + read_counter(&pool->counts.heap_retired);
+        slb_read_counter(&pool->corruption.quarantined) + slb_read_counter(&pool->counts.retired);
+    out->quarantined_slabs = slb_read_counter(&pool->corruption.quarantined);
+    out->retired_slabs = slb_read_counter(&pool->counts.retired) + slb_read_counter(&pool->counts.heap_retired);
     out->heap_slabs = atomic_load_explicit(&pool->heap.live, memory_order_relaxed);
-    out->used_slabs = used_of(pool, live);
+    out->used_slabs = slb_used_of(pool, live);
     out_of_service += out->used_slabs;
     out->available_slabs = out_of_service < out->total_slabs ? out->total_slabs - out_of_service : 0;
-    out->peak_used = publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
+    out->peak_used = slb_publish(&pool->counts.peak_used, steady ? out->used_slabs : 0);
     out->memory_utilization = (double)out->used_slabs / (double)out->total_slabs;
 }
 
-static void fill_counters(struct slabby_allocator *pool, slabby_stats *out, const struct totals *now) {
+static void slb_fill_counters(struct slabby_allocator *pool, slabby_stats *out, const struct slb_totals *now) {
     out->total_allocations = now->allocations;
     out->total_deallocations = now->releases;
     out->fast_allocations = now->fast_taken;
     out->fast_deallocations = now->fast_given;
-    out->ref_pool_hits = publish(&pool->counts.references, now->allocations - now->fast_taken);
+    out->ref_pool_hits = slb_publish(&pool->counts.references, now->allocations - now->fast_taken);
     out->pcpu_cache_hits = now->hits[SLB_TIER_CACHE];
     out->lock_free_hits = now->hits[SLB_TIER_DEPOT];
     out->shard_hits = now->hits[SLB_TIER_SHARD];
     out->gate_hits = now->hits[SLB_TIER_GATE];
     out->guard_hits = now->hits[SLB_TIER_GUARD];
     out->heap_fallbacks = now->hits[SLB_TIER_HEAP];
-    out->corruptions = read_counter(&pool->corruption.found);
-    out->guard_page_violations = read_counter(&pool->counts.guard_violations);
-    out->leaks = read_counter(&pool->counts.leaks);
+    out->corruptions = slb_read_counter(&pool->corruption.found);
+    out->guard_page_violations = slb_read_counter(&pool->counts.guard_violations);
+    out->leaks = slb_read_counter(&pool->counts.leaks);
     for (uint32_t i = 0; i < 64; i++)
-        out->errors[i] = read_counter(&pool->counts.errors[i]);
-    out->allocation_errors = allocation_errors(pool);
-    out->latency_violations = read_counter(&pool->timing.violations);
+        out->errors[i] = slb_read_counter(&pool->counts.errors[i]);
+    out->allocation_errors = slb_allocation_errors(pool);
+    out->latency_violations = slb_read_counter(&pool->timing.violations);
 }
 
 SLB_PRIVATE void slb_stats_fill(struct slabby_allocator *pool, const struct slb_conditions *conditions,
                                 slabby_stats *out) {
-    struct totals now;
-    add_up(pool, &now);
+    struct slb_totals now;
+    slb_add_up(pool, &now);
     uint64_t live = now.allocations - now.releases;
-    publish_totals(pool, &now);
+    slb_publish_totals(pool, &now);
     memset(out, 0, sizeof *out);
     memcpy(out->version, SLB_VERSION_TEXT, sizeof SLB_VERSION_TEXT);
     memcpy(out->name, pool->options.name, sizeof pool->options.name);
-    fill_counters(pool, out, &now);
+    slb_fill_counters(pool, out, &now);
     out->total_slabs = slb_capacity(pool);
     out->reserved_slabs = pool->reserved;
     out->awaited_slabs = slb_capacity_awaited(pool);
     out->slab_size = pool->slab_size;
     out->cached_slabs = now.cached;
-    out->waiters = read_counter(&pool->waiters);
+    out->waiters = slb_read_counter(&pool->waiters);
     out->pool_state = conditions->pool_state;
     out->breaker_state = conditions->breaker_state;
     out->degradation_state = conditions->degradation_state;
-    fill_usage(pool, out, live, now.steady);
-    fill_memory_fields(pool, out);
+    slb_fill_usage(pool, out, live, now.steady);
+    slb_fill_memory_fields(pool, out);
     slb_latency_fill(pool, out);
-    out->max_alloc_time_ns = (int64_t)publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);
+    out->max_alloc_time_ns = (int64_t)slb_publish(&pool->timing.max_ns, (uint64_t)out->max_alloc_time_ns);
 }
 
 /* -------------------- observe/exposition.c */
@@ -14545,67 +14545,67 @@ SLB_PRIVATE uint64_t slb_samples_write(slabby_sample *samples, uint64_t capacity
 #include <string.h>
 
 /* Whole numbers, but for the type that has a fraction. */
-struct number {
+struct slb_number {
     bool has_fraction;
     uint64_t whole;
     double real;
 };
 
-static struct number number_of(const struct slb_metric_sample *sample,
+static struct slb_number slb_number_of(const struct slb_metric_sample *sample,
                                const struct slb_metric_values *values) {
     const char *snapshot = sample->in_health ? (const char *)&values->health : (const char *)&values->stats;
-    struct number number = {false, 0, 0};
+    struct slb_number slb_number = {false, 0, 0};
     int32_t small;
     switch (sample->type) {
     case SLB_FIELD_F64:
-        memcpy(&number.real, snapshot + sample->offset, sizeof number.real);
-        number.has_fraction = true;
+        memcpy(&slb_number.real, snapshot + sample->offset, sizeof slb_number.real);
+        slb_number.has_fraction = true;
         break;
     case SLB_FIELD_ENUM:
         memcpy(&small, snapshot + sample->offset, sizeof small);
-        number.whole = small == sample->equals;
+        slb_number.whole = small == sample->equals;
         break;
     default:
-        memcpy(&number.whole, snapshot + sample->offset, sizeof number.whole);
+        memcpy(&slb_number.whole, snapshot + sample->offset, sizeof slb_number.whole);
     }
-    return number;
+    return slb_number;
 }
 
 /* ---------------------------------------------------------------------------------------------------- text */
 
-static void add_line(struct slb_text *text, const char *before, const char *label, const char *after) {
+static void slb_add_line(struct slb_text *text, const char *before, const char *label, const char *after) {
     slb_plain_add(text, before);
     slb_plain_add(text, label);
     slb_plain_add(text, after);
 }
 
-static void add_count(struct slb_text *text, const char *before, const char *label, const char *after,
+static void slb_add_count(struct slb_text *text, const char *before, const char *label, const char *after,
                       uint64_t count) {
-    add_line(text, before, label, after);
+    slb_add_line(text, before, label, after);
     slb_plain_number(text, count);
     slb_plain_add(text, "\n");
 }
 
-static void add_histogram(struct slb_text *text, const struct slb_metric_values *values) {
+static void slb_add_histogram(struct slb_text *text, const struct slb_metric_values *values) {
     const struct slb_histogram *histogram = &values->histogram;
     for (uint32_t i = 0; i < SLB_METRIC_BOUND_COUNT; i++)
-        add_count(text, SLB_METRIC_BUCKET, values->label, slb_metric_bounds[i].after, histogram->at_most[i]);
-    add_count(text, SLB_METRIC_BUCKET, values->label, "\",le=\"+Inf\"} ", histogram->count);
-    add_count(text, SLB_METRIC_CUMULATED, values->label, "\"} ", histogram->count);
-    add_line(text, SLB_METRIC_SUM, values->label, "\"} ");
+        slb_add_count(text, SLB_METRIC_BUCKET, values->label, slb_metric_bounds[i].after, histogram->at_most[i]);
+    slb_add_count(text, SLB_METRIC_BUCKET, values->label, "\",le=\"+Inf\"} ", histogram->count);
+    slb_add_count(text, SLB_METRIC_CUMULATED, values->label, "\"} ", histogram->count);
+    slb_add_line(text, SLB_METRIC_SUM, values->label, "\"} ");
     slb_plain_decimal(text, histogram->sum_seconds);
     slb_plain_add(text, "\n");
 }
 
-static void add_samples(struct slb_text *text, const struct slb_metric *metric,
+static void slb_add_samples(struct slb_text *text, const struct slb_metric *metric,
                         const struct slb_metric_values *values) {
     for (uint32_t i = 0; i < metric->sample_count; i++) {
-        struct number number = number_of(&metric->samples[i], values);
-        add_line(text, metric->before, values->label, metric->samples[i].after);
-        if (number.has_fraction)
-            slb_plain_decimal(text, number.real);
+        struct slb_number slb_number = slb_number_of(&metric->samples[i], values);
+        slb_add_line(text, metric->before, values->label, metric->samples[i].after);
+        if (slb_number.has_fraction)
+            slb_plain_decimal(text, slb_number.real);
         else
-            slb_plain_number(text, number.whole);
+            slb_plain_number(text, slb_number.whole);
         slb_plain_add(text, "\n");
     }
 }
@@ -14617,9 +14617,9 @@ SLB_PRIVATE void slb_exposition_write(struct slb_text *text, const struct slb_me
         slb_plain_add(text, slb_metrics[i].head);
         for (uint64_t k = 0; k < count; k++) {
             if (slb_metrics[i].before == NULL)
-                add_histogram(text, &values[k]);
+                slb_add_histogram(text, &values[k]);
             else
-                add_samples(text, &slb_metrics[i], &values[k]);
+                slb_add_samples(text, &slb_metrics[i], &values[k]);
         }
     }
     slb_plain_add(text, "# EOF\n");
@@ -14627,45 +14627,45 @@ SLB_PRIVATE void slb_exposition_write(struct slb_text *text, const struct slb_me
 
 /* ------------------------------------------------------------------------------------------------- records */
 
-struct records {
+struct slb_records {
     slabby_sample *samples;
     uint64_t capacity, count;
 };
 
-static void add_record(struct records *records, const struct slb_metric *metric, int32_t part, int32_t label,
+static void slb_add_record(struct slb_records *slb_records, const struct slb_metric *metric, int32_t part, int32_t label,
                        double value) {
     slabby_sample sample = {.metric = metric->id, .part = part, .label = label, .value = value};
-    if (records->count < records->capacity)
-        slb_copy_record(records->samples, records->count, &sample, sizeof sample);
-    records->count++;
+    if (slb_records->count < slb_records->capacity)
+        slb_copy_record(slb_records->samples, slb_records->count, &sample, sizeof sample);
+    slb_records->count++;
 }
 
-static void add_histogram_records(struct records *records, const struct slb_metric *metric,
+static void slb_add_histogram_records(struct slb_records *slb_records, const struct slb_metric *metric,
                                   const struct slb_histogram *histogram, const uint64_t *buckets) {
     for (uint32_t i = 0; i < SLB_METRIC_BOUND_COUNT; i++)
-        add_record(records, metric, SLABBY_METRIC_PART_BUCKET, (int32_t)i, (double)histogram->at_most[i]);
-    add_record(records, metric, SLABBY_METRIC_PART_COUNT, 0, (double)histogram->count);
-    add_record(records, metric, SLABBY_METRIC_PART_SUM, 0, histogram->sum_seconds);
+        slb_add_record(slb_records, metric, SLABBY_METRIC_PART_BUCKET, (int32_t)i, (double)histogram->at_most[i]);
+    slb_add_record(slb_records, metric, SLABBY_METRIC_PART_COUNT, 0, (double)histogram->count);
+    slb_add_record(slb_records, metric, SLABBY_METRIC_PART_SUM, 0, histogram->sum_seconds);
     for (uint32_t i = 0; i < SLB_LATENCY_BUCKETS; i++)
         if (buckets[i] != 0)
-            add_record(records, metric, SLABBY_METRIC_PART_NATIVE_BUCKET, slb_histogram_index(i),
+            slb_add_record(slb_records, metric, SLABBY_METRIC_PART_NATIVE_BUCKET, slb_histogram_index(i),
                        (double)buckets[i]);
 }
 
 SLB_PRIVATE uint64_t slb_samples_write(slabby_sample *samples, uint64_t capacity,
                                        const struct slb_metric_values *values, const uint64_t *buckets) {
-    struct records records = {.samples = samples, .capacity = capacity};
+    struct slb_records slb_records = {.samples = samples, .capacity = capacity};
     for (uint32_t i = 0; i < SLB_METRIC_COUNT; i++) {
         const struct slb_metric *metric = &slb_metrics[i];
         if (metric->before == NULL)
-            add_histogram_records(&records, metric, &values->histogram, buckets);
+            slb_add_histogram_records(&slb_records, metric, &values->histogram, buckets);
         for (uint32_t k = 0; k < metric->sample_count; k++) {
-            struct number number = number_of(&metric->samples[k], values);
-            double value = number.has_fraction ? number.real : (double)number.whole;
-            add_record(&records, metric, SLABBY_METRIC_PART_VALUE, (int32_t)k, value);
+            struct slb_number slb_number = slb_number_of(&metric->samples[k], values);
+            double value = slb_number.has_fraction ? slb_number.real : (double)slb_number.whole;
+            slb_add_record(&slb_records, metric, SLABBY_METRIC_PART_VALUE, (int32_t)k, value);
         }
     }
-    return records.count;
+    return slb_records.count;
 }
 
 /* -------------------- protect/free_ids.c */
@@ -14682,7 +14682,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
 
 #endif
 
-static bool split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
+static bool slb_split_depot_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id) {
     uint32_t ids[SLB_CACHE_IDS];
     slb_move_begin(stripe);
     bool found = slb_depot_pop(pool, ids);
@@ -14700,7 +14700,7 @@ SLB_PRIVATE bool slb_take_free(struct slabby_allocator *pool, struct slb_stripe 
                                enum slb_tier *out_tier) {
     if (slb_shards_pop(pool, slb_os_cpu(), out_id))
         *out_tier = SLB_TIER_SHARD;
-    else if (split_depot_batch(pool, stripe, out_id))
+    else if (slb_split_depot_batch(pool, stripe, out_id))
         *out_tier = SLB_TIER_DEPOT;
     else if (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL))
         *out_tier = SLB_TIER_SHARD;
@@ -14769,11 +14769,11 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
 #include <inttypes.h>
 
 /* The rate rule: in a window of ten seconds with at least this many calls, and at least twice the threshold. */
-#define BREAKER_WINDOW_NS 10000000000ull
-#define BREAKER_FEWEST_CALLS 20u
+#define SLB_BREAKER_WINDOW_NS 10000000000ull
+#define SLB_BREAKER_FEWEST_CALLS 20u
 
 /* Timeout, a tenth less to a tenth more. */
-static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
+static uint64_t slb_spread(struct slabby_allocator *pool, uint64_t timeout) {
     uint64_t fifth = timeout / 5;
     return timeout - timeout / 10 + (fifth * slb_random_below(pool, 1000)) / 1000;
 }
@@ -14781,37 +14781,37 @@ static uint64_t spread(struct slabby_allocator *pool, uint64_t timeout) {
 /* ------------------------------------------------------------------------------------------------- changes */
 
 /* Under the gate lock or inside slb_enter: into the ring now, to the logger by slb_events_deliver of the caller. */
-static void notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
+static void slb_notify_opened(struct slabby_allocator *pool, uint64_t wait_ns) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_OPEN, wait_ns);
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_OPENED, 0, (int64_t)wait_ns,
               "the breaker of pool \"%s\" opened: allocations are refused for %" PRIu64 " us",
               pool->options.name, wait_ns / 1000);
 }
 
-static void notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
+static void slb_notify_half_open(struct slabby_allocator *pool, uint64_t probes) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_HALF_OPEN, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_HALF_OPEN, 0, (int64_t)probes,
               "the breaker of pool \"%s\" is half open and admits %" PRIu64 " allocations",
               pool->options.name, probes);
 }
 
-static void notify_closed(struct slabby_allocator *pool) {
+static void slb_notify_closed(struct slabby_allocator *pool) {
     SLB_TRACE(breaker, pool, SLABBY_BREAKER_STATE_CLOSED, 0);
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_BREAKER_CLOSED, 0, 0,
               "the breaker of pool \"%s\" closed", pool->options.name);
 }
 
-static void notify_forced(struct slabby_allocator *pool, int32_t mode) {
+static void slb_notify_forced(struct slabby_allocator *pool, int32_t mode) {
     static const char *const modes[] = {"normal", "forced_open", "disabled", "metrics_only"};
     slb_event(pool, SLABBY_EVENT_LEVEL_WARNING, SLABBY_EVENT_CODE_BREAKER_FORCED, 0, mode,
               "the breaker of pool \"%s\" was set to %s", pool->options.name, modes[mode]);
 }
 
 /* Needs the gate lock. */
-static void breaker_open(struct slabby_allocator *pool) {
+static void slb_breaker_open(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
     uint64_t timeout = atomic_load_explicit(&breaker->timeout_ns, memory_order_relaxed);
-    uint64_t wait = spread(pool, timeout);
+    uint64_t wait = slb_spread(pool, timeout);
     atomic_store(&breaker->until_ns, slb_now_ns() + wait);
     atomic_store(&breaker->failures, 0);
     atomic_store(&breaker->expired_at, 0);
@@ -14819,36 +14819,36 @@ static void breaker_open(struct slabby_allocator *pool) {
     if (slb_breaker_mode_refuses(breaker))
         slb_gate_close(pool, SLB_GATE_BREAKER);
     if (atomic_load_explicit(&breaker->mode, memory_order_relaxed) != SLABBY_BREAKER_MODE_FORCED_OPEN)
-        notify_opened(pool, wait);
+        slb_notify_opened(pool, wait);
 }
 
 /* Needs the gate lock. */
-static void breaker_close(struct slabby_allocator *pool) {
+static void slb_breaker_close(struct slabby_allocator *pool) {
     atomic_store(&pool->breaker.failures, 0);
     uint32_t before = atomic_exchange(&pool->breaker.state, SLABBY_BREAKER_STATE_CLOSED);
     slb_gate_open(pool, SLB_GATE_BREAKER);
     if (before != SLABBY_BREAKER_STATE_CLOSED)
-        notify_closed(pool);
+        slb_notify_closed(pool);
 }
 
 /* ------------------------------------------------------------------------------------------------ failures */
 
 /* The window begins anew when it is over; both rules count from numbers that exist anyway. */
-static bool rate_is_too_high(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold) {
+static bool slb_rate_is_too_high(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold) {
     struct slb_breaker *breaker = &pool->breaker;
     uint64_t now = slb_now_ns();
-    if (now - atomic_load(&breaker->window_ns) > BREAKER_WINDOW_NS) {
+    if (now - atomic_load(&breaker->window_ns) > SLB_BREAKER_WINDOW_NS) {
         atomic_store(&breaker->window_ns, now);
         atomic_store(&breaker->window_allocations, allocations);
         atomic_store(&breaker->window_failures, 0);
     }
     uint64_t failed = atomic_fetch_add(&breaker->window_failures, 1) + 1;
     uint64_t calls = allocations - atomic_load(&breaker->window_allocations) + failed;
-    uint64_t fewest = 2 * threshold > BREAKER_FEWEST_CALLS ? 2 * threshold : BREAKER_FEWEST_CALLS;
+    uint64_t fewest = 2 * threshold > SLB_BREAKER_FEWEST_CALLS ? 2 * threshold : SLB_BREAKER_FEWEST_CALLS;
     return calls >= fewest && 2 * failed > calls;
 }
 
-static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold,
+static bool slb_too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocations, uint64_t threshold,
                               bool slow) {
     struct slb_breaker *breaker = &pool->breaker;
     uint64_t before = atomic_exchange(&breaker->allocations_before, allocations);
@@ -14858,7 +14858,7 @@ static bool too_many_in_a_row(struct slabby_allocator *pool, uint64_t allocation
 }
 
 /* Of metrics_only, once the timeout is over: allocations when somebody first saw that. */
-static uint64_t allocations_at_expiry(struct slabby_allocator *pool) {
+static uint64_t slb_allocations_at_expiry(struct slabby_allocator *pool) {
     uint64_t first = 0, now = slb_count_allocations(pool);
     if (atomic_compare_exchange_strong(&pool->breaker.expired_at, &first, now + 1))
         return now;
@@ -14873,9 +14873,9 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
         return;
     uint32_t state = atomic_load(&breaker->state);
     if (state == SLABBY_BREAKER_STATE_OPEN && slb_now_ns() >= atomic_load(&breaker->until_ns)) {
-        atomic_store(&breaker->allocations_before, allocations_at_expiry(pool));
+        atomic_store(&breaker->allocations_before, slb_allocations_at_expiry(pool));
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_HALF_OPEN)) {
-            notify_half_open(pool, atomic_load(&breaker->probes));
+            slb_notify_half_open(pool, atomic_load(&breaker->probes));
             state = SLABBY_BREAKER_STATE_HALF_OPEN;
         }
     }
@@ -14883,7 +14883,7 @@ SLB_PRIVATE void slb_breaker_poll(struct slabby_allocator *pool) {
         slb_count_allocations(pool) != atomic_load(&breaker->allocations_before)) {
         atomic_store(&breaker->failures, 0);
         if (atomic_compare_exchange_strong(&breaker->state, &state, SLABBY_BREAKER_STATE_CLOSED))
-            notify_closed(pool);
+            slb_notify_closed(pool);
     }
 }
 
@@ -14899,7 +14899,7 @@ SLB_PRIVATE int32_t slb_breaker_check(struct slabby_allocator *pool, bool *out_r
     if (mode == SLABBY_BREAKER_MODE_METRICS_ONLY) {
         uint64_t before = atomic_load(&breaker->allocations_before);
         if (state == SLABBY_BREAKER_STATE_OPEN && over)
-            before = allocations_at_expiry(pool);
+            before = slb_allocations_at_expiry(pool);
         if (state == SLABBY_BREAKER_STATE_CLOSED || (state == SLABBY_BREAKER_STATE_OPEN && !over))
             return (int32_t)state;
         return slb_count_allocations(pool) != before ? SLABBY_BREAKER_STATE_CLOSED
@@ -14924,14 +14924,14 @@ SLB_PRIVATE void slb_breaker_failed(struct slabby_allocator *pool, bool slow) {
     bool trips = state == SLABBY_BREAKER_STATE_HALF_OPEN;
     if (state == SLABBY_BREAKER_STATE_CLOSED) {
         uint64_t allocations = slb_count_allocations(pool);
-        trips = too_many_in_a_row(pool, allocations, threshold, slow);
-        trips |= rate_is_too_high(pool, allocations, threshold);
+        trips = slb_too_many_in_a_row(pool, allocations, threshold, slow);
+        trips |= slb_rate_is_too_high(pool, allocations, threshold);
     }
     uint64_t mark = slb_events_mark(pool);
     if (!trips || !slb_gate_try_lock(pool))
         return; /* another thread is changing the gate: the next failure tries again */
     if (atomic_load(&breaker->state) == state)
-        breaker_open(pool);
+        slb_breaker_open(pool);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
 }
@@ -14941,7 +14941,7 @@ SLB_PRIVATE void slb_breaker_succeeded(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     if (atomic_load(&pool->breaker.state) == SLABBY_BREAKER_STATE_HALF_OPEN &&
         atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
-        breaker_close(pool);
+        slb_breaker_close(pool);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
 }
@@ -14962,7 +14962,7 @@ SLB_PRIVATE bool slb_breaker_admits(struct slabby_allocator *pool) {
         if (atomic_compare_exchange_strong(&breaker->until_ns, &until, next)) {
             atomic_store(&breaker->admitted, 0);
             if (atomic_exchange(&breaker->state, SLABBY_BREAKER_STATE_HALF_OPEN) == SLABBY_BREAKER_STATE_OPEN)
-                notify_half_open(pool, atomic_load(&breaker->probes));
+                slb_notify_half_open(pool, atomic_load(&breaker->probes));
         }
     } else if (state == SLABBY_BREAKER_STATE_OPEN) {
         return false;
@@ -14980,14 +14980,14 @@ SLB_PRIVATE void slb_breaker_configure(struct slabby_allocator *pool, int64_t th
     atomic_store(&pool->breaker.timeout_ns, (uint64_t)timeout_ns);
     atomic_store(&pool->breaker.probes, (uint64_t)probes);
     if (threshold == 0 && atomic_load(&pool->breaker.mode) != SLABBY_BREAKER_MODE_FORCED_OPEN)
-        breaker_close(pool);
+        slb_breaker_close(pool);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
 }
 
 /* Needs the gate lock. From metrics_only to normal: a breaker that opened meanwhile begins to refuse, and one that is
  * half open admits a round of probes. */
-static void breaker_enforce(struct slabby_allocator *pool) {
+static void slb_breaker_enforce(struct slabby_allocator *pool) {
     struct slb_breaker *breaker = &pool->breaker;
     uint32_t state = atomic_load(&breaker->state);
     if (state == SLABBY_BREAKER_STATE_CLOSED)
@@ -15004,13 +15004,13 @@ SLB_PRIVATE slabby_status slb_breaker_force(struct slabby_allocator *pool, int32
     slb_gate_lock(pool);
     uint32_t before = atomic_exchange(&pool->breaker.mode, (uint32_t)mode);
     if (mode == SLABBY_BREAKER_MODE_FORCED_OPEN)
-        breaker_open(pool);
+        slb_breaker_open(pool);
     else if (before == SLABBY_BREAKER_MODE_FORCED_OPEN || mode != SLABBY_BREAKER_MODE_NORMAL)
-        breaker_close(pool);
+        slb_breaker_close(pool);
     else if (before == SLABBY_BREAKER_MODE_METRICS_ONLY)
-        breaker_enforce(pool);
+        slb_breaker_enforce(pool);
     if ((uint32_t)mode != before)
-        notify_forced(pool, mode);
+        slb_notify_forced(pool, mode);
     slb_gate_unlock(pool);
     slb_events_deliver(pool, mark);
     return SLABBY_OK;
@@ -15091,12 +15091,12 @@ SLB_INLINE uint64_t slb_degrade_delay(struct slabby_allocator *pool) {
 #include <inttypes.h>
 
 /* Delayed slabs that one check moves at most, because the checking thread is in an allocation or a release. */
-#define DEGRADE_DRAIN_AT_ONCE 1024u
+#define SLB_DEGRADE_DRAIN_AT_ONCE 1024u
 
 /* Looks are rarer in large pools, where one costs more and says less. */
-#define DEGRADE_RAREST_CHECK 16u
+#define SLB_DEGRADE_RAREST_CHECK 16u
 
-static const char *state_name(uint32_t state) {
+static const char *slb_state_name(uint32_t state) {
     static const char *const names[] = {"healthy", "degraded", "survival", "fallback"};
     return names[state];
 }
@@ -15104,7 +15104,7 @@ static const char *state_name(uint32_t state) {
 /* ------------------------------------------------------------------------------------------------- judging */
 
 /* Whether the use reaches a threshold, or, for a state that has been reached, has not left it yet. */
-static bool reaches(struct slabby_allocator *pool, uint64_t used, uint32_t threshold, bool reached) {
+static bool slb_reaches(struct slabby_allocator *pool, uint64_t used, uint32_t threshold, bool reached) {
     uint64_t low = threshold > SLB_DEGRADE_POINTS ? threshold - SLB_DEGRADE_POINTS : 0;
     if (threshold == 0)
         return false;
@@ -15112,22 +15112,22 @@ static bool reaches(struct slabby_allocator *pool, uint64_t used, uint32_t thres
                    : used * 100 >= (uint64_t)threshold * slb_capacity(pool);
 }
 
-static uint32_t warranted_state(struct slabby_allocator *pool, uint64_t used, uint32_t state) {
+static uint32_t slb_warranted_state(struct slabby_allocator *pool, uint64_t used, uint32_t state) {
     struct slb_degrade *degrade = &pool->degrade;
     bool heap_serves = atomic_load_explicit(&pool->heap.live, memory_order_relaxed) != 0;
     uint32_t degrade_at = atomic_load_explicit(&degrade->degrade_at, memory_order_relaxed);
     uint32_t survive_at = atomic_load_explicit(&degrade->survive_at, memory_order_relaxed);
-    if (heap_serves || (state == SLABBY_DEGRADATION_STATE_FALLBACK && reaches(pool, used, 100, true)))
+    if (heap_serves || (state == SLABBY_DEGRADATION_STATE_FALLBACK && slb_reaches(pool, used, 100, true)))
         return SLABBY_DEGRADATION_STATE_FALLBACK;
-    if (reaches(pool, used, survive_at, state >= SLABBY_DEGRADATION_STATE_SURVIVAL))
+    if (slb_reaches(pool, used, survive_at, state >= SLABBY_DEGRADATION_STATE_SURVIVAL))
         return SLABBY_DEGRADATION_STATE_SURVIVAL;
-    if (reaches(pool, used, degrade_at, state >= SLABBY_DEGRADATION_STATE_DEGRADED))
+    if (slb_reaches(pool, used, degrade_at, state >= SLABBY_DEGRADATION_STATE_DEGRADED))
         return SLABBY_DEGRADATION_STATE_DEGRADED;
     return SLABBY_DEGRADATION_STATE_HEALTHY;
 }
 
 /* Up at once, down after a second. relaxed: checks that race shift the start of the second only by their distance. */
-static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
+static bool slb_is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
     uint64_t calm = atomic_load_explicit(&degrade->calm_ns, memory_order_relaxed), now;
     if (to >= from) {
         atomic_store_explicit(&degrade->calm_ns, 0, memory_order_relaxed);
@@ -15142,11 +15142,11 @@ static bool is_time(struct slb_degrade *degrade, uint32_t from, uint32_t to) {
 /* -------------------------------------------------------------------------------------------- consequences */
 
 /* Needs the gate lock. Counts as a move, so that no thread can prove the pool empty meanwhile. */
-static void hurry_delayed(struct slabby_allocator *pool) {
+static void slb_hurry_delayed(struct slabby_allocator *pool) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t id, count = 0;
     slb_move_begin(stripe);
-    for (; count < DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id, NULL); count++)
+    for (; count < SLB_DEGRADE_DRAIN_AT_ONCE && slb_delay_pop(pool, 0, &id, NULL); count++)
         slb_shards_push(pool, slb_os_cpu(), id);
     slb_move_end(stripe);
     if (count != 0)
@@ -15154,23 +15154,23 @@ static void hurry_delayed(struct slabby_allocator *pool) {
 }
 
 /* Needs the gate lock. */
-static void empty_caches(struct slabby_allocator *pool) {
+static void slb_empty_caches(struct slabby_allocator *pool) {
     slb_gate_close(pool, SLB_GATE_PAUSE);
     slb_gate_open(pool, SLB_GATE_PAUSE);
 }
 
-static void notify_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t from,
+static void slb_notify_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t from,
                         uint32_t to, uint64_t used, uint64_t left_out) {
     int32_t level = to > from ? SLABBY_EVENT_LEVEL_WARNING : SLABBY_EVENT_LEVEL_INFO;
     slb_event_prepare(out, pool, level, SLABBY_EVENT_CODE_DEGRADATION, 0, (int64_t)to,
                       "pool \"%s\" went from %s to %s with %" PRIu64 " of %" PRIu32 " slabs in use; %" PRIu64
                       " audit records left out",
-                      pool->options.name, state_name(from), state_name(to), used, slb_capacity(pool),
+                      pool->options.name, slb_state_name(from), slb_state_name(to), used, slb_capacity(pool),
                       left_out);
 }
 
 /* Needs the gate lock. */
-static void take_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t to,
+static void slb_take_step(struct slabby_allocator *pool, struct slb_notification *out, uint32_t to,
                       uint64_t used) {
     struct slb_degrade *degrade = &pool->degrade;
     uint32_t from = atomic_exchange_explicit(&degrade->state, to, memory_order_relaxed);
@@ -15181,13 +15181,13 @@ static void take_step(struct slabby_allocator *pool, struct slb_notification *ou
     else if (to == SLABBY_DEGRADATION_STATE_HEALTHY)
         slb_latency_track_locked(pool, degrade->tracking);
     if (from < SLABBY_DEGRADATION_STATE_SURVIVAL && to >= SLABBY_DEGRADATION_STATE_SURVIVAL)
-        empty_caches(pool);
-    notify_step(pool, out, from, to, used, left_out);
+        slb_empty_caches(pool);
+    slb_notify_step(pool, out, from, to, used, left_out);
 }
 
 /* -------------------------------------------------------------------------------------------------- checks */
 
-static bool slabs_wait(struct slabby_allocator *pool, uint32_t state) {
+static bool slb_slabs_wait(struct slabby_allocator *pool, uint32_t state) {
     uint64_t moves;
     return state >= SLABBY_DEGRADATION_STATE_SURVIVAL && pool->delay.limit != 0 &&
            slb_delay_length(pool, &moves) != 0;
@@ -15197,8 +15197,8 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
     struct slb_degrade *degrade = &pool->degrade;
     uint32_t state = slb_degrade_state(pool);
     uint64_t used = slb_count_used(pool);
-    bool step = is_time(degrade, state, warranted_state(pool, used, state));
-    if (!step && !slabs_wait(pool, state))
+    bool step = slb_is_time(degrade, state, slb_warranted_state(pool, used, state));
+    if (!step && !slb_slabs_wait(pool, state))
         return;
     if (!slb_gate_try_lock(pool))
         return;
@@ -15206,11 +15206,11 @@ SLB_PRIVATE SLB_COLD void slb_degrade_update(struct slabby_allocator *pool, stru
     state = slb_degrade_state(pool);
     bool forked = (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
     if (slb_pool_exists(pool) && !forked && slb_degrade_is_on(pool)) {
-        uint32_t to = warranted_state(pool, used, state);
+        uint32_t to = slb_warranted_state(pool, used, state);
         if (step && to != state)
-            take_step(pool, out, to, used);
-        if (slabs_wait(pool, slb_degrade_state(pool)))
-            hurry_delayed(pool);
+            slb_take_step(pool, out, to, used);
+        if (slb_slabs_wait(pool, slb_degrade_state(pool)))
+            slb_hurry_delayed(pool);
     }
     slb_gate_unlock(pool);
 }
@@ -15219,8 +15219,8 @@ SLB_PRIVATE int32_t slb_degrade_check(struct slabby_allocator *pool) {
     uint32_t state = slb_degrade_state(pool);
     if (!slb_degrade_is_on(pool))
         return (int32_t)state;
-    uint32_t warranted = warranted_state(pool, slb_count_used(pool), state);
-    return (int32_t)(is_time(&pool->degrade, state, warranted) ? warranted : state);
+    uint32_t warranted = slb_warranted_state(pool, slb_count_used(pool), state);
+    return (int32_t)(slb_is_time(&pool->degrade, state, warranted) ? warranted : state);
 }
 
 SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
@@ -15235,22 +15235,22 @@ SLB_PRIVATE SLB_COLD void slb_degrade_poll(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------------------- options */
 
 /* Slow operations between two checks, so that all CPUs together hand out a thirty-second of the pool in between. */
-static uint32_t distance_of_checks(struct slabby_allocator *pool) {
+static uint32_t slb_distance_of_checks(struct slabby_allocator *pool) {
     uint64_t batch = pool->cache_max != 0 ? pool->batch : 1;
     uint64_t every = slb_capacity(pool) / (32 * batch * pool->cpus);
-    return every < 1 ? 1 : every > DEGRADE_RAREST_CHECK ? DEGRADE_RAREST_CHECK : (uint32_t)every;
+    return every < 1 ? 1 : every > SLB_DEGRADE_RAREST_CHECK ? SLB_DEGRADE_RAREST_CHECK : (uint32_t)every;
 }
 
-static void set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
+static void slb_set_thresholds(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
     bool on = degrade_at != 0 || survive_at != 0;
     atomic_store(&pool->degrade.degrade_at, (uint32_t)degrade_at);
     atomic_store(&pool->degrade.survive_at, (uint32_t)survive_at);
-    atomic_store(&pool->degrade.every, on ? distance_of_checks(pool) : 0);
+    atomic_store(&pool->degrade.every, on ? slb_distance_of_checks(pool) : 0);
 }
 
 SLB_PRIVATE void slb_degrade_begin(struct slabby_allocator *pool, int64_t degrade_at, int64_t survive_at) {
     pool->degrade.tracking = atomic_load(&pool->timing.tracking);
-    set_thresholds(pool, degrade_at, survive_at);
+    slb_set_thresholds(pool, degrade_at, survive_at);
 }
 
 SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int32_t option, int64_t value,
@@ -15262,9 +15262,9 @@ SLB_PRIVATE slabby_status slb_degrade_change(struct slabby_allocator *pool, int3
     int64_t survive_at = option == SLABBY_OPTION_SURVIVE_AT ? value : atomic_load(&pool->degrade.survive_at);
     slabby_status status = slb_option_check_thresholds(option, degrade_at, survive_at, error);
     if (status == SLABBY_OK) {
-        set_thresholds(pool, degrade_at, survive_at);
+        slb_set_thresholds(pool, degrade_at, survive_at);
         if (!slb_degrade_is_on(pool) && slb_degrade_state(pool) != SLABBY_DEGRADATION_STATE_HEALTHY)
-            take_step(pool, &notification, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
+            slb_take_step(pool, &notification, SLABBY_DEGRADATION_STATE_HEALTHY, slb_count_used(pool));
     }
     slb_gate_unlock(pool);
     slb_event_notify(&notification);
@@ -15331,17 +15331,17 @@ SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool);
 #include <inttypes.h>
 
 /* Slabs that change sides while the lock is held once. */
-#define RESIZE_STEP 256u
+#define SLB_RESIZE_STEP 256u
 
 /* Only holders of the lock count; the others read. */
-static void count_given_up(struct slabby_allocator *pool, int64_t change) {
+static void slb_count_given_up(struct slabby_allocator *pool, int64_t slb_change) {
     uint32_t before = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
-    atomic_store_explicit(&pool->capacity.given_up, (uint32_t)(before + change), memory_order_relaxed);
+    atomic_store_explicit(&pool->capacity.given_up, (uint32_t)(before + slb_change), memory_order_relaxed);
 }
 
 /* -------------------------------------------------------------------------------------------------- pages */
 
-static bool is_given_up(struct slabby_allocator *pool, uint32_t id) {
+static bool slb_is_given_up(struct slabby_allocator *pool, uint32_t id) {
     if (!slb_slab_was_used(pool, id))
         return slb_slab_is_withheld(pool, id);
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
@@ -15349,13 +15349,13 @@ static bool is_given_up(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* The pages that this slab lies on go back, those at its ends only where the neighbours on them are given up too. */
-static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
+static void slb_discard_pages(struct slabby_allocator *pool, uint32_t id) {
     uint64_t page = slb_os_page_size(), first = id, last = id + 1ull;
     uint64_t start = id * pool->stride / page * page;
     uint64_t end = ((id + 1ull) * pool->stride + page - 1) / page * page;
-    while (first > 0 && first * pool->stride > start && is_given_up(pool, (uint32_t)first - 1))
+    while (first > 0 && first * pool->stride > start && slb_is_given_up(pool, (uint32_t)first - 1))
         first--;
-    while (last < pool->reserved && last * pool->stride < end && is_given_up(pool, (uint32_t)last))
+    while (last < pool->reserved && last * pool->stride < end && slb_is_given_up(pool, (uint32_t)last))
         last++;
     if (first * pool->stride > start)
         start += page;
@@ -15367,71 +15367,71 @@ static void discard_pages(struct slabby_allocator *pool, uint32_t id) {
 
 SLB_PRIVATE void slb_resize_discard_claimed(struct slabby_allocator *pool) {
     for (uint32_t id = slb_next_used(pool, 0); id < pool->reserved; id = slb_next_used(pool, id + 1))
-        if (is_given_up(pool, id))
-            discard_pages(pool, id);
+        if (slb_is_given_up(pool, id))
+            slb_discard_pages(pool, id);
 }
 
 /* ----------------------------------------------------------------------------------------- giving up, coming back */
 
 /* The slab is ours: its word says free, and it waits in no tier. */
-static void claim(struct slabby_allocator *pool, uint32_t id) {
+static void slb_claim(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_FREE && slb_word_pins(word) == 0);
     atomic_store_explicit(&pool->words[id], word | SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
     SLB_POINT(SLB_POINT_CLAIMED);
     slb_stack_push(&pool->capacity.claimed, pool->next, id);
-    count_given_up(pool, 1);
-    discard_pages(pool, id);
+    slb_count_given_up(pool, 1);
+    slb_discard_pages(pool, id);
 }
 
-static void unclaim(struct slabby_allocator *pool, uint32_t id) {
+static void slb_unclaim(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
     SLB_ASSERT(slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED);
     atomic_store_explicit(&pool->words[id], word - SLABBY_SLAB_STATE_CLAIMED, memory_order_release);
-    count_given_up(pool, -1);
+    slb_count_given_up(pool, -1);
     slb_shards_push(pool, id, id);
     slb_gate_note_free(pool, 1);
 }
 
 /* Answers whether another step is worth taking at once. */
-static bool shrink_step(struct slabby_allocator *pool, uint32_t over) {
+static bool slb_shrink_step(struct slabby_allocator *pool, uint32_t over) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
-    uint32_t withheld = slb_shards_withhold(pool, over), taken = 0, id;
+    uint32_t withheld = slb_shards_withhold(pool, over), slb_taken = 0, id;
     enum slb_tier tier;
-    count_given_up(pool, withheld);
+    slb_count_given_up(pool, withheld);
     over -= withheld;
-    while (taken < over && taken < RESIZE_STEP && slb_take_free(pool, stripe, &id, &tier)) {
-        claim(pool, id);
-        taken++;
+    while (slb_taken < over && slb_taken < SLB_RESIZE_STEP && slb_take_free(pool, stripe, &id, &tier)) {
+        slb_claim(pool, id);
+        slb_taken++;
     }
-    if (taken == over || taken == RESIZE_STEP)
-        return taken != over;
+    if (slb_taken == over || slb_taken == SLB_RESIZE_STEP)
+        return slb_taken != over;
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING)
         return false;
     slb_gate_close(pool, SLB_GATE_SHRINKING);
     return true;
 }
 
-static bool grow_step(struct slabby_allocator *pool, uint32_t missing) {
+static bool slb_grow_step(struct slabby_allocator *pool, uint32_t missing) {
     struct slb_stripe *stripe = slb_stripe_here(pool);
     uint32_t done = 0, id;
-    while (done < missing && done < RESIZE_STEP && slb_stack_pop(&pool->capacity.claimed, pool->next, &id)) {
-        unclaim(pool, id);
+    while (done < missing && done < SLB_RESIZE_STEP && slb_stack_pop(&pool->capacity.claimed, pool->next, &id)) {
+        slb_unclaim(pool, id);
         done++;
     }
-    if (done == missing || done == RESIZE_STEP)
+    if (done == missing || done == SLB_RESIZE_STEP)
         return done != missing;
     slb_move_begin(stripe);
     uint32_t conceded = slb_shards_concede(pool, missing - done);
-    count_given_up(pool, -(int64_t)conceded);
+    slb_count_given_up(pool, -(int64_t)conceded);
     slb_move_end(stripe);
     slb_gate_note_free(pool, conceded);
     return false;
 }
 
-static bool resize_step(struct slabby_allocator *pool) {
+static bool slb_resize_step(struct slabby_allocator *pool) {
     int64_t over = slb_capacity_surplus(pool);
-    bool more = over > 0 ? shrink_step(pool, (uint32_t)over) : grow_step(pool, (uint32_t)-over);
+    bool more = over > 0 ? slb_shrink_step(pool, (uint32_t)over) : slb_grow_step(pool, (uint32_t)-over);
     if (slb_capacity_surplus(pool) != 0)
         return more;
     slb_gate_open(pool, SLB_GATE_SHRINKING);
@@ -15444,20 +15444,20 @@ static bool resize_step(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_resize_run_deferred(struct slabby_allocator *pool) {
-    while (resize_step(pool))
+    while (slb_resize_step(pool))
         continue;
 }
 
 /* ------------------------------------------------------------------------------------------------- resize */
 
-static void set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
+static void slb_set_capacity(struct slabby_allocator *pool, uint32_t capacity) {
     atomic_store_explicit(&pool->capacity.in_service, capacity, memory_order_seq_cst);
     slb_gate_size(pool, capacity);
 }
 
 SLB_PRIVATE void slb_resize_begin(struct slabby_allocator *pool, uint32_t capacity) {
-    set_capacity(pool, capacity);
-    count_given_up(pool, slb_shards_withhold(pool, pool->reserved - capacity));
+    slb_set_capacity(pool, capacity);
+    slb_count_given_up(pool, slb_shards_withhold(pool, pool->reserved - capacity));
 }
 
 SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
@@ -15470,10 +15470,10 @@ SLB_PRIVATE void slb_resize_forget(struct slabby_allocator *pool) {
 
 SLB_PRIVATE void slb_resize_regain(struct slabby_allocator *pool, uint32_t id) {
     slb_stack_push(&pool->capacity.claimed, pool->next, id);
-    count_given_up(pool, 1);
+    slb_count_given_up(pool, 1);
 }
 
-static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
+static slabby_status slb_check_capacity(struct slabby_allocator *pool, uint64_t capacity, slabby_error *error) {
     int64_t value = capacity > INT64_MAX ? INT64_MAX : (int64_t)capacity;
     if (capacity < 1)
         return slb_error_set(error, SLABBY_INVALID_CAPACITY, 0, value, 1, pool->reserved,
@@ -15488,13 +15488,13 @@ static slabby_status check_capacity(struct slabby_allocator *pool, uint64_t capa
     return SLABBY_OK;
 }
 
-static bool is_open(struct slabby_allocator *pool) {
+static bool slb_is_open(struct slabby_allocator *pool) {
     return slb_pool_exists(pool) &&
            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
 }
 
 /* Under the gate lock. */
-static void announce(struct slabby_allocator *pool, uint32_t capacity) {
+static void slb_announce(struct slabby_allocator *pool, uint32_t capacity) {
     slb_event(pool, SLABBY_EVENT_LEVEL_INFO, SLABBY_EVENT_CODE_RESIZING, 0, capacity,
               "the capacity of pool \"%s\" goes from %" PRIu32 " to %" PRIu32 " slabs", pool->options.name,
               slb_capacity(pool), capacity);
@@ -15503,7 +15503,7 @@ static void announce(struct slabby_allocator *pool, uint32_t capacity) {
 
 SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t capacity, uint64_t *out_awaited,
                                      slabby_error *error) {
-    slabby_status status = check_capacity(pool, capacity, error);
+    slabby_status status = slb_check_capacity(pool, capacity, error);
     if (status != SLABBY_OK)
         return status;
     if (slb_in_flight_depth != 0)
@@ -15513,13 +15513,13 @@ SLB_PRIVATE slabby_status slb_resize(struct slabby_allocator *pool, uint64_t cap
     bool begun = false;
     for (bool more = true; more;) {
         slb_gate_lock(pool);
-        more = is_open(pool);
+        more = slb_is_open(pool);
         if (more && !begun) {
-            announce(pool, (uint32_t)capacity);
-            set_capacity(pool, (uint32_t)capacity);
+            slb_announce(pool, (uint32_t)capacity);
+            slb_set_capacity(pool, (uint32_t)capacity);
             begun = true;
         }
-        more = more && resize_step(pool);
+        more = more && slb_resize_step(pool);
         *out_awaited = slb_capacity_awaited(pool);
         slb_gate_unlock(pool);
     }
@@ -15546,7 +15546,7 @@ SLB_PRIVATE void slb_conditions_tick(struct slabby_allocator *pool);
 
 #endif
 
-static int32_t pool_state(struct slabby_allocator *pool) {
+static int32_t slb_pool_state(struct slabby_allocator *pool) {
     if (atomic_load(&pool->phase) != SLB_PHASE_OPEN)
         return SLABBY_POOL_STATE_DRAINED;
     return (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED) != 0 ? SLABBY_POOL_STATE_CLOSED
@@ -15554,7 +15554,7 @@ static int32_t pool_state(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE struct slb_conditions slb_conditions_of(struct slabby_allocator *pool) {
-    struct slb_conditions conditions = {.pool_state = pool_state(pool),
+    struct slb_conditions conditions = {.pool_state = slb_pool_state(pool),
                                         .degradation_state = slb_degrade_check(pool)};
     conditions.breaker_state = slb_breaker_check(pool, &conditions.refuses);
     return conditions;
@@ -15691,7 +15691,7 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool);
 
 #endif
 
-static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
+static void slb_unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     SLB_WAITER_STEP();
     *(waiter->previous == NULL ? &pool->first_waiter : &waiter->previous->next) = waiter->next;
     *(waiter->next == NULL ? &pool->last_waiter : &waiter->next->previous) = waiter->previous;
@@ -15701,7 +15701,7 @@ static void unlink_waiter(struct slabby_allocator *pool, struct slb_waiter *wait
 
 /* The state is stored last (release, pairs with the acquire loads of slb_wait and the listener): a thread that sees it
  * may take the slab and end, and its waiter with it. The word is woken by address alone. */
-static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
+static void slb_finish_waiter(struct slb_waiter *waiter, uint32_t state) {
     bool asleep = waiter->listener == NULL;
     _Atomic uint32_t *word = &waiter->state;
     atomic_store_explicit(word, state, memory_order_release);
@@ -15712,7 +15712,7 @@ static void finish_waiter(struct slb_waiter *waiter, uint32_t state) {
 }
 
 /* There is more to do than one holder of the lock may. seq_cst: who unlocks looks for it behind the unlock. */
-static void leave_the_rest(struct slabby_allocator *pool) {
+static void slb_leave_the_rest(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
 }
 
@@ -15724,28 +15724,28 @@ SLB_PRIVATE void slb_waiters_serve(struct slabby_allocator *pool) {
            (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_SHRINKING) == 0 &&
            slb_take_free(pool, stripe, &id, &tier)) {
         struct slb_waiter *oldest = pool->first_waiter;
-        unlink_waiter(pool, oldest);
+        slb_unlink_waiter(pool, oldest);
         oldest->id = id;
         served++;
         slb_count(&stripe->hits[SLB_TIER_GATE], 1);
-        finish_waiter(oldest, SLB_WAITER_GRANTED);
+        slb_finish_waiter(oldest, SLB_WAITER_GRANTED);
     }
     if (pool->first_waiter == NULL)
         slb_gate_open(pool, SLB_GATE_WAITERS);
     else if (served == SLB_WAITERS_AT_ONCE)
-        leave_the_rest(pool);
+        slb_leave_the_rest(pool);
 }
 
 SLB_PRIVATE void slb_waiters_dismiss(struct slabby_allocator *pool) {
     for (uint32_t notified = 0; pool->first_waiter != NULL && notified < SLB_WAITERS_AT_ONCE; notified++) {
         struct slb_waiter *oldest = pool->first_waiter;
-        unlink_waiter(pool, oldest);
-        finish_waiter(oldest, SLB_WAITER_CLOSED);
+        slb_unlink_waiter(pool, oldest);
+        slb_finish_waiter(oldest, SLB_WAITER_CLOSED);
     }
     if (pool->first_waiter == NULL)
         slb_gate_open(pool, SLB_GATE_WAITERS);
     else
-        leave_the_rest(pool);
+        slb_leave_the_rest(pool);
 }
 
 SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct slb_waiter *waiter) {
@@ -15768,7 +15768,7 @@ SLB_PRIVATE slabby_status slb_waiters_join(struct slabby_allocator *pool, struct
 SLB_PRIVATE bool slb_waiters_leave(struct slabby_allocator *pool, struct slb_waiter *waiter) {
     if (atomic_load_explicit(&waiter->state, memory_order_acquire) != SLB_WAITER_WAITING)
         return false;
-    unlink_waiter(pool, waiter);
+    slb_unlink_waiter(pool, waiter);
     if (pool->first_waiter == NULL)
         slb_gate_open(pool, SLB_GATE_WAITERS);
     return true;
@@ -15838,7 +15838,7 @@ SLB_PRIVATE uint32_t slb_tickets_next_chunk(const struct slb_tickets *tickets);
 SLB_PRIVATE bool slb_tickets_grow(struct slb_tickets *tickets, struct slb_waiter *chunk, uint32_t slots);
 
 /* Whether a number was ever a ticket here. Needs the lock. */
-SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t number);
+SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t slb_number);
 
 /* The slot of a ticket that is out, or NULL. Needs the lock. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket);
@@ -15856,22 +15856,22 @@ SLB_PRIVATE void slb_tickets_free(struct slb_tickets *tickets);
 
 #include <stdlib.h>
 
-#define SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
-#define GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
+#define SLB_SLOT_MASK ((1u << SLB_TICKET_SLOT_BITS) - 1)
+#define SLB_GENERATION_STEP (1ull << SLB_TICKET_SLOT_BITS)
 #ifndef SLABBY_TICKET_BITS
 #define SLABBY_TICKET_BITS 52u /* below the tag of a reference; tests build with few, to reach the end */
 #endif
-#define TICKET_LIMIT (1ull << SLABBY_TICKET_BITS)
+#define SLB_TICKET_LIMIT (1ull << SLABBY_TICKET_BITS)
 
 /* Chunk k begins at slot 16 * 2^k - 16: the highest bit of slot + 16 tells the chunk, those below the place. */
 SLB_PRIVATE struct slb_waiter *slb_tickets_slot(struct slb_tickets *tickets, uint32_t slot) {
-    uint32_t number = slot + SLB_TICKET_FIRST_CHUNK;
-    uint32_t highest = 31u - (uint32_t)__builtin_clz(number);
+    uint32_t slb_number = slot + SLB_TICKET_FIRST_CHUNK;
+    uint32_t highest = 31u - (uint32_t)__builtin_clz(slb_number);
     uint32_t chunk = highest - (31u - (uint32_t)__builtin_clz(SLB_TICKET_FIRST_CHUNK));
-    return &tickets->chunks[chunk][number - (1u << highest)];
+    return &tickets->chunks[chunk][slb_number - (1u << highest)];
 }
 
-static uint32_t count_chunks(const struct slb_tickets *tickets) {
+static uint32_t slb_count_chunks(const struct slb_tickets *tickets) {
     uint32_t chunks = 0;
     while (chunks < SLB_TICKET_CHUNKS && tickets->chunks[chunks] != NULL)
         chunks++;
@@ -15879,14 +15879,14 @@ static uint32_t count_chunks(const struct slb_tickets *tickets) {
 }
 
 SLB_PRIVATE uint32_t slb_tickets_next_chunk(const struct slb_tickets *tickets) {
-    uint32_t chunks = count_chunks(tickets);
+    uint32_t chunks = slb_count_chunks(tickets);
     return chunks == SLB_TICKET_CHUNKS ? 0 : SLB_TICKET_FIRST_CHUNK << chunks;
 }
 
 SLB_PRIVATE bool slb_tickets_grow(struct slb_tickets *tickets, struct slb_waiter *chunk, uint32_t slots) {
     if (slb_tickets_next_chunk(tickets) != slots)
         return false;
-    tickets->chunks[count_chunks(tickets)] = chunk;
+    tickets->chunks[slb_count_chunks(tickets)] = chunk;
     tickets->slots += slots;
     return true;
 }
@@ -15895,10 +15895,10 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
     struct slb_waiter *waiter = tickets->unused;
     if (waiter != NULL) {
         tickets->unused = waiter->next;
-        waiter->ticket += GENERATION_STEP;
+        waiter->ticket += SLB_GENERATION_STEP;
     } else if (tickets->drawn < tickets->slots) {
         waiter = slb_tickets_slot(tickets, tickets->drawn);
-        waiter->ticket = GENERATION_STEP | tickets->drawn++;
+        waiter->ticket = SLB_GENERATION_STEP | tickets->drawn++;
     } else {
         return NULL;
     }
@@ -15907,14 +15907,14 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_draw(struct slb_tickets *tickets) {
     return waiter;
 }
 
-SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t number) {
-    uint32_t slot = (uint32_t)number & SLOT_MASK;
-    return number >= GENERATION_STEP && slot < tickets->drawn &&
-           number <= slb_tickets_slot(tickets, slot)->ticket;
+SLB_PRIVATE bool slb_tickets_issued(struct slb_tickets *tickets, uint64_t slb_number) {
+    uint32_t slot = (uint32_t)slb_number & SLB_SLOT_MASK;
+    return slb_number >= SLB_GENERATION_STEP && slot < tickets->drawn &&
+           slb_number <= slb_tickets_slot(tickets, slot)->ticket;
 }
 
 SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uint64_t ticket) {
-    uint32_t slot = (uint32_t)ticket & SLOT_MASK;
+    uint32_t slot = (uint32_t)ticket & SLB_SLOT_MASK;
     if (slot >= tickets->drawn)
         return NULL;
     SLB_WAITER_STEP();
@@ -15926,7 +15926,7 @@ SLB_PRIVATE struct slb_waiter *slb_tickets_find(struct slb_tickets *tickets, uin
 
 SLB_PRIVATE void slb_tickets_end(struct slb_tickets *tickets, struct slb_waiter *waiter) {
     SLB_WAITER_STEP();
-    if (waiter->ticket + GENERATION_STEP < TICKET_LIMIT) {
+    if (waiter->ticket + SLB_GENERATION_STEP < SLB_TICKET_LIMIT) {
         waiter->next = tickets->unused;
         tickets->unused = waiter;
     }
@@ -15953,7 +15953,7 @@ struct slb_waiter_list {
 struct slabby_listener {
     struct slabby_listener *next, *previous; /* in the pool's list */
     struct slabby_allocator *pool;
-    uint64_t number;           /* among all that this pool ever had; the pool's list has the highest first */
+    uint64_t slb_number;           /* among all that this pool ever had; the pool's list has the highest first */
     int notifier;              /* a descriptor, or -1 */
     _Atomic uint32_t signals;  /* raised with each signal; slabby_listener_wait sleeps on it */
     _Atomic uint32_t sleepers; /* in slabby_listener_wait */
@@ -16034,7 +16034,7 @@ SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener) {
     struct slabby_allocator *pool = listener->pool;
     slb_fork_check(pool);
     slb_gate_lock(pool);
-    listener->number = pool->listeners_made++;
+    listener->slb_number = pool->listeners_made++;
     listener->next = pool->listeners;
     if (listener->next != NULL)
         listener->next->previous = listener;
@@ -16043,7 +16043,7 @@ SLB_PRIVATE void slb_listener_link(struct slabby_listener *listener) {
 }
 
 /* The shortest time that a listener of the pool allows; 0: none does. Needs the lock. */
-static uint64_t shortest_timeout(struct slabby_allocator *pool, uint32_t *out_count) {
+static uint64_t slb_shortest_timeout(struct slabby_allocator *pool, uint32_t *out_count) {
     uint64_t shortest = 0;
     *out_count = 0;
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
@@ -16058,7 +16058,7 @@ static uint64_t shortest_timeout(struct slabby_allocator *pool, uint32_t *out_co
 
 SLB_PRIVATE void slb_listeners_note_timeouts(struct slabby_allocator *pool) {
     uint32_t count;
-    uint64_t shortest = shortest_timeout(pool, &count);
+    uint64_t shortest = slb_shortest_timeout(pool, &count);
     slb_ticker_set_revocations(pool, shortest);
     /* relaxed: see slb_grants_revoke */
     atomic_store_explicit(&pool->grant_timeouts, count, memory_order_relaxed);
@@ -16079,7 +16079,7 @@ SLB_PRIVATE void slb_listener_unlink_from_pool(struct slabby_listener *listener)
 /* One write tells a loop of all that come until it has taken them. The descriptor is signalled and cleared under the
  * lock, so that it is readable exactly while there is something to take. Threads that sleep have read `signals` under
  * the lock, too, and are woken behind the change. */
-static void signal_listener(struct slabby_listener *listener) {
+static void slb_signal_listener(struct slabby_listener *listener) {
     if (listener->notifier >= 0)
         slb_os_notifier_signal(listener->notifier);
     atomic_fetch_add_explicit(&listener->signals, 1, memory_order_seq_cst);
@@ -16095,7 +16095,7 @@ SLB_PRIVATE void slb_listener_append(struct slb_waiter_list *list, struct slb_wa
     *(list->last == NULL ? &list->first : &list->last->next) = waiter;
     list->last = waiter;
     if (!notified)
-        signal_listener(waiter->listener);
+        slb_signal_listener(waiter->listener);
 }
 
 SLB_PRIVATE void slb_listener_unlink(struct slb_waiter_list *list, struct slb_waiter *waiter) {
@@ -16120,7 +16120,7 @@ SLB_PRIVATE void slb_listener_note(struct slb_waiter *waiter) {
 SLB_PRIVATE void slb_listeners_close(struct slabby_allocator *pool) {
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         listener->closed = true;
-        signal_listener(listener);
+        slb_signal_listener(listener);
     }
 }
 
@@ -16134,7 +16134,7 @@ SLB_PRIVATE void slb_listener_clear(struct slabby_listener *listener) {
 
 /* The threads that may have been in the middle of a change are gone, so the lists are made again from the slots. The
  * queue was dropped with its threads; what had been granted still waits to be taken. */
-static void renew_lists(struct slabby_listener *listener) {
+static void slb_renew_lists(struct slabby_listener *listener) {
     struct slb_tickets *tickets = &listener->tickets;
     listener->granted = listener->revoked = (struct slb_waiter_list){NULL, NULL};
     tickets->unused = NULL;
@@ -16155,9 +16155,9 @@ SLB_PRIVATE void slb_listeners_renew(struct slabby_allocator *pool) {
         if (listener->notifier >= 0)
             slb_os_notifier_renew(listener->notifier);
         atomic_store_explicit(&listener->sleepers, 0, memory_order_relaxed); /* one thread is left */
-        renew_lists(listener);
+        slb_renew_lists(listener);
         if (listener->closed)
-            signal_listener(listener);
+            slb_signal_listener(listener);
     }
 }
 
@@ -16227,7 +16227,7 @@ SLB_PRIVATE void slb_grants_return(struct slabby_allocator *pool, const uint32_t
 }
 
 /* Needs the lock. The list has the oldest first, so the first that is in time ends it. */
-static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t space) {
+static uint32_t slb_revoke_of(struct slabby_listener *listener, uint64_t now, uint32_t *ids, uint32_t space) {
     uint32_t count = 0;
     struct slb_waiter *waiter = listener->granted.first;
     while (count < space && waiter != NULL && now - waiter->granted_ns >= listener->timeout_ns) {
@@ -16242,11 +16242,11 @@ static uint32_t revoke_of(struct slabby_listener *listener, uint64_t now, uint32
 }
 
 /* Needs the lock. */
-static uint32_t revoke_some(struct slabby_allocator *pool, uint64_t now, uint32_t *ids) {
+static uint32_t slb_revoke_some(struct slabby_allocator *pool, uint64_t now, uint32_t *ids) {
     uint32_t count = 0;
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
         if (listener->timeout_ns != 0)
-            count += revoke_of(listener, now, ids + count, SLB_WAITERS_AT_ONCE - count);
+            count += slb_revoke_of(listener, now, ids + count, SLB_WAITERS_AT_ONCE - count);
     return count;
 }
 
@@ -16263,7 +16263,7 @@ SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
             return revoked;
         bool forked =
             (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_FORKED) != 0;
-        count = forked || !slb_pool_exists(pool) ? 0 : revoke_some(pool, slb_now_ns(), ids);
+        count = forked || !slb_pool_exists(pool) ? 0 : slb_revoke_some(pool, slb_now_ns(), ids);
         slb_gate_unlock(pool);
         slb_grants_return(pool, ids, count);
         revoked += count;
@@ -16273,7 +16273,7 @@ SLB_PRIVATE uint64_t slb_grants_revoke(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------------ looking */
 
-static struct slb_grant describe(const struct slb_waiter *waiter, uint64_t now) {
+static struct slb_grant slb_describe(const struct slb_waiter *waiter, uint64_t now) {
     uint64_t age = now > waiter->granted_ns ? now - waiter->granted_ns : 1;
     return (struct slb_grant){.ticket = waiter->ticket, .age_ns = age, .id = waiter->id};
 }
@@ -16283,7 +16283,7 @@ SLB_PRIVATE uint64_t slb_grants_visit(struct slabby_allocator *pool, slb_visit_g
     uint64_t now = slb_now_ns();
     for (struct slabby_listener *listener = pool->listeners; listener != NULL; listener = listener->next) {
         for (struct slb_waiter *waiter = listener->granted.first; waiter != NULL; waiter = waiter->next) {
-            struct slb_grant grant = describe(waiter, now);
+            struct slb_grant grant = slb_describe(waiter, now);
             count++;
             if (visit != NULL)
                 visit(context, &grant);
@@ -16293,37 +16293,37 @@ SLB_PRIVATE uint64_t slb_grants_visit(struct slabby_allocator *pool, slb_visit_g
 }
 
 /* The listener with the lowest number from `number` on. Needs the lock. */
-static struct slabby_listener *listener_from(struct slabby_allocator *pool, uint64_t number) {
+static struct slabby_listener *slb_listener_from(struct slabby_allocator *pool, uint64_t slb_number) {
     struct slabby_listener *found = NULL;
-    for (struct slabby_listener *listener = pool->listeners; listener != NULL && listener->number >= number;
+    for (struct slabby_listener *listener = pool->listeners; listener != NULL && listener->slb_number >= slb_number;
          listener = listener->next)
         found = listener;
     return found;
 }
 
 /* A cursor is a listener's number and a slot of its tickets: both outlast the grants that come and go. */
-struct position {
-    uint64_t number;
+struct slb_position {
+    uint64_t slb_number;
     uint32_t slot;
 };
 
 /* Looks at a bounded number of slots. True: found, or all were looked at (out->ticket is 0). Needs the lock. */
-static bool check_from(struct slabby_allocator *pool, struct position *position, struct slb_grant *out) {
-    struct slabby_listener *listener = listener_from(pool, position->number);
+static bool slb_check_from(struct slabby_allocator *pool, struct slb_position *slb_position, struct slb_grant *out) {
+    struct slabby_listener *listener = slb_listener_from(pool, slb_position->slb_number);
     if (listener == NULL)
         return true;
-    if (listener->number != position->number)
-        *position = (struct position){.number = listener->number};
+    if (listener->slb_number != slb_position->slb_number)
+        *slb_position = (struct slb_position){.slb_number = listener->slb_number};
     for (uint32_t checks = 0; checks < SLB_WAITERS_AT_ONCE; checks++) {
-        if (position->slot >= listener->tickets.drawn) {
-            *position = (struct position){.number = position->number + 1};
+        if (slb_position->slot >= listener->tickets.drawn) {
+            *slb_position = (struct slb_position){.slb_number = slb_position->slb_number + 1};
             return false;
         }
         SLB_WAITER_STEP();
-        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, position->slot++);
+        const struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, slb_position->slot++);
         /* relaxed: under the lock */
         if (atomic_load_explicit(&waiter->state, memory_order_relaxed) == SLB_WAITER_GRANTED) {
-            *out = describe(waiter, slb_now_ns());
+            *out = slb_describe(waiter, slb_now_ns());
             return true;
         }
     }
@@ -16332,15 +16332,15 @@ static bool check_from(struct slabby_allocator *pool, struct position *position,
 
 SLB_PRIVATE bool slb_grants_next(struct slabby_allocator *pool, uint64_t *cursor, struct slb_grant *out) {
     const uint64_t slots = 1ull << SLB_TICKET_SLOT_BITS;
-    struct position position = {.number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
+    struct slb_position slb_position = {.slb_number = *cursor / slots, .slot = (uint32_t)(*cursor % slots)};
     bool over = false;
     out->ticket = 0;
     while (!over) {
         slb_gate_lock(pool);
-        over = !slb_pool_exists(pool) || check_from(pool, &position, out);
+        over = !slb_pool_exists(pool) || slb_check_from(pool, &slb_position, out);
         slb_gate_unlock(pool);
     }
-    *cursor = position.number * slots + position.slot;
+    *cursor = slb_position.slb_number * slots + slb_position.slot;
     return out->ticket != 0;
 }
 
@@ -16381,30 +16381,30 @@ SLB_INLINE void slb_os_mutex_unlock(slb_os_mutex *mutex) {
 #endif
 
 /* Held to start the thread and by the thread to end, never while it ticks. */
-static slb_os_mutex ticker_mutex = SLB_OS_MUTEX_INIT;
-static bool ticker_runs;               /* under the mutex */
-static _Atomic uint32_t ticker_turn;   /* raised to wake the thread */
-static _Atomic uint32_t ticking_pools; /* how many have ticks switched on */
-static _Atomic uint64_t ticking_entry; /* the tag of the pool that is being ticked; 0: none */
-#define SHORTEST_REVOCATION_NS 1000000u
-static SLB_THREAD_LOCAL bool inside_ticker;
+static slb_os_mutex slb_ticker_mutex = SLB_OS_MUTEX_INIT;
+static bool slb_ticker_runs;               /* under the mutex */
+static _Atomic uint32_t slb_ticker_turn;   /* raised to wake the thread */
+static _Atomic uint32_t slb_ticking_pools; /* how many have ticks switched on */
+static _Atomic uint64_t slb_ticking_entry; /* the tag of the pool that is being ticked; 0: none */
+#define SLB_SHORTEST_REVOCATION_NS 1000000u
+static SLB_THREAD_LOCAL bool slb_inside_ticker;
 
 /* ----------------------------------------------------------------------------------------------- the thread */
 
-static void start_ticks(struct slabby_allocator *pool, uint32_t what) {
+static void slb_start_ticks(struct slabby_allocator *pool, uint32_t what) {
     if (atomic_fetch_or(&pool->ticking.on, what) == 0)
-        atomic_fetch_add(&ticking_pools, 1);
+        atomic_fetch_add(&slb_ticking_pools, 1);
 }
 
-static void stop_ticks(struct slabby_allocator *pool, uint32_t what) {
+static void slb_stop_ticks(struct slabby_allocator *pool, uint32_t what) {
     uint32_t before = atomic_fetch_and(&pool->ticking.on, ~what);
     if (before != 0 && (before & ~what) == 0)
-        atomic_fetch_sub(&ticking_pools, 1);
+        atomic_fetch_sub(&slb_ticking_pools, 1);
 }
 
-#define EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
+#define SLB_EVERY_TICK ((uint32_t)(SLB_TICK_HEALTH | SLB_TICK_REVOCATIONS))
 
-static void tick(struct slabby_allocator *pool, uint32_t what) {
+static void slb_own_tick(struct slabby_allocator *pool, uint32_t what) {
     SLB_HOLD(pool);
     if (!slb_pool_exists(pool))
         return;
@@ -16416,7 +16416,7 @@ static void tick(struct slabby_allocator *pool, uint32_t what) {
 }
 
 /* Whether a tick is due; then the next one is set. relaxed: who changes the pace wakes this thread behind it. */
-static bool is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
+static bool slb_is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uint64_t now) {
     if (now < atomic_load_explicit(next_ns, memory_order_relaxed))
         return false;
     uint64_t interval = atomic_load_explicit(interval_ns, memory_order_relaxed);
@@ -16425,7 +16425,7 @@ static bool is_due(_Atomic uint64_t *next_ns, _Atomic uint64_t *interval_ns, uin
 }
 
 /* When the next tick is due. relaxed: as is_due. */
-static uint64_t next_tick(struct slb_ticking *ticking, uint32_t on) {
+static uint64_t slb_next_tick(struct slb_ticking *ticking, uint32_t on) {
     uint64_t health = atomic_load_explicit(&ticking->next_ns, memory_order_relaxed);
     uint64_t revoke = atomic_load_explicit(&ticking->revoke_next_ns, memory_order_relaxed);
     if ((on & SLB_TICK_HEALTH) == 0)
@@ -16433,115 +16433,115 @@ static uint64_t next_tick(struct slb_ticking *ticking, uint32_t on) {
     return (on & SLB_TICK_REVOCATIONS) != 0 && revoke < health ? revoke : health;
 }
 
-static void tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t now) {
+static void slb_tick_if_due(struct slabby_allocator *pool, uint32_t on, uint64_t now) {
     struct slb_ticking *ticking = &pool->ticking;
     uint32_t due = 0;
-    if ((on & SLB_TICK_HEALTH) != 0 && is_due(&ticking->next_ns, &ticking->interval_ns, now))
+    if ((on & SLB_TICK_HEALTH) != 0 && slb_is_due(&ticking->next_ns, &ticking->interval_ns, now))
         due |= SLB_TICK_HEALTH;
     if ((on & SLB_TICK_REVOCATIONS) != 0 &&
-        is_due(&ticking->revoke_next_ns, &ticking->revoke_interval_ns, now))
+        slb_is_due(&ticking->revoke_next_ns, &ticking->revoke_interval_ns, now))
         due |= SLB_TICK_REVOCATIONS;
     if (due == 0)
         return;
-    atomic_store_explicit(&ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
+    atomic_store_explicit(&slb_ticking_entry, slb_pool_tag(pool), memory_order_seq_cst);
     bool exists = atomic_load_explicit(&pool->phase, memory_order_seq_cst) != SLB_PHASE_NONE;
     if (!exists)
-        stop_ticks(pool, EVERY_TICK); /* ended without close, in a child that could not lock its memory */
+        slb_stop_ticks(pool, SLB_EVERY_TICK); /* ended without close, in a child that could not lock its memory */
     else
-        tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
-    atomic_store_explicit(&ticking_entry, 0, memory_order_seq_cst);
+        slb_own_tick(pool, due & atomic_load_explicit(&ticking->on, memory_order_seq_cst));
+    atomic_store_explicit(&slb_ticking_entry, 0, memory_order_seq_cst);
 }
 
 /* Ticks what is due and answers when the next one is. */
-static uint64_t tick_round(void) {
+static uint64_t slb_tick_round(void) {
     uint64_t now = slb_os_now_ns(), earliest = UINT64_MAX;
-    uint32_t left = atomic_load(&ticking_pools);
+    uint32_t left = atomic_load(&slb_ticking_pools);
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES && left > 0; entry++) {
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
         uint32_t on = atomic_load_explicit(&pool->ticking.on, memory_order_relaxed);
         if (on == 0)
             continue;
-        tick_if_due(pool, on, now);
-        uint64_t next = next_tick(&pool->ticking, on);
+        slb_tick_if_due(pool, on, now);
+        uint64_t next = slb_next_tick(&pool->ticking, on);
         earliest = next < earliest ? next : earliest;
         left--;
     }
     return earliest;
 }
 
-static bool ticker_ends(void) {
-    slb_os_mutex_lock(&ticker_mutex);
-    bool ends = atomic_load(&ticking_pools) == 0;
+static bool slb_ticker_ends(void) {
+    slb_os_mutex_lock(&slb_ticker_mutex);
+    bool ends = atomic_load(&slb_ticking_pools) == 0;
     if (ends)
-        ticker_runs = false;
-    slb_os_mutex_unlock(&ticker_mutex);
+        slb_ticker_runs = false;
+    slb_os_mutex_unlock(&slb_ticker_mutex);
     return ends;
 }
 
 /* The turn is read before the round, so that a change during it is not slept over. */
-static void *ticker_body(void *unused) {
+static void *slb_ticker_body(void *unused) {
     (void)unused;
-    inside_ticker = true;
+    slb_inside_ticker = true;
     slb_os_name_thread("slabby-health");
-    while (!ticker_ends()) {
-        uint32_t turn = atomic_load(&ticker_turn);
-        uint64_t next = tick_round();
+    while (!slb_ticker_ends()) {
+        uint32_t turn = atomic_load(&slb_ticker_turn);
+        uint64_t next = slb_tick_round();
         if (next != UINT64_MAX)
-            (void)slb_os_sleep_on(&ticker_turn, turn, next);
+            (void)slb_os_sleep_on(&slb_ticker_turn, turn, next);
     }
     return NULL;
 }
 
-static void wake_ticker(void) {
-    atomic_fetch_add(&ticker_turn, 1);
-    slb_os_wake_one(&ticker_turn);
+static void slb_wake_ticker(void) {
+    atomic_fetch_add(&slb_ticker_turn, 1);
+    slb_os_wake_one(&slb_ticker_turn);
 }
 
 /* Needs the mutex. */
-static bool ticker_is_running(void) {
-    if (!ticker_runs)
-        ticker_runs = slb_os_start_thread(ticker_body);
-    return ticker_runs;
+static bool slb_ticker_is_running(void) {
+    if (!slb_ticker_runs)
+        slb_ticker_runs = slb_os_start_thread(slb_ticker_body);
+    return slb_ticker_runs;
 }
 
 /* ------------------------------------------------------------------------------------------------ switching */
 
 /* No tick of this kind is under way when this returns, unless the caller is the logger of one. */
-static void stop_and_wait(struct slabby_allocator *pool, uint32_t what) {
+static void slb_stop_and_wait(struct slabby_allocator *pool, uint32_t what) {
     if ((atomic_load(&pool->ticking.on) & what) != 0) {
-        stop_ticks(pool, what);
-        wake_ticker();
+        slb_stop_ticks(pool, what);
+        slb_wake_ticker();
     }
-    for (uint32_t attempt = 0; slb_ticker_is_at(pool) && !inside_ticker; attempt++)
+    for (uint32_t attempt = 0; slb_ticker_is_at(pool) && !slb_inside_ticker; attempt++)
         slb_os_wait_a_little(attempt);
 }
 
 SLB_PRIVATE void slb_ticker_forget(struct slabby_allocator *pool) {
-    stop_and_wait(pool, EVERY_TICK);
+    slb_stop_and_wait(pool, SLB_EVERY_TICK);
 }
 
 /* Starts the thread where it does not run; false where the system refuses it. */
-static bool run_ticks(struct slabby_allocator *pool, uint32_t what) {
-    slb_os_mutex_lock(&ticker_mutex);
-    bool running = ticker_is_running();
+static bool slb_run_ticks(struct slabby_allocator *pool, uint32_t what) {
+    slb_os_mutex_lock(&slb_ticker_mutex);
+    bool running = slb_ticker_is_running();
     if (running)
-        start_ticks(pool, what);
-    slb_os_mutex_unlock(&ticker_mutex);
+        slb_start_ticks(pool, what);
+    slb_os_mutex_unlock(&slb_ticker_mutex);
     if (running)
-        wake_ticker();
+        slb_wake_ticker();
     return running;
 }
 
 SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
-        stop_and_wait(pool, SLB_TICK_HEALTH);
+        slb_stop_and_wait(pool, SLB_TICK_HEALTH);
         return SLABBY_OK;
     }
     if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         return slb_error_set(error, SLABBY_CLOSED, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
                              "option health_checks: the pool is closed, and its health is of no concern");
     slb_ticker_pace(pool, atomic_load(&pool->ticking.interval_ns));
-    if (!run_ticks(pool, SLB_TICK_HEALTH))
+    if (!slb_run_ticks(pool, SLB_TICK_HEALTH))
         return slb_error_set(
             error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_HEALTH_CHECKS, 1, 0, 1,
             "option health_checks: the system refused a thread; raise the limit of threads, or "
@@ -16551,7 +16551,7 @@ SLB_PRIVATE slabby_status slb_ticker_switch(struct slabby_allocator *pool, bool 
 
 /* Half the time that a grant may wait: it is taken back at most half of it late. */
 SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint64_t timeout_ns) {
-    uint64_t interval = timeout_ns / 2 < SHORTEST_REVOCATION_NS ? SHORTEST_REVOCATION_NS : timeout_ns / 2;
+    uint64_t interval = timeout_ns / 2 < SLB_SHORTEST_REVOCATION_NS ? SLB_SHORTEST_REVOCATION_NS : timeout_ns / 2;
     atomic_store(&pool->ticking.revoke_next_ns, slb_os_now_ns() + interval);
     atomic_store(&pool->ticking.revoke_interval_ns, timeout_ns == 0 ? 0 : interval);
 }
@@ -16560,10 +16560,10 @@ SLB_PRIVATE void slb_ticker_set_revocations(struct slabby_allocator *pool, uint6
 SLB_PRIVATE slabby_status slb_ticker_run_revocations(struct slabby_allocator *pool) {
     bool wanted = atomic_load(&pool->ticking.revoke_interval_ns) != 0;
     if (!wanted)
-        stop_ticks(pool, SLB_TICK_REVOCATIONS);
+        slb_stop_ticks(pool, SLB_TICK_REVOCATIONS);
     else if (atomic_load(&pool->gate.reasons) & SLB_GATE_CLOSED)
         return SLABBY_CLOSED;
-    else if (!run_ticks(pool, SLB_TICK_REVOCATIONS))
+    else if (!slb_run_ticks(pool, SLB_TICK_REVOCATIONS))
         return SLABBY_NO_SYSTEM_MEMORY;
     return SLABBY_OK;
 }
@@ -16572,37 +16572,37 @@ SLB_PRIVATE void slb_ticker_pace(struct slabby_allocator *pool, uint64_t interva
     atomic_store(&pool->ticking.interval_ns, interval_ns);
     atomic_store(&pool->ticking.next_ns, slb_os_now_ns() + interval_ns);
     if ((atomic_load(&pool->ticking.on) & SLB_TICK_HEALTH) != 0)
-        wake_ticker();
+        slb_wake_ticker();
 }
 
 SLB_PRIVATE bool slb_ticker_is_at(const struct slabby_allocator *pool) {
-    return atomic_load_explicit(&ticking_entry, memory_order_seq_cst) == slb_pool_tag(pool);
+    return atomic_load_explicit(&slb_ticking_entry, memory_order_seq_cst) == slb_pool_tag(pool);
 }
 
 /* ---------------------------------------------------------------------------------------------------- fork */
 
 SLB_PRIVATE void slb_ticker_before_fork(void) {
-    slb_os_mutex_lock(&ticker_mutex);
+    slb_os_mutex_lock(&slb_ticker_mutex);
 }
 
 SLB_PRIVATE void slb_ticker_after_fork(bool child) {
     if (child) {
-        ticker_runs = false;
-        inside_ticker = false;
-        atomic_store(&ticking_entry, 0);
+        slb_ticker_runs = false;
+        slb_inside_ticker = false;
+        atomic_store(&slb_ticking_entry, 0);
     }
-    slb_os_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_unlock(&slb_ticker_mutex);
 }
 
 SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
     if (atomic_load(&pool->ticking.on) == 0)
         return;
-    slb_os_mutex_lock(&ticker_mutex);
-    bool running = ticker_is_running();
-    slb_os_mutex_unlock(&ticker_mutex);
+    slb_os_mutex_lock(&slb_ticker_mutex);
+    bool running = slb_ticker_is_running();
+    slb_os_mutex_unlock(&slb_ticker_mutex);
     if (running)
         return;
-    stop_ticks(pool, EVERY_TICK);
+    slb_stop_ticks(pool, SLB_EVERY_TICK);
     slb_event(pool, SLABBY_EVENT_LEVEL_ERROR, SLABBY_EVENT_CODE_HEALTH_THREAD, 0, 0,
               "after fork the system refused a thread: the health of pool \"%s\" is not looked at any more",
               pool->options.name);
@@ -16613,7 +16613,7 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
 /* ------------------------------------------------------------------------------------------ at the fork */
 
 /* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
-static void mark_pool(struct slabby_allocator *pool) {
+static void slb_mark_pool(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
@@ -16622,35 +16622,35 @@ static void mark_pool(struct slabby_allocator *pool) {
     slb_leases_after_fork(pool);
 }
 
-static void in_child(void) {
+static void slb_in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
     slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
         if (slb_pool_exists(&slb_pool_table[entry].pool))
-            mark_pool(&slb_pool_table[entry].pool);
+            slb_mark_pool(&slb_pool_table[entry].pool);
     slb_ticker_after_fork(true);
     slb_pool_table_unlock();
 }
 
-static void before_fork(void) {
+static void slb_before_fork(void) {
     slb_pool_table_lock();
     slb_ticker_before_fork();
 }
 
-static void in_parent(void) {
+static void slb_in_parent(void) {
     slb_ticker_after_fork(false);
     slb_pool_table_unlock();
 }
 
 /* Without handlers a child could find its pools locked by threads that do not exist there. */
 SLB_PRIVATE bool slb_fork_prepare_process(void) {
-    return slb_os_at_fork(before_fork, in_parent, in_child);
+    return slb_os_at_fork(slb_before_fork, slb_in_parent, slb_in_child);
 }
 
 /* ------------------------------------------------------------------------------------------- rebuilding */
 
-static void clear_lists(struct slabby_allocator *pool) {
+static void slb_clear_lists(struct slabby_allocator *pool) {
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         atomic_store(&pool->shards[shard].head, 0);
     atomic_store(&pool->depot.heads->full, 0);
@@ -16672,7 +16672,7 @@ static void clear_lists(struct slabby_allocator *pool) {
 }
 
 /* Finds by its bytes a slab whose releasing thread vanished between freeing and zeroing it. */
-static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
+static void slb_zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
     const unsigned char *data = slb_slab_data(pool, id);
     uint64_t offset = 0;
     slb_tools_open(pool, id);
@@ -16683,7 +16683,7 @@ static void zero_leftovers(struct slabby_allocator *pool, uint32_t id) {
     slb_tools_shut(pool, id);
 }
 
-static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
+static void slb_regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
     if (id >= pool->reserved) {
         void *_Atomic *table = atomic_load(&pool->heap.table);
         if (table != NULL && atomic_load(&table[id - pool->reserved]) != NULL)
@@ -16694,27 +16694,27 @@ static void regain(struct slabby_allocator *pool, uint32_t id, bool secure) {
         return;
     }
     if (secure)
-        zero_leftovers(pool, id);
+        slb_zero_leftovers(pool, id);
     slb_shards_push(pool, id, id);
 }
 
-static void set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
+static void slb_set_state(struct slabby_allocator *pool, uint32_t id, uint32_t state) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
     atomic_store_explicit(&pool->words[id],
                           slb_word_make(pool->id_bits, slb_word_generation(pool->id_bits, word), state),
                           memory_order_release);
 }
 
-static void hold_granted(void *pool, const struct slb_grant *grant) {
-    set_state(pool, grant->id, SLABBY_SLAB_STATE_LIVE);
+static void slb_hold_granted(void *pool, const struct slb_grant *grant) {
+    slb_set_state(pool, grant->id, SLABBY_SLAB_STATE_LIVE);
 }
 
-static void let_granted_wait(void *pool, const struct slb_grant *grant) {
-    set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
+static void slb_let_granted_wait(void *pool, const struct slb_grant *grant) {
+    slb_set_state(pool, grant->id, SLABBY_SLAB_STATE_FREE);
 }
 
 /* Returns the number of live slabs. */
-static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
+static uint64_t slb_regain_free_slabs(struct slabby_allocator *pool) {
     uint32_t protect = atomic_load(&pool->protect);
     bool secure = (protect & (SLB_PROTECT_SECURE | SLB_PROTECT_DELAY)) != 0;
     uint32_t limit = atomic_load(&pool->id_limit);
@@ -16723,14 +16723,14 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         out += slb_word_is_out(word);
         if (slb_word_state(word) == SLABBY_SLAB_STATE_FREE)
-            regain(pool, id, secure);
+            slb_regain(pool, id, secure);
         else if (slb_word_state(word) == SLABBY_SLAB_STATE_CLAIMED)
             slb_resize_regain(pool, id);
     }
     return out;
 }
 
-static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
+static void slb_balance_counters(struct slabby_allocator *pool, uint64_t out) {
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
         _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
         atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
@@ -16739,7 +16739,7 @@ static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
 }
 
 /* Reasons of vanished threads go; closed and the breaker stay. The caches are locked and empty: the epoch is odd. */
-static void reopen(struct slabby_allocator *pool) {
+static void slb_reopen(struct slabby_allocator *pool) {
     uint64_t epoch = atomic_load(&pool->gate.epoch);
     atomic_store(&pool->gate.epoch, epoch | 1);
     atomic_store(&pool->gate.scarce_free, 0);
@@ -16755,20 +16755,20 @@ SLB_PRIVATE SLB_COLD void slb_fork_rebuild(struct slabby_allocator *pool) {
     uint64_t mark = slb_events_mark(pool);
     slb_gate_lock(pool);
     if (slb_pool_exists(pool) && (atomic_load(&pool->gate.reasons) & SLB_GATE_FORKED) != 0) {
-        clear_lists(pool);
+        slb_clear_lists(pool);
         slb_listeners_renew(pool);
         bool dressed = slb_guards_renew(pool);
         /* words of granted slabs say free until they are taken */
-        (void)slb_grants_visit(pool, hold_granted, pool);
-        uint64_t out = regain_free_slabs(pool);
-        (void)slb_grants_visit(pool, let_granted_wait, pool);
-        balance_counters(pool, out);
+        (void)slb_grants_visit(pool, slb_hold_granted, pool);
+        uint64_t out = slb_regain_free_slabs(pool);
+        (void)slb_grants_visit(pool, slb_let_granted_wait, pool);
+        slb_balance_counters(pool, out);
         int64_t lock = slb_option(&pool->options, SLABBY_OPTION_LOCK_MEMORY);
         if (lock != SLABBY_LOCK_MEMORY_OFF && !slb_os_lock_memory(pool->slab_base, pool->slab_range))
             dressed = false;
         if (lock == SLABBY_LOCK_MEMORY_REQUIRED && !dressed)
             slb_gate_close(pool, SLB_GATE_CLOSED); /* locks are not inherited, and were required */
-        reopen(pool);
+        slb_reopen(pool);
         slb_resize_run_deferred(pool); /* what a vanished thread had begun, and what releases have to pay */
     }
     slb_gate_unlock(pool);
@@ -16805,25 +16805,25 @@ SLB_PRIVATE bool slb_address_find_elsewhere(struct slabby_allocator *pool, uintp
     return slb_heap_find(pool, address, 1, out_id);
 }
 
-static bool holds(struct slabby_allocator *pool, uintptr_t address) {
+static bool slb_holds(struct slabby_allocator *pool, uintptr_t address) {
     struct slb_fault_info info;
     uint32_t id;
     return address - (uintptr_t)pool->slab_mapping < pool->slab_mapping_size ||
            slb_guard_locate(pool, address, &info) || slb_heap_find(pool, address, pool->slab_size, &id);
 }
 
-static bool exists_and_holds(struct slabby_allocator *pool, uintptr_t address) {
+static bool slb_exists_and_holds(struct slabby_allocator *pool, uintptr_t address) {
     if (!slb_pool_exists(pool))
         return false;
     SLB_HOLD(pool);
-    return slb_pool_exists(pool) && holds(pool, address);
+    return slb_pool_exists(pool) && slb_holds(pool, address);
 }
 
 SLB_PRIVATE struct slabby_allocator *slb_address_pool(uintptr_t address) {
     struct slabby_allocator *found = NULL;
     slb_pool_table_lock(); /* no entry gets another pool meanwhile */
     for (uint32_t i = 1; i < SLB_POOL_ENTRIES && found == NULL; i++)
-        if (exists_and_holds(&slb_pool_table[i].pool, address))
+        if (slb_exists_and_holds(&slb_pool_table[i].pool, address))
             found = &slb_pool_table[i].pool;
     slb_pool_table_unlock();
     return found;
@@ -16858,28 +16858,28 @@ union slb_pool_entry slb_pool_table[SLB_POOL_ENTRIES];
 #endif
 
 /* Taken by create, and by those who read pools that other threads may end; destroy only marks an entry. */
-static slb_os_mutex locations_mutex = SLB_OS_MUTEX_INIT;
-static uint32_t locations_cursor;
-static _Atomic uint32_t locations_end;
+static slb_os_mutex slb_locations_mutex = SLB_OS_MUTEX_INIT;
+static uint32_t slb_locations_cursor;
+static _Atomic uint32_t slb_locations_end;
 
 /* relaxed: an entry's phase, read with acquire, says whether there is a pool */
 SLB_PRIVATE uint32_t slb_pool_table_end(void) {
-    return atomic_load_explicit(&locations_end, memory_order_relaxed);
+    return atomic_load_explicit(&slb_locations_end, memory_order_relaxed);
 }
 
 SLB_PRIVATE void slb_pool_table_lock(void) {
-    slb_os_mutex_lock(&locations_mutex);
+    slb_os_mutex_lock(&slb_locations_mutex);
 }
 
 SLB_PRIVATE void slb_pool_table_unlock(void) {
-    slb_os_mutex_unlock(&locations_mutex);
+    slb_os_mutex_unlock(&slb_locations_mutex);
 }
 
 /* ---------------------------------------------------------------------------------------------- places */
 
 /* Generations that a tag has left for ids of so many bits: references under one tag never repeat, whatever pools
  * used it before. */
-static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t id_bits, uint64_t *out_first) {
+static uint64_t slb_generations_left(const struct slabby_allocator *pool, uint32_t id_bits, uint64_t *out_first) {
     uint64_t all = 1ull << (SLB_REF_VALUE_BITS - id_bits);
     *out_first = pool->tag_spent == 0 ? 0 : (pool->tag_spent >> id_bits) + 1;
     return *out_first < all ? all - *out_first : 0;
@@ -16887,13 +16887,13 @@ static uint64_t generations_left(const struct slabby_allocator *pool, uint32_t i
 
 /* Round robin, so that a destroyed handle stays recognisable for as long as possible. A tag with less than half of its
  * references left is taken only when there is no better one. */
-static struct slabby_allocator *take_entry(uint32_t id_bits) {
+static struct slabby_allocator *slb_take_entry(uint32_t id_bits) {
     struct slabby_allocator *best = NULL;
     uint64_t best_left = 1, first;
     for (uint32_t i = 0; i < SLB_POOL_ENTRIES - 1; i++) {
-        uint32_t entry = 1 + (locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
+        uint32_t entry = 1 + (slb_locations_cursor + i) % (SLB_POOL_ENTRIES - 1);
         struct slabby_allocator *pool = &slb_pool_table[entry].pool;
-        uint64_t left = generations_left(pool, id_bits, &first);
+        uint64_t left = slb_generations_left(pool, id_bits, &first);
         /* acquire: pairs with the end of slb_pool_unmap_remains */
         uint64_t remains = atomic_load_explicit(&pool->remains, memory_order_acquire);
         bool bare = (remains & SLB_REMAINS_STATE) == SLB_REMAINS_NONE;
@@ -16907,15 +16907,15 @@ static struct slabby_allocator *take_entry(uint32_t id_bits) {
     if (best == NULL)
         return NULL;
     uint32_t tag = (uint32_t)slb_pool_tag(best);
-    locations_cursor = tag % (SLB_POOL_ENTRIES - 1);
+    slb_locations_cursor = tag % (SLB_POOL_ENTRIES - 1);
     if (tag >= slb_pool_table_end())
-        atomic_store_explicit(&locations_end, tag + 1, memory_order_relaxed);
+        atomic_store_explicit(&slb_locations_end, tag + 1, memory_order_relaxed);
     return best;
 }
 
 /* -------------------------------------------------------------------------------------------------- create */
 
-static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+static void slb_init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
     pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
     pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
     pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
@@ -16937,7 +16937,7 @@ static void init_lists(struct slabby_allocator *pool, const struct slb_layout *l
     pool->record_bytes = layout->record_bytes;
 }
 
-static void init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
+static void slb_init_records(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
     pool->event_rates = (struct slb_event_rate *)(void *)(metadata + layout->event_rates);
     pool->events = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->events),
                                      .size = SLB_EVENTS_CAPACITY,
@@ -16950,9 +16950,9 @@ static void init_records(struct slabby_allocator *pool, const struct slb_layout 
                                     .stride = SLB_AUDIT_STRIDE};
 }
 
-static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
+static void slb_number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
     uint64_t first;
-    uint64_t left = generations_left(pool, layout->id_bits, &first);
+    uint64_t left = slb_generations_left(pool, layout->id_bits, &first);
     uint64_t most = 1ull << SLABBY_GENERATION_BITS;
     pool->id_bits = layout->id_bits;
     pool->id_mask = (1ull << layout->id_bits) - 1;
@@ -16964,7 +16964,7 @@ static void number_references(struct slabby_allocator *pool, const struct slb_la
 }
 
 /* The fields of an entry but its tag_spent, its holds and its locks, which outlive the pool. */
-static void clear_entry(struct slabby_allocator *pool) {
+static void slb_clear_entry(struct slabby_allocator *pool) {
     slb_ticker_forget(pool);
     atomic_store(&pool->guard_rate, 0);
     slb_gate_forget(pool);
@@ -16986,7 +16986,7 @@ static void clear_entry(struct slabby_allocator *pool) {
     atomic_store(&pool->ticking.revoke_interval_ns, 0);
 }
 
-static void configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
+static void slb_configure_protections(struct slabby_allocator *pool, const struct slb_options *options) {
     uint32_t protect = 0;
     protect |= slb_option(options, SLABBY_OPTION_SECURE) ? SLB_PROTECT_SECURE : 0u;
     protect |=
@@ -16999,7 +16999,7 @@ static void configure_protections(struct slabby_allocator *pool, const struct sl
 }
 
 /* Newton's iteration doubles the correct bits, of which an odd number as its own inverse has three. */
-static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
+static void slb_init_stride(struct slabby_allocator *pool, uint64_t stride) {
     uint32_t shift = (uint32_t)__builtin_ctzll(stride);
     uint64_t odd = stride >> shift, inverse = odd;
     for (uint32_t bits = 3; bits < 64; bits *= 2)
@@ -17009,12 +17009,12 @@ static void init_stride(struct slabby_allocator *pool, uint64_t stride) {
     pool->stride_inverse = inverse;
 }
 
-static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
+static void slb_init_entry(struct slabby_allocator *pool, uint32_t capacity, const struct slb_layout *layout,
                        const struct slb_memory *memory, const struct slb_options *options) {
     bool reused = pool->words != NULL;
     /* relaxed: the entry is this thread's */
     atomic_fetch_add_explicit(&pool->remains, SLB_REMAINS_POOL + SLB_REMAINS_USED, memory_order_relaxed);
-    clear_entry(pool);
+    slb_clear_entry(pool);
     pool->options = *options;
     pool->label_is_name = slb_pool_label_is_name(options->name);
     pool->slab_base = memory->slab_base;
@@ -17030,15 +17030,15 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     pool->metadata_mapping = memory->metadata;
     pool->metadata_mapping_size = layout->metadata_mapping;
     pool->slab_size = layout->slab_size;
-    init_stride(pool, layout->stride);
+    slb_init_stride(pool, layout->stride);
     pool->reserved = layout->reserved;
     pool->heap.limit = layout->heap_limit;
     pool->owners = 1;
-    init_lists(pool, layout, memory->metadata);
+    slb_init_lists(pool, layout, memory->metadata);
     slb_resize_begin(pool, capacity);
-    init_records(pool, layout, memory->metadata);
+    slb_init_records(pool, layout, memory->metadata);
     pool->binding = slb_audit_binding(SLABBY_BINDING_C);
-    number_references(pool, layout);
+    slb_number_references(pool, layout);
     /* no late sequence goes on with a pointer of the last pool and a limit of this one */
     if (reused && slb_rseq_available())
         slb_os_fence_rseq();
@@ -17055,7 +17055,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     atomic_store(&pool->heap.enabled, slb_option(options, SLABBY_OPTION_HEAP_FALLBACK) != 0);
     atomic_store(&pool->corruption.policy, (uint32_t)slb_option(options, SLABBY_OPTION_CORRUPTION_POLICY));
     pool->delay.limit = (uint64_t)slb_option(options, SLABBY_OPTION_REUSE_DELAY);
-    configure_protections(pool, options);
+    slb_configure_protections(pool, options);
     slb_tools_begin(pool);
     pool->health.bases[0].since_ns = pool->health.bases[1].since_ns = slb_now_ns();
     slb_latency_limit(pool, slb_option(options, SLABBY_OPTION_MAX_ALLOC_LATENCY));
@@ -17069,7 +17069,7 @@ static void init_entry(struct slabby_allocator *pool, uint32_t capacity, const s
     atomic_store_explicit(&pool->phase, SLB_PHASE_OPEN, memory_order_release);
 }
 
-static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
+static slabby_status slb_try_map(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
                              struct slb_options *options, slabby_error *error) {
     memory->guards_refused = false;
     slabby_status status = slb_layout_compute(
@@ -17079,17 +17079,17 @@ static slabby_status try_map(struct slb_layout *layout, struct slb_memory *memor
 
 /* A preset is for every machine: where this one has too few mappings for its guard pages, patterns replace them. Who
  * requested guard pages by name is refused instead. */
-static slabby_status map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
+static slabby_status slb_map_pool(struct slb_layout *layout, struct slb_memory *memory, uint64_t slab_size,
                               struct slb_options *options, bool *out_softened, slabby_error *error) {
     struct slb_options asked = *options, fallback = *options;
     if (!slb_options_soften_guards(&fallback))
-        return try_map(layout, memory, slab_size, options, error);
-    slabby_status status = try_map(layout, memory, slab_size, options, NULL);
+        return slb_try_map(layout, memory, slab_size, options, error);
+    slabby_status status = slb_try_map(layout, memory, slab_size, options, NULL);
     if (status == SLABBY_OK)
         return status;
     *out_softened = memory->guards_refused;
     *options = *out_softened ? fallback : asked;
-    return try_map(layout, memory, slab_size, options, error);
+    return slb_try_map(layout, memory, slab_size, options, error);
 }
 
 SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_t slab_size,
@@ -17107,13 +17107,13 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     if (status == SLABBY_OK)
         status = slb_options_resolve(&options, capacity, error);
     if (status == SLABBY_OK)
-        status = map_pool(&layout, &memory, slab_size, &options, &softened, error);
+        status = slb_map_pool(&layout, &memory, slab_size, &options, &softened, error);
     if (status != SLABBY_OK)
         return status;
     slb_pool_table_lock();
-    struct slabby_allocator *pool = take_entry(layout.id_bits);
+    struct slabby_allocator *pool = slb_take_entry(layout.id_bits);
     if (pool != NULL)
-        init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
+        slb_init_entry(pool, (uint32_t)capacity, &layout, &memory, &options);
     slb_pool_table_unlock();
     if (pool == NULL) {
         slb_memory_unmap(&memory, &layout);
@@ -17190,7 +17190,7 @@ SLB_PRIVATE void slb_maintenance_end(struct slabby_allocator *pool) {
     slb_gate_unlock(pool);
 }
 
-static uint64_t count_words_out(struct slabby_allocator *pool) {
+static uint64_t slb_count_words_out(struct slabby_allocator *pool) {
     uint64_t out = 0;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
@@ -17203,7 +17203,7 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
     uint64_t granted = slb_grants_visit(pool, NULL, NULL); /* counted, and free until they are taken */
     for (uint32_t attempt = 0; attempt < attempts; attempt++) {
         uint64_t live = slb_count_live(pool); /* before the words, see maintenance.h */
-        uint64_t out = count_words_out(pool);
+        uint64_t out = slb_count_words_out(pool);
         out += granted;
         if (out == live)
             return true;
@@ -17216,23 +17216,23 @@ SLB_PRIVATE bool slb_maintenance_is_quiescent(struct slabby_allocator *pool, uin
 }
 
 /* Attempts of slb_os_wait_a_little that sleep begin here. */
-#define SLEEPS_FROM 4096u
+#define SLB_SLEEPS_FROM 4096u
 
 /* Sleeps of the first wait, twice as many each time; and for how many the gate is open in between. */
-#define FIRST_SLEEPS 128u
-#define OPEN_SLEEPS 20u
+#define SLB_FIRST_SLEEPS 128u
+#define SLB_OPEN_SLEEPS 20u
 
 SLB_PRIVATE bool slb_maintenance_quiesce(struct slabby_allocator *pool, uint32_t attempts) {
-    for (uint32_t sleeps = FIRST_SLEEPS;; sleeps *= 2) {
-        bool last = attempts <= SLEEPS_FROM + sleeps;
-        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLEEPS_FROM + sleeps))
+    for (uint32_t sleeps = SLB_FIRST_SLEEPS;; sleeps *= 2) {
+        bool last = attempts <= SLB_SLEEPS_FROM + sleeps;
+        if (slb_maintenance_is_quiescent(pool, last ? attempts : SLB_SLEEPS_FROM + sleeps))
             return true;
         if (last)
             return false;
         attempts -= sleeps;
         slb_maintenance_end(pool);
-        for (uint32_t i = 0; i < OPEN_SLEEPS; i++)
-            slb_os_wait_a_little(SLEEPS_FROM);
+        for (uint32_t i = 0; i < SLB_OPEN_SLEEPS; i++)
+            slb_os_wait_a_little(SLB_SLEEPS_FROM);
         (void)slb_maintenance_begin(pool); /* this thread is in no handler, or it would not have got here */
         if (!slb_pool_exists(pool))
             return false;
@@ -17399,7 +17399,7 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
 /* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
-static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+static void slb_keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                        uint32_t count) {
     if (count == 0)
         return;
@@ -17412,7 +17412,7 @@ static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
 }
 
 /* Pools without caches take one id at a time, unless a random one of several is asked for. */
-static uint32_t refill_size(struct slabby_allocator *pool) {
+static uint32_t slb_refill_size(struct slabby_allocator *pool) {
     if (pool->cache_max != 0)
         return pool->batch;
     return atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE
@@ -17420,7 +17420,7 @@ static uint32_t refill_size(struct slabby_allocator *pool) {
                : 1;
 }
 
-static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
+static bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
     uint32_t count = 0;
@@ -17429,7 +17429,7 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         count = pool->batch;
         *out_tier = SLB_TIER_DEPOT;
     } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, refill_size(pool));
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, slb_refill_size(pool));
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
@@ -17438,7 +17438,7 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
     if (count != 0) {
         slb_shuffle(pool, ids, count);
         *out_id = ids[0];
-        keep_batch(pool, stripe, &ids[1], count - 1);
+        slb_keep_batch(pool, stripe, &ids[1], count - 1);
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
@@ -17447,7 +17447,7 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
 
 /* ---------------------------------------------------------------------------------------------- the search */
 
-static slabby_status from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
+static slabby_status slb_from_heap(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
     *out_tier = SLB_TIER_HEAP;
     return slb_heap_take(pool, out_id);
 }
@@ -17480,7 +17480,7 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
             gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
         }
         bool may_take = (gate & ~(uint32_t)(SLB_GATE_SCARCE | SLB_GATE_PAUSE | SLB_GATE_BREAKER)) == 0;
-        if (may_take && (gate == 0 ? refill(pool, stripe, out_id, out_tier)
+        if (may_take && (gate == 0 ? slb_refill(pool, stripe, out_id, out_tier)
                                    : slb_take_free(pool, stripe, out_id, out_tier))) {
             if (drained)
                 *out_tier = SLB_TIER_GATE;
@@ -17491,7 +17491,7 @@ SLB_PRIVATE slabby_status slb_search_inside(struct slabby_allocator *pool, struc
         switch (slb_gate_prove_empty(pool, nested)) {
         case SLB_PROOF_EMPTY:
             slb_note_peak(pool);
-            return from_heap(pool, out_id, out_tier);
+            return slb_from_heap(pool, out_id, out_tier);
         case SLB_PROOF_DRAINED:
             drained = true;
             break;
@@ -17520,7 +17520,7 @@ SLB_PRIVATE void slb_search_leave(struct slabby_allocator *pool) {
 }
 
 /* A probe that succeeds closes the breaker. */
-static void note_success(struct slabby_allocator *pool) {
+static void slb_note_success(struct slabby_allocator *pool) {
     if (slb_unlikely(atomic_load_explicit(&pool->breaker.state, memory_order_relaxed) ==
                      SLABBY_BREAKER_STATE_HALF_OPEN))
         slb_breaker_succeeded(pool);
@@ -17532,7 +17532,7 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
     bool heap = status == SLABBY_OK && found->tier == SLB_TIER_HEAP;
     slb_events_deliver(pool, found->mark);
     if (status == SLABBY_OK)
-        note_success(pool);
+        slb_note_success(pool);
     if (slb_unlikely(found->degrade_due || ((refused || heap) && slb_degrade_is_on(pool))))
         slb_degrade_poll(pool);
     if (slb_unlikely(refused || found->tier == SLB_TIER_HEAP))
@@ -17586,7 +17586,7 @@ SLB_PRIVATE slabby_status slb_allocation_failed(struct slabby_allocator *pool, i
 }
 
 /* The word says live already, and another thread may have reset the pool and destroyed it. */
-static SLB_COLD void note_violation(struct slabby_allocator *pool) {
+static SLB_COLD void slb_note_violation(struct slabby_allocator *pool) {
     SLB_HOLD(pool);
     if (slb_pool_exists(pool))
         slb_breaker_failed(pool, true);
@@ -17594,7 +17594,7 @@ static SLB_COLD void note_violation(struct slabby_allocator *pool) {
 
 /* The slab is in hand until its word says live, so the latency is noted right before. Answers the word of before, with
  * SLB_WORD_GUARDED where the slab lies on a guard slot. */
-static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t state, uint64_t guarded,
+static uint64_t slb_issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t state, uint64_t guarded,
                             const struct slb_timing *timing) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     uint64_t bias = 0;
@@ -17608,11 +17608,11 @@ static uint64_t issue_taken(struct slabby_allocator *pool, uint32_t id, uint32_t
         slb_note_peak_sampled(pool, timing->started);
     uint64_t word = slb_issue(pool, id, state | bias | guarded);
     if (slb_unlikely(slow))
-        note_violation(pool);
+        slb_note_violation(pool);
     return word | guarded;
 }
 
-static __attribute__((noinline)) slabby_status take_searching(struct slabby_allocator *pool, uint32_t state,
+static __attribute__((noinline)) slabby_status slb_take_searching(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word,
                                                               struct slb_timing *timing) {
     struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
@@ -17624,14 +17624,14 @@ static __attribute__((noinline)) slabby_status take_searching(struct slabby_allo
     uint64_t guarded = 0;
     if (slb_unlikely(found.sampled))
         guarded = slb_guard_sample(pool, *out_id, found.tier, timing->weight == 0 ? 1 : timing->weight);
-    *out_word = issue_taken(pool, *out_id, state, guarded, timing);
+    *out_word = slb_issue_taken(pool, *out_id, state, guarded, timing);
     if (slb_pool_exists(pool))
         slb_search_notify(pool, &found, SLABBY_OK);
     return SLABBY_OK;
 }
 
 /* What is served from now on may be timed. */
-static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+static bool slb_take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                         struct slb_timing *out_timing) {
     struct slb_due due = slb_timing_if_due(pool);
     if (!slb_cache_take(pool, out_id, fast))
@@ -17641,7 +17641,7 @@ static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fa
 }
 
 /* The portable backend writes to its cache before it has anything in hand, and so do the counters of guard slots. */
-static bool take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+static bool slb_take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                              struct slb_timing *out_timing, bool *out_sampled) {
     SLB_HOLD(pool);
     if (!slb_pool_exists(pool))
@@ -17668,17 +17668,17 @@ SLB_PRIVATE slabby_status slb_take_slab(struct slabby_allocator *pool, uint32_t 
         return slb_pool_closed_status(pool);
     bool held = pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE || slb_guard_is_on(pool);
     bool sampled = false;
-    bool taken = held ? take_cached_held(pool, out_id, fast, &timing, &sampled)
-                      : take_cached(pool, out_id, fast, &timing);
-    if (!taken)
-        return take_searching(pool, state, out_id, out_word, &timing);
+    bool slb_taken = held ? slb_take_cached_held(pool, out_id, fast, &timing, &sampled)
+                      : slb_take_cached(pool, out_id, fast, &timing);
+    if (!slb_taken)
+        return slb_take_searching(pool, state, out_id, out_word, &timing);
     uint64_t guarded =
         slb_unlikely(sampled) ? slb_guard_sample(pool, *out_id, SLB_TIER_CACHE, timing.weight) : 0;
-    *out_word = issue_taken(pool, *out_id, state, guarded, &timing);
+    *out_word = slb_issue_taken(pool, *out_id, state, guarded, &timing);
     return SLABBY_OK;
 }
 
-static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allocator *pool, uint32_t state,
+static __attribute__((noinline)) slabby_status slb_take_or_refuse(struct slabby_allocator *pool, uint32_t state,
                                                               uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     slabby_status status = slb_take_slab(pool, state, out_id, out_word);
@@ -17690,53 +17690,53 @@ static __attribute__((noinline)) slabby_status take_or_refuse(struct slabby_allo
 }
 
 /* Where a slab lies whose word says live already: another thread may have reset the pool and destroyed it. */
-static void *data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
+static void *slb_data_of_issued(struct slabby_allocator *pool, uint32_t id, uint64_t word) {
     if (slb_likely(id < pool->reserved && !slb_word_is_guarded(word)))
         return pool->slabs + (uint64_t)id * pool->stride;
     SLB_HOLD(pool);
     return slb_pool_exists(pool) ? slb_data_elsewhere(pool, id) : NULL;
 }
 
-static void hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
+static void slb_hand_out(struct slabby_allocator *pool, uint32_t id, uint64_t word, slabby_ref *out_ref,
                      void **out_data) {
     *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     if (out_data != NULL)
-        *out_data = data_of_issued(pool, id, word);
+        *out_data = slb_data_of_issued(pool, id, word);
 }
 
-static __attribute__((noinline)) slabby_status allocate_slow(slabby_ref *out_ref, void **out_data,
+static __attribute__((noinline)) slabby_status slb_allocate_slow(slabby_ref *out_ref, void **out_data,
                                                              struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
-    slabby_status status = take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
-        hand_out(pool, id, word, out_ref, out_data);
+        slb_hand_out(pool, id, word, out_ref, out_data);
     return status;
 }
 
 /* The tail of an allocation whose id came from the CPU cache, with every protection. */
 static __attribute__((noinline)) slabby_status
-issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint32_t id, uint64_t state) {
+slb_issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, uint32_t id, uint64_t state) {
     uint64_t word = slb_issue_protected(pool, id, state, SLABBY_AUDIT_OPERATION_ALLOCATE);
-    hand_out(pool, id, word, out_ref, out_data);
+    slb_hand_out(pool, id, word, out_ref, out_data);
     return SLABBY_OK;
 }
 
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here,
  * every other protection acts in issue_slow. */
-static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
+static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
                                                               struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
     if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0 ||
                      !slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
-        return allocate_slow(out_ref, out_data, pool);
+        return slb_allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
     if (slb_unlikely((protect & ~(uint32_t)SLB_PROTECT_BIT_GUARD) != 0 || !slb_sides_are_usual(pool)))
-        return issue_slow(out_ref, out_data, pool, id, state);
+        return slb_issue_slow(out_ref, out_data, pool, id, state);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
@@ -17748,7 +17748,7 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
 }
 
 /* An untimed hit in a CPU cache of the rseq backend, which is all that most allocations are. */
-SLB_INLINE bool take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
+SLB_INLINE bool slb_take_quickly(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
     uint32_t id;
     if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->hot_cpus, &id, &cache)))
@@ -17765,19 +17765,19 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_allocate(slabby_ref *out_ref, vo
                                                          slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
-        return allocate_aside(out_ref, out_data, allocator);
+    if (slb_unlikely(!slb_take_quickly(out_ref, out_data, allocator)))
+        return slb_allocate_aside(out_ref, out_data, allocator);
     return SLABBY_OK;
 }
 
 /* A try that finds nothing is no failure of the pool: only the end of the wait is. */
-static __attribute__((noinline)) slabby_status try_slow(slabby_ref *out_ref, void **out_data,
+static __attribute__((noinline)) slabby_status slb_try_slow(slabby_ref *out_ref, void **out_data,
                                                         struct slabby_allocator *pool) {
     uint64_t word;
     uint32_t id;
     slabby_status status = slb_take_slab(pool, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
-        hand_out(pool, id, word, out_ref, out_data);
+        slb_hand_out(pool, id, word, out_ref, out_data);
     return status == SLABBY_OUT_OF_MEMORY ? status
                                           : slb_concluded(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
 }
@@ -17786,18 +17786,18 @@ SLB_PUBLIC slabby_status slabby_try_allocate(slabby_ref *out_ref, void **out_dat
                                              slabby_allocator *allocator) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
-        return try_slow(out_ref, out_data, allocator);
+    if (slb_unlikely(!slb_take_quickly(out_ref, out_data, allocator)))
+        return slb_try_slow(out_ref, out_data, allocator);
     return SLABBY_OK;
 }
 
-static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_ref, void **out_data,
+static __attribute__((noinline)) slabby_status slb_allocate_within(slabby_ref *out_ref, void **out_data,
                                                                struct slabby_allocator *allocator,
                                                                uint64_t timeout_ns) {
     uint64_t word;
     uint32_t id;
     if (timeout_ns == 0)
-        return allocate_slow(out_ref, out_data, allocator);
+        return slb_allocate_slow(out_ref, out_data, allocator);
     slabby_status status = slb_take_slab(allocator, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OUT_OF_MEMORY) {
         uint64_t now = slb_os_now_ns();
@@ -17807,7 +17807,7 @@ static __attribute__((noinline)) slabby_status allocate_within(slabby_ref *out_r
                 slb_issue_protected(allocator, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE);
     }
     if (status == SLABBY_OK)
-        hand_out(allocator, id, word, out_ref, out_data);
+        slb_hand_out(allocator, id, word, out_ref, out_data);
     return slb_concluded(allocator, SLABBY_AUDIT_OPERATION_ALLOCATE, 0, status);
 }
 
@@ -17815,17 +17815,17 @@ SLB_PUBLIC slabby_status slabby_allocate_timeout(slabby_ref *out_ref, void **out
                                                  slabby_allocator *allocator, uint64_t timeout_ns) {
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_ref == NULL))
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_unlikely(!take_quickly(out_ref, out_data, allocator)))
-        return allocate_within(out_ref, out_data, allocator, timeout_ns);
+    if (slb_unlikely(!slb_take_quickly(out_ref, out_data, allocator)))
+        return slb_allocate_within(out_ref, out_data, allocator, timeout_ns);
     return SLABBY_OK;
 }
 
-static __attribute__((noinline)) slabby_status allocate_fast_slow(void **out_data, uint32_t *out_id,
+static __attribute__((noinline)) slabby_status slb_allocate_fast_slow(void **out_data, uint32_t *out_id,
                                                                   struct slabby_allocator *pool) {
     uint64_t word;
-    slabby_status status = take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    slabby_status status = slb_take_or_refuse(pool, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
     if (status == SLABBY_OK)
-        *out_data = data_of_issued(pool, *out_id, word);
+        *out_data = slb_data_of_issued(pool, *out_id, word);
     return status;
 }
 
@@ -17836,7 +17836,7 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_id == NULL || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_cache_take_fast(allocator, &id, &cache)))
-        return allocate_fast_slow(out_data, out_id, allocator);
+        return slb_allocate_fast_slow(out_data, out_id, allocator);
     (void)slb_issue(allocator, id, slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE_FAST);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride; /* CPU caches hold no heap slabs */
     *out_id = id;
@@ -17846,14 +17846,14 @@ SLB_PUBLIC slabby_status slabby_allocate_fast(void **out_data, uint32_t *out_id,
 /* -------------------- api/audit.c */
 /* Reading the audit trail, and writing it to a file. */
 
-static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_record *records,
+static slabby_status slb_audit_read(struct slabby_allocator *pool, slabby_audit_record *slb_records,
                                 uint64_t *out_count, uint64_t *out_lost, uint64_t *cursor,
                                 uint64_t capacity) {
     slabby_audit_record record;
     slabby_status status = SLABBY_OK;
     uint64_t at = *cursor, count = 0, lost = 0;
     while (count < capacity && slb_audit_next(pool, &at, &lost, &record, &status))
-        slb_copy_record(records, count++, &record, sizeof record);
+        slb_copy_record(slb_records, count++, &record, sizeof record);
     if (status != SLABBY_OK)
         return status;
     *out_count = count;
@@ -17876,7 +17876,7 @@ SLB_PUBLIC slabby_status slabby_audit_read(slabby_audit_record *out_records, uin
         return SLABBY_ABI_MISMATCH;
     if (pool->audit.size == 0)
         return SLABBY_NOT_SUPPORTED;
-    return audit_read(pool, out_records, out_count, out_lost, cursor, capacity);
+    return slb_audit_read(pool, out_records, out_count, out_lost, cursor, capacity);
 }
 
 SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *cursor,
@@ -17911,7 +17911,7 @@ SLB_PUBLIC slabby_status slabby_audit_write(uint64_t *out_count, uint64_t *curso
 #include <stdlib.h>
 #include <string.h>
 
-static void store_label(char *out, const struct slabby_allocator *pool) {
+static void slb_store_label(char *out, const struct slabby_allocator *pool) {
     struct slb_text label = {.buffer = out, .capacity = SLB_POOL_LABEL_SIZE};
     slb_pool_label_add(&label, pool);
 }
@@ -17934,7 +17934,7 @@ SLB_PUBLIC slabby_status slabby_pools_next(slabby_pool_info *out_pool, uint64_t 
         struct slabby_allocator *pool = &slb_pool_table[at].pool;
         info.allocator_address = (uint64_t)(uintptr_t)pool;
         memcpy(info.name, pool->options.name, sizeof pool->options.name);
-        store_label(info.label, pool);
+        slb_store_label(info.label, pool);
     }
     slb_pool_table_unlock();
     *out_count = at < end;
@@ -17956,24 +17956,24 @@ SLB_PUBLIC slabby_status slabby_pool_label(char *buffer, uint64_t capacity, uint
 /* ------------------------------------------------------------------------------------------------- metrics */
 
 /* In a hold of a pool that exists. */
-static void take_values(struct slabby_allocator *pool, struct slb_metric_values *out, uint64_t *buckets) {
+static void slb_take_values(struct slabby_allocator *pool, struct slb_metric_values *out, uint64_t *buckets) {
     struct slb_conditions conditions = slb_conditions_of(pool);
     slb_health_values(pool, &conditions, &out->health, &out->stats);
     slb_histogram_fill(pool, buckets, &out->histogram);
-    store_label(out->label, pool);
+    slb_store_label(out->label, pool);
 }
 
-static slabby_status take_one(slabby_allocator *allocator, struct slb_metric_values *out, uint64_t *buckets) {
+static slabby_status slb_take_one(slabby_allocator *allocator, struct slb_metric_values *out, uint64_t *buckets) {
     SLB_HOLD_HANDLE(allocator);
     slabby_status status;
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool != NULL)
-        take_values(pool, out, buckets);
+        slb_take_values(pool, out, buckets);
     return status;
 }
 
 /* The lists of a child process are rebuilt first: that may call a logger, so not under the lock. */
-static uint64_t count_open_pools(void) {
+static uint64_t slb_count_open_pools(void) {
     uint64_t count = 0, end = slb_pool_table_end();
     for (uint64_t at = 1; at < end; at++) {
         struct slabby_allocator *pool = &slb_pool_table[at].pool;
@@ -17986,7 +17986,7 @@ static uint64_t count_open_pools(void) {
 }
 
 /* Up to `space` pools; those that were opened after they were counted may be left out. */
-static uint64_t take_all(struct slb_metric_values *values, uint64_t space) {
+static uint64_t slb_take_all(struct slb_metric_values *values, uint64_t space) {
     uint64_t buckets[SLB_LATENCY_BUCKETS];
     uint64_t count = 0, end = slb_pool_table_end();
     for (uint64_t at = 1; at < end && count < space; at++) {
@@ -17995,25 +17995,25 @@ static uint64_t take_all(struct slb_metric_values *values, uint64_t space) {
             continue;
         SLB_HOLD(pool);
         if (slb_pool_is_open(pool))
-            take_values(pool, &values[count++], buckets);
+            slb_take_values(pool, &values[count++], buckets);
     }
     return count;
 }
 
-static slabby_status write_all(struct slb_text *text) {
-    uint64_t space = count_open_pools();
+static slabby_status slb_write_all(struct slb_text *text) {
+    uint64_t space = slb_count_open_pools();
     struct slb_metric_values *values = malloc((space + 1) * sizeof *values);
     if (values == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
-    slb_exposition_write(text, values, take_all(values, space));
+    slb_exposition_write(text, values, slb_take_all(values, space));
     free(values);
     return SLABBY_OK;
 }
 
-static slabby_status write_one(struct slb_text *text, slabby_allocator *allocator) {
+static slabby_status slb_write_one(struct slb_text *text, slabby_allocator *allocator) {
     uint64_t buckets[SLB_LATENCY_BUCKETS];
     struct slb_metric_values values;
-    slabby_status status = take_one(allocator, &values, buckets);
+    slabby_status status = slb_take_one(allocator, &values, buckets);
     if (status == SLABBY_OK)
         slb_exposition_write(text, &values, 1);
     return status;
@@ -18024,7 +18024,7 @@ SLB_PUBLIC slabby_status slabby_metrics_text(char *buffer, uint64_t capacity, ui
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     if (buffer == NULL && capacity > 0)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = one_or_all == NULL ? write_all(&text) : write_one(&text, one_or_all);
+    slabby_status status = one_or_all == NULL ? slb_write_all(&text) : slb_write_one(&text, one_or_all);
     return status == SLABBY_OK ? slb_text_end(&text, out_length) : status;
 }
 
@@ -18036,7 +18036,7 @@ SLB_PUBLIC slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_
         return SLABBY_INVALID_ARGUMENT;
     if (capacity > 0 && out_samples[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
-    slabby_status status = take_one((slabby_allocator *)(uintptr_t)allocator_address, &values, buckets);
+    slabby_status status = slb_take_one((slabby_allocator *)(uintptr_t)allocator_address, &values, buckets);
     if (status == SLABBY_OK)
         *out_count = slb_samples_write(out_samples, capacity, &values, buckets);
     return status;
@@ -18046,7 +18046,7 @@ SLB_PUBLIC slabby_status slabby_metrics_read(slabby_sample *out_samples, uint64_
 /* What can be asked of one reference. */
 
 /* Heap slabs, slabs on guard slots, last generations, and references that are refused. */
-static __attribute__((noinline)) slabby_status data_slow(void **out_data, struct slabby_allocator *pool,
+static __attribute__((noinline)) slabby_status slb_data_slow(void **out_data, struct slabby_allocator *pool,
                                                          slabby_ref ref) {
     uint64_t word;
     uint32_t id;
@@ -18068,7 +18068,7 @@ SLB_PUBLIC slabby_status slabby_data(void **out_data, slabby_allocator *allocato
     if (slb_unlikely(!slb_is_pool_entry(allocator) || out_data == NULL))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(!slb_word_read_live(allocator, ref, &id, &word) || slb_word_is_guarded(word)))
-        return data_slow(out_data, allocator, ref);
+        return slb_data_slow(out_data, allocator, ref);
     *out_data = allocator->slabs + (uint64_t)id * allocator->stride;
     return SLABBY_OK;
 }
@@ -18170,30 +18170,30 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 /* ------------------------------------------------------------------------------------- into the tiers */
 
 /* The cache is full: its oldest batch goes to the depot, or to the shards where no node is free. */
-static bool flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+static bool slb_flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS];
     slb_move_begin(stripe);
-    bool taken = slb_cache_take_batch(pool, ids, pool->batch);
+    bool slb_taken = slb_cache_take_batch(pool, ids, pool->batch);
     SLB_POINT(SLB_POINT_FLUSH);
-    if (taken) {
+    if (slb_taken) {
         if (!slb_depot_push(pool, ids))
             for (uint32_t i = 0; i < pool->batch; i++)
                 slb_shards_push(pool, slb_os_cpu(), ids[i]);
         slb_count(&stripe->cache_out, pool->batch);
     }
     slb_move_end(stripe);
-    return taken;
+    return slb_taken;
 }
 
 /* Counts a release whose slab did not go through a CPU cache. */
-static void count_release(struct slb_stripe *stripe, bool fast) {
+static void slb_count_release(struct slb_stripe *stripe, bool fast) {
     slb_count(&stripe->releases, 1);
     if (slb_unlikely(fast))
         slb_count(&stripe->fast_given, 1);
 }
 
 /* Before leaving: the pool may be gone afterwards. */
-static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+static SLB_COLD void slb_check_and_leave(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     struct slb_notification notification;
     slb_notification_none(&notification);
     slb_degrade_update(pool, &notification);
@@ -18202,50 +18202,50 @@ static SLB_COLD void check_and_leave(struct slabby_allocator *pool, struct slb_s
 }
 
 /* The look at the gate comes after the push, seq_cst on both sides: see resilience/waiters.h. */
-static void leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+static void slb_leave_after_release(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     if (slb_degrade_is_due(pool, stripe) && slb_in_flight_depth == 1)
-        check_and_leave(pool, stripe);
+        slb_check_and_leave(pool, stripe);
     else
         slb_leave(stripe);
     if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
         slb_pool_run_deferred(pool);
 }
 
-static void give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
+static void slb_give_inside_tiers(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t id,
                               bool fast) {
     uint32_t gate = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst);
-    if (gate == 0 && pool->cache_max != 0 && flush_batch(pool, stripe) && slb_cache_give(pool, id, fast))
+    if (gate == 0 && pool->cache_max != 0 && slb_flush_batch(pool, stripe) && slb_cache_give(pool, id, fast))
         return;
     slb_shards_push(pool, slb_os_cpu(), id);
-    count_release(stripe, fast);
+    slb_count_release(stripe, fast);
     if (gate != 0)
         slb_gate_note_free(pool, 1);
 }
 
-static SLB_COLD void give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
+static SLB_COLD void slb_give_inside(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
-    give_inside_tiers(pool, stripe, id, fast);
-    leave_after_release(pool, stripe);
+    slb_give_inside_tiers(pool, stripe, id, fast);
+    slb_leave_after_release(pool, stripe);
 }
 
-static SLB_COLD void give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
+static SLB_COLD void slb_give_heap(struct slabby_allocator *pool, uint32_t id, bool fast, bool reusable) {
     struct slb_stripe *stripe = slb_enter(pool);
     slb_heap_give(pool, id, reusable);
     slb_count(&pool->counts.heap_retired, !reusable);
-    count_release(stripe, fast);
-    leave_after_release(pool, stripe);
+    slb_count_release(stripe, fast);
+    slb_leave_after_release(pool, stripe);
 }
 
 /* A slab that does not come back: its generation is spent, or it is in quarantine. */
-static SLB_COLD void keep_out(struct slabby_allocator *pool, bool fast) {
+static SLB_COLD void slb_keep_out(struct slabby_allocator *pool, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
-    count_release(stripe, fast);
-    leave_after_release(pool, stripe);
+    slb_count_release(stripe, fast);
+    slb_leave_after_release(pool, stripe);
 }
 
 /* The slab waits behind those released before it; the oldest beyond the limit goes on into this CPU's cache, which
  * counts this release with it. While the gate is closed slabs are short, and it goes straight to the shards. */
-static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
+static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id, bool fast) {
     struct slb_stripe *stripe = slb_enter(pool);
     struct slb_notification notification;
     slb_notification_none(&notification);
@@ -18253,16 +18253,16 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     bool closed = atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) != 0;
     uint32_t oldest = id;
     if (!closed && slb_delay_push(pool, id) && !slb_delay_pop(pool, slb_degrade_delay(pool), &oldest, later))
-        count_release(stripe, fast);
+        slb_count_release(stripe, fast);
     else if (closed || !slb_cache_give(pool, oldest, fast))
-        give_inside_tiers(pool, stripe, oldest, fast);
-    leave_after_release(pool, stripe);
+        slb_give_inside_tiers(pool, stripe, oldest, fast);
+    slb_leave_after_release(pool, stripe);
     slb_event_notify(&notification);
 }
 
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
  * ended yet. */
-static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
+static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
     return fast ? slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
                 : slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_RELEASE,
@@ -18270,42 +18270,42 @@ static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uin
 }
 
 /* Into the tiers, unprotected or behind every protection. */
-static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
+static void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->reserved))
-        give_heap(pool, id, fast, true);
+        slb_give_heap(pool, id, fast, true);
     else if (slb_unlikely(pool->delay.limit != 0))
-        give_delayed(pool, id, fast);
+        slb_give_delayed(pool, id, fast);
     else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
-        give_inside(pool, id, fast);
+        slb_give_inside(pool, id, fast);
 }
 
 /* ---------------------------------------------------------------------------- protections, then the tiers */
 
-static slabby_status return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+static slabby_status slb_return_protected(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                       bool fast) {
     struct slb_notification notification;
     slb_notification_none(&notification);
     struct slb_notification *later = slb_in_flight_depth == 0 ? &notification : NULL;
     bool quarantined = false;
-    slabby_status status = note_return(pool, id, generation, fast,
+    slabby_status status = slb_note_return(pool, id, generation, fast,
                                        slb_protect_return(pool, id, generation, &quarantined, later));
     if (slb_unlikely(quarantined))
-        keep_out(pool, fast);
+        slb_keep_out(pool, fast);
     else
-        give(pool, id, fast);
+        slb_give(pool, id, fast);
     slb_event_notify(&notification);
     return status;
 }
 
-static slabby_status return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast) {
+static slabby_status slb_return_slab(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast) {
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_seq_cst) != 0))
-        return return_protected(pool, id, generation, fast);
-    give(pool, id, fast);
+        return slb_return_protected(pool, id, generation, fast);
+    slb_give(pool, id, fast);
     return SLABBY_OK;
 }
 
-static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+static void slb_raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                              struct slb_notification *out_notification) {
     static const char says[] = "slab %" PRIu32 " of pool \"%s\" has used up its generations and is retired";
     const int32_t level = SLABBY_EVENT_LEVEL_INFO, code = SLABBY_EVENT_CODE_SLAB_RETIRED;
@@ -18317,21 +18317,21 @@ static void raise_retirement(struct slabby_allocator *pool, uint32_t id, uint64_
 }
 
 /* The last generation was released: the word says retired already, and nobody else will ever take the slab. */
-static SLB_COLD slabby_status retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
+static SLB_COLD slabby_status slb_retire(struct slabby_allocator *pool, uint32_t id, uint64_t generation,
                                      bool fast) {
     struct slb_notification corruption, retirement;
     slb_notification_none(&corruption);
     slb_notification_none(&retirement);
     struct slb_notification *later = slb_in_flight_depth == 0 ? &corruption : NULL;
     bool quarantined = false;
-    slabby_status status = note_return(pool, id, generation, fast,
+    slabby_status status = slb_note_return(pool, id, generation, fast,
                                        slb_protect_return(pool, id, generation, &quarantined, later));
-    raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
+    slb_raise_retirement(pool, id, generation, later == NULL ? NULL : &retirement);
     if (id >= pool->reserved) {
-        give_heap(pool, id, fast, false);
+        slb_give_heap(pool, id, fast, false);
     } else {
         slb_count(&pool->counts.retired, !quarantined);
-        keep_out(pool, fast);
+        slb_keep_out(pool, fast);
     }
     slb_event_notify(&corruption);
     slb_event_notify(&retirement);
@@ -18342,13 +18342,13 @@ SLB_PRIVATE slabby_status slb_finish_release(struct slabby_allocator *pool, uint
                                              bool fast) {
     uint64_t generation = slb_word_generation(pool->id_bits, new_word);
     if (slb_likely(slb_word_state(new_word) == SLABBY_SLAB_STATE_FREE))
-        return return_slab(pool, id, generation - 1, fast);
-    return retire(pool, id, generation, fast);
+        return slb_return_slab(pool, id, generation - 1, fast);
+    return slb_retire(pool, id, generation, fast);
 }
 
 /* --------------------------------------------------------------------------------- the word decides */
 
-static slabby_status release_checked(struct slabby_allocator *pool, slabby_ref ref) {
+static slabby_status slb_release_checked(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;
     while (slb_pool_exists(pool) && slb_ref_live_word(pool, ref, &id, &word)) {
@@ -18397,37 +18397,37 @@ SLB_PRIVATE slabby_status slb_release_fast(struct slabby_allocator *pool, uint32
 /* -------------------------------------------------------------------------------------------- release */
 
 /* `looked`: this CPU looked at the word in vain. */
-static SLB_COLD slabby_status release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
+static SLB_COLD slabby_status slb_release_slow(struct slabby_allocator *pool, slabby_ref ref, bool looked) {
     SLB_HOLD(pool);
     if (looked && slb_pool_exists(pool))
         slb_bias_note_plain(pool);
-    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, release_checked(pool, ref));
+    return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE, ref, slb_release_checked(pool, ref));
 }
 
 /* The word says free already. Of its reference id and generation are found again: the hot path keeps nothing else. */
-static __attribute__((noinline)) slabby_status return_slow(struct slabby_allocator *pool, slabby_ref ref) {
+static __attribute__((noinline)) slabby_status slb_return_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     slabby_status status =
-        return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
+        slb_return_slab(pool, (uint32_t)(relative & pool->id_mask), relative >> pool->id_bits, false);
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
-static __attribute__((noinline)) slabby_status give_slow(struct slabby_allocator *pool, uint32_t id) {
-    give(pool, id, false);
+static __attribute__((noinline)) slabby_status slb_give_slow(struct slabby_allocator *pool, uint32_t id) {
+    slb_give(pool, id, false);
     return SLABBY_OK;
 }
 
 /* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
-static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_allocator *pool, uint32_t id) {
+static __attribute__((noinline)) slabby_status slb_return_zeroed(struct slabby_allocator *pool, uint32_t id) {
     slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
-        give(pool, id, false);
+        slb_give(pool, id, false);
     return SLABBY_OK;
 }
 
 /* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until
  * the id is given to a tier the slab is this thread's alone. */
-SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
+SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
@@ -18435,45 +18435,45 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(
             (protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE)) != 0))
-        return return_slow(pool, ref);
+        return slb_return_slow(pool, ref);
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
         slb_unlikely(!slb_sides_are_usual(pool) ||
                      !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-        return return_slow(pool, ref); /* compares again, and reports */
+        return slb_return_slow(pool, ref); /* compares again, and reports */
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
-            return return_zeroed(pool, (uint32_t)id);
+            return slb_return_zeroed(pool, (uint32_t)id);
         slb_zero_few(data, pool->slab_size);
     }
     if (slb_unlikely(!slb_rseq_give_once(pool, (uint32_t)id)))
-        return give_slow(pool, (uint32_t)id);
+        return slb_give_slow(pool, (uint32_t)id);
     return SLABBY_OK;
 }
 
 /* The word is plain, or biased elsewhere. A pool whose slabs are released on other CPUs than they were allocated on
  * comes this way each time. `looked` as above. */
-static __attribute__((noinline)) slabby_status release_plain(struct slabby_allocator *pool, slabby_ref ref,
+static __attribute__((noinline)) slabby_status slb_release_plain(struct slabby_allocator *pool, slabby_ref ref,
                                                              bool looked) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint32_t id = (uint32_t)(relative & pool->id_mask);
     uint64_t live = relative - id + SLABBY_SLAB_STATE_LIVE;
     if (slb_unlikely(!slb_word_swap_plain(pool, id, &live, relative - id + pool->generation_step)))
-        return release_slow(pool, ref, looked);
+        return slb_release_slow(pool, ref, looked);
     if (looked)
         slb_bias_note_plain(pool);
-    return return_protected_slab(pool, ref, relative, id);
+    return slb_return_protected_slab(pool, ref, relative, id);
 }
 
 /* Off the inline path: a protection acts on releases, or the reference is none that the inline path can judge. */
-static __attribute__((noinline)) slabby_status release_aside(struct slabby_allocator *pool, slabby_ref ref) {
+static __attribute__((noinline)) slabby_status slb_release_aside(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t relative = slb_ref_relative(pool, ref);
     uint64_t id = relative & pool->id_mask;
     if (slb_unlikely(relative >= pool->ref_end || id >= pool->reserved))
-        return release_slow(pool, ref, false);
+        return slb_release_slow(pool, ref, false);
     enum slb_rseq_result biased = slb_bias_release(pool, &pool->rseq_cpus, id, relative - id);
     if (slb_likely(biased == SLB_RSEQ_DONE))
-        return return_protected_slab(pool, ref, relative, id);
-    return release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
+        return slb_return_protected_slab(pool, ref, relative, id);
+    return slb_release_plain(pool, ref, biased == SLB_RSEQ_REFUSED);
 }
 
 /* SLB_LINK_INLINE: exported all the same. */
@@ -18485,25 +18485,25 @@ SLB_PUBLIC SLB_LINK_INLINE slabby_status slabby_release(slabby_allocator *alloca
     /* relaxed: a hint; release_cpus is read inside the sequence, see protect/switches.c */
     if (slb_unlikely(relative >= atomic_load_explicit(&allocator->ref_limit, memory_order_relaxed) ||
                      id >= allocator->reserved))
-        return release_aside(allocator, ref);
+        return slb_release_aside(allocator, ref);
     enum slb_rseq_result biased = slb_bias_release(allocator, &allocator->release_cpus, id, relative - id);
     if (slb_unlikely(biased != SLB_RSEQ_DONE))
-        return release_plain(allocator, ref, biased == SLB_RSEQ_REFUSED);
+        return slb_release_plain(allocator, ref, biased == SLB_RSEQ_REFUSED);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_rseq_give_once(allocator, (uint32_t)id)))
-        return return_slow(allocator, ref);
+        return slb_return_slow(allocator, ref);
     return SLABBY_OK;
 }
 
 /* ------------------------------------------------------------------------------------------ many at once */
 
 /* Ids whose words a run frees before it gives them to a tier. */
-#define RELEASE_RUN 64u
+#define SLB_RELEASE_RUN 64u
 
 /* The words of slabs that are live and biased to this CPU, in a pool without protections on release, are freed one
  * after the other, as far as they are. Each is a sequence of its own. What does not change is kept in registers: a
  * sequence is a barrier to the compiler. */
-SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
+SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const slabby_ref *refs, uint32_t *out_ids,
                                     uint32_t count) {
     const uint64_t bias = pool->ref_bias, mask = pool->id_mask, step = pool->generation_step;
     const uint64_t reserved = pool->reserved;
@@ -18524,30 +18524,30 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
 }
 
 /* Into this CPU's cache in one commit, where they fit; it counts them as released. */
-static void give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
+static void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                      uint32_t count) {
     bool cached = pool->cache_max >= count;
     if (cached && (slb_cache_give_batch(pool, ids, count) ||
-                   (flush_batch(pool, stripe) && slb_cache_give_batch(pool, ids, count))))
+                   (slb_flush_batch(pool, stripe) && slb_cache_give_batch(pool, ids, count))))
         return;
     for (uint32_t i = 0; i < count; i++)
-        give_inside_tiers(pool, stripe, ids[i], false);
+        slb_give_inside_tiers(pool, stripe, ids[i], false);
 }
 
 /* The first word is freed before anything is counted: from then on a slab is in hand, and the pool cannot end. With the
  * second one several ids are in transit, so the move begins before it. */
 SLB_PRIVATE uint64_t slb_release_run(struct slabby_allocator *pool, const slabby_ref *refs, uint64_t count) {
-    uint32_t ids[RELEASE_RUN], length = 1;
-    uint32_t most = count < RELEASE_RUN ? (uint32_t)count : RELEASE_RUN;
-    if (free_words_here(pool, refs, ids, 1) == 0)
+    uint32_t ids[SLB_RELEASE_RUN], length = 1;
+    uint32_t most = count < SLB_RELEASE_RUN ? (uint32_t)count : SLB_RELEASE_RUN;
+    if (slb_free_words_here(pool, refs, ids, 1) == 0)
         return 0;
     struct slb_stripe *stripe = slb_enter(pool);
     slb_move_begin(stripe);
-    length += free_words_here(pool, &refs[1], &ids[1], most - 1);
+    length += slb_free_words_here(pool, &refs[1], &ids[1], most - 1);
     SLB_POINT(SLB_POINT_RELEASED);
-    give_run(pool, stripe, ids, length);
+    slb_give_run(pool, stripe, ids, length);
     slb_move_end(stripe);
-    leave_after_release(pool, stripe);
+    slb_leave_after_release(pool, stripe);
     return length;
 }
 
@@ -18561,14 +18561,14 @@ SLB_PUBLIC slabby_status slabby_release_deferred(slabby_allocator *allocator, sl
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_RELEASE_DEFERRED, ref, slb_release_deferred(pool, ref));
 }
 
-static __attribute__((noinline)) slabby_status release_fast_slow(struct slabby_allocator *pool, uint32_t id) {
+static __attribute__((noinline)) slabby_status slb_release_fast_slow(struct slabby_allocator *pool, uint32_t id) {
     return slb_concluded(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, slb_release_fast(pool, id));
 }
 
 /* The word says free, and its slab is this thread's: so the generation that was released is the one before. */
-static __attribute__((noinline)) slabby_status return_fast_slow(struct slabby_allocator *pool, uint32_t id) {
+static __attribute__((noinline)) slabby_status slb_return_fast_slow(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
-    slabby_status status = return_slab(pool, id, slb_word_generation(pool->id_bits, word) - 1, true);
+    slabby_status status = slb_return_slab(pool, id, slb_word_generation(pool->id_bits, word) - 1, true);
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
 
@@ -18576,10 +18576,10 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
     if (slb_unlikely(!slb_is_pool_entry(allocator)))
         return SLABBY_INVALID_ARGUMENT;
     if (slb_unlikely(id >= allocator->reserved || slb_rseq_release_fast(allocator, id) != SLB_RSEQ_DONE))
-        return release_fast_slow(allocator, id);
+        return slb_release_fast_slow(allocator, id);
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely(!slb_cache_give_fast(allocator, id)))
-        return return_fast_slow(allocator, id);
+        return slb_return_fast_slow(allocator, id);
     return SLABBY_OK;
 }
 
@@ -18587,38 +18587,38 @@ SLB_PUBLIC slabby_status slabby_deallocate_fast(slabby_allocator *allocator, uin
 /* What a binding needs to run the restartable sequences of the CPU caches and words itself: the offsets below, which
  * slabby.h lists as layout SLABBY_SEQUENCE_LAYOUT, and where a thread has its rseq area. */
 
-#define POOL_AT(field, offset)                                                                               \
+#define SLB_POOL_AT(field, offset)                                                                               \
     _Static_assert(offsetof(struct slabby_allocator, field) == (offset), "part of layout 1")
-#define CACHE_AT(field, offset)                                                                              \
+#define SLB_CACHE_AT(field, offset)                                                                              \
     _Static_assert(offsetof(struct slb_cpu_cache, field) == (offset), "part of layout 1")
 
-POOL_AT(ref_bias, 0);
-POOL_AT(ref_limit, 8);
-POOL_AT(ref_end, 16);
-POOL_AT(id_mask, 24);
-POOL_AT(generation_step, 32);
-POOL_AT(words, 40);
-POOL_AT(slabs, 48);
-POOL_AT(stride, 56);
-POOL_AT(slab_size, 64);
-POOL_AT(reserved, 76);
-POOL_AT(caches, 80);
-POOL_AT(cache_max, 88);
-POOL_AT(rseq_cpus, 92);
-POOL_AT(hot_cpus, 96);
-POOL_AT(release_cpus, 100);
-POOL_AT(expects_plain, 104);
-POOL_AT(protect, 120);
-POOL_AT(guard_key, 136);
-POOL_AT(guard_front, 144);
-POOL_AT(guard_back, 148);
-CACHE_AT(fast_given, 0);
-CACHE_AT(header, 8);
-CACHE_AT(fast_taken, 16);
-CACHE_AT(sample_at, 24);
-CACHE_AT(issue, 32);
-CACHE_AT(ids, 40);
-CACHE_AT(plain_met, 1072);
+SLB_POOL_AT(ref_bias, 0);
+SLB_POOL_AT(ref_limit, 8);
+SLB_POOL_AT(ref_end, 16);
+SLB_POOL_AT(id_mask, 24);
+SLB_POOL_AT(generation_step, 32);
+SLB_POOL_AT(words, 40);
+SLB_POOL_AT(slabs, 48);
+SLB_POOL_AT(stride, 56);
+SLB_POOL_AT(slab_size, 64);
+SLB_POOL_AT(reserved, 76);
+SLB_POOL_AT(caches, 80);
+SLB_POOL_AT(cache_max, 88);
+SLB_POOL_AT(rseq_cpus, 92);
+SLB_POOL_AT(hot_cpus, 96);
+SLB_POOL_AT(release_cpus, 100);
+SLB_POOL_AT(expects_plain, 104);
+SLB_POOL_AT(protect, 120);
+SLB_POOL_AT(guard_key, 136);
+SLB_POOL_AT(guard_front, 144);
+SLB_POOL_AT(guard_back, 148);
+SLB_CACHE_AT(fast_given, 0);
+SLB_CACHE_AT(header, 8);
+SLB_CACHE_AT(fast_taken, 16);
+SLB_CACHE_AT(sample_at, 24);
+SLB_CACHE_AT(issue, 32);
+SLB_CACHE_AT(ids, 40);
+SLB_CACHE_AT(plain_met, 1072);
 _Static_assert(SLB_CACHE_STRIDE_LOG2 == 11 && SLB_CACHE_LOCKED == 0xFFFFu, "part of layout 1");
 
 SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout) {
@@ -18732,7 +18732,7 @@ SLB_PUBLIC slabby_status slabby_health_tick(slabby_allocator *allocator) {
 /* How a pool ends: close, destroy, abandon, and the work that they leave to later calls. */
 
 /* The highest reference that this pool can have issued, for the next pool under the tag to start above. */
-static void remember_spent(struct slabby_allocator *pool) {
+static void slb_remember_spent(struct slabby_allocator *pool) {
     uint64_t highest = 0;
     bool used = false;
     uint32_t limit = atomic_load(&pool->id_limit);
@@ -18749,7 +18749,7 @@ static void remember_spent(struct slabby_allocator *pool) {
 
 /* Behind the fence no sequence runs that saw a limit above 0, and each later one refuses itself before it follows a
  * pointer of the pool. seq_cst: before the fence. */
-static void forbid_sequences(struct slabby_allocator *pool) {
+static void slb_forbid_sequences(struct slabby_allocator *pool) {
     atomic_store(&pool->hot_cpus, 0);
     atomic_store(&pool->release_cpus, 0);
     atomic_store(&pool->rseq_cpus, 0);
@@ -18760,10 +18760,10 @@ static void forbid_sequences(struct slabby_allocator *pool) {
 
 /* The slabs go at once, the bookkeeping with the last call that holds it (tiers/hold.h). Needs the gate lock and no
  * live slab. */
-static void tear_down(struct slabby_allocator *pool) {
-    remember_spent(pool);
+static void slb_tear_down(struct slabby_allocator *pool) {
+    slb_remember_spent(pool);
     atomic_store_explicit(&pool->phase, SLB_PHASE_NONE, memory_order_seq_cst);
-    forbid_sequences(pool);
+    slb_forbid_sequences(pool);
     slb_tools_end(pool);
     slb_os_unmap(pool->slab_mapping, pool->slab_mapping_size);
     slb_os_return_guards(pool->claimed_guards);
@@ -18772,7 +18772,7 @@ static void tear_down(struct slabby_allocator *pool) {
     slb_pool_unmap_remains(pool);
 }
 
-static void drain_closed(struct slabby_allocator *pool) {
+static void slb_drain_closed(struct slabby_allocator *pool) {
     uint32_t open = SLB_PHASE_OPEN;
     if (atomic_compare_exchange_strong(&pool->phase, &open, SLB_PHASE_DRAINED))
         (void)slb_discard_slab_pages(pool, 0, pool->slab_range);
@@ -18780,18 +18780,18 @@ static void drain_closed(struct slabby_allocator *pool) {
 
 /* The pool is closed. Idle before: each allocation that did not see that is counted. Idle afterwards: who gave the last
  * slab back has left too, and touches nothing any more. */
-static bool nothing_is_held(struct slabby_allocator *pool) {
+static bool slb_nothing_is_held(struct slabby_allocator *pool) {
     return slb_is_idle(pool) && slb_count_live(pool) == 0 && slb_is_idle(pool);
 }
 
-static void wait_until_idle(struct slabby_allocator *pool) {
+static void slb_wait_until_idle(struct slabby_allocator *pool) {
     for (uint32_t attempt = 0; !slb_is_idle(pool); attempt++)
         slb_os_wait_a_little(attempt);
 }
 
 /* One thread at a time runs deferred work. A second one sets the pending flag and returns: the holder of the lock reads
  * the flag before and after it unlocks. */
-static void finish_all(struct slabby_allocator *pool) {
+static void slb_finish_all(struct slabby_allocator *pool) {
     atomic_store_explicit(&pool->gate.deferred_pending, 1, memory_order_seq_cst);
     while (atomic_load_explicit(&pool->gate.deferred_pending, memory_order_seq_cst) != 0) {
         if (!slb_gate_try_lock(pool))
@@ -18806,10 +18806,10 @@ static void finish_all(struct slabby_allocator *pool) {
             slb_waiters_dismiss(pool);
         else if (pool->first_waiter != NULL && !forked)
             slb_waiters_serve(pool);
-        if (closed && pool->first_waiter == NULL && nothing_is_held(pool)) {
-            drain_closed(pool);
+        if (closed && pool->first_waiter == NULL && slb_nothing_is_held(pool)) {
+            slb_drain_closed(pool);
             if (pool->owners == 0)
-                tear_down(pool);
+                slb_tear_down(pool);
         }
         slb_gate_release_lock(pool);
     }
@@ -18820,7 +18820,7 @@ SLB_PRIVATE void slb_pool_run_deferred(struct slabby_allocator *pool) {
     if (!slb_pool_exists(pool))
         return;
     uint64_t mark = slb_events_mark(pool);
-    finish_all(pool);
+    slb_finish_all(pool);
     slb_events_deliver(pool, mark);
 }
 
@@ -18836,7 +18836,7 @@ SLB_PRIVATE slabby_status slb_pool_retain(struct slabby_allocator *pool) {
 
 /* Needs the lock. The caller sends the notification once it has given the lock back; it is empty where the pool was
  * closed before. */
-static void stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
+static void slb_stop_allocations(struct slabby_allocator *pool, struct slb_notification *out) {
     if ((atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0)
         slb_event_closed(out, pool, slb_count_live(pool));
     slb_gate_close(pool, SLB_GATE_CLOSED);
@@ -18853,7 +18853,7 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
     bool first =
         exists && (atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) & SLB_GATE_CLOSED) == 0;
     if (exists)
-        stop_allocations(pool, &notification);
+        slb_stop_allocations(pool, &notification);
     slb_gate_unlock(pool);
     if (first)
         slb_ticker_forget(pool);
@@ -18866,7 +18866,7 @@ SLB_PRIVATE slabby_status slb_pool_close(struct slabby_allocator *pool) {
 }
 
 /* Under maintenance nobody allocates; a release that is still on its way counts as live. */
-static slabby_status destroy_last(struct slabby_allocator *pool) {
+static slabby_status slb_destroy_last(struct slabby_allocator *pool) {
     struct slb_notification notification;
     slb_notification_none(&notification);
     if (!slb_maintenance_begin(pool))
@@ -18877,9 +18877,9 @@ static slabby_status destroy_last(struct slabby_allocator *pool) {
     else if (pool->owners == 1 && (slb_count_live(pool) != 0 || pool->first_waiter != NULL))
         status = slb_audited(pool, SLABBY_AUDIT_OPERATION_DESTROY, 0, SLABBY_IN_USE);
     else if (--pool->owners == 0) {
-        stop_allocations(pool, &notification);
-        wait_until_idle(pool); /* releases go on under maintenance: who gave the last slab back is to leave */
-        tear_down(pool);
+        slb_stop_allocations(pool, &notification);
+        slb_wait_until_idle(pool); /* releases go on under maintenance: who gave the last slab back is to leave */
+        slb_tear_down(pool);
     }
     slb_maintenance_end(pool);
     if (status == SLABBY_OK)
@@ -18902,11 +18902,11 @@ SLB_PRIVATE slabby_status slb_pool_destroy(struct slabby_allocator *pool) {
     slb_gate_unlock(pool);
     if (shared)
         return SLABBY_OK;
-    return exists ? destroy_last(pool) : slb_pool_closed_status(pool);
+    return exists ? slb_destroy_last(pool) : slb_pool_closed_status(pool);
 }
 
 /* Whether the caller, who owns a share, has the only one. */
-static bool is_last_owner(struct slabby_allocator *pool) {
+static bool slb_is_last_owner(struct slabby_allocator *pool) {
     slb_gate_lock(pool);
     bool last = slb_pool_exists(pool) && pool->owners == 1;
     slb_gate_unlock(pool);
@@ -18917,13 +18917,13 @@ SLB_PRIVATE slabby_status slb_pool_abandon(struct slabby_allocator *pool) {
     struct slb_notification notification;
     slb_notification_none(&notification);
     slb_fork_check(pool);
-    if (is_last_owner(pool))
+    if (slb_is_last_owner(pool))
         slb_leaks_at_end(pool, SLB_ENDING_ABANDONED);
     slb_gate_lock(pool);
     slabby_status status =
         slb_pool_exists(pool) && pool->owners > 0 ? SLABBY_OK : slb_pool_closed_status(pool);
     if (status == SLABBY_OK && --pool->owners == 0)
-        stop_allocations(pool, &notification);
+        slb_stop_allocations(pool, &notification);
     if (status == SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ABANDON, 0, status);
     bool last = status == SLABBY_OK && pool->owners == 0;
@@ -18965,7 +18965,7 @@ SLB_INLINE bool slb_range_has_free(const struct slb_free_range *range, uint32_t 
 
 #include <string.h>
 
-static void note_free_slabs(struct slabby_allocator *pool, const struct slb_free_range *range) {
+static void slb_note_free_slabs(struct slabby_allocator *pool, const struct slb_free_range *range) {
     memset(range->is_free, 0, ((range->end - range->first + 63) / 64) * sizeof *range->is_free);
     for (uint32_t id = range->first; id < range->end; id++) {
         uint32_t state = slb_word_state(atomic_load_explicit(&pool->words[id], memory_order_acquire));
@@ -18981,7 +18981,7 @@ static void note_free_slabs(struct slabby_allocator *pool, const struct slb_free
 SLB_PRIVATE bool slb_find_free(struct slabby_allocator *pool, const struct slb_free_range *range) {
     while (slb_maintenance_quiesce(pool, SLB_QUIESCE_ATTEMPTS_SHORT)) {
         uint64_t before = slb_count_live(pool);
-        note_free_slabs(pool, range);
+        slb_note_free_slabs(pool, range);
         if (slb_maintenance_is_quiescent(pool, 1) && slb_count_live(pool) == before)
             return true;
     }
@@ -19007,7 +19007,7 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
 #include <stdio.h>
 #include <string.h>
 
-struct check {
+struct slb_check {
     struct slabby_allocator *pool;
     slabby_finding *findings;
     uint64_t capacity, count;
@@ -19015,99 +19015,99 @@ struct check {
     uint32_t limit;
 };
 
-static void store(struct check *check, slabby_finding *finding) {
-    if (check->count++ < check->capacity)
-        slb_copy_record(check->findings, check->count - 1, finding, sizeof *finding);
+static void slb_store(struct slb_check *slb_check, slabby_finding *finding) {
+    if (slb_check->count++ < slb_check->capacity)
+        slb_copy_record(slb_check->findings, slb_check->count - 1, finding, sizeof *finding);
 }
 
-static slabby_finding finding_about(struct check *check, int32_t kind, uint32_t id) {
+static slabby_finding slb_finding_about(struct slb_check *slb_check, int32_t kind, uint32_t id) {
     slabby_finding finding = {.kind = kind, .id = id};
-    if (id < check->limit) {
-        uint64_t word = atomic_load_explicit(&check->pool->words[id], memory_order_relaxed);
+    if (id < slb_check->limit) {
+        uint64_t word = atomic_load_explicit(&slb_check->pool->words[id], memory_order_relaxed);
         finding.state = (int32_t)slb_word_state(word);
-        finding.ref = slb_ref_make(check->pool, slb_word_generation(check->pool->id_bits, word), id);
+        finding.ref = slb_ref_make(slb_check->pool, slb_word_generation(slb_check->pool->id_bits, word), id);
     }
     return finding;
 }
 
-static void report(struct check *check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
+static void slb_report(struct slb_check *slb_check, int32_t kind, uint32_t id, uint64_t expected, uint64_t found,
                    const char *what) {
-    slabby_finding finding = finding_about(check, kind, id);
+    slabby_finding finding = slb_finding_about(slb_check, kind, id);
     finding.expected = expected;
     finding.found = found;
     (void)snprintf(finding.text, sizeof finding.text,
                    "slab %" PRIu32 ": %s (expected %" PRIu64 ", found %" PRIu64 ")", id, what, expected,
                    found);
-    store(check, &finding);
+    slb_store(slb_check, &finding);
 }
 
-static void report_damage(struct check *check, uint32_t id, const struct slb_damage *damage) {
-    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GUARD_BYTES, id);
+static void slb_report_damage(struct slb_check *slb_check, uint32_t id, const struct slb_damage *damage) {
+    slabby_finding finding = slb_finding_about(slb_check, SLABBY_FINDING_KIND_GUARD_BYTES, id);
     finding.offset = damage->offset;
     finding.expected = damage->expected;
     finding.found = damage->found;
     (void)snprintf(finding.text, sizeof finding.text,
                    "slab %" PRIu32 ": the byte at offset %" PRId64 " of its %" PRIu64
                    " was overwritten (expected 0x%02x, found 0x%02x)",
-                   id, damage->offset, check->pool->slab_size, damage->expected, damage->found);
-    store(check, &finding);
+                   id, damage->offset, slb_check->pool->slab_size, damage->expected, damage->found);
+    slb_store(slb_check, &finding);
 }
 
 /* An id on a list for slabs of one state. */
-static void see(struct check *check, uint32_t id, uint32_t expected) {
-    if (id >= check->limit) {
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, check->limit, id,
+static void slb_see(struct slb_check *slb_check, uint32_t id, uint32_t expected) {
+    if (id >= slb_check->limit) {
+        slb_report(slb_check, SLABBY_FINDING_KIND_BAD_WORD, id, slb_check->limit, id,
                "an id out of range waits in a list");
         return;
     }
     uint64_t bit = 1ull << (id % 64);
-    uint32_t state = slb_word_state(atomic_load_explicit(&check->pool->words[id], memory_order_relaxed));
-    if (check->seen[id / 64] & bit)
-        report(check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
-    check->seen[id / 64] |= bit;
+    uint32_t state = slb_word_state(atomic_load_explicit(&slb_check->pool->words[id], memory_order_relaxed));
+    if (slb_check->seen[id / 64] & bit)
+        slb_report(slb_check, SLABBY_FINDING_KIND_DUPLICATE_SLAB, id, 1, 2, "waits in two places");
+    slb_check->seen[id / 64] |= bit;
     if (state != expected)
-        report(check, SLABBY_FINDING_KIND_BAD_WORD, id, expected, state,
+        slb_report(slb_check, SLABBY_FINDING_KIND_BAD_WORD, id, expected, state,
                expected == SLABBY_SLAB_STATE_FREE ? "waits in a list, not free"
                                                   : "was given up, not claimed");
 }
 
-static void see_free(struct check *check, uint32_t id) {
-    see(check, id, SLABBY_SLAB_STATE_FREE);
+static void slb_see_free(struct slb_check *slb_check, uint32_t id) {
+    slb_see(slb_check, id, SLABBY_SLAB_STATE_FREE);
 }
 
 /* A damaged list might be a ring: no list is longer than there are ids. */
-static void walk_stack(struct check *check, slb_stack *stack, uint32_t expected) {
+static void slb_walk_stack(struct slb_check *slb_check, slb_stack *stack, uint32_t expected) {
     uint32_t at = (uint32_t)atomic_load_explicit(stack, memory_order_acquire);
-    for (uint32_t steps = 0; at != 0 && steps <= check->limit; steps++) {
-        see(check, at - 1, expected);
-        if (at - 1 >= check->limit)
+    for (uint32_t steps = 0; at != 0 && steps <= slb_check->limit; steps++) {
+        slb_see(slb_check, at - 1, expected);
+        if (at - 1 >= slb_check->limit)
             break;
-        at = atomic_load_explicit(&check->pool->next[at - 1], memory_order_relaxed);
+        at = atomic_load_explicit(&slb_check->pool->next[at - 1], memory_order_relaxed);
     }
 }
 
-static void walk_depot(struct check *check) {
-    struct slb_depot *depot = &check->pool->depot;
+static void slb_walk_depot(struct slb_check *slb_check) {
+    struct slb_depot *depot = &slb_check->pool->depot;
     uint32_t at = (uint32_t)atomic_load_explicit(&depot->heads->full, memory_order_acquire);
     for (uint32_t steps = 0; at != 0 && steps <= depot->nodes; steps++) {
-        for (uint32_t i = 0; i < check->pool->batch; i++)
-            see_free(check, depot->ids[(uint64_t)(at - 1) * check->pool->batch + i]);
+        for (uint32_t i = 0; i < slb_check->pool->batch; i++)
+            slb_see_free(slb_check, depot->ids[(uint64_t)(at - 1) * slb_check->pool->batch + i]);
         at = atomic_load_explicit(&depot->next[at - 1], memory_order_relaxed);
     }
 }
 
-static void walk_delay(struct check *check) {
-    struct slb_delay *delay = &check->pool->delay;
+static void slb_walk_delay(struct slb_check *slb_check) {
+    struct slb_delay *delay = &slb_check->pool->delay;
     uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
     for (; head != tail && delay->limit != 0; head++)
-        see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
+        slb_see_free(slb_check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
 }
 
 /* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
  * away. The word is read again: a release that came in between has taken the slab away. */
-static void check_guard(struct check *check, uint32_t id, uint64_t word) {
-    struct slabby_allocator *pool = check->pool;
+static void slb_check_guard(struct slb_check *slb_check, uint32_t id, uint64_t word) {
+    struct slabby_allocator *pool = slb_check->pool;
     struct slb_damage damage;
     if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_BIT_GUARD) == 0 ||
         slb_guard_holds(pool, id) ||
@@ -19115,113 +19115,113 @@ static void check_guard(struct check *check, uint32_t id, uint64_t word) {
         slb_word_generation(pool->id_bits, atomic_load_explicit(&pool->words[id], memory_order_acquire)) !=
             slb_word_generation(pool->id_bits, word))
         return;
-    report_damage(check, id, &damage);
+    slb_report_damage(slb_check, id, &damage);
 }
 
 /* A loop that lives takes what it was granted within milliseconds. */
-#define LONG_GRANTED_NS 10000000000u
+#define SLB_LONG_GRANTED_NS 10000000000u
 
-static void see_granted(void *context, const struct slb_grant *grant) {
-    struct check *check = context;
-    see_free(check, grant->id);
-    if (grant->age_ns < LONG_GRANTED_NS)
+static void slb_see_granted(void *context, const struct slb_grant *grant) {
+    struct slb_check *slb_check = context;
+    slb_see_free(slb_check, grant->id);
+    if (grant->age_ns < SLB_LONG_GRANTED_NS)
         return;
-    slabby_finding finding = finding_about(check, SLABBY_FINDING_KIND_GRANT_NOT_TAKEN, grant->id);
-    finding.expected = LONG_GRANTED_NS;
+    slabby_finding finding = slb_finding_about(slb_check, SLABBY_FINDING_KIND_GRANT_NOT_TAKEN, grant->id);
+    finding.expected = SLB_LONG_GRANTED_NS;
     finding.found = grant->age_ns;
     (void)snprintf(finding.text, sizeof finding.text,
                    "slab %" PRIu32 ": was granted to ticket %" PRIu64 " %" PRIu64
                    " s ago, and nobody took it; destroy the listener of a loop that has ended",
                    grant->id, grant->ticket, grant->age_ns / 1000000000u);
-    store(check, &finding);
+    slb_store(slb_check, &finding);
 }
 
-static void check_words(struct check *check) {
-    struct slabby_allocator *pool = check->pool;
+static void slb_check_words(struct slb_check *slb_check) {
+    struct slabby_allocator *pool = slb_check->pool;
     uint64_t claimed = 0;
-    for (uint32_t id = slb_next_used(pool, 0); id < check->limit; id = slb_next_used(pool, id + 1)) {
+    for (uint32_t id = slb_next_used(pool, 0); id < slb_check->limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
         uint32_t state = slb_word_state(word), pins = slb_word_pins(word);
-        bool seen = (check->seen[id / 64] >> (id % 64) & 1) != 0;
+        bool seen = (slb_check->seen[id / 64] >> (id % 64) & 1) != 0;
         if (state > SLABBY_SLAB_STATE_RETIRED)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state,
+            slb_report(slb_check, SLABBY_FINDING_KIND_BAD_WORD, id, SLABBY_SLAB_STATE_RETIRED, state,
                    "no such state");
         if (pins != 0 && state != SLABBY_SLAB_STATE_LIVE && state != SLABBY_SLAB_STATE_DYING)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
+            slb_report(slb_check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, pins, "pinned without being live");
         if (slb_word_is_biased(word) && state != SLABBY_SLAB_STATE_LIVE &&
             state != SLABBY_SLAB_STATE_LIVE_FAST)
-            report(check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
+            slb_report(slb_check, SLABBY_FINDING_KIND_BAD_WORD, id, 0, slb_word_bias_cpu(word),
                    "is owned without being live");
         if (slb_word_is_out(word))
-            check_guard(check, id, word);
+            slb_check_guard(slb_check, id, word);
         if (state == SLABBY_SLAB_STATE_FREE && !seen)
-            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
+            slb_report(slb_check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "is free and waits nowhere");
         if (state == SLABBY_SLAB_STATE_CLAIMED && !seen)
-            report(check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "was given up and waits nowhere");
+            slb_report(slb_check, SLABBY_FINDING_KIND_LOST_SLAB, id, 1, 0, "was given up and waits nowhere");
         claimed += state == SLABBY_SLAB_STATE_CLAIMED;
     }
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
         claimed += slb_shard_withheld(pool, shard);
     uint64_t counted = atomic_load_explicit(&pool->capacity.given_up, memory_order_relaxed);
     if (counted != claimed)
-        report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, counted, claimed,
+        slb_report(slb_check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, slb_check->limit, counted, claimed,
                "as many slabs were counted as given up");
 }
 
-static void run_checks(struct check *check) {
-    struct slabby_allocator *pool = check->pool;
+static void slb_run_checks(struct slb_check *slb_check) {
+    struct slabby_allocator *pool = slb_check->pool;
     for (uint32_t shard = 0; shard <= pool->shard_mask; shard++)
-        walk_stack(check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
-    walk_stack(check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
-    walk_stack(check, &pool->capacity.claimed, SLABBY_SLAB_STATE_CLAIMED);
-    walk_delay(check);
-    (void)slb_grants_visit(pool, see_granted, check);
+        slb_walk_stack(slb_check, &pool->shards[shard].head, SLABBY_SLAB_STATE_FREE);
+    slb_walk_stack(slb_check, &pool->heap.head, SLABBY_SLAB_STATE_FREE);
+    slb_walk_stack(slb_check, &pool->capacity.claimed, SLABBY_SLAB_STATE_CLAIMED);
+    slb_walk_delay(slb_check);
+    (void)slb_grants_visit(pool, slb_see_granted, slb_check);
     if (pool->cache_max != 0)
-        walk_depot(check);
-    check_words(check);
+        slb_walk_depot(slb_check);
+    slb_check_words(slb_check);
 }
 
 /* Releases continue under maintenance: a slab that came back after the lists and before the words were read would
  * seem lost. Only a round without a release counts; there are at most as many other rounds as live slabs. */
-static void check_at_rest(struct check *check, uint64_t seen_bytes) {
+static void slb_check_at_rest(struct slb_check *slb_check, uint64_t seen_bytes) {
     for (;;) {
-        bool quiet = slb_maintenance_quiesce(check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
-        if (!slb_pool_exists(check->pool))
+        bool quiet = slb_maintenance_quiesce(slb_check->pool, SLB_QUIESCE_ATTEMPTS_LONG);
+        if (!slb_pool_exists(slb_check->pool))
             return;
-        check->limit = atomic_load_explicit(&check->pool->id_limit, memory_order_acquire);
-        uint64_t before = slb_count_live(check->pool);
-        memset(check->seen, 0, seen_bytes);
-        check->count = 0;
-        run_checks(check);
+        slb_check->limit = atomic_load_explicit(&slb_check->pool->id_limit, memory_order_acquire);
+        uint64_t before = slb_count_live(slb_check->pool);
+        memset(slb_check->seen, 0, seen_bytes);
+        slb_check->count = 0;
+        slb_run_checks(slb_check);
         if (!quiet) {
-            report(check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, check->limit, 0, 1,
+            slb_report(slb_check, SLABBY_FINDING_KIND_COUNTER_MISMATCH, slb_check->limit, 0, 1,
                    "counters and words disagree: a slab is lost, or a thread was stopped inside a call");
             return;
         }
-        if (slb_maintenance_is_quiescent(check->pool, 1) && slb_count_live(check->pool) == before)
+        if (slb_maintenance_is_quiescent(slb_check->pool, 1) && slb_count_live(slb_check->pool) == before)
             return;
     }
 }
 
 SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_finding *out_findings,
                                      uint64_t capacity, uint64_t *out_count) {
-    struct check check = {.pool = pool, .findings = out_findings, .capacity = capacity};
+    struct slb_check slb_check = {.pool = pool, .findings = out_findings, .capacity = capacity};
     uint64_t page = slb_os_page_size();
     uint64_t most = (uint64_t)pool->reserved + pool->heap.limit;
     uint64_t bytes = ((most + 63) / 64 * 8 + page - 1) / page * page;
-    check.seen = slb_os_map(bytes);
-    if (check.seen == NULL)
+    slb_check.seen = slb_os_map(bytes);
+    if (slb_check.seen == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
     if (!slb_maintenance_begin(pool)) {
-        slb_os_unmap(check.seen, bytes);
+        slb_os_unmap(slb_check.seen, bytes);
         return SLABBY_BUSY;
     }
     if (slb_pool_exists(pool))
-        check_at_rest(&check, bytes);
+        slb_check_at_rest(&slb_check, bytes);
     bool exists = slb_pool_exists(pool);
     slb_maintenance_end(pool);
-    slb_os_unmap(check.seen, bytes);
-    *out_count = check.count;
+    slb_os_unmap(slb_check.seen, bytes);
+    *out_count = slb_check.count;
     return exists ? SLABBY_OK : slb_pool_closed_status(pool);
 }
 
@@ -19229,14 +19229,14 @@ SLB_PRIVATE slabby_status slb_verify(struct slabby_allocator *pool, slabby_findi
 /* From an address to its slab and its pool, for callers that hold no reference. */
 
 /* What an address is to a pool, judged by the word of the slab that begins there. */
-struct found {
+struct slb_own_found {
     slabby_status status; /* OK: the slab is live */
     uint32_t id;
     uint64_t word;
 };
 
-static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsewhere, slabby_status stale) {
-    struct found found = {SLABBY_OK, id, 0};
+static struct slb_own_found slb_judge(struct slabby_allocator *pool, uint32_t id, bool elsewhere, slabby_status stale) {
+    struct slb_own_found found = {SLABBY_OK, id, 0};
     if (!slb_word_read(pool, id, &found.word)) {
         found.status = slb_pool_closed_status(pool);
         return found;
@@ -19251,32 +19251,32 @@ static struct found judge(struct slabby_allocator *pool, uint32_t id, bool elsew
     return found;
 }
 
-static SLB_COLD struct found find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
+static SLB_COLD struct slb_own_found slb_find_elsewhere(struct slabby_allocator *pool, uintptr_t address,
                                             slabby_status stale) {
     uint32_t id;
     SLB_HOLD(pool);
     if (!slb_pool_exists(pool))
-        return (struct found){slb_pool_closed_status(pool), 0, 0};
+        return (struct slb_own_found){slb_pool_closed_status(pool), 0, 0};
     if (!slb_address_find_elsewhere(pool, address, &id))
-        return (struct found){SLABBY_INVALID_REFERENCE, 0, 0};
-    return judge(pool, id, id < pool->reserved, stale);
+        return (struct slb_own_found){SLABBY_INVALID_REFERENCE, 0, 0};
+    return slb_judge(pool, id, id < pool->reserved, stale);
 }
 
-static struct found find(struct slabby_allocator *pool, uintptr_t address, slabby_status stale) {
+static struct slb_own_found slb_find(struct slabby_allocator *pool, uintptr_t address, slabby_status stale) {
     uint64_t id = slb_slab_at(pool, address);
     if (slb_likely(id < pool->reserved))
-        return judge(pool, (uint32_t)id, false, stale);
-    return find_elsewhere(pool, address, stale);
+        return slb_judge(pool, (uint32_t)id, false, stale);
+    return slb_find_elsewhere(pool, address, stale);
 }
 
 /* Off the short path: guarded slabs, those of the heap, live by id, and refusals. */
-static SLB_COLD slabby_status ref_of_slow(slabby_ref *out_ref, struct slabby_allocator *pool,
+static SLB_COLD slabby_status slb_ref_of_slow(slabby_ref *out_ref, struct slabby_allocator *pool,
                                           uintptr_t address) {
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     if (address == 0 || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    struct found found = find(pool, address, SLABBY_USE_AFTER_FREE);
+    struct slb_own_found found = slb_find(pool, address, SLABBY_USE_AFTER_FREE);
     if (found.status == SLABBY_OK && slb_word_state(found.word) == SLABBY_SLAB_STATE_LIVE_FAST)
         found.status = SLABBY_INVALID_REFERENCE;
     if (found.status != SLABBY_OK)
@@ -19291,11 +19291,11 @@ SLB_PUBLIC slabby_status slabby_ref_of(slabby_ref *out_ref, slabby_allocator *al
         return SLABBY_INVALID_ARGUMENT;
     uint64_t id = slb_slab_at(allocator, (uintptr_t)pointer);
     if (slb_unlikely(out_ref == NULL || id >= allocator->reserved))
-        return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
+        return slb_ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
     uint64_t word;
     if (slb_unlikely(slb_rseq_try_read(allocator, id, &word) != SLB_RSEQ_DONE ||
                      (word & (7u | SLB_WORD_GUARDED)) != SLABBY_SLAB_STATE_LIVE))
-        return ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
+        return slb_ref_of_slow(out_ref, allocator, (uintptr_t)pointer);
     *out_ref = slb_ref_issued(allocator, slb_word_without_pins(word) - SLABBY_SLAB_STATE_LIVE, id);
     return SLABBY_OK;
 }
@@ -19305,7 +19305,7 @@ SLB_PUBLIC slabby_status slabby_release_data(slabby_allocator *allocator, const 
     struct slabby_allocator *pool = slb_existing(allocator, &status);
     if (pool == NULL || pointer == NULL)
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
-    struct found found = find(pool, (uintptr_t)pointer, SLABBY_DOUBLE_DEALLOCATION);
+    struct slb_own_found found = slb_find(pool, (uintptr_t)pointer, SLABBY_DOUBLE_DEALLOCATION);
     if (slb_unlikely(found.status != SLABBY_OK))
         return slb_answered(pool, SLABBY_AUDIT_OPERATION_RELEASE, 0, found.status);
     if (slb_word_state(found.word) == SLABBY_SLAB_STATE_LIVE_FAST)
@@ -19329,13 +19329,13 @@ SLB_PUBLIC slabby_status slabby_pool_of(slabby_allocator **out_allocator, const 
 
 #include <string.h>
 
-struct batch_hits {
+struct slb_batch_hits {
     uint64_t by_tier[SLB_TIER_COUNT];
 };
 
 /* Returns the slabs of an unfinished batch. They were not counted when taken and are not counted here. A thread that
  * finds every tier empty meanwhile is right: the caller still demands these slabs. */
-static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
+static void slb_undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
         if (id >= pool->reserved) {
@@ -19347,9 +19347,9 @@ static void undo_batch(struct slabby_allocator *pool, const slabby_ref *ids, uin
     }
 }
 
-static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
+static slabby_status slb_collect_batch(struct slabby_allocator *pool, struct slb_stripe *stripe,
                                    const struct slb_search *search, slabby_ref *out_ids, uint64_t count,
-                                   struct batch_hits *hits) {
+                                   struct slb_batch_hits *hits) {
     slb_count_ahead(&stripe->tentative, count);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t id;
@@ -19358,7 +19358,7 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
         if (!slb_cache_take(pool, &id, false))
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
-            undo_batch(pool, out_ids, i);
+            slb_undo_batch(pool, out_ids, i);
             slb_count(&stripe->confirmed, count - hits->by_tier[SLB_TIER_CACHE]);
             return status;
         }
@@ -19374,7 +19374,7 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
 }
 
 /* What stays the same is kept in registers: for all that the compiler knows, the caller's arrays are the pool's. */
-static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64_t state,
+static void slb_issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64_t state,
                       slabby_ref *out_refs, void **out_datas, uint64_t count) {
     const uint64_t ref_bias = pool->ref_bias, stride = pool->stride;
     char *slabs = pool->slabs; /* CPU caches hold no heap slabs */
@@ -19393,7 +19393,7 @@ static void issue_all(struct slabby_allocator *pool, const uint32_t *ids, uint64
 
 /* All of the batch in one commit, where this CPU's cache holds that many and nothing acts on allocations. Peak and
  * sampling point are seen to while the slabs are in hand: once the last word says live, the pool may end. */
-static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+static bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
                                 uint64_t count) {
     uint32_t ids[SLB_CACHE_IDS];
     struct slb_cpu_cache *cache;
@@ -19407,12 +19407,12 @@ static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_r
     uint64_t bias = slb_bias_here(cache);
     if (bias == 0)
         bias = slb_bias_poll(pool, slb_os_cpu());
-    issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, count);
+    slb_issue_all(pool, ids, bias | SLABBY_SLAB_STATE_LIVE, out_refs, out_datas, count);
     return true;
 }
 
 /* Ids first, in the caller's array; references only once all are there. */
-static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
+static slabby_status slb_allocate_batch(struct slabby_allocator *pool, slabby_ref *out_refs, void **out_datas,
                                     uint64_t count) {
     slabby_status status;
     if (!slb_pool_exists(pool))
@@ -19421,13 +19421,13 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
     if (count == 0 || count > (uint64_t)slb_capacity(pool) + (heap ? pool->heap.limit : 0))
         return SLABBY_INVALID_BATCH_SIZE;
     struct slb_search search = slb_search_begin(pool);
-    struct batch_hits hits;
+    struct slb_batch_hits hits;
     struct slb_timing timing = {0, 0};
     slb_timing_slow(pool, &timing);
     for (;;) {
         memset(&hits, 0, sizeof hits);
         struct slb_stripe *stripe = slb_enter(pool);
-        status = collect_batch(pool, stripe, &search, out_refs, count, &hits);
+        status = slb_collect_batch(pool, stripe, &search, out_refs, count, &hits);
         slb_leave(stripe);
         if (status == SLABBY_OUT_OF_MEMORY && slb_grants_revoke(pool) != 0)
             continue;
@@ -19462,10 +19462,10 @@ static slabby_status allocate_batch(struct slabby_allocator *pool, slabby_ref *o
     return SLABBY_OK;
 }
 
-static __attribute__((noinline)) slabby_status allocate_held(slabby_ref *out_refs, void **out_datas,
+static __attribute__((noinline)) slabby_status slb_allocate_held(slabby_ref *out_refs, void **out_datas,
                                                              struct slabby_allocator *pool, uint64_t count) {
     SLB_HOLD(pool);
-    slabby_status status = allocate_batch(pool, out_refs, out_datas, count);
+    slabby_status status = slb_allocate_batch(pool, out_refs, out_datas, count);
     return status == SLABBY_OK ? status
                                : slb_allocation_failed(pool, SLABBY_AUDIT_OPERATION_ALLOCATE_BATCH, status);
 }
@@ -19475,9 +19475,9 @@ SLB_PUBLIC slabby_status slabby_allocate_batch(slabby_ref *out_refs, void **out_
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL || out_refs == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    if (slb_likely(allocate_from_cache(pool, out_refs, out_datas, count)))
+    if (slb_likely(slb_allocate_from_cache(pool, out_refs, out_datas, count)))
         return SLABBY_OK;
-    return allocate_held(out_refs, out_datas, pool, count);
+    return slb_allocate_held(out_refs, out_datas, pool, count);
 }
 
 SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_allocator *allocator,
@@ -19510,13 +19510,13 @@ SLB_PUBLIC slabby_status slabby_release_batch(uint64_t *out_released, slabby_all
 #include <inttypes.h>
 
 /* A cursor from here on goes through the grants, which come after the words. */
-#define GRANTS_FROM (1ull << 63)
+#define SLB_GRANTS_FROM (1ull << 63)
 
-static bool next_grant(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+static bool slb_next_grant(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
     struct slb_grant grant;
-    uint64_t at = *cursor - GRANTS_FROM;
+    uint64_t at = *cursor - SLB_GRANTS_FROM;
     bool found = slb_grants_next(pool, &at, &grant);
-    *cursor = at + GRANTS_FROM;
+    *cursor = at + SLB_GRANTS_FROM;
     if (found)
         *out = (slabby_live){.state = SLABBY_SLAB_STATE_GRANTED,
                              .id = grant.id,
@@ -19525,12 +19525,12 @@ static bool next_grant(struct slabby_allocator *pool, uint64_t *cursor, slabby_l
     return found;
 }
 
-static bool next_outstanding(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
-    if (*cursor < GRANTS_FROM && slb_live_next(pool, cursor, out))
+static bool slb_next_outstanding(struct slabby_allocator *pool, uint64_t *cursor, slabby_live *out) {
+    if (*cursor < SLB_GRANTS_FROM && slb_live_next(pool, cursor, out))
         return true;
-    if (*cursor < GRANTS_FROM)
-        *cursor = GRANTS_FROM;
-    return next_grant(pool, cursor, out);
+    if (*cursor < SLB_GRANTS_FROM)
+        *cursor = SLB_GRANTS_FROM;
+    return slb_next_grant(pool, cursor, out);
 }
 
 SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_count, uint64_t *cursor,
@@ -19547,7 +19547,7 @@ SLB_PUBLIC slabby_status slabby_live_next(slabby_live *out_live, uint64_t *out_c
         return SLABBY_INVALID_ARGUMENT;
     if (out_live->struct_size < 8)
         return SLABBY_ABI_MISMATCH;
-    *out_count = next_outstanding(pool, cursor, &live);
+    *out_count = slb_next_outstanding(pool, cursor, &live);
     return *out_count == 0 ? SLABBY_OK : slb_copy_out(out_live, &live, sizeof live);
 }
 
@@ -19567,7 +19567,7 @@ SLB_PUBLIC slabby_status slabby_verify(slabby_finding *out_findings, uint64_t *o
     return status == SLABBY_OK ? status : slb_refuse(pool, status);
 }
 
-static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
+static void slb_explain_slab(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
     if ((ref >> SLB_REF_TAG_SHIFT) != slb_pool_tag(pool)) {
@@ -19589,7 +19589,7 @@ static void explain_slab(struct slb_text *text, struct slabby_allocator *pool, s
         slb_text_add(text, " with %" PRIu32 " pins", slb_word_pins(word));
 }
 
-static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
+static void slb_explain(struct slb_text *text, struct slabby_allocator *pool, slabby_ref ref,
                     slabby_status status) {
     slb_text_add(text, "%s: %s", slb_status_name(status), slb_status_message(status));
     if (pool == NULL)
@@ -19602,7 +19602,7 @@ static void explain(struct slb_text *text, struct slabby_allocator *pool, slabby
     }
     slb_text_add(text, " (%" PRIu32 " slabs of %" PRIu64 " bytes)", slb_capacity(pool), pool->slab_size);
     if (ref != 0)
-        explain_slab(text, pool, ref);
+        slb_explain_slab(text, pool, ref);
     struct slb_damage damage;
     if (status == SLABBY_MEMORY_CORRUPTION && slb_corruption_recall(pool, ref, &damage))
         slb_text_add(text, "; the byte at offset %" PRId64 " was 0x%02x where 0x%02x was expected",
@@ -19619,7 +19619,7 @@ SLB_PUBLIC slabby_status slabby_explain(char *buffer, uint64_t capacity, uint64_
     struct slb_text text = {.buffer = buffer, .capacity = capacity};
     if (buffer == NULL && capacity > 0)
         return SLABBY_INVALID_ARGUMENT;
-    explain(&text, slb_pool_of(allocator), ref, status);
+    slb_explain(&text, slb_pool_of(allocator), ref, status);
     return slb_text_end(&text, out_length);
 }
 
@@ -19640,7 +19640,7 @@ SLB_PUBLIC slabby_status slabby_stack(char *buffer, uint64_t capacity, uint64_t 
     return slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
 }
 
-static slabby_status events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
+static slabby_status slb_events_read(struct slabby_allocator *pool, slabby_event *events, uint64_t *out_count,
                                  uint64_t *out_lost, uint64_t *cursor, uint64_t capacity) {
     slabby_event event;
     uint64_t at = *cursor, count = 0, lost = 0, deferred;
@@ -19670,7 +19670,7 @@ SLB_PUBLIC slabby_status slabby_events_read(slabby_event *out_events, uint64_t *
         return slb_pool_closed_status(pool);
     if (capacity > 0 && out_events[0].struct_size < 8)
         return SLABBY_ABI_MISMATCH;
-    return events_read(pool, out_events, out_count, out_lost, cursor, capacity);
+    return slb_events_read(pool, out_events, out_count, out_lost, cursor, capacity);
 }
 
 SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocator *allocator) {
@@ -19698,7 +19698,7 @@ SLB_PUBLIC slabby_status slabby_view(slabby_view_info *out_view, slabby_allocato
 
 /* Inside slb_enter: the pool cannot be destroyed before its event is written, whichever thread releases the last
  * slab. */
-static slabby_status report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
+static slabby_status slb_report_inside(struct slabby_allocator *pool, slabby_ref ref, const char *stack,
                                    bool reclaim, struct slb_notification *out_notification) {
     char slab[160];
     struct slb_text text = {.buffer = slab, .capacity = sizeof slab};
@@ -19733,7 +19733,7 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
         return slb_pool_closed_status(pool);
     slb_fork_check(pool);
     struct slb_stripe *stripe = slb_enter(pool);
-    slabby_status status = report_inside(pool, ref, stack, reclaim != 0, &notification);
+    slabby_status status = slb_report_inside(pool, ref, stack, reclaim != 0, &notification);
     if (status != SLABBY_OK)
         (void)slb_audited(pool, SLABBY_AUDIT_OPERATION_ACCESS, ref, slb_refuse(pool, status));
     slb_leave(stripe);
@@ -19749,9 +19749,9 @@ SLB_PUBLIC slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_
  * that of api/allocate.c, with a lease in place of the CPU's cache. */
 
 /* The sums behind peak_used touch every CPU's lines: only every so many refills of a CPU. */
-#define LEASE_PEAK_EVERY 16u
+#define SLB_LEASE_PEAK_EVERY 16u
 
-#define MOST_LEASES 4096u
+#define SLB_MOST_LEASES 4096u
 
 /* ---------------------------------------------------------------------------------- attaching and detaching */
 
@@ -19765,7 +19765,7 @@ SLB_PUBLIC slabby_status slabby_lease_attach(uint64_t *out_address, slabby_alloc
         return pool == NULL ? status : SLABBY_INVALID_ARGUMENT;
     if (layout != SLABBY_LEASE_LAYOUT)
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
-    if (count < 1 || count > MOST_LEASES)
+    if (count < 1 || count > SLB_MOST_LEASES)
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
     if (slb_in_flight_depth != 0)
         return slb_refuse(pool, SLABBY_BUSY);
@@ -19791,7 +19791,7 @@ SLB_PUBLIC slabby_status slabby_lease_detach(slabby_allocator *allocator, uint64
 /* -------------------------------------------------------------------------------------------------- timing */
 
 /* relaxed throughout: a race with the lease's user costs one sample */
-static bool sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
+static bool slb_sample_is_due(struct slabby_allocator *pool, struct slb_magazine *magazine) {
     uint64_t header = atomic_load_explicit(&magazine->header, memory_order_relaxed);
     uint32_t turn = (uint32_t)(header >> 16);
     if (turn != atomic_load_explicit(&magazine->sample_at, memory_order_relaxed) ||
@@ -19803,12 +19803,12 @@ static bool sample_is_due(struct slabby_allocator *pool, struct slb_magazine *ma
 }
 
 /* As slb_timing_if_due for a CPU's cache. */
-static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
+static struct slb_timing slb_timing_of_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
     struct slb_timing timing = {0, 0};
     uint32_t tracking = atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed);
     if (tracking == SLABBY_LATENCY_TRACKING_OFF)
         return timing;
-    if (!sample_is_due(pool, &lease->given) && !sample_is_due(pool, &lease->refilled))
+    if (!slb_sample_is_due(pool, &lease->given) && !slb_sample_is_due(pool, &lease->refilled))
         return timing;
     uint64_t served = slb_lease_served(lease);
     uint64_t last = atomic_load_explicit(&lease->sampled_at, memory_order_relaxed);
@@ -19821,7 +19821,7 @@ static struct slb_timing timing_of_lease(struct slabby_allocator *pool, struct s
 /* ------------------------------------------------------------------------------------------------ allocating */
 
 /* A batch into the lease while the gate is open, and one of it for the caller. */
-static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t *out_id, bool fast,
+static bool slb_refill_lease(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t *out_id, bool fast,
                          struct slb_found *out_found) {
     out_found->mark = slb_events_mark(pool);
     struct slb_stripe *stripe = slb_enter(pool);
@@ -19832,7 +19832,7 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
         slb_count(&stripe->hits[out_found->tier], 1);
         slb_count(&stripe->fast_taken, fast);
         if (slb_in_flight_depth == 1 &&
-            atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % LEASE_PEAK_EVERY == 0)
+            atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed) % SLB_LEASE_PEAK_EVERY == 0)
             slb_note_peak(pool);
     }
     out_found->degrade_due = slb_degrade_is_due(pool, stripe);
@@ -19842,19 +19842,19 @@ static bool refill_lease(struct slabby_allocator *pool, struct slb_lease *lease,
 }
 
 /* Without a lease, and where protections act, the CPU's cache serves. */
-static slabby_status lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
+static slabby_status slb_lease_allocate(struct slabby_allocator *pool, struct slb_lease *lease, uint32_t state,
                                     uint32_t *out_id, uint64_t *out_word) {
     bool fast = state == SLABBY_SLAB_STATE_LIVE_FAST;
     if (!slb_pool_exists(pool))
         return slb_pool_closed_status(pool);
     if (lease == NULL || atomic_load_explicit(&pool->protect, memory_order_relaxed) != 0)
         return slb_take_slab(pool, state, out_id, out_word);
-    struct slb_timing timing = timing_of_lease(pool, lease);
+    struct slb_timing timing = slb_timing_of_lease(pool, lease);
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     bool searched = !slb_lease_take(lease, out_id);
     if (searched) {
         slb_timing_slow(pool, &timing);
-        if (!refill_lease(pool, lease, out_id, fast, &found)) {
+        if (!slb_refill_lease(pool, lease, out_id, fast, &found)) {
             slabby_status status = slb_search(pool, out_id, fast, &found);
             if (status != SLABBY_OK)
                 return status;
@@ -19882,7 +19882,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate(slabby_ref *out_ref, slabby_alloc
     uint32_t id;
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
+    slabby_status status = slb_lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK ? status
@@ -19899,7 +19899,7 @@ SLB_PUBLIC slabby_status slabby_lease_try(slabby_ref *out_ref, slabby_allocator 
     if (pool == NULL || out_ref == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slabby_status status =
-        lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
+        slb_lease_allocate(pool, slb_lease_at(pool, address), SLABBY_SLAB_STATE_LIVE, &id, &word);
     if (status == SLABBY_OK)
         *out_ref = slb_ref_issued(pool, word & ~(uint64_t)SLB_WORD_GUARDED, id);
     return status == SLABBY_OK || status == SLABBY_OUT_OF_MEMORY
@@ -19915,7 +19915,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *o
     uint64_t word;
     if (pool == NULL || out_id == NULL || out_data == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    slabby_status status = lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
+    slabby_status status = slb_lease_allocate(pool, lease, SLABBY_SLAB_STATE_LIVE_FAST, out_id, &word);
     if (status == SLABBY_OK)
         *out_data = slb_slab_data(pool, *out_id);
     return status == SLABBY_OK ? status
@@ -19924,7 +19924,7 @@ SLB_PUBLIC slabby_status slabby_lease_allocate_fast(void **out_data, uint32_t *o
 
 /* ------------------------------------------------------------------------------------------------- releasing */
 
-static void flush_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
+static void slb_flush_lease(struct slabby_allocator *pool, struct slb_lease *lease) {
     struct slb_stripe *stripe = slb_enter(pool);
     if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0)
         slb_lease_flush(pool, stripe, lease);
@@ -19951,7 +19951,7 @@ SLB_PUBLIC slabby_status slabby_lease_return(slabby_allocator *allocator, uint64
         return slb_refuse(pool, SLABBY_INVALID_ARGUMENT);
     struct slb_lease *lease = slb_lease_at(pool, address);
     if (lease != NULL)
-        flush_lease(pool, lease);
+        slb_flush_lease(pool, lease);
     slabby_status status = slb_finish_release(pool, id, word, by_id != 0);
     return slb_likely(status == SLABBY_OK) ? status : slb_refuse(pool, status);
 }
@@ -19964,15 +19964,15 @@ SLB_PUBLIC slabby_status slabby_lease_return(slabby_allocator *allocator, uint64
 
 /* ------------------------------------------------------------------------------------------------ begin and end */
 
-static slabby_status refuse_notifier(slabby_error *error, int number) {
-    const char *name = number == EMFILE   ? "EMFILE: this process has as many open files as it may"
-                       : number == ENFILE ? "ENFILE: the system has as many open files as it may"
+static slabby_status slb_refuse_notifier(slabby_error *error, int slb_number) {
+    const char *name = slb_number == EMFILE   ? "EMFILE: this process has as many open files as it may"
+                       : slb_number == ENFILE ? "ENFILE: the system has as many open files as it may"
                                           : "no descriptor";
     return slb_error_set(
-        error, SLABBY_NO_SYSTEM_MEMORY, 0, number, 0, 0,
+        error, SLABBY_NO_SYSTEM_MEMORY, 0, slb_number, 0, 0,
         "the system refused a descriptor for the listener (errno %d, %s); close some, raise the "
         "limit, or make the listener without one and sleep in slabby_listener_wait",
-        number, name);
+        slb_number, name);
 }
 
 SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, int32_t *out_fd,
@@ -19989,7 +19989,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
     if (out_fd != NULL && notifier < 0) {
         free(listener);
         (void)slb_pool_abandon(pool);
-        return refuse_notifier(out_error, -notifier);
+        return slb_refuse_notifier(out_error, -notifier);
     }
     if (listener == NULL) {
         if (notifier >= 0)
@@ -20008,7 +20008,7 @@ SLB_PUBLIC slabby_status slabby_listener_create(slabby_listener **out_listener, 
 }
 
 /* Ends the tickets of some slots, from *slot on, and answers how many of them had been granted. Needs the lock. */
-static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint32_t *ids) {
+static uint32_t slb_end_some(struct slabby_listener *listener, uint32_t *slot, uint32_t *ids) {
     uint32_t count = 0;
     for (uint32_t checks = 0; *slot < listener->tickets.drawn && checks < SLB_WAITERS_AT_ONCE; checks++) {
         struct slb_waiter *waiter = slb_tickets_slot(&listener->tickets, (*slot)++);
@@ -20026,19 +20026,19 @@ static uint32_t end_some(struct slabby_listener *listener, uint32_t *slot, uint3
 
 /* What goes back while later tickets still wait may be granted to them, and goes back again: the slots are gone through
  * once, and no new ticket is drawn. */
-static void end_tickets(struct slabby_listener *listener) {
+static void slb_end_tickets(struct slabby_listener *listener) {
     uint32_t ids[SLB_WAITERS_AT_ONCE];
     for (uint32_t slot = 0, drawn = UINT32_MAX; slot < drawn;) {
         slb_gate_lock(listener->pool);
         drawn = listener->tickets.drawn;
-        uint32_t count = end_some(listener, &slot, ids);
+        uint32_t count = slb_end_some(listener, &slot, ids);
         slb_gate_unlock(listener->pool);
         slb_grants_return(listener->pool, ids, count);
     }
 }
 
 /* Answers what held before. */
-static uint64_t change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
+static uint64_t slb_change_timeout(struct slabby_listener *listener, uint64_t timeout_ns) {
     slb_gate_lock(listener->pool);
     uint64_t before = listener->timeout_ns;
     listener->timeout_ns = timeout_ns;
@@ -20051,11 +20051,11 @@ SLB_PUBLIC slabby_status slabby_listener_set_timeout(slabby_listener *listener, 
     if (listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
-    uint64_t before = change_timeout(listener, timeout_ns);
+    uint64_t before = slb_change_timeout(listener, timeout_ns);
     slabby_status status = slb_ticker_run_revocations(listener->pool);
     if (status == SLABBY_OK)
         return status;
-    (void)change_timeout(listener, before);
+    (void)slb_change_timeout(listener, before);
     (void)slb_ticker_run_revocations(listener->pool);
     return slb_refuse(listener->pool, status);
 }
@@ -20065,7 +20065,7 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
         return SLABBY_OK;
     struct slabby_allocator *pool = listener->pool;
     slb_fork_check(pool);
-    end_tickets(listener);
+    slb_end_tickets(listener);
     slb_listener_unlink_from_pool(listener);
     (void)slb_ticker_run_revocations(pool);
     if (listener->notifier >= 0)
@@ -20078,7 +20078,7 @@ SLB_PUBLIC slabby_status slabby_listener_destroy(slabby_listener *listener) {
 
 /* ------------------------------------------------------------------------------------------------------ tickets */
 
-static struct slb_waiter *draw_once(struct slabby_listener *listener, uint32_t *out_next_chunk) {
+static struct slb_waiter *slb_draw_once(struct slabby_listener *listener, uint32_t *out_next_chunk) {
     slb_gate_lock(listener->pool);
     struct slb_waiter *waiter = slb_tickets_draw(&listener->tickets);
     *out_next_chunk = slb_tickets_next_chunk(&listener->tickets);
@@ -20087,9 +20087,9 @@ static struct slb_waiter *draw_once(struct slabby_listener *listener, uint32_t *
 }
 
 /* A chunk is asked for outside the lock; it may be superfluous when it comes. NULL where there is no memory. */
-static struct slb_waiter *draw_ticket(struct slabby_listener *listener) {
+static struct slb_waiter *slb_draw_ticket(struct slabby_listener *listener) {
     uint32_t slots;
-    struct slb_waiter *waiter = draw_once(listener, &slots);
+    struct slb_waiter *waiter = slb_draw_once(listener, &slots);
     while (waiter == NULL) {
         struct slb_waiter *chunk = slots == 0 ? NULL : calloc(slots, sizeof *chunk);
         if (chunk == NULL)
@@ -20099,13 +20099,13 @@ static struct slb_waiter *draw_ticket(struct slabby_listener *listener) {
         slb_gate_unlock(listener->pool);
         if (!used)
             free(chunk);
-        waiter = draw_once(listener, &slots);
+        waiter = slb_draw_once(listener, &slots);
     }
     return waiter;
 }
 
 /* The first try, as slabby_allocate_timeout makes it: by the breaker, the tiers, the heap. OutOfMemory: not yet. */
-static slabby_status try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
+static slabby_status slb_try_at_once(struct slabby_listener *listener, struct slb_waiter *waiter) {
     struct slb_found found = {.tier = SLB_TIER_CACHE};
     slabby_status status = slb_search(listener->pool, &waiter->id, false, &found);
     if (status != SLABBY_OK)
@@ -20123,13 +20123,13 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
     if (out_ticket == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
-    struct slb_waiter *waiter = draw_ticket(listener);
+    struct slb_waiter *waiter = slb_draw_ticket(listener);
     if (waiter == NULL)
         return SLABBY_NO_SYSTEM_MEMORY;
     waiter->listener = listener;
     waiter->user_data = user_data;
     uint64_t ticket = waiter->ticket; /* once it waits, another thread may take it and draw the next */
-    slabby_status status = try_at_once(listener, waiter);
+    slabby_status status = slb_try_at_once(listener, waiter);
     if (status == SLABBY_OUT_OF_MEMORY)
         status = slb_waiters_join(listener->pool, waiter);
     if (status != SLABBY_OK) {
@@ -20144,7 +20144,7 @@ SLB_PUBLIC slabby_status slabby_wait_begin(uint64_t *out_ticket, slabby_listener
 }
 
 /* The slab leaves the free state under the caller's name. It is the caller's alone already, see grants.h. */
-static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
+static slabby_ref slb_issue_granted(struct slabby_allocator *pool, uint32_t id) {
     uint64_t word =
         slb_issue_protected(pool, id, SLABBY_SLAB_STATE_LIVE, SLABBY_AUDIT_OPERATION_ALLOCATE_WAIT);
     slb_breaker_served(pool);
@@ -20152,16 +20152,16 @@ static slabby_ref issue_granted(struct slabby_allocator *pool, uint32_t id) {
 }
 
 /* What one taker carries from under the lock. */
-struct taken {
+struct slb_taken {
     uint64_t ticket, user_data;
     uint32_t id;
     bool granted; /* false: the grant was revoked */
 };
 
 /* Out of its list and over; false where neither list has it. Needs the lock. */
-static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct taken *out) {
+static bool slb_take_waiter(struct slabby_listener *listener, struct slb_waiter *waiter, struct slb_taken *out) {
     uint32_t state = atomic_load_explicit(&waiter->state, memory_order_relaxed); /* under the lock */
-    *out = (struct taken){waiter->ticket, waiter->user_data, waiter->id, state == SLB_WAITER_GRANTED};
+    *out = (struct slb_taken){waiter->ticket, waiter->user_data, waiter->id, state == SLB_WAITER_GRANTED};
     if (state != SLB_WAITER_GRANTED && state != SLB_WAITER_REVOKED)
         return false;
     slb_listener_unlink(out->granted ? &listener->granted : &listener->revoked, waiter);
@@ -20169,19 +20169,19 @@ static bool take_waiter(struct slabby_listener *listener, struct slb_waiter *wai
     return true;
 }
 
-static uint32_t take_some(struct slabby_listener *listener, struct taken *taken, uint32_t space) {
+static uint32_t slb_take_some(struct slabby_listener *listener, struct slb_taken *slb_taken, uint32_t space) {
     uint32_t count = 0;
     slb_gate_lock(listener->pool);
     for (; count < space && (listener->granted.first != NULL || listener->revoked.first != NULL); count++)
-        (void)take_waiter(listener,
+        (void)slb_take_waiter(listener,
                           listener->revoked.first != NULL ? listener->revoked.first : listener->granted.first,
-                          &taken[count]);
+                          &slb_taken[count]);
     slb_listener_clear(listener);
     slb_gate_unlock(listener->pool);
     return count;
 }
 
-static bool listener_is_over(struct slabby_listener *listener) {
+static bool slb_listener_is_over(struct slabby_listener *listener) {
     slb_gate_lock(listener->pool);
     bool over = listener->closed && listener->granted.first == NULL && listener->revoked.first == NULL;
     slb_gate_unlock(listener->pool);
@@ -20191,7 +20191,7 @@ static bool listener_is_over(struct slabby_listener *listener) {
 SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out_refs,
                                           uint64_t *out_user_data, uint64_t *out_count,
                                           slabby_listener *listener, uint64_t capacity) {
-    struct taken taken[SLB_WAITERS_AT_ONCE];
+    struct slb_taken slb_taken[SLB_WAITERS_AT_ONCE];
     uint32_t space, some;
     if (out_tickets == NULL || out_refs == NULL || out_count == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
@@ -20199,20 +20199,20 @@ SLB_PUBLIC slabby_status slabby_wait_take(uint64_t *out_tickets, slabby_ref *out
     uint64_t count = 0;
     do {
         space = capacity - count < SLB_WAITERS_AT_ONCE ? (uint32_t)(capacity - count) : SLB_WAITERS_AT_ONCE;
-        some = take_some(listener, taken, space);
+        some = slb_take_some(listener, slb_taken, space);
         for (uint32_t i = 0; i < some; i++, count++) {
-            out_tickets[count] = taken[i].ticket;
+            out_tickets[count] = slb_taken[i].ticket;
             if (out_user_data != NULL)
-                out_user_data[count] = taken[i].user_data;
-            out_refs[count] = taken[i].granted ? issue_granted(listener->pool, taken[i].id) : 0;
+                out_user_data[count] = slb_taken[i].user_data;
+            out_refs[count] = slb_taken[i].granted ? slb_issue_granted(listener->pool, slb_taken[i].id) : 0;
         }
     } while (some == SLB_WAITERS_AT_ONCE);
     *out_count = count;
-    return count == 0 && listener_is_over(listener) ? SLABBY_CLOSED : SLABBY_OK;
+    return count == 0 && slb_listener_is_over(listener) ? SLABBY_CLOSED : SLABBY_OK;
 }
 
 SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener *listener, uint64_t ticket) {
-    struct taken taken = {.granted = false};
+    struct slb_taken slb_taken = {.granted = false};
     if (out_ref == NULL || listener == NULL)
         return SLABBY_INVALID_ARGUMENT;
     slb_fork_check(listener->pool);
@@ -20221,12 +20221,12 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
     struct slb_waiter *waiter = slb_tickets_find(&listener->tickets, ticket);
     if (waiter != NULL && slb_waiters_leave(listener->pool, waiter))
         slb_tickets_end(&listener->tickets, waiter);
-    else if (waiter != NULL && take_waiter(listener, waiter, &taken))
+    else if (waiter != NULL && slb_take_waiter(listener, waiter, &slb_taken))
         slb_listener_clear(listener);
     slb_gate_unlock(listener->pool);
     if (!issued)
         return slb_refuse(listener->pool, SLABBY_INVALID_ARGUMENT);
-    *out_ref = taken.granted ? issue_granted(listener->pool, taken.id) : 0;
+    *out_ref = slb_taken.granted ? slb_issue_granted(listener->pool, slb_taken.id) : 0;
     return SLABBY_OK;
 }
 
@@ -20234,7 +20234,7 @@ SLB_PUBLIC slabby_status slabby_wait_cancel(slabby_ref *out_ref, slabby_listener
 
 /* Who sleeps counts itself first and looks then, who signals raises `signals` first and looks for sleepers then (all
  * seq_cst): of the two, at least one sees the other. The look is under the lock, as is everything that it looks at. */
-static bool sleep_until_ready(struct slabby_listener *listener, uint64_t deadline_ns) {
+static bool slb_sleep_until_ready(struct slabby_listener *listener, uint64_t deadline_ns) {
     atomic_fetch_add_explicit(&listener->sleepers, 1, memory_order_seq_cst);
     bool ready = false;
     for (bool in_time = true; in_time && !ready;) {
@@ -20255,19 +20255,19 @@ SLB_PUBLIC slabby_status slabby_listener_wait(slabby_listener *listener, uint64_
     slb_fork_check(listener->pool);
     uint64_t now = slb_os_now_ns();
     uint64_t deadline_ns = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
-    return sleep_until_ready(listener, deadline_ns) ? SLABBY_OK : SLABBY_TIMEOUT;
+    return slb_sleep_until_ready(listener, deadline_ns) ? SLABBY_OK : SLABBY_TIMEOUT;
 }
 
 /* -------------------- api/pin.c */
 /* Pins: a slab that is looked at is not released. */
 
-static SLB_COLD slabby_status refuse_pin(struct slabby_allocator *pool, slabby_ref ref) {
+static SLB_COLD slabby_status slb_refuse_pin(struct slabby_allocator *pool, slabby_ref ref) {
     SLB_HOLD(pool);
     return slb_ref_refusal(pool, ref, SLABBY_USE_AFTER_FREE);
 }
 
 /* The last generation of a slab too. */
-static SLB_COLD slabby_status pin_slow(struct slabby_allocator *pool, slabby_ref ref) {
+static SLB_COLD slabby_status slb_pin_slow(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;
     SLB_HOLD(pool);
@@ -20277,32 +20277,32 @@ static SLB_COLD slabby_status pin_slow(struct slabby_allocator *pool, slabby_ref
         if (slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
             return SLABBY_OK;
     }
-    return refuse_pin(pool, ref);
+    return slb_refuse_pin(pool, ref);
 }
 
-static slabby_status pin(struct slabby_allocator *pool, slabby_ref ref) {
+static slabby_status slb_pin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t word;
     uint32_t id;
     if (slb_likely(slb_word_read_live(pool, ref, &id, &word)) && slb_word_pins(word) != SLB_WORD_MAX_PINS &&
         slb_word_swap(pool, id, &word, slb_word_plain(word) + SLB_WORD_PIN))
         return SLABBY_OK;
-    return pin_slow(pool, ref);
+    return slb_pin_slow(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_pin(slabby_allocator *allocator, slabby_ref ref) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, pin(pool, ref));
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_PIN, ref, slb_pin(pool, ref));
 }
 
 /* The last pin of a dying slab carries out the release that was deferred. */
-static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
+static slabby_status slb_unpin(struct slabby_allocator *pool, slabby_ref ref) {
     uint64_t generation;
     uint32_t id;
     uint64_t word;
     if (!slb_ref_split(pool, ref, &generation, &id) || !slb_word_read(pool, id, &word))
-        return refuse_pin(pool, ref);
+        return slb_refuse_pin(pool, ref);
     slb_tools_unpinning(pool, id);
     while (slb_word_generation(pool->id_bits, word) == generation && slb_word_is_out(word) &&
            slb_word_state(word) != SLABBY_SLAB_STATE_LIVE_FAST) {
@@ -20313,20 +20313,20 @@ static slabby_status unpin(struct slabby_allocator *pool, slabby_ref ref) {
         if (slb_word_swap(pool, id, &word, last ? released : word - SLB_WORD_PIN))
             return last ? slb_finish_release(pool, id, released, false) : SLABBY_OK;
     }
-    return refuse_pin(pool, ref);
+    return slb_refuse_pin(pool, ref);
 }
 
 SLB_PUBLIC slabby_status slabby_unpin(slabby_allocator *allocator, slabby_ref ref) {
     struct slabby_allocator *pool = slb_pool_of(allocator);
     if (pool == NULL)
         return SLABBY_INVALID_ARGUMENT;
-    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, unpin(pool, ref));
+    return slb_answered(pool, SLABBY_AUDIT_OPERATION_UNPIN, ref, slb_unpin(pool, ref));
 }
 
 /* -------------------- api/reset.c */
 /* reset: every slab is released at once. */
 
-static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
+static bool slb_anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1))
         if (slb_word_pins(atomic_load_explicit(&pool->words[id], memory_order_acquire)) != 0)
             return true;
@@ -20335,7 +20335,7 @@ static bool anything_pinned(struct slabby_allocator *pool, uint32_t limit) {
 
 /* Releases each slab by the same compare-and-swap as a release by its user, so exactly one of the two succeeds. If a
  * pin was added after the check, slb_release_deferred defers the release. */
-static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
+static void slb_release_everything(struct slabby_allocator *pool, uint32_t limit) {
     slb_bias_revoke_all(pool);
     for (uint32_t id = slb_next_used(pool, 0); id < limit; id = slb_next_used(pool, id + 1)) {
         uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
@@ -20347,17 +20347,17 @@ static void release_everything(struct slabby_allocator *pool, uint32_t limit) {
     }
 }
 
-static slabby_status reset(struct slabby_allocator *pool) {
+static slabby_status slb_reset(struct slabby_allocator *pool) {
     slabby_status status = SLABBY_OK;
     if (!slb_maintenance_begin(pool))
         return SLABBY_BUSY;
     uint32_t limit = atomic_load_explicit(&pool->id_limit, memory_order_acquire);
     if (!slb_pool_exists(pool))
         status = slb_pool_closed_status(pool);
-    else if (anything_pinned(pool, limit))
+    else if (slb_anything_pinned(pool, limit))
         status = SLABBY_PINNED;
     else
-        release_everything(pool, limit);
+        slb_release_everything(pool, limit);
     slb_maintenance_end(pool);
     return status;
 }
@@ -20370,7 +20370,7 @@ SLB_PUBLIC slabby_status slabby_reset(slabby_allocator *allocator) {
     if (!slb_pool_exists(pool))
         return slb_refuse(pool, slb_pool_closed_status(pool));
     uint64_t mark = slb_events_mark(pool);
-    slabby_status status = reset(pool);
+    slabby_status status = slb_reset(pool);
     slb_events_deliver(pool, mark);
     return slb_answered(pool, SLABBY_AUDIT_OPERATION_RESET, 0, status);
 }
@@ -20397,7 +20397,7 @@ SLB_PRIVATE int64_t slb_option_effective(struct slabby_allocator *pool, int32_t 
 
 /* Zeroes what was released before `secure` was switched on. Slabs without a bit were live while no thread was inside
  * a call, so their releases see the flag and zero them. The others cannot be allocated under maintenance. */
-static bool zero_free_slabs(struct slabby_allocator *pool) {
+static bool slb_zero_free_slabs(struct slabby_allocator *pool) {
     uint64_t bits[SLB_FREE_RANGE / 64];
     struct slb_free_range range = {.is_free = bits};
     for (; range.first < pool->reserved; range.first = range.end) {
@@ -20412,7 +20412,7 @@ static bool zero_free_slabs(struct slabby_allocator *pool) {
     return true;
 }
 
-static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
+static slabby_status slb_change_secure(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (!on) {
         slb_gate_lock(pool);
         slb_protections_set(pool, atomic_load(&pool->protect) & ~(uint32_t)SLB_PROTECT_SECURE);
@@ -20423,7 +20423,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
         return SLABBY_BUSY;
     bool was_on = (atomic_load(&pool->protect) & SLB_PROTECT_SECURE) != 0;
     slb_protections_set(pool, atomic_load(&pool->protect) | SLB_PROTECT_SECURE);
-    bool quiet = zero_free_slabs(pool);
+    bool quiet = slb_zero_free_slabs(pool);
     if (quiet)
         slb_resize_discard_claimed(pool); /* the zeroes need no memory there */
     else if (!was_on &&
@@ -20436,7 +20436,7 @@ static slabby_status change_secure(struct slabby_allocator *pool, bool on, slabb
     return SLABBY_OK;
 }
 
-static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
+static slabby_status slb_change_heap(struct slabby_allocator *pool, bool on, slabby_error *error) {
     if (on && pool->heap.limit == 0)
         return slb_error_set(error, SLABBY_CAPACITY_EXCEEDED, SLABBY_OPTION_HEAP_FALLBACK, 1, 0, 0,
                              "option heap_fallback: room for %" PRIu32 " slabs leaves no ids for heap slabs",
@@ -20445,7 +20445,7 @@ static slabby_status change_heap(struct slabby_allocator *pool, bool on, slabby_
     return SLABBY_OK;
 }
 
-static slabby_status refuse_cold(const struct slb_option_info *info, int32_t id, int64_t value,
+static slabby_status slb_refuse_cold(const struct slb_option_info *info, int32_t id, int64_t value,
                                  slabby_error *error) {
     return slb_error_set(error, SLABBY_COLD_OPTION, id, value, info->minimum, info->maximum,
                          "option %s is fixed when the pool is made; make a new pool to change it",
@@ -20456,7 +20456,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
                                             slabby_error *error) {
     const struct slb_option_info *info = slb_option_info(id);
     if (info != NULL && !info->hot)
-        return refuse_cold(info, id, value, error);
+        return slb_refuse_cold(info, id, value, error);
     slabby_status status = slb_option_check(id, value, error);
     if (status != SLABBY_OK)
         return status;
@@ -20481,7 +20481,7 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
         slb_degrade_track(pool, (uint32_t)value);
         return SLABBY_OK;
     case SLABBY_OPTION_SECURE:
-        return change_secure(pool, value != 0, error);
+        return slb_change_secure(pool, value != 0, error);
     case SLABBY_OPTION_GUARD_SAMPLE_RATE:
         return slb_switch_guards(pool, (uint32_t)value, error);
     case SLABBY_OPTION_DEBUG:
@@ -20495,9 +20495,9 @@ SLB_PRIVATE slabby_status slb_option_change(struct slabby_allocator *pool, int32
     case SLABBY_OPTION_SURVIVE_AT:
         return slb_degrade_change(pool, id, value, error);
     case SLABBY_OPTION_HEAP_FALLBACK:
-        return change_heap(pool, value != 0, error);
+        return slb_change_heap(pool, value != 0, error);
     default:
-        return refuse_cold(info, id, value, error);
+        return slb_refuse_cold(info, id, value, error);
     }
 }
 
@@ -20548,7 +20548,7 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
 #endif
 
 /* The whole pages between the end of one slab in use and the start of the next go back. */
-static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
+static uint64_t slb_discard_between(struct slabby_allocator *pool, uint64_t from, uint64_t to) {
     uint64_t page = slb_os_page_size();
     uint64_t start = (from + page - 1) / page * page;
     uint64_t end = to / page * page;
@@ -20557,20 +20557,20 @@ static uint64_t discard_between(struct slabby_allocator *pool, uint64_t from, ui
     return end - start;
 }
 
-static uint64_t trim_range(struct slabby_allocator *pool, const struct slb_free_range *range) {
+static uint64_t slb_trim_range(struct slabby_allocator *pool, const struct slb_free_range *range) {
     uint64_t bytes = 0;
     uint64_t from = range->first * pool->stride;
     SLB_POINT(SLB_POINT_AT_REST);
     for (uint32_t id = range->first; id < range->end; id++) {
         if (slb_range_has_free(range, id))
             continue;
-        bytes += discard_between(pool, from, id * pool->stride);
+        bytes += slb_discard_between(pool, from, id * pool->stride);
         from = (id + 1) * pool->stride;
     }
-    return bytes + discard_between(pool, from, range->end * pool->stride);
+    return bytes + slb_discard_between(pool, from, range->end * pool->stride);
 }
 
-static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_free_range *range,
+static slabby_status slb_trim_step(struct slabby_allocator *pool, const struct slb_free_range *range,
                                uint64_t *inout_bytes) {
     slabby_status status = SLABBY_OK;
     if (!slb_maintenance_begin(pool))
@@ -20580,7 +20580,7 @@ static slabby_status trim_step(struct slabby_allocator *pool, const struct slb_f
     else if (!slb_find_free(pool, range))
         status = slb_pool_exists(pool) ? SLABBY_BUSY : slb_pool_closed_status(pool);
     else
-        *inout_bytes += trim_range(pool, range);
+        *inout_bytes += slb_trim_range(pool, range);
     slb_maintenance_end(pool);
     return status;
 }
@@ -20599,7 +20599,7 @@ SLB_PRIVATE slabby_status slb_trim(struct slabby_allocator *pool, uint64_t *out_
     *out_bytes = 0;
     for (; range.first < slabs && status == SLABBY_OK; range.first = range.end) {
         range.end = slabs - range.first < length ? slabs : range.first + length;
-        status = trim_step(pool, &range, out_bytes);
+        status = slb_trim_step(pool, &range, out_bytes);
     }
     slb_os_unmap(mapped, mapping);
     return status;
@@ -20652,7 +20652,7 @@ SLB_PUBLIC slabby_status slabby_options_set(slabby_options *options, int32_t opt
     return slb_option_set(&options->values, option, value, out_error);
 }
 
-static slabby_status set_name(struct slb_options *options, int32_t id, const char *text,
+static slabby_status slb_set_name(struct slb_options *options, int32_t id, const char *text,
                               slabby_error *error) {
     size_t length = strlen(text);
     if (length >= SLB_NAME_BYTES)
@@ -20671,13 +20671,13 @@ SLB_PUBLIC slabby_status slabby_options_set_text(slabby_options *options, const 
     int64_t value;
     slabby_status status = slb_option_find(name, &id, out_error);
     if (status == SLABBY_OK && slb_option_info(id)->kind == SLB_KIND_TEXT)
-        return set_name(&options->values, id, text, out_error);
+        return slb_set_name(&options->values, id, text, out_error);
     if (status == SLABBY_OK)
         status = slb_option_parse(id, text, &value, out_error);
     return status == SLABBY_OK ? slb_option_set(&options->values, id, value, out_error) : status;
 }
 
-static slabby_status no_preset(const char *name, slabby_error *error) {
+static slabby_status slb_no_preset(const char *name, slabby_error *error) {
     char names[160] = "";
     size_t length = 0;
     for (size_t i = 0; i < SLB_PRESET_COUNT; i++) {
@@ -20708,7 +20708,7 @@ SLB_PUBLIC slabby_status slabby_options_preset(slabby_options *options, const ch
         }
         return SLABBY_OK;
     }
-    return no_preset(name, out_error);
+    return slb_no_preset(name, out_error);
 }
 
 SLB_PUBLIC slabby_status slabby_options_set_logger(slabby_options *options, slabby_log_function function,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the core as a drop-in of two files: slabby.h for everybody, and one .c file to compile.
+"""Writes the core as a drop-in: slabby.h for everybody, and one .c file to compile. slabby/slabby.h brings the same
+header to sources that include it as an installation has it.
 
 Usage: amalgamate.py OUTDIR [--stem slabby]
 """
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from contract import LICENCE
 from entry import ToolError
-from header import CODES_PATH, HEADER_PATH
+from header import CODES_PATH, HEADER_PATH, PROTOTYPE
+from own_names import prefixed
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("core/src")
@@ -132,19 +134,40 @@ class _Source:
         self.add(target)
 
 
+# Two copies in one program: each file that is compiled with -DSLABBY_PREFIX=mine_ has functions that are called
+# mine_slabby_create and so on, and calls them by the names of the header.
+PREFIX = """
+/* Two copies of the core in one program would define each function twice. With -DSLABBY_PREFIX=mine_ for slabby.c and
+ * for every file that includes this header, the functions are called mine_slabby_create and so on where the linker sees
+ * them. */
+#ifdef SLABBY_PREFIX
+#define SLABBY_PASTE_NAMES(prefix, name) prefix##name
+#define SLABBY_PREFIXED(prefix, name) SLABBY_PASTE_NAMES(prefix, name)
+%s
+#endif"""
+
+
+def _prefix(text: str) -> list[str]:
+    names = sorted({match[2] for match in PROTOTYPE.finditer(text)})
+    lines = [f"#define {name} SLABBY_PREFIXED(SLABBY_PREFIX, {name})" for name in names]
+    return (PREFIX % "\n".join(lines)).splitlines()
+
+
 def header(root: Path) -> str:
     """slabby.h with codes.h in the place of its include."""
     lines = _head("The interface of Slabby, to be used with the single-file core.")
-    for line in _read(root / HEADER_PATH).splitlines():
+    text = _read(root / HEADER_PATH)
+    for line in text.splitlines():
         if line == '#include "codes.h"':
             lines += (root / CODES_PATH).read_text(encoding="utf-8").splitlines()
+            lines += _prefix(text)
         else:
             lines.append(line)
     return "\n".join([*lines, ""])
 
 
 def source(root: Path) -> str:
-    """Every file of core/src, each header once."""
+    """Every file of core/src, each header once, each name at file scope with the core's prefix."""
     tree = _Tree(root)
     result = _Source(tree)
     result.lines = _head("The core of Slabby as one file: cc -std=c11 -c, next to slabby.h.")
@@ -156,7 +179,8 @@ def source(root: Path) -> str:
     for path in tree.sources():
         result.add(path)
     # Blank lines of the sources add up where includes went away.
-    return re.sub(r"\n{3,}", "\n\n", "\n".join([*result.lines, ""]))
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join([*result.lines, ""]))
+    return prefixed(text, _read(root / HEADER_PATH))
 
 
 def texts(root: Path) -> tuple[str, str]:
@@ -174,8 +198,13 @@ def main(arguments: list[str]) -> int:
     except (ToolError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    options.directory.mkdir(parents=True, exist_ok=True)
-    for name, text in (("slabby.h", header_text), (f"{options.stem}.c", source_text)):
+    (options.directory / "slabby").mkdir(parents=True, exist_ok=True)
+    forward = "\n".join([*_head("As an installation has it."), '#include "../slabby.h"', ""])
+    for name, text in (
+        ("slabby.h", header_text),
+        ("slabby/slabby.h", forward),
+        (f"{options.stem}.c", source_text),
+    ):
         target = options.directory / name
         target.write_text(text, encoding="utf-8", newline="\n")
         print(f"wrote {target}")

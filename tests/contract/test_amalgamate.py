@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,6 +146,57 @@ def test_real_core_compiles_clean(tree: Tree, compiler: str) -> None:
     script = (tree.root / "core/slabby.map").read_text(encoding="utf-8")
     names = script.split("global:")[1].split("local:")[0].split(";")
     assert exported == {name.strip() for name in names if name.strip()}
+
+
+def names_of(folder: Path) -> set[str]:
+    """Every name that the single file gives at file scope: macros, tags and enumerators, functions and variables."""
+    preprocessed = subprocess.run(
+        ["gcc", "-std=c11", "-E", "-dD", "slabby.c"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    ours, inside = [], False
+    for line in preprocessed.splitlines():
+        if marker := re.match(r'# \d+ "(.*?)"', line):
+            inside = Path(marker[1]).name in ("slabby.c", "slabby.h")
+        elif inside:
+            ours.append(line)
+    text = "\n".join(ours)
+    names = set(re.findall(r"^#define (\w+)", text, re.MULTILINE))
+    names |= set(re.findall(r"\b(?:struct|union|enum) (\w+) \{", text))
+    for block in re.findall(r"\benum(?: \w+)? \{(.*?)\}", text, re.DOTALL):
+        names |= set(re.findall(r"(?:^|,)\s*([A-Za-z_]\w*)", block))
+    everything = ["-w", "-O0", "-fkeep-static-functions", "-fkeep-inline-functions"]
+    command = ["gcc", "-std=c11", *everything, "-c", "slabby.c", "-o", "all.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    listing = subprocess.run(
+        ["nm", "--defined-only", "all.o"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    # With a dot: inside a function, or the compiler's own.
+    return names | {
+        name for line in listing.stdout.splitlines() if "." not in (name := line.split()[-1])
+    }
+
+
+# What the single file defines begins with its prefix, so that a program may include it beside names of its own. Left
+# are names that the system's headers bring or lack.
+def test_real_core_takes_no_names_of_the_program(tree: Tree) -> None:
+    need("gcc", "nm")
+    names = names_of(amalgamate(tree))
+    assert {"slb_give", "SLB_GUARD_FREE", "slb_found", "SLB_RESIZE_STEP"} <= names
+    theirs = re.compile(
+        r"_|slb_|slabby_|SlabbyRecord|(MADV|VALGRIND|SYS|RUNNING_ON)_", re.IGNORECASE
+    )
+    assert {name for name in names if not theirs.match(name)} == set()
+
+
+# A member of the public header's structs, an operand of assembly and a trace point keep their names.
+def test_only_names_at_file_scope_change(tree: Tree) -> None:
+    text = (amalgamate(tree) / "slabby.c").read_text(encoding="utf-8")
+    assert "offsetof(slabby_stats, pool_state)" in text and "slb_pool_state(pool)" in text
+    assert re.search(r"SLB_TRACE\(drain,", text)
 
 
 # The drop-in header stands alone and the drop-in core hands out a slab.

@@ -159,6 +159,82 @@ def test_drop_in(drop_in: Path, drop_in_object: Path, tmp_path: Path, language: 
     assert run([program]) == "OK\n"
 
 
+PART = """
+#include <slabby/slabby.h>
+#include <stdio.h>
+
+int second(void);
+
+static int pair(void) {
+    slabby_allocator *pool;
+    slabby_ref ref;
+    void *data;
+    if (slabby_create(&pool, 64, 8, NULL, NULL) != SLABBY_OK || slabby_allocate(&ref, &data, pool) != SLABBY_OK)
+        return 1;
+    return slabby_release(pool, ref) == SLABBY_OK && slabby_destroy(pool) == SLABBY_OK ? 0 : 2;
+}
+
+#ifdef SLABBY_PREFIX
+int second(void) {
+    printf("%d", (int)(slabby_instance_id() % 9));
+    return pair();
+}
+#else
+static int give(void) {
+    return (int)(slabby_instance_id() % 9);
+}
+
+int main(void) {
+    return give() < 0 || pair() != 0 || second() != 0;
+}
+#endif
+"""
+
+
+@pytest.mark.parametrize("linked", [[], ["-static"]])
+def test_two_copies_in_one_program(
+    drop_in: Path, drop_in_object: Path, tmp_path: Path, linked: list[str]
+) -> None:
+    """One copy of the single file has another prefix; each part of the program uses its own."""
+    part, other = tmp_path / "part.c", tmp_path / "other.o"
+    part.write_text(PART, encoding="utf-8")
+    compiler = ["cc", "-std=c11", *WARNINGS, f"-I{drop_in}"]
+    prefix = "-DSLABBY_PREFIX=mine_"
+    run([*compiler, prefix, "-c", drop_in / "slabby.c", "-o", other])
+    assert " T mine_slabby_create\n" in run(["nm", other]) and " T slabby_" not in run(
+        ["nm", other]
+    )
+    parts = [tmp_path / "one.o", tmp_path / "two.o"]
+    run([*compiler, "-c", part, "-o", parts[0]])
+    run([*compiler, prefix, "-c", part, "-o", parts[1]])
+    program = tmp_path / "program"
+    run(["cc", *linked, *parts, drop_in_object, other, "-pthread", "-o", program])
+    run([program])
+
+
+def test_installed_single_file(prefix: Path, tmp_path: Path) -> None:
+    """The program as it is, and one that includes slabby.c among names of its own."""
+    single, program = prefix / "share/slabby", tmp_path / "program"
+    run(
+        [
+            "cc",
+            "-std=c11",
+            *WARNINGS,
+            f"-I{single}",
+            PROGRAM,
+            single / "slabby.c",
+            "-pthread",
+            "-o",
+            program,
+        ]
+    )
+    assert run([program]) == "OK\n"
+    source = tmp_path / "own.c"
+    names = "enum { GUARD_FREE, TICK = 3 }; struct found { int give; };\nint give(int claim) { return claim; }\n"
+    source.write_text(f'#include "slabby.c"\n{names}', encoding="utf-8")
+    run(["cc", "-std=c11", *WARNINGS, f"-I{single}", "-c", source, "-o", tmp_path / "own.o"])
+
+
 @languages
 def test_installed_header_stands_alone(prefix: Path, tmp_path: Path, language: str) -> None:
     source = tmp_path / "header.c"
