@@ -71,6 +71,28 @@ func PoolOf(data []byte) (address, instanceID uint64, err error) {
 	return uint64(found.address), uint64(found.instance_id), nil
 }
 
+// PoolAmong is the one of some pools in whose memory data begins, that of slabs on the heap and on guard
+// slots included; nil for none. It is for code that lends slices of several pools. An empty slice counts
+// by where it begins.
+func PoolAmong(data []byte, pools ...*Slabby) *Slabby {
+	for _, pool := range pools {
+		if pool.spans(data) {
+			runtime.KeepAlive(pool)
+			return pool
+		}
+	}
+	address, instance, err := PoolOf(data)
+	if err != nil {
+		return nil
+	}
+	for _, pool := range pools {
+		if here, core, err := pool.Handle(); err == nil && address == here && instance == core {
+			return pool
+		}
+	}
+	return nil
+}
+
 // liveAt is the slab of the pool that begins at an address, by its word: its reference and its state,
 // or the state 0 where the core has to look.
 func (p *Slabby) liveAt(first unsafe.Pointer) (ref, state uint64) {

@@ -23,7 +23,7 @@ func TestReferencesOfBytes(t *testing.T) {
 		"audit":          {slabby.WithAudit(64)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pool := newPool(t, 300, 20, options...)
+			pool, other := newPool(t, 300, 20, options...), newPool(t, 300, 20, options...)
 			count := 20
 			if name == "heap" {
 				count = 25
@@ -45,6 +45,14 @@ func TestReferencesOfBytes(t *testing.T) {
 				wantAddress, wantInstance, _ := pool.Handle()
 				if err != nil || address != wantAddress || instance != wantInstance {
 					t.Fatalf("PoolOf: %d, %d, %v", address, instance, err)
+				}
+				for _, part := range [][]byte{data[7:], data[:0]} {
+					if found := slabby.PoolAmong(part, nil, other, pool); found != pool {
+						t.Fatalf("PoolAmong: %v is of %v", ref, found)
+					}
+				}
+				if found := slabby.PoolAmong(data, other); found != nil {
+					t.Fatalf("PoolAmong: %v is of %v", ref, found)
 				}
 			}
 			for _, ref := range refs {
@@ -85,6 +93,10 @@ func TestReleaseByBytes(t *testing.T) {
 	ref = mustAllocate(t, other)
 	wantError(t, "ReleaseBytes of another pool", pool.ReleaseBytes(ref.GetBytes()), slabby.ErrInvalidReference)
 	mustRelease(t, ref)
+	if slabby.PoolAmong(data) != nil || slabby.PoolAmong(nil, pool) != nil ||
+		slabby.PoolAmong(make([]byte, 8), pool) != nil {
+		t.Error("what is in no pool is in one")
+	}
 	for what, err := range map[string]error{
 		"no bytes":     pool.ReleaseBytes(nil),
 		"nil pool":     (*slabby.Slabby)(nil).ReleaseBytes(data),
