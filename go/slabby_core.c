@@ -1603,6 +1603,7 @@ SLB_PRIVATE uint32_t slb_os_cache_line(void);
 
 /* Clock. Ticks are the cheapest steady counter there is; slb_os_ns_per_tick() may sleep a moment when the library
  * was loaded just now. The floor is the smallest difference that two readings in a row can show. */
+SLB_PRIVATE void slb_os_start_clock(void); /* ahead of the first reading; once */
 SLB_PRIVATE uint64_t slb_os_ticks(void);
 SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
@@ -2454,8 +2455,14 @@ SLB_PRIVATE bool slb_os_register_rseq(void) {
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
-/* Early: other constructors may make pools already. A libc that was told not to register is obeyed. */
+/* Early: other constructors may make pools already. Where one comes before even this, as those of a static program may,
+ * the first pool runs it; there is one thread then. A libc that was told not to register is obeyed. */
+static bool slb_rseq_checked;
+
 __attribute__((constructor(101))) static void slb_find_rseq(void) {
+    if (slb_rseq_checked)
+        return;
+    slb_rseq_checked = true;
 #if SLB_OS_RSEQ_FIXED
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
@@ -2484,6 +2491,7 @@ SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
+    slb_find_rseq();
     return atomic_load_explicit(&slb_rseq_usable, memory_order_relaxed) != 0;
 }
 
@@ -3878,7 +3886,10 @@ SLB_PRIVATE uint64_t slb_os_ticks(void) {
     return slb_counter_usable ? slb_read_counter_register() : slb_os_now_ns();
 }
 
-__attribute__((constructor)) static void slb_start_clock(void) {
+/* When the library is loaded, or before that when a constructor of the program makes a pool: there is one thread. */
+SLB_PRIVATE __attribute__((constructor)) void slb_os_start_clock(void) {
+    if (slb_loaded_ns != 0)
+        return;
     slb_counter_usable = slb_counter_is_steady();
     slb_floor_ticks = UINT64_MAX;
     for (int i = 0; i < 100; i++) {
@@ -8006,8 +8017,10 @@ static slabby_status slb_refused_memory(slabby_error *error, uint64_t size, cons
 /* Populating beyond what the machine has ends with the system killing some process, not with an error. */
 static slabby_status slb_check_prefault(const struct slb_layout *layout, const struct slb_options *options,
                                     slabby_error *error) {
+    if (!slb_option(options, SLABBY_OPTION_PREFAULT))
+        return SLABBY_OK;
     uint64_t memory = slb_os_physical_memory();
-    if (!slb_option(options, SLABBY_OPTION_PREFAULT) || memory == 0 || layout->slab_bytes <= memory)
+    if (memory == 0 || layout->slab_bytes <= memory)
         return SLABBY_OK;
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_PREFAULT, (int64_t)layout->slab_bytes,
                          1, (int64_t)memory,
@@ -17100,6 +17113,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_memory memory;
     bool softened = false;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
+    slb_os_start_clock();
     slb_os_keep_module();
     if (status == SLABBY_OK && !slb_fork_prepare_process())
         status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,

@@ -70,6 +70,28 @@ target_link_libraries(trap_plugin PRIVATE
     -Wl,--whole-archive slabby_static -Wl,--no-whole-archive)
 slabby_run_trap(trap_unload_plugin trap_unload $<TARGET_FILE:trap_plugin>)
 
+# Filters that allow what the page on system calls lists, and end the process otherwise.
+slabby_add_trap(trap_allow_list slabby_static)
+slabby_run_trap(trap_allow_list trap_allow_list $<TARGET_FILE:slabby>
+    ${PROJECT_SOURCE_DIR}/docs/system-calls.md)
+
+# A pool that is made before the constructors of the library have run: the functions of the static library are the
+# program's own.
+function(slabby_add_early name)
+    add_executable(${name} trap_early.c)
+    slabby_compile(${name})
+    target_link_libraries(${name} PRIVATE slabby_static ${ARGN})
+    slabby_run_trap(${name} ${name})
+endfunction()
+slabby_add_early(trap_early)
+include(CheckCSourceCompiles)
+set(CMAKE_REQUIRED_FLAGS -static)
+check_c_source_compiles("int main(void) { return 0; }" SLABBY_LINKS_STATIC)
+unset(CMAKE_REQUIRED_FLAGS)
+if(SLABBY_LINKS_STATIC)
+    slabby_add_early(trap_early_static -static)
+endif()
+
 # The fence itself is no public function.
 slabby_add_trap(trap_fence slabby_test)
 slabby_run_trap(trap_fence trap_fence)

@@ -119,8 +119,14 @@ SLB_PRIVATE bool slb_os_register_rseq(void) {
 
 /* --------------------------------------------------------------------------------------------- at the start */
 
-/* Early: other constructors may make pools already. A libc that was told not to register is obeyed. */
+/* Early: other constructors may make pools already. Where one comes before even this, as those of a static program may,
+ * the first pool runs it; there is one thread then. A libc that was told not to register is obeyed. */
+static bool rseq_checked;
+
 __attribute__((constructor(101))) static void find_rseq(void) {
+    if (rseq_checked)
+        return;
+    rseq_checked = true;
 #if SLB_OS_RSEQ_FIXED
     slb_os_rseq_offset = (intptr_t)&slb_os_own_area - (intptr_t)__builtin_thread_pointer();
 #endif
@@ -149,6 +155,7 @@ SLB_PRIVATE bool slb_os_rseq_at(intptr_t *out_offset) {
 }
 
 SLB_PRIVATE bool slb_os_has_rseq(void) {
+    find_rseq();
     return atomic_load_explicit(&rseq_usable, memory_order_relaxed) != 0;
 }
 

@@ -37,7 +37,10 @@ SLB_PRIVATE uint64_t slb_os_ticks(void) {
     return counter_usable ? read_counter_register() : slb_os_now_ns();
 }
 
-__attribute__((constructor)) static void start_clock(void) {
+/* When the library is loaded, or before that when a constructor of the program makes a pool: there is one thread. */
+SLB_PRIVATE __attribute__((constructor)) void slb_os_start_clock(void) {
+    if (loaded_ns != 0)
+        return;
     counter_usable = counter_is_steady();
     floor_ticks = UINT64_MAX;
     for (int i = 0; i < 100; i++) {

@@ -277,6 +277,7 @@ SLB_PRIVATE slabby_status slb_pool_create(struct slabby_allocator **out, uint64_
     struct slb_memory memory;
     bool softened = false;
     slabby_status status = slb_layout_check(slab_size, capacity, error);
+    slb_os_start_clock();
     slb_os_keep_module();
     if (status == SLABBY_OK && !slb_fork_prepare_process())
         status = slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, 0, 0, 0, 0,

@@ -25,8 +25,10 @@ static slabby_status refused_memory(slabby_error *error, uint64_t size, const ch
 /* Populating beyond what the machine has ends with the system killing some process, not with an error. */
 static slabby_status check_prefault(const struct slb_layout *layout, const struct slb_options *options,
                                     slabby_error *error) {
+    if (!slb_option(options, SLABBY_OPTION_PREFAULT))
+        return SLABBY_OK;
     uint64_t memory = slb_os_physical_memory();
-    if (!slb_option(options, SLABBY_OPTION_PREFAULT) || memory == 0 || layout->slab_bytes <= memory)
+    if (memory == 0 || layout->slab_bytes <= memory)
         return SLABBY_OK;
     return slb_error_set(error, SLABBY_NO_SYSTEM_MEMORY, SLABBY_OPTION_PREFAULT, (int64_t)layout->slab_bytes,
                          1, (int64_t)memory,
