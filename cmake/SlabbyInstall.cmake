@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What an installation holds: the library twice, two headers, what find_package and pkg-config read, the single file,
+# What an installation holds: the library twice, its headers, what find_package and pkg-config read, the single file,
 # and a tool that verifies audit files (it needs Python 3.11).
 
 include(CMakePackageConfigHelpers)
@@ -10,7 +10,8 @@ install(TARGETS slabby slabby_static EXPORT slabbyTargets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h
+install(FILES core/include/slabby/slabby.h core/include/slabby/codes.h core/include/slabby/slabby.hpp
+    core/include/slabby/memory_resource.hpp
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/slabby)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # The core as a single file, for programs that carry it: the text is what the Go module compiles.

@@ -70,7 +70,7 @@ SEGMENT = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+")
 C_PROSE = re.compile(
     r"/\*.*?\*/|//[^\n]*|`[^`]*`|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
 )
-C_SUFFIXES = {".c", ".h", ".go", ".i"}
+C_SUFFIXES = {".c", ".h", ".cpp", ".hpp", ".go", ".i"}
 
 
 def without_prose(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ MAX_COLUMNS = 120
 MAX_FUNCTION_LINES = 70
 MAX_FILE_LINES = 600
 
-SOURCES = {".c", ".h", ".py", ".pyi", ".go", ".i", ".sh", ".cmake", ".toml"}
+SOURCES = {".c", ".h", ".cpp", ".hpp", ".py", ".pyi", ".go", ".i", ".sh", ".cmake", ".toml"}
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X")) + r")\b")
 
 
@@ -64,7 +64,7 @@ def python_functions(text: str) -> Iterator[tuple[int, int]]:
 
 
 def functions(path: Path, text: str, lines: list[str]) -> Iterator[tuple[int, int]]:
-    if path.suffix in {".c", ".h", ".go"}:
+    if path.suffix in {".c", ".h", ".cpp", ".hpp", ".go"}:
         yield from c_functions(lines)
     elif path.suffix == ".py":
         yield from python_functions(text)

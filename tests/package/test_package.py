@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -240,6 +241,24 @@ def test_installed_header_stands_alone(prefix: Path, tmp_path: Path, language: s
     source = tmp_path / "header.c"
     source.write_text("#include <slabby/slabby.h>\n#include <slabby/slabby.h>\n", encoding="utf-8")
     run([*COMPILERS[language], *WARNINGS, f"-I{prefix}/include", "-fsyntax-only", source])
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_the_programs_of_the_page_on_cpp(prefix: Path, tmp_path: Path, compiler: str) -> None:
+    if not shutil.which(compiler):
+        pytest.skip(f"there is no {compiler}")
+    page = (ROOT / "docs/cpp.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```cpp\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 3
+    libraries = pkg_config(prefix, "--libs")
+    flags = ["-std=c++17", *WARNINGS, *pkg_config(prefix, "--cflags")]
+    for number, block in enumerate(blocks):
+        source, program = tmp_path / f"{number}.cpp", tmp_path / f"program{number}"
+        source.write_text(block, encoding="utf-8")
+        run([compiler, *flags, source, *libraries, "-o", program])
+        printed = run([program], LD_LIBRARY_PATH=str(prefix / "lib"))
+        said = re.findall(r"problem\.what\(\).*// (.*)", block)
+        assert all(line in printed for line in said)
 
 
 def test_library_exports_the_header_and_nothing_else(prefix: Path) -> None:
