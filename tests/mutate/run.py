@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Breaks the core on purpose, one mutation at a time, and expects the named test to notice.
 
-The *.toml beside it list file, old text, new text and the test, a program or a test of ctest.  Each is applied
-to a copy of the tree under build/mutate, built there and run; a test that still passes guards nothing, and neither does
-one that hangs: a busy machine may be the reason.
+The *.toml beside it list file, old text, new text and the test, a program (with arguments, where a part of it is
+enough) or a test of ctest.  Each is applied to a copy of the tree under build/mutate, built there and run; a test that
+still passes guards nothing, and neither does one that hangs: a busy machine may be the reason.  Several copies
+are worked on at once.
 
-    run.py [--list | --check] [NAME ...]
+    run.py [--list | --check] [--jobs N] [NAME ...]
 
 Exit status: 0 when every mutation was noticed, 1 when one survived, 2 when a mutation does not
 apply, does not compile, or its test fails before anything was broken.
@@ -15,19 +16,21 @@ apply, does not compile, or its test fails before anything was broken.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import time
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "mutate"
-TREE = SCRATCH / "tree"
-BUILD = SCRATCH / "build"
 COPIED = [
     "CMakeLists.txt",
     "cmake",
@@ -46,6 +49,9 @@ HUNG = f"hung for {TEST_TIMEOUT_S} s"
 STRESS_SCALE = "300"
 
 
+T = TypeVar("T")
+
+
 class Broken(Exception):
     """The run itself is at fault, not the test: nothing can be concluded."""
 
@@ -59,11 +65,17 @@ class Mutation:
     test: str
     breaks: str
     target: str = ""
+    arguments: list[str] = field(default_factory=list)
 
     @property
     def built(self) -> str:
         """What the test runs."""
         return self.target or self.test
+
+    @property
+    def run(self) -> tuple[str, ...]:
+        """The test and its arguments, as they are shown."""
+        return (self.test, *self.arguments)
 
 
 def load() -> list[Mutation]:
@@ -72,116 +84,143 @@ def load() -> list[Mutation]:
     return [Mutation(**entry) for entry in entries]
 
 
-def copy_tree() -> None:
-    """Copies with new times: an object built from a mutation must not pass for up to date."""
-    shutil.rmtree(TREE, ignore_errors=True)
-    for name in COPIED:
-        source, target = ROOT / name, TREE / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, copy_function=shutil.copyfile)
-        else:
-            shutil.copyfile(source, target)
-
-
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def configure() -> None:
-    result = run(
-        [
-            "cmake",
-            *(["-G", "Ninja"] if shutil.which("ninja") else []),
-            "-S",
-            str(TREE),
-            "-B",
-            str(BUILD),
-            "-DCMAKE_BUILD_TYPE=Release",
-            "-DSLABBY_BUILD_TESTS=ON",
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the tree with its own build; one mutation at a time."""
+
+    number: int
+
+    @property
+    def tree(self) -> Path:
+        return SCRATCH / f"tree{self.number}"
+
+    @property
+    def built(self) -> Path:
+        return SCRATCH / f"build{self.number}"
+
+    def make(self) -> None:
+        """Copies with new times: an object built from a mutation must not pass for up to date."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        for name in COPIED:
+            source, target = ROOT / name, self.tree / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, copy_function=shutil.copyfile)
+            else:
+                shutil.copyfile(source, target)
+        generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+        options = ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=ON"]
+        result = run(["cmake", *generator, "-S", str(self.tree), "-B", str(self.built), *options])
+        if result.returncode:
+            raise Broken(f"cmake refused the copy:\n{result.stdout}{result.stderr}")
+
+    def build(self, target: str) -> None:
+        result = run(["cmake", "--build", str(self.built), "--parallel", "2", "--target", target])
+        if result.returncode:
+            raise Broken(
+                f"the build of {target} failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
+            )
+
+    def command_of(self, test: str) -> list[str]:
+        """The program of that name, or else the test that ctest knows by it."""
+        every = self.built.rglob(test)
+        found = [path for path in every if path.is_file() and os.access(path, os.X_OK)]
+        if len(found) > 1:
+            raise Broken(f"{len(found)} programs are called {test}")
+        by_name = ["--tests-regex", f"^{test}$", "--no-tests=error", "--output-on-failure"]
+        return [str(found[0])] if found else ["ctest", "--test-dir", str(self.built), *by_name]
+
+    def verdict(self, test: str, *arguments: str) -> str:
+        """'passed', or how the test noticed."""
+        scale = {"SLABBY_TEST_SCALE": STRESS_SCALE} if test.startswith("stress_") else {}
+        try:
+            result = subprocess.run(
+                [*self.command_of(test), *arguments],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=TEST_TIMEOUT_S,
+                cwd=self.built,
+                env=os.environ | scale,
+            )
+        except subprocess.TimeoutExpired:
+            return HUNG
+        if result.returncode == 0:
+            return "passed"
+        if result.returncode < 0:
+            return f"died of signal {-result.returncode}"
+        failed = [
+            line
+            for line in result.stderr.splitlines() + result.stdout.splitlines()
+            if "FAILED" in line or "differs:" in line
         ]
-    )
-    if result.returncode:
-        raise Broken(f"cmake refused the copy:\n{result.stdout}{result.stderr}")
+        return failed[0].strip() if failed else f"exit status {result.returncode}"
 
-
-def build(target: str) -> None:
-    result = run(["cmake", "--build", str(BUILD), "--parallel", "2", "--target", target])
-    if result.returncode:
-        raise Broken(
-            f"the build of {target} failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
-        )
-
-
-def command_of(test: str) -> list[str]:
-    """The program of that name, or else the test that ctest knows by it."""
-    found = [path for path in BUILD.rglob(test) if path.is_file() and os.access(path, os.X_OK)]
-    if len(found) > 1:
-        raise Broken(f"{len(found)} programs are called {test}")
-    by_name = ["--tests-regex", f"^{test}$", "--no-tests=error", "--output-on-failure"]
-    return [str(found[0])] if found else ["ctest", "--test-dir", str(BUILD), *by_name]
-
-
-def verdict(test: str) -> str:
-    """'passed', or how the test noticed."""
-    scale = {"SLABBY_TEST_SCALE": STRESS_SCALE} if test.startswith("stress_") else {}
-    try:
-        result = subprocess.run(
-            command_of(test),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=TEST_TIMEOUT_S,
-            cwd=SCRATCH,
-            env=os.environ | scale,
-        )
-    except subprocess.TimeoutExpired:
-        return HUNG
-    if result.returncode == 0:
-        return "passed"
-    if result.returncode < 0:
-        return f"died of signal {-result.returncode}"
-    failed = [
-        line
-        for line in result.stderr.splitlines() + result.stdout.splitlines()
-        if "FAILED" in line or "differs:" in line
-    ]
-    return failed[0].strip() if failed else f"exit status {result.returncode}"
-
-
-def check_baseline(tests: list[tuple[str, str]]) -> None:
-    for test, target in tests:
-        build(target)
-        found = verdict(test)
+    def check_sound(self, built: str, test: tuple[str, ...]) -> None:
+        self.build(built)
+        found = self.verdict(*test)
         if found != "passed":
-            raise Broken(f"{test} fails on the sound core: {found}")
-        print(f"sound     {test}")
+            raise Broken(f"{' '.join(test)} fails on the sound core: {found}")
+        print(f"sound     {' '.join(test)}", flush=True)
 
-
-def try_mutation(mutation: Mutation) -> bool:
-    path = TREE / mutation.file
-    sound = path.read_text(encoding="utf-8")
-    if sound.count(mutation.old) != 1:
-        raise Broken(
-            f"{mutation.name}: {mutation.file} holds the old text "
-            f"{sound.count(mutation.old)} times, not once:\n{mutation.old}"
+    def try_mutation(self, mutation: Mutation) -> bool:
+        path = self.tree / mutation.file
+        sound = path.read_text(encoding="utf-8")
+        if sound.count(mutation.old) != 1:
+            raise Broken(
+                f"{mutation.name}: {mutation.file} holds the old text "
+                f"{sound.count(mutation.old)} times, not once:\n{mutation.old}"
+            )
+        path.write_text(sound.replace(mutation.old, mutation.new), encoding="utf-8")
+        try:
+            started = time.monotonic()
+            self.build(mutation.built)
+            found = self.verdict(*mutation.run)
+            seconds = time.monotonic() - started
+        finally:
+            path.write_text(sound, encoding="utf-8")
+        noticed = found not in ("passed", HUNG)
+        print(
+            f"{'noticed ' if noticed else 'SURVIVED'}  {mutation.name} ({seconds:.0f} s): "
+            f"{' '.join(mutation.run)}: {found}",
+            flush=True,
         )
-    path.write_text(sound.replace(mutation.old, mutation.new), encoding="utf-8")
-    try:
-        started = time.monotonic()
-        build(mutation.built)
-        found = verdict(mutation.test)
-        seconds = time.monotonic() - started
-    finally:
-        path.write_text(sound, encoding="utf-8")
-    noticed = found not in ("passed", HUNG)
-    print(
-        f"{'noticed ' if noticed else 'SURVIVED'}  {mutation.name} ({seconds:.0f} s): "
-        f"{mutation.test}: {found}",
-        flush=True,
-    )
-    return noticed
+        return noticed
+
+
+def try_all(chosen: list[Mutation], jobs: int) -> list[str]:
+    """The names of those that survived. Each test is first seen to pass on the sound core."""
+    # A mutation waits for a copy that is free.
+    copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+
+    def with_copy(work: Callable[[Copy], T]) -> T:
+        copy = copies.get()
+        try:
+            return work(copy)
+        finally:
+            copies.put(copy)
+
+    for number in range(jobs):
+        copy = Copy(number)
+        copy.make()
+        copies.put(copy)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        try:
+            tests = sorted({(mutation.built, mutation.run) for mutation in chosen})
+            list(pool.map(lambda test: with_copy(lambda copy: copy.check_sound(*test)), tests))
+            outcomes = pool.map(
+                lambda mutation: with_copy(lambda copy: copy.try_mutation(mutation)), chosen
+            )
+            noticed = list(outcomes)
+        except Broken:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [mutation.name for mutation, seen in zip(chosen, noticed, strict=True) if not seen]
 
 
 def check_all_apply(mutations: list[Mutation]) -> None:
@@ -209,6 +248,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="mutations to try; all when none is named")
     parser.add_argument("--list", action="store_true", help="name the mutations and stop")
     parser.add_argument("--check", action="store_true", help="see that all apply, and stop")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="copies to work on at once"
+    )
     arguments = parser.parse_args()
     try:
         chosen = choose(load(), arguments.names)
@@ -217,12 +259,9 @@ def main() -> int:
             return 0
         if arguments.list:
             for mutation in chosen:
-                print(f"{mutation.name:28} {mutation.test:18} {mutation.breaks}")
+                print(f"{mutation.name:28} {' '.join(mutation.run):18} {mutation.breaks}")
             return 0
-        copy_tree()
-        configure()
-        check_baseline(sorted({(mutation.test, mutation.built) for mutation in chosen}))
-        survivors = [mutation.name for mutation in chosen if not try_mutation(mutation)]
+        survivors = try_all(chosen, max(1, min(arguments.jobs, len(chosen))))
     except Broken as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
