@@ -266,7 +266,7 @@ void containers_over_size_classes() {
         std::pmr::unordered_map<int, std::pmr::string> ours(&resource);
         std::pmr::map<int, std::pmr::deque<int>> nested(&resource);
         std::unordered_map<int, std::string> model;
-        for (int i = 0; i < 20000; i++) {
+        for (int i = 0; i < 5000; i++) {
             const int key = static_cast<int>(random() % 700);
             if (random() % 3 == 0) {
                 CHECK(ours.erase(key) == model.erase(key));
@@ -319,7 +319,7 @@ void slabs_cross_threads() {
 
     for (int t = 0; t < 4; t++)
         threads.emplace_back([&pool] {
-            for (int i = 0; i < 2000; i++) {
+            for (int i = 0; i < 500; i++) {
                 slabby::slab one = pool.allocate_for(std::chrono::hours(1));
                 std::thread::id id = std::this_thread::get_id();
                 std::memcpy(one.data(), &id, sizeof id);
