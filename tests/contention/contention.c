@@ -158,7 +158,7 @@ static void run_round(struct round *round) {
             pthread_create(&round->entries[i].keeper, NULL, round_keep_entry, &round->entries[i]), 0);
     }
     assert_int_equal(pthread_create(&disturbance, NULL, round_make_disturbance, round), 0);
-    while (now_ns() < end_ns && !atomic_load(&round->over))
+    while ((now_ns() < end_ns || get(&round->counts.allocated) == 0) && !atomic_load(&round->over))
         sleep_ns(5 * MILLISECOND);
     atomic_store(&round->over, 1);
     for (int i = 0; i < ROUND_WORKERS; i++)

@@ -284,7 +284,7 @@ static void serve(struct worker *worker) {
         if (roll >> 32 & 31)
             continue;
         sched_yield(); /* more threads than CPUs: let the one that changes come to its turn */
-    } while (!atomic_load(&run->done) && !threads_failed());
+    } while ((!atomic_load(&run->done) || atomic_load(&run->served) == 0) && !threads_failed());
     while (bag.count != 0)
         give(run, &bag);
 }

@@ -13,7 +13,9 @@ struct bag {
 };
 
 int demand_is_over(struct demand *demand) {
-    return atomic_load(&demand->over) || threads_failed() || now_ns() >= demand->end_ns;
+    if (threads_failed())
+        return 1;
+    return (atomic_load(&demand->over) || now_ns() >= demand->end_ns) && atomic_load(&demand->served) != 0;
 }
 
 static void fetch(struct demand *demand, struct bag *bag, uint64_t count) {
