@@ -6,7 +6,7 @@
 
 PYTHON_BUILD=$SLABBY_BUILD/python
 PYTHON_TESTS="pytest hypothesis numpy mypy auditwheel prometheus-client opentelemetry-sdk rich"
-PYTHON_TESTS="$PYTHON_TESTS trio anyio pyright[nodejs]"
+PYTHON_TESTS="$PYTHON_TESTS trio anyio trustme pyarrow pyright[nodejs]"
 
 # What the package is made of, as one number.
 python_inputs() {

@@ -31,7 +31,12 @@ MODULES = {
     "_version": ("__version__",),
 }
 # The same, but imported when one is used: these bring modules of the standard library that few programs need.
-LATER = {"_event_feed": ("EventFeed", "start_event_logging", "stop_event_logging")}
+LATER = {
+    "_event_feed": ("EventFeed", "start_event_logging", "stop_event_logging"),
+    "_files": ("copyfileobj",),
+    "_protocol": ("Chunk", "SlabProtocol"),
+    "_statistics": ("BlockStatistics", "statistics"),
+}
 ABOUT = '''\
 """Slabby: a pool of equally sized memory blocks ("slabs") with checked references.
 

@@ -97,6 +97,9 @@ if TYPE_CHECKING:
         Trend,
     )
     from slabby._event_feed import EventFeed, start_event_logging, stop_event_logging
+    from slabby._files import copyfileobj
+    from slabby._protocol import Chunk, SlabProtocol
+    from slabby._statistics import BlockStatistics, statistics
 
 __all__ = [
     "AbiMismatchError",
@@ -106,11 +109,13 @@ __all__ = [
     "AuditRecord",
     "Batch",
     "Binding",
+    "BlockStatistics",
     "BreakerMode",
     "BreakerState",
     "BufferTooSmallError",
     "BusyError",
     "CapacityExceededError",
+    "Chunk",
     "CircuitBreakerOpenError",
     "ClosedError",
     "ColdOptionError",
@@ -155,6 +160,7 @@ __all__ = [
     "PoolInfo",
     "PoolState",
     "Sample",
+    "SlabProtocol",
     "SlabRef",
     "SlabState",
     "SlabbyError",
@@ -172,6 +178,7 @@ __all__ = [
     "abi_version",
     "backend",
     "classify_fault",
+    "copyfileobj",
     "core_version",
     "install_fault_handler",
     "instance_id",
@@ -180,14 +187,20 @@ __all__ = [
     "pool_label",
     "pools",
     "start_event_logging",
+    "statistics",
     "stop_event_logging",
     "suggest_capacity",
     "suggest_slab_size",
 ]
 
 _LATER = {
+    "BlockStatistics": "_statistics",
+    "Chunk": "_protocol",
     "EventFeed": "_event_feed",
+    "SlabProtocol": "_protocol",
+    "copyfileobj": "_files",
     "start_event_logging": "_event_feed",
+    "statistics": "_statistics",
     "stop_event_logging": "_event_feed",
 }
 

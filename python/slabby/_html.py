@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pool as a notebook shows it."""
+"""A pool, and what a block did with it, as a notebook shows them."""
 
 from __future__ import annotations
 
@@ -25,5 +25,10 @@ def pool_table(pool: Allocator) -> str:
         "state": stats.pool_state.name.lower(),
         "backend": pool.backend,
     }
+    return table(f"Allocator {stats.name}", rows)
+
+
+def table(title: str, rows: dict[str, str]) -> str:
+    """A title and two columns."""
     body = "".join(f"<tr><th>{key}</th><td>{escape(text)}</td></tr>" for key, text in rows.items())
-    return f"<table><caption>Allocator {escape(stats.name)}</caption>{body}</table>"
+    return f"<table><caption>{escape(title)}</caption>{body}</table>"

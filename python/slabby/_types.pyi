@@ -5,12 +5,17 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from datetime import timedelta
 from traceback import StackSummary
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, SupportsIndex, final, overload
+from typing import Any, Final, Literal, NoReturn, Self, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
+import numpy
+from numpy.typing import DTypeLike, NDArray
+
 from slabby._allocator import Allocator
 from slabby._batch import Batch
+
+_Scalar = TypeVar("_Scalar", bound=numpy.generic)
 
 @disjoint_base
 class Pool:
@@ -61,6 +66,8 @@ class Pool:
     def _fast_forget(self) -> None: ...
     def _live_stacks(self) -> list[tuple[int, StackSummary]]: ...
     def _stack_of(self, ref: int, /) -> StackSummary | None: ...
+    def _take_peak(self, measured: bool, /) -> int: ...
+    def _numpy_handler(self, name: str, system: bool, /) -> object: ...
 
 @final
 class SlabRef:
@@ -97,6 +104,32 @@ class SlabRef:
         """Gives up ownership and returns the 64-bit reference: other code must release it."""
     def tobytes(self) -> bytes:
         """A copy of the whole slab as bytes."""
+    @overload
+    def array(
+        self, dtype: None = None, shape: SupportsIndex | Iterable[SupportsIndex] | None = None
+    ) -> NDArray[numpy.uint8]: ...
+    @overload
+    def array(
+        self,
+        dtype: type[_Scalar] | numpy.dtype[_Scalar],
+        shape: SupportsIndex | Iterable[SupportsIndex] | None = None,
+    ) -> NDArray[_Scalar]: ...
+    @overload
+    def array(
+        self, dtype: DTypeLike, shape: SupportsIndex | Iterable[SupportsIndex] | None = None
+    ) -> NDArray[Any]:
+        """The slab as an array of numpy, without a copy. It pins the slab as a memoryview does."""
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """The slab as a tensor of bytes on the CPU. It pins the slab."""
+    def __dlpack_device__(self) -> tuple[Literal[1], Literal[0]]:
+        """Where the slab is: the CPU."""
     def _finish(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -162,3 +195,4 @@ def _configure(
     error_factory: Callable[..., BaseException], batch: type[Batch], folder: str, /
 ) -> None: ...
 def _leaks_reported() -> None: ...
+def _set_numpy_handler(api: object, handler: object, /) -> object: ...

@@ -129,7 +129,10 @@ PyObject *pool_allocate_fast(PyObject *self, PyObject *unused) {
     if (!pool_attached(pool))
         return NULL;
     status = pool->core->allocate_fast(&data, &id, pool->allocator);
-    return status == SLABBY_OK ? fast_slab_pair(pool, data, id) : raise_status(pool, 0, status);
+    if (status != SLABBY_OK)
+        return raise_status(pool, 0, status);
+    note_use(pool);
+    return fast_slab_pair(pool, data, id);
 }
 
 PyObject *pool_deallocate_fast(PyObject *self, PyObject *number) {

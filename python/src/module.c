@@ -2,6 +2,7 @@
 /* slabby._types: the types of one interpreter, and the capsule through which the SWIG backend reaches them. */
 #include "api.h"
 #include "alloc_stack.h"
+#include "numpy_memory.h"
 #include "types.h"
 
 /* Numbers of the slots that CPython 3.12 and 3.13 added; the limited API of 3.11 does not name them. */
@@ -99,6 +100,7 @@ static PyMethodDef functions[] = {
     {"_address_of", address_of, METH_O, NULL},
     {"_configure", configure, METH_VARARGS, NULL},
     {"_leaks_reported", leaks_reported, METH_NOARGS, NULL},
+    {"_set_numpy_handler", set_numpy_handler, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pool: holds one owner's share of a core allocator, and the hot half of slabby.Allocator. */
 #include "alloc_stack.h"
+#include "numpy_memory.h"
 #include "types.h"
 
 #include <string.h>
@@ -220,6 +221,8 @@ static PyMethodDef pool_methods[] = {
     {"_fast_forget", pool_fast_forget, METH_NOARGS, NULL},
     {"_live_stacks", pool_live_stacks, METH_NOARGS, NULL},
     {"_stack_of", pool_stack_of, METH_O, NULL},
+    {"_take_peak", pool_take_peak, METH_O, NULL},
+    {"_numpy_handler", pool_numpy_handler, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

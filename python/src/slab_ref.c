@@ -7,6 +7,7 @@
  * slab that nobody released goes back when the object dies.
  */
 #include "alloc_stack.h"
+#include "dlpack.h"
 #include "slab_ref.h"
 
 #include <string.h>
@@ -29,6 +30,7 @@ PyObject *slab_ref_new(Pool *pool, slabby_ref ref, void *data, int owning) {
     self->traced = 0;
     PyObject_GC_Track(self);
     if (owning) {
+        note_use(pool);
         self->traced = (char)stack_track(pool, ref);
         stack_record(pool, ref);
     }
@@ -88,6 +90,21 @@ static PyObject *slab_ref_detach(PyObject *object, PyObject *unused) {
     self->owning = 0;
     stack_detach(self->pool, self->ref);
     return PyLong_FromUnsignedLongLong(self->ref);
+}
+
+/* array(dtype, shape): numpy is loaded when somebody asks for it. */
+static PyObject *slab_ref_array(PyObject *object, PyObject *arguments, PyObject *names) {
+    static char *keywords[] = {"dtype", "shape", NULL};
+    PyObject *dtype = Py_None, *shape = Py_None, *module, *array;
+
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|OO", keywords, &dtype, &shape))
+        return NULL;
+    module = PyImport_ImportModule("slabby.numpy");
+    if (module == NULL)
+        return NULL;
+    array = PyObject_CallMethod(module, "_array_of", "OOO", object, dtype, shape);
+    Py_DECREF(module);
+    return array;
 }
 
 /* _finish(): after it was released by its number. */
@@ -389,6 +406,17 @@ static PyMethodDef slab_ref_methods[] = {
      "detach($self, /)\n--\n\nGives up ownership and returns the 64-bit reference: other code must release "
      "it."},
     {"tobytes", slab_ref_tobytes, METH_NOARGS, "tobytes($self, /)\n--\n\nA copy of the whole slab as bytes."},
+    {"array", (PyCFunction)(void (*)(void))slab_ref_array, METH_VARARGS | METH_KEYWORDS,
+     "array($self, /, dtype=None, shape=None)\n--\n\nThe slab as an array of numpy, without a copy: bytes "
+     "unless "
+     "`dtype` says otherwise, as many elements as fit unless `shape` does. It pins the slab as a memoryview "
+     "does."},
+    {"__dlpack__", (PyCFunction)(void (*)(void))slab_ref_dlpack, METH_VARARGS | METH_KEYWORDS,
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\nThe slab as a "
+     "tensor "
+     "of bytes on the CPU, for from_dlpack() of numpy, torch and others. It pins the slab."},
+    {"__dlpack_device__", slab_ref_dlpack_device, METH_NOARGS,
+     "__dlpack_device__($self, /)\n--\n\nWhere the slab is: (1, 0), the CPU."},
     {"_finish", slab_ref_finished, METH_NOARGS, NULL},
     {"__enter__", slab_ref_enter, METH_NOARGS, "__enter__($self, /)\n--\n\nReturns the SlabRef itself."},
     {"__exit__", (PyCFunction)(void (*)(void))slab_ref_exit, METH_FASTCALL,

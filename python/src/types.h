@@ -15,6 +15,7 @@
 #define SLABBY_PYTHON_TYPES_H
 
 #include <Python.h>
+#include <stdatomic.h>
 #include <slabby/slabby.h>
 
 #include "table.h"
@@ -47,6 +48,8 @@ typedef struct Pool {
     PyObject *stacks;              /* alloc_stack.h; null until the first is noted */
     const volatile uint32_t *mode; /* of the core: zero while a pool has nothing switched on */
     char finalizers;               /* the option */
+    _Atomic char measured;         /* a block of slabby.statistics() is open */
+    _Atomic uint64_t peak;         /* most slabs in use since _take_peak() */
 } Pool;
 
 /* Slabs above this size are zeroed without the interpreter's lock. */
@@ -69,6 +72,10 @@ int pool_ready(PyObject *module, struct slabby_types *types);
 int is_pool(PyObject *object);
 /* True for an attached pool; otherwise sets an exception. */
 int pool_attached(const Pool *pool);
+
+/* usage.c: after an allocation, for the blocks of slabby.statistics(). */
+void note_use(Pool *pool);
+PyObject *pool_take_peak(PyObject *self, PyObject *measured);
 
 /* refs.c: SlabRefs for what the core allocated. */
 /* One slab, counted by the core as a call that failed where there is none. */

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copying from file to file through a slab."""
+
+from __future__ import annotations
+
+import io
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from typing import Any
+
+    from _typeshed import SupportsRead, SupportsWrite
+
+    from slabby._allocator import Allocator
+
+
+def copyfileobj(
+    source: SupportsRead[bytes],
+    target: SupportsWrite[memoryview],
+    pool: Allocator,
+    *,
+    timeout: float | timedelta | None = 0,
+) -> int:
+    """Copies a binary file from its position to its end, as shutil.copyfileobj() does, through one slab of the pool.
+
+    Returns how many bytes. Nothing is allocated for each piece where `source` has readinto(), as files, sockets'
+    makefile() and BytesIO have. `timeout`: how long to wait for a slab, as in acquire(). A target that takes less than
+    it is given, as raw files do, gets the rest in further calls.
+    """
+    copied = 0
+    with pool.acquire(timeout) as ref, memoryview(ref) as buffer:
+        while size := _read(source, buffer):
+            _write(target, buffer[:size])
+            copied += size
+    return copied
+
+
+def _read(source: Any, buffer: memoryview) -> int:
+    readinto = getattr(source, "readinto", None)
+    if readinto is not None:
+        size = readinto(buffer)
+        if size is None:
+            raise BlockingIOError("source has nothing to read now; make it blocking")
+        return int(size)
+    data = source.read(len(buffer))
+    if isinstance(data, str):
+        raise TypeError("source reads text; open it in binary mode, such as 'rb'")
+    buffer[: len(data)] = data
+    return len(data)
+
+
+def _write(target: Any, data: memoryview) -> None:
+    while len(data):
+        written = target.write(data)
+        if written is None:
+            if isinstance(target, io.RawIOBase):
+                raise BlockingIOError("target takes nothing now; make it blocking")
+            return  # such targets take all or raise
+        data = data[written:]

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections of asyncio that receive into slabs.
+
+    socket ──recv_into──▶ slab being filled ──full──▶ ready chunks ──receive()──▶ the handler, which releases them
+
+Two things stop the reading: `ahead` full chunks that the handler has not taken, and a pool without a free slab. The
+sender then waits, as TCP makes it. An idle connection holds no slab.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from slabby._types import SlabRef
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+    from typing import Self
+
+    from typing_extensions import Buffer
+
+    from slabby._allocator import Allocator
+
+# A read must not be empty: what takes its bytes while the pool has no slab.
+SPARE_BYTES = 64
+
+
+class Chunk:
+    """Bytes that were received: the first `size` of a slab. `with chunk as data:` gives them as a memoryview and
+    releases the slab at the end."""
+
+    __slots__ = ("slab", "size", "_view")
+    slab: SlabRef
+    size: int
+
+    def __init__(self, slab: SlabRef, size: int) -> None:
+        self.slab = slab
+        self.size = size
+        self._view: memoryview | None = None
+
+    def __len__(self) -> int:
+        return self.size
+
+    def tobytes(self) -> bytes:
+        """A copy."""
+        return self.slab[: self.size]
+
+    def release(self) -> None:
+        """Releases the slab; one that a view holds goes back when that ends."""
+        self.slab.release_deferred()
+
+    def __enter__(self) -> memoryview:
+        self._view = memoryview(self.slab)[: self.size]
+        return self._view
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        view, self._view = self._view, None
+        try:
+            if view is not None:
+                view.release()
+        except BufferError:
+            pass  # something goes on using it, and the slab goes back after that
+        self.slab.__exit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        return f"<Chunk of {self.size} bytes in {self.slab!r}>"
+
+
+class SlabProtocol(asyncio.BufferedProtocol):
+    """A connection whose bytes arrive in slabs, without a copy and with back-pressure.
+
+    `await loop.create_server(lambda: SlabProtocol(pool, handle), host, port)` runs `handle(connection)` as a task for
+    each connection, which ends with it; `loop.create_connection` works likewise. The handler takes what arrived:
+
+        async for chunk in connection:
+            with chunk as data:
+                await connection.send(data)
+
+    At most `ahead` full slabs wait for the handler. Without a free slab the connection waits in the pool's queue, first
+    come, first served. What was not taken goes back when the connection is closed.
+    """
+
+    def __init__(
+        self,
+        pool: Allocator,
+        handler: Callable[[SlabProtocol], Awaitable[object]] | None = None,
+        *,
+        ahead: int = 4,
+    ) -> None:
+        if ahead < 1:
+            raise ValueError(
+                f"ahead is {ahead}; choose 1 or more slabs that may wait for the handler"
+            )
+        self.pool = pool
+        self._handler = handler
+        self._ahead = ahead
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._refill: asyncio.Task[None] | None = None
+        self._ready: deque[Chunk] = deque()
+        self._slab: SlabRef | None = None
+        self._view: memoryview | None = None
+        self._filled = 0
+        self._spare: bytearray | None = None
+        self._at_end = False
+        self._error: BaseException | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writers: list[asyncio.Future[None]] = []
+        self._may_write = True
+
+    # ------------------------------------------------------------------------------------- the handler's side
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport of the connection."""
+        if self._transport is None:
+            raise RuntimeError(
+                "there is no connection yet; pass this to create_server or create_connection"
+            )
+        return self._transport
+
+    async def receive(self) -> Chunk | None:
+        """What arrived, as soon as something did; None at the end of the stream. The caller releases it."""
+        while True:
+            if (chunk := self._take()) is not None:
+                return chunk
+            if self._error is not None:
+                raise self._error
+            if self._at_end and self._refill is None:
+                return None
+            if self._reader is not None:
+                raise RuntimeError("another task is in receive(); one reads a connection")
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        chunk = await self.receive()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def send(self, data: Buffer) -> None:
+        """Writes, and waits while the other side takes too little."""
+        self.transport.write(data)  # type: ignore[arg-type] # transports take every buffer
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Waits while the transport holds too much that was not sent yet."""
+        while not self._may_write and not self.transport.is_closing():
+            waiter = asyncio.get_running_loop().create_future()
+            self._writers.append(waiter)
+            await waiter
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Closes the connection once what was written is sent, and releases what nobody took."""
+        self._at_end = True
+        self._stop_refill()
+        if self._transport is not None:
+            self._transport.close()
+        self._wake()
+        while self._ready:
+            self._ready.popleft().release()
+        self._drop_slab()
+
+    def _take(self) -> Chunk | None:
+        """The oldest chunk, and else what is there of the next."""
+        if self._ready:
+            chunk = self._ready.popleft()
+        elif self._filled:
+            chunk = self._finish_slab()
+        else:
+            return None
+        self._go_on()
+        return chunk
+
+    # ----------------------------------------------------------------------------------- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment] # of a stream, as the loop promises
+        if self._handler is not None:
+            self._task = asyncio.get_running_loop().create_task(self._handle(self._handler))
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        if self._view is None and (slab := self.pool._try_now()) is not None:
+            self._begin_slab(slab)
+        if self._view is not None:
+            return self._view[self._filled :]
+        self._spare = bytearray(SPARE_BYTES)
+        return self._spare
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._view is None:
+            assert self._spare is not None
+            del self._spare[nbytes:]
+            self._transport_must_wait()
+            self._refill = asyncio.get_running_loop().create_task(self._wait_for_slab(self._spare))
+            self._spare = None
+            return
+        self._filled += nbytes
+        if self._filled == len(self._view):
+            self._ready.append(self._finish_slab())
+        if len(self._ready) >= self._ahead:
+            self._transport_must_wait()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Stays open for writing, where the transport can be half closed."""
+        self._at_end = True
+        if not self._filled:
+            self._drop_slab()
+        self._wake()
+        return self.transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self._error = self._error or error
+        self._at_end = True
+        self._stop_refill()
+        self._wake()
+        self._wake_writers()
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        self._wake_writers()
+
+    # --------------------------------------------------------------------------------------------------- inside
+
+    async def _handle(self, handler: Callable[[SlabProtocol], Awaitable[object]]) -> None:
+        try:
+            await handler(self)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            context = {"message": "the handler of a connection failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler({**context, "protocol": self})
+        finally:
+            self.close()
+
+    async def _wait_for_slab(self, arrived: bytearray) -> None:
+        """Puts what arrived without a slab into the next one that is free, and goes on reading."""
+        try:
+            slab = await self.pool.acquire_async()
+        except Exception as error:
+            self._refill = None
+            self._error = error
+            self.transport.abort()
+            self._wake()
+            return
+        self._refill = None
+        self._begin_slab(slab)
+        assert self._view is not None
+        self._view[: len(arrived)] = arrived
+        self._filled = len(arrived)
+        self._go_on()
+        # The next pass of the loop reads what else is there, so that the handler does not get these few bytes alone.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._wake)
+
+    def _stop_refill(self) -> None:
+        refill, self._refill = self._refill, None
+        if refill is not None:
+            refill.cancel()
+
+    def _begin_slab(self, slab: SlabRef) -> None:
+        self._slab, self._view, self._filled = slab, memoryview(slab), 0
+
+    def _finish_slab(self) -> Chunk:
+        assert self._slab is not None
+        chunk = Chunk(self._slab, self._filled)
+        self._slab, self._view, self._filled = None, None, 0
+        return chunk
+
+    def _drop_slab(self) -> None:
+        slab, self._slab, self._view, self._filled = self._slab, None, None, 0
+        if slab is not None:
+            slab.release_deferred()
+
+    def _transport_must_wait(self) -> None:
+        if self.transport.is_reading():
+            self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Reads again if nothing stands against it."""
+        waits = self._refill is not None or len(self._ready) >= self._ahead
+        if not waits and not self._at_end and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _wake_writers(self) -> None:
+        for waiter in self._writers:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._writers.clear()

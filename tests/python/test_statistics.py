@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""slabby.statistics(): what a block did with a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import slabby
+
+
+def test_a_block_counts_what_happened_in_it(pool):
+    before = pool.allocate_batch(10)
+    pool.deallocate_batch(before)
+    held = pool.allocate()
+    with slabby.statistics(pool) as block:
+        batch = pool.allocate_batch(5)
+        pool.deallocate_batch(batch)
+        pool.allocate().release()
+        last = pool.allocate()
+        slab, number = pool.allocate_fast()
+        assert (block.allocations, block.releases, block.live, block.peak) == (8, 6, 2, 6)
+        pool.deallocate_fast(number)
+    numbers = (block.allocations, block.releases, block.live, block.peak, block.failures)
+    assert numbers == (8, 7, 1, 6, 0)
+    assert (block.allocated_bytes, block.peak_bytes) == (8 * 4096, 6 * 4096)
+    last.release()
+    held.release()
+    pool.allocate_batch(20).release()
+    assert numbers == (block.allocations, block.releases, block.live, block.peak, block.failures)
+
+
+def test_blocks_nest_and_each_has_its_peak(pool):
+    with slabby.statistics(pool) as outer:
+        pool.allocate_batch(7).release()
+        with slabby.statistics(pool) as inner:
+            pool.allocate_batch(3).release()
+        pool.allocate_batch(5).release()
+    assert (inner.allocations, inner.peak) == (3, 3)
+    assert (outer.allocations, outer.peak) == (15, 7)
+    with slabby.statistics(pool) as later:
+        pass
+    assert (later.allocations, later.peak) == (0, 0)
+
+
+def test_blocks_that_overlap(pool):
+    first, second = slabby.statistics(pool), slabby.statistics(pool)
+    with first:
+        pool.allocate_batch(2).release()
+        second.__enter__()
+        pool.allocate_batch(4).release()
+    pool.allocate_batch(6).release()
+    second.__exit__(None, None, None)
+    assert (first.peak, second.peak) == (4, 6)
+    assert (first.allocations, second.allocations) == (6, 10)
+
+
+def test_refusals_and_leaks_count():
+    with slabby.Allocator(64, 2, name="small") as pool, slabby.statistics(pool) as block:
+        refs = pool.allocate_batch(2)
+        for _ in range(3):
+            with pytest.raises(slabby.OutOfMemoryError):
+                pool.allocate()
+        refs[0].release()
+        with pytest.raises(slabby.DoubleDeallocationError):
+            refs[0].release()
+        with pytest.warns(ResourceWarning):
+            del refs
+        assert (block.failures, block.leaks, block.live) == (3, 1, 0)
+    assert block.errors == {
+        slabby.Status.OUT_OF_MEMORY: 3,
+        slabby.Status.DOUBLE_DEALLOCATION: 1,
+    }
+    assert repr(block) == (
+        "<statistics of small: 2 allocations, 2 releases, 0 live, 2 peak, 3 failures, 1 leaks>"
+    )
+    assert "<caption>Statistics of small</caption>" in block._repr_html_()
+
+
+def test_every_way_to_allocate_raises_the_peak(pool):
+    async def in_a_task() -> slabby.SlabRef:
+        return await pool.acquire_async()
+
+    ways = (
+        pool.allocate,
+        pool.acquire,
+        lambda: pool.allocate(timeout=1),
+        lambda: asyncio.run(in_a_task()),
+        lambda: pool.acquire_batch(1)[0],
+        lambda: pool.from_ref(pool.allocate().detach(), owning=True),
+    )
+    for way in ways:
+        with slabby.statistics(pool) as block:
+            way().release()
+        assert (block.peak, block.live) == (1, 0), way
+
+
+def test_other_threads_and_handles_count(pool):
+    other = slabby.Allocator.adopt(*pool.handle())
+    with slabby.statistics(pool) as block:
+        held = other.allocate_batch(4)
+        thread = threading.Thread(target=lambda: pool.allocate().release())
+        thread.start()
+        thread.join()
+        held.release()
+    assert (block.allocations, block.releases, block.peak) == (5, 5, 5)
+
+
+def test_an_open_block_cannot_be_entered_again(pool):
+    with slabby.statistics(pool) as block, pytest.raises(RuntimeError, match="is open"):
+        block.__enter__()
+    with block:
+        pool.allocate().release()
+    assert block.allocations == 1
+
+
+def test_an_exception_ends_the_block(pool):
+    block = slabby.statistics(pool)
+    with pytest.raises(ZeroDivisionError), block:
+        pool.allocate().release()
+        raise ZeroDivisionError
+    pool.allocate().release()
+    assert (block.allocations, block.peak) == (1, 1)
