@@ -52,7 +52,7 @@ func nextOf(t *testing.T, events <-chan slabby.Event, pool *slabby.Slabby) slabb
 			if event.Pool == pool.Label() {
 				return event
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("no event")
 		}
 	}
@@ -102,7 +102,7 @@ func TestLogEventsOfTheProcess(t *testing.T) {
 	var written lockedBuffer
 	ended := make(chan error)
 	go func() { ended <- slabby.LogEvents(ctx, slog.New(slog.NewTextHandler(&written, nil))) }()
-	for end := time.Now().Add(10 * time.Second); !written.has("pool=logged"); {
+	for end := time.Now().Add(time.Minute); !written.has("pool=logged"); {
 		if time.Now().After(end) {
 			t.Fatal("nothing logged")
 		}

@@ -87,6 +87,66 @@ func TestReadinessFollowsTheBreaker(t *testing.T) {
 	}
 }
 
+func TestNearlyFull(t *testing.T) {
+	pool := newPool(t, 10, slabby.WithName("orders"))
+	handler := slabbyhttp.New(slabbyhttp.WithPools(pool))
+	for live, expected := range []string{9: "", 10: "exhausted"} {
+		expectReason(t, handler, live, pool, expected)
+	}
+	larger := newPool(t, 100, slabby.WithName("larger"))
+	handler = slabbyhttp.New(slabbyhttp.WithPools(larger))
+	expectReason(t, handler, 90, larger, "")
+	expectReason(t, handler, 91, larger, "nearly_full")
+}
+
+// expectReason allocates until so many slabs are live, and compares the only reason.
+func expectReason(t *testing.T, handler http.Handler, live int, pool *slabby.Slabby, expected string) {
+	t.Helper()
+	for pool.Stats().UsedSlabs < live {
+		ref, err := pool.Allocate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = ref.Release() })
+	}
+	var answer struct {
+		Pools []struct{ Reasons []struct{ Reason string } }
+	}
+	ask(t, handler, "/stats", &answer)
+	found := ""
+	for _, reason := range answer.Pools[0].Reasons {
+		found += reason.Reason
+	}
+	if found != expected {
+		t.Errorf("%d live: %q, wanted %q", live, found, expected)
+	}
+}
+
+// streamed is what /events has at the moment for a client with that id.
+func streamed(handler http.Handler, id string) string {
+	request := httptest.NewRequest(http.MethodGet, "/events?follow=0", nil)
+	request.Header.Set("Last-Event-ID", id)
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	return recorder.Body.String()
+}
+
+func TestEventsGoOnWhereAClientStopped(t *testing.T) {
+	pool := newPool(t, 4, slabby.WithName("orders"))
+	handler := slabbyhttp.New(slabbyhttp.WithPools(pool))
+	first := streamed(handler, "")
+	_, id, _ := strings.Cut(first, "id: ")
+	id, _, _ = strings.Cut(id, "\n")
+	if err := pool.SetOptionText("secure", "on"); err != nil {
+		t.Fatal(err)
+	}
+	rest := streamed(handler, id)
+	if !strings.Contains(first, `"opened"`) || strings.Contains(rest, `"opened"`) ||
+		strings.Count(rest, `"option_changed"`) != 1 {
+		t.Fatalf("first %q, then %q", first, rest)
+	}
+}
+
 //go:noinline
 func leakOne(t *testing.T, pool *slabby.Slabby) slabby.SlabRef {
 	ref, err := pool.Allocate()
@@ -236,6 +296,7 @@ func FuzzRequest(f *testing.F) {
 	handler := slabbyhttp.New(slabbyhttp.WithPools(pool), slabbyhttp.WithToken("right"))
 	f.Add("GET", "/stats", "stacks=1", "", "", "", []byte(nil))
 	f.Add("PUT", "/pools/orders/options/secure", "", "Bearer right", "text/plain", "", []byte("on"))
+	f.Add("PUT", "/pools/orders/options/secure", "", "Bearer wrong", "text/plain", "", []byte("off"))
 	f.Add("PUT", "/pools/orders/options/max_alloc_latency", "", "Bearer wrong", "text/plain", "", []byte("1ms"))
 	f.Add("GET", "/events", "follow=0", "", "", "0;orders=1", []byte("x"))
 	f.Fuzz(func(t *testing.T, method, path, query, authorization, kind, last string, body []byte) {

@@ -5,7 +5,11 @@
 #include "support.h"
 #include "threads.h"
 
+#include "observe/histogram.h"
+#include "observe/latency.h"
+
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +339,28 @@ static void buckets_hold_what_their_limits_say(void **state) {
     finish(pool);
 }
 
+/* Guards: a native bucket of schema 5 ends where the core's bucket does, and at most half a bucket off. The index of a
+ * bucket that ends at t seconds is 32 log2(t). */
+static void native_buckets_end_where_the_cores_do(void **state) {
+    (void)state;
+    static uint64_t buckets[SLB_LATENCY_BUCKETS];
+    struct slb_histogram histogram;
+    slabby_allocator *pool = named_pool("orders", 10);
+    for (int i = 0; i < 1000; i++)
+        CHECK_STATUS(slabby_release(pool, take(pool)), SLABBY_OK);
+    uint64_t ticks = 0;
+    for (uint32_t i = 0, cpus = slb_used_cpus(pool); i <= cpus; i++)
+        ticks += atomic_load(&slb_latency_at(pool, i, cpus)->weighted_ticks);
+    slb_histogram_fill(pool, buckets, &histogram);
+    double tick = histogram.sum_seconds / (double)ticks;
+    for (uint32_t bucket = 0; bucket < SLB_LATENCY_BUCKETS; bucket++) {
+        double off = slb_histogram_index(bucket) - ((double)bucket + 1 + 32 * log2(tick));
+        if (fabs(off) > 0.5 + 1e-6)
+            fail_msg("bucket %u ends %f buckets off, with a tick of %g s", (unsigned)bucket, off, tick);
+    }
+    finish(pool);
+}
+
 /* ------------------------------------------------------------------------------------------------- threads */
 
 struct load {
@@ -466,7 +492,7 @@ int main(void) {
         cmocka_unit_test(text_of_all_groups_samples), cmocka_unit_test(text_is_cut_where_it_does_not_fit),
         cmocka_unit_test(records_say_the_same),       cmocka_unit_test(buckets_hold_what_their_limits_say),
         cmocka_unit_test(buckets_only_grow),          cmocka_unit_test(pools_come_and_go),
-        cmocka_unit_test(a_child_reads_too),
+        cmocka_unit_test(a_child_reads_too),          cmocka_unit_test(native_buckets_end_where_the_cores_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

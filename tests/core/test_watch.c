@@ -87,6 +87,25 @@ static void an_event_is_heard(void **state) {
     CHECK_STATUS(slabby_watch_end(descriptor), SLABBY_OK);
 }
 
+/* Guards: each watcher hears an event, also after another has read it. */
+static void several_watchers_hear_it(void **state) {
+    (void)state;
+    int first = begin(), second = begin(), third = begin();
+    CHECK_STATUS(slabby_watch_end(second), SLABBY_OK);
+    for (int round = 0; round < 2; round++) {
+        slabby_allocator *pool = named_pool("orders");
+        assert_true(is_readable(first, 0));
+        CHECK_STATUS(slabby_watch_clear(first), SLABBY_OK);
+        assert_false(is_readable(first, 0));
+        assert_true(is_readable(third, 0));
+        finish(pool);
+        CHECK_STATUS(slabby_watch_clear(first), SLABBY_OK);
+        CHECK_STATUS(slabby_watch_clear(third), SLABBY_OK);
+    }
+    CHECK_STATUS(slabby_watch_end(first), SLABBY_OK);
+    CHECK_STATUS(slabby_watch_end(third), SLABBY_OK);
+}
+
 static void logger(void *context, const slabby_event *event) {
     *(slabby_event *)context = *event;
 }
@@ -167,7 +186,7 @@ static void watch_events(struct load *load) {
     static slabby_event events[64];
     uint64_t heard = 0, count, lost;
     while (heard < 2ull * RAISERS * POOLS && !threads_failed()) {
-        if (!is_readable(load->descriptor, 20000))
+        if (!is_readable(load->descriptor, 60000))
             complain("nothing to hear after %d of %d events", (int)heard, 2 * RAISERS * POOLS);
         if (slabby_watch_clear(load->descriptor) != SLABBY_OK)
             complain("not cleared");
@@ -231,7 +250,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_heard),         cmocka_unit_test(every_reader_learns_the_pool),
         cmocka_unit_test(bad_arguments_are_refused), cmocka_unit_test(no_event_is_missed),
-        cmocka_unit_test(a_child_has_its_own),
+        cmocka_unit_test(a_child_has_its_own),       cmocka_unit_test(several_watchers_hear_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

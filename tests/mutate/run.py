@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Breaks the core on purpose, one mutation at a time, and expects the named test to notice.
+"""Breaks the code on purpose, one mutation at a time, and expects the named test to notice.
 
 The *.toml beside it list file, old text, new text and the test, a program (with arguments, where a part of it is
-enough) or a test of ctest.  Each is applied to a copy of the tree under build/mutate, built there and run; a test that
-still passes guards nothing, and neither does one that hangs: a busy machine may be the reason.  Several copies
-are worked on at once.
+enough) or a test of ctest; "go" with package and test, "python" with file and test.  Each is applied to a copy of the
+tree under build/mutate, built there and run; a test that still passes guards nothing, and neither does one that hangs:
+a busy machine may be the reason.  Several copies are worked on at once.
 
-    run.py [--list | --check] [--jobs N] [NAME ...]
+    run.py [--list | --check | --needs] [--jobs N] [NAME ...]
+
+Go comes from PATH.  For Python, SLABBY_MUTATE_PYTHON is an interpreter that has the package with its compiled parts.
 
 Exit status: 0 when every mutation was noticed, 1 when one survived, 2 when a mutation does not
 apply, does not compile, or its test fails before anything was broken.
@@ -31,6 +33,9 @@ from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "mutate"
+PYTHON = os.environ.get("SLABBY_MUTATE_PYTHON", sys.executable)
+# What runs a test that needs no build beforehand.
+LANGUAGES = ("go", "python")
 COPIED = [
     "CMakeLists.txt",
     "cmake",
@@ -41,6 +46,9 @@ COPIED = [
     "tools/slabby-audit-check",
     "tests/CMakeLists.txt",
     "tests/abi",
+    "go",
+    "python/slabby",
+    "tests/python",
     *sorted(f"tests/{found.parent.name}" for found in ROOT.glob("tests/*/CMakeLists.txt")),
 ]
 TEST_TIMEOUT_S = 900  # the schedules take minutes on a busy machine
@@ -69,8 +77,8 @@ class Mutation:
 
     @property
     def built(self) -> str:
-        """What the test runs."""
-        return self.target or self.test
+        """What the test runs; nothing where Go or Python runs it."""
+        return "" if self.test in LANGUAGES else self.target or self.test
 
     @property
     def run(self) -> tuple[str, ...]:
@@ -105,6 +113,7 @@ class Copy:
     def make(self) -> None:
         """Copies with new times: an object built from a mutation must not pass for up to date."""
         shutil.rmtree(self.tree, ignore_errors=True)
+        self.built.mkdir(parents=True, exist_ok=True)
         for name in COPIED:
             source, target = ROOT / name, self.tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,52 +121,81 @@ class Copy:
                 shutil.copytree(source, target, copy_function=shutil.copyfile)
             else:
                 shutil.copyfile(source, target)
+
+    def configure(self) -> None:
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         options = ["-DCMAKE_BUILD_TYPE=Release", "-DSLABBY_BUILD_TESTS=ON"]
         result = run(["cmake", *generator, "-S", str(self.tree), "-B", str(self.built), *options])
         if result.returncode:
             raise Broken(f"cmake refused the copy:\n{result.stdout}{result.stderr}")
 
+    def add_compiled_python(self) -> None:
+        """What pip compiled, beside the sources of the copy: a mutation of Python needs no build."""
+        code = "import pathlib, slabby; print(pathlib.Path(slabby.__file__).parent)"
+        result = run([PYTHON, "-P", "-c", code])
+        if result.returncode:
+            raise Broken(
+                f"{PYTHON} has no slabby (./dev test python installs it):\n{result.stderr}"
+            )
+        for file in Path(result.stdout.strip()).iterdir():
+            if ".so" in file.name:
+                shutil.copyfile(file, self.tree / "python" / "slabby" / file.name)
+
     def build(self, target: str) -> None:
+        if not target:
+            return
         result = run(["cmake", "--build", str(self.built), "--parallel", "2", "--target", target])
         if result.returncode:
             raise Broken(
                 f"the build of {target} failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
             )
 
-    def command_of(self, test: str) -> list[str]:
-        """The program of that name, or else the test that ctest knows by it."""
+    def command_of(self, test: str, *arguments: str) -> list[str]:
+        """A test of Go or Python; the program of that name, or else the test that ctest knows by it."""
+        if test == "go":
+            package, name = arguments
+            go_test = ["go", "-C", str(self.tree / "go"), "test", "-vet=off", "-count=1"]
+            return [*go_test, "-run", f"^{name}$", package]
+        if test == "python":
+            file, name = arguments
+            options = ["-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(self.tree)]
+            return [PYTHON, "-m", "pytest", *options, "-k", name, str(self.tree / file)]
         every = self.built.rglob(test)
         found = [path for path in every if path.is_file() and os.access(path, os.X_OK)]
         if len(found) > 1:
             raise Broken(f"{len(found)} programs are called {test}")
         by_name = ["--tests-regex", f"^{test}$", "--no-tests=error", "--output-on-failure"]
-        return [str(found[0])] if found else ["ctest", "--test-dir", str(self.built), *by_name]
+        program = [str(found[0])] if found else ["ctest", "--test-dir", str(self.built), *by_name]
+        return [*program, *arguments]
 
     def verdict(self, test: str, *arguments: str) -> str:
         """'passed', or how the test noticed."""
-        scale = {"SLABBY_TEST_SCALE": STRESS_SCALE} if test.startswith("stress_") else {}
+        settings = {"PYTHONPATH": str(self.tree / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
+        if test.startswith("stress_"):
+            settings["SLABBY_TEST_SCALE"] = STRESS_SCALE
         try:
             result = subprocess.run(
-                [*self.command_of(test), *arguments],
+                self.command_of(test, *arguments),
                 capture_output=True,
                 text=True,
                 errors="replace",
                 check=False,
                 timeout=TEST_TIMEOUT_S,
                 cwd=self.built,
-                env=os.environ | scale,
+                env=os.environ | settings,
             )
         except subprocess.TimeoutExpired:
             return HUNG
         if result.returncode == 0:
             return "passed"
+        if "[build failed]" in result.stdout or (test == "python" and result.returncode != 1):
+            raise Broken(f"{test} could not run:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
         if result.returncode < 0:
             return f"died of signal {-result.returncode}"
         failed = [
             line
             for line in result.stderr.splitlines() + result.stdout.splitlines()
-            if "FAILED" in line or "differs:" in line
+            if any(word in line for word in ("FAILED", "--- FAIL", "differs:"))
         ]
         return failed[0].strip() if failed else f"exit status {result.returncode}"
 
@@ -165,7 +203,7 @@ class Copy:
         self.build(built)
         found = self.verdict(*test)
         if found != "passed":
-            raise Broken(f"{' '.join(test)} fails on the sound core: {found}")
+            raise Broken(f"{' '.join(test)} fails on the sound tree: {found}")
         print(f"sound     {' '.join(test)}", flush=True)
 
     def try_mutation(self, mutation: Mutation) -> bool:
@@ -194,7 +232,7 @@ class Copy:
 
 
 def try_all(chosen: list[Mutation], jobs: int) -> list[str]:
-    """The names of those that survived. Each test is first seen to pass on the sound core."""
+    """The names of those that survived. Each test is first seen to pass on the sound tree."""
     # A mutation waits for a copy that is free.
     copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
 
@@ -208,11 +246,16 @@ def try_all(chosen: list[Mutation], jobs: int) -> list[str]:
     for number in range(jobs):
         copy = Copy(number)
         copy.make()
+        tests = {mutation.test for mutation in chosen}
+        if tests - set(LANGUAGES):
+            copy.configure()
+        if "python" in tests:
+            copy.add_compiled_python()
         copies.put(copy)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
-            tests = sorted({(mutation.built, mutation.run) for mutation in chosen})
-            list(pool.map(lambda test: with_copy(lambda copy: copy.check_sound(*test)), tests))
+            runs = sorted({(mutation.built, mutation.run) for mutation in chosen})
+            list(pool.map(lambda each: with_copy(lambda copy: copy.check_sound(*each)), runs))
             outcomes = pool.map(
                 lambda mutation: with_copy(lambda copy: copy.try_mutation(mutation)), chosen
             )
@@ -243,11 +286,12 @@ def choose(mutations: list[Mutation], names: list[str]) -> list[Mutation]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Break the core on purpose; the tests must notice."
+        description="Break the code on purpose; the tests must notice."
     )
     parser.add_argument("names", nargs="*", help="mutations to try; all when none is named")
     parser.add_argument("--list", action="store_true", help="name the mutations and stop")
     parser.add_argument("--check", action="store_true", help="see that all apply, and stop")
+    parser.add_argument("--needs", action="store_true", help="print the languages, and stop")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="copies to work on at once"
     )
@@ -260,6 +304,9 @@ def main() -> int:
         if arguments.list:
             for mutation in chosen:
                 print(f"{mutation.name:28} {' '.join(mutation.run):18} {mutation.breaks}")
+            return 0
+        if arguments.needs:
+            print(" ".join(sorted({mutation.test for mutation in chosen} & set(LANGUAGES))))
             return 0
         survivors = try_all(chosen, max(1, min(arguments.jobs, len(chosen))))
     except Broken as problem:

@@ -133,11 +133,13 @@ def test_a_trickle_is_too_slow_too(monkeypatch, server):
 
         thread = threading.Thread(target=trickle)
         thread.start()
-        with http.client.HTTPResponse(slow) as answer:
-            answer.begin()
+        try:
+            with http.client.HTTPResponse(slow) as answer:
+                answer.begin()
+                assert answer.status == 408
+        finally:
             answered.set()
             thread.join()
-            assert answer.status == 408
 
 
 def test_more_clients_than_the_server_takes(monkeypatch, pool):
@@ -153,6 +155,53 @@ def test_more_clients_than_the_server_takes(monkeypatch, pool):
         for connection in idle:
             connection.close()
         server.close()
+
+
+# ------------------------------------------------------------------------------------------------ answers
+
+
+def answer_of(app, method, path, body=b"", **headers):
+    """Status and body, without a server."""
+    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}
+    environ |= {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "text/plain", **headers}
+    started = []
+    parts = app(environ, lambda status, headers: started.append(int(status.split()[0])))
+    return started[0], b"".join(parts)
+
+
+def test_only_the_token_changes_options(pool):
+    app = wsgi.App([pool], token="right")
+    path = "/pools/orders/options/secure"
+    for sent in ("Bearer wrong", "Bearer ", "Bearer right x", "Basic right", "right", ""):
+        assert answer_of(app, "PUT", path, b"on", HTTP_AUTHORIZATION=sent)[0] == 401
+        assert pool.get_option("secure") is False
+    assert answer_of(app, "PUT", path, b"on", HTTP_AUTHORIZATION="bearer right")[0] == 200
+    assert pool.get_option("secure") is True
+    assert answer_of(wsgi.App([pool]), "PUT", path, b"off", HTTP_AUTHORIZATION="Bearer ")[0] == 403
+
+
+def test_nearly_full_above_nine_tenths():
+    with slabby.Allocator(64, 100, name="filling") as pool:
+        app = wsgi.App([pool])
+        held = []
+        for live, expected in ((90, []), (91, ["nearly_full"]), (100, ["exhausted"])):
+            held += pool.allocate_batch(live - len(held))
+            (shown,) = json.loads(answer_of(app, "GET", "/stats")[1])["pools"]
+            assert [each["reason"] for each in shown["reasons"]] == expected
+        for ref in held:
+            ref.release()
+
+
+def test_metrics_of_two_pools_have_each_head_once(pool):
+    with slabby.Allocator(64, 8, name="other") as other:
+        lines = answer_of(wsgi.App([pool, other]), "GET", "/metrics")[1].decode().splitlines()
+    heads = [line for line in lines if line.startswith("# ")]
+    assert len(heads) == len(set(heads)) and heads[-1] == "# EOF"
+    at = lines.index("# TYPE slabby_waiters gauge")
+    assert lines[at + 2 : at + 4] == [
+        'slabby_waiters{pool="orders"} 0',
+        'slabby_waiters{pool="other"} 0',
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ streams
@@ -193,7 +242,9 @@ def test_streams_are_limited_and_given_back(server):
             assert refused.status == 503
             assert refused.getheader("retry-after") == "5"
         assert raw(server, "GET /events?follow=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+    end = time.monotonic() + 60
     while len(server.endpoints.streams) > 15:
+        assert time.monotonic() < end
         time.sleep(0.01)
     with stream(server) as again:
         assert again.status == 200

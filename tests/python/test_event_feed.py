@@ -35,12 +35,21 @@ def test_a_feed_becomes_readable(feed):
     assert feed.read() == []
     pool = slabby.Allocator(64, 4, name="fed")
     exhaust(pool)
-    assert readable(feed, 10)
+    assert readable(feed, 60)
     found = [event for event in feed.read() if event.pool == slabby.pool_label(pool)]
     assert [event.code for event in found] == [slabby.EventCode.OPENED, slabby.EventCode.EXHAUSTED]
     assert found[1].allocator_address == pool.handle()[0]
     assert not readable(feed, 0)
     assert feed.lost == 0
+
+
+def test_a_feed_reads_all_there_is(feed):
+    """More than one call of the core gives, and fewer than are kept."""
+    pools = [slabby.Allocator(64, 4) for _ in range(100)]
+    labels = {slabby.pool_label(pool) for pool in pools}
+    assert labels == {event.pool for event in feed.read()} & labels
+    for pool in pools:
+        pool.close()
 
 
 def test_a_closed_feed_says_so(feed):
