@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,23 +89,25 @@ class Server:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def get(self, path: str, **parameters: str) -> dict:
+    def get(self, path: str, **parameters: str) -> Any:
         address = f"{self.address}{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(address, timeout=30) as answer:
             found = json.load(answer)
         assert found["status"] == "success", found
         return found["data"]
 
-    def query(self, expression: str) -> list[dict]:
-        return self.get("/api/v1/query", query=expression)["result"]
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get("/api/v1/query", query=expression)["result"]
+        return found
 
-    def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
+    def wait_for(self, what: str, condition: Callable[[], bool], shown: str = "up") -> None:
+        """Until the condition holds; where it never does, the error has the answer to the query `shown`."""
         end = time.monotonic() + 60
         while True:
             with contextlib.suppress(OSError):
                 if condition():
                     return
-            assert time.monotonic() < end, f"after a minute: not {what}"
+            assert time.monotonic() < end, f"after a minute: not {what}: {self.query(shown)}"
             time.sleep(0.1)
 
 

@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import LANGUAGES, MONITORING, Exporter, fetch, need
 
+# Name, and labels with their values.
+Series = tuple[str, tuple[tuple[str, Any], ...]]
 
-def series_of(text: str) -> dict[tuple, float]:
-    from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-    found = {}
+def series_of(text: str) -> dict[Series, float]:
+    from prometheus_client.openmetrics.parser import (  # type: ignore[import-not-found, unused-ignore]
+        text_string_to_metric_families,
+    )
+
+    found: dict[Series, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = {
@@ -71,7 +78,7 @@ def test_promtool_finds_nothing_in_the_classic_format(
     assert done.returncode == 0, done.stdout
 
 
-def test_promtool_reads_the_cores_format(exporters: dict[str, Exporter], tmp_path) -> None:
+def test_promtool_reads_the_cores_format(exporters: dict[str, Exporter], tmp_path: Path) -> None:
     """It makes blocks of a database from OpenMetrics text; that needs a time behind each value."""
     text = fetch(exporters["c"].address)[1]
     timed = [line if line.startswith("#") else f"{line} 1700000000" for line in text.splitlines()]
@@ -94,7 +101,7 @@ def test_alert_rules() -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_a_rule_that_is_wrong_fails_its_case(tmp_path) -> None:
+def test_a_rule_that_is_wrong_fails_its_case(tmp_path: Path) -> None:
     promtool = need("promtool")
     rules = (MONITORING / "alerts.yml").read_text()
     assert "slabby_waiters > 0" in rules
