@@ -127,14 +127,30 @@ static uint64_t layout_delay_cells(uint64_t delay, uint64_t capacity) {
     return delay == 0 ? 0 : cells;
 }
 
+/* The slots of the rings and the merged records are touched as they are written, so a ring may have all `audit` records
+ * on each CPU. At most 2^24 records of 24 bytes for each of 4,100 rings. */
+static uint64_t layout_audit(struct slb_layout *out, uint64_t at) {
+    uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
+    uint64_t rings = out->cpus + SLB_AUDIT_SHARED_RINGS;
+    if (out->audit_records == 0)
+        return at;
+    out->audit_slots_a_ring = layout_max(out->audit_records, 2);
+    out->audit_chains = at;
+    out->audit_trail = layout_round_up(at + sizeof(struct slb_audit_chains), SLB_CACHE_LINE);
+    out->audit_rings = out->audit_trail + sizeof(struct slb_audit_trail);
+    out->audit_keys = out->audit_rings + rings * sizeof(struct slb_audit_ring);
+    out->audit_entries = layout_round_up(out->audit_keys + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    out->audit_slots = layout_round_up(
+        out->audit_entries + out->audit_records * sizeof(struct slb_audit_entry), SLB_CACHE_LINE);
+    return out->audit_slots + rings * out->audit_slots_a_ring * sizeof(struct slb_audit_slot);
+}
+
 /* The end of the metadata: events and, with the option, audit records. */
 static void layout_records(struct slb_layout *out, uint64_t at) {
-    uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;
     out->events = layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
-    out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
-    out->audit = layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
-    uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
+    uint64_t end = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
+    end = layout_audit(out, layout_round_up(end, SLB_CACHE_LINE));
     out->record_bytes = end - at;
     out->metadata_mapping = layout_round_up(end, slb_os_page_size());
 }

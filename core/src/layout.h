@@ -19,7 +19,7 @@
  * many slabs compete for the same set:
  *
  *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
- *   event rates | events | written audit trails | audit records
+ *   event rates | events | written audit trails | audit: trail | rings | keys of slabs | merged records | slots of rings
  */
 #ifndef SLB_LAYOUT_H
 #define SLB_LAYOUT_H
@@ -35,8 +35,9 @@ struct slb_layout {
     uint64_t edge;         /* what the usable range begins at a multiple of */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
-        event_rates, events, audit_chains, audit; /* offsets */
-    uint64_t audit_records, record_bytes;
+        event_rates, events, audit_chains, audit_trail, audit_rings, audit_keys, audit_entries,
+        audit_slots; /* offsets */
+    uint64_t audit_records, audit_slots_a_ring, record_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */

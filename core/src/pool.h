@@ -20,6 +20,7 @@
 #define SLB_POOL_H
 
 #include "base.h"
+#include "observe/audit_state.h"
 #include "observe/count_state.h"
 #include "observe/health_state.h"
 #include "observe/label_state.h"
@@ -155,7 +156,7 @@ struct slabby_allocator {
     _Atomic uint32_t guard_rate;              /* one allocation in so many; 0: none */
     struct slb_options options;               /* effective values */
     bool label_is_name;                       /* observe/pool_label.h; fixed by create */
-    struct slb_ring audit;                    /* size 0: no audit */
+    struct slb_audit audit;
     struct slb_audit_chains *audit_chains;
     int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;

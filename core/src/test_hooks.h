@@ -20,7 +20,7 @@ enum slb_test_points {
     SLB_POINT_TAKEN = 9,         /* the id is taken, the word does not say live yet */
     SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
     SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
-    SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
+    SLB_POINT_RING_WRITE = 12,   /* a record has its number, or its ring; its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */

@@ -14,7 +14,7 @@
 
 static const struct scenario *const lists[] = {word_scenarios,    bias_scenarios,   tier_scenarios,
                                                waiting_scenarios, ending_scenarios, resize_scenarios,
-                                               awaited_scenarios, late_scenarios};
+                                               awaited_scenarios, late_scenarios,   audit_scenarios};
 
 #define LISTS (sizeof lists / sizeof *lists)
 

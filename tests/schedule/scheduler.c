@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "scheduler.h"
 
+#include "observe/audit_record.h"
+
 #include "locations.h"
 #include "trace.h"
 
@@ -20,13 +22,20 @@ enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 8, MOST_UNMAPPED = 16, PAGE = 4
 
 extern __thread uint32_t slb_in_flight_depth;
 
+/* What each task has for itself, as a thread has. */
+struct of_thread {
+    uint32_t depth;
+    struct slb_recorder recorder;
+};
+
 enum state { READY, RESTING, ASLEEP, DONE };
 
 struct task {
     ucontext_t context;
     char *stack;
     enum state state;
-    uint32_t cpu, depth;
+    uint32_t cpu;
+    struct of_thread own;
     volatile void *asleep_on;
     bool has_deadline, timed_out;
     const volatile void *read[MOST_READS]; /* since it rested last */
@@ -162,17 +171,32 @@ static bool can_go_on(const struct task *task) {
     return task->state == READY || (task->state == RESTING && task->disturbed);
 }
 
+static void save_own(struct of_thread *own) {
+    *own = (struct of_thread){slb_in_flight_depth, slb_recorder};
+}
+
+static void load_own(const struct of_thread *own) {
+    slb_in_flight_depth = own->depth;
+    slb_recorder = own->recorder;
+}
+
+/* At the same address for all tasks. */
+static bool is_of_thread(const volatile void *location) {
+    return location == &slb_in_flight_depth ||
+           (uintptr_t)location - (uintptr_t)&slb_recorder < sizeof slb_recorder;
+}
+
 static void switch_to(uint32_t next) {
     struct task *from = &it.task[it.current], *to = &it.task[next];
 
     if (from == to)
         return;
-    from->depth = slb_in_flight_depth;
+    save_own(&from->own);
     it.current = next;
     for (uint32_t i = 0; i < it.tasks; i++)
         if (i != next && it.task[i].cpu == to->cpu)
             it.task[i].restarted = true;
-    slb_in_flight_depth = to->depth;
+    load_own(&to->own);
     trace_switch(next);
     swapcontext(&from->context, &to->context);
 }
@@ -340,7 +364,7 @@ static void expect_mapped(const volatile void *location) {
 void schedule_access(const volatile void *location, enum access access, const void *code) {
     uint32_t options[2 * MOST_TASKS];
 
-    if (!it.running || location == &slb_in_flight_depth) /* each task has its own, at the same address */
+    if (!it.running || is_of_thread(location))
         return;
     if (++it.steps > MOST_STEPS)
         schedule_broken("no end after %d steps", MOST_STEPS);
@@ -495,7 +519,7 @@ static void run_once(void) {
         begin_task(i);
     it.steps = it.preemptions = it.idle_checks = it.decided = 0;
     it.current = first_task();
-    slb_in_flight_depth = 0;
+    load_own(&it.task[it.current].own);
     it.pruned = false;
     it.running = true;
     trace_switch(it.current);

@@ -270,6 +270,43 @@ int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by) {
     return end(SLB_RSEQ_DONE);
 }
 
+static bool read_word(const _Atomic uint64_t *location, uint64_t *out) {
+    if (!reach(location, ACCESS_READ))
+        return false;
+    *out = *(const uint64_t *)(const void *)location;
+    return true;
+}
+
+static bool write_word(_Atomic uint64_t *location, uint64_t word) {
+    if (!reach(location, ACCESS_WRITE))
+        return false;
+    *(uint64_t *)(void *)location = word;
+    schedule_changed(location);
+    return true;
+}
+
+int slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    struct slb_audit_ring *ring = &pool->audit.rings[schedule_cpu()];
+    uint64_t head, before, floor, given = *key;
+    schedule_sequence_begin();
+    if (!reach(&pool->rseq_cpus, ACCESS_READ))
+        return end(SLB_RSEQ_RESTARTED);
+    if (schedule_cpu() >= pool->rseq_cpus)
+        return end(SLB_RSEQ_REFUSED);
+    if (!read_word(&ring->head, &head) ||
+        !read_word(&ring->slots[(head - 1) & pool->audit.mask].key, &before) ||
+        !read_word(&pool->audit.trail->floor, &floor))
+        return end(SLB_RSEQ_RESTARTED);
+    given = given > before ? given : before + 1;
+    given = given > floor ? given : floor + 1;
+    struct slb_audit_slot *slot = &ring->slots[head & pool->audit.mask];
+    if (!write_word(&slot->key, given) || !write_word(&slot->ref, ref) || !write_word(&slot->about, about) ||
+        !write_word(&ring->head, head + 1))
+        return end(SLB_RSEQ_RESTARTED);
+    *key = given;
+    return end(SLB_RSEQ_DONE);
+}
+
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
     struct sequence it;
     enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);

@@ -61,11 +61,6 @@ uint64_t __wrap_slb_os_wall_ns(void) {
     return 1000000;
 }
 
-uint64_t __wrap_slb_os_wall_by_ticks(void);
-uint64_t __wrap_slb_os_wall_by_ticks(void) {
-    return __wrap_slb_os_wall_ns();
-}
-
 /* The real one waits until the clock has moved. */
 double __wrap_slb_os_ns_per_tick(void);
 double __wrap_slb_os_ns_per_tick(void) {

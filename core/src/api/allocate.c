@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "api/issue.h"
+#include "observe/audit_record.h"
 #include "observe/counters.h"
 #include "observe/events.h"
 #include "observe/latency.h"
@@ -354,8 +355,22 @@ issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *pool, 
     return SLABBY_OK;
 }
 
-/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here,
- * every other protection acts in issue_slow. */
+/* The same with an audit record and nothing more to do. */
+static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref, void **out_data,
+                                                             struct slabby_allocator *pool, uint32_t id,
+                                                             uint64_t state) {
+    /* relaxed: slb_issue acquires; a free slab's word is this thread's */
+    slabby_ref ref = slb_ref_issued(pool, atomic_load_explicit(&pool->words[id], memory_order_relaxed), id);
+    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, id, ref, SLABBY_OK);
+    (void)slb_issue(pool, id, state);
+    *out_ref = ref;
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
+/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
+ * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
                                                               struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
@@ -367,8 +382,9 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
-    if (slb_unlikely((protect & ~(uint32_t)SLB_PROTECT_BIT_GUARD) != 0 || !slb_sides_are_usual(pool)))
-        return issue_slow(out_ref, out_data, pool, id, state);
+    if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD || !slb_sides_are_usual(pool)))
+        return protect == SLB_PROTECT_AUDIT ? issue_audited(out_ref, out_data, pool, id, state)
+                                            : issue_slow(out_ref, out_data, pool, id, state);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);

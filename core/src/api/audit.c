@@ -2,6 +2,7 @@
 /* Reading the audit trail, and writing it to a file. */
 #include "api/call.h"
 #include "observe/audit.h"
+#include "observe/audit_rings.h"
 #include "status.h"
 
 static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_record *records,
@@ -10,8 +11,10 @@ static slabby_status audit_read(struct slabby_allocator *pool, slabby_audit_reco
     slabby_audit_record record;
     slabby_status status = SLABBY_OK;
     uint64_t at = *cursor, count = 0, lost = 0;
+    slb_audit_lock(pool);
     while (count < capacity && slb_audit_next(pool, &at, &lost, &record, &status))
         slb_copy_record(records, count++, &record, sizeof record);
+    slb_audit_unlock(pool);
     if (status != SLABBY_OK)
         return status;
     *out_count = count;

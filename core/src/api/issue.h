@@ -37,8 +37,8 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
 SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                   int32_t operation) {
     slb_protect_issue(pool, id);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+    if (slb_is_audited(pool))
+        slb_audit_hand_over(pool, operation, id, slb_name_of(pool, id, state), SLABBY_OK);
 }
 
 SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,

@@ -5,6 +5,7 @@
 
 #include "api/call.h"
 #include "observe/audit.h"
+#include "observe/audit_record.h"
 #include "observe/events.h"
 #include "protect/bit_guard.h"
 #include "protect/protect.h"
@@ -119,9 +120,11 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
  * ended yet. */
 static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
-    return fast ? slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
-                : slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_RELEASE,
-                                      slb_ref_make(pool, generation, id), status);
+    if (slb_is_audited(pool))
+        slb_audit_hand_over(pool,
+                            fast ? SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST : SLABBY_AUDIT_OPERATION_RELEASE,
+                            id, fast ? id : slb_ref_make(pool, generation, id), status);
+    return status;
 }
 
 /* Into the tiers, unprotected or behind every protection. */
@@ -280,7 +283,18 @@ static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_alloc
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until
+/* The tail of a release that is recorded; its patterns were intact. */
+static __attribute__((noinline)) slabby_status return_audited(struct slabby_allocator *pool, slabby_ref ref,
+                                                              uint32_t id, bool secure) {
+    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_RELEASE, id, ref, SLABBY_OK);
+    if (secure)
+        return return_zeroed(pool, id);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        give(pool, id, false);
+    return SLABBY_OK;
+}
+
+/* Behind a word that this thread has freed: zeroing, patterns and records here, every other protection in return_slow. Until
  * the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
@@ -288,13 +302,15 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(
-            (protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE)) != 0))
+    if (slb_unlikely((protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE |
+                                            SLB_PROTECT_AUDIT)) != 0))
         return return_slow(pool, ref);
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
         slb_unlikely(!slb_sides_are_usual(pool) ||
                      !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-        return return_slow(pool, ref); /* compares again, and reports */
+        return return_slow(pool, ref); /* compares again, reports and records */
+    if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
+        return return_audited(pool, ref, (uint32_t)id, (protect & SLB_PROTECT_SECURE) != 0);
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
             return return_zeroed(pool, (uint32_t)id);

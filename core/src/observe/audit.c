@@ -1,63 +1,115 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "observe/audit.h"
 
-#include "observe/ring.h"
+#include "observe/audit_record.h"
 #include "os/os.h"
+#include "ref.h"
 #include "tiers/hold.h"
 #include "tiers/in_flight.h"
 
-/* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
- * may allocate. */
-static SLB_THREAD_LOCAL int32_t thread_binding;
+#ifndef SLB_AMALGAMATION
+SLB_THREAD_LOCAL struct slb_recorder slb_recorder;
+#endif
 
 SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
-    thread_binding = binding + 1;
+    slb_recorder.binding = binding + 1;
 }
 
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
-    return thread_binding == 0 ? otherwise : thread_binding - 1;
+    return slb_recorder.binding == 0 ? otherwise : slb_recorder.binding - 1;
 }
 
-/* What a degraded pool may leave out. */
+SLB_PRIVATE void slb_audit_forget_thread(void) {
+    slb_recorder.thread = 0;
+}
+
+SLB_PRIVATE uint64_t slb_record_time(struct slb_recorder *own, uint64_t coarse_ns) {
+    uint64_t now = slb_os_now_ns();
+    own->left =
+        now - own->read_ns < (uint64_t)own->run * SLB_RECORDS_DENSE_NS ? SLB_RECORDS_A_READING - 1 : 0;
+    own->run = own->left + 1;
+    own->read_ns = now;
+    own->coarse_ns = coarse_ns;
+    return now > own->key ? now : own->key + 1;
+}
+
+SLB_PRIVATE SLB_COLD void slb_record_left_out(struct slabby_allocator *pool) {
+    slb_count(&pool->degrade.left_out, 1);
+}
+
+SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
+                                     uint64_t ref, slabby_status status) {
+    slb_record_hand_over(pool, operation, id, ref, status);
+}
+
+/* Operations on the whole pool come behind every record that was written before them, and before every later one. */
+static void record_of_pool(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                           slabby_status status) {
+    struct slb_recorder *own = &slb_recorder;
+    uint64_t now = slb_os_now_ns(), newest = slb_audit_newest(pool);
+    newest = newest < own->key ? own->key : newest;
+    uint64_t key = slb_record_put(pool, own, newest < now ? now : newest + 1, operation, ref, status);
+    slb_audit_raise(&pool->audit.trail->floor, key);
+}
+
 static bool is_about_a_slab(int32_t operation) {
     return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
 }
 
-SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                           slabby_status status) {
-    if (!slb_pool_exists(pool))
-        return;
-    if (slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK &&
-        is_about_a_slab(operation)) {
-        slb_count(&pool->degrade.left_out, 1);
-        return;
-    }
-    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_by_ticks(), slb_os_thread(), ref,
-                                       (uint64_t)(uint32_t)status << 32 |
-                                           (uint64_t)slb_audit_binding(pool->binding) << 16 |
-                                           (uint64_t)operation};
-    (void)slb_ring_write(&pool->audit, words);
+static bool find_slab(struct slabby_allocator *pool, int32_t operation, uint64_t ref, uint32_t *out_id) {
+    uint64_t generation;
+    if (operation != SLABBY_AUDIT_OPERATION_ALLOCATE_FAST &&
+        operation != SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST)
+        return slb_ref_split(pool, ref, &generation, out_id);
+    *out_id = (uint32_t)ref;
+    return ref < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
 }
 
-SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
-                                                uint64_t ref, slabby_status status) {
-    SLB_HOLD(pool);
-    slb_audit_record(pool, operation, ref, status);
+/* The slab may be in other hands: its key is only raised. A thread that has it in hand may overwrite that; this
+ * operation and its hand-over then happen at the same time. */
+static void record_of_slab(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                           slabby_status status) {
+    struct slb_recorder *own = &slb_recorder;
+    uint32_t id;
+    if (slb_record_is_left_out(pool, ref, status)) {
+        slb_record_left_out(pool);
+        return;
+    }
+    uint64_t key = slb_record_next_key(own), last = 0;
+    bool found = find_slab(pool, operation, ref, &id);
+    if (found)
+        last = atomic_load_explicit(&pool->audit.keys[id], memory_order_relaxed);
+    key = slb_record_put(pool, own, last < key ? key : last + 1, operation, ref, status);
+    if (found)
+        slb_audit_raise(&pool->audit.keys[id], key);
 }
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
+    if (is_about_a_slab(operation))
+        record_of_slab(pool, operation, ref, status);
+    else
+        record_of_pool(pool, operation, ref, status);
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
 
 SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
                                 slabby_audit_record *out, slabby_status *out_status) {
-    uint64_t words[SLB_AUDIT_WORDS];
-    enum slb_ring_found found = slb_ring_read(&pool->audit, cursor, lost, words);
-    *out_status = found == SLB_RING_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
-    if (found != SLB_RING_RECORD)
+    struct slb_audit_entry entry;
+    enum slb_audit_found found = slb_audit_fetch(pool, cursor, lost, &entry);
+    *out_status = found == SLB_AUDIT_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (found != SLB_AUDIT_RECORD)
         return false;
-    *out = (slabby_audit_record){.sequence = *cursor - 1,
-                                 .time_ns = words[0],
-                                 .thread = words[1],
-                                 .ref = words[2],
-                                 .operation = (int32_t)(words[3] & 0xffff),
-                                 .binding = (int32_t)(words[3] >> 16 & 0xffff),
-                                 .status = (slabby_status)(uint32_t)(words[3] >> 32)};
+    *out = (slabby_audit_record){.sequence = entry.sequence - 1,
+                                 .time_ns = entry.time_ns,
+                                 .thread = entry.about >> SLB_AUDIT_THREAD_AT,
+                                 .ref = entry.ref,
+                                 .operation = (int32_t)(entry.about & 0xff),
+                                 .binding = (int32_t)(entry.about >> SLB_AUDIT_BINDING_AT & 0xff),
+                                 .status = -(slabby_status)(entry.about >> SLB_AUDIT_STATUS_AT & 0xff)};
     return true;
 }

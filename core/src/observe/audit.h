@@ -20,32 +20,32 @@ SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
 /* The binding of the calling thread, where it said which. */
 SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
 
-/* For who has a slab of the pool in hand. */
+/* In a child of fork, whose thread has another number. */
+SLB_PRIVATE void slb_audit_forget_thread(void);
+
+/* For who has the slab in hand: taken and not published yet, or released and in no list yet. ref: its reference, or its
+ * id for operations by id. */
+SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
+                                     uint64_t ref, slabby_status status);
+
+/* For all others: the pool may end meanwhile. */
 SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                            slabby_status status);
 
-/* For others: the pool may end meanwhile. */
-SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
-                                                uint64_t ref, slabby_status status);
+SLB_INLINE bool slb_is_audited(const struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT);
+}
 
 /* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
  * for option_change, else 0. */
 SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
                                      slabby_status status) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record_held(pool, operation, ref, status);
-    return status;
-}
-
-/* The same for who has a slab of the pool in hand. */
-SLB_INLINE slabby_status slb_audited_in_hand(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                             slabby_status status) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
+    if (slb_is_audited(pool))
         slb_audit_record(pool, operation, ref, status);
     return status;
 }
 
-/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
+/* Under slb_audit_lock. The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
 SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
                                 slabby_audit_record *out, slabby_status *out_status);
 

@@ -5,9 +5,60 @@
 
 #include "base.h"
 
-/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
-#define SLB_AUDIT_WORDS 4u
-#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
+/*
+ * A record in the ring of a CPU. The key is its time and orders it (observe/audit_rings.h); 0: never written.
+ *
+ *    63                24 23      16 15       8 7         0
+ *   +--------------------+----------+----------+-----------+
+ *   | thread (40)        | -status  | binding  | operation |      about
+ *   +--------------------+----------+----------+-----------+
+ */
+struct slb_audit_slot {
+    _Atomic uint64_t key, ref, about;
+};
+
+#define SLB_AUDIT_THREAD_AT 24
+#define SLB_AUDIT_STATUS_AT 16
+#define SLB_AUDIT_BINDING_AT 8
+
+/* Record s of a ring lies in slot s modulo the size. The first line is the writers', the second the reader's. */
+struct slb_audit_ring {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t head; /* records written */
+    struct slb_audit_slot *slots;
+    _Atomic uint32_t busy;                          /* a thread without sequences is writing */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t read; /* records that are in the trail, or lost */
+    uint64_t end, last,
+        key; /* of the merge under way: where it ends, the last key before that, the next one */
+};
+
+#define SLB_AUDIT_RING_LOG2 7
+_Static_assert(sizeof(struct slb_audit_ring) == 1u << SLB_AUDIT_RING_LOG2, "sequences shift by it");
+
+/* Rings beyond those of the CPUs, for threads that cannot write into the ring of theirs. */
+#define SLB_AUDIT_SHARED_RINGS 4u
+
+/* A record in its order. sequence: its number + 1, so that untouched memory is no record. */
+struct slb_audit_entry {
+    uint64_t sequence, time_ns, ref, about;
+};
+
+/* What readers share. */
+struct slb_audit_trail {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t floor;  /* every later record has a higher key */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reader; /* process whose thread is reading, 0: none */
+    _Atomic uint64_t next;                            /* number of the next record */
+    _Atomic uint64_t dropped;                         /* records that found every ring taken */
+    uint64_t dropped_read;
+};
+
+struct slb_audit {
+    struct slb_audit_trail *trail;
+    struct slb_audit_ring *rings; /* of each CPU, then the shared ones */
+    struct slb_audit_entry *entries;
+    _Atomic uint64_t *keys; /* of each slab: its newest record's */
+    uint64_t size;          /* records, a power of two; 0: no audit */
+    uint64_t mask;          /* of the slots of a ring: as many, 2 at least */
+};
 
 /*
  * A chain of written records: the file, the position, and the digest of its last line, so that the next call

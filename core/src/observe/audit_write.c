@@ -10,8 +10,8 @@
  * complete rewrite. To detect these, store the last digest elsewhere.
  */
 #include "observe/audit.h"
+#include "observe/audit_rings.h"
 #include "observe/json.h"
-#include "observe/ring.h"
 #include "observe/sha256.h"
 #include "os/os.h"
 
@@ -129,7 +129,9 @@ static bool compose_next(struct slabby_allocator *pool, struct slb_audit_chain *
                          slabby_status *out_status) {
     slabby_audit_record record;
     uint64_t lost = 0, at = chain->cursor;
+    slb_audit_lock(pool);
     bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
+    slb_audit_unlock(pool);
     if (lost != 0)
         compose_lost(chain, lost);
     else if (found)
@@ -151,9 +153,11 @@ static slabby_status write_chain(struct slabby_allocator *pool, uint64_t *out_co
                                  int32_t fd, slabby_error *error) {
     uint64_t device = 0, inode = 0;
     slabby_status status = SLABBY_OK;
-    if (*cursor > slb_ring_next(&pool->audit))
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0,
-                             (int64_t)slb_ring_next(&pool->audit),
+    slb_audit_lock(pool);
+    uint64_t end = slb_audit_end(pool);
+    slb_audit_unlock(pool);
+    if (*cursor > end)
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0, (int64_t)end,
                              "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
     int failure = slb_os_file_identity(fd, &device, &inode);
     if (failure != 0)

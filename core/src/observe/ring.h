@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A ring of fixed-size records that any number of threads write and read without a lock: audit records and events.
+ * A ring of fixed-size records that any number of threads write and read without a lock: events.
  *
  *   record s lies in entry s mod size:   | check | word 0 (time) | word 1 | ... |
  *

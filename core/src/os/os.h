@@ -63,8 +63,6 @@ SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
 SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
-SLB_PRIVATE uint64_t
-slb_os_wall_by_ticks(void); /* the same, up to a microsecond off; set clocks show a little late */
 
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,

@@ -4,6 +4,7 @@
 #include "layout.h"
 #include "pool/memory.h"
 #include "observe/audit.h"
+#include "observe/audit_rings.h"
 #include "observe/events.h"
 #include "observe/latency.h"
 #include "observe/pool_label.h"
@@ -120,11 +121,7 @@ static void init_records(struct slabby_allocator *pool, const struct slb_layout 
                                      .size = SLB_EVENTS_CAPACITY,
                                      .words = SLB_EVENT_WORDS,
                                      .stride = SLB_EVENT_STRIDE};
-    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
-    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
-                                    .size = layout->audit_records,
-                                    .words = SLB_AUDIT_WORDS,
-                                    .stride = SLB_AUDIT_STRIDE};
+    slb_audit_init(pool, layout, metadata);
 }
 
 static void number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {

@@ -2,6 +2,8 @@
 #include "resilience/fork.h"
 
 #include "tiers/used_slabs.h"
+#include "observe/audit.h"
+#include "observe/audit_rings.h"
 #include "observe/counters.h"
 #include "observe/event_watch.h"
 #include "observe/events.h"
@@ -31,11 +33,13 @@ static void mark_pool(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
     slb_leases_after_fork(pool);
+    slb_audit_after_fork(pool);
 }
 
 static void in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
+    slb_audit_forget_thread();
     slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
         if (slb_pool_exists(&slb_pool_table[entry].pool))

@@ -99,6 +99,16 @@ SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic
     return false;
 }
 
+/* An audit record into this CPU's ring; *key is raised to the one that it has got. */
+SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_audit(pool, key, ref, about);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
 /* For slb_rseq_release_next: what finds the area of the calling thread. */
 SLB_INLINE intptr_t slb_rseq_finder(void) {
     return SLB_RSEQ_AREA;
@@ -177,6 +187,11 @@ SLB_INLINE uint32_t slb_rseq_cpu(void) {
 
 SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
     (void)cpu, (void)counter, (void)by;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    (void)pool, (void)key, (void)ref, (void)about;
     return false;
 }
 

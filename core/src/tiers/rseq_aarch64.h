@@ -449,4 +449,53 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* A record into this CPU's ring, under a key above the one before and above the floor (observe/audit_rings.h). A reader
+ * on another CPU relies on the order of the stores: the head of before, the key (release), the other words (barrier),
+ * head (release). */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref,
+                                                   uint64_t about) {
+    uint64_t given;
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[head]]\n\t"
+                                     "ldr x12, [x9, %[slots]]\n\t"
+                                     "ldr x11, %[mask]\n\t"
+                                     "sub x13, x10, #1\n\t"
+                                     "and x13, x13, x11\n\t"
+                                     "add x13, x13, x13, lsl #1\n\t"
+                                     "add x13, x12, x13, lsl #3\n\t"
+                                     "ldr x13, [x13]\n\t"
+                                     "add x13, x13, #1\n\t"
+                                     "cmp x13, %[key]\n\t"
+                                     "csel %[given], x13, %[key], hi\n\t"
+                                     "ldr x13, %[trail]\n\t"
+                                     "ldr x13, [x13, %[floor]]\n\t"
+                                     "add x13, x13, #1\n\t"
+                                     "cmp x13, %[given]\n\t"
+                                     "csel %[given], x13, %[given], hi\n\t"
+                                     "and x13, x10, x11\n\t"
+                                     "add x13, x13, x13, lsl #1\n\t"
+                                     "add x13, x12, x13, lsl #3\n\t"
+                                     "stlr %[given], [x13]\n\t"
+                                     "dmb ishst\n\t"
+                                     "stp %[ref], %[about], [x13, #8]\n\t"
+                                     "add x10, x10, #1\n\t"
+                                     "add x9, x9, %[head]\n\t"
+                                     "stlr x10, [x9]\n\t" SLB_RSEQ_END
+        : [given] "=&r"(given)
+        : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->rseq_cpus), [caches] "m"(pool->audit.rings),
+          [mask] "m"(pool->audit.mask), [trail] "m"(pool->audit.trail), [key] "r"(*key), [ref] "r"(ref),
+          [about] "r"(about), [shift] "i"(SLB_AUDIT_RING_LOG2),
+          [head] "i"(offsetof(struct slb_audit_ring, head)),
+          [slots] "i"(offsetof(struct slb_audit_ring, slots)),
+          [floor] "i"(offsetof(struct slb_audit_trail, floor))
+        : SLB_RSEQ_CLOBBERS
+        : refused, restarted);
+    *key = given;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
 #endif

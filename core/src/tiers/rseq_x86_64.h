@@ -475,4 +475,57 @@ restarted:
     return SLB_RSEQ_RESTARTED;
 }
 
+/* A record of 24 bytes into this CPU's ring, under a key above the one before and above the floor
+ * (observe/audit_rings.h). The key is stored before the other words. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref,
+                                                   uint64_t about) {
+    uint64_t given;
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[refused]\n\t"
+                                                         "shlq %[ring], %%rcx\n\t"
+                                                         "addq %[rings], %%rcx\n\t"
+                                                         "movq %c[head](%%rcx), %%r10\n\t"
+                                                         "leaq -1(%%r10), %%rax\n\t"
+                                                         "andq %[mask], %%rax\n\t"
+                                                         "leaq (%%rax, %%rax, 2), %%rax\n\t"
+                                                         "shlq $3, %%rax\n\t"
+                                                         "addq %c[slots](%%rcx), %%rax\n\t"
+                                                         "movq %[key], %[given]\n\t"
+                                                         "movq (%%rax), %%rax\n\t"
+                                                         "addq $1, %%rax\n\t"
+                                                         "cmpq %[given], %%rax\n\t"
+                                                         "cmovaq %%rax, %[given]\n\t"
+                                                         "movq %[trail], %%rax\n\t"
+                                                         "movq %c[floor](%%rax), %%rax\n\t"
+                                                         "addq $1, %%rax\n\t"
+                                                         "cmpq %[given], %%rax\n\t"
+                                                         "cmovaq %%rax, %[given]\n\t"
+                                                         "movq %%r10, %%rax\n\t"
+                                                         "andq %[mask], %%rax\n\t"
+                                                         "leaq (%%rax, %%rax, 2), %%rax\n\t"
+                                                         "shlq $3, %%rax\n\t"
+                                                         "addq %c[slots](%%rcx), %%rax\n\t"
+                                                         "movq %[given], (%%rax)\n\t"
+                                                         "movq %[ref], 8(%%rax)\n\t"
+                                                         "movq %[about], 16(%%rax)\n\t"
+                                                         "addq $1, %%r10\n\t"
+                                                         "movq %%r10, %c[head](%%rcx)\n\t" SLB_RSEQ_END
+                 : [given] "=&r"(given)
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->rseq_cpus), [rings] "m"(pool->audit.rings),
+                   [mask] "m"(pool->audit.mask), [trail] "m"(pool->audit.trail), [key] "r"(*key),
+                   [ref] "r"(ref), [about] "r"(about), [ring] "i"(SLB_AUDIT_RING_LOG2),
+                   [head] "i"(offsetof(struct slb_audit_ring, head)),
+                   [slots] "i"(offsetof(struct slb_audit_ring, slots)),
+                   [floor] "i"(offsetof(struct slb_audit_trail, floor))
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    *key = given;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
 #endif
