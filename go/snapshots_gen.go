@@ -342,7 +342,8 @@ type MemoryUsage struct {
 	// HeapBytes: bytes of live heap slabs (bytes).
 	HeapBytes uint64 `json:"heap_bytes"`
 
-	// RecordBytes: events and audit records (bytes).
+	// RecordBytes: events and audit records: the address space reserved for them; memory is used
+	// as records are written (bytes).
 	RecordBytes uint64 `json:"record_bytes"`
 
 	// Capacity: capacity of the pool at this moment (slabs).

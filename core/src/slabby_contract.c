@@ -343,7 +343,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "audit",
         .default_value = 0, .minimum = 0, .maximum = 16777216,
         .enumerators = NULL,
-        .meaning = "audit records kept, rounded up to a power of two; 0 means none",
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none. Each CPU "
+                   "that works on the pool may use 24 bytes for each, reading 32 more",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },

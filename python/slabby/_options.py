@@ -83,7 +83,7 @@ class Options(TypedDict, total=False):
         allocation and release.
     audit
         0 to 16777216; default 0. Audit records kept, rounded up to a power of two; 0 means
-        none.
+        none. Each CPU that works on the pool may use 24 bytes for each, reading 32 more.
     heap_fallback
         True or False; default False; may change while the pool runs. Serve from the heap when
         every slab is in use.

@@ -283,7 +283,13 @@ class Memory(Record):
         ),
     )
     heap_bytes: int = member(9, doc="Bytes of live heap slabs, in bytes.")
-    record_bytes: int = member(10, doc="Events and audit records, in bytes.")
+    record_bytes: int = member(
+        10,
+        doc=(
+            "Events and audit records: the address space reserved for them; memory is used as"
+            " records are written, in bytes."
+        ),
+    )
     capacity: int = member(11, doc="Capacity of the pool at this moment.")
     name: str = member(12, doc="Name of the pool; empty where it has none.")
     huge_page_bytes: int = member(

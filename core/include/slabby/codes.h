@@ -117,7 +117,8 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept, rounded up to a power of two; 0 means none */
+    /* audit records kept, rounded up to a power of two; 0 means none. Each CPU that works on the
+     * pool may use 24 bytes for each, reading 32 more */
     SLABBY_OPTION_AUDIT = 21,
     /* serve from the heap when every slab is in use */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
