@@ -136,8 +136,8 @@ static uint64_t layout_audit(struct slb_layout *out, uint64_t at) {
         return at;
     out->audit_slots_a_ring = layout_max(out->audit_records, 2);
     out->audit_chains = at;
-    out->audit_trail = layout_round_up(at + sizeof(struct slb_audit_chains), SLB_CACHE_LINE);
-    out->audit_rings = out->audit_trail + sizeof(struct slb_audit_trail);
+    out->audit_merged = layout_round_up(at + sizeof(struct slb_audit_chains), SLB_CACHE_LINE);
+    out->audit_rings = out->audit_merged + sizeof(struct slb_audit_merged);
     out->audit_keys = out->audit_rings + rings * sizeof(struct slb_audit_ring);
     out->audit_entries = layout_round_up(out->audit_keys + ids * sizeof(uint64_t), SLB_CACHE_LINE);
     out->audit_slots = layout_round_up(

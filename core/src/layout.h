@@ -19,7 +19,7 @@
  * many slabs compete for the same set:
  *
  *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
- *   event rates | events | written audit trails | audit: trail | rings | keys of slabs | merged records | slots of rings
+ *   event rates | events | audit: written chains | what readers share | rings | keys of slabs | entries | slots
  */
 #ifndef SLB_LAYOUT_H
 #define SLB_LAYOUT_H
@@ -35,7 +35,7 @@ struct slb_layout {
     uint64_t edge;         /* what the usable range begins at a multiple of */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
-        event_rates, events, audit_chains, audit_trail, audit_rings, audit_keys, audit_entries,
+        event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
         audit_slots; /* offsets */
     uint64_t audit_records, audit_slots_a_ring, record_bytes;
     uint64_t delay_cells;

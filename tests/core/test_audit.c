@@ -444,8 +444,8 @@ static uint64_t time_of_next(slabby_allocator *pool, uint64_t *cursor) {
     return records[0].time_ns;
 }
 
-/* Guards: the time of a record is the system's, and behind it by a tick of the system's coarse clock at most, in a burst
- * and after one. */
+/* Guards: the time of a record is the system's, and behind it by a tick of the system's coarse clock at most, in a
+ * burst and after one. */
 static void times_are_the_systems(void **state) {
     const uint64_t off = 1000000; /* between two clocks of the system that are read one after the other */
     slabby_allocator *pool = make_pool(64, 4, WITH({SLABBY_OPTION_AUDIT, 64}));

@@ -294,9 +294,9 @@ static void *trim_and_park(void *pool) {
     return NULL;
 }
 
-/* Guards: a writer that is stopped inside a ring holds nobody up: records of others are written and read, and its own when
- * it comes back. */
-static void stopped_writers_hold_nobody_up(void **state) {
+/* Guards: a writer that is stopped inside a ring holds nobody up: records of others are written and read, and its own
+ * when it comes back. */
+static void stopped_writers_stop_no_reader(void **state) {
     slabby_allocator *pool =
         make_pool(64, 8, WITH({SLABBY_OPTION_AUDIT, 64}, {SLABBY_OPTION_PER_CPU_CACHE, 0}));
     slabby_audit_record records[4] = {{.struct_size = sizeof records[0]}};
@@ -328,7 +328,7 @@ int main(void) {
         cmocka_unit_test(slabs_and_threads_keep_their_order),
         cmocka_unit_test(overwritten_rings_add_up),
         cmocka_unit_test(changes_of_the_pool_stand_between),
-        cmocka_unit_test(stopped_writers_hold_nobody_up),
+        cmocka_unit_test(stopped_writers_stop_no_reader),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,29 +11,29 @@
 
 enum { RECORDS = 16, AHEAD = 5000000 };
 
-/* The trail, as one reader finds it. */
+/* The found, as one reader finds it. */
 static struct {
     uint64_t cursor, lost, count;
     struct {
         int32_t operation;
         slabby_ref ref;
     } record[RECORDS];
-} trail;
+} found;
 
-static void read_trail(void) {
+static void read_records(void) {
     slabby_audit_record records[RECORDS];
     uint64_t count = 0, lost = 0;
 
     memset(records, 0, sizeof records);
     records[0].struct_size = sizeof records[0];
     slabby_status status =
-        slabby_audit_read(records, &count, &lost, &trail.cursor, world.pool, RECORDS - trail.count);
+        slabby_audit_read(records, &count, &lost, &found.cursor, world.pool, RECORDS - found.count);
     EXPECT(status == SLABBY_OK, "audit_read answered %s", world_text(status));
-    for (uint64_t i = 0; i < count; i++, trail.count++) {
-        trail.record[trail.count].operation = records[i].operation;
-        trail.record[trail.count].ref = records[i].ref;
+    for (uint64_t i = 0; i < count; i++, found.count++) {
+        found.record[found.count].operation = records[i].operation;
+        found.record[found.count].ref = records[i].ref;
     }
-    trail.lost += lost;
+    found.lost += lost;
 }
 
 /* In the shared ring a record is there whose time lies far ahead: it draws the reader's floor above all others. */
@@ -41,8 +41,8 @@ static void with_records(int32_t backend, int64_t records) {
     world_make(64, 16, backend, WITH({SLABBY_OPTION_AUDIT, records}));
     world_take(1);
     (void)slb_audit_put_shared(world.pool, AHEAD, 0, SLABBY_AUDIT_OPERATION_TRIM);
-    memset(&trail, 0, sizeof trail);
-    schedule_restores(&trail, sizeof trail);
+    memset(&found, 0, sizeof found);
+    schedule_restores(&found, sizeof found);
 }
 
 static void with_sequences(void) {
@@ -80,15 +80,15 @@ static void slab_lived_in_order(void) {
     slabby_ref out[MOST_HELD] = {0};
 
     do
-        read_trail();
-    while (trail.cursor != slb_audit_end(world.pool));
-    EXPECT(trail.lost == 0, "%u records were lost", (unsigned)trail.lost);
-    for (uint64_t i = 0; i < trail.count; i++) {
-        slabby_ref ref = trail.record[i].ref, *as = &out[(ref - world.pool->ref_bias) & world.pool->id_mask];
-        if (trail.record[i].operation == SLABBY_AUDIT_OPERATION_ALLOCATE) {
+        read_records();
+    while (found.cursor != slb_audit_end(world.pool));
+    EXPECT(found.lost == 0, "%u records were lost", (unsigned)found.lost);
+    for (uint64_t i = 0; i < found.count; i++) {
+        slabby_ref ref = found.record[i].ref, *as = &out[(ref - world.pool->ref_bias) & world.pool->id_mask];
+        if (found.record[i].operation == SLABBY_AUDIT_OPERATION_ALLOCATE) {
             EXPECT(*as == 0, "record %u: a slab goes out twice", (unsigned)i);
             *as = ref;
-        } else if (trail.record[i].operation == SLABBY_AUDIT_OPERATION_RELEASE) {
+        } else if (found.record[i].operation == SLABBY_AUDIT_OPERATION_RELEASE) {
             EXPECT(*as == ref, "record %u: a slab comes back before it goes out", (unsigned)i);
             *as = 0;
         }
@@ -99,18 +99,18 @@ static void slab_lived_in_order(void) {
 /* Each record is one that was written, and each number is read or lost. */
 static void numbers_add_up(void) {
     do
-        read_trail();
-    while (trail.cursor != slb_audit_end(world.pool));
-    EXPECT(trail.count + trail.lost == trail.cursor, "%u read, %u lost of %u", (unsigned)trail.count,
-           (unsigned)trail.lost, (unsigned)trail.cursor);
-    for (uint64_t i = 0; i < trail.count; i++) {
+        read_records();
+    while (found.cursor != slb_audit_end(world.pool));
+    EXPECT(found.count + found.lost == found.cursor, "%u read, %u lost of %u", (unsigned)found.count,
+           (unsigned)found.lost, (unsigned)found.cursor);
+    for (uint64_t i = 0; i < found.count; i++) {
         slabby_ref expected = 0;
-        if (trail.record[i].operation == SLABBY_AUDIT_OPERATION_ALLOCATE ||
-            trail.record[i].operation == SLABBY_AUDIT_OPERATION_RELEASE)
+        if (found.record[i].operation == SLABBY_AUDIT_OPERATION_ALLOCATE ||
+            found.record[i].operation == SLABBY_AUDIT_OPERATION_RELEASE)
             expected = world.held[0];
-        else if (trail.record[i].operation == SLABBY_AUDIT_OPERATION_OPTION_CHANGE)
+        else if (found.record[i].operation == SLABBY_AUDIT_OPERATION_OPTION_CHANGE)
             expected = SLABBY_OPTION_HEAP_FALLBACK;
-        EXPECT(trail.record[i].ref == expected, "record %u was put together of two", (unsigned)i);
+        EXPECT(found.record[i].ref == expected, "record %u was put together of two", (unsigned)i);
     }
     world_check();
 }
@@ -134,8 +134,8 @@ static void release_on_both_cpus(void) {
 
 /* The number of an operation's record; RECORDS: there is none. */
 static uint64_t number_of(int32_t operation, slabby_ref ref) {
-    for (uint64_t i = 0; i < trail.count; i++)
-        if (trail.record[i].operation == operation && trail.record[i].ref == ref)
+    for (uint64_t i = 0; i < found.count; i++)
+        if (found.record[i].operation == operation && found.record[i].ref == ref)
             return i;
     return RECORDS;
 }
@@ -147,7 +147,7 @@ static void change_came_first(void) {
            "a release behind a change was recorded before it");
 }
 
-static void thread_kept_its_order(void) {
+static void thread_stayed_in_order(void) {
     slab_lived_in_order();
     EXPECT(number_of(SLABBY_AUDIT_OPERATION_RELEASE, world.held[0]) <
                number_of(SLABBY_AUDIT_OPERATION_RELEASE, world.held[1]),
@@ -158,42 +158,42 @@ const struct scenario audit_scenarios[] = {
     {.name = "audit_order_rseq",
      .says = "records of one slab from two CPUs are in the order of its life, whenever a reader comes",
      .prepare = with_sequences,
-     .task = {allocate_on_one, release_on_the_other, read_trail},
+     .task = {allocate_on_one, release_on_the_other, read_records},
      .cpu = {0, 1, 0},
      .check = slab_lived_in_order,
      .preemptions = 2},
     {.name = "audit_order",
      .says = "records of one slab from two CPUs are in the order of its life, whenever a reader comes",
      .prepare = with_portable_caches,
-     .task = {allocate_on_one, release_on_the_other, read_trail},
+     .task = {allocate_on_one, release_on_the_other, read_records},
      .cpu = {0, 1, 0},
      .check = slab_lived_in_order,
      .preemptions = 1},
     {.name = "audit_thread_rseq",
      .says = "records of a thread that moves to another CPU are in the order of its calls",
      .prepare = with_two_out,
-     .task = {release_on_both_cpus, read_trail},
+     .task = {release_on_both_cpus, read_records},
      .cpu = {0, 1},
-     .check = thread_kept_its_order,
+     .check = thread_stayed_in_order,
      .preemptions = 2},
     {.name = "audit_change_rseq",
      .says = "what another CPU does behind a change of the pool is recorded behind it",
      .prepare = with_sequences,
-     .task = {change_an_option, release_behind_the_change, read_trail},
+     .task = {change_an_option, release_behind_the_change, read_records},
      .cpu = {0, 1, 1},
      .check = change_came_first,
      .preemptions = 1},
     {.name = "audit_two_readers_rseq",
      .says = "two readers do not number a record twice",
      .prepare = with_sequences,
-     .task = {release_held, read_trail},
+     .task = {release_held, read_records},
      .cpu = {0, 1},
      .check = slab_lived_in_order,
      .preemptions = 3},
     {.name = "audit_overwritten_rseq",
      .says = "a record that is overwritten while it is read is lost, and not mixed with the next",
      .prepare = with_two_slots,
-     .task = {release_held, read_trail, change_an_option},
+     .task = {release_held, read_records, change_an_option},
      .cpu = {0, 1, 0},
      .check = numbers_add_up,
      .preemptions = 2},

@@ -2,9 +2,8 @@
 #define _GNU_SOURCE
 #include "scheduler.h"
 
-#include "observe/audit_record.h"
-
 #include "locations.h"
+#include "of_thread.h"
 #include "trace.h"
 
 #include <signal.h>
@@ -19,14 +18,6 @@
 /* How a run that never ends is told from a long one; and how often tasks that wait for each other may look again. */
 enum { MOST_STEPS = 200000, MOST_DECISIONS = 20000, MOST_IDLE_CHECKS = 64, MOST_READS = 512 };
 enum { STACK_BYTES = 256 * 1024, MOST_MEMORIES = 8, MOST_UNMAPPED = 16, PAGE = 4096 };
-
-extern __thread uint32_t slb_in_flight_depth;
-
-/* What each task has for itself, as a thread has. */
-struct of_thread {
-    uint32_t depth;
-    struct slb_recorder recorder;
-};
 
 enum state { READY, RESTING, ASLEEP, DONE };
 
@@ -171,32 +162,17 @@ static bool can_go_on(const struct task *task) {
     return task->state == READY || (task->state == RESTING && task->disturbed);
 }
 
-static void save_own(struct of_thread *own) {
-    *own = (struct of_thread){slb_in_flight_depth, slb_recorder};
-}
-
-static void load_own(const struct of_thread *own) {
-    slb_in_flight_depth = own->depth;
-    slb_recorder = own->recorder;
-}
-
-/* At the same address for all tasks. */
-static bool is_of_thread(const volatile void *location) {
-    return location == &slb_in_flight_depth ||
-           (uintptr_t)location - (uintptr_t)&slb_recorder < sizeof slb_recorder;
-}
-
 static void switch_to(uint32_t next) {
     struct task *from = &it.task[it.current], *to = &it.task[next];
 
     if (from == to)
         return;
-    save_own(&from->own);
+    of_thread_save(&from->own);
     it.current = next;
     for (uint32_t i = 0; i < it.tasks; i++)
         if (i != next && it.task[i].cpu == to->cpu)
             it.task[i].restarted = true;
-    load_own(&to->own);
+    of_thread_load(&to->own);
     trace_switch(next);
     swapcontext(&from->context, &to->context);
 }
@@ -364,7 +340,7 @@ static void expect_mapped(const volatile void *location) {
 void schedule_access(const volatile void *location, enum access access, const void *code) {
     uint32_t options[2 * MOST_TASKS];
 
-    if (!it.running || is_of_thread(location))
+    if (!it.running || of_thread_has(location))
         return;
     if (++it.steps > MOST_STEPS)
         schedule_broken("no end after %d steps", MOST_STEPS);
@@ -519,7 +495,7 @@ static void run_once(void) {
         begin_task(i);
     it.steps = it.preemptions = it.idle_checks = it.decided = 0;
     it.current = first_task();
-    load_own(&it.task[it.current].own);
+    of_thread_load(&it.task[it.current].own);
     it.pruned = false;
     it.running = true;
     trace_switch(it.current);

@@ -295,7 +295,7 @@ int slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t re
         return end(SLB_RSEQ_REFUSED);
     if (!read_word(&ring->head, &head) ||
         !read_word(&ring->slots[(head - 1) & pool->audit.mask].key, &before) ||
-        !read_word(&pool->audit.trail->floor, &floor))
+        !read_word(&pool->audit.merged->floor, &floor))
         return end(SLB_RSEQ_RESTARTED);
     given = given > before ? given : before + 1;
     given = given > floor ? given : floor + 1;

@@ -294,8 +294,8 @@ static __attribute__((noinline)) slabby_status return_audited(struct slabby_allo
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing, patterns and records here, every other protection in return_slow. Until
- * the id is given to a tier the slab is this thread's alone. */
+/* Behind a word that this thread has freed: zeroing, patterns and records here, every other protection in return_slow.
+ * Until the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */

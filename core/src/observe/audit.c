@@ -49,7 +49,7 @@ static void record_of_pool(struct slabby_allocator *pool, int32_t operation, uin
     uint64_t now = slb_os_now_ns(), newest = slb_audit_newest(pool);
     newest = newest < own->key ? own->key : newest;
     uint64_t key = slb_record_put(pool, own, newest < now ? now : newest + 1, operation, ref, status);
-    slb_audit_raise(&pool->audit.trail->floor, key);
+    slb_audit_raise(&pool->audit.merged->floor, key);
 }
 
 static bool is_about_a_slab(int32_t operation) {

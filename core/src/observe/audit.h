@@ -45,7 +45,8 @@ SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t oper
     return status;
 }
 
-/* Under slb_audit_lock. The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
+/* Under slb_audit_lock. The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor
+ * beyond it. */
 SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
                                 slabby_audit_record *out, slabby_status *out_status);
 

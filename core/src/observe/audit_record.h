@@ -5,8 +5,9 @@
  *
  * Time. Reading the clock may cost more than everything else of a record (20 ns and more for a virtual machine's
  * counter). So a thread that writes records in a burst, SLB_RECORDS_DENSE_NS apart or closer, reads it for one in
- * SLB_RECORDS_A_READING. The others have the time of that reading, a nanosecond more each. At the end of a burst that time
- * would grow old; the coarse clock, which is a load from memory, bounds it: the clock is read when that has ticked.
+ * SLB_RECORDS_A_READING. The others have the time of that reading, a nanosecond more each. At the end of a burst that
+ * time would grow old. The coarse clock, which is a load from memory, bounds it: the clock is read when that has
+ * ticked.
  */
 #ifndef SLB_OBSERVE_AUDIT_RECORD_H
 #define SLB_OBSERVE_AUDIT_RECORD_H

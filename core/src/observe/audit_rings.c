@@ -18,7 +18,7 @@ SLB_PRIVATE void slb_audit_init(struct slabby_allocator *pool, const struct slb_
     if (layout->audit_records == 0)
         return;
     pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
-    pool->audit.trail = (struct slb_audit_trail *)(void *)(metadata + layout->audit_trail);
+    pool->audit.merged = (struct slb_audit_merged *)(void *)(metadata + layout->audit_merged);
     pool->audit.rings = (struct slb_audit_ring *)(void *)(metadata + layout->audit_rings);
     pool->audit.entries = (struct slb_audit_entry *)(void *)(metadata + layout->audit_entries);
     pool->audit.keys = (_Atomic uint64_t *)(void *)(metadata + layout->audit_keys);
@@ -57,7 +57,7 @@ static bool put_locked(const struct slb_audit *audit, struct slb_audit_ring *rin
     uint64_t before = atomic_load_explicit(&slot_of(audit, ring, head - 1)->key, memory_order_relaxed);
     struct slb_audit_slot *slot = slot_of(audit, ring, head);
     /* relaxed: what happened before this record has happened before this load, see audit_rings.h */
-    *key = above(above(*key, before), atomic_load_explicit(&audit->trail->floor, memory_order_relaxed));
+    *key = above(above(*key, before), atomic_load_explicit(&audit->merged->floor, memory_order_relaxed));
     SLB_POINT(SLB_POINT_RING_WRITE);
     /* release: the key behind the head of before, the other words behind the key */
     atomic_store_explicit(&slot->key, *key, memory_order_release);
@@ -88,7 +88,7 @@ SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_
                 return key;
         slb_os_wait_a_little(round);
     }
-    slb_count(&audit->trail->dropped, 1);
+    slb_count(&audit->merged->dropped, 1);
     return key;
 }
 
@@ -131,20 +131,20 @@ static uint64_t ring_read(const struct slb_audit_ring *ring) {
 }
 
 static bool anything_is_new(struct slabby_allocator *pool) {
-    const struct slb_audit_trail *trail = pool->audit.trail;
+    const struct slb_audit_merged *merged = pool->audit.merged;
     uint32_t used = slb_used_cpus(pool);
     struct slb_audit_ring *ring;
     for (uint32_t i = 0; (ring = ring_at(pool, used, i)) != NULL; i++)
         if (atomic_load_explicit(&ring->head, memory_order_acquire) != ring_read(ring))
             return true;
-    return atomic_load_explicit(&trail->dropped, memory_order_acquire) != trail->dropped_read;
+    return atomic_load_explicit(&merged->dropped, memory_order_acquire) != merged->dropped_read;
 }
 
 /* The record's count goes up before the number of the next: see renumber. relaxed: both are the reader's own. */
-static void number_records(struct slb_audit_trail *trail, struct slb_audit_ring *ring, uint64_t count) {
+static void number_records(struct slb_audit_merged *merged, struct slb_audit_ring *ring, uint64_t count) {
     atomic_store_explicit(&ring->read, ring_read(ring) + count, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&trail->next, atomic_load_explicit(&trail->next, memory_order_relaxed) + count,
+    atomic_store_explicit(&merged->next, atomic_load_explicit(&merged->next, memory_order_relaxed) + count,
                           memory_order_relaxed);
 }
 
@@ -152,13 +152,13 @@ static void number_records(struct slb_audit_trail *trail, struct slb_audit_ring 
 static void skip_overwritten(const struct slb_audit *audit, struct slb_audit_ring *ring) {
     ring->last = last_key(audit, ring, &ring->end);
     if (ring->end - ring_read(ring) > audit->size)
-        number_records(audit->trail, ring, ring->end - audit->size - ring_read(ring));
+        number_records(audit->merged, ring, ring->end - audit->size - ring_read(ring));
 }
 
 /* The key of the ring's next record; NO_KEY where it has none up to the floor. A key above the last one that was
  * committed is that of a writer who has come round to the slot: what was there is lost. */
 static void find_next(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor) {
-    for (ring->key = NO_KEY; ring_read(ring) != ring->end; number_records(audit->trail, ring, 1)) {
+    for (ring->key = NO_KEY; ring_read(ring) != ring->end; number_records(audit->merged, ring, 1)) {
         uint64_t key =
             atomic_load_explicit(&slot_of(audit, ring, ring_read(ring))->key, memory_order_acquire);
         if (key <= ring->last) {
@@ -182,12 +182,12 @@ static void merge_record(const struct slb_audit *audit, struct slb_audit_ring *r
                          uint64_t epoch_ns) {
     struct slb_audit_entry entry;
     if (copy_record(audit, ring, &entry)) {
-        uint64_t sequence = atomic_load_explicit(&audit->trail->next, memory_order_relaxed);
+        uint64_t sequence = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
         entry.time_ns += epoch_ns;
         entry.sequence = sequence + 1;
         audit->entries[sequence & (audit->size - 1)] = entry;
     }
-    number_records(audit->trail, ring, 1);
+    number_records(audit->merged, ring, 1);
     find_next(audit, ring, floor);
 }
 
@@ -217,15 +217,15 @@ static void merge(struct slabby_allocator *pool) {
     struct slb_audit_ring *ring;
     if (!anything_is_new(pool))
         return;
-    slb_audit_raise(&audit->trail->floor, slb_audit_newest(pool));
-    uint64_t floor = atomic_load(&audit->trail->floor);
+    slb_audit_raise(&audit->merged->floor, slb_audit_newest(pool));
+    uint64_t floor = atomic_load(&audit->merged->floor);
     /* the floor before the heads, see audit_rings.h */
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t used = slb_used_cpus(pool);
     uint64_t epoch_ns = wall_epoch_ns();
-    uint64_t dropped = atomic_load_explicit(&audit->trail->dropped, memory_order_acquire);
-    atomic_fetch_add(&audit->trail->next, dropped - audit->trail->dropped_read);
-    audit->trail->dropped_read = dropped;
+    uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_acquire);
+    atomic_fetch_add(&audit->merged->next, dropped - audit->merged->dropped_read);
+    audit->merged->dropped_read = dropped;
     for (uint32_t i = 0; (ring = ring_at(pool, used, i)) != NULL; i++)
         skip_overwritten(audit, ring);
     for (uint32_t i = 0; (ring = ring_at(pool, used, i)) != NULL; i++)
@@ -238,18 +238,18 @@ static void merge(struct slabby_allocator *pool) {
 
 /* A reader of the parent that was in the middle at the fork may have counted a record and not numbered it yet. */
 static void renumber(struct slabby_allocator *pool) {
-    struct slb_audit_trail *trail = pool->audit.trail;
+    struct slb_audit_merged *merged = pool->audit.merged;
     struct slb_audit_ring *ring;
-    uint64_t next = trail->dropped_read;
+    uint64_t next = merged->dropped_read;
     uint32_t used = slb_used_cpus(pool);
     for (uint32_t i = 0; (ring = ring_at(pool, used, i)) != NULL; i++)
         next += ring_read(ring);
-    atomic_store(&trail->next, next);
+    atomic_store(&merged->next, next);
 }
 
 /* A child made by fork does not wait for a thread that stayed in the parent. */
 SLB_PRIVATE void slb_audit_lock(struct slabby_allocator *pool) {
-    _Atomic uint32_t *reader = &pool->audit.trail->reader;
+    _Atomic uint32_t *reader = &pool->audit.merged->reader;
     uint32_t here = slb_os_process();
     for (uint32_t attempt = 0;; attempt++) {
         uint32_t found = atomic_load_explicit(reader, memory_order_relaxed);
@@ -265,15 +265,15 @@ SLB_PRIVATE void slb_audit_lock(struct slabby_allocator *pool) {
 }
 
 SLB_PRIVATE void slb_audit_unlock(struct slabby_allocator *pool) {
-    atomic_store_explicit(&pool->audit.trail->reader, 0, memory_order_release);
+    atomic_store_explicit(&pool->audit.merged->reader, 0, memory_order_release);
 }
 
 SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, uint64_t *cursor,
                                                  uint64_t *lost, struct slb_audit_entry *out_entry) {
     const struct slb_audit *audit = &pool->audit;
-    if (*cursor >= atomic_load_explicit(&audit->trail->next, memory_order_relaxed))
+    if (*cursor >= atomic_load_explicit(&audit->merged->next, memory_order_relaxed))
         merge(pool);
-    uint64_t next = atomic_load_explicit(&audit->trail->next, memory_order_relaxed);
+    uint64_t next = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
     if (*cursor > next)
         return SLB_AUDIT_BAD_CURSOR;
     if (next - *cursor > audit->size) {
@@ -290,7 +290,7 @@ SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, 
 
 SLB_PRIVATE uint64_t slb_audit_end(struct slabby_allocator *pool) {
     merge(pool);
-    return atomic_load_explicit(&pool->audit.trail->next, memory_order_relaxed);
+    return atomic_load_explicit(&pool->audit.merged->next, memory_order_relaxed);
 }
 
 SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool) {

@@ -32,14 +32,14 @@
  * So if record r happens before record s (both about one slab, or of one thread), r has the lower number:
  *   - The same call takes both: s has the higher key.
  *   - This call takes s, and r comes later. r is not above the floor, since s is not. So it was committed after the
- *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and has a
- *     key above it: this call does not take it.
+ *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and
+ *     has a key above it: this call does not take it.
  * A writer that stops in the middle holds up no reader: nothing happens after its record yet.
  *
  * A record may be overwritten while it is copied. Writers store the key before the rest (in program order on x86-64,
- * before a barrier or by release elsewhere). A reader that has copied any newer word (acquire) finds the newer key behind
- * it; and a newer key is above that of the last record at the time of step 2. Records that were overwritten before they
- * were merged count as lost, and have numbers before those that remain.
+ * before a barrier or by release elsewhere). A reader that has copied any newer word (acquire) finds the newer key
+ * behind it; and a newer key is above that of the last record at the time of step 2. Records that were overwritten
+ * before they were merged count as lost, and have numbers before those that remain.
  */
 #ifndef SLB_OBSERVE_AUDIT_RINGS_H
 #define SLB_OBSERVE_AUDIT_RINGS_H

@@ -26,7 +26,7 @@ struct slb_audit_ring {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t head; /* records written */
     struct slb_audit_slot *slots;
     _Atomic uint32_t busy;                          /* a thread without sequences is writing */
-    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t read; /* records that are in the trail, or lost */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t read; /* records that have a number */
     uint64_t end, last,
         key; /* of the merge under way: where it ends, the last key before that, the next one */
 };
@@ -43,7 +43,7 @@ struct slb_audit_entry {
 };
 
 /* What readers share. */
-struct slb_audit_trail {
+struct slb_audit_merged {
     _Alignas(SLB_CACHE_LINE) _Atomic uint64_t floor;  /* every later record has a higher key */
     _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reader; /* process whose thread is reading, 0: none */
     _Atomic uint64_t next;                            /* number of the next record */
@@ -52,7 +52,7 @@ struct slb_audit_trail {
 };
 
 struct slb_audit {
-    struct slb_audit_trail *trail;
+    struct slb_audit_merged *merged;
     struct slb_audit_ring *rings; /* of each CPU, then the shared ones */
     struct slb_audit_entry *entries;
     _Atomic uint64_t *keys; /* of each slab: its newest record's */

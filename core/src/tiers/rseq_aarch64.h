@@ -467,7 +467,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool
                                      "add x13, x13, #1\n\t"
                                      "cmp x13, %[key]\n\t"
                                      "csel %[given], x13, %[key], hi\n\t"
-                                     "ldr x13, %[trail]\n\t"
+                                     "ldr x13, %[merged]\n\t"
                                      "ldr x13, [x13, %[floor]]\n\t"
                                      "add x13, x13, #1\n\t"
                                      "cmp x13, %[given]\n\t"
@@ -483,11 +483,11 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool
                                      "stlr x10, [x9]\n\t" SLB_RSEQ_END
         : [given] "=&r"(given)
         : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->rseq_cpus), [caches] "m"(pool->audit.rings),
-          [mask] "m"(pool->audit.mask), [trail] "m"(pool->audit.trail), [key] "r"(*key), [ref] "r"(ref),
+          [mask] "m"(pool->audit.mask), [merged] "m"(pool->audit.merged), [key] "r"(*key), [ref] "r"(ref),
           [about] "r"(about), [shift] "i"(SLB_AUDIT_RING_LOG2),
           [head] "i"(offsetof(struct slb_audit_ring, head)),
           [slots] "i"(offsetof(struct slb_audit_ring, slots)),
-          [floor] "i"(offsetof(struct slb_audit_trail, floor))
+          [floor] "i"(offsetof(struct slb_audit_merged, floor))
         : SLB_RSEQ_CLOBBERS
         : refused, restarted);
     *key = given;

@@ -496,7 +496,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool
                                                          "addq $1, %%rax\n\t"
                                                          "cmpq %[given], %%rax\n\t"
                                                          "cmovaq %%rax, %[given]\n\t"
-                                                         "movq %[trail], %%rax\n\t"
+                                                         "movq %[merged], %%rax\n\t"
                                                          "movq %c[floor](%%rax), %%rax\n\t"
                                                          "addq $1, %%rax\n\t"
                                                          "cmpq %[given], %%rax\n\t"
@@ -513,11 +513,11 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool
                                                          "movq %%r10, %c[head](%%rcx)\n\t" SLB_RSEQ_END
                  : [given] "=&r"(given)
                  : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->rseq_cpus), [rings] "m"(pool->audit.rings),
-                   [mask] "m"(pool->audit.mask), [trail] "m"(pool->audit.trail), [key] "r"(*key),
+                   [mask] "m"(pool->audit.mask), [merged] "m"(pool->audit.merged), [key] "r"(*key),
                    [ref] "r"(ref), [about] "r"(about), [ring] "i"(SLB_AUDIT_RING_LOG2),
                    [head] "i"(offsetof(struct slb_audit_ring, head)),
                    [slots] "i"(offsetof(struct slb_audit_ring, slots)),
-                   [floor] "i"(offsetof(struct slb_audit_trail, floor))
+                   [floor] "i"(offsetof(struct slb_audit_merged, floor))
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     *key = given;
