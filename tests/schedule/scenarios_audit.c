@@ -127,9 +127,9 @@ static void release_behind_the_change(void) {
 }
 
 static void release_on_both_cpus(void) {
-    world_release(world.held[0]);
-    schedule_move_to(1);
     world_release(world.held[1]);
+    schedule_move_to(1);
+    world_release(world.held[0]); /* whose last record is the older one */
 }
 
 /* The number of an operation's record; RECORDS: there is none. */
@@ -149,8 +149,8 @@ static void change_came_first(void) {
 
 static void thread_stayed_in_order(void) {
     slab_lived_in_order();
-    EXPECT(number_of(SLABBY_AUDIT_OPERATION_RELEASE, world.held[0]) <
-               number_of(SLABBY_AUDIT_OPERATION_RELEASE, world.held[1]),
+    EXPECT(number_of(SLABBY_AUDIT_OPERATION_RELEASE, world.held[1]) <
+               number_of(SLABBY_AUDIT_OPERATION_RELEASE, world.held[0]),
            "the second release of a thread was recorded before its first");
 }
 
