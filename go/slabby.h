@@ -170,7 +170,8 @@ enum slabby_option_id {
     SLABBY_OPTION_FINALIZERS = 19,
     /* record the stack of every allocation and release */
     SLABBY_OPTION_DEBUG = 20,
-    /* audit records kept, rounded up to a power of two; 0 means none */
+    /* audit records kept, rounded up to a power of two; 0 means none. Each CPU that works on the
+     * pool may use 24 bytes for each, reading 32 more */
     SLABBY_OPTION_AUDIT = 21,
     /* serve from the heap when every slab is in use */
     SLABBY_OPTION_HEAP_FALLBACK = 22,
@@ -746,11 +747,12 @@ typedef struct slabby_live {
 } slabby_live;
 
 /* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
- * Unix epoch, thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned;
+ * Unix epoch; in bursts and shortly after, it may be early by a tick of the system's coarse clock (docs/audit.md).
+ * thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned;
  * for operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one
- * slab stand in the order of its life; whatever brings it back leaves exactly one record release or deallocate_fast,
- * also the last unpin after release_deferred and a reset. Successful reads (slabby_data and its like) are not recorded,
- * refused ones are (access). */
+ * slab stand in the order of its life, those of one thread in the order of its calls. Whatever brings a slab back
+ * leaves exactly one record release or deallocate_fast, also the last unpin after release_deferred and a reset.
+ * Successful reads (slabby_data and its like) are not recorded, refused ones are (access). */
 typedef struct slabby_audit_record {
     uint32_t struct_size;
     int32_t operation;
@@ -1458,8 +1460,7 @@ slabby_status slabby_report_leak(slabby_allocator *allocator, slabby_ref ref, co
  * slabby_audit_read: up to `capacity` audit records from *cursor on, which starts at 0 and is moved on; the ring keeps
  * the last `audit` records (an option). out_lost, may be null, counts those that were overwritten before they could be
  * read: records handed out and lost add up to records written. At the end: OK, out_count = 0. Readers never hold up
- * those who write; a record whose writer was stopped in the middle holds up readers, for a second at most.
- * Each caller has its own cursor.
+ * those who write, nor do stopped writers hold up readers. Each caller has its own cursor; readers take turns.
  * Statuses: OK, InvalidArgument (also a cursor beyond the newest record), AbiMismatch, Closed (destroyed),
  * NotSupported (the pool keeps no audit trail).
  */

@@ -177,7 +177,7 @@ enum slb_test_points {
     SLB_POINT_TAKEN = 9,         /* the id is taken, the word does not say live yet */
     SLB_POINT_STACK = 10,        /* between reading a stack's head and swapping it */
     SLB_POINT_CACHE_LOCKED = 11, /* a CPU cache's header is locked by the portable backend */
-    SLB_POINT_RING_WRITE = 12,   /* a record's number is taken, its words are not written yet */
+    SLB_POINT_RING_WRITE = 12,   /* a record has its number, or its ring; its words are not written yet */
     SLB_POINT_AT_REST = 13,      /* trim knows which slabs are free and is about to discard them */
     SLB_POINT_CLAIMED = 14,      /* resize has given a slab up and has not counted it yet */
     SLB_POINT_REVOKING = 15,     /* words are marked as revoking, before the fence */
@@ -859,7 +859,8 @@ SLB_PRIVATE const struct slb_option_info slb_options_table[SLB_OPTION_COUNT] = {
         .name = "audit",
         .default_value = 0, .minimum = 0, .maximum = 16777216,
         .enumerators = NULL,
-        .meaning = "audit records kept, rounded up to a power of two; 0 means none",
+        .meaning = "audit records kept, rounded up to a power of two; 0 means none. Each CPU "
+                   "that works on the pool may use 24 bytes for each, reading 32 more",
         .kind = SLB_KIND_COUNT, .default_rule = SLB_DEFAULT_NUMBER,
         .hot = 0, .power_of_two = 0,
     },
@@ -1485,7 +1486,7 @@ SLB_PRIVATE const char slb_metric_info[SLB_METRIC_INFO_LENGTH + 1] =
 
 /* -------------------- observe/ring.h */
 /*
- * A ring of fixed-size records that any number of threads write and read without a lock: audit records and events.
+ * A ring of fixed-size records that any number of threads write and read without a lock: events.
  *
  *   record s lies in entry s mod size:   | check | word 0 (time) | word 1 | ... |
  *
@@ -1609,8 +1610,6 @@ SLB_PRIVATE double slb_os_ns_per_tick(void);
 SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void);
 SLB_PRIVATE uint64_t slb_os_coarse_ns(void); /* steady, exact to some milliseconds */
 SLB_PRIVATE uint64_t slb_os_wall_ns(void);   /* since the Unix epoch; may be set back */
-SLB_PRIVATE uint64_t
-slb_os_wall_by_ticks(void); /* the same, up to a microsecond off; set clocks show a little late */
 
 /* Restartable sequences. Each thread has an area that the kernel writes the CPU number to: libc's, or, where libc
  * registers none, one of ours (os/linux_rseq.c). A thread without a registration has a number above every limit there,
@@ -3919,50 +3918,6 @@ SLB_PRIVATE uint64_t slb_os_clock_floor_ticks(void) {
     return slb_floor_ticks;
 }
 
-/*
- * The wall clock by the counter: a pair of both readings, and the rate between them, are renewed each half a million
- * ticks or so. A clock that is set shows from then on.
- *
- * `version` is odd while a thread renews; a reader that finds it odd, or changed, asks the system. acquire on
- * each load keeps the second read of the version behind them; release on each store keeps them behind the odd version.
- */
-static struct {
-    _Atomic uint32_t version;
-    _Atomic uint64_t ticks, wall_ns, rate; /* nanoseconds in 2^32 ticks */
-} slb_pair_of_clocks;
-
-#define SLB_PAIR_LASTS_TICKS (1u << 20)
-#define SLB_RATE_NEEDS_NS 20000000u /* since the library was loaded */
-
-static SLB_COLD uint64_t slb_renew_pair(void) {
-    uint32_t version = atomic_load_explicit(&slb_pair_of_clocks.version, memory_order_relaxed);
-    uint64_t before = slb_os_ticks(), wall_ns = slb_os_wall_ns(), after = slb_os_ticks();
-    uint64_t elapsed_ns = slb_os_now_ns() - slb_loaded_ns, elapsed = after - slb_loaded_ticks;
-    if (!slb_counter_usable || elapsed_ns < SLB_RATE_NEEDS_NS || elapsed == 0 ||
-        after - before > SLB_PAIR_LASTS_TICKS / 64 || (version & 1) != 0 ||
-        !atomic_compare_exchange_strong_explicit(&slb_pair_of_clocks.version, &version, version + 1,
-                                                 memory_order_acquire, memory_order_relaxed))
-        return wall_ns;
-    uint64_t rate = (uint64_t)((double)elapsed_ns / (double)elapsed * 4294967296.0);
-    atomic_store_explicit(&slb_pair_of_clocks.ticks, before + (after - before) / 2, memory_order_release);
-    atomic_store_explicit(&slb_pair_of_clocks.wall_ns, wall_ns, memory_order_release);
-    atomic_store_explicit(&slb_pair_of_clocks.rate, rate, memory_order_release);
-    atomic_store_explicit(&slb_pair_of_clocks.version, version + 2, memory_order_release);
-    return wall_ns;
-}
-
-SLB_PRIVATE uint64_t slb_os_wall_by_ticks(void) {
-    uint32_t version = atomic_load_explicit(&slb_pair_of_clocks.version, memory_order_acquire);
-    uint64_t ticks = atomic_load_explicit(&slb_pair_of_clocks.ticks, memory_order_acquire);
-    uint64_t wall_ns = atomic_load_explicit(&slb_pair_of_clocks.wall_ns, memory_order_acquire);
-    uint64_t rate = atomic_load_explicit(&slb_pair_of_clocks.rate, memory_order_acquire);
-    uint64_t passed = slb_os_ticks() - ticks;
-    if (slb_unlikely(passed >= SLB_PAIR_LASTS_TICKS || (version & 1) != 0 ||
-                     atomic_load_explicit(&slb_pair_of_clocks.version, memory_order_relaxed) != version))
-        return slb_renew_pair();
-    return wall_ns + (passed * rate >> 32);
-}
-
 /* -------------------- os/windows.c */
 /* Windows 10 and Server 2019 or newer: memory, CPUs, clocks, threads, waiting. */
 
@@ -5614,7 +5569,7 @@ SLB_PRIVATE slabby_status slb_options_resolve(struct slb_options *options, uint6
  * many slabs compete for the same set:
  *
  *   0x140 CPU caches | stripes | latency | shards | depot heads | words | next | depot links | depot ids | delay |
- *   event rates | events | written audit trails | audit records
+ *   event rates | events | audit: written chains | what readers share | rings | keys of slabs | entries | slots
  */
 #ifndef SLB_LAYOUT_H
 #define SLB_LAYOUT_H
@@ -5628,8 +5583,9 @@ struct slb_layout {
     uint64_t edge;         /* what the usable range begins at a multiple of */
     uint64_t metadata_mapping;
     uint64_t caches, stripes, latency, shards, depot_heads, words, next, depot_next, depot_ids, delay,
-        event_rates, events, audit_chains, audit; /* offsets */
-    uint64_t audit_records, record_bytes;
+        event_rates, events, audit_chains, audit_merged, audit_rings, audit_keys, audit_entries,
+        audit_slots; /* offsets */
+    uint64_t audit_records, audit_slots_a_ring, record_bytes;
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
@@ -5652,9 +5608,60 @@ SLB_PRIVATE slabby_status slb_layout_check(uint64_t slab_size, uint64_t capacity
 #ifndef SLB_OBSERVE_AUDIT_STATE_H
 #define SLB_OBSERVE_AUDIT_STATE_H
 
-/* Words of a record behind the time: thread, reference, {status, binding, operation}. */
-#define SLB_AUDIT_WORDS 4u
-#define SLB_AUDIT_STRIDE 8u /* a cache line each, so that writers do not disturb each other */
+/*
+ * A record in the ring of a CPU. The key is its time and orders it (observe/audit_rings.h); 0: never written.
+ *
+ *    63                24 23      16 15       8 7         0
+ *   +--------------------+----------+----------+-----------+
+ *   | thread (40)        | -status  | binding  | operation |      about
+ *   +--------------------+----------+----------+-----------+
+ */
+struct slb_audit_slot {
+    _Atomic uint64_t key, ref, about;
+};
+
+#define SLB_AUDIT_THREAD_AT 24
+#define SLB_AUDIT_STATUS_AT 16
+#define SLB_AUDIT_BINDING_AT 8
+
+/* Record s of a ring lies in slot s modulo the size. The first line is the writers', the second the reader's. */
+struct slb_audit_ring {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t head; /* records written */
+    struct slb_audit_slot *slots;
+    _Atomic uint32_t busy;                          /* a thread without sequences is writing */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t read; /* records that have a number */
+    uint64_t end, last,
+        key; /* of the merge under way: where it ends, the last key before that, the next one */
+};
+
+#define SLB_AUDIT_RING_LOG2 7
+_Static_assert(sizeof(struct slb_audit_ring) == 1u << SLB_AUDIT_RING_LOG2, "sequences shift by it");
+
+/* Rings beyond those of the CPUs, for threads that cannot write into the ring of theirs. */
+#define SLB_AUDIT_SHARED_RINGS 4u
+
+/* A record in its order. sequence: its number + 1, so that untouched memory is no record. */
+struct slb_audit_entry {
+    uint64_t sequence, time_ns, ref, about;
+};
+
+/* What readers share. */
+struct slb_audit_merged {
+    _Alignas(SLB_CACHE_LINE) _Atomic uint64_t floor;  /* every later record has a higher key */
+    _Alignas(SLB_CACHE_LINE) _Atomic uint32_t reader; /* process whose thread is reading, 0: none */
+    _Atomic uint64_t next;                            /* number of the next record */
+    _Atomic uint64_t dropped;                         /* records that found every ring taken */
+    uint64_t dropped_read;
+};
+
+struct slb_audit {
+    struct slb_audit_merged *merged;
+    struct slb_audit_ring *rings; /* of each CPU, then the shared ones */
+    struct slb_audit_entry *entries;
+    _Atomic uint64_t *keys; /* of each slab: its newest record's */
+    uint64_t size;          /* records, a power of two; 0: no audit */
+    uint64_t mask;          /* of the slots of a ring: as many, 2 at least */
+};
 
 /*
  * A chain of written records: the file, the position, and the digest of its last line, so that the next call
@@ -6371,7 +6378,7 @@ struct slabby_allocator {
     _Atomic uint32_t guard_rate;              /* one allocation in so many; 0: none */
     struct slb_options options;               /* effective values */
     bool label_is_name;                       /* observe/pool_label.h; fixed by create */
-    struct slb_ring audit;                    /* size 0: no audit */
+    struct slb_audit audit;
     struct slb_audit_chains *audit_chains;
     int32_t binding; /* of the thread that made the pool: for threads that say nothing */
     struct slb_ring events;
@@ -6621,14 +6628,30 @@ static uint64_t slb_layout_delay_cells(uint64_t delay, uint64_t capacity) {
     return delay == 0 ? 0 : cells;
 }
 
+/* The slots of the rings and the merged records are touched as they are written, so a ring may have all `audit` records
+ * on each CPU. At most 2^24 records of 24 bytes for each of 4,100 rings. */
+static uint64_t slb_layout_audit(struct slb_layout *out, uint64_t at) {
+    uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
+    uint64_t rings = out->cpus + SLB_AUDIT_SHARED_RINGS;
+    if (out->audit_records == 0)
+        return at;
+    out->audit_slots_a_ring = slb_layout_max(out->audit_records, 2);
+    out->audit_chains = at;
+    out->audit_merged = slb_layout_round_up(at + sizeof(struct slb_audit_chains), SLB_CACHE_LINE);
+    out->audit_rings = out->audit_merged + sizeof(struct slb_audit_merged);
+    out->audit_keys = out->audit_rings + rings * sizeof(struct slb_audit_ring);
+    out->audit_entries = slb_layout_round_up(out->audit_keys + ids * sizeof(uint64_t), SLB_CACHE_LINE);
+    out->audit_slots = slb_layout_round_up(
+        out->audit_entries + out->audit_records * sizeof(struct slb_audit_entry), SLB_CACHE_LINE);
+    return out->audit_slots + rings * out->audit_slots_a_ring * sizeof(struct slb_audit_slot);
+}
+
 /* The end of the metadata: events and, with the option, audit records. */
 static void slb_layout_records(struct slb_layout *out, uint64_t at) {
-    uint64_t metadata = out->audit_records == 0 ? 0 : sizeof(struct slb_audit_chains);
     out->event_rates = at;
     out->events = slb_layout_round_up(at + SLB_EVENT_CODES * sizeof(struct slb_event_rate), SLB_CACHE_LINE);
-    out->audit_chains = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
-    out->audit = slb_layout_round_up(out->audit_chains + metadata, SLB_CACHE_LINE);
-    uint64_t end = out->audit + slb_ring_bytes(out->audit_records, SLB_AUDIT_STRIDE);
+    uint64_t end = out->events + slb_ring_bytes(SLB_EVENTS_CAPACITY, SLB_EVENT_STRIDE);
+    end = slb_layout_audit(out, slb_layout_round_up(end, SLB_CACHE_LINE));
     out->record_bytes = end - at;
     out->metadata_mapping = slb_layout_round_up(end, slb_os_page_size());
 }
@@ -7501,164 +7524,1637 @@ SLB_PUBLIC slabby_status slabby_suggest_capacity(uint64_t *out_capacity, double 
     return SLABBY_OK;
 }
 
-/* -------------------- observe/audit.c */
+/* -------------------- observe/audit_rings.c */
 
-/* -------------------- observe/audit.h */
+/* -------------------- observe/audit_rings.h */
 /*
- * Audit: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
- * SLB_PROTECT_AUDIT set, which takes every call off the inline paths. Other pools never call this.
+ * Where audit records are written, and how a reader brings them into one order.
  *
- * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So
- * the records of one slab are in the order of its life. Whatever returns a slab (a release, the last unpin, a reset)
- * leaves exactly one record `release` or `deallocate_fast`.
+ *   ring of CPU 0        | slot | slot | ... |     written by sequences on CPU 0
+ *   ring of CPU 1        | slot | slot | ... |
+ *   shared rings         | slot | slot | ... |     written under `busy`, a lock that is tried, never waited for
+ *                              |
+ *                              v   merged by a reader, in the order of their keys
+ *   entries              | 0 | 1 | 2 | ...         the trail: numbered, read by cursors
+ *
+ * Each ring has `audit` slots, touched as they are written, so one busy CPU alone keeps as many records as the option
+ * says. The entries are as many, so a reader sees the last `audit` records of all CPUs together.
+ *
+ * Keys. The key of a record is the time in nanoseconds of the steady clock, raised above
+ *   - the key before it in the same ring: so a ring is in order;
+ *   - the key of the last record of the same thread: so is a thread;
+ *   - the key of the last record about the same slab: so is the life of a slab, on however many CPUs. The thread that
+ *     has a slab in hand stores its key before it publishes the slab (the store that makes the word live, the commit
+ *     that gives the id to a tier), and whoever has the slab next loads the key behind the load that pairs with that;
+ *   - the floor: below it the order is settled.
+ *
+ * Writing. A sequence loads head, the key before and the floor, stores the slot, and commits by storing head + 1. No
+ * other thread of this CPU came in between, or it restarts; no other CPU writes to the ring. A shared ring is the
+ * same behind a compare-and-swap of `busy`.
+ *
+ * Reading, one reader at a time:
+ *   1. floor = the highest key in any ring. Every record that was written before this call is at or below it.
+ *   2. A full fence; then the head of each ring.
+ *   3. Take the record with the lowest key of all rings, as long as that is not above the floor, and number it.
+ *
+ * So if record r happens before record s (both about one slab, or of one thread), r has the lower number:
+ *   - The same call takes both: s has the higher key.
+ *   - This call takes s, and r comes later. r is not above the floor, since s is not. So it was committed after the
+ *     head of its ring was loaded, therefore after the floor was stored. s loads the floor after r was committed, and
+ *     has a key above it: this call does not take it.
+ * A writer that stops in the middle holds up no reader: nothing happens after its record yet.
+ *
+ * A record may be overwritten while it is copied. Writers store the key before the rest (in program order on x86-64,
+ * before a barrier or by release elsewhere). A reader that has copied any newer word (acquire) finds the newer key
+ * behind it; and a newer key is above that of the last record at the time of step 2. Records that were overwritten
+ * before they were merged count as lost, and have numbers before those that remain.
  */
-#ifndef SLB_OBSERVE_AUDIT_H
-#define SLB_OBSERVE_AUDIT_H
+#ifndef SLB_OBSERVE_AUDIT_RINGS_H
+#define SLB_OBSERVE_AUDIT_RINGS_H
 
-/* -1: the thread says nothing. */
-SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
+/* -------------------- tiers/cpu_cache_rseq.h */
+/*
+ * The CPU cache by restartable sequences (rseq).
+ *
+ * A sequence reads the CPU number, the header and an id, and ends with one store to the header, the commit. The kernel
+ * restarts it at the abort address when the thread is preempted, migrated or interrupted by a signal before the commit;
+ * so between load and commit nobody else ran on this CPU, and no atomic instruction is needed against its other
+ * threads. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes the kernel restart
+ * every running sequence (membarrier), and looks again: a commit that was already past its load has put its own
+ * header over the lock, and the gate tries once more. After the fence every sequence loads the locked header and
+ * fails its compare.
+ *
+ * Sequences give up after SLB_RSEQ_TRIES restarts (a debugger that steps restarts each one); the caller then goes on
+ * to the next tier. A thread without a registration has a CPU number above every limit and goes on at once.
+ */
+#ifndef SLB_TIERS_CPU_CACHE_RSEQ_H
+#define SLB_TIERS_CPU_CACHE_RSEQ_H
 
-/* The binding of the calling thread, where it said which. */
-SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
+#define SLB_RSEQ_TRIES 16
 
-/* For who has a slab of the pool in hand. */
-SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                           slabby_status status);
+enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
-/* For others: the pool may end meanwhile. */
-SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
-                                                uint64_t ref, slabby_status status);
+#if SLB_OS_RSEQ && defined(__x86_64__)
+#define SLB_HAVE_RSEQ 1
 
-/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
- * for option_change, else 0. */
-SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                     slabby_status status) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record_held(pool, operation, ref, status);
-    return status;
+/* -------------------- tiers/rseq_x86_64.h */
+/*
+ * Restartable sequences for x86-64. In this thread's rseq area (os/os.h) the CPU
+ * number lies 4 bytes in (the first word is never read: others write it), the pointer to the running sequence 8 bytes
+ * in. A sequence is described by {version and flags, start, length to the commit's end, abort address}; the four bytes
+ * before the abort address carry the signature that libc registered.
+ */
+#ifndef SLB_TIERS_RSEQ_X86_64_H
+#define SLB_TIERS_RSEQ_X86_64_H
+
+#if SLB_OS_RSEQ_FIXED /* by the offset from the thread pointer, which is the same in every thread */
+#define SLB_RSEQ_AREA slb_os_rseq_offset
+#define SLB_RSEQ_AT(byte) "%%fs:" byte "(%[area])"
+#else
+#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
+#define SLB_RSEQ_AT(byte) byte "(%[area])"
+#endif
+
+#define SLB_RSEQ_BEGIN                                                                                       \
+    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
+    ".balign 32\n\t"                                                                                         \
+    "3:\n\t"                                                                                                 \
+    ".long 0, 0\n\t"                                                                                         \
+    ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
+    ".popsection\n\t"                                                                                        \
+    "leaq 3b(%%rip), %%rax\n\t"                                                                              \
+    "movq %%rax, " SLB_RSEQ_AT("8") "\n\t"                                                                   \
+                                    "1:\n\t"
+
+/* The caller's cache into rcx, its header into r10; a CPU that the table does not know is refused. */
+#define SLB_RSEQ_LOAD                                                                                        \
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %[cpus], %%ecx\n\t"                                                       \
+                             "jae %l[refused]\n\t"                                                           \
+                             "shlq %[shift], %%rcx\n\t"                                                      \
+                             "addq %[caches], %%rcx\n\t"                                                     \
+                             "movq %c[header](%%rcx), %%r10\n\t"
+
+#define SLB_RSEQ_END_TO(label)                                                                               \
+    "2:\n\t"                                                                                                 \
+    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
+    ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1, never executed: keeps disassemblers in step */                      \
+    ".long 0x53053053\n\t"                                                                                   \
+    "4:\n\t"                                                                                                 \
+    "jmp %l[" label "]\n\t"                                                                                  \
+    ".popsection\n\t"
+
+#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
+
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+
+#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"((pool)->caches),                              \
+        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
+        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+
+/* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
+ * barrier. */
+SLB_INLINE void slb_rseq_order_counts(void) {
 }
 
-/* The same for who has a slab of the pool in hand. */
-SLB_INLINE slabby_status slb_audited_in_hand(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                             slabby_status status) {
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record(pool, operation, ref, status);
-    return status;
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                              "subl $1, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
+                                              "jae %l[refused]\n\t"
+                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "addq $0xffff, %%r10\n\t"
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+                 : [id] "=&r"(id)
+                 : SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    *out_id = id;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
 }
 
-/* The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor beyond it. */
-SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                slabby_audit_record *out, slabby_status *out_status);
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
+ * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
+ * cache served it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
+                                              "shrl $16, %[id]\n\t"
+                                              "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                              "je %l[refused]\n\t"
+                                              "movzwl %%r10w, %%eax\n\t"
+                                              "subl $1, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "jae %l[refused]\n\t"
+                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                              "addq $0xffff, %%r10\n\t"
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                 : [id] "=&r"(id), "=&c"(cache)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                 : "rax", "r10", "memory", "cc"
+                 : refused);
+    *out_id = id;
+    *out_cache = cache;
+    return true;
+refused:
+    return false;
+}
 
-/* Appends everything from *cursor on; see slabby_audit_write. */
-SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
-                                          uint64_t *cursor, int32_t fd, slabby_error *error);
+/* A use by id is counted in the commit itself. */
+#define SLB_RSEQ_COUNTS_FAST 1
+
+/* The same for an allocation by id: the 16 bytes of the commit hold the header and the number of such allocations. */
+SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                   uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
+                                     "shrl $16, %[id]\n\t"
+                                     "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                                     "je %l[refused]\n\t"
+                                     "movzwl %%r10w, %%eax\n\t"
+                                     "subl $1, %%eax\n\t"
+                                     "cmpl %[max], %%eax\n\t"
+                                     "jae %l[refused]\n\t"
+                                     "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                                     "addq $0xffff, %%r10\n\t"
+                                     "movq %c[counted](%%rcx), %%rax\n\t"
+                                     "addq $1, %%rax\n\t"
+                                     "movq %%r10, %%xmm0\n\t"
+                                     "movq %%rax, %%xmm1\n\t"
+                                     "punpcklqdq %%xmm1, %%xmm0\n\t"
+                                     "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+        : [id] "=&r"(id), "=&c"(cache)
+        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+          [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
+        : refused);
+    *out_id = id;
+    *out_cache = cache;
+    return true;
+refused:
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
+                                              "jae %l[refused]\n\t"
+                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                                              "addq $1, %%r10\n\t"
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for a release by id, counted in the 16 bytes of the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "jae %l[refused]\n\t"
+                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
+                                              "addq $1, %%r10\n\t"
+                                              "movq %c[counted](%%rcx), %%rax\n\t"
+                                              "addq $1, %%rax\n\t"
+                                              "movq %%rax, %%xmm0\n\t"
+                                              "movq %%r10, %%xmm1\n\t"
+                                              "punpcklqdq %%xmm1, %%xmm0\n\t"
+                                              "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
+                   SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "shlq %[shift], %%rcx\n\t"                                                                               \
+    "orq %[biased], %%rcx\n\t"                                                                               \
+    "cmpq %[entry], %%rcx\n\t"                                                                               \
+    "jne %l[refused]\n\t"                                                                                    \
+    "movq %[word], %[entry]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(its_area, its_entry, limit, its_biased, its_word)                               \
+    [area] "r"(its_area), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),                 \
+        [entry] "m"(its_entry), [shift] "i"(SLB_WORD_HIGH)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
+                                                  uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
+                 :
+                 : SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], pool->rseq_cpus, biased, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
+ * at the word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                          "cmpl %[cpus], %%ecx\n\t"
+                                          "jae %l[aside]\n\t"
+                                          "movq %[plain], %%rax\n\t"
+                                          "btq %%rcx, %%rax\n\t"
+                                          "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                 :
+                 : [plain] "m"(pool->expects_plain),
+                   SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], *limit, biased, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
+ * pool sets it to 0 and fences before the words go. */
+#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
+
+#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
+    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
+                             "cmpl %[cpus], %%ecx\n\t"                                                       \
+                             "jae %l[refused]\n\t"
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    uint64_t word;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[entry], %[word]\n\t" SLB_RSEQ_END
+                 : [word] "=&r"(word)
+                 : SLB_RSEQ_WORD_INPUTS(pool, id)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, restarted);
+    *out_word = word;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A compare-and-swap for every CPU, the last instruction of its sequence. *out_found: the word of before. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    uint64_t found;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[expected], %%rax\n\t"
+                                                     "lock cmpxchgq %[word], %[entry]\n\t" SLB_RSEQ_END
+                 : "=&a"(found)
+                 : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
+                 : "rcx", "memory", "cc"
+                 : refused, restarted);
+    *out_found = found;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The header of the caller's cache, and which allocation it is to time. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
+                                                  uint16_t *out_sample_at) {
+    uint64_t header;
+    uint32_t sample_at;
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[found]\n\t"
+                                              "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
+                 : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    *out_header = header;
+    *out_sample_at = (uint16_t)sample_at;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    __asm__ goto(SLB_RSEQ_BEGIN
+                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                          "cmpl %[cpus], %%ecx\n\t"
+                                          "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+                 :
+                 : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused);
+    return true;
+refused:
+    return false;
+}
+
+/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
+                     "4") ", %%ecx\n\t"
+                          "cmpl %[cpus], %%ecx\n\t"
+                          "jae %l[aside]\n\t"
+                          "shlq %[shift], %%rcx\n\t"
+                          "orq %[live], %%rcx\n\t"
+                          "movq %[entry], %%rax\n\t"
+                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
+                          "testq %[mask], %%rax\n\t"
+                          "jnz %l[refused]\n\t"
+                          "cmpq %[end], %%rax\n\t"
+                          "jae %l[refused]\n\t"
+                          "addq %[step], %%rax\n\t"
+                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
+                 :
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
+                   [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+                 : "rax", "rcx", "memory", "cc"
+                 : refused, aside);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    uint32_t cpu;
+    __asm__ volatile("movl " SLB_RSEQ_AT("4") ", %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(SLB_RSEQ_AREA));
+    return cpu;
+}
+
+/* Adds while this thread runs on `cpu`. The addition itself is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], " SLB_RSEQ_AT("4") "\n\t"
+                                                                 "jne %l[refused]\n\t"
+                                                                 "addq %[by], %[counter]\n\t" SLB_RSEQ_END
+                 :
+                 : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
+                 : "rax", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* `count` ids, at least one: an odd one first, then two at a time. */
+#define SLB_RSEQ_COPY(from_ids, to_ids)                                                                      \
+    "xorl %%eax, %%eax\n\t"                                                                                  \
+    "testl $1, %k[count]\n\t"                                                                                \
+    "jz 5f\n\t"                                                                                              \
+    "movl " from_ids ", %%esi\n\t"                                                                           \
+    "movl %%esi, " to_ids "\n\t"                                                                             \
+    "addq $1, %%rax\n\t"                                                                                     \
+    "jmp 6f\n\t"                                                                                             \
+    "5:\n\t"                                                                                                 \
+    "movq " from_ids ", %%rsi\n\t"                                                                           \
+    "movq %%rsi, " to_ids "\n\t"                                                                             \
+    "addq $2, %%rax\n\t"                                                                                     \
+    "6:\n\t"                                                                                                 \
+    "cmpq %[count], %%rax\n\t"                                                                               \
+    "jb 5b\n\t"
+
+/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
+                                                        uint32_t count) {
+    __asm__ goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+        "movzwl %%r10w, %%eax\n\t"
+        "leal (%%rax, %[count]), %%esi\n\t"
+        "cmpl %[max], %%esi\n\t"
+        "ja %l[refused]\n\t"
+        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+            "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
+                                                        "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+        :
+        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+        : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
+        : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+ * to the header. Answers which cache served them. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        const _Atomic uint32_t *limit, uint32_t *ids,
+                                                        uint32_t count, uint64_t slb_change,
+                                                        struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    /* volatile: gcc 12 drops a sequence whose output nobody wants */
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+        "movzwl %%r10w, %%eax\n\t"
+        "cmpl %[max], %%eax\n\t"
+        "ja %l[refused]\n\t" /* locked */
+        "subl %k[count], %%eax\n\t"
+        "jb %l[refused]\n\t"
+        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
+            "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
+                                                      "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+        : "=&c"(cache)
+        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : "rax", "r10", "rsi", "rdi", "memory", "cc"
+        : refused, restarted);
+    *out_cache = cache;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
+                                              "cmpl %[max], %%eax\n\t"
+                                              "ja %l[refused]\n\t" /* locked */
+                                              "cmpq %[amount], %%r10\n\t"
+                                              "jb %l[refused]\n\t"
+                                              "subq %[amount], %%r10\n\t"
+                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
+                 :
+                 : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A record of 24 bytes into this CPU's ring, under a key above the one before and above the floor
+ * (observe/audit_rings.h). The key is stored before the other words. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref,
+                                                   uint64_t about) {
+    uint64_t given;
+    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
+                                                         "cmpl %[cpus], %%ecx\n\t"
+                                                         "jae %l[refused]\n\t"
+                                                         "shlq %[ring], %%rcx\n\t"
+                                                         "addq %[rings], %%rcx\n\t"
+                                                         "movq %c[head](%%rcx), %%r10\n\t"
+                                                         "leaq -1(%%r10), %%rax\n\t"
+                                                         "andq %[mask], %%rax\n\t"
+                                                         "leaq (%%rax, %%rax, 2), %%rax\n\t"
+                                                         "shlq $3, %%rax\n\t"
+                                                         "addq %c[slots](%%rcx), %%rax\n\t"
+                                                         "movq %[key], %[given]\n\t"
+                                                         "movq (%%rax), %%rax\n\t"
+                                                         "addq $1, %%rax\n\t"
+                                                         "cmpq %[given], %%rax\n\t"
+                                                         "cmovaq %%rax, %[given]\n\t"
+                                                         "movq %[merged], %%rax\n\t"
+                                                         "movq %c[floor](%%rax), %%rax\n\t"
+                                                         "addq $1, %%rax\n\t"
+                                                         "cmpq %[given], %%rax\n\t"
+                                                         "cmovaq %%rax, %[given]\n\t"
+                                                         "movq %%r10, %%rax\n\t"
+                                                         "andq %[mask], %%rax\n\t"
+                                                         "leaq (%%rax, %%rax, 2), %%rax\n\t"
+                                                         "shlq $3, %%rax\n\t"
+                                                         "addq %c[slots](%%rcx), %%rax\n\t"
+                                                         "movq %[given], (%%rax)\n\t"
+                                                         "movq %[ref], 8(%%rax)\n\t"
+                                                         "movq %[about], 16(%%rax)\n\t"
+                                                         "addq $1, %%r10\n\t"
+                                                         "movq %%r10, %c[head](%%rcx)\n\t" SLB_RSEQ_END
+                 : [given] "=&r"(given)
+                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->rseq_cpus), [rings] "m"(pool->audit.rings),
+                   [mask] "m"(pool->audit.mask), [merged] "m"(pool->audit.merged), [key] "r"(*key),
+                   [ref] "r"(ref), [about] "r"(about), [ring] "i"(SLB_AUDIT_RING_LOG2),
+                   [head] "i"(offsetof(struct slb_audit_ring, head)),
+                   [slots] "i"(offsetof(struct slb_audit_ring, slots)),
+                   [floor] "i"(offsetof(struct slb_audit_merged, floor))
+                 : "rax", "rcx", "r10", "memory", "cc"
+                 : refused, restarted);
+    *key = given;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+#endif
+#elif SLB_OS_RSEQ && defined(__aarch64__)
+#define SLB_HAVE_RSEQ 1
+
+/* -------------------- tiers/rseq_aarch64.h */
+/*
+ * Restartable sequences for aarch64; tiers/rseq_x86_64.h is the twin and says what an area and a descriptor are. The
+ * area lies at the thread pointer (tpidr_el0) plus the offset that libc reports. The word before the abort address is
+ * the signature: a brk that nobody executes.
+ *
+ * Order. Loads and stores of one CPU keep their order for everybody who runs on that CPU later, and a switch of
+ * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions do, as on x86-64.
+ * Other CPUs may see the ids of a cache after its header. Two look from there:
+ * - The gate takes the ids. It locks the header, then runs a membarrier, then reads the ids. Every CPU that runs a
+ *   thread of this process executes a full barrier inside the membarrier, and every other CPU did when it switched
+ *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did
+ *   the stores of the ids, which come before the commit in the program. A commit whose store was still under way put
+ *   itself over the lock by the end of the barrier, and the gate begins again.
+ * - The statistics read headers against counters of the stripes: cache_in is raised before a batch enters, so the
+ *   commit of slb_rseq_try_give_batch is a store-release; cache_out and folded are raised after ids or numbers left
+ *   the header, so a release fence follows the commits of slb_rseq_try_take_batch and slb_rseq_try_fold.
+ *
+ * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 for the moment.
+ */
+#ifndef SLB_TIERS_RSEQ_AARCH64_H
+#define SLB_TIERS_RSEQ_AARCH64_H
+
+#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
+
+#define SLB_RSEQ_BEGIN                                                                                       \
+    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
+    ".balign 32\n\t"                                                                                         \
+    "3:\n\t"                                                                                                 \
+    ".long 0, 0\n\t"                                                                                         \
+    ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
+    ".popsection\n\t"                                                                                        \
+    "adrp x9, 3b\n\t"                                                                                        \
+    "add x9, x9, :lo12:3b\n\t"                                                                               \
+    "str x9, [%[area], #8]\n\t"                                                                              \
+    "1:\n\t"
+
+/* The caller's cache into x9; a CPU that the table does not know is refused. */
+#define SLB_RSEQ_FIND                                                                                        \
+    "ldr w9, [%[area], #4]\n\t"                                                                              \
+    "ldr w12, %[cpus]\n\t"                                                                                   \
+    "cmp w9, w12\n\t"                                                                                        \
+    "b.hs %l[refused]\n\t"                                                                                   \
+    "ldr x12, %[caches]\n\t"                                                                                 \
+    "add x9, x12, x9, lsl %[shift]\n\t"
+
+/* Its header into x10, the length of its stack into w11, how long that may be into w12. */
+#define SLB_RSEQ_LOAD                                                                                        \
+    SLB_RSEQ_FIND "ldr x10, [x9, %[header]]\n\t"                                                             \
+                  "and w11, w10, #0xffff\n\t"                                                                \
+                  "ldr w12, %[max]\n\t"
+
+#define SLB_RSEQ_END_TO(label)                                                                               \
+    "2:\n\t"                                                                                                 \
+    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
+    ".balign 4\n\t"                                                                                          \
+    ".inst 0xd428bc00\n\t"                                                                                   \
+    "4:\n\t"                                                                                                 \
+    "b %l[" label "]\n\t"                                                                                    \
+    ".popsection\n\t"
+
+#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
+
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+
+/* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
+ * on with the old value. */
+#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
+        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
+        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+
+#define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
+
+/* Between a count and the commit of a take that it is about. */
+SLB_INLINE void slb_rseq_order_counts(void) {
+    atomic_thread_fence(memory_order_release); /* pairs with the loads of observe/counters.c */
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    uint32_t id;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "sub w11, w11, #1\n\t"
+                                                       "cmp w11, w12\n\t" /* empty or locked */
+                                                       "b.hs %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                                                       "mov w13, #0xffff\n\t"
+                                                       "add x10, x10, x13\n\t"
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
+                          : [id] "=&r"(id)
+                          : SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    *out_id = id;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
+ * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
+ * it. */
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    uint32_t id;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                          "ldrh %w[id], [x9, %[sample]]\n\t"
+                          "cmp %w[id], w10, lsr #16\n\t"
+                          "b.eq %l[refused]\n\t"
+                          "sub w11, w11, #1\n\t"
+                          "cmp w11, w12\n\t"
+                          "b.hs %l[refused]\n\t"
+                          "add x12, x9, %[ids]\n\t"
+                          "ldr %w[id], [x12, w11, uxtw #2]\n\t"
+                          "mov w13, #0xffff\n\t"
+                          "add x10, x10, x13\n\t"
+                          "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
+                          : [id] "=&r"(id), [cache] "=&r"(cache)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused);
+    *out_id = id;
+    *out_cache = cache;
+    return true;
+refused:
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* full or locked */
+                                                       "b.hs %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "str %w[id], [x12, w11, uxtw #2]\n\t"
+                                                       "add x10, x10, #1\n\t"
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
+                          :
+                          : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
+#define SLB_RSEQ_SWAP                                                                                        \
+    "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
+    "ldr x10, [%[entry]]\n\t"                                                                                \
+    "cmp x10, x9\n\t"                                                                                        \
+    "b.ne %l[refused]\n\t"                                                                                   \
+    "stlr %[word], [%[entry]]\n\t"
+
+#define SLB_RSEQ_SWAP_INPUTS(its_entry, limit, its_biased, its_word)                                         \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
+        [entry] "r"(its_entry), [shift] "i"(SLB_WORD_HIGH)
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
+                                                  uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
+                          :
+                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], pool->rseq_cpus, biased, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
+ * at the word at all, so that its line is asked for once, to be written. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[aside]\n\t"
+                                         "ldr x12, %[plain]\n\t"
+                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
+                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
+                          :
+                          : [plain] "m"(pool->expects_plain),
+                            SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
+ * pool sets it to 0 and fences before the words go. */
+#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
+
+#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
+    "ldr w9, [%[area], #4]\n\t"                                                                              \
+    "ldr w12, %[cpus]\n\t"                                                                                   \
+    "cmp w9, w12\n\t"                                                                                        \
+    "b.hs %l[refused]\n\t"
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    uint64_t word;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "ldar %[word], [%[entry]]\n\t" SLB_RSEQ_END
+                          : [word] "=&r"(word)
+                          : SLB_RSEQ_WORD_INPUTS(pool, id)
+                          : "x9", "x12", "memory", "cc"
+                          : refused, restarted);
+    *out_word = word;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A compare-and-swap for every CPU: its store, or the compare that spares it, is the end of the sequence. *out_found:
+ * the word of before. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    uint64_t found;
+    uint32_t lost;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT
+                          "mov %w[lost], #0\n\t"
+                          "ldaxr %[found], [%[entry]]\n\t"
+                          "cmp %[found], %[expected]\n\t"
+                          "b.ne 2f\n\t"
+                          "stlxr %w[lost], %[word], [%[entry]]\n\t" SLB_RSEQ_END
+                          : [found] "=&r"(found), [lost] "=&r"(lost)
+                          : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
+                          : "x9", "x12", "memory", "cc"
+                          : refused, restarted);
+    if (lost != 0) /* the line was lost between load and store */
+        return SLB_RSEQ_RESTARTED;
+    *out_found = found;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The header of the caller's cache, and which allocation it is to time. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
+                                                  uint16_t *out_sample_at) {
+    uint64_t header;
+    uint32_t sample_at;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[found], x10\n\t"
+                                                       "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
+                          : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
+                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    *out_header = header;
+    *out_sample_at = (uint16_t)sample_at;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* One more release by id through the caller's cache. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[given]]\n\t"
+                                                       "add x10, x10, #1\n\t"
+                                                       "str x10, [x9, %[given]]\n\t" SLB_RSEQ_END
+                          :
+                          : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* The same in a loop, over words that are expected to be biased. */
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    (void)area;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                                         "ldr w12, %[cpus]\n\t"
+                                         "cmp w9, w12\n\t"
+                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
+                          :
+                          : SLB_RSEQ_SWAP_INPUTS(entry, *limit, biased, word)
+                          : "x9", "x10", "x12", "memory", "cc"
+                          : refused);
+    atomic_thread_fence(memory_order_release); /* before the header that counts it */
+    return true;
+refused:
+    return false;
+}
+
+/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                       "ldr w12, %[cpus]\n\t"
+                       "cmp w9, w12\n\t"
+                       "b.hs %l[aside]\n\t"
+                       "mov x12, %[live]\n\t"
+                       "orr x9, x12, x9, lsl %[shift]\n\t"
+                       "ldr x10, [%[entry]]\n\t"
+                       "sub x10, x10, x9\n\t" /* generation alone, if the rest is as it must be */
+                       "tst x10, %[mask]\n\t"
+                       "b.ne %l[refused]\n\t"
+                       "cmp x10, %[end]\n\t"
+                       "b.hs %l[refused]\n\t"
+                       "add x10, x10, %[step]\n\t"
+                       "stlr x10, [%[entry]]\n\t" SLB_RSEQ_END_TO("aside")
+        :
+        : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
+          [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "r"(&pool->words[id]),
+          [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
+        : "x9", "x10", "x12", "memory", "cc"
+        : refused, aside);
+    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+aside:
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return *(const volatile uint32_t *)(slb_os_rseq_area() + SLB_OS_RSEQ_CPU);
+}
+
+/* Adds while this thread runs on `cpu`. The counter's store is the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
+                       "cmp w9, %w[cpu]\n\t"
+                       "b.ne %l[refused]\n\t"
+                       "ldr x10, [%[counter]]\n\t"
+                       "add x10, x10, %[by]\n\t"
+                       "str x10, [%[counter]]\n\t" SLB_RSEQ_END
+        :
+        : [area] "r"(slb_os_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
+        : "x9", "x10", "memory", "cc"
+        : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
+                                                        uint32_t count) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "add w13, w11, %w[count]\n\t"
+                                                       "cmp w13, w12\n\t"
+                                                       "b.hi %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "add x12, x12, w11, uxtw #2\n\t"
+                                                       "mov x11, #0\n\t"
+                                                       "5:\n\t"
+                                                       "ldr w13, [%[from], x11, lsl #2]\n\t"
+                                                       "str w13, [x12, x11, lsl #2]\n\t"
+                                                       "add x11, x11, #1\n\t"
+                                                       "cmp x11, %[count]\n\t"
+                                                       "b.lo 5b\n\t"
+                                                       "add x10, x10, %[count]\n\t"
+                                                       "add x12, x9, %[header]\n\t"
+                                                       "stlr x10, [x12]\n\t" SLB_RSEQ_END
+                          :
+                          : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
+ * to the header. Answers which cache served them. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        const _Atomic uint32_t *limit, uint32_t *ids,
+                                                        uint32_t count, uint64_t slb_change,
+                                                        struct slb_cpu_cache **out_cache) {
+    struct slb_cpu_cache *cache;
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* locked */
+                                                       "b.hi %l[refused]\n\t"
+                                                       "subs w11, w11, %w[count]\n\t"
+                                                       "b.lo %l[refused]\n\t"
+                                                       "add x12, x9, %[ids]\n\t"
+                                                       "add x12, x12, w11, uxtw #2\n\t"
+                                                       "mov x11, #0\n\t"
+                                                       "5:\n\t"
+                                                       "ldr w13, [x12, x11, lsl #2]\n\t"
+                                                       "str w13, [%[to], x11, lsl #2]\n\t"
+                                                       "add x11, x11, #1\n\t"
+                                                       "cmp x11, %[count]\n\t"
+                                                       "b.lo 5b\n\t"
+                                                       "mov %[cache], x9\n\t"
+                                                       "add x10, x10, %[change]\n\t"
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
+                          : [cache] "=&r"(cache)
+                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change),
+                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before cache_out */
+    *out_cache = cache;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
+    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t"
+                                                       "b.hi %l[refused]\n\t" /* locked */
+                                                       "subs x10, x10, %[amount]\n\t"
+                                                       "b.lo %l[refused]\n\t"
+                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
+                          :
+                          : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
+                          : SLB_RSEQ_CLOBBERS
+                          : refused, restarted);
+    atomic_thread_fence(memory_order_release); /* before folded */
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+/* A record into this CPU's ring, under a key above the one before and above the floor (observe/audit_rings.h). A reader
+ * on another CPU relies on the order of the stores: the head of before, the key (release), the other words (barrier),
+ * head (release). */
+SLB_INLINE enum slb_rseq_result slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref,
+                                                   uint64_t about) {
+    uint64_t given;
+    __asm__ volatile goto(
+        SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[head]]\n\t"
+                                     "ldr x12, [x9, %[slots]]\n\t"
+                                     "ldr x11, %[mask]\n\t"
+                                     "sub x13, x10, #1\n\t"
+                                     "and x13, x13, x11\n\t"
+                                     "add x13, x13, x13, lsl #1\n\t"
+                                     "add x13, x12, x13, lsl #3\n\t"
+                                     "ldr x13, [x13]\n\t"
+                                     "add x13, x13, #1\n\t"
+                                     "cmp x13, %[key]\n\t"
+                                     "csel %[given], x13, %[key], hi\n\t"
+                                     "ldr x13, %[merged]\n\t"
+                                     "ldr x13, [x13, %[floor]]\n\t"
+                                     "add x13, x13, #1\n\t"
+                                     "cmp x13, %[given]\n\t"
+                                     "csel %[given], x13, %[given], hi\n\t"
+                                     "and x13, x10, x11\n\t"
+                                     "add x13, x13, x13, lsl #1\n\t"
+                                     "add x13, x12, x13, lsl #3\n\t"
+                                     "stlr %[given], [x13]\n\t"
+                                     "dmb ishst\n\t"
+                                     "stp %[ref], %[about], [x13, #8]\n\t"
+                                     "add x10, x10, #1\n\t"
+                                     "add x9, x9, %[head]\n\t"
+                                     "stlr x10, [x9]\n\t" SLB_RSEQ_END
+        : [given] "=&r"(given)
+        : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->rseq_cpus), [caches] "m"(pool->audit.rings),
+          [mask] "m"(pool->audit.mask), [merged] "m"(pool->audit.merged), [key] "r"(*key), [ref] "r"(ref),
+          [about] "r"(about), [shift] "i"(SLB_AUDIT_RING_LOG2),
+          [head] "i"(offsetof(struct slb_audit_ring, head)),
+          [slots] "i"(offsetof(struct slb_audit_ring, slots)),
+          [floor] "i"(offsetof(struct slb_audit_merged, floor))
+        : SLB_RSEQ_CLOBBERS
+        : refused, restarted);
+    *key = given;
+    return SLB_RSEQ_DONE;
+refused:
+    return SLB_RSEQ_REFUSED;
+restarted:
+    return SLB_RSEQ_RESTARTED;
+}
+
+#endif
+#else
+#define SLB_HAVE_RSEQ 0
+#endif
+
+/* Whether this build and this process can run sequences. */
+SLB_INLINE bool slb_rseq_available(void) {
+    return SLB_HAVE_RSEQ && slb_os_has_rseq();
+}
+
+#if SLB_HAVE_RSEQ
+
+/* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_add(cpu, counter, by);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take(pool, out_id);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_give(pool, id);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_peek(pool, out_header, out_sample_at);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_note_fast_given(pool);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+/* `count` ids off this CPU's cache, or none; `change` is added to its header. */
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
+                                    struct slb_cpu_cache **out_cache) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, slb_change, out_cache);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+/* An audit record into this CPU's ring; *key is raised to the one that it has got. */
+SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
+        enum slb_rseq_result result = slb_rseq_try_audit(pool, key, ref, about);
+        if (slb_likely(result != SLB_RSEQ_RESTARTED))
+            return result == SLB_RSEQ_DONE;
+    }
+    return false;
+}
+
+/* For slb_rseq_release_next: what finds the area of the calling thread. */
+SLB_INLINE intptr_t slb_rseq_finder(void) {
+    return SLB_RSEQ_AREA;
+}
+
+/* One try, for the hot path. */
+SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
+    return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
+}
+
+#else
+
+SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)limit, (void)out_id, (void)out_cache;
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
+                                                  uint64_t *out_word) {
+    (void)pool, (void)id, (void)out_word;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
+                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
+    (void)pool, (void)id, (void)expected, (void)word, (void)out_found;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
+    (void)pool, (void)out_header, (void)out_sample_at;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
+    (void)pool;
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
+                                                  uint64_t word) {
+    (void)pool, (void)id, (void)biased, (void)word;
+    return SLB_RSEQ_REFUSED;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                                 uint64_t id, uint64_t biased, uint64_t word) {
+    (void)pool, (void)limit, (void)id, (void)biased, (void)word;
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE intptr_t slb_rseq_finder(void) {
+    return 0;
+}
+
+SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
+                                      uint64_t biased, uint64_t word) {
+    (void)area, (void)entry, (void)limit, (void)biased, (void)word;
+    return false;
+}
+
+SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
+    (void)pool, (void)id;
+    return SLB_RSEQ_RESTARTED;
+}
+
+SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
+    (void)pool, (void)id;
+    return false;
+}
+
+SLB_INLINE uint32_t slb_rseq_cpu(void) {
+    return UINT32_MAX;
+}
+
+SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
+    (void)cpu, (void)counter, (void)by;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t ref, uint64_t about) {
+    (void)pool, (void)key, (void)ref, (void)about;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
+    (void)pool, (void)out_id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
+    (void)pool, (void)id;
+    return false;
+}
+
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
+                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
+                                    struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)limit, (void)out_ids, (void)count, (void)slb_change, (void)out_cache;
+    return false;
+}
 
 #endif
 
-/* -------------------- tiers/hold.h */
-/*
- * Holds: what keeps the bookkeeping of a pool mapped while somebody reads it.
- *
- * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
- * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
- * to go with the pool. So a call that follows one of these pointers
- *
- * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
- * - or holds the gate lock, under which pools end, and has seen that the pool exists;
- * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
- *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
- * - or is in a hold, and has seen behind its beginning that the pool exists.
- *
- * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take
- * them, and they may be kept while waiting.
- */
-#ifndef SLB_TIERS_HOLD_H
-#define SLB_TIERS_HOLD_H
+#endif
 
-struct slb_hold {
-    struct slabby_allocator *pool;
-    _Atomic uint32_t *count;
+/* Where the audit of a new pool lies; its memory reads as zeros. */
+SLB_PRIVATE void slb_audit_init(struct slabby_allocator *pool, const struct slb_layout *layout,
+                                char *metadata);
+
+/* Writes a record where this CPU's ring cannot be used. */
+SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_t key, uint64_t ref,
+                                          uint64_t about);
+
+/* Writes a record; answers its key, which is `key` or higher. Async-signal-safe. */
+SLB_INLINE uint64_t slb_audit_put(struct slabby_allocator *pool, uint64_t key, uint64_t ref, uint64_t about) {
+    if (slb_likely(slb_rseq_audit(pool, &key, ref, about)))
+        return key;
+    return slb_audit_put_shared(pool, key, ref, about);
+}
+
+/* The highest key in any ring. */
+SLB_PRIVATE uint64_t slb_audit_newest(struct slabby_allocator *pool);
+
+/* Every record from now on has a key above this one. */
+SLB_PRIVATE void slb_audit_raise(_Atomic uint64_t *key, uint64_t to);
+
+enum slb_audit_found {
+    SLB_AUDIT_RECORD,    /* out_entry holds the record at the cursor, which was moved on */
+    SLB_AUDIT_END,       /* nothing more to read now */
+    SLB_AUDIT_BAD_CURSOR /* no record has had this number yet */
 };
 
-/* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
- * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
-SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
-    struct slb_hold hold = {.pool = pool, .count = &pool->slb_holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
-    atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
-    (void)atomic_load_explicit(&pool->phase, memory_order_seq_cst);
-    return hold;
-}
+/* One reader at a time; it may keep the lock while it copies what it has read. In a child of fork the parent's reader
+ * does not count. */
+SLB_PRIVATE void slb_audit_lock(struct slabby_allocator *pool);
+SLB_PRIVATE void slb_audit_unlock(struct slabby_allocator *pool);
 
-/* seq_cst, the count before the look at what remains: of the end of a pool and the end of its last hold at least one
- * sees the other, and unmaps. */
-SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
-    atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
-    uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
-    if (slb_unlikely((remains & SLB_REMAINS_STATE) == SLB_REMAINS_UNUSED))
-        slb_pool_unmap_remains(hold->pool);
-}
+/* Under the lock. The first record at or after *cursor; adds the number of skipped records to *lost. */
+SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, uint64_t *cursor,
+                                                 uint64_t *lost, struct slb_audit_entry *out_entry);
 
-/* A hold until the end of the block. */
-#define SLB_HOLD(pool)                                                                                       \
-    __attribute__((cleanup(slb_hold_end), unused)) struct slb_hold slb_hold_here = slb_hold_begin(pool)
+/* Under the lock: the number that the next record will have. */
+SLB_PRIVATE uint64_t slb_audit_end(struct slabby_allocator *pool);
+
+/* In a child of fork: rings that vanished threads were writing to are free. */
+SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool);
 
 #endif
 
-/* The language of this thread's calls + 1; 0: it did not say. initial-exec as in tiers/in_flight.h: a signal handler
- * may allocate. */
-static SLB_THREAD_LOCAL int32_t slb_thread_binding;
+/* Rounds over all rings before a record is dropped. Each ring is held by a thread that was stopped in between a dozen
+ * instructions. */
+#define SLB_PUT_ROUNDS 64u
 
-SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
-    slb_thread_binding = binding + 1;
-}
+#define SLB_NO_KEY UINT64_MAX
 
-SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
-    return slb_thread_binding == 0 ? otherwise : slb_thread_binding - 1;
-}
-
-/* What a degraded pool may leave out. */
-static bool slb_is_about_a_slab(int32_t operation) {
-    return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
-}
-
-SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
-                                           slabby_status status) {
-    if (!slb_pool_exists(pool))
+SLB_PRIVATE void slb_audit_init(struct slabby_allocator *pool, const struct slb_layout *layout,
+                                char *metadata) {
+    pool->audit = (struct slb_audit){.size = layout->audit_records};
+    pool->audit_chains = NULL;
+    if (layout->audit_records == 0)
         return;
-    if (slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK &&
-        slb_is_about_a_slab(operation)) {
-        slb_count(&pool->degrade.left_out, 1);
-        return;
-    }
-    uint64_t words[SLB_AUDIT_WORDS] = {slb_os_wall_by_ticks(), slb_os_thread(), ref,
-                                       (uint64_t)(uint32_t)status << 32 |
-                                           (uint64_t)slb_audit_binding(pool->binding) << 16 |
-                                           (uint64_t)operation};
-    (void)slb_ring_write(&pool->audit, words);
+    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
+    pool->audit.merged = (struct slb_audit_merged *)(void *)(metadata + layout->audit_merged);
+    pool->audit.rings = (struct slb_audit_ring *)(void *)(metadata + layout->audit_rings);
+    pool->audit.entries = (struct slb_audit_entry *)(void *)(metadata + layout->audit_entries);
+    pool->audit.keys = (_Atomic uint64_t *)(void *)(metadata + layout->audit_keys);
+    pool->audit.mask = layout->audit_slots_a_ring - 1;
+    struct slb_audit_slot *slots = (struct slb_audit_slot *)(void *)(metadata + layout->audit_slots);
+    for (uint64_t i = 0; i < layout->cpus + SLB_AUDIT_SHARED_RINGS; i++)
+        pool->audit.rings[i].slots = slots + i * layout->audit_slots_a_ring;
 }
 
-SLB_PRIVATE SLB_COLD void slb_audit_record_held(struct slabby_allocator *pool, int32_t operation,
-                                                uint64_t ref, slabby_status status) {
-    SLB_HOLD(pool);
-    slb_audit_record(pool, operation, ref, status);
+static struct slb_audit_slot *slb_slot_of(const struct slb_audit *audit, const struct slb_audit_ring *ring,
+                                      uint64_t record) {
+    return &ring->slots[record & audit->mask];
 }
 
-SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
-                                slabby_audit_record *out, slabby_status *out_status) {
-    uint64_t words[SLB_AUDIT_WORDS];
-    enum slb_ring_found found = slb_ring_read(&pool->audit, cursor, lost, words);
-    *out_status = found == SLB_RING_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
-    if (found != SLB_RING_RECORD)
+SLB_PRIVATE void slb_audit_raise(_Atomic uint64_t *key, uint64_t to) {
+    uint64_t found = atomic_load_explicit(key, memory_order_relaxed);
+    while (found < to && !atomic_compare_exchange_weak(key, &found, to))
+        ;
+}
+
+/* ------------------------------------------------------------------------------------------------- writing */
+
+static uint64_t slb_above(uint64_t key, uint64_t other) {
+    return key > other ? key : other + 1;
+}
+
+/* The same as the sequence does, behind a lock that nobody waits for. False: it is taken. */
+static bool slb_put_locked(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t *key,
+                       uint64_t ref, uint64_t about) {
+    uint32_t busy = 0;
+    if (!atomic_compare_exchange_strong_explicit(&ring->busy, &busy, 1, memory_order_acquire,
+                                                 memory_order_relaxed))
         return false;
-    *out = (slabby_audit_record){.sequence = *cursor - 1,
-                                 .time_ns = words[0],
-                                 .thread = words[1],
-                                 .ref = words[2],
-                                 .operation = (int32_t)(words[3] & 0xffff),
-                                 .binding = (int32_t)(words[3] >> 16 & 0xffff),
-                                 .status = (slabby_status)(uint32_t)(words[3] >> 32)};
+    /* relaxed: only the holder of `busy` writes these, and taking it acquires */
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&slb_slot_of(audit, ring, head - 1)->key, memory_order_relaxed);
+    struct slb_audit_slot *slot = slb_slot_of(audit, ring, head);
+    /* relaxed: what happened before this record has happened before this load, see audit_rings.h */
+    *key = slb_above(slb_above(*key, before), atomic_load_explicit(&audit->merged->floor, memory_order_relaxed));
+    SLB_POINT(SLB_POINT_RING_WRITE);
+    /* release: the key behind the head of before, the other words behind the key */
+    atomic_store_explicit(&slot->key, *key, memory_order_release);
+    atomic_store_explicit(&slot->ref, ref, memory_order_release);
+    atomic_store_explicit(&slot->about, about, memory_order_release);
+    atomic_store_explicit(&ring->head, head + 1,
+                          memory_order_release); /* pairs with the reader's load of head */
+    atomic_store_explicit(&ring->busy, 0, memory_order_release);
     return true;
+}
+
+/* The sequences of a pool have the rings of the CPUs for themselves. */
+static bool slb_cpu_rings_are_locked(const struct slabby_allocator *pool) {
+    return pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ;
+}
+
+SLB_PRIVATE uint64_t slb_audit_put_shared(struct slabby_allocator *pool, uint64_t key, uint64_t ref,
+                                          uint64_t about) {
+    const struct slb_audit *audit = &pool->audit;
+    for (uint32_t round = 0; round < SLB_PUT_ROUNDS; round++) {
+        uint32_t cpu = slb_os_cpu();
+        if (slb_cpu_rings_are_locked(pool) && cpu < slb_used_cpus(pool) &&
+            slb_put_locked(audit, &audit->rings[cpu], &key, ref, about))
+            return key;
+        for (uint32_t i = 0; i < SLB_AUDIT_SHARED_RINGS; i++)
+            if (slb_put_locked(audit, &audit->rings[pool->cpus + (cpu + i) % SLB_AUDIT_SHARED_RINGS], &key, ref,
+                           about))
+                return key;
+        slb_os_wait_a_little(round);
+    }
+    slb_count(&audit->merged->dropped, 1);
+    return key;
+}
+
+/* ------------------------------------------------------------------------------------------------- merging */
+
+/* The rings of the CPUs in use, then the shared ones; NULL behind the last. */
+static struct slb_audit_ring *slb_ring_at(struct slabby_allocator *pool, uint32_t used, uint32_t i) {
+    if (i >= used + SLB_AUDIT_SHARED_RINGS)
+        return NULL;
+    return &pool->audit.rings[i < used ? i : pool->cpus + (i - used)];
+}
+
+/* The key of the last record in a ring, 0 where there is none; *out_head: how many there are. A slot that writers have
+ * come round to meanwhile has the key of a later record: then this looks again. */
+static uint64_t slb_last_key(const struct slb_audit *audit, const struct slb_audit_ring *ring,
+                         uint64_t *out_head) {
+    for (;;) {
+        /* acquire: pairs with the commit */
+        *out_head = atomic_load_explicit(&ring->head, memory_order_acquire);
+        uint64_t key = atomic_load_explicit(&slb_slot_of(audit, ring, *out_head - 1)->key, memory_order_acquire);
+        /* behind the key: whoever writes record n has seen n committed ones, and overwrites record n - slots */
+        if (atomic_load_explicit(&ring->head, memory_order_relaxed) < *out_head + audit->mask)
+            return key;
+    }
+}
+
+SLB_PRIVATE uint64_t slb_audit_newest(struct slabby_allocator *pool) {
+    uint64_t newest = 0;
+    uint32_t used = slb_used_cpus(pool);
+    struct slb_audit_ring *ring;
+    for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++) {
+        uint64_t head, key = slb_last_key(&pool->audit, ring, &head);
+        newest = key > newest ? key : newest;
+    }
+    return newest;
+}
+
+static uint64_t slb_own_ring_read(const struct slb_audit_ring *ring) {
+    return atomic_load_explicit(&ring->read, memory_order_relaxed); /* the reader's own */
+}
+
+static bool slb_anything_is_new(struct slabby_allocator *pool) {
+    const struct slb_audit_merged *merged = pool->audit.merged;
+    uint32_t used = slb_used_cpus(pool);
+    struct slb_audit_ring *ring;
+    for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
+        if (atomic_load_explicit(&ring->head, memory_order_acquire) != slb_own_ring_read(ring))
+            return true;
+    return atomic_load_explicit(&merged->dropped, memory_order_acquire) != merged->dropped_read;
+}
+
+/* The record's count goes up before the number of the next: see renumber. relaxed: both are the reader's own. */
+static void slb_number_records(struct slb_audit_merged *merged, struct slb_audit_ring *ring, uint64_t count) {
+    atomic_store_explicit(&ring->read, slb_own_ring_read(ring) + count, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&merged->next, atomic_load_explicit(&merged->next, memory_order_relaxed) + count,
+                          memory_order_relaxed);
+}
+
+/* What was overwritten since the last merge is older than what is left. */
+static void slb_skip_overwritten(const struct slb_audit *audit, struct slb_audit_ring *ring) {
+    ring->last = slb_last_key(audit, ring, &ring->end);
+    if (ring->end - slb_own_ring_read(ring) > audit->size)
+        slb_number_records(audit->merged, ring, ring->end - audit->size - slb_own_ring_read(ring));
+}
+
+/* The key of the ring's next record; NO_KEY where it has none up to the floor. A key above the last one that was
+ * committed is that of a writer who has come round to the slot: what was there is lost. */
+static void slb_find_next(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor) {
+    for (ring->key = SLB_NO_KEY; slb_own_ring_read(ring) != ring->end; slb_number_records(audit->merged, ring, 1)) {
+        uint64_t key =
+            atomic_load_explicit(&slb_slot_of(audit, ring, slb_own_ring_read(ring))->key, memory_order_acquire);
+        if (key <= ring->last) {
+            ring->key = key <= floor ? key : SLB_NO_KEY;
+            return;
+        }
+    }
+}
+
+/* acquire, each word: a newer one comes behind its newer key, which the load at the end then finds. */
+static bool slb_own_copy_record(const struct slb_audit *audit, const struct slb_audit_ring *ring,
+                        struct slb_audit_entry *out) {
+    struct slb_audit_slot *slot = slb_slot_of(audit, ring, slb_own_ring_read(ring));
+    out->time_ns = ring->key;
+    out->ref = atomic_load_explicit(&slot->ref, memory_order_acquire);
+    out->about = atomic_load_explicit(&slot->about, memory_order_acquire);
+    return atomic_load_explicit(&slot->key, memory_order_relaxed) == ring->key;
+}
+
+static void slb_merge_record(const struct slb_audit *audit, struct slb_audit_ring *ring, uint64_t floor,
+                         uint64_t epoch_ns) {
+    struct slb_audit_entry entry;
+    if (slb_own_copy_record(audit, ring, &entry)) {
+        uint64_t sequence = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
+        entry.time_ns += epoch_ns;
+        entry.sequence = sequence + 1;
+        audit->entries[sequence & (audit->size - 1)] = entry;
+    }
+    slb_number_records(audit->merged, ring, 1);
+    slb_find_next(audit, ring, floor);
+}
+
+static struct slb_audit_ring *slb_lowest_ring(struct slabby_allocator *pool, uint32_t used) {
+    struct slb_audit_ring *ring, *lowest = slb_ring_at(pool, used, 0);
+    for (uint32_t i = 1; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
+        lowest = ring->key < lowest->key ? ring : lowest;
+    return lowest;
+}
+
+/* What the steady clock is behind the wall's: the best of a few pairs, as this thread may be stopped in between. */
+static uint64_t slb_wall_epoch_ns(void) {
+    uint64_t best = UINT64_MAX, epoch_ns = 0;
+    for (int i = 0; i < 4; i++) {
+        uint64_t before = slb_os_now_ns(), wall_ns = slb_os_wall_ns(), took = slb_os_now_ns() - before;
+        if (took < best) {
+            best = took;
+            epoch_ns = wall_ns - (before + took / 2);
+        }
+    }
+    return epoch_ns;
+}
+
+/* Under the reader's lock. */
+static void slb_merge(struct slabby_allocator *pool) {
+    const struct slb_audit *audit = &pool->audit;
+    struct slb_audit_ring *ring;
+    if (!slb_anything_is_new(pool))
+        return;
+    slb_audit_raise(&audit->merged->floor, slb_audit_newest(pool));
+    uint64_t floor = atomic_load(&audit->merged->floor);
+    /* the floor before the heads, see audit_rings.h */
+    atomic_thread_fence(memory_order_seq_cst);
+    uint32_t used = slb_used_cpus(pool);
+    uint64_t epoch_ns = slb_wall_epoch_ns();
+    uint64_t dropped = atomic_load_explicit(&audit->merged->dropped, memory_order_acquire);
+    atomic_fetch_add(&audit->merged->next, dropped - audit->merged->dropped_read);
+    audit->merged->dropped_read = dropped;
+    for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
+        slb_skip_overwritten(audit, ring);
+    for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
+        slb_find_next(audit, ring, floor);
+    while ((ring = slb_lowest_ring(pool, used))->key != SLB_NO_KEY)
+        slb_merge_record(audit, ring, floor, epoch_ns);
+}
+
+/* ------------------------------------------------------------------------------------------------- reading */
+
+/* A reader of the parent that was in the middle at the fork may have counted a record and not numbered it yet. */
+static void slb_renumber(struct slabby_allocator *pool) {
+    struct slb_audit_merged *merged = pool->audit.merged;
+    struct slb_audit_ring *ring;
+    uint64_t next = merged->dropped_read;
+    uint32_t used = slb_used_cpus(pool);
+    for (uint32_t i = 0; (ring = slb_ring_at(pool, used, i)) != NULL; i++)
+        next += slb_own_ring_read(ring);
+    atomic_store(&merged->next, next);
+}
+
+/* A child made by fork does not wait for a thread that stayed in the parent. */
+SLB_PRIVATE void slb_audit_lock(struct slabby_allocator *pool) {
+    _Atomic uint32_t *reader = &pool->audit.merged->reader;
+    uint32_t here = slb_os_process();
+    for (uint32_t attempt = 0;; attempt++) {
+        uint32_t found = atomic_load_explicit(reader, memory_order_relaxed);
+        if (found == here) {
+            slb_os_wait_a_little(attempt);
+        } else if (atomic_compare_exchange_strong_explicit(reader, &found, here, memory_order_acquire,
+                                                           memory_order_relaxed)) {
+            if (found != 0)
+                slb_renumber(pool);
+            return;
+        }
+    }
+}
+
+SLB_PRIVATE void slb_audit_unlock(struct slabby_allocator *pool) {
+    atomic_store_explicit(&pool->audit.merged->reader, 0, memory_order_release);
+}
+
+SLB_PRIVATE enum slb_audit_found slb_audit_fetch(struct slabby_allocator *pool, uint64_t *cursor,
+                                                 uint64_t *lost, struct slb_audit_entry *out_entry) {
+    const struct slb_audit *audit = &pool->audit;
+    if (*cursor >= atomic_load_explicit(&audit->merged->next, memory_order_relaxed))
+        slb_merge(pool);
+    uint64_t next = atomic_load_explicit(&audit->merged->next, memory_order_relaxed);
+    if (*cursor > next)
+        return SLB_AUDIT_BAD_CURSOR;
+    if (next - *cursor > audit->size) {
+        *lost += next - audit->size - *cursor;
+        *cursor = next - audit->size;
+    }
+    for (; *cursor != next; ++*lost) {
+        *out_entry = audit->entries[*cursor & (audit->size - 1)];
+        if (out_entry->sequence == ++*cursor)
+            return SLB_AUDIT_RECORD;
+    }
+    return SLB_AUDIT_END;
+}
+
+SLB_PRIVATE uint64_t slb_audit_end(struct slabby_allocator *pool) {
+    slb_merge(pool);
+    return atomic_load_explicit(&pool->audit.merged->next, memory_order_relaxed);
+}
+
+SLB_PRIVATE void slb_audit_after_fork(struct slabby_allocator *pool) {
+    struct slb_audit_ring *ring;
+    uint32_t used = slb_used_cpus(pool);
+    for (uint32_t i = 0; pool->audit.size != 0 && (ring = slb_ring_at(pool, used, i)) != NULL; i++)
+        atomic_store(&ring->busy, 0);
 }
 
 /* -------------------- observe/event_watch.c */
@@ -8369,1132 +9865,52 @@ SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint3
 #ifndef SLB_TIERS_CPU_CACHE_H
 #define SLB_TIERS_CPU_CACHE_H
 
-/* -------------------- tiers/cpu_cache_rseq.h */
+/* -------------------- tiers/hold.h */
 /*
- * The CPU cache by restartable sequences (rseq).
+ * Holds: what keeps the bookkeeping of a pool mapped while somebody reads it.
  *
- * A sequence reads the CPU number, the header and an id, and ends with one store to the header, the commit. The kernel
- * restarts it at the abort address when the thread is preempted, migrated or interrupted by a signal before the commit;
- * so between load and commit nobody else ran on this CPU, and no atomic instruction is needed against its other
- * threads. Against other CPUs: only the gate writes a foreign header. It swaps len for 0xFFFF, makes the kernel restart
- * every running sequence (membarrier), and looks again: a commit that was already past its load has put its own
- * header over the lock, and the gate tries once more. After the fence every sequence loads the locked header and
- * fails its compare.
+ * The handle of a pool that was destroyed stays a valid argument, also in a call that another thread's destroy
+ * overtakes. The control block answers it, which is never unmapped; but the words, headers and counters that it points
+ * to go with the pool. So a call that follows one of these pointers
  *
- * Sequences give up after SLB_RSEQ_TRIES restarts (a debugger that steps restarts each one); the caller then goes on
- * to the next tier. A thread without a registration has a CPU number above every limit and goes on at once.
+ * - has a slab of the pool in hand, taken and not given back: then the pool has not ended;
+ * - or holds the gate lock, under which pools end, and has seen that the pool exists;
+ * - or runs a restartable sequence that compares its CPU with one of the pool's limits first (rseq_cpus, hot_cpus,
+ *   release_cpus, word_cpus): the end of a pool sets them to 0, then fences;
+ * - or is in a hold, and has seen behind its beginning that the pool exists.
+ *
+ * Nobody waits for a hold: who ends the last one unmaps what the pool has left. So holds nest, signal handlers take
+ * them, and they may be kept while waiting.
  */
-#ifndef SLB_TIERS_CPU_CACHE_RSEQ_H
-#define SLB_TIERS_CPU_CACHE_RSEQ_H
+#ifndef SLB_TIERS_HOLD_H
+#define SLB_TIERS_HOLD_H
 
-#define SLB_RSEQ_TRIES 16
+struct slb_hold {
+    struct slabby_allocator *pool;
+    _Atomic uint32_t *count;
+};
 
-enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
-
-#if SLB_OS_RSEQ && defined(__x86_64__)
-#define SLB_HAVE_RSEQ 1
-
-/* -------------------- tiers/rseq_x86_64.h */
-/*
- * Restartable sequences for x86-64. In this thread's rseq area (os/os.h) the CPU
- * number lies 4 bytes in (the first word is never read: others write it), the pointer to the running sequence 8 bytes
- * in. A sequence is described by {version and flags, start, length to the commit's end, abort address}; the four bytes
- * before the abort address carry the signature that libc registered.
- */
-#ifndef SLB_TIERS_RSEQ_X86_64_H
-#define SLB_TIERS_RSEQ_X86_64_H
-
-#if SLB_OS_RSEQ_FIXED /* by the offset from the thread pointer, which is the same in every thread */
-#define SLB_RSEQ_AREA slb_os_rseq_offset
-#define SLB_RSEQ_AT(byte) "%%fs:" byte "(%[area])"
-#else
-#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
-#define SLB_RSEQ_AT(byte) byte "(%[area])"
-#endif
-
-#define SLB_RSEQ_BEGIN                                                                                       \
-    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
-    ".balign 32\n\t"                                                                                         \
-    "3:\n\t"                                                                                                 \
-    ".long 0, 0\n\t"                                                                                         \
-    ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
-    ".popsection\n\t"                                                                                        \
-    "leaq 3b(%%rip), %%rax\n\t"                                                                              \
-    "movq %%rax, " SLB_RSEQ_AT("8") "\n\t"                                                                   \
-                                    "1:\n\t"
-
-/* The caller's cache into rcx, its header into r10; a CPU that the table does not know is refused. */
-#define SLB_RSEQ_LOAD                                                                                        \
-    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
-                             "cmpl %[cpus], %%ecx\n\t"                                                       \
-                             "jae %l[refused]\n\t"                                                           \
-                             "shlq %[shift], %%rcx\n\t"                                                      \
-                             "addq %[caches], %%rcx\n\t"                                                     \
-                             "movq %c[header](%%rcx), %%r10\n\t"
-
-#define SLB_RSEQ_END_TO(label)                                                                               \
-    "2:\n\t"                                                                                                 \
-    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
-    ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1, never executed: keeps disassemblers in step */                      \
-    ".long 0x53053053\n\t"                                                                                   \
-    "4:\n\t"                                                                                                 \
-    "jmp %l[" label "]\n\t"                                                                                  \
-    ".popsection\n\t"
-
-#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
-
-#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
-
-#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"((pool)->caches),                              \
-        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
-
-/* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
- * barrier. */
-SLB_INLINE void slb_rseq_order_counts(void) {
+/* seq_cst, the count before the phase: pairs with the end of a pool, which stores phase and remains, then reads the
+ * counts. Either the hold is seen there, or who began it sees here that the pool is gone. */
+SLB_INLINE struct slb_hold slb_hold_begin(struct slabby_allocator *pool) {
+    struct slb_hold hold = {.pool = pool, .count = &pool->slb_holds[slb_os_cpu() % SLB_HOLD_COUNTS].count};
+    atomic_fetch_add_explicit(hold.count, 1, memory_order_seq_cst);
+    (void)atomic_load_explicit(&pool->phase, memory_order_seq_cst);
+    return hold;
 }
 
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "subl $1, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t" /* len - 1 >= max: empty or locked */
-                                              "jae %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
-                 : [id] "=&r"(id)
-                 : SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    *out_id = id;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
+/* seq_cst, the count before the look at what remains: of the end of a pool and the end of its last hold at least one
+ * sees the other, and unmaps. */
+SLB_INLINE void slb_hold_end(struct slb_hold *hold) {
+    atomic_fetch_sub_explicit(hold->count, 1, memory_order_seq_cst);
+    uint64_t remains = atomic_load_explicit(&hold->pool->remains, memory_order_seq_cst);
+    if (slb_unlikely((remains & SLB_REMAINS_STATE) == SLB_REMAINS_UNUSED))
+        slb_pool_unmap_remains(hold->pool);
 }
 
-/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * in the header's third and fourth byte, equal sample_at), so that the caller fetches the clock first. Answers which
- * cache served it. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
-                                              "shrl $16, %[id]\n\t"
-                                              "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                              "je %l[refused]\n\t"
-                                              "movzwl %%r10w, %%eax\n\t"
-                                              "subl $1, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "jae %l[refused]\n\t"
-                                              "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                              "addq $0xffff, %%r10\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-                 : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-                 : "rax", "r10", "memory", "cc"
-                 : refused);
-    *out_id = id;
-    *out_cache = cache;
-    return true;
-refused:
-    return false;
-}
-
-/* A use by id is counted in the commit itself. */
-#define SLB_RSEQ_COUNTS_FAST 1
-
-/* The same for an allocation by id: the 16 bytes of the commit hold the header and the number of such allocations. */
-SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                   uint32_t *out_id, struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
-                                     "shrl $16, %[id]\n\t"
-                                     "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                     "je %l[refused]\n\t"
-                                     "movzwl %%r10w, %%eax\n\t"
-                                     "subl $1, %%eax\n\t"
-                                     "cmpl %[max], %%eax\n\t"
-                                     "jae %l[refused]\n\t"
-                                     "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                     "addq $0xffff, %%r10\n\t"
-                                     "movq %c[counted](%%rcx), %%rax\n\t"
-                                     "addq $1, %%rax\n\t"
-                                     "movq %%r10, %%xmm0\n\t"
-                                     "movq %%rax, %%xmm1\n\t"
-                                     "punpcklqdq %%xmm1, %%xmm0\n\t"
-                                     "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-        : [id] "=&r"(id), "=&c"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-          [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-        : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
-        : refused);
-    *out_id = id;
-    *out_cache = cache;
-    return true;
-refused:
-    return false;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t" /* len >= max: full or locked */
-                                              "jae %l[refused]\n\t"
-                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                              "addq $1, %%r10\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same for a release by id, counted in the 16 bytes of the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "jae %l[refused]\n\t"
-                                              "movl %[id], %c[ids](%%rcx, %%rax, 4)\n\t"
-                                              "addq $1, %%r10\n\t"
-                                              "movq %c[counted](%%rcx), %%rax\n\t"
-                                              "addq $1, %%rax\n\t"
-                                              "movq %%rax, %%xmm0\n\t"
-                                              "movq %%r10, %%xmm1\n\t"
-                                              "punpcklqdq %%xmm1, %%xmm0\n\t"
-                                              "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
-                   SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
-#define SLB_RSEQ_SWAP                                                                                        \
-    "shlq %[shift], %%rcx\n\t"                                                                               \
-    "orq %[biased], %%rcx\n\t"                                                                               \
-    "cmpq %[entry], %%rcx\n\t"                                                                               \
-    "jne %l[refused]\n\t"                                                                                    \
-    "movq %[word], %[entry]\n\t"
-
-#define SLB_RSEQ_SWAP_INPUTS(its_area, its_entry, limit, its_biased, its_word)                               \
-    [area] "r"(its_area), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),                 \
-        [entry] "m"(its_entry), [shift] "i"(SLB_WORD_HIGH)
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                  uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                                         "cmpl %[cpus], %%ecx\n\t"
-                                                         "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
-                 :
-                 : SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], pool->rseq_cpus, biased, word)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
- * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN
-                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                          "cmpl %[cpus], %%ecx\n\t"
-                                          "jae %l[aside]\n\t"
-                                          "movq %[plain], %%rax\n\t"
-                                          "btq %%rcx, %%rax\n\t"
-                                          "jc %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
-                 :
-                 : [plain] "m"(pool->expects_plain),
-                   SLB_RSEQ_SWAP_INPUTS(SLB_RSEQ_AREA, pool->words[id], *limit, biased, word)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused, aside);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-aside:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
- * pool sets it to 0 and fences before the words go. */
-#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
-    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"((pool)->word_cpus), [entry] "m"((pool)->words[id])
-
-#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
-    "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"                                                                   \
-                             "cmpl %[cpus], %%ecx\n\t"                                                       \
-                             "jae %l[refused]\n\t"
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
-                                                  uint64_t *out_word) {
-    uint64_t word;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[entry], %[word]\n\t" SLB_RSEQ_END
-                 : [word] "=&r"(word)
-                 : SLB_RSEQ_WORD_INPUTS(pool, id)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused, restarted);
-    *out_word = word;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* A compare-and-swap for every CPU, the last instruction of its sequence. *out_found: the word of before. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
-                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
-    uint64_t found;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "movq %[expected], %%rax\n\t"
-                                                     "lock cmpxchgq %[word], %[entry]\n\t" SLB_RSEQ_END
-                 : "=&a"(found)
-                 : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
-                 : "rcx", "memory", "cc"
-                 : refused, restarted);
-    *out_found = found;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The header of the caller's cache, and which allocation it is to time. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
-                                                  uint16_t *out_sample_at) {
-    uint64_t header;
-    uint32_t sample_at;
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movq %%r10, %[found]\n\t"
-                                              "movzwl %c[sample](%%rcx), %[sample_at]\n\t" SLB_RSEQ_END
-                 : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    *out_header = header;
-    *out_sample_at = (uint16_t)sample_at;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* One more release by id through the caller's cache. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "addq $1, %c[given](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same in a loop, which keeps the area and the entry in registers: a word that is expected to be biased. */
-SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
-                                      uint64_t biased, uint64_t word) {
-    __asm__ goto(SLB_RSEQ_BEGIN
-                 "movl " SLB_RSEQ_AT("4") ", %%ecx\n\t"
-                                          "cmpl %[cpus], %%ecx\n\t"
-                                          "jae %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
-                 :
-                 : SLB_RSEQ_SWAP_INPUTS(area, *entry, *limit, biased, word)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused);
-    return true;
-refused:
-    return false;
-}
-
-/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    __asm__ goto(SLB_RSEQ_BEGIN "movl " SLB_RSEQ_AT(
-                     "4") ", %%ecx\n\t"
-                          "cmpl %[cpus], %%ecx\n\t"
-                          "jae %l[aside]\n\t"
-                          "shlq %[shift], %%rcx\n\t"
-                          "orq %[live], %%rcx\n\t"
-                          "movq %[entry], %%rax\n\t"
-                          "subq %%rcx, %%rax\n\t" /* generation alone, if the rest is as it must be */
-                          "testq %[mask], %%rax\n\t"
-                          "jnz %l[refused]\n\t"
-                          "cmpq %[end], %%rax\n\t"
-                          "jae %l[refused]\n\t"
-                          "addq %[step], %%rax\n\t"
-                          "movq %%rax, %[entry]\n\t" SLB_RSEQ_END_TO("aside")
-                 :
-                 : [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
-                   [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "m"(pool->words[id]),
-                   [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
-                 : "rax", "rcx", "memory", "cc"
-                 : refused, aside);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-aside:
-    return SLB_RSEQ_RESTARTED;
-}
-
-SLB_INLINE uint32_t slb_rseq_cpu(void) {
-    uint32_t cpu;
-    __asm__ volatile("movl " SLB_RSEQ_AT("4") ", %[cpu]" : [cpu] "=r"(cpu) : [area] "r"(SLB_RSEQ_AREA));
-    return cpu;
-}
-
-/* Adds while this thread runs on `cpu`. The addition itself is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    __asm__ goto(SLB_RSEQ_BEGIN "cmpl %[cpu], " SLB_RSEQ_AT("4") "\n\t"
-                                                                 "jne %l[refused]\n\t"
-                                                                 "addq %[by], %[counter]\n\t" SLB_RSEQ_END
-                 :
-                 : [area] "r"(SLB_RSEQ_AREA), [cpu] "r"(cpu), [counter] "m"(*counter), [by] "r"(by)
-                 : "rax", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* `count` ids, at least one: an odd one first, then two at a time. */
-#define SLB_RSEQ_COPY(from_ids, to_ids)                                                                      \
-    "xorl %%eax, %%eax\n\t"                                                                                  \
-    "testl $1, %k[count]\n\t"                                                                                \
-    "jz 5f\n\t"                                                                                              \
-    "movl " from_ids ", %%esi\n\t"                                                                           \
-    "movl %%esi, " to_ids "\n\t"                                                                             \
-    "addq $1, %%rax\n\t"                                                                                     \
-    "jmp 6f\n\t"                                                                                             \
-    "5:\n\t"                                                                                                 \
-    "movq " from_ids ", %%rsi\n\t"                                                                           \
-    "movq %%rsi, " to_ids "\n\t"                                                                             \
-    "addq $2, %%rax\n\t"                                                                                     \
-    "6:\n\t"                                                                                                 \
-    "cmpq %[count], %%rax\n\t"                                                                               \
-    "jb 5b\n\t"
-
-/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
-                                                        uint32_t count) {
-    __asm__ goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-        "movzwl %%r10w, %%eax\n\t"
-        "leal (%%rax, %[count]), %%esi\n\t"
-        "cmpl %[max], %%esi\n\t"
-        "ja %l[refused]\n\t"
-        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
-            "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
-                                                        "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
-        :
-        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-        : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
-        : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
- * to the header. Answers which cache served them. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
-                                                        const _Atomic uint32_t *limit, uint32_t *ids,
-                                                        uint32_t count, uint64_t slb_change,
-                                                        struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    /* volatile: gcc 12 drops a sequence whose output nobody wants */
-    __asm__ volatile goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-        "movzwl %%r10w, %%eax\n\t"
-        "cmpl %[max], %%eax\n\t"
-        "ja %l[refused]\n\t" /* locked */
-        "subl %k[count], %%eax\n\t"
-        "jb %l[refused]\n\t"
-        "leaq %c[ids](%%rcx, %%rax, 4), %%rdi\n\t" SLB_RSEQ_COPY(
-            "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
-                                                      "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
-        : "=&c"(cache)
-        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-        : "rax", "r10", "rsi", "rdi", "memory", "cc"
-        : refused, restarted);
-    *out_cache = cache;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
-    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movzwl %%r10w, %%eax\n\t"
-                                              "cmpl %[max], %%eax\n\t"
-                                              "ja %l[refused]\n\t" /* locked */
-                                              "cmpq %[amount], %%r10\n\t"
-                                              "jb %l[refused]\n\t"
-                                              "subq %[amount], %%r10\n\t"
-                                              "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
-                 :
-                 : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
-                 : "rax", "rcx", "r10", "memory", "cc"
-                 : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-#endif
-#elif SLB_OS_RSEQ && defined(__aarch64__)
-#define SLB_HAVE_RSEQ 1
-
-/* -------------------- tiers/rseq_aarch64.h */
-/*
- * Restartable sequences for aarch64; tiers/rseq_x86_64.h is the twin and says what an area and a descriptor are. The
- * area lies at the thread pointer (tpidr_el0) plus the offset that libc reports. The word before the abort address is
- * the signature: a brk that nobody executes.
- *
- * Order. Loads and stores of one CPU keep their order for everybody who runs on that CPU later, and a switch of
- * threads, a migration and a signal are barriers in the kernel; so within a CPU plain instructions do, as on x86-64.
- * Other CPUs may see the ids of a cache after its header. Two look from there:
- * - The gate takes the ids. It locks the header, then runs a membarrier, then reads the ids. Every CPU that runs a
- *   thread of this process executes a full barrier inside the membarrier, and every other CPU did when it switched
- *   away. A commit that the gate found in a header (the lock kept its length) came before that barrier, and so did
- *   the stores of the ids, which come before the commit in the program. A commit whose store was still under way put
- *   itself over the lock by the end of the barrier, and the gate begins again.
- * - The statistics read headers against counters of the stripes: cache_in is raised before a batch enters, so the
- *   commit of slb_rseq_try_give_batch is a store-release; cache_out and folded are raised after ids or numbers left
- *   the header, so a release fence follows the commits of slb_rseq_try_take_batch and slb_rseq_try_fold.
- *
- * Registers: x9 the cache, x10 its header, x11 the length or an index, x12 and x13 for the moment.
- */
-#ifndef SLB_TIERS_RSEQ_AARCH64_H
-#define SLB_TIERS_RSEQ_AARCH64_H
-
-#define SLB_RSEQ_AREA ((intptr_t)slb_os_rseq_area())
-
-#define SLB_RSEQ_BEGIN                                                                                       \
-    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                     \
-    ".balign 32\n\t"                                                                                         \
-    "3:\n\t"                                                                                                 \
-    ".long 0, 0\n\t"                                                                                         \
-    ".quad 1f, 2f - 1f, 4f\n\t"                                                                              \
-    ".popsection\n\t"                                                                                        \
-    "adrp x9, 3b\n\t"                                                                                        \
-    "add x9, x9, :lo12:3b\n\t"                                                                               \
-    "str x9, [%[area], #8]\n\t"                                                                              \
-    "1:\n\t"
-
-/* The caller's cache into x9; a CPU that the table does not know is refused. */
-#define SLB_RSEQ_FIND                                                                                        \
-    "ldr w9, [%[area], #4]\n\t"                                                                              \
-    "ldr w12, %[cpus]\n\t"                                                                                   \
-    "cmp w9, w12\n\t"                                                                                        \
-    "b.hs %l[refused]\n\t"                                                                                   \
-    "ldr x12, %[caches]\n\t"                                                                                 \
-    "add x9, x12, x9, lsl %[shift]\n\t"
-
-/* Its header into x10, the length of its stack into w11, how long that may be into w12. */
-#define SLB_RSEQ_LOAD                                                                                        \
-    SLB_RSEQ_FIND "ldr x10, [x9, %[header]]\n\t"                                                             \
-                  "and w11, w10, #0xffff\n\t"                                                                \
-                  "ldr w12, %[max]\n\t"
-
-#define SLB_RSEQ_END_TO(label)                                                                               \
-    "2:\n\t"                                                                                                 \
-    ".pushsection __rseq_abort, \"ax\"\n\t"                                                                  \
-    ".balign 4\n\t"                                                                                          \
-    ".inst 0xd428bc00\n\t"                                                                                   \
-    "4:\n\t"                                                                                                 \
-    "b %l[" label "]\n\t"                                                                                    \
-    ".popsection\n\t"
-
-#define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
-
-#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
-
-/* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
- * on with the old value. */
-#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
-        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
-
-#define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
-
-/* Between a count and the commit of a take that it is about. */
-SLB_INLINE void slb_rseq_order_counts(void) {
-    atomic_thread_fence(memory_order_release); /* pairs with the loads of observe/counters.c */
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    uint32_t id;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "sub w11, w11, #1\n\t"
-                                                       "cmp w11, w12\n\t" /* empty or locked */
-                                                       "b.hs %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                                                       "mov w13, #0xffff\n\t"
-                                                       "add x10, x10, x13\n\t"
-                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
-                          : [id] "=&r"(id)
-                          : SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    *out_id = id;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same for the hot path: it also refuses the allocation whose turn it is to be timed (the low bits of its number,
- * bits 16 to 31 of the header, equal sample_at), so that the caller fetches the clock first. Answers which cache served
- * it. */
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    uint32_t id;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
-                          "ldrh %w[id], [x9, %[sample]]\n\t"
-                          "cmp %w[id], w10, lsr #16\n\t"
-                          "b.eq %l[refused]\n\t"
-                          "sub w11, w11, #1\n\t"
-                          "cmp w11, w12\n\t"
-                          "b.hs %l[refused]\n\t"
-                          "add x12, x9, %[ids]\n\t"
-                          "ldr %w[id], [x12, w11, uxtw #2]\n\t"
-                          "mov w13, #0xffff\n\t"
-                          "add x10, x10, x13\n\t"
-                          "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
-                          : [id] "=&r"(id), [cache] "=&r"(cache)
-                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused);
-    *out_id = id;
-    *out_cache = cache;
-    return true;
-refused:
-    return false;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* full or locked */
-                                                       "b.hs %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "str %w[id], [x12, w11, uxtw #2]\n\t"
-                                                       "add x10, x10, #1\n\t"
-                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
-                          :
-                          : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* Puts `word` in the place of a biased one: `biased`, with this CPU's number where a word has its bias. */
-#define SLB_RSEQ_SWAP                                                                                        \
-    "orr x9, %[biased], x9, lsl %[shift]\n\t"                                                                \
-    "ldr x10, [%[entry]]\n\t"                                                                                \
-    "cmp x10, x9\n\t"                                                                                        \
-    "b.ne %l[refused]\n\t"                                                                                   \
-    "stlr %[word], [%[entry]]\n\t"
-
-#define SLB_RSEQ_SWAP_INPUTS(its_entry, limit, its_biased, its_word)                                         \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [biased] "r"(its_biased), [word] "r"(its_word),       \
-        [entry] "r"(its_entry), [shift] "i"(SLB_WORD_HIGH)
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                  uint64_t word) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END
-                          :
-                          : SLB_RSEQ_SWAP_INPUTS(&pool->words[id], pool->rseq_cpus, biased, word)
-                          : "x9", "x10", "x12", "memory", "cc"
-                          : refused, restarted);
-    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same for the release of the hot path. A CPU that it is not for, or that expects a plain word, does not look
- * at the word at all, so that its line is asked for once, to be written. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[aside]\n\t"
-                                         "ldr x12, %[plain]\n\t"
-                                         "lsr x12, x12, x9\n\t" /* by x9 modulo 64 */
-                                         "tbnz x12, #0, %l[aside]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("aside")
-                          :
-                          : [plain] "m"(pool->expects_plain),
-                            SLB_RSEQ_SWAP_INPUTS(&pool->words[id], *limit, biased, word)
-                          : "x9", "x10", "x12", "memory", "cc"
-                          : refused, aside);
-    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-aside:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* Words read and swapped where nothing else keeps the pool from ending: the limit is looked at first, and the end of a
- * pool sets it to 0 and fences before the words go. */
-#define SLB_RSEQ_WORD_INPUTS(pool, id)                                                                       \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"((pool)->word_cpus), [entry] "r"(&(pool)->words[id])
-
-#define SLB_RSEQ_CHECK_LIMIT                                                                                 \
-    "ldr w9, [%[area], #4]\n\t"                                                                              \
-    "ldr w12, %[cpus]\n\t"                                                                                   \
-    "cmp w9, w12\n\t"                                                                                        \
-    "b.hs %l[refused]\n\t"
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
-                                                  uint64_t *out_word) {
-    uint64_t word;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT "ldar %[word], [%[entry]]\n\t" SLB_RSEQ_END
-                          : [word] "=&r"(word)
-                          : SLB_RSEQ_WORD_INPUTS(pool, id)
-                          : "x9", "x12", "memory", "cc"
-                          : refused, restarted);
-    *out_word = word;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* A compare-and-swap for every CPU: its store, or the compare that spares it, is the end of the sequence. *out_found:
- * the word of before. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
-                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
-    uint64_t found;
-    uint32_t lost;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_CHECK_LIMIT
-                          "mov %w[lost], #0\n\t"
-                          "ldaxr %[found], [%[entry]]\n\t"
-                          "cmp %[found], %[expected]\n\t"
-                          "b.ne 2f\n\t"
-                          "stlxr %w[lost], %[word], [%[entry]]\n\t" SLB_RSEQ_END
-                          : [found] "=&r"(found), [lost] "=&r"(lost)
-                          : [expected] "r"(expected), [word] "r"(word), SLB_RSEQ_WORD_INPUTS(pool, id)
-                          : "x9", "x12", "memory", "cc"
-                          : refused, restarted);
-    if (lost != 0) /* the line was lost between load and store */
-        return SLB_RSEQ_RESTARTED;
-    *out_found = found;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The header of the caller's cache, and which allocation it is to time. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header,
-                                                  uint16_t *out_sample_at) {
-    uint64_t header;
-    uint32_t sample_at;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "mov %[found], x10\n\t"
-                                                       "ldrh %w[sample_at], [x9, %[sample]]\n\t" SLB_RSEQ_END
-                          : [found] "=&r"(header), [sample_at] "=&r"(sample_at)
-                          : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    *out_header = header;
-    *out_sample_at = (uint16_t)sample_at;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* One more release by id through the caller's cache. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_FIND "ldr x10, [x9, %[given]]\n\t"
-                                                       "add x10, x10, #1\n\t"
-                                                       "str x10, [x9, %[given]]\n\t" SLB_RSEQ_END
-                          :
-                          : [given] "i"(offsetof(struct slb_cpu_cache, fast_given)), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* The same in a loop, over words that are expected to be biased. */
-SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
-                                      uint64_t biased, uint64_t word) {
-    (void)area;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                                         "ldr w12, %[cpus]\n\t"
-                                         "cmp w9, w12\n\t"
-                                         "b.hs %l[refused]\n\t" SLB_RSEQ_SWAP SLB_RSEQ_END_TO("refused")
-                          :
-                          : SLB_RSEQ_SWAP_INPUTS(entry, *limit, biased, word)
-                          : "x9", "x10", "x12", "memory", "cc"
-                          : refused);
-    atomic_thread_fence(memory_order_release); /* before the header that counts it */
-    return true;
-refused:
-    return false;
-}
-
-/* Frees the word of a slab that is live by id and biased to this CPU, under whichever generation but the last. */
-SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    __asm__ volatile goto(
-        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                       "ldr w12, %[cpus]\n\t"
-                       "cmp w9, w12\n\t"
-                       "b.hs %l[aside]\n\t"
-                       "mov x12, %[live]\n\t"
-                       "orr x9, x12, x9, lsl %[shift]\n\t"
-                       "ldr x10, [%[entry]]\n\t"
-                       "sub x10, x10, x9\n\t" /* generation alone, if the rest is as it must be */
-                       "tst x10, %[mask]\n\t"
-                       "b.ne %l[refused]\n\t"
-                       "cmp x10, %[end]\n\t"
-                       "b.hs %l[refused]\n\t"
-                       "add x10, x10, %[step]\n\t"
-                       "stlr x10, [%[entry]]\n\t" SLB_RSEQ_END_TO("aside")
-        :
-        : [area] "r"(slb_os_rseq_area()), [cpus] "m"(pool->release_cpus), [shift] "i"(SLB_WORD_HIGH),
-          [live] "i"(SLABBY_SLAB_STATE_LIVE_FAST | SLB_WORD_BIASED), [entry] "r"(&pool->words[id]),
-          [mask] "r"(pool->id_mask), [end] "r"(pool->ref_end), [step] "r"(pool->generation_step)
-        : "x9", "x10", "x12", "memory", "cc"
-        : refused, aside);
-    atomic_thread_fence(memory_order_release); /* before the header or the counter that counts it */
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-aside:
-    return SLB_RSEQ_RESTARTED;
-}
-
-SLB_INLINE uint32_t slb_rseq_cpu(void) {
-    return *(const volatile uint32_t *)(slb_os_rseq_area() + SLB_OS_RSEQ_CPU);
-}
-
-/* Adds while this thread runs on `cpu`. The counter's store is the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    __asm__ volatile goto(
-        SLB_RSEQ_BEGIN "ldr w9, [%[area], #4]\n\t"
-                       "cmp w9, %w[cpu]\n\t"
-                       "b.ne %l[refused]\n\t"
-                       "ldr x10, [%[counter]]\n\t"
-                       "add x10, x10, %[by]\n\t"
-                       "str x10, [%[counter]]\n\t" SLB_RSEQ_END
-        :
-        : [area] "r"(slb_os_rseq_area()), [cpu] "r"(cpu), [counter] "r"(counter), [by] "r"(by)
-        : "x9", "x10", "memory", "cc"
-        : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
-                                                        uint32_t count) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "add w13, w11, %w[count]\n\t"
-                                                       "cmp w13, w12\n\t"
-                                                       "b.hi %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "add x12, x12, w11, uxtw #2\n\t"
-                                                       "mov x11, #0\n\t"
-                                                       "5:\n\t"
-                                                       "ldr w13, [%[from], x11, lsl #2]\n\t"
-                                                       "str w13, [x12, x11, lsl #2]\n\t"
-                                                       "add x11, x11, #1\n\t"
-                                                       "cmp x11, %[count]\n\t"
-                                                       "b.lo 5b\n\t"
-                                                       "add x10, x10, %[count]\n\t"
-                                                       "add x12, x9, %[header]\n\t"
-                                                       "stlr x10, [x12]\n\t" SLB_RSEQ_END
-                          :
-                          : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
- * to the header. Answers which cache served them. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
-                                                        const _Atomic uint32_t *limit, uint32_t *ids,
-                                                        uint32_t count, uint64_t slb_change,
-                                                        struct slb_cpu_cache **out_cache) {
-    struct slb_cpu_cache *cache;
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t" /* locked */
-                                                       "b.hi %l[refused]\n\t"
-                                                       "subs w11, w11, %w[count]\n\t"
-                                                       "b.lo %l[refused]\n\t"
-                                                       "add x12, x9, %[ids]\n\t"
-                                                       "add x12, x12, w11, uxtw #2\n\t"
-                                                       "mov x11, #0\n\t"
-                                                       "5:\n\t"
-                                                       "ldr w13, [x12, x11, lsl #2]\n\t"
-                                                       "str w13, [%[to], x11, lsl #2]\n\t"
-                                                       "add x11, x11, #1\n\t"
-                                                       "cmp x11, %[count]\n\t"
-                                                       "b.lo 5b\n\t"
-                                                       "mov %[cache], x9\n\t"
-                                                       "add x10, x10, %[change]\n\t"
-                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
-                          : [cache] "=&r"(cache)
-                          : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    atomic_thread_fence(memory_order_release); /* before cache_out */
-    *out_cache = cache;
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-/* Takes `amount` served allocations off the header of a CPU that serves many; answers through the result only. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
-    __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "cmp w11, w12\n\t"
-                                                       "b.hi %l[refused]\n\t" /* locked */
-                                                       "subs x10, x10, %[amount]\n\t"
-                                                       "b.lo %l[refused]\n\t"
-                                                       "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
-                          :
-                          : [amount] "r"(amount << 16), SLB_RSEQ_INPUTS(pool)
-                          : SLB_RSEQ_CLOBBERS
-                          : refused, restarted);
-    atomic_thread_fence(memory_order_release); /* before folded */
-    return SLB_RSEQ_DONE;
-refused:
-    return SLB_RSEQ_REFUSED;
-restarted:
-    return SLB_RSEQ_RESTARTED;
-}
-
-#endif
-#else
-#define SLB_HAVE_RSEQ 0
-#endif
-
-/* Whether this build and this process can run sequences. */
-SLB_INLINE bool slb_rseq_available(void) {
-    return SLB_HAVE_RSEQ && slb_os_has_rseq();
-}
-
-#if SLB_HAVE_RSEQ
-
-/* Adds to a counter that only threads of `cpu` add to; false where this thread does not run there. */
-SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_add(cpu, counter, by);
-        if (slb_likely(result != SLB_RSEQ_RESTARTED))
-            return result == SLB_RSEQ_DONE;
-    }
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_take(pool, out_id);
-        if (slb_likely(result != SLB_RSEQ_RESTARTED))
-            return result == SLB_RSEQ_DONE;
-    }
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
-    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_give(pool, id);
-        if (slb_likely(result != SLB_RSEQ_RESTARTED))
-            return result == SLB_RSEQ_DONE;
-    }
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
-    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_peek(pool, out_header, out_sample_at);
-        if (slb_likely(result != SLB_RSEQ_RESTARTED))
-            return result == SLB_RSEQ_DONE;
-    }
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
-    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_note_fast_given(pool);
-        if (slb_likely(result != SLB_RSEQ_RESTARTED))
-            return result == SLB_RSEQ_DONE;
-    }
-    return false;
-}
-
-/* `count` ids off this CPU's cache, or none; `change` is added to its header. */
-SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
-                                    struct slb_cpu_cache **out_cache) {
-    for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, slb_change, out_cache);
-        if (slb_likely(result != SLB_RSEQ_RESTARTED))
-            return result == SLB_RSEQ_DONE;
-    }
-    return false;
-}
-
-/* For slb_rseq_release_next: what finds the area of the calling thread. */
-SLB_INLINE intptr_t slb_rseq_finder(void) {
-    return SLB_RSEQ_AREA;
-}
-
-/* One try, for the hot path. */
-SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
-    return slb_likely(slb_rseq_try_give(pool, id) == SLB_RSEQ_DONE);
-}
-
-#else
-
-SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                      uint32_t *out_id, struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)limit, (void)out_id, (void)out_cache;
-    return false;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_read(struct slabby_allocator *pool, uint64_t id,
-                                                  uint64_t *out_word) {
-    (void)pool, (void)id, (void)out_word;
-    return SLB_RSEQ_REFUSED;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id,
-                                                      uint64_t expected, uint64_t word, uint64_t *out_found) {
-    (void)pool, (void)id, (void)expected, (void)word, (void)out_found;
-    return SLB_RSEQ_REFUSED;
-}
-
-SLB_INLINE bool slb_rseq_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
-    (void)pool, (void)out_header, (void)out_sample_at;
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
-    (void)pool;
-    return false;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_try_swap(struct slabby_allocator *pool, uint64_t id, uint64_t biased,
-                                                  uint64_t word) {
-    (void)pool, (void)id, (void)biased, (void)word;
-    return SLB_RSEQ_REFUSED;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_release(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                                 uint64_t id, uint64_t biased, uint64_t word) {
-    (void)pool, (void)limit, (void)id, (void)biased, (void)word;
-    return SLB_RSEQ_RESTARTED;
-}
-
-SLB_INLINE intptr_t slb_rseq_finder(void) {
-    return 0;
-}
-
-SLB_INLINE bool slb_rseq_release_next(intptr_t area, _Atomic uint64_t *entry, const _Atomic uint32_t *limit,
-                                      uint64_t biased, uint64_t word) {
-    (void)area, (void)entry, (void)limit, (void)biased, (void)word;
-    return false;
-}
-
-SLB_INLINE enum slb_rseq_result slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
-    (void)pool, (void)id;
-    return SLB_RSEQ_RESTARTED;
-}
-
-SLB_INLINE bool slb_rseq_give_once(struct slabby_allocator *pool, uint32_t id) {
-    (void)pool, (void)id;
-    return false;
-}
-
-SLB_INLINE uint32_t slb_rseq_cpu(void) {
-    return UINT32_MAX;
-}
-
-SLB_INLINE bool slb_rseq_add(uint32_t cpu, _Atomic uint64_t *counter, uint64_t by) {
-    (void)cpu, (void)counter, (void)by;
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_take(struct slabby_allocator *pool, uint32_t *out_id) {
-    (void)pool, (void)out_id;
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
-    (void)pool, (void)id;
-    return false;
-}
-
-SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
-                                    struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)limit, (void)out_ids, (void)count, (void)slb_change, (void)out_cache;
-    return false;
-}
-
-#endif
+/* A hold until the end of the block. */
+#define SLB_HOLD(pool)                                                                                       \
+    __attribute__((cleanup(slb_hold_end), unused)) struct slb_hold slb_hold_here = slb_hold_begin(pool)
 
 #endif
 
@@ -9940,41 +10356,6 @@ SLB_PRIVATE uint32_t slb_next_used(struct slabby_allocator *pool, uint32_t id) {
     return slb_slab_was_used(pool, id) ? id : atomic_load_explicit(&pool->id_limit, memory_order_acquire);
 }
 
-/* -------------------- api/library.c */
-/* The library itself: versions, the names of statuses, the binding of a thread. */
-
-SLB_PUBLIC const char *slabby_version(void) {
-    return SLB_VERSION_TEXT;
-}
-
-SLB_PUBLIC uint32_t slabby_abi_version(void) {
-    return SLB_ABI_VERSION;
-}
-
-SLB_PUBLIC uint64_t slabby_instance_id(void) {
-    static _Atomic uint64_t instance;
-    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
-    uint64_t fresh = slb_os_unique();
-    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
-        id = fresh;
-    return id;
-}
-
-SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
-    return slb_status_name(status);
-}
-
-SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
-    return slb_status_message(status);
-}
-
-SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
-    if (binding < -1 || binding > SLABBY_BINDING_GO)
-        return SLABBY_INVALID_ARGUMENT;
-    slb_audit_set_binding(binding);
-    return SLABBY_OK;
-}
-
 /* -------------------- api/watch.c */
 /* Hearing of the events of every pool as they happen. */
 
@@ -10027,187 +10408,6 @@ SLB_PUBLIC slabby_status slabby_watch_clear(int32_t descriptor) {
 
 SLB_PUBLIC slabby_status slabby_watch_end(int32_t descriptor) {
     return slb_watch_end(descriptor) ? SLABBY_OK : SLABBY_INVALID_ARGUMENT;
-}
-
-/* -------------------- observe/audit_write.c */
-/*
- * The audit records as JSON lines, each with a digest over the previous digest and its own text:
- *
- *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
- *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
- *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
- *
- * Changing, removing or inserting a line breaks the next digest. The file alone reveals neither a missing end nor a
- * complete rewrite. To detect these, store the last digest elsewhere.
- */
-
-#include <errno.h>
-#include <inttypes.h>
-#include <string.h>
-
-static void slb_hex_digest(char out[65], const uint8_t *digest) {
-    static const char digits[] = "0123456789abcdef";
-    for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
-        out[2 * i] = digits[digest[i] >> 4];
-        out[2 * i + 1] = digits[digest[i] & 15];
-    }
-    out[64] = '\0';
-}
-
-/* Ends the line that `text` holds so far and moves the chain's digest on. */
-static void slb_seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
-    struct slb_sha256 hash;
-    char digest[65];
-    slb_sha256_begin(&hash);
-    slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
-    slb_sha256_add(&hash, text->buffer, text->length);
-    slb_sha256_end(&hash, chain->digest);
-    slb_hex_digest(digest, chain->digest);
-    slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
-    SLB_ASSERT(text->length < text->capacity);
-    chain->rest = (uint32_t)text->length;
-    chain->rest_at = 0;
-}
-
-static struct slb_text slb_line_of(struct slb_audit_chain *chain) {
-    return (struct slb_text){.buffer = chain->line, .capacity = sizeof chain->line};
-}
-
-static void slb_compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
-    struct slb_text text = slb_line_of(chain);
-    char previous[65];
-    slb_hex_digest(previous, chain->digest);
-    slb_text_add(&text, "{\"begin\":%" PRIu64 ",\"pool\":", cursor);
-    slb_json_text(&text, pool->options.name);
-    slb_text_add(&text, ",\"tag\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"previous\":\"%s\"",
-                 slb_pool_tag(pool), slb_os_wall_ns(), previous);
-    slb_seal_line(chain, &text);
-}
-
-static void slb_compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
-    struct slb_text text = slb_line_of(chain);
-    slb_text_add(&text, "{\"lost\":%" PRIu64 ",\"sequence\":%" PRIu64, lost, chain->cursor);
-    slb_seal_line(chain, &text);
-}
-
-static void slb_compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
-    struct slb_text text = slb_line_of(chain);
-    slb_text_add(&text,
-                 "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
-                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
-                 record->sequence, record->time_ns, record->thread,
-                 slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
-                 slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
-    slb_seal_line(chain, &text);
-}
-
-/* ---------------------------------------------------------------------------------------------- the chains */
-
-/* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
- * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
-static struct slb_audit_chain *slb_chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
-                                         uint64_t cursor) {
-    struct slb_audit_chains *metadata = pool->audit_chains;
-    struct slb_audit_chain *oldest = &metadata->chains[0];
-    const struct slb_audit_chain *before = NULL;
-    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
-        struct slb_audit_chain *chain = &metadata->chains[i];
-        oldest = chain->used_at < oldest->used_at ? chain : oldest;
-        if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
-            continue;
-        if (chain->device == device && chain->inode == inode)
-            return chain;
-        if (chain->cursor != cursor)
-            continue;
-        if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
-            before = chain;
-    }
-    uint8_t previous[SLB_SHA256_BYTES] = {0};
-    if (before != NULL)
-        memcpy(previous, before->digest, sizeof previous);
-    memset(oldest, 0, sizeof *oldest);
-    memcpy(oldest->digest, previous, sizeof previous);
-    oldest->device = device;
-    oldest->inode = inode;
-    oldest->cursor = oldest->asked = oldest->after = cursor;
-    slb_compose_begin(pool, oldest, cursor);
-    return oldest;
-}
-
-/* Writes the line that is composed, or what an earlier call left of it. The cursor moves only when the whole line is
- * out. 0, or the system's error number. */
-static int slb_flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
-    while (chain->rest > 0) {
-        size_t written = 0;
-        int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
-        chain->rest_at += (uint32_t)written;
-        chain->rest -= (uint32_t)written;
-        if (failure != 0)
-            return failure;
-    }
-    *count += chain->cursor != chain->after && chain->is_record;
-    chain->cursor = chain->after;
-    return 0;
-}
-
-/* One line more: a record, or what was lost before it, after which the record is read again. */
-static bool slb_compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
-                         slabby_status *out_status) {
-    slabby_audit_record record;
-    uint64_t lost = 0, at = chain->cursor;
-    bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
-    if (lost != 0)
-        slb_compose_lost(chain, lost);
-    else if (found)
-        slb_compose_record(chain, &record);
-    chain->is_record = lost == 0;
-    chain->after = chain->cursor + (lost != 0 ? lost : found);
-    return found || lost != 0;
-}
-
-static slabby_status slb_report_failure(slabby_error *error, int failure, int32_t fd) {
-    slabby_status status = failure == EBADF ? SLABBY_INVALID_ARGUMENT : SLABBY_WRITE_FAILED;
-    return slb_error_set(error, status, 0, failure, 0, 0,
-                         "descriptor %d refused the audit trail (errno %d, %s); call again with the same "
-                         "cursor once it takes data, and the file goes on where it stopped",
-                         (int)fd, failure, strerror(failure));
-}
-
-static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
-                                 int32_t fd, slabby_error *error) {
-    uint64_t device = 0, inode = 0;
-    slabby_status status = SLABBY_OK;
-    if (*cursor > slb_ring_next(&pool->audit))
-        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0,
-                             (int64_t)slb_ring_next(&pool->audit),
-                             "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
-    int failure = slb_os_file_identity(fd, &device, &inode);
-    if (failure != 0)
-        return slb_report_failure(error, failure, fd);
-    struct slb_audit_chain *chain = slb_chain_for(pool, device, inode, *cursor);
-    chain->used_at = ++pool->audit_chains->turn;
-    failure = slb_flush_line(chain, fd, out_count);
-    while (failure == 0 && slb_compose_next(pool, chain, &status))
-        failure = slb_flush_line(chain, fd, out_count);
-    chain->asked = failure == 0 ? chain->cursor : *cursor;
-    *cursor = chain->cursor;
-    return failure == 0 ? status : slb_report_failure(error, failure, fd);
-}
-
-/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
- * does not wait for a thread that stayed in the parent. */
-SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
-                                          uint64_t *cursor, int32_t fd, slabby_error *error) {
-    _Atomic uint32_t *writer = &pool->audit_chains->writer;
-    uint32_t here = slb_os_process();
-    uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
-    if (before == here || !atomic_compare_exchange_strong_explicit(
-                              writer, &before, here, memory_order_acquire, memory_order_relaxed))
-        return slb_error_set(error, SLABBY_BUSY, 0, fd, 0, 0,
-                             "another thread is writing the audit trail of this pool; try again later");
-    slabby_status status = slb_write_chain(pool, out_count, cursor, fd, error);
-    atomic_store_explicit(writer, 0, memory_order_release);
-    return status;
 }
 
 /* -------------------- observe/events.c */
@@ -11919,6 +12119,250 @@ SLB_PRIVATE SLB_COLD bool slb_bias_swap(struct slabby_allocator *pool, uint32_t 
     return false;
 }
 
+/* -------------------- observe/audit.c */
+
+/* -------------------- observe/audit.h */
+/*
+ * Audit: what was done to the pool, by which thread, with which result. A pool with the option `audit` has
+ * SLB_PROTECT_AUDIT set, which takes every call off the inline paths. Other pools never call this.
+ *
+ * An allocation is recorded before its reference is returned, a release before the slab can be allocated again. So
+ * the records of one slab are in the order of its life. Whatever returns a slab (a release, the last unpin, a reset)
+ * leaves exactly one record `release` or `deallocate_fast`.
+ */
+#ifndef SLB_OBSERVE_AUDIT_H
+#define SLB_OBSERVE_AUDIT_H
+
+/* -1: the thread says nothing. */
+SLB_PRIVATE void slb_audit_set_binding(int32_t binding);
+
+/* The binding of the calling thread, where it said which. */
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise);
+
+/* In a child of fork, whose thread has another number. */
+SLB_PRIVATE void slb_audit_forget_thread(void);
+
+/* For who has the slab in hand: taken and not published yet, or released and in no list yet. ref: its reference, or its
+ * id for operations by id. */
+SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
+                                     uint64_t ref, slabby_status status);
+
+/* For all others: the pool may end meanwhile. */
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status);
+
+SLB_INLINE bool slb_is_audited(const struct slabby_allocator *pool) {
+    return slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT);
+}
+
+/* Records what a call answers, and answers it. ref: the reference, the id for operations by id, the option's number
+ * for option_change, else 0. */
+SLB_INLINE slabby_status slb_audited(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                     slabby_status status) {
+    if (slb_is_audited(pool))
+        slb_audit_record(pool, operation, ref, status);
+    return status;
+}
+
+/* Under slb_audit_lock. The record at the cursor. false at the end and, with out_status InvalidArgument, for a cursor
+ * beyond it. */
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status);
+
+/* Appends everything from *cursor on; see slabby_audit_write. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error);
+
+#endif
+
+/* -------------------- observe/audit_record.h */
+/*
+ * A record on its way into a ring: its time, its thread, its place in the life of a slab. Inline for the paths on which
+ * a slab changes hands; observe/audit.h has the same as a call.
+ *
+ * Time. Reading the clock may cost more than everything else of a record (20 ns and more for a virtual machine's
+ * counter). So a thread that writes records in a burst, SLB_RECORDS_DENSE_NS apart or closer, reads it for one in
+ * SLB_RECORDS_A_READING. The others have the time of that reading, a nanosecond more each. At the end of a burst that
+ * time would grow old. The coarse clock, which is a load from memory, bounds it: the clock is read when that has
+ * ticked.
+ */
+#ifndef SLB_OBSERVE_AUDIT_RECORD_H
+#define SLB_OBSERVE_AUDIT_RECORD_H
+
+#define SLB_RECORDS_A_READING 32u
+#define SLB_RECORDS_DENSE_NS 256u
+
+/* Of a thread. */
+struct slb_recorder {
+    uint64_t key; /* of its last record */
+    uint64_t read_ns, coarse_ns;
+    uint32_t left;   /* records that need no reading */
+    uint32_t run;    /* records that the last reading was for */
+    uint64_t thread; /* 0: not asked for yet */
+    int32_t binding; /* the language of its calls + 1; 0: it did not say */
+};
+
+/* initial-exec as in tiers/in_flight.h: a signal handler may allocate. */
+SLB_SHARED_DATA SLB_THREAD_LOCAL struct slb_recorder slb_recorder;
+
+SLB_PRIVATE uint64_t slb_record_time(struct slb_recorder *own, uint64_t coarse_ns);
+SLB_PRIVATE SLB_COLD void slb_record_left_out(struct slabby_allocator *pool);
+
+/* The lowest key that the thread's next record may have. */
+SLB_INLINE uint64_t slb_record_next_key(struct slb_recorder *own) {
+    uint64_t coarse_ns = slb_os_coarse_ns();
+    if (slb_unlikely(own->left == 0 || own->coarse_ns != coarse_ns))
+        return slb_record_time(own, coarse_ns);
+    own->left--;
+    return own->key + 1;
+}
+
+/* A signal handler may have written later records meanwhile. */
+SLB_INLINE uint64_t slb_record_put(struct slabby_allocator *pool, struct slb_recorder *own, uint64_t key,
+                                   int32_t operation, uint64_t ref, slabby_status status) {
+    int32_t binding = own->binding == 0 ? pool->binding : own->binding - 1;
+    if (slb_unlikely(own->thread == 0))
+        own->thread = slb_os_thread();
+    SLB_ASSERT(operation >= 0 && operation < 256 && binding >= 0 && binding < 256);
+    SLB_ASSERT(status <= 0 && status > -256);
+    uint64_t about = own->thread << SLB_AUDIT_THREAD_AT | (uint64_t)-status << SLB_AUDIT_STATUS_AT |
+                     (uint64_t)binding << SLB_AUDIT_BINDING_AT | (uint64_t)operation;
+    key = slb_audit_put(pool, key, ref, about);
+    if (slb_likely(own->key < key))
+        own->key = key;
+    return key;
+}
+
+/* What a degraded pool may leave out. */
+SLB_INLINE bool slb_record_is_left_out(const struct slabby_allocator *pool, uint64_t ref,
+                                       slabby_status status) {
+    return slb_degrade_thins(&pool->degrade, ref & pool->id_mask) && status == SLABBY_OK;
+}
+
+/* For who has the slab in hand, see observe/audit.h. */
+SLB_INLINE void slb_record_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
+                                     uint64_t ref, slabby_status status) {
+    struct slb_recorder *own = &slb_recorder;
+    if (slb_unlikely(slb_record_is_left_out(pool, ref, status))) {
+        slb_record_left_out(pool);
+        return;
+    }
+    uint64_t key = slb_record_next_key(own);
+    /* relaxed: this thread has the slab in hand, which orders its key with the slab's word and bytes */
+    uint64_t last = atomic_load_explicit(&pool->audit.keys[id], memory_order_relaxed);
+    key = slb_record_put(pool, own, last < key ? key : last + 1, operation, ref, status);
+    atomic_store_explicit(&pool->audit.keys[id], key, memory_order_relaxed);
+}
+
+#endif
+
+#ifndef SLB_AMALGAMATION
+SLB_THREAD_LOCAL struct slb_recorder slb_recorder;
+#endif
+
+SLB_PRIVATE void slb_audit_set_binding(int32_t binding) {
+    slb_recorder.binding = binding + 1;
+}
+
+SLB_PRIVATE int32_t slb_audit_binding(int32_t otherwise) {
+    return slb_recorder.binding == 0 ? otherwise : slb_recorder.binding - 1;
+}
+
+SLB_PRIVATE void slb_audit_forget_thread(void) {
+    slb_recorder.thread = 0;
+}
+
+SLB_PRIVATE uint64_t slb_record_time(struct slb_recorder *own, uint64_t coarse_ns) {
+    uint64_t now = slb_os_now_ns();
+    own->left =
+        now - own->read_ns < (uint64_t)own->run * SLB_RECORDS_DENSE_NS ? SLB_RECORDS_A_READING - 1 : 0;
+    own->run = own->left + 1;
+    own->read_ns = now;
+    own->coarse_ns = coarse_ns;
+    return now > own->key ? now : own->key + 1;
+}
+
+SLB_PRIVATE SLB_COLD void slb_record_left_out(struct slabby_allocator *pool) {
+    slb_count(&pool->degrade.left_out, 1);
+}
+
+SLB_PRIVATE void slb_audit_hand_over(struct slabby_allocator *pool, int32_t operation, uint32_t id,
+                                     uint64_t ref, slabby_status status) {
+    slb_record_hand_over(pool, operation, id, ref, status);
+}
+
+/* Operations on the whole pool come behind every record that was written before them, and before every later one. */
+static void slb_record_of_pool(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                           slabby_status status) {
+    struct slb_recorder *own = &slb_recorder;
+    uint64_t now = slb_os_now_ns(), newest = slb_audit_newest(pool);
+    newest = newest < own->key ? own->key : newest;
+    uint64_t key = slb_record_put(pool, own, newest < now ? now : newest + 1, operation, ref, status);
+    slb_audit_raise(&pool->audit.merged->floor, key);
+}
+
+static bool slb_is_about_a_slab(int32_t operation) {
+    return operation >= SLABBY_AUDIT_OPERATION_ALLOCATE && operation <= SLABBY_AUDIT_OPERATION_ACCESS;
+}
+
+static bool slb_find_slab(struct slabby_allocator *pool, int32_t operation, uint64_t ref, uint32_t *out_id) {
+    uint64_t generation;
+    if (operation != SLABBY_AUDIT_OPERATION_ALLOCATE_FAST &&
+        operation != SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST)
+        return slb_ref_split(pool, ref, &generation, out_id);
+    *out_id = (uint32_t)ref;
+    return ref < atomic_load_explicit(&pool->id_limit, memory_order_acquire);
+}
+
+/* The slab may be in other hands: its key is only raised. A thread that has it in hand may overwrite that; this
+ * operation and its hand-over then happen at the same time. */
+static void slb_record_of_slab(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                           slabby_status status) {
+    struct slb_recorder *own = &slb_recorder;
+    uint32_t id;
+    if (slb_record_is_left_out(pool, ref, status)) {
+        slb_record_left_out(pool);
+        return;
+    }
+    uint64_t key = slb_record_next_key(own), last = 0;
+    bool found = slb_find_slab(pool, operation, ref, &id);
+    if (found)
+        last = atomic_load_explicit(&pool->audit.keys[id], memory_order_relaxed);
+    key = slb_record_put(pool, own, last < key ? key : last + 1, operation, ref, status);
+    if (found)
+        slb_audit_raise(&pool->audit.keys[id], key);
+}
+
+SLB_PRIVATE SLB_COLD void slb_audit_record(struct slabby_allocator *pool, int32_t operation, uint64_t ref,
+                                           slabby_status status) {
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return;
+    if (slb_is_about_a_slab(operation))
+        slb_record_of_slab(pool, operation, ref, status);
+    else
+        slb_record_of_pool(pool, operation, ref, status);
+}
+
+/* ------------------------------------------------------------------------------------------------ reading */
+
+SLB_PRIVATE bool slb_audit_next(struct slabby_allocator *pool, uint64_t *cursor, uint64_t *lost,
+                                slabby_audit_record *out, slabby_status *out_status) {
+    struct slb_audit_entry entry;
+    enum slb_audit_found found = slb_audit_fetch(pool, cursor, lost, &entry);
+    *out_status = found == SLB_AUDIT_BAD_CURSOR ? SLABBY_INVALID_ARGUMENT : SLABBY_OK;
+    if (found != SLB_AUDIT_RECORD)
+        return false;
+    *out = (slabby_audit_record){.sequence = entry.sequence - 1,
+                                 .time_ns = entry.time_ns,
+                                 .thread = entry.about >> SLB_AUDIT_THREAD_AT,
+                                 .ref = entry.ref,
+                                 .operation = (int32_t)(entry.about & 0xff),
+                                 .binding = (int32_t)(entry.about >> SLB_AUDIT_BINDING_AT & 0xff),
+                                 .status = -(slabby_status)(entry.about >> SLB_AUDIT_STATUS_AT & 0xff)};
+    return true;
+}
+
 /* -------------------- observe/live.c */
 
 /* -------------------- observe/live.h */
@@ -12418,6 +12862,41 @@ SLB_PUBLIC slabby_status slabby_install_fault_handler(slabby_error *out_error) {
                                                        "the system refused a handler of SIGSEGV or SIGBUS");
 }
 
+/* -------------------- api/library.c */
+/* The library itself: versions, the names of statuses, the binding of a thread. */
+
+SLB_PUBLIC const char *slabby_version(void) {
+    return SLB_VERSION_TEXT;
+}
+
+SLB_PUBLIC uint32_t slabby_abi_version(void) {
+    return SLB_ABI_VERSION;
+}
+
+SLB_PUBLIC uint64_t slabby_instance_id(void) {
+    static _Atomic uint64_t instance;
+    uint64_t id = atomic_load_explicit(&instance, memory_order_relaxed);
+    uint64_t fresh = slb_os_unique();
+    if (id == 0 && atomic_compare_exchange_strong(&instance, &id, fresh))
+        id = fresh;
+    return id;
+}
+
+SLB_PUBLIC const char *slabby_status_name(slabby_status status) {
+    return slb_status_name(status);
+}
+
+SLB_PUBLIC const char *slabby_status_message(slabby_status status) {
+    return slb_status_message(status);
+}
+
+SLB_PUBLIC slabby_status slabby_set_binding(int32_t binding) {
+    if (binding < -1 || binding > SLABBY_BINDING_GO)
+        return SLABBY_INVALID_ARGUMENT;
+    slb_audit_set_binding(binding);
+    return SLABBY_OK;
+}
+
 /* -------------------- api/test_hooks.c */
 /* Empty but in builds with SLABBY_TEST_HOOKS. */
 
@@ -12455,6 +12934,191 @@ void slb_test_age_counters(struct slabby_allocator *pool) {
 }
 
 #endif
+
+/* -------------------- observe/audit_write.c */
+/*
+ * The audit records as JSON lines, each with a digest over the previous digest and its own text:
+ *
+ *   {"begin":0,"pool":"orders",...,"previous":"00..","digest":"D0"}    D0 = SHA-256(previous, text before ,"digest")
+ *   {"sequence":0,"operation":"allocate",...,"digest":"D1"}            D1 = SHA-256(D0, text before ,"digest")
+ *   {"lost":17,"sequence":1,...,"digest":"D2"}                         records 1 to 17 were overwritten unread
+ *
+ * Changing, removing or inserting a line breaks the next digest. The file alone reveals neither a missing end nor a
+ * complete rewrite. To detect these, store the last digest elsewhere.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static void slb_hex_digest(char out[65], const uint8_t *digest) {
+    static const char digits[] = "0123456789abcdef";
+    for (uint32_t i = 0; i < SLB_SHA256_BYTES; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[64] = '\0';
+}
+
+/* Ends the line that `text` holds so far and moves the chain's digest on. */
+static void slb_seal_line(struct slb_audit_chain *chain, struct slb_text *text) {
+    struct slb_sha256 hash;
+    char digest[65];
+    slb_sha256_begin(&hash);
+    slb_sha256_add(&hash, chain->digest, sizeof chain->digest);
+    slb_sha256_add(&hash, text->buffer, text->length);
+    slb_sha256_end(&hash, chain->digest);
+    slb_hex_digest(digest, chain->digest);
+    slb_text_add(text, ",\"digest\":\"%s\"}\n", digest);
+    SLB_ASSERT(text->length < text->capacity);
+    chain->rest = (uint32_t)text->length;
+    chain->rest_at = 0;
+}
+
+static struct slb_text slb_line_of(struct slb_audit_chain *chain) {
+    return (struct slb_text){.buffer = chain->line, .capacity = sizeof chain->line};
+}
+
+static void slb_compose_begin(struct slabby_allocator *pool, struct slb_audit_chain *chain, uint64_t cursor) {
+    struct slb_text text = slb_line_of(chain);
+    char previous[65];
+    slb_hex_digest(previous, chain->digest);
+    slb_text_add(&text, "{\"begin\":%" PRIu64 ",\"pool\":", cursor);
+    slb_json_text(&text, pool->options.name);
+    slb_text_add(&text, ",\"tag\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"previous\":\"%s\"",
+                 slb_pool_tag(pool), slb_os_wall_ns(), previous);
+    slb_seal_line(chain, &text);
+}
+
+static void slb_compose_lost(struct slb_audit_chain *chain, uint64_t lost) {
+    struct slb_text text = slb_line_of(chain);
+    slb_text_add(&text, "{\"lost\":%" PRIu64 ",\"sequence\":%" PRIu64, lost, chain->cursor);
+    slb_seal_line(chain, &text);
+}
+
+static void slb_compose_record(struct slb_audit_chain *chain, const slabby_audit_record *record) {
+    struct slb_text text = slb_line_of(chain);
+    slb_text_add(&text,
+                 "{\"sequence\":%" PRIu64 ",\"time_ns\":%" PRIu64 ",\"thread\":%" PRIu64
+                 ",\"operation\":\"%s\",\"ref\":\"0x%" PRIx64 "\",\"status\":\"%s\",\"binding\":\"%s\"",
+                 record->sequence, record->time_ns, record->thread,
+                 slb_json_enumerator(slb_enum_audit_operation, record->operation), record->ref,
+                 slb_status_name(record->status), slb_json_enumerator(slb_enum_binding, record->binding));
+    slb_seal_line(chain, &text);
+}
+
+/* ---------------------------------------------------------------------------------------------- the chains */
+
+/* The chain that this file and cursor continue. If there is none, a new chain replaces the least recently used one. A
+ * new chain takes its `previous` from a chain that stopped at the same cursor, as in log rotation. */
+static struct slb_audit_chain *slb_chain_for(struct slabby_allocator *pool, uint64_t device, uint64_t inode,
+                                         uint64_t cursor) {
+    struct slb_audit_chains *metadata = pool->audit_chains;
+    struct slb_audit_chain *oldest = &metadata->chains[0];
+    const struct slb_audit_chain *before = NULL;
+    for (uint32_t i = 0; i < SLB_AUDIT_CHAINS; i++) {
+        struct slb_audit_chain *chain = &metadata->chains[i];
+        oldest = chain->used_at < oldest->used_at ? chain : oldest;
+        if (chain->used_at == 0 || (chain->cursor != cursor && chain->asked != cursor))
+            continue;
+        if (chain->device == device && chain->inode == inode)
+            return chain;
+        if (chain->cursor != cursor)
+            continue;
+        if (chain->rest == 0 && (before == NULL || chain->used_at > before->used_at))
+            before = chain;
+    }
+    uint8_t previous[SLB_SHA256_BYTES] = {0};
+    if (before != NULL)
+        memcpy(previous, before->digest, sizeof previous);
+    memset(oldest, 0, sizeof *oldest);
+    memcpy(oldest->digest, previous, sizeof previous);
+    oldest->device = device;
+    oldest->inode = inode;
+    oldest->cursor = oldest->asked = oldest->after = cursor;
+    slb_compose_begin(pool, oldest, cursor);
+    return oldest;
+}
+
+/* Writes the line that is composed, or what an earlier call left of it. The cursor moves only when the whole line is
+ * out. 0, or the system's error number. */
+static int slb_flush_line(struct slb_audit_chain *chain, int32_t fd, uint64_t *count) {
+    while (chain->rest > 0) {
+        size_t written = 0;
+        int failure = slb_os_write(fd, chain->line + chain->rest_at, chain->rest, &written);
+        chain->rest_at += (uint32_t)written;
+        chain->rest -= (uint32_t)written;
+        if (failure != 0)
+            return failure;
+    }
+    *count += chain->cursor != chain->after && chain->is_record;
+    chain->cursor = chain->after;
+    return 0;
+}
+
+/* One line more: a record, or what was lost before it, after which the record is read again. */
+static bool slb_compose_next(struct slabby_allocator *pool, struct slb_audit_chain *chain,
+                         slabby_status *out_status) {
+    slabby_audit_record record;
+    uint64_t lost = 0, at = chain->cursor;
+    slb_audit_lock(pool);
+    bool found = slb_audit_next(pool, &at, &lost, &record, out_status);
+    slb_audit_unlock(pool);
+    if (lost != 0)
+        slb_compose_lost(chain, lost);
+    else if (found)
+        slb_compose_record(chain, &record);
+    chain->is_record = lost == 0;
+    chain->after = chain->cursor + (lost != 0 ? lost : found);
+    return found || lost != 0;
+}
+
+static slabby_status slb_report_failure(slabby_error *error, int failure, int32_t fd) {
+    slabby_status status = failure == EBADF ? SLABBY_INVALID_ARGUMENT : SLABBY_WRITE_FAILED;
+    return slb_error_set(error, status, 0, failure, 0, 0,
+                         "descriptor %d refused the audit trail (errno %d, %s); call again with the same "
+                         "cursor once it takes data, and the file goes on where it stopped",
+                         (int)fd, failure, strerror(failure));
+}
+
+static slabby_status slb_write_chain(struct slabby_allocator *pool, uint64_t *out_count, uint64_t *cursor,
+                                 int32_t fd, slabby_error *error) {
+    uint64_t device = 0, inode = 0;
+    slabby_status status = SLABBY_OK;
+    slb_audit_lock(pool);
+    uint64_t end = slb_audit_end(pool);
+    slb_audit_unlock(pool);
+    if (*cursor > end)
+        return slb_error_set(error, SLABBY_INVALID_ARGUMENT, 0, (int64_t)*cursor, 0, (int64_t)end,
+                             "cursor %" PRIu64 " is beyond the newest record; start at 0", *cursor);
+    int failure = slb_os_file_identity(fd, &device, &inode);
+    if (failure != 0)
+        return slb_report_failure(error, failure, fd);
+    struct slb_audit_chain *chain = slb_chain_for(pool, device, inode, *cursor);
+    chain->used_at = ++pool->audit_chains->turn;
+    failure = slb_flush_line(chain, fd, out_count);
+    while (failure == 0 && slb_compose_next(pool, chain, &status))
+        failure = slb_flush_line(chain, fd, out_count);
+    chain->asked = failure == 0 ? chain->cursor : *cursor;
+    *cursor = chain->cursor;
+    return failure == 0 ? status : slb_report_failure(error, failure, fd);
+}
+
+/* One at a time: a chain has one end. Not a wait, since a writer may be stuck on a full pipe. A child made by fork
+ * does not wait for a thread that stayed in the parent. */
+SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_t *out_count,
+                                          uint64_t *cursor, int32_t fd, slabby_error *error) {
+    _Atomic uint32_t *writer = &pool->audit_chains->writer;
+    uint32_t here = slb_os_process();
+    uint32_t before = atomic_load_explicit(writer, memory_order_relaxed);
+    if (before == here || !atomic_compare_exchange_strong_explicit(
+                              writer, &before, here, memory_order_acquire, memory_order_relaxed))
+        return slb_error_set(error, SLABBY_BUSY, 0, fd, 0, 0,
+                             "another thread is writing the audit trail of this pool; try again later");
+    slabby_status status = slb_write_chain(pool, out_count, cursor, fd, error);
+    atomic_store_explicit(writer, 0, memory_order_release);
+    return status;
+}
 
 /* -------------------- observe/latency.c */
 
@@ -13062,7 +13726,7 @@ struct slb_guards {
     uint32_t claimed;       /* slots that may cost mappings */
     _Atomic uint32_t turn;
     _Atomic int64_t countdown; /* allocations until the next guarded one */
-    _Atomic uint32_t *slot_of; /* per id: slot + 1, 0 for a slab at its own place */
+    _Atomic uint32_t *slb_slot_of; /* per id: slot + 1, 0 for a slab at its own place */
     struct slb_guard_slot slots[];
 };
 
@@ -13126,7 +13790,7 @@ static struct slb_guards *slb_make_guards(struct slabby_allocator *pool) {
         return NULL;
     guards->metadata_size = metadata;
     slb_tools_ignore_races(guards, metadata);
-    guards->slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
+    guards->slb_slot_of = (_Atomic uint32_t *)(void *)((char *)guards + table);
     guards->count = (uint32_t)count;
     guards->body = slb_guard_round_up(pool->slab_size, page);
     guards->stride = slb_guard_round_up(guards->body + page, slb_unit);
@@ -13182,7 +13846,7 @@ static struct slb_guard_slot *slb_slot_holding(struct slabby_allocator *pool, ui
     if (guards == NULL || id >= pool->reserved)
         return NULL;
     /* acquire: a reader that finds the slot finds its address */
-    uint32_t slot = atomic_load_explicit(&guards->slot_of[id], memory_order_acquire);
+    uint32_t slot = atomic_load_explicit(&guards->slb_slot_of[id], memory_order_acquire);
     return slot == 0 ? NULL : &guards->slots[slot - 1];
 }
 
@@ -13266,7 +13930,7 @@ static bool slb_open_slot(struct slabby_allocator *pool, struct slb_guards *guar
     atomic_store_explicit(&slot->generation, generation, memory_order_relaxed);
     atomic_store_explicit(&slot->data, data, memory_order_relaxed);
     atomic_store_explicit(&slot->state, SLB_GUARD_LIVE, memory_order_release);
-    atomic_store_explicit(&guards->slot_of[id], (uint32_t)(slot - guards->slots) + 1, memory_order_release);
+    atomic_store_explicit(&guards->slb_slot_of[id], (uint32_t)(slot - guards->slots) + 1, memory_order_release);
     return true;
 }
 
@@ -13333,7 +13997,7 @@ SLB_PRIVATE SLB_COLD void slb_guard_close(struct slabby_allocator *pool, uint32_
     bool closed = slb_close_slot(guards, slot);
     if (!closed) /* the program has locked all of its memory since */
         slb_secure_zero(body, guards->body);
-    atomic_store_explicit(&guards->slot_of[id], 0, memory_order_release);
+    atomic_store_explicit(&guards->slb_slot_of[id], 0, memory_order_release);
     /* a slot that the system will not close is not used again */
     if (closed)
         atomic_store_explicit(&slot->state, SLB_GUARD_FREE, memory_order_release);
@@ -13351,7 +14015,7 @@ SLB_PRIVATE bool slb_guards_renew(struct slabby_allocator *pool) {
             (held && slb_word_is_out(atomic_load(&pool->words[owner - 1]))))
             continue;
         if (held)
-            atomic_store(&guards->slot_of[owner - 1], 0);
+            atomic_store(&guards->slb_slot_of[owner - 1], 0);
         if (slb_close_slot(guards, slot))
             atomic_store(&slot->state, SLB_GUARD_FREE);
     }
@@ -16633,11 +17297,13 @@ static void slb_mark_pool(struct slabby_allocator *pool) {
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++)
         atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
     slb_leases_after_fork(pool);
+    slb_audit_after_fork(pool);
 }
 
 static void slb_in_child(void) {
     slb_in_flight_depth = 0;
     slb_os_forget_thread();
+    slb_audit_forget_thread();
     slb_watch_after_fork();
     for (uint32_t entry = 1; entry < SLB_POOL_ENTRIES; entry++)
         if (slb_pool_exists(&slb_pool_table[entry].pool))
@@ -16956,11 +17622,7 @@ static void slb_init_records(struct slabby_allocator *pool, const struct slb_lay
                                      .size = SLB_EVENTS_CAPACITY,
                                      .words = SLB_EVENT_WORDS,
                                      .stride = SLB_EVENT_STRIDE};
-    pool->audit_chains = (struct slb_audit_chains *)(void *)(metadata + layout->audit_chains);
-    pool->audit = (struct slb_ring){.head = (struct slb_ring_head *)(void *)(metadata + layout->audit),
-                                    .size = layout->audit_records,
-                                    .words = SLB_AUDIT_WORDS,
-                                    .stride = SLB_AUDIT_STRIDE};
+    slb_audit_init(pool, layout, metadata);
 }
 
 static void slb_number_references(struct slabby_allocator *pool, const struct slb_layout *layout) {
@@ -17398,8 +18060,8 @@ SLB_INLINE uint64_t slb_issue(struct slabby_allocator *pool, uint32_t id, uint64
 SLB_INLINE void slb_issue_prepare(struct slabby_allocator *pool, uint32_t id, uint64_t state,
                                   int32_t operation) {
     slb_protect_issue(pool, id);
-    if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_AUDIT))
-        slb_audit_record(pool, operation, slb_name_of(pool, id, state), SLABBY_OK);
+    if (slb_is_audited(pool))
+        slb_audit_hand_over(pool, operation, id, slb_name_of(pool, id, state), SLABBY_OK);
 }
 
 SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t id, uint64_t state,
@@ -17736,8 +18398,22 @@ slb_issue_slow(slabby_ref *out_ref, void **out_data, struct slabby_allocator *po
     return SLABBY_OK;
 }
 
-/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns are written here,
- * every other protection acts in issue_slow. */
+/* The same with an audit record and nothing more to do. */
+static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out_ref, void **out_data,
+                                                             struct slabby_allocator *pool, uint32_t id,
+                                                             uint64_t state) {
+    /* relaxed: slb_issue acquires; a free slab's word is this thread's */
+    slabby_ref ref = slb_ref_issued(pool, atomic_load_explicit(&pool->words[id], memory_order_relaxed), id);
+    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_ALLOCATE, id, ref, SLABBY_OK);
+    (void)slb_issue(pool, id, state);
+    *out_ref = ref;
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
+/* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
+ * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
                                                               struct slabby_allocator *pool) {
     struct slb_cpu_cache *cache;
@@ -17749,8 +18425,9 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_ON_ALLOCATE;
-    if (slb_unlikely((protect & ~(uint32_t)SLB_PROTECT_BIT_GUARD) != 0 || !slb_sides_are_usual(pool)))
-        return slb_issue_slow(out_ref, out_data, pool, id, state);
+    if (slb_unlikely(protect != SLB_PROTECT_BIT_GUARD || !slb_sides_are_usual(pool)))
+        return protect == SLB_PROTECT_AUDIT ? slb_issue_audited(out_ref, out_data, pool, id, state)
+                                            : slb_issue_slow(out_ref, out_data, pool, id, state);
     unsigned char *data = (unsigned char *)pool->slabs + (uint64_t)id * pool->stride;
     /* acquire: as in slb_issue, ahead of the writing */
     uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_acquire);
@@ -17866,8 +18543,10 @@ static slabby_status slb_audit_read(struct slabby_allocator *pool, slabby_audit_
     slabby_audit_record record;
     slabby_status status = SLABBY_OK;
     uint64_t at = *cursor, count = 0, lost = 0;
+    slb_audit_lock(pool);
     while (count < capacity && slb_audit_next(pool, &at, &lost, &record, &status))
         slb_copy_record(slb_records, count++, &record, sizeof record);
+    slb_audit_unlock(pool);
     if (status != SLABBY_OK)
         return status;
     *out_count = count;
@@ -18278,9 +18957,11 @@ static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id
  * ended yet. */
 static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
                                  slabby_status status) {
-    return fast ? slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST, id, status)
-                : slb_audited_in_hand(pool, SLABBY_AUDIT_OPERATION_RELEASE,
-                                      slb_ref_make(pool, generation, id), status);
+    if (slb_is_audited(pool))
+        slb_audit_hand_over(pool,
+                            fast ? SLABBY_AUDIT_OPERATION_DEALLOCATE_FAST : SLABBY_AUDIT_OPERATION_RELEASE,
+                            id, fast ? id : slb_ref_make(pool, generation, id), status);
+    return status;
 }
 
 /* Into the tiers, unprotected or behind every protection. */
@@ -18439,21 +19120,34 @@ static __attribute__((noinline)) slabby_status slb_return_zeroed(struct slabby_a
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing and patterns here, every other protection in return_slow. Until
- * the id is given to a tier the slab is this thread's alone. */
+/* The tail of a release that is recorded; its patterns were intact. */
+static __attribute__((noinline)) slabby_status slb_return_audited(struct slabby_allocator *pool, slabby_ref ref,
+                                                              uint32_t id, bool secure) {
+    slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_RELEASE, id, ref, SLABBY_OK);
+    if (secure)
+        return slb_return_zeroed(pool, id);
+    if (slb_unlikely(!slb_rseq_give_once(pool, id)))
+        slb_give(pool, id, false);
+    return SLABBY_OK;
+}
+
+/* Behind a word that this thread has freed: zeroing, patterns and records here, every other protection in return_slow.
+ * Until the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely(
-            (protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE)) != 0))
+    if (slb_unlikely((protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE |
+                                            SLB_PROTECT_AUDIT)) != 0))
         return slb_return_slow(pool, ref);
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
         slb_unlikely(!slb_sides_are_usual(pool) ||
                      !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
-        return slb_return_slow(pool, ref); /* compares again, and reports */
+        return slb_return_slow(pool, ref); /* compares again, reports and records */
+    if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
+        return slb_return_audited(pool, ref, (uint32_t)id, (protect & SLB_PROTECT_SECURE) != 0);
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
             return slb_return_zeroed(pool, (uint32_t)id);
