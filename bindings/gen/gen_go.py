@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -330,6 +331,32 @@ def conformance_options(contract: Contract) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def system_functions(contract: Contract) -> str:
+    """The functions of the core that the package calls, for a look at an installed library."""
+    sources = sorted((contract.root / "go").glob("*.go")) + [contract.root / "go/shim.h"]
+    called = {
+        name
+        for path in sources
+        if not path.name.endswith(("_test.go", "system_gen.go"))
+        for name in re.findall(r"\bslabby_\w+", path.read_text(encoding="utf-8"))
+    }
+    names = sorted(function.name for function in contract.functions if function.name in called)
+    lines = [
+        f"// {GO_NOTICE}",
+        f"// {LICENCE}",
+        "",
+        "//go:build cgo && slabby_system",
+        "",
+        "package slabby",
+        "",
+    ]
+    lines += [
+        "// coreFunctions are what this package calls of the core.",
+        "var coreFunctions = [...]string{",
+    ]
+    return "\n".join([*lines, *(f'\t"{name}",' for name in names), "}", ""])
+
+
 def outputs(contract: Contract) -> dict[str, str]:
     """The generated files of the Go module, the core included."""
     texts = {
@@ -339,6 +366,7 @@ def outputs(contract: Contract) -> dict[str, str]:
         "go/snapshots_gen.go": snapshots_file(contract),
         "go/options_gen_test.go": options_test_file(contract),
         "tests/conformance/go/options_gen.go": conformance_options(contract),
+        "go/system_gen.go": system_functions(contract),
     }
     header, source = amalgamate.texts(contract.root)
     texts["go/slabby.h"] = header

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 
 from slabby import _raise as _raise
 from slabby._errors import AbiMismatchError
@@ -40,6 +41,29 @@ class Backend:
         """An object of the backend as the methods of Pool take it."""
 
 
+# What the loaders of glibc and musl say of a function that the library lacks.
+_LACKS = re.compile(r"undefined symbol: (slabby_\w+)|(slabby_\w+): symbol not found")
+_LIBRARY = "libslabby.so.0"
+
+
+def _extension(name: str) -> Any:
+    """A module that is linked to the core. An older core that the loader found first lacks functions."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        found = _LACKS.search(str(error))
+        if found is None:
+            raise
+        folders = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
+        paths = [os.path.join(folder, _LIBRARY) for folder in folders]
+        culprit = next((path for path in paths if os.path.exists(path)), None)
+        remedy = f"remove {culprit} from LD_LIBRARY_PATH" if culprit else "load no other core first"
+        raise AbiMismatchError(
+            f"the {_LIBRARY} that this process loaded is older than the package: it has no {found[1] or found[2]}; "
+            f"{remedy}"
+        ) from error
+
+
 _loaded: dict[str, Backend] = {}
 _default: Backend | None = None
 
@@ -53,8 +77,8 @@ def _load_cffi() -> Backend:
             f"the backend cffi cannot be used here: {error}; set {VARIABLE}=swig, or install cffi",
             name="cffi",
         ) from error
+    extension = _extension("slabby._cffi")
     calls: Any = importlib.import_module("slabby._cffi_calls")
-    extension: Any = importlib.import_module("slabby._cffi")
     ffi, lib = extension.ffi, extension.lib
     table = lib.slabby_table_address()
 
@@ -68,7 +92,7 @@ def _load_cffi() -> Backend:
 
 
 def _load_swig() -> Backend:
-    swig: Any = importlib.import_module("slabby._swig")
+    swig = _extension("slabby._swig")
     table = swig.slabby_table_address()
 
     def attach(pool: Pool, handle: int) -> None:

@@ -214,3 +214,41 @@ def test_installed_library(vendored: Program) -> None:
     # The core in the folder stays out: what the library defines is only referred to.
     defined = vendored.run("nm", "shared").splitlines()
     assert [line for line in defined if line.split()[-2:] == ["T", "slabby_create"]] == []
+
+
+def test_an_older_installed_library_is_named(vendored: Program, tmp_path: Path) -> None:
+    """The loader finds a library without a function that the package calls."""
+    folder, compiler = os.environ.get("SLABBY_PREFIX"), shutil.which("cc")
+    if folder is None or compiler is None:
+        pytest.skip("SLABBY_PREFIX names no installed library; run ./dev test go")
+    library = next(Path(folder).rglob("libslabby.so.0")).parent
+    script = (ROOT / "core/slabby.map").read_text(encoding="utf-8").replace("slabby_wait_take;", "")
+    names = {name.strip() for name in script.split("global:")[1].split("local:")[0].split(";")}
+    (tmp_path / "older.map").write_text(script, encoding="utf-8")
+    source = "".join(f"int {name}(void) {{ return -27; }}\n" for name in sorted(names - {""}))
+    (tmp_path / "older.c").write_text(source, encoding="utf-8")
+    flags = [
+        "-shared",
+        "-fPIC",
+        "-w",
+        "-Wl,-soname,libslabby.so.0",
+        "-Wl,--version-script=older.map",
+    ]
+    command = [compiler, *flags, "older.c", "-o", "libslabby.so.0"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    environment = {"PKG_CONFIG_PATH": str(library / "pkgconfig"), "LD_LIBRARY_PATH": str(library)}
+    build = ("go", "build", "-tags", "slabby_system", "-o", "shared", ".")
+    vendored.run(*build, environment=environment)
+    answer = subprocess.run(
+        [str(vendored.folder / "shared")],
+        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if answer.returncode == 127:
+        pytest.skip("this linker has all functions bound before a program starts")
+    assert answer.returncode == 2
+    assert "is older than the library that this program was built with" in answer.stderr
+    assert f"{tmp_path}/libslabby.so.0" in answer.stderr and "slabby_wait_take" in answer.stderr
