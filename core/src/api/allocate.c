@@ -369,6 +369,33 @@ static __attribute__((noinline)) slabby_status issue_audited(slabby_ref *out_ref
     return SLABBY_OK;
 }
 
+/* Every allocation is timed, and nothing else acts: a hit in the CPU cache without the search of allocate_slow. The
+ * slab is in hand until its word says live, which keeps the pool. */
+static __attribute__((noinline)) slabby_status allocate_timed(slabby_ref *out_ref, void **out_data,
+                                                              struct slabby_allocator *pool) {
+    uint32_t id;
+    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) != SLABBY_LATENCY_TRACKING_ALL ||
+        slb_guard_is_on(pool))
+        return allocate_slow(out_ref, out_data, pool);
+    uint64_t started = slb_os_ticks();
+    if (slb_unlikely(!slb_rseq_take(pool, &id)))
+        return allocate_slow(out_ref, out_data, pool);
+    uint32_t cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
+    struct slb_timing timing = {started, 1};
+    if (slb_likely(cpu < pool->rseq_cpus))
+        timing.weight = slb_timing_of_served(pool, cpu);
+    bool slow = slb_timing_end(pool, &timing, 1);
+    if (slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, started);
+    uint64_t word = slb_issue(pool, id, slb_bias_poll(pool, cpu) | SLABBY_SLAB_STATE_LIVE);
+    if (slb_unlikely(slow))
+        note_violation(pool);
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_ref, void **out_data,
@@ -376,8 +403,9 @@ static __attribute__((noinline)) slabby_status allocate_aside(slabby_ref *out_re
     struct slb_cpu_cache *cache;
     uint32_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
-    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0 ||
-                     !slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
+        return allocate_timed(out_ref, out_data, pool);
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */

@@ -119,6 +119,17 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
+SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+        slb_cache_fold(pool);
+    return served > last ? served - last : 1;
+}
+
 /* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
@@ -199,20 +210,27 @@ struct record {
 };
 
 static struct record begin_record(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    bool sequences = cpu < pool->rseq_cpus;
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus))
+        return (struct record){.latency = &pool->latency[cpu], .cpu = cpu};
+    cpu = slb_os_cpu();
     return (struct record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = sequences ? cpu : UINT32_MAX};
+                           .cpu = UINT32_MAX};
 }
 
-static void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset, uint64_t by) {
-    if (record->cpu != UINT32_MAX) {
-        char *own = (char *)record->latency + offset;
-        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
-            return;
+static SLB_COLD void add_for_all(struct slabby_allocator *pool, struct record *record, size_t offset,
+                                 uint64_t by) {
+    if (record->cpu != UINT32_MAX)
         *record = (struct record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
-    }
     slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+SLB_INLINE void add_to_record(struct slabby_allocator *pool, struct record *record, size_t offset,
+                              uint64_t by) {
+    char *own = (char *)record->latency + offset;
+    if (slb_unlikely(record->cpu == UINT32_MAX ||
+                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+        add_for_all(pool, record, offset, by);
 }
 
 static void write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
