@@ -13151,6 +13151,10 @@ SLB_PRIVATE struct slb_due slb_timing_if_due(struct slabby_allocator *pool);
 /* Once the cache has served it: its timing, where it was due, and whose turn it is next. */
 SLB_PRIVATE struct slb_timing slb_timing_begin_due(struct slabby_allocator *pool, const struct slb_due *due);
 
+/* The same where every allocation is timed, and the cache of `cpu` has just served one: its weight, which is above 1
+ * where one was missed. */
+SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu);
+
 /* After allocations that did not look whether it was their turn: brings back a sampling point they stepped over. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool);
 
@@ -13311,6 +13315,17 @@ SLB_PRIVATE SLB_COLD struct slb_timing slb_timing_begin_due(struct slabby_alloca
     return timing;
 }
 
+SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_t cpu) {
+    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    uint64_t served = slb_header_served(atomic_load_explicit(&cache->header, memory_order_relaxed));
+    uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
+    atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
+    atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
+    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+        slb_cache_fold(pool);
+    return served > last ? served - last : 1;
+}
+
 /* Relaxed as above. A cache that is not stepped over is at most 2 * SAMPLE_MEAN allocations before its sample. Where
  * nothing is sampled the point stays where it is: the hot path would go aside for it. */
 SLB_PRIVATE void slb_timing_catch_up(struct slabby_allocator *pool) {
@@ -13391,20 +13406,27 @@ struct slb_record {
 };
 
 static struct slb_record slb_begin_record(struct slabby_allocator *pool) {
-    uint32_t cpu = slb_os_cpu();
-    bool sequences = cpu < pool->rseq_cpus;
+    uint32_t cpu = slb_rseq_cpu();
+    if (slb_likely(cpu < pool->rseq_cpus))
+        return (struct slb_record){.latency = &pool->latency[cpu], .cpu = cpu};
+    cpu = slb_os_cpu();
     return (struct slb_record){.latency = &pool->latency[cpu < slb_used_cpus(pool) ? cpu : pool->cpus],
-                           .cpu = sequences ? cpu : UINT32_MAX};
+                           .cpu = UINT32_MAX};
 }
 
-static void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset, uint64_t by) {
-    if (record->cpu != UINT32_MAX) {
-        char *own = (char *)record->latency + offset;
-        if (slb_likely(slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
-            return;
+static SLB_COLD void slb_add_for_all(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
+                                 uint64_t by) {
+    if (record->cpu != UINT32_MAX)
         *record = (struct slb_record){.latency = &pool->latency[pool->cpus], .cpu = UINT32_MAX};
-    }
     slb_count((_Atomic uint64_t *)(void *)((char *)record->latency + offset), by);
+}
+
+SLB_INLINE void slb_add_to_record(struct slabby_allocator *pool, struct slb_record *record, size_t offset,
+                              uint64_t by) {
+    char *own = (char *)record->latency + offset;
+    if (slb_unlikely(record->cpu == UINT32_MAX ||
+                     !slb_rseq_add(record->cpu, (_Atomic uint64_t *)(void *)own, by)))
+        slb_add_for_all(pool, record, offset, by);
 }
 
 static void slb_write_record(struct slabby_allocator *pool, uint64_t now, uint64_t ticks, uint64_t weight) {
@@ -18412,6 +18434,33 @@ static __attribute__((noinline)) slabby_status slb_issue_audited(slabby_ref *out
     return SLABBY_OK;
 }
 
+/* Every allocation is timed, and nothing else acts: a hit in the CPU cache without the search of allocate_slow. The
+ * slab is in hand until its word says live, which keeps the pool. */
+static __attribute__((noinline)) slabby_status slb_allocate_timed(slabby_ref *out_ref, void **out_data,
+                                                              struct slabby_allocator *pool) {
+    uint32_t id;
+    if (atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) != SLABBY_LATENCY_TRACKING_ALL ||
+        slb_guard_is_on(pool))
+        return slb_allocate_slow(out_ref, out_data, pool);
+    uint64_t started = slb_os_ticks();
+    if (slb_unlikely(!slb_rseq_take(pool, &id)))
+        return slb_allocate_slow(out_ref, out_data, pool);
+    uint32_t cpu = slb_rseq_cpu(); /* the one that served, unless this thread has moved since */
+    struct slb_timing timing = {started, 1};
+    if (slb_likely(cpu < pool->rseq_cpus))
+        timing.weight = slb_timing_of_served(pool, cpu);
+    bool slow = slb_timing_end(pool, &timing, 1);
+    if (slb_in_flight_depth == 0)
+        slb_note_peak_sampled(pool, started);
+    uint64_t word = slb_issue(pool, id, slb_bias_poll(pool, cpu) | SLABBY_SLAB_STATE_LIVE);
+    if (slb_unlikely(slow))
+        slb_note_violation(pool);
+    *out_ref = slb_ref_issued(pool, word, id);
+    if (slb_likely(out_data != NULL))
+        *out_data = pool->slabs + (uint64_t)id * pool->stride;
+    return SLABBY_OK;
+}
+
 /* Off the inline path: a protection acts on allocations, or the CPU cache did not serve. Patterns alone and
  * audit records alone are written here, everything else in issue_slow. */
 static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *out_ref, void **out_data,
@@ -18419,8 +18468,9 @@ static __attribute__((noinline)) slabby_status slb_allocate_aside(slabby_ref *ou
     struct slb_cpu_cache *cache;
     uint32_t id;
     /* relaxed: an option that changes meanwhile acts on the next allocation */
-    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0 ||
-                     !slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
+    if (slb_unlikely(atomic_load_explicit(&pool->hot_cpus, memory_order_relaxed) != 0))
+        return slb_allocate_timed(out_ref, out_data, pool);
+    if (slb_unlikely(!slb_rseq_take_untimed(pool, &pool->rseq_cpus, &id, &cache)))
         return slb_allocate_slow(out_ref, out_data, pool);
     uint64_t state = slb_bias_here(cache) | SLABBY_SLAB_STATE_LIVE;
     /* relaxed: as above; patterns are on from the making on or never, so none is missed here */
