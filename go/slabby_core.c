@@ -13321,7 +13321,7 @@ SLB_PRIVATE uint64_t slb_timing_of_served(struct slabby_allocator *pool, uint32_
     uint64_t last = atomic_load_explicit(&cache->sampled_at, memory_order_relaxed);
     atomic_store_explicit(&cache->sampled_at, served, memory_order_relaxed);
     atomic_store_explicit(&cache->sample_at, (uint16_t)served, memory_order_relaxed);
-    if (slb_unlikely(served >= SLB_CACHE_FOLD_AT))
+    if (served >= SLB_CACHE_FOLD_AT)
         slb_cache_fold(pool);
     return served > last ? served - last : 1;
 }
