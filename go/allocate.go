@@ -204,16 +204,10 @@ func (p *Slabby) released(status C.slabby_status, ref SlabRef) error {
 	if p != nil && (err == nil || err == ErrMemoryCorruption) {
 		p.untrack(ref)
 	}
-	if err == ErrMemoryCorruption {
-		p.logCorruption(ref, err)
+	if p != nil {
+		p.log.logCorruption(status)
 	}
 	return err
-}
-
-func (p *Slabby) logCorruption(ref SlabRef, err error) {
-	if p != nil && p.logger != nil {
-		p.logger.Error("slabby: memory corruption", "ref", ref.String(), "error", p.Explain(err, ref))
-	}
 }
 
 // AllocateFast takes a slab known by its bare id, for those who need no reference. An id carries

@@ -9,7 +9,6 @@ import "C"
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"runtime"
 	"time"
@@ -99,13 +98,17 @@ func (p *Slabby) WriteAudit(file *os.File, cursor uint64) (count, next uint64, e
 
 // ReadEvents returns the events from a cursor on, as ReadAudit does records. The last 256 are kept.
 func (p *Slabby) ReadEvents(cursor uint64) (events []Event, next, lost uint64, err error) {
+	events, next, lost, err = readEvents(p.c(), cursor)
+	runtime.KeepAlive(p)
+	return events, next, lost, err
+}
+
+func readEvents(handle *C.slabby_allocator, cursor uint64) (events []Event, next, lost uint64, err error) {
 	raw := make([]C.slabby_event, recordChunk)
 	raw[0].struct_size = C.uint32_t(unsafe.Sizeof(raw[0]))
 	var count, missed C.uint64_t
 	at := C.uint64_t(cursor)
-	status := C.slabby_events_read(&raw[0], &count, &missed, &at, p.c(), recordChunk)
-	runtime.KeepAlive(p)
-	if status != 0 {
+	if status := C.slabby_events_read(&raw[0], &count, &missed, &at, handle, recordChunk); status != 0 {
 		return nil, cursor, 0, statusError(status)
 	}
 	for i := range raw[:count] {
@@ -128,57 +131,17 @@ func eventOf(raw *C.slabby_event) Event {
 	}
 }
 
-// LogEvents hands what the core reported since the last call to the logger of WithLogger, whatever
-// language caused it, dated when it happened; logged counts the events. Call it where it suits the
-// program: a ticker, a request's end. Without a logger it does nothing.
+// LogEvents hands what the core has reported to the logger of WithLogger now, and returns how many events
+// that were. The logger gets them by itself, a moment after they happen: this is for those who want
+// them in the log before they go on. Without a logger it does nothing.
 func (p *Slabby) LogEvents(ctx context.Context) (logged int, err error) {
 	if p == nil {
 		return 0, ErrInvalidArgument
 	}
-	if p.logger == nil {
+	if p.log == nil {
 		return 0, nil
 	}
-	p.logging.Lock()
-	defer p.logging.Unlock()
-	for {
-		events, next, lost, err := p.ReadEvents(p.logged)
-		if err != nil {
-			return logged, err
-		}
-		p.logged = next
-		if lost > 0 {
-			p.logger.WarnContext(ctx, "slabby: events were overwritten before they were logged", "lost", lost)
-		}
-		if len(events) == 0 {
-			return logged, nil
-		}
-		for i := range events {
-			logEvent(ctx, p.logger, &events[i])
-			logged++
-		}
-	}
-}
-
-func logEvent(ctx context.Context, logger *slog.Logger, event *Event) {
-	levels := map[EventLevel]slog.Level{
-		EventLevelDebug:   slog.LevelDebug,
-		EventLevelInfo:    slog.LevelInfo,
-		EventLevelWarning: slog.LevelWarn,
-		EventLevelError:   slog.LevelError,
-	}
-	level := levels[event.Level]
-	if !logger.Enabled(ctx, level) {
-		return
-	}
-	record := slog.NewRecord(event.Time, level, "slabby: "+event.Text, 0)
-	record.AddAttrs(slog.String("pool", event.Pool), slog.String("event", event.Code.String()),
-		slog.Int64("value", event.Value))
-	if event.Ref != 0 {
-		record.AddAttrs(slog.Uint64("ref", event.Ref))
-	}
-	if event.Suppressed != 0 {
-		record.AddAttrs(slog.Uint64("suppressed", uint64(event.Suppressed)))
-	}
-	// A handler that fails has no better place to say so than its own output.
-	_ = logger.Handler().Handle(ctx, record)
+	logged, err = p.log.logNew(ctx)
+	runtime.KeepAlive(p)
+	return logged, err
 }

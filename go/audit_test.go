@@ -20,7 +20,7 @@ import (
 
 // Every event of the core reaches the logger once.
 func TestEventsReachTheLogger(t *testing.T) {
-	var out bytes.Buffer
+	var out lockedBuffer
 	pool := newPool(t, 64, 1, slabby.WithName("orders"),
 		slabby.WithLogger(slog.New(slog.NewJSONHandler(&out, nil))))
 	ref := mustAllocate(t, pool)
@@ -28,10 +28,11 @@ func TestEventsReachTheLogger(t *testing.T) {
 		t.Fatalf("Allocate: %v", err)
 	}
 	wantError(t, "SetOption", pool.SetOption(slabby.OptionSecure, 1), nil)
-	for _, want := range []int{3, 0} {
-		if logged, err := pool.LogEvents(context.Background()); logged != want || err != nil {
-			t.Errorf("LogEvents: %d, %v; want %d", logged, err, want)
-		}
+	if _, err := pool.LogEvents(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if logged, err := pool.LogEvents(context.Background()); logged != 0 || err != nil {
+		t.Errorf("LogEvents once more: %d, %v", logged, err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	wants := []string{"opened", "exhausted", "option_changed"}

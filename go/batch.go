@@ -227,9 +227,8 @@ func (p *Slabby) deallocateBatchThere(refs []SlabRef) (released int, err error) 
 	if p != nil && (p.finalizers || p.allocated.Load() != nil) {
 		p.untrackReleased(refs)
 	}
-	err = statusError(result.status)
-	if err == ErrMemoryCorruption {
-		p.logCorruption(SlabRef{}, err)
+	if p != nil {
+		p.log.logCorruption(result.status)
 	}
-	return int(result.value), err
+	return int(result.value), statusError(result.status)
 }

@@ -26,7 +26,7 @@ func TestOverflowIsDetected(t *testing.T) {
 	for _, offset := range []int{-1, size} {
 		lines := make(logLines, 16)
 		pool := newPool(t, size, 2, slabby.WithBitGuard(), slabby.WithName("orders"),
-			slabby.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+			slabby.WithLogger(slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 		ref := mustAllocate(t, pool)
 		*beside(ref.GetBytes(), offset) ^= 1
 		if findings, err := pool.Verify(); err != nil || len(findings) != 1 ||

@@ -5,7 +5,6 @@
 package slabby_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -222,7 +221,7 @@ func TestHealthAsJSON(t *testing.T) {
 
 // A pool that runs short degrades step by step, in both snapshots and in the events.
 func TestDegradationIsSeenAndReported(t *testing.T) {
-	var log bytes.Buffer
+	var log lockedBuffer
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	pool := newPool(t, 64, 10, slabby.WithDegradeAt(50), slabby.WithSurviveAt(90),
 		slabby.WithLogger(logger))

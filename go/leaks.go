@@ -9,6 +9,7 @@ package slabby
 import "C"
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
@@ -51,6 +52,12 @@ func (l *leak) report() {
 	reclaimed := !l.seen.Load()
 	ref := SlabRef{pool: l.pool, ref: l.ref}
 	name := ref.String()
+	if l.pool.log != nil {
+		// In place of the event, which has one line of the stack. Behind logNew nobody reads that any more.
+		l.pool.log.reported.Store(l.ref, true)
+		defer l.pool.log.reported.Delete(l.ref)
+		defer func() { _, _ = l.pool.log.logNew(context.Background()) }()
+	}
 	status := C.slabby_report_leak(l.pool.handle, C.slabby_ref(l.ref), stack, C.int32_t(flagValue(reclaimed)))
 	if status != 0 {
 		return
@@ -58,8 +65,8 @@ func (l *leak) report() {
 	if reclaimed {
 		l.pool.untrack(ref)
 	}
-	if l.pool.logger != nil {
-		l.pool.logger.Warn("slabby: reference dropped without Release", "ref", name, "reclaimed", reclaimed,
+	if l.pool.log != nil {
+		l.pool.log.logger.Warn("slabby: reference dropped without Release", "ref", name, "reclaimed", reclaimed,
 			"stack", l.stack.String())
 	}
 }

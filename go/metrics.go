@@ -55,7 +55,7 @@ func (i PoolInfo) Use(work func(pool *Slabby)) error {
 	if err := detailedError(adopted.status, &raw); err != nil {
 		return err
 	}
-	pool := view(adopted.allocator, nil)
+	pool := view(adopted.allocator)
 	defer abandon(abandoned{pool.handle, nil, pool.space, pool.blocks})
 	work(pool)
 	return nil

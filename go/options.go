@@ -114,10 +114,11 @@ func WithHeapBallast() AllocatorOption {
 	return func(c *config) { c.ballast = true }
 }
 
-// WithLogger tells the logger what this package sees of the pool: its making (debug), a refused
-// making and a close or a loss with live slabs (warning), and every memory corruption found by a
-// release (error). nil tells nobody. LogEvents hands it what the core reports, whatever language
-// caused it.
+// WithLogger hands the logger every event of the pool as it happens, whatever language causes it: opening
+// and closing, exhaustion, a breaker that opens, corruption, leaks, changed options. A refused making is
+// logged too, and a pool that is lost with live slabs. One goroutine for all pools waits for events, and
+// holds no thread; it calls the handler, which may use pools and should not block. nil logs nothing. Adopt
+// takes it for pools of other languages.
 func WithLogger(logger *slog.Logger) AllocatorOption {
 	return func(c *config) { c.logger = logger }
 }

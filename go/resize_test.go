@@ -5,7 +5,6 @@
 package slabby_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +171,7 @@ func TestHotOptionsAreLogged(t *testing.T) {
 		if !known.hot {
 			continue
 		}
-		var log bytes.Buffer
+		var log lockedBuffer
 		pool := newPool(t, 64, 4, slabby.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		value := hotValues[option][1]
 		setAndGet(t, pool, option, value)

@@ -36,7 +36,6 @@ type Slabby struct {
 	slabSize int
 	// The most slabs that one batch can ever have: pool and heap together.
 	batchLimit int
-	logger     *slog.Logger
 	space      *waitQueue
 	hot
 	race raceWatch
@@ -50,9 +49,8 @@ type Slabby struct {
 	allocated atomic.Pointer[allocations]
 	// WithHeapBallast: never read or written.
 	ballast []byte
-	// LogEvents: one at a time, and the cursor behind what was logged.
-	logging sync.Mutex
-	logged  uint64
+	// WithLogger: what hands events to the logger.
+	log *poolLog
 }
 
 // New makes a pool of `capacity` slabs of `slabSize` bytes. It costs the same for any size: memory
@@ -71,7 +69,6 @@ func New(slabSize, capacity int, options ...AllocatorOption) (*Slabby, error) {
 			"error", err)
 		return nil, err
 	}
-	c.log(slog.LevelDebug, "slabby: pool made", "slab_size", slabSize, "capacity", capacity)
 	return pool, nil
 }
 
@@ -94,7 +91,7 @@ func create(slabSize, capacity int, c *config) (*Slabby, error) {
 		raw := newRawError()
 		made := C.slabby_go_create(C.uint64_t(slabSize), C.uint64_t(capacity), options, &raw)
 		if made.status == 0 {
-			pool := own(made.allocator, c.logger)
+			pool := own(made.allocator, newPoolLog(made.allocator, c.logger, true))
 			if c.ballast {
 				pool.ballast = make([]byte, slabSize*capacity)
 			}
@@ -131,20 +128,22 @@ func Adopt(address, instanceID uint64, options ...AllocatorOption) (*Slabby, err
 	if err := detailedError(adopted.status, &raw); err != nil {
 		return nil, err
 	}
-	return own(adopted.allocator, c.logger), nil
+	return own(adopted.allocator, newPoolLog(adopted.allocator, c.logger, false)), nil
 }
 
 // own wraps a handle that this package owns from now on.
-func own(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
-	p := view(handle, logger)
+func own(handle *C.slabby_allocator, log *poolLog) *Slabby {
+	p := view(handle)
+	p.log = log
 	p.register()
-	runtime.AddCleanup(p, abandon, abandoned{handle, logger, p.space, p.blocks})
+	runtime.AddCleanup(p, abandon, abandoned{handle, log, p.space, p.blocks})
+	logWatcher.add(log)
 	return p
 }
 
 // view is a pool by its handle, which somebody else owns.
-func view(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
-	p := &Slabby{handle: handle, logger: logger, space: &waitQueue{}, blocks: &leaseBlocks{}}
+func view(handle *C.slabby_allocator) *Slabby {
+	p := &Slabby{handle: handle, space: &waitQueue{}, blocks: &leaseBlocks{}}
 	p.slabSize = int(C.slabby_go_size(handle).value)
 	capacity := int(p.Stats().ReservedSlabs) // what Resize can bring
 	heap := C.slabby_go_option(handle, C.int32_t(OptionHeapFallbackLimit))
@@ -155,18 +154,19 @@ func view(handle *C.slabby_allocator, logger *slog.Logger) *Slabby {
 
 type abandoned struct {
 	handle *C.slabby_allocator
-	logger *slog.Logger
+	log    *poolLog
 	space  *waitQueue
 	blocks *leaseBlocks
 }
 
 // abandon is what the garbage collector calls for a pool that nobody can reach.
 func abandon(a abandoned) {
-	if a.logger != nil {
+	if a.log != nil {
 		if stats := statsOf(a.handle); stats != nil && stats.live() > 0 {
-			a.logger.Warn("slabby: pool dropped with live slabs", "live", stats.live())
+			a.log.logger.Warn("slabby: pool dropped with live slabs", "live", stats.live())
 		}
 	}
+	a.log.end()
 	a.space.close()
 	unregister(a.handle)
 	a.blocks.detach(a.handle)
@@ -181,10 +181,9 @@ func (p *Slabby) Close() error {
 	if p != nil && p.space != nil {
 		p.space.close()
 	}
-	if p != nil && p.logger != nil {
-		if live := p.Stats().live(); live > 0 {
-			p.logger.Warn("slabby: pool closed with live slabs", "live", live)
-		}
+	if p != nil && p.log != nil {
+		p.log.closed.Store(p.Stats().live() == 0)
+		p.log.logSoon()
 	}
 	runtime.KeepAlive(p)
 	return statusError(status)

@@ -199,9 +199,6 @@ func (r SlabRef) Unpin() error {
 	}
 	status := C.slabby_unpin(r.pool.handle, C.slabby_ref(r.ref))
 	runtime.KeepAlive(r.pool)
-	err := statusError(status)
-	if err == ErrMemoryCorruption {
-		r.pool.logCorruption(r, err)
-	}
-	return err
+	r.pool.log.logCorruption(status)
+	return statusError(status)
 }

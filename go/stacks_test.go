@@ -176,7 +176,7 @@ func collect(t *testing.T, what string, done func() bool) {
 func leakyPool(t *testing.T, options ...slabby.AllocatorOption) (*slabby.Slabby, logLines) {
 	lines := make(logLines, 64)
 	options = append(options, slabby.WithFinalizers(), slabby.WithName("orders"),
-		slabby.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+		slabby.WithLogger(slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	return newPool(t, 64, 8, options...), lines
 }
 

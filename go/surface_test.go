@@ -6,6 +6,7 @@ package slabby_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -340,21 +341,25 @@ func TestExplain(t *testing.T) {
 
 // The logger hears of a refused making and of slabs left behind.
 func TestLogger(t *testing.T) {
-	var out bytes.Buffer
+	var out lockedBuffer
 	logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if _, err := slabby.New(0, 4, slabby.WithLogger(logger)); err == nil {
 		t.Fatal("New(0, 4) made a pool")
 	}
-	if !strings.Contains(out.String(), "no pool made") {
-		t.Errorf("the refusal was not logged: %s", out.String())
+	if !out.has("no pool made") {
+		t.Errorf("the refusal was not logged: %s", &out)
 	}
-	out.Reset()
 	pool := newPool(t, 64, 4, slabby.WithLogger(logger))
+	if !out.has("event=opened") {
+		t.Errorf("the pool was not logged: %s", &out)
+	}
 	ref := mustAllocate(t, pool)
 	wantError(t, "Close", pool.Close(), nil)
-	if !strings.Contains(out.String(), "closed with live slabs") ||
-		!strings.Contains(out.String(), "live=1") {
-		t.Errorf("the live slab was not logged: %s", out.String())
+	if _, err := pool.LogEvents(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if !out.has("level=WARN") || !out.has("event=closed value=1") {
+		t.Errorf("the live slab was not logged: %s", &out)
 	}
 	mustRelease(t, ref)
 	silent := newPool(t, 64, 4, slabby.WithLogger(nil))
@@ -383,10 +388,12 @@ func TestDroppedPoolIsAbandoned(t *testing.T) {
 		runtime.GC()
 		select {
 		case line := <-lines:
-			if !strings.Contains(line, "dropped with live slabs") {
+			if strings.Contains(line, "dropped with live slabs") {
+				return
+			}
+			if !strings.Contains(line, "event=opened") {
 				t.Errorf("logged %q", line)
 			}
-			return
 		case <-deadline:
 			t.Fatal("the collector never abandoned the pool")
 		case <-time.After(10 * time.Millisecond):

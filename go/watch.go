@@ -26,9 +26,8 @@ func WatchEvents(ctx context.Context, each func(event Event, lost uint64)) error
 	if _, _, err := readWatched(&cursor, nil); err != nil {
 		return err
 	}
-	raw := newRawError()
-	var descriptor C.int32_t
-	if err := detailedError(C.slabby_watch_begin(&descriptor, &raw), &raw); err != nil {
+	descriptor, err := beginWatch()
+	if err != nil {
 		return err
 	}
 	defer C.slabby_watch_end(descriptor)
@@ -40,6 +39,12 @@ func WatchEvents(ctx context.Context, each func(event Event, lost uint64)) error
 	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
 	defer stop()
 	return watch(ctx, file, descriptor, &cursor, each)
+}
+
+func beginWatch() (descriptor C.int32_t, err error) {
+	raw := newRawError()
+	err = detailedError(C.slabby_watch_begin(&descriptor, &raw), &raw)
+	return descriptor, err
 }
 
 // pollable is a second descriptor of the same notifier, for which the runtime waits.
@@ -92,12 +97,12 @@ func readWatched(cursor *C.uint64_t, records []C.slabby_event) (count, lost uint
 }
 
 // LogEvents hands each event of every pool of the process to a logger as it happens, until the
-// context is done: WatchEvents for slog. Run it in a goroutine. The pools' own LogEvents are for
-// programs that would rather call when it suits them.
+// context is done: WatchEvents for slog. Run it in a goroutine. It is for pools that other languages make;
+// one that was made or adopted with WithLogger has its logger hear its events.
 func LogEvents(ctx context.Context, logger *slog.Logger) error {
 	return WatchEvents(ctx, func(event Event, lost uint64) {
 		if lost > 0 {
-			logger.WarnContext(ctx, "slabby: events were overwritten before they were logged", "lost", lost)
+			logLost(ctx, logger, lost)
 		}
 		logEvent(ctx, logger, &event)
 	})

@@ -90,10 +90,14 @@ func (b *lockedBuffer) Write(text []byte) (int, error) {
 	return b.text.Write(text)
 }
 
-func (b *lockedBuffer) has(text string) bool {
+func (b *lockedBuffer) String() string {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	return strings.Contains(b.text.String(), text)
+	return b.text.String()
+}
+
+func (b *lockedBuffer) has(text string) bool {
+	return strings.Contains(b.String(), text)
 }
 
 // slog hears the same, and the function ends with its context.
@@ -110,7 +114,7 @@ func TestLogEventsOfTheProcess(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if !written.has("event=opened") {
-		t.Error(written.text.String())
+		t.Error(written.String())
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import random
 import struct
@@ -27,7 +28,7 @@ def golib() -> ctypes.CDLL:
     """The Go library; loading it a second time gives the first one again."""
     library = ctypes.CDLL(os.environ["SAMEPOOL_GOLIB"])
     library.golib_instance_id.restype = ctypes.c_uint64
-    library.golib_join.argtypes = [ctypes.c_uint64] * 2
+    library.golib_join.argtypes = library.golib_join_logged.argtypes = [ctypes.c_uint64] * 2
     library.golib_allocate.argtypes = [ctypes.c_int32, ctypes.POINTER(ctypes.c_uint64)]
     library.golib_allocate_timeout.argtypes = [
         ctypes.c_int32,
@@ -45,6 +46,13 @@ def golib() -> ctypes.CDLL:
     library.market_swap.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
     library.market_swap.restype = ctypes.c_uint64
     return library
+
+
+def golib_log() -> list[dict[str, Any]]:
+    """What Go's slog wrote of the pools of golib_join_logged, a record each."""
+    text = ctypes.create_string_buffer(1 << 16)
+    length = golib().golib_log(text, len(text))
+    return [json.loads(line) for line in text.raw[:length].decode().splitlines()]
 
 
 def core_path() -> Path:

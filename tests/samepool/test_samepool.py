@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bindings import OK, SEAL, STAMP, Binding, Market, all_bindings, core_path
+from bindings import OK, SEAL, STAMP, Binding, Market, all_bindings, core_path, golib, golib_log
 
 import slabby
 from slabby import Status
@@ -69,6 +70,26 @@ def test_what_one_holds_another_uses(bindings: list[Binding], pair: tuple[int, i
     assert owner.release(ref) == Status.DOUBLE_DEALLOCATION
     for binding in bindings:
         assert binding.read(ref, 1) == (Status.USE_AFTER_FREE, b"")
+
+
+@pytest.mark.parametrize("at", [0, 1, 2], ids=NAMES[:3])
+def test_go_logs_what_others_do(at: int) -> None:
+    """A breaker that another language trips is in Go's log, without a call of Go's, once."""
+    name = f"logged-by-{NAMES[at]}"
+    options = {"name": name, "circuit_breaker_threshold": 1, "circuit_breaker_timeout": 3600}
+    with slabby.Allocator(64, 1, **options) as made:
+        binding = all_bindings(made)[at]
+        assert golib().golib_join_logged(*made.handle()) >= 0
+        status, ref = binding.allocate()
+        assert status == OK
+        assert binding.allocate()[0] == Status.OUT_OF_MEMORY
+        until = time.monotonic() + 60
+        heard: list[str] = []
+        while heard != ["exhausted", "breaker_opened"]:
+            assert time.monotonic() < until, heard
+            time.sleep(0.001)
+            heard = [line["event"] for line in golib_log() if line["pool"] == name]
+        assert binding.release(ref) == OK
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=names)

@@ -49,7 +49,11 @@ func golib_instance_id() uint64 {
 //
 //export golib_join
 func golib_join(address, instanceID uint64) int32 {
-	adopted, err := slabby.Adopt(address, instanceID)
+	return join(address, instanceID)
+}
+
+func join(address, instanceID uint64, options ...slabby.AllocatorOption) int32 {
+	adopted, err := slabby.Adopt(address, instanceID, options...)
 	if err != nil {
 		return statusOf(err)
 	}

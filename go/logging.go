@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+//go:build cgo
+
+package slabby
+
+// #include "shim.h"
+import "C"
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// poolLog hands the events of one pool to its logger, each once, whatever language caused them.
+type poolLog struct {
+	logger *slog.Logger
+	handle *C.slabby_allocator
+	// One at a time, so that events are logged in their order.
+	mutex  sync.Mutex
+	cursor uint64
+	// The pool was given up, and its handle with it.
+	ended bool
+	// Nothing happens to the pool any more.
+	closed atomic.Bool
+	// Leaks that are being reported with a stack of Go's, in place of their events.
+	reported sync.Map
+}
+
+// newPoolLog is nil without a logger. What happened before it was made is history.
+func newPoolLog(handle *C.slabby_allocator, logger *slog.Logger, history bool) *poolLog {
+	if logger == nil {
+		return nil
+	}
+	l := &poolLog{logger: logger, handle: handle}
+	for !history {
+		events, next, _, err := readEvents(handle, l.cursor)
+		if l.cursor = next; err != nil || len(events) == 0 {
+			break
+		}
+	}
+	return l
+}
+
+// address is the handle as the number that events carry.
+func (l *poolLog) address() uint64 {
+	return uint64(uintptr(unsafe.Pointer(l.handle)))
+}
+
+// logNew hands what is new to the logger, and waits for somebody else who does.
+func (l *poolLog) logNew(ctx context.Context) (logged int, err error) {
+	l.mutex.Lock()
+	logged, err = l.logLocked(ctx)
+	l.mutex.Unlock()
+	l.endClosed()
+	return logged, err
+}
+
+// logSoon is logNew, but leaves it to somebody else who is at it, the handler that called included: the
+// core has notified the watcher.
+func (l *poolLog) logSoon() {
+	if l.mutex.TryLock() {
+		_, _ = l.logLocked(context.Background())
+		l.mutex.Unlock()
+		l.endClosed()
+	}
+}
+
+// endClosed ends the watch for a pool that is closed and has no slab out, behind its last event. Who
+// fails to get the lock leaves it to its holder, who comes here next.
+func (l *poolLog) endClosed() {
+	if l.closed.Load() && l.mutex.TryLock() {
+		_, _ = l.logLocked(context.Background())
+		l.mutex.Unlock()
+		logWatcher.remove(l)
+	}
+}
+
+func (l *poolLog) logLocked(ctx context.Context) (logged int, err error) {
+	for !l.ended {
+		events, next, lost, err := readEvents(l.handle, l.cursor)
+		if err != nil {
+			return logged, err
+		}
+		l.cursor = next
+		if lost > 0 {
+			logLost(ctx, l.logger, lost)
+		}
+		if len(events) == 0 {
+			break
+		}
+		for at := range events {
+			if _, reported := l.reported.Load(events[at].Ref); reported && events[at].Code == EventCodeLeak {
+				continue
+			}
+			logEvent(ctx, l.logger, &events[at])
+			logged++
+		}
+	}
+	return logged, nil
+}
+
+// logCorruption has the event of a release in the log before the release returns.
+func (l *poolLog) logCorruption(status C.slabby_status) {
+	if l != nil && Status(status) == StatusMemoryCorruption {
+		l.logSoon()
+	}
+}
+
+// end logs what is left, before the handle is given up.
+func (l *poolLog) end() {
+	if l == nil {
+		return
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	_, _ = l.logLocked(context.Background())
+	l.ended = true
+	logWatcher.remove(l)
+}
+
+// logWatcher wakes the logs of pools when the core has events for them. Its goroutine, which waits in
+// Go's poller, is there while a pool with a logger is.
+var logWatcher watcher
+
+type watcher struct {
+	mutex sync.Mutex
+	// By the number of the pool's handle, as events have it.
+	logs map[uint64]*poolLog
+	// Closing it ends the goroutine.
+	file *os.File
+}
+
+// add begins to watch for a pool.
+func (w *watcher) add(l *poolLog) {
+	if l == nil {
+		return
+	}
+	w.mutex.Lock()
+	if w.logs == nil {
+		w.logs = map[uint64]*poolLog{}
+	}
+	w.logs[l.address()] = l
+	err := w.start()
+	w.mutex.Unlock()
+	if err != nil {
+		l.logger.Warn("slabby: events are logged by calls of LogEvents only, as none can be watched for", "error", err)
+	}
+	l.logSoon() // what came before the watcher
+}
+
+// remove ends that, and the goroutine with the last pool.
+func (w *watcher) remove(l *poolLog) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.logs[l.address()] == l {
+		delete(w.logs, l.address())
+	}
+	if len(w.logs) == 0 && w.file != nil {
+		_ = w.file.Close()
+		w.file = nil
+	}
+}
+
+// start begins the goroutine where there is none.
+func (w *watcher) start() error {
+	if w.file != nil {
+		return nil
+	}
+	descriptor, err := beginWatch()
+	if err != nil {
+		return err
+	}
+	var cursor C.uint64_t = 1<<64 - 1
+	if _, _, err = readWatched(&cursor, nil); err == nil {
+		w.file, err = pollable(int(descriptor))
+	}
+	if err != nil {
+		C.slabby_watch_end(descriptor)
+		return err
+	}
+	go w.run(w.file, descriptor, cursor)
+	return nil
+}
+
+func (w *watcher) run(file *os.File, descriptor C.int32_t, cursor C.uint64_t) {
+	defer C.slabby_watch_end(descriptor)
+	signals := make([]byte, 8)
+	records := make([]C.slabby_event, recordChunk)
+	for {
+		if _, err := file.Read(signals); err != nil {
+			return
+		}
+		C.slabby_watch_clear(descriptor)
+		for {
+			count, lost, err := readWatched(&cursor, records)
+			if err != nil || count == 0 && lost == 0 {
+				break
+			}
+			for _, l := range w.concerned(records[:count], lost) {
+				_, _ = l.logNew(context.Background())
+			}
+		}
+	}
+}
+
+// concerned are the logs of the pools that events are of, or all where some were lost.
+func (w *watcher) concerned(records []C.slabby_event, lost uint64) []*poolLog {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	var found []*poolLog
+	seen := map[*poolLog]bool{}
+	for at := range records {
+		if l := w.logs[uint64(records[at].allocator_address)]; l != nil && !seen[l] {
+			seen[l] = true
+			found = append(found, l)
+		}
+	}
+	for _, l := range w.logs {
+		if lost > 0 && !seen[l] {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+func logLost(ctx context.Context, logger *slog.Logger, lost uint64) {
+	logger.WarnContext(ctx, "slabby: events were overwritten before they were logged", "lost", lost)
+}
+
+func logEvent(ctx context.Context, logger *slog.Logger, event *Event) {
+	levels := [...]slog.Level{
+		EventLevelDebug:   slog.LevelDebug,
+		EventLevelInfo:    slog.LevelInfo,
+		EventLevelWarning: slog.LevelWarn,
+		EventLevelError:   slog.LevelError,
+	}
+	level := slog.LevelError
+	if event.Level >= 0 && int(event.Level) < len(levels) {
+		level = levels[event.Level]
+	}
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	record := slog.NewRecord(event.Time, level, "slabby: "+event.Text, 0)
+	record.AddAttrs(slog.String("pool", event.Pool), slog.String("event", event.Code.String()),
+		slog.Int64("value", event.Value))
+	if event.Ref != 0 {
+		record.AddAttrs(slog.Uint64("ref", event.Ref))
+	}
+	if event.Suppressed != 0 {
+		record.AddAttrs(slog.Uint64("suppressed", uint64(event.Suppressed)))
+	}
+	// A handler that fails has no better place to say so than its own output.
+	_ = logger.Handler().Handle(ctx, record)
+}
