@@ -102,7 +102,7 @@ class Heard(logging.Handler):
     def next(self, label):
         """The next event of a pool."""
         while True:
-            level, event = self.events.get(timeout=10)
+            level, event = self.events.get(timeout=60)
             if event.pool == label:
                 return level, event
 

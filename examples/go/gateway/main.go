@@ -104,7 +104,7 @@ func run(ctx context.Context, address, admin string, clients int, out io.Writer)
 	case <-ctx.Done():
 	}
 	ended()
-	limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	limit, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return errors.Join(err, server.Shutdown(limit))
 }
