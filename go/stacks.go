@@ -78,9 +78,39 @@ type allocation struct {
 	live atomic.Bool
 }
 
-// allocations has the last allocation of each slab, so that a stale reference can still be explained.
+// allocations has the last allocation of each slab, so that a stale reference can still be explained. Chunks
+// that no slab was allocated of do not exist: a large pool that is used a little costs little.
 type allocations struct {
-	slots []atomic.Pointer[allocation]
+	limit  uint64
+	chunks []atomic.Pointer[allocationChunk]
+}
+
+const chunkSlots = 256
+
+type allocationChunk [chunkSlots]atomic.Pointer[allocation]
+
+func newAllocations(limit uint64) *allocations {
+	return &allocations{limit, make([]atomic.Pointer[allocationChunk], (limit+chunkSlots-1)/chunkSlots)}
+}
+
+// find is the slot of a slab, or nil where it has none yet.
+func (a *allocations) find(id uint64) *atomic.Pointer[allocation] {
+	if id >= a.limit {
+		return nil
+	}
+	chunk := a.chunks[id/chunkSlots].Load()
+	if chunk == nil {
+		return nil
+	}
+	return &chunk[id%chunkSlots]
+}
+
+// slot is the slot of a slab, or nil where there is no such slab.
+func (a *allocations) slot(id uint64) *atomic.Pointer[allocation] {
+	if id < a.limit && a.chunks[id/chunkSlots].Load() == nil {
+		a.chunks[id/chunkSlots].CompareAndSwap(nil, new(allocationChunk))
+	}
+	return a.find(id)
 }
 
 // The profile "slabby": live slabs by the stack that allocated them, of every pool with WithDebug.
@@ -111,14 +141,17 @@ func (p *Slabby) newRef(ref uint64) SlabRef {
 
 func (p *Slabby) recordStack(ref uint64) {
 	found := C.slabby_go_id(p.handle, C.slabby_ref(ref))
-	table := p.allocationTable()
-	if found.status != 0 || int(found.id) >= len(table.slots) {
+	if found.status != 0 {
+		return
+	}
+	slot := p.allocationTable().slot(uint64(found.id))
+	if slot == nil {
 		return
 	}
 	made := &allocation{stack: callerStack(), ref: ref}
 	made.live.Store(true)
 	profile().Add(made, made.own) // Add stands where callerStack stood
-	table.slots[found.id].Swap(made).end()
+	slot.Swap(made).end()
 }
 
 // allocationTable is made by the first allocation that is recorded.
@@ -127,7 +160,7 @@ func (p *Slabby) allocationTable() *allocations {
 		return table
 	}
 	p.seeAll()
-	p.allocated.CompareAndSwap(nil, &allocations{make([]atomic.Pointer[allocation], p.idLimit)})
+	p.allocated.CompareAndSwap(nil, newAllocations(uint64(p.idLimit)))
 	return p.allocated.Load()
 }
 
@@ -145,11 +178,11 @@ func (p *Slabby) allocationOf(ref uint64) *allocation {
 		return nil
 	}
 	// The slot without asking the core, which counts questions about what it never issued.
-	slot := (ref - p.refBias) & p.idMask
-	if slot >= uint64(len(table.slots)) {
+	slot := table.find((ref - p.refBias) & p.idMask)
+	if slot == nil {
 		return nil
 	}
-	if known := table.slots[slot].Load(); known != nil && known.ref == ref {
+	if known := slot.Load(); known != nil && known.ref == ref {
 		return known
 	}
 	return nil
@@ -179,7 +212,10 @@ func (a *allocations) endAll() {
 	if a == nil {
 		return
 	}
-	for at := range a.slots {
-		a.slots[at].Load().end()
+	for at := range a.chunks {
+		chunk := a.chunks[at].Load()
+		for slot := 0; chunk != nil && slot < chunkSlots; slot++ {
+			chunk[slot].Load().end()
+		}
 	}
 }
