@@ -71,10 +71,22 @@ def judge(lines: Sequence[str], bindings: Sequence[Binding]) -> Difference | Non
 
 
 def shrink(lines: list[str], binding: Binding) -> tuple[list[str], Difference]:
-    """Leaves instructions out, in halves first and singly in the end, as long as the binding still differs."""
+    """Leaves instructions out and makes arguments smaller, in turns, as long as the binding still differs: what a
+    smaller capacity makes superfluous goes as well."""
     difference = judge(lines, [binding])
     assert difference is not None, "only what differs can be made smaller"
     lines = lines[: difference.line + 1]
+    before: list[str] = []
+    while lines != before:
+        before, difference = leave_out(lines, difference, binding)
+        lines, difference = shrink_arguments(before, difference, binding)
+    return lines, difference
+
+
+def leave_out(
+    lines: list[str], difference: Difference, binding: Binding
+) -> tuple[list[str], Difference]:
+    """Leaves instructions out, in halves first and singly in the end."""
     size = max(1, len(lines) // 2)
     while True:
         starts = range(len(lines) - size, -size, -size)
@@ -86,8 +98,7 @@ def shrink(lines: list[str], binding: Binding) -> tuple[list[str], Difference]:
         elif size > 1:
             size //= 2
         else:
-            break
-    return shrink_arguments(lines, difference, binding)
+            return lines, difference
 
 
 def smaller(line: str) -> list[str]:
@@ -113,7 +124,7 @@ def smaller(line: str) -> list[str]:
 def shrink_arguments(
     lines: list[str], difference: Difference, binding: Binding
 ) -> tuple[list[str], Difference]:
-    """Makes one argument smaller at a time, as long as the binding still differs at the same instruction's name."""
+    """Makes one argument smaller at a time. What follows the difference goes."""
     while True:
         candidates = [
             [*lines[:at], line, *lines[at + 1 :]]
@@ -121,9 +132,9 @@ def shrink_arguments(
             for line in smaller(lines[at])
         ]
         found = first_difference(candidates, binding)
-        if found is None or found[1].line != len(lines) - 1:
+        if found is None:
             return lines, difference
-        lines, difference = found
+        lines, difference = found[0][: found[1].line + 1], found[1]
 
 
 def first_difference(
