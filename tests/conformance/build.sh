@@ -30,7 +30,7 @@ conform_runner() {
     quietly "$CONFORM_BUILD/runner.log" "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -Werror \
         -I"$SLABBY_ROOT/core/include" -I"$CONFORM_BUILD" -o "$CONFORM_BUILD/runner_c" \
         "$SLABBY_ROOT/tests/conformance/runner.c" "$SLABBY_ROOT/tests/conformance/runner_slabs.c" \
-        "$SLABBY_ROOT/tests/conformance/runner_pools.c" \
+        "$SLABBY_ROOT/tests/conformance/runner_pools.c" "$SLABBY_ROOT/tests/conformance/runner_waits.c" \
         "$CONFORM_BUILD/site/slabby/libslabby.so.0" "-Wl,-rpath,$CONFORM_BUILD/site/slabby"
 }
 

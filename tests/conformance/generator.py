@@ -222,6 +222,9 @@ class Generator:
             (20, self._allocate_timeout),
             (15, self._allocate_batch),
             (40, self._allocate_fast),
+            (24, self._wait),
+            (24, self._on_wait("{target} = collect {w}")),
+            (6, self._on_wait("cancel {w}")),
             (90, self._on_ref("release {p} {r}")),
             (20, self._on_ref("release_deferred {p} {r}")),
             (10, self._release_batch),
@@ -294,6 +297,22 @@ class Generator:
         if pool is None or (key in fasts and fasts[key].state == "live"):
             return None
         return f"f{key} = allocate_fast {pool}"
+
+    def _wait(self) -> str | None:
+        """Mostly for a pool that has nothing."""
+        pools = self.machine.pools
+        empty = [f"p{key}" for key, pool in pools.items() if pool.free() == 0]
+        pool = self.random.choice(empty) if empty and self.random.random() < 0.8 else self._pool()
+        return None if pool is None else f"w{self.random.randrange(16)} = wait {pool}"
+
+    def _on_wait(self, form: str) -> Callable[[], str | None]:
+        def maker() -> str | None:
+            waits = list(self.machine.waits)
+            if not waits:
+                return None
+            return form.format(target=self._target(), w=f"w{self.random.choice(waits)}")
+
+        return maker
 
     def _release_batch(self) -> str | None:
         found = self._live()
@@ -443,6 +462,8 @@ class Generator:
             (1, lambda: f"release p{self.random.randrange(8)} r{self.random.randrange(99)}"),
             (1, lambda: "unview v60"),
             (1, lambda: "slice v61 0 1"),
+            (1, lambda: "cancel w60"),
+            (1, lambda: "r0 = collect w61"),
         ]
 
     def _on_any(self, form: str) -> Callable[[], str | None]:

@@ -10,10 +10,12 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
 
 from model_options import PLAIN_OPTIONS, PRESETS, defaults, named, parsed, refusal
 from model_pool import Pool, Slab, Undetermined
+from model_refs import ZERO, View
+from model_refs import Ref as Ref
+from model_waits import Ticket
 from enums import CONTRACT, OPTIONS, STATUSES
 
 PERIOD = 251
@@ -22,30 +24,6 @@ HEALTH_FIELDS = len(CONTRACT["snapshots"]["health"]["field"])
 UNSET = '{"status":"-"}'
 OK = '{"status":"OK"}'
 LINES = {name: f'{{"status":"{name}"}}' for name in STATUSES}
-
-
-class Ref(NamedTuple):
-    """What a reference register holds: the reference of an allocation, changed or not, or a number."""
-
-    slab: Slab | None
-    tag: bool = False
-    generation: int = 0
-    ones: bool = False
-
-    @property
-    def forged(self) -> bool:
-        return self.slab is None or self.tag or self.generation != 0
-
-
-class View:
-    __slots__ = ("ref", "slab")
-
-    def __init__(self, ref: Ref, slab: Slab) -> None:
-        self.ref = ref
-        self.slab = slab
-
-
-ZERO = Ref(None)
 
 
 def show(status: str, **fields: object) -> str:
@@ -65,6 +43,7 @@ class Machine:
         self.refs: dict[int, Ref] = {}
         self.fasts: dict[int, Slab] = {}
         self.views: dict[int, View] = {}
+        self.waits: dict[int, Ticket] = {}
         self.observed: str | None = None
 
     def step(self, line: str, observed: str | None = None) -> str:
@@ -223,6 +202,39 @@ class Machine:
         statuses = [found.release(self._live(found, ref, "DoubleDeallocation")) for ref in values]
         first = next((status for status in statuses if status != "OK"), "OK")
         return show(first, released=statuses.count("OK"))
+
+    # --------------------------------------------------------------------------------------- waiting
+
+    def do_wait(self, target: str, pool: str) -> str:
+        found, key = self.pools.get(int(pool[1:])), int(target[1:])
+        if found is None or key in self.waits:
+            return UNSET
+        ticket = found.wait()
+        if isinstance(ticket, str):
+            return LINES[ticket]
+        self.waits[key] = ticket
+        return OK
+
+    def do_collect(self, target: str, wait: str) -> str:
+        ticket = self.waits.get(int(wait[1:]))
+        if ticket is None:
+            return UNSET
+        slab = ticket.pool.collect(ticket)
+        if slab is None:
+            return show("OK", granted=False)
+        del self.waits[int(wait[1:])]
+        if isinstance(slab, str):
+            return LINES[slab]
+        self.refs[int(target[1:])] = Ref(slab)
+        return show("OK", granted=True)
+
+    def do_cancel(self, target: str, wait: str) -> str:
+        ticket = self.waits.get(int(wait[1:]))
+        if ticket is None:
+            return UNSET
+        granted = ticket.pool.cancel(ticket)
+        del self.waits[int(wait[1:])]
+        return show("OK", granted=granted)
 
     # ----------------------------------------------------------------------------------------- bytes
 
@@ -533,6 +545,7 @@ class Machine:
         stored = found.values["audit"]
         if stored == 0:
             return LINES["NotSupported"]
+        found.queue.must_be_collected("which records there are")
         if found.degradation.thins:
             raise Undetermined("records that may have been left out")
         if found.records.total() + 16 > stored:

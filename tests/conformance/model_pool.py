@@ -16,6 +16,7 @@ from model_states import BREAKER_STATES, HALF_OPEN, METRICS_ONLY, NORMAL, OPEN
 from model_states import Breaker as Breaker
 from model_states import Degradation
 from model_states import Undetermined as Undetermined
+from model_waits import Queue, Ticket
 
 ALLOCATION_ERRORS = (
     "OutOfMemory",
@@ -91,6 +92,7 @@ class Pool:
         self.reserved = capacity if values["max_capacity"] < 0 else values["max_capacity"]
         # A resize that waits for slabs to come back.
         self.resizing = False
+        self.queue = Queue()
 
     # ------------------------------------------------------------------------------------------ options
 
@@ -124,6 +126,7 @@ class Pool:
             return self.reported("option_change", "InvalidOption")
         if name == "max_alloc_latency":
             raise Undetermined(f"{name} while running")
+        self.queue.changes(name)
         if name in ("degrade_at", "survive_at") and self._contradicts(name, value):
             return self.reported("option_change", "OptionConflict")
         self.values[name] = value
@@ -172,6 +175,7 @@ class Pool:
         self.codes.add("resizing")
         self.resizing = True
         self._changed()
+        self._serve()
         return self.reported("resize", "OK")
 
     def _changed(self) -> None:
@@ -227,6 +231,42 @@ class Pool:
         self._changed()
         return slab
 
+    # ------------------------------------------------------------------------------------------ waiting
+
+    def wait(self) -> Ticket | str:
+        """A place in the queue, with a slab where one is free; or the status of the refusal."""
+        if self.closed:
+            return self.reported("allocate", "Closed")
+        if self.breaker.refuses():
+            return self.reported("allocate", "CircuitBreakerOpen")
+        if self.breaker.threshold or self.breaker.open:
+            raise Undetermined("when a grant counts as a success for the breaker")
+        if self.free() + self.heap_space() > 0:
+            return self.queue.begin(self, self._one("allocate", False))
+        if self.values["heap_fallback"] or self.degradation.on:
+            raise Undetermined("who waits for the heap, and what a queue does to the degradation")
+        self.codes.add("exhausted")
+        return self.queue.begin(self, None)
+
+    def _serve(self) -> None:
+        """Slabs that came back go to those who wait, the first of them first."""
+        while self.queue.waiting and self.free() > 0 and not self.closed:
+            self.queue.waiting.popleft().slab = self._one("allocate", False)
+
+    def collect(self, ticket: Ticket) -> Slab | str | None:
+        """Its slab; "Closed" where it will get none; None while it waits."""
+        if ticket.slab is None and not self.closed:
+            return None
+        self.queue.end(ticket)
+        return ticket.slab or "Closed"
+
+    def cancel(self, ticket: Ticket) -> bool:
+        """Whether a slab had been granted, which goes back."""
+        if ticket.slab is not None:
+            self.give_back(ticket.slab)
+        self.queue.end(ticket)
+        return ticket.slab is not None
+
     # ----------------------------------------------------------------------------------------- release
 
     def give_back(self, slab: Slab) -> str:
@@ -252,6 +292,7 @@ class Pool:
         self._changed()
         operation = "deallocate_fast" if slab.fast else "release"
         self.records[f"{operation} {status}"] += 1
+        self._serve()
         return status
 
     def _count(self, status: str) -> str:
@@ -282,6 +323,7 @@ class Pool:
         return self.reported("deallocate_fast", "DoubleDeallocation")
 
     def reset(self) -> str:
+        self.queue.must_be_collected("a reset")
         out = list(self.slabs.values())
         if any(slab.pins for slab in out):
             return self.reported("reset", "Pinned")
@@ -313,6 +355,7 @@ class Pool:
         count, self.quarantined = self.quarantined, 0
         self.unacknowledged = False
         self._changed()
+        self._serve()
         self.reported("reclaim", "OK")
         return count
 
@@ -320,9 +363,11 @@ class Pool:
         if not self.closed:
             self.codes.add("closed")
         self.closed = True
+        self.queue.waiting.clear()
         return self.reported("close", "OK")
 
     def destroy(self) -> str:
+        self.queue.must_be_empty("a destroy")
         if self.owners == 1 and self.slabs:
             return "InUse"
         self.owners -= 1
@@ -332,6 +377,7 @@ class Pool:
     def force_breaker(self, mode: int) -> str:
         if not NORMAL <= mode <= METRICS_ONLY:
             return self.reported("breaker_force", "InvalidArgument")
+        self.queue.must_be_empty("forcing the breaker")
         self.breaker.force(mode)
         return self.reported("breaker_force", "OK")
 
@@ -365,7 +411,7 @@ class Pool:
         yield "retired_slabs", 0
         yield "heap_slabs", self.heap_live
         yield "heap_bytes", self.heap_live * self.size
-        yield "waiters", 0
+        yield "waiters", len(self.queue.waiting)
         yield "breaker_state", BREAKER_STATES[self.breaker.state()]
         yield "degradation_state", self.degradation.shown(*self._use())
         yield "pool_state", self.state()

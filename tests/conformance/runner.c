@@ -147,6 +147,7 @@ static void release_everything(slabby_allocator *pool) {
 }
 
 static void clean_up(void) {
+    end_waits();
     for (unsigned i = 0; i < VIEWS; i++)
         if (machine.views[i].pool != NULL)
             (void)slabby_unpin(machine.views[i].pool, machine.views[i].ref);
@@ -172,7 +173,7 @@ void run_line(char *line) {
     if (strcmp(in.words[0], "program") == 0) {
         clean_up();
         put("{\"program\":%s}\n", word(&in, 1));
-    } else if (!run_slab_instruction(&in) && !run_pool_instruction(&in)) {
+    } else if (!run_slab_instruction(&in) && !run_pool_instruction(&in) && !run_wait_instruction(&in)) {
         give_up("no such instruction", in.words[0]);
     }
 }

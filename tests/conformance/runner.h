@@ -13,6 +13,7 @@
 #define REFS 1024
 #define FASTS 64
 #define VIEWS 64
+#define WAITS 64
 #define TOKENS 128
 #define IDS 4096
 
@@ -36,6 +37,20 @@ struct view {
     uint64_t size;
 };
 
+struct wait {
+    bool set;
+    unsigned pool; /* the register */
+    uint64_t ticket;
+    slabby_ref ref; /* once the grant was taken */
+};
+
+/* Who waits through one pool register. */
+struct waiting {
+    slabby_listener *listener; /* null: nobody */
+    unsigned count;
+    bool closed; /* nothing more will be granted */
+};
+
 struct machine {
     slabby_allocator *pools[POOLS];
     struct seen *seen_of[POOLS];
@@ -43,6 +58,8 @@ struct machine {
     slabby_ref refs[REFS];
     struct fast fasts[FASTS];
     struct view views[VIEWS];
+    struct wait waits[WAITS];
+    struct waiting waiting[POOLS];
 };
 
 /* One instruction: `target` is the register before "=", or null. words[0] is the operation. */
@@ -79,6 +96,13 @@ void run_line(char *line);
 /* Carry out one instruction if it is theirs; false otherwise. */
 bool run_slab_instruction(const struct instruction *in);
 bool run_pool_instruction(const struct instruction *in);
+bool run_wait_instruction(const struct instruction *in);
+
+/* Cancels every wait. */
+void end_waits(void);
+
+/* Takes what was granted, and answers how many wait still for a slab of a pool. */
+uint64_t count_waiting(const slabby_allocator *pool);
 
 uint32_t crc32_of(const unsigned char *bytes, uint64_t count);
 

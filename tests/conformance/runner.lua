@@ -70,10 +70,10 @@ end
 
 -- ----------------------------------------------------------------------------------- registers, lines
 
-local pools, refs, fasts, views, seen_of
+local pools, refs, fasts, views, waits, listeners, seen_of
 
 local function forget()
-  pools, refs, fasts, views, seen_of = {}, {}, {}, {}, {}
+  pools, refs, fasts, views, waits, listeners, seen_of = {}, {}, {}, {}, {}, {}, {}
 end
 
 local function only(status) return '{"status":"' .. slabby.status_name(status) .. '"}' end
@@ -243,6 +243,74 @@ end
 
 for _, name in ipairs { "release", "release_deferred", "pin", "unpin" } do
   of_ref[name] = function(_, pool, ref) return only(slabby[name](pool, ref)) end
+end
+
+-- ----------------------------------------------------------------------------------------- waiting
+
+-- One listener for each pool register while a wait of it is not over.
+local function leave(name)
+  for _, wait in pairs(waits) do
+    if wait.pool == name then return end
+  end
+  slabby.listener_destroy(listeners[name])
+  listeners[name] = nil
+end
+
+function of_pool.wait(target, pool, name)
+  if waits[target] then return UNSET end
+  local status, ticket = 0, nil
+  if not listeners[name] then
+    status, listeners[name] = slabby.listener_create(pool, nil)
+    if status ~= 0 then return only(status) end
+  end
+  status, ticket = slabby.wait_begin(listeners[name], number(target:sub(2)))
+  if status == 0 then waits[target] = { pool = name, ticket = ticket, ref = 0 } end
+  leave(name)
+  return only(status)
+end
+
+-- Takes what was granted, one after the other; the status is Closed where nothing more will be.
+local function take(listener)
+  local ticket, ref, index = slabby.new_numbers(1), slabby.new_numbers(1), slabby.new_numbers(1)
+  local status, taken
+  repeat
+    status, taken = slabby.wait_take(ticket, ref, index, listener, 1)
+    if taken > 0 then
+      local wait = waits["w" .. slabby.numbers_getitem(index, 0)]
+      if wait.ticket ~= slabby.numbers_getitem(ticket, 0) then error("a grant for nobody") end
+      wait.ref = slabby.numbers_getitem(ref, 0)
+    end
+  until taken == 0
+  for _, array in ipairs { ticket, ref, index } do slabby.delete_numbers(array) end
+  return status
+end
+
+local function granted(truth) return answer(0, member("granted", truth)) end
+
+function free.collect(target, name)
+  local wait = waits[name]
+  if not wait then return UNSET end
+  local closed = take(listeners[wait.pool]) == slabby.SLABBY_CLOSED
+  if wait.ref == 0 and not closed then return granted(false) end
+  waits[name] = nil
+  leave(wait.pool)
+  if wait.ref == 0 then return only(slabby.SLABBY_CLOSED) end
+  refs[target] = wait.ref
+  return granted(true)
+end
+
+function free.cancel(_, name)
+  local wait = waits[name]
+  if not wait then return UNSET end
+  local status, ref = 0, wait.ref
+  if ref == 0 then
+    status, ref = slabby.wait_cancel(listeners[wait.pool], wait.ticket)
+  end
+  if status == 0 and ref ~= 0 then status = slabby.release(pools[wait.pool], ref) end
+  if status ~= 0 then error("a wait could not be cancelled: " .. slabby.status_name(status)) end
+  waits[name] = nil
+  leave(wait.pool)
+  return granted(ref ~= 0)
 end
 
 -- ------------------------------------------------------------------------------------------- bytes
@@ -451,7 +519,8 @@ function of_pool.live(_, pool)
     states[slab.state] = (states[slab.state] or 0) + 1
   end)
   return answer(status, count("count", slabs), count("distinct", distinct),
-    count("live", states[slabby.SLABBY_SLAB_STATE_LIVE] or 0),
+    count("live", (states[slabby.SLABBY_SLAB_STATE_LIVE] or 0) +
+      (states[slabby.SLABBY_SLAB_STATE_GRANTED] or 0)),
     count("live_fast", states[slabby.SLABBY_SLAB_STATE_LIVE_FAST] or 0),
     count("dying", states[slabby.SLABBY_SLAB_STATE_DYING] or 0),
     count("pins", pins), count("labels", labels))
@@ -528,6 +597,7 @@ local function release_everything(pool)
 end
 
 local function clean_up()
+  for name in pairs(waits) do free.cancel(nil, name) end
   for _, view in pairs(views) do slabby.unpin(view.pool, view.ref) end
   for name, pool in pairs(pools) do
     release_everything(pool)

@@ -65,7 +65,7 @@ sub wrapped {
     return $other <= $room ? $one + $other : $other - $room - 1;
 }
 
-my (%pools, %refs, %fasts, %views, %seen_of);
+my (%pools, %refs, %fasts, %views, %waits, %listeners, %seen_of);
 
 sub size_of {
     my ($status, $size) = slabby::size($_[0]);
@@ -226,6 +226,69 @@ $of_ref{release}          = sub { return only(slabby::release($_[1], $_[2])) };
 $of_ref{release_deferred} = sub { return only(slabby::release_deferred($_[1], $_[2])) };
 $of_ref{pin}              = sub { return only(slabby::pin($_[1], $_[2])) };
 $of_ref{unpin}            = sub { return only(slabby::unpin($_[1], $_[2])) };
+
+# ----------------------------------------------------------------------------------------- waiting
+
+# One listener for each pool register while a wait of it is not over.
+sub leave {
+    my ($name) = @_;
+    return if grep { $_->{pool} eq $name } values %waits;
+    slabby::listener_destroy(delete $listeners{$name});
+}
+
+$of_pool{wait} = sub {
+    my ($target, $pool, $name) = @_;
+    return UNSET if $waits{$target};
+    my ($status, $ticket) = (0);
+    if (!$listeners{$name}) {
+        ($status, $listeners{$name}) = slabby::listener_create($pool, undef);
+        return only($status) if $status;
+    }
+    ($status, $ticket) = slabby::wait_begin($listeners{$name}, substr($target, 1) + 0);
+    $waits{$target} = { pool => $name, ticket => $ticket, ref => 0 } if !$status;
+    leave($name);
+    return only($status);
+};
+
+# Takes what was granted, one after the other; the status is Closed where nothing more will be.
+sub take {
+    my ($listener) = @_;
+    my ($ticket, $ref, $index) = map { slabby::new_numbers(1) } 1 .. 3;
+    my ($status, $taken);
+    while (1) {
+        ($status, $taken) = slabby::wait_take($ticket, $ref, $index, $listener, 1);
+        last if !$taken;
+        my $wait = $waits{ "w" . slabby::numbers_getitem($index, 0) };
+        die "a grant for nobody\n" if $wait->{ticket} != slabby::numbers_getitem($ticket, 0);
+        $wait->{ref} = slabby::numbers_getitem($ref, 0);
+    }
+    slabby::delete_numbers($_) for $ticket, $ref, $index;
+    return $status;
+}
+
+$free{collect} = sub {
+    my ($target, $name) = @_;
+    my $wait   = $waits{$name} or return UNSET;
+    my $closed = take($listeners{ $wait->{pool} }) == $slabby::SLABBY_CLOSED;
+    return answer(0, truth("granted", 0)) if !$wait->{ref} && !$closed;
+    delete $waits{$name};
+    leave($wait->{pool});
+    return only($slabby::SLABBY_CLOSED) if !$wait->{ref};
+    $refs{$target} = $wait->{ref};
+    return answer(0, truth("granted", 1));
+};
+
+$free{cancel} = sub {
+    my (undef, $name) = @_;
+    my $wait = $waits{$name} or return UNSET;
+    my ($status, $ref) = (0, $wait->{ref});
+    ($status, $ref) = slabby::wait_cancel($listeners{ $wait->{pool} }, $wait->{ticket}) if !$ref;
+    $status = slabby::release($pools{ $wait->{pool} }, $ref) if !$status && $ref;
+    die "a wait could not be cancelled: $status\n" if $status;
+    delete $waits{$name};
+    leave($wait->{pool});
+    return answer(0, truth("granted", $ref));
+};
 
 # ------------------------------------------------------------------------------------------- bytes
 
@@ -438,7 +501,8 @@ $of_pool{live} = sub {
         $status,
         member("count",     scalar @slabs),
         member("distinct",  scalar keys %ids),
-        member("live",      $states{$slabby::SLABBY_SLAB_STATE_LIVE}      // 0),
+        member("live",
+            ($states{$slabby::SLABBY_SLAB_STATE_LIVE} // 0) + ($states{$slabby::SLABBY_SLAB_STATE_GRANTED} // 0)),
         member("live_fast", $states{$slabby::SLABBY_SLAB_STATE_LIVE_FAST} // 0),
         member("dying",     $states{$slabby::SLABBY_SLAB_STATE_DYING}     // 0),
         member("pins",      $pins),
@@ -507,12 +571,13 @@ sub release_everything {
 }
 
 sub clean_up {
+    $free{cancel}->("", $_) for keys %waits;
     slabby::unpin($_->{pool}, $_->{ref}) for values %views;
     for my $name (sort keys %pools) {
         release_everything($pools{$name});
         die "a pool could not be destroyed: $name\n" if slabby::destroy($pools{$name});
     }
-    $_->%* = () for \(%pools, %refs, %fasts, %views, %seen_of);
+    $_->%* = () for \(%pools, %refs, %fasts, %views, %waits, %listeners, %seen_of);
 }
 
 sub execute {

@@ -16,6 +16,7 @@ from typing import Any
 
 import slabby
 from runner_inspect import NAMES, UNSET, Checks, Pool, show
+from runner_waits import Waits
 from slabby import _backend
 from slabby._enums import Binding, SlabState, Status
 from enums import OPTIONS, STATUSES
@@ -44,10 +45,11 @@ def name_of(error: slabby.SlabbyError) -> str:
     return NAMES[error.status]
 
 
-class Machine(Checks):
+class Machine(Checks, Waits):
     """The registers, and one method an instruction."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.binding = BINDING
         self.pools: dict[str, Pool] = {}
         self.seen: dict[str, dict[int, int]] = {}
@@ -79,6 +81,7 @@ class Machine(Checks):
             return LINES[name_of(error)]
 
     def clean_up(self) -> None:
+        self.end_waits()
         view = None
         for name in sorted(self.views, key=lambda name: int(name[1:])):
             view = self.views.pop(name)

@@ -118,7 +118,7 @@ class Checks:
             "OK",
             count=len(slabs),
             distinct=len({slab.id for slab in slabs}),
-            live=states[SlabState.LIVE],
+            live=states[SlabState.LIVE] + states[SlabState.GRANTED],
             live_fast=states[SlabState.LIVE_FAST],
             dying=states[SlabState.DYING],
             pins=sum(slab.pins for slab in slabs),

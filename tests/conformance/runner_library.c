@@ -38,6 +38,11 @@ int32_t conform_viewed(uint32_t index) {
     return machine.views[index].pool != NULL;
 }
 
+/* Takes what was granted, and answers how many wait still. */
+uint64_t conform_waiting(uint32_t index) {
+    return count_waiting(machine.pools[index]);
+}
+
 /* Forgets a program's registers; its pools were ended. */
 void conform_new(void) {
     while (machine.seen != NULL) {

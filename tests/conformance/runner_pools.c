@@ -343,8 +343,8 @@ static void live(const struct instruction *in) {
     if (status == SLABBY_OK)
         put(",\"count\":%" PRIu64 ",\"distinct\":%" PRIu64 ",\"live\":%" PRIu64 ",\"live_fast\":%" PRIu64
             ",\"dying\":%" PRIu64 ",\"pins\":%" PRIu64 ",\"labels\":%" PRIu64,
-            count, distinct, states[SLABBY_SLAB_STATE_LIVE], states[SLABBY_SLAB_STATE_LIVE_FAST],
-            states[SLABBY_SLAB_STATE_DYING], pins, labels);
+            count, distinct, states[SLABBY_SLAB_STATE_LIVE] + states[SLABBY_SLAB_STATE_GRANTED],
+            states[SLABBY_SLAB_STATE_LIVE_FAST], states[SLABBY_SLAB_STATE_DYING], pins, labels);
     finish_line();
 }
 

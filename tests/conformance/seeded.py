@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proof that the comparison finds faults: ten seeded bugs, each found and made small.
+"""Proof that the comparison finds faults: seeded bugs, each found and made small.
 
     seeded.py [NAME...]       after ./dev conform has built the bindings; build/conform/seeded holds what is made
 

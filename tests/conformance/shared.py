@@ -33,8 +33,9 @@ class Process:
             "c": CBinding(self.core),
             "cffi": PythonBinding(self.core, "cffi"),
             "swig": PythonBinding(self.core, "swig"),
-            "go": GoBinding(self.core),
+            "go": (go := GoBinding(self.core)),
         }
+        self.go = go
         self.programs = 0
         self.begin()
 
@@ -43,6 +44,7 @@ class Process:
         self.refs: dict[str, int] = {}
         self.fasts: dict[str, tuple[str, int]] = {}
         self.views: dict[str, str] = {}
+        self.waits: dict[str, tuple[str, int]] = {}
         self.seen: dict[int, dict[int, int]] = {}
         self.makers: dict[int, str] = {}
         for binding in self.bindings.values():
@@ -164,6 +166,46 @@ class Process:
 
     do_write_fast = do_digest_fast = _fast_bytes
 
+    # ----------------------------------------------------------------------------------------- waiting
+
+    def _await_grants(self, address: int) -> None:
+        """Every grant is taken, and Go's goroutines have theirs: they run while the others take turns."""
+        self.go.await_grants(
+            address, sum(binding.waiting(address) for binding in self.bindings.values())
+        )
+
+    def do_wait(self, name: str, target: str, body: list[str]) -> str:
+        if target in self.waits:
+            return UNSET
+        line = self._by(name, target, body)
+        if line.startswith('{"status":"OK"'):
+            self.waits[target] = (name, self.pools[body[1]])
+        return line
+
+    def _end_wait(self, target: str, body: list[str]) -> str:
+        """By the binding whose wait it is."""
+        if body[1] not in self.waits:
+            return UNSET
+        owner, address = self.waits[body[1]]
+        self._await_grants(address)
+        if target:
+            self.bindings[owner].set_ref(target, self.refs.get(target, 0))
+        line = self._by(owner, target, body)
+        if body[0] == "cancel" or line != '{"status":"OK","granted":false}':
+            del self.waits[body[1]]
+        return line
+
+    def do_collect(self, name: str, target: str, body: list[str]) -> str:
+        return self._end_wait(target, body)
+
+    def do_cancel(self, name: str, target: str, body: list[str]) -> str:
+        return self._end_wait(target, body)
+
+    def do_live(self, name: str, target: str, body: list[str]) -> str:
+        if body[1] in self.pools:
+            self._await_grants(self.pools[body[1]])
+        return self._by(name, target, body)
+
     # ------------------------------------------------------------------ what the bindings see together
 
     def do_id(self, name: str, target: str, body: list[str]) -> str:
@@ -186,6 +228,8 @@ class Process:
     # ------------------------------------------------------------------------- the end of a program
 
     def clean_up(self) -> None:
+        for register in list(self.waits):
+            self._end_wait("", ["cancel", register])
         for register in sorted(self.views, key=lambda register: int(register[1:])):
             self._by(self.views[register], "", ["unview", register])
         self.views.clear()

@@ -36,6 +36,7 @@ class Binding(Protocol):
     def set_fast(self, register: str, number: int) -> None: ...
     def fast(self, register: str) -> int: ...
     def viewed(self, register: str) -> bool: ...
+    def waiting(self, address: int) -> int: ...
     def run(self, line: str) -> str: ...
     def finish(self) -> None: ...
     def collect(self) -> None: ...
@@ -118,6 +119,7 @@ class CBinding:
         self.library = ctypes.CDLL(os.environ["CONFORM_C"])
         self.library.conform_pool.restype = ctypes.c_void_p
         self.library.conform_ref.restype = ctypes.c_uint64
+        self.library.conform_waiting.restype = ctypes.c_uint64
         self.library.conform_run.restype = ctypes.c_char_p
         self.library.conform_set_ref.argtypes = [ctypes.c_uint32, ctypes.c_uint64]
         self.pools: dict[str, int] = {}
@@ -166,6 +168,13 @@ class CBinding:
 
     def viewed(self, register: str) -> bool:
         return bool(self.library.conform_viewed(_index(register)))
+
+    def waiting(self, address: int) -> int:
+        """Takes what was granted; how many wait still."""
+        for register, handle in self.pools.items():
+            if handle == address:
+                return int(self.library.conform_waiting(_index(register)))
+        return 0
 
     def run(self, line: str) -> str:
         text = ctypes.create_string_buffer(line.encode())
@@ -269,6 +278,9 @@ class PythonBinding:
     def viewed(self, register: str) -> bool:
         return register in self.machine.views
 
+    def waiting(self, address: int) -> int:
+        return int(self.machine.count_waiting(address))
+
     def run(self, line: str) -> str:
         return str(self.machine.step(line))
 
@@ -296,6 +308,7 @@ class GoBinding:
         self.library.conform_join.argtypes = [text, number, number]
         self.library.conform_set_ref.argtypes = [text, number]
         self.library.conform_end.argtypes = [number]
+        self.library.conform_await_grants.argtypes = [number, number]
         self.buffer = ctypes.create_string_buffer(1 << 16)
         self.pools: dict[str, int] = {}
 
@@ -346,6 +359,14 @@ class GoBinding:
 
     def viewed(self, register: str) -> bool:
         return bool(self.library.conform_viewed(register.encode()))
+
+    def waiting(self, address: int) -> int:
+        """Go takes what is granted by itself: await_grants() waits for that."""
+        return 0
+
+    def await_grants(self, address: int, elsewhere: int) -> None:
+        """Until what was granted to goroutines has arrived; who waits through others is no goroutine."""
+        self.library.conform_await_grants(address, elsewhere)
 
     def run(self, line: str) -> str:
         length = self.library.conform_run(line.encode(), self.buffer, len(self.buffer))

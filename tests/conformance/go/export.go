@@ -90,6 +90,17 @@ func conform_ref(key *C.char) uint64 {
 	return binding.refs[C.GoString(key)]
 }
 
+// conform_await_grants returns once everything that was granted to Go's waits of a pool has arrived. elsewhere: how
+// many wait for the pool through other bindings.
+//
+//export conform_await_grants
+func conform_await_grants(number, elsewhere uint64) {
+	binding.elsewhere[number] = elsewhere
+	if pools := joined[number]; len(pools) > 0 {
+		binding.awaitGrants(pools[0])
+	}
+}
+
 // conform_set_fast puts another binding's id into a register, without bytes; an id below 0 unsets it.
 //
 //export conform_set_fast

@@ -173,7 +173,8 @@ func (t tally) json() string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-func live(_ *machine, pool *slabby.Slabby, _ instruction) string {
+func live(m *machine, pool *slabby.Slabby, _ instruction) string {
+	m.awaitGrants(pool)
 	ids := map[int32]bool{}
 	states := map[slabby.SlabState]uint64{}
 	var count, pins, labels uint64
@@ -185,7 +186,7 @@ func live(_ *machine, pool *slabby.Slabby, _ instruction) string {
 		labels += slab.Label
 	}
 	return answer(nil).count("count", count).count("distinct", uint64(len(ids))).
-		count("live", states[slabby.SlabStateLive]).
+		count("live", states[slabby.SlabStateLive]+states[slabby.SlabStateGranted]).
 		count("live_fast", states[slabby.SlabStateLiveFast]).
 		count("dying", states[slabby.SlabStateDying]).
 		count("pins", pins).count("labels", labels).end()

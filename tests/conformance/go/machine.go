@@ -28,6 +28,9 @@ type machine struct {
 	refs  map[string]uint64
 	fasts map[string]*fast
 	views map[string]*view
+	waits map[string]*wait
+	// Where bindings take turns: how many wait for a pool through the others, by its address.
+	elsewhere map[uint64]uint64
 	// The ids that the program saw in each pool, in the order in which it saw them, by the pool's
 	// address: handles of one pool count together.
 	seen map[uint64]map[int32]int
@@ -39,7 +42,10 @@ func newMachine() *machine {
 		refs:  map[string]uint64{},
 		fasts: map[string]*fast{},
 		views: map[string]*view{},
+		waits: map[string]*wait{},
 		seen:  map[uint64]map[int32]int{},
+
+		elsewhere: map[uint64]uint64{},
 	}
 }
 
@@ -160,6 +166,7 @@ func (m *machine) owners(pool *slabby.Slabby) int {
 
 // cleanUp ends a program: views are given back, then each pool loses what is live.
 func (m *machine) cleanUp() {
+	m.endWaits()
 	for _, v := range m.views {
 		_ = v.ref.Unpin()
 	}

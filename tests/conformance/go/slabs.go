@@ -17,9 +17,10 @@ var (
 	freeInstructions = map[string]func(*machine, instruction) string{
 		"library": library, "create": create, "adopt": adopt, "copy": makeRef, "forge": makeRef,
 		"slice": slice, "unview": unview, "sleep": sleep,
+		"collect": collect, "cancel": cancelWait,
 	}
 	poolInstructions = map[string]func(*machine, *slabby.Slabby, instruction) string{
-		"allocate": allocate, "allocate_timeout": allocate, "allocate_batch": allocateBatch,
+		"wait": beginWait, "allocate": allocate, "allocate_timeout": allocate, "allocate_batch": allocateBatch,
 		"allocate_fast": allocateFast, "deallocate_fast": deallocateFast,
 		"write_fast": bytesOfFast, "digest_fast": bytesOfFast, "release_batch": releaseBatch,
 		"close": closePool, "destroy": destroy, "reset": reset, "size": size,
