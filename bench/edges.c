@@ -289,39 +289,65 @@ static void bookkeeping(void) {
            (unsigned long long)memory.cache_bytes, (unsigned long long)memory.stride);
 }
 
-/* A machine with many CPUs of which two are used: what a pool of 500 and its refusals cost. */
-static void configured_cpus(void) {
+/* A machine with many CPUs of which few are used: what a pool of 500 and its refusals cost. */
+enum { FEW_SLABS = 500, BURST = 400, CALLS = 20000 };
+
+struct costs {
+    double pair_ns[MAX_ROUNDS], burst_ns[MAX_ROUNDS], refusal_ns[MAX_ROUNDS];
+};
+
+static double burst_ns(slabby_allocator *pool) {
+    double started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    for (uint32_t burst = 0; burst < CALLS / BURST; burst++) {
+        fill(pool, 0, BURST);
+        empty(pool, 0, BURST);
+    }
+    return (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
+}
+
+static double refusal_ns(slabby_allocator *pool) {
+    slabby_ref ref;
+    uint32_t refused = 0;
+    fill(pool, 0, FEW_SLABS);
+    double started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    for (uint32_t call = 0; call < CALLS; call++)
+        refused += slabby_allocate(&ref, NULL, pool) == SLABBY_OUT_OF_MEMORY;
+    double spent = clock_ns(CLOCK_THREAD_CPUTIME_ID) - started;
+    if (refused != CALLS) {
+        fprintf(stderr, "edges: %u of %d allocations of a full pool were refused\n", refused, CALLS);
+        exit(2);
+    }
+    empty(pool, 0, FEW_SLABS);
+    return spent / CALLS;
+}
+
+static void measure_configured(long configured, struct costs *costs, int round) {
+    slabby_allocator *pool;
+    pretended_cpus = configured;
+    require(slabby_create(&pool, 64, FEW_SLABS, NULL, NULL), "slabby_create");
+    pretended_cpus = 0;
+    costs->pair_ns[round] = tight_ns(pool);
+    costs->burst_ns[round] = burst_ns(pool);
+    costs->refusal_ns[round] = refusal_ns(pool);
+    destroy_checked(pool);
+}
+
+static void configured_cpus(int rounds) {
     static const long counts[] = {2, 64, 256, 1024};
-    enum { SLABS = 500, CALLS = 20000 };
-    slabby_error error = {.struct_size = sizeof error};
+    enum { COUNTS = sizeof counts / sizeof *counts };
+    static struct costs costs[COUNTS];
+    for (int round = 0; round < rounds; round++)
+        for (size_t i = 0; i < COUNTS; i++)
+            measure_configured(counts[i], &costs[i], round);
     printf("\"configured_cpus\": {");
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        slabby_allocator *pool;
-        slabby_ref ref;
-        pretended_cpus = counts[i];
-        require(slabby_create(&pool, 64, SLABS, NULL, &error), "slabby_create");
-        pretended_cpus = 0;
-        double pair_ns = tight_ns(pool);
-        double started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-        for (uint32_t burst = 0; burst < CALLS / 400; burst++) {
-            fill(pool, 0, 400);
-            empty(pool, 0, 400);
-        }
-        double burst_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
-        fill(pool, 0, SLABS);
-        started = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-        uint32_t refused = 0;
-        for (uint32_t call = 0; call < CALLS; call++)
-            refused += slabby_allocate(&ref, NULL, pool) == SLABBY_OUT_OF_MEMORY;
-        double refusal_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - started) / CALLS;
-        if (refused != CALLS) {
-            fprintf(stderr, "%u of %d allocations of a full pool were refused\n", refused, CALLS);
-            exit(2);
-        }
-        empty(pool, 0, SLABS);
-        destroy_checked(pool);
-        printf("%s\"%ld\": {\"pair_ns\": %.1f, \"burst_ns\": %.1f, \"refusal_ns\": %.0f}", i == 0 ? "" : ", ",
-               counts[i], pair_ns, burst_ns, refusal_ns);
+    for (size_t i = 0; i < COUNTS; i++) {
+        printf("%s\"%ld\": {", i == 0 ? "" : ", ", counts[i]);
+        print_spread("pair_ns", costs[i].pair_ns, rounds);
+        printf(", ");
+        print_spread("burst_ns", costs[i].burst_ns, rounds);
+        printf(", ");
+        print_spread("refusal_ns", costs[i].refusal_ns, rounds);
+        printf("}");
     }
     printf("}");
 }
@@ -348,7 +374,7 @@ int main(int count, char **arguments) {
     printf(", ");
     bookkeeping();
     printf(", ");
-    configured_cpus();
+    configured_cpus(rounds);
     printf("}\n");
     return 0;
 }

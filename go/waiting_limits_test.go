@@ -88,7 +88,7 @@ func TestWaitsWithoutDescriptors(t *testing.T) {
 	}
 }
 
-// Many contexts that end at once leave in time proportional to their number: tests/core/test_tickets.c counts the
+// Many contexts that end at once leave in time proportional to their number: tests/core/test_grants.c counts the
 // steps, this one says how long it took.
 func TestManyContextsEndAtOnce(t *testing.T) {
 	const count = 50_000

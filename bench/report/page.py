@@ -77,6 +77,20 @@ def alone(further: list[dict[str, Any]]) -> Iterator[str]:
         yield row(item["what"], f"**{value}**" if item["holds"] else value, limit)
 
 
+def configured(costs: dict[str, Any]) -> Iterator[str]:
+    yield "A pool of 500 slabs of 64 bytes on one CPU of so many that the system is configured for:"
+    yield ""
+    yield row("configured CPUs, ns (10th to 90th of a hundred rounds)", *costs)
+    yield rule(len(costs) + 1)
+    names = {"pair_ns": "a pair", "burst_ns": "a pair of a burst of 400", "refusal_ns": "a refusal"}
+    for key, name in names.items():
+        spreads = (cost[key] for cost in costs.values())
+        yield row(
+            name,
+            *(f"{one['median']:.3g} ({one['p10']:.3g} to {one['p90']:.3g})" for one in spreads),
+        )
+
+
 def options(pairs: dict[str, Any]) -> Iterator[str]:
     cases = [Case(pattern, 4096) for pattern in PATTERNS]
     yield row("", *(case.pattern.name for case in cases))
@@ -126,6 +140,7 @@ def write(result: dict[str, Any], plan: Plan) -> str:
         lines += [*instructions(result["instructions"]), ""]
     if result["further"]:
         lines += [*alone(result["further"]), ""]
+        lines += [*configured(result["edges"]["configured_cpus"]), ""]
     lines += times(result)
     if plan.has("prices"):
         lines += [f"{SECTIONS['prices']} (4 KiB):", "", *options(result["pairs"]), ""]

@@ -188,7 +188,8 @@ def own_tables(result: dict[str, Any]) -> Iterator[str]:
     yield "  a pool of 500 with so many CPUs configured, ns: a pair, a pair of a burst, a refusal"
     for cpus, cost in edges["configured_cpus"].items():
         yield (
-            f"    {cpus:>5} {cost['pair_ns']:>10.1f} {cost['burst_ns']:>10.1f} {cost['refusal_ns']:>10.0f}"
+            f"    {cpus:>5} {cost['pair_ns']['median']:>10.1f} {cost['burst_ns']['median']:>10.1f}"
+            f" {cost['refusal_ns']['median']:>10.0f}"
         )
     names = {one.key: one.name for one in (who.OURS, *who.PEERS)}
     yield "  creation, 100,000 objects of 4 KiB:"
