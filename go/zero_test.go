@@ -5,8 +5,10 @@
 package slabby_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	slabby "github.com/slabby/slabby/go"
 )
@@ -20,6 +22,7 @@ func TestZeroAllocations(t *testing.T) {
 		"pins and looks":                 func() error { return pinAndRead(pool) },
 		"refusals":                       refusals(t),
 		"AllocateBatch, DeallocateBatch": batches(pool),
+		"waits that find a slab":         func() error { return waitForNothing(pool) },
 	} {
 		var failed error
 		count := testing.AllocsPerRun(200, func() {
@@ -70,6 +73,22 @@ func pinAndRead(pool *slabby.Slabby) error {
 		return err
 	}
 	return pool.Deallocate(ref)
+}
+
+// waitForNothing needs neither a timer, nor statistics, nor a listener: a slab is free.
+func waitForNothing(pool *slabby.Slabby) error {
+	first, err := pool.AllocateWithTimeout(time.Hour)
+	if err != nil {
+		return err
+	}
+	second, err := pool.AllocateContext(context.Background())
+	if err != nil {
+		return err
+	}
+	if err := first.Release(); err != nil {
+		return err
+	}
+	return second.Release()
 }
 
 func refusals(t *testing.T) func() error {
