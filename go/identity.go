@@ -43,6 +43,9 @@ func (p *Slabby) State() PoolState {
 // GetOptionText is the effective value of an option by name, as text that WithText reads: "30s",
 // "on", a word. "name" is the pool's name.
 func (p *Slabby) GetOptionText(name string) (string, error) {
+	if err := errorOfNUL(name); err != nil {
+		return "", err
+	}
 	cName := C.CString(name)
 	defer C.free(unsafe.Pointer(cName))
 	text, err := coreText(func(b *C.char, c C.uint64_t, l *C.uint64_t) C.slabby_status {

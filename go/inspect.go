@@ -165,6 +165,9 @@ func (p *Slabby) SetOption(option OptionID, value int64) error {
 
 // SetOptionText does the same by name, from text with its unit: "30s", "250us", "on", "off".
 func (p *Slabby) SetOptionText(name, text string) error {
+	if err := errorOfNUL(name, text); err != nil {
+		return err
+	}
 	cName, cText := C.CString(name), C.CString(text)
 	defer C.free(unsafe.Pointer(cName))
 	defer C.free(unsafe.Pointer(cText))

@@ -58,10 +58,19 @@ func textOption(name, text string) AllocatorOption {
 
 // refuseNUL keeps C from seeing a shorter text than the caller gave.
 func (c *config) refuseNUL(text string) {
-	if at := strings.IndexByte(text, 0); at >= 0 && c.refused == nil {
-		c.refused = &Error{Status: StatusInvalidOption, Value: int64(at),
-			Text: fmt.Sprintf("a NUL byte at offset %d of an option's text; remove it", at)}
+	if err := errorOfNUL(text); err != nil && c.refused == nil {
+		c.refused = err
 	}
+}
+
+func errorOfNUL(texts ...string) error {
+	for _, text := range texts {
+		if at := strings.IndexByte(text, 0); at >= 0 {
+			return &Error{Status: StatusInvalidOption, Value: int64(at),
+				Text: fmt.Sprintf("a NUL byte at offset %d of an option's text; remove it", at)}
+		}
+	}
+	return nil
 }
 
 func flagValue(enabled bool) int64 {

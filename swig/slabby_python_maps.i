@@ -19,13 +19,15 @@
         SWIG_fail;
 }
 
-%typemap(in) const char * {
-    $1 = (char *)PyUnicode_AsUTF8AndSize($input, NULL);
-    if ($1 == NULL)
+/* What os.fsdecode could not decode (an argument, a file name) is passed as the bytes it was. */
+%typemap(in) const char * (PyObject *encoded = NULL) {
+    encoded = PyUnicode_AsEncodedString($input, "utf-8", "surrogateescape");
+    if (encoded == NULL || PyBytes_AsStringAndSize(encoded, &$1, NULL) < 0)
         SWIG_fail;
 }
-/* The text belongs to the object. */
-%typemap(freearg) const char * ""
+%typemap(freearg) const char * {
+    Py_XDECREF(encoded$argnum);
+}
 
 /* A status was handled by the %exception of its function. */
 %typemap(out) slabby_status {

@@ -136,7 +136,7 @@ def _argument(call: Call, parameter: Parameter) -> str:
     fixed = {
         "pool": f"_pool({parameter.name})",
         "pool_or_null": f"_pool_or_null({parameter.name})",
-        "text": f"{parameter.name}.encode()",
+        "text": f"_bytes({parameter.name})",
         "address": f'ffi.cast("void *", {parameter.name})',
         "cursor": f"{parameter.name}_cell",
         "refs": f"{parameter.name}_array",
@@ -241,6 +241,7 @@ from slabby._cffi import ffi, lib
 from slabby._cffi_support import (
     TEXT_SIZE,
     _address,
+    _bytes,
     _pointer,
     _pool,
     _pool_or_null,

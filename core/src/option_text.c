@@ -109,7 +109,7 @@ SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
     if (parse_enumerator(text, info->kind == SLB_KIND_FLAG ? flag_enumerators : info->enumerators,
                          out_value) ||
-        parse_quantity(text, units_of(info->kind), out_value))
+        (info->kind != SLB_KIND_ENUM && parse_quantity(text, units_of(info->kind), out_value)))
         return SLABBY_OK;
     if (!none || info->minimum != 0)
         return unreadable(info, id, text, error);

@@ -8,6 +8,7 @@ from slabby._cffi import ffi, lib
 from slabby._cffi_support import (
     TEXT_SIZE,
     _address,
+    _bytes,
     _pointer,
     _pool,
     _pool_or_null,
@@ -299,8 +300,8 @@ def slabby_options_set_text(options: Any, name: str, text: str) -> None:
     out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
     status = lib.slabby_options_set_text(
         _pointer(options),
-        name.encode(),
-        text.encode(),
+        _bytes(name),
+        _bytes(text),
         out_error,
     )
     if status:
@@ -309,7 +310,7 @@ def slabby_options_set_text(options: Any, name: str, text: str) -> None:
 
 def slabby_options_preset(options: Any, name: str) -> None:
     out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
-    status = lib.slabby_options_preset(_pointer(options), name.encode(), out_error)
+    status = lib.slabby_options_preset(_pointer(options), _bytes(name), out_error)
     if status:
         fail(status, None, 0, out_error)
 
@@ -679,8 +680,8 @@ def slabby_set_option_text(allocator: Pool, name: str, text: str) -> None:
     out_error = ffi.new("slabby_error *", (ffi.sizeof("slabby_error"),))
     status = lib.slabby_unlocked_set_option_text(
         _pool(allocator),
-        name.encode(),
-        text.encode(),
+        _bytes(name),
+        _bytes(text),
         out_error,
     )
     if status:
@@ -700,7 +701,7 @@ def slabby_get_option_text(allocator: Pool, name: str) -> str:
     size = TEXT_SIZE
     while True:
         buffer = ffi.new("char[]", size)
-        status = lib.slabby_get_option_text(buffer, size, length, _pool(allocator), name.encode())
+        status = lib.slabby_get_option_text(buffer, size, length, _pool(allocator), _bytes(name))
         if status != Status.BUFFER_TOO_SMALL:
             break
         size = max(2 * size, length[0] + 1)
@@ -811,7 +812,7 @@ def slabby_live_next(cursor: int, allocator: Pool) -> tuple[Sequence[Any], int, 
 
 
 def slabby_report_leak(allocator: Pool, ref: int, stack: str, reclaim: int) -> None:
-    status = lib.slabby_report_leak(_pool(allocator), ref, stack.encode(), reclaim)
+    status = lib.slabby_report_leak(_pool(allocator), ref, _bytes(stack), reclaim)
     if status:
         fail(status, allocator, ref)
 

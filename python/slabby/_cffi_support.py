@@ -35,6 +35,15 @@ def _pool_or_null(allocator: Pool | None) -> Any:
     return ffi.NULL if allocator is None else _pool(allocator)
 
 
+def _bytes(text: str) -> bytes:
+    """A text as C takes it. What os.fsdecode could not decode, in an argument or a file's name, is passed as the bytes
+    that it was."""
+    encoded = text.encode("utf-8", "surrogateescape")
+    if b"\0" in encoded:
+        raise ValueError("embedded null byte")
+    return encoded
+
+
 def _text(buffer: Any) -> str:
     # A pool's name may have been cut within a character.
     return bytes(ffi.string(buffer)).decode("utf-8", "replace")

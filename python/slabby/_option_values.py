@@ -158,11 +158,25 @@ def typed(info: OptionInfo, value: int) -> Any:
     return bool(value) if info.kind == "flag" else value
 
 
+def crossing(name: str, text: str) -> str:
+    """A text that C can take: it ends at a NUL there, and has bytes."""
+    at = text.find("\0")
+    if at >= 0:
+        raise InvalidOptionError(f"{name} has a NUL character at offset {at}; remove it")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidOptionError(
+            f"{name} is {text!r}, whose character at offset {error.start} is half of a pair; write text"
+        ) from None
+    return text
+
+
 def fill(core: Core, options: Any, values: Mapping[str, Any]) -> None:
     """Sets the core's options from keywords, a preset's first; None keeps a default."""
     preset = values.get("preset")
     if isinstance(preset, str):
-        core.slabby_options_preset(options, preset)
+        core.slabby_options_preset(options, crossing("preset", preset))
     elif preset is not None:
         raise TypeError(
             f"preset takes the name of a preset, not {preset!r}; help(slabby.Options) lists them"
@@ -174,7 +188,7 @@ def fill(core: Core, options: Any, values: Mapping[str, Any]) -> None:
         if value is None:
             continue
         if isinstance(value, str) and info.enum is None:
-            core.slabby_options_set_text(options, name, value)
+            core.slabby_options_set_text(options, name, crossing(name, value))
         elif info.kind == "text":
             raise TypeError(f"{name} takes text, not {value!r}")
         else:
@@ -195,6 +209,6 @@ def write_option(core: Core, pool: Pool, name: str, value: object) -> None:
     if info.kind == "text":
         raise ColdOptionError(f"{name} is fixed when the pool is made", option=name)
     if isinstance(value, str) and info.enum is None:
-        core.slabby_set_option_text(pool, name, value)
+        core.slabby_set_option_text(pool, name, crossing(name, value))
     else:
         core.slabby_set_option(pool, info.id, number(name, info, value))
