@@ -4993,7 +4993,7 @@ SLB_PRIVATE slabby_status slb_option_parse(int32_t id, const char *text, int64_t
     bool none = strcmp(text, "off") == 0 || strcmp(text, "none") == 0;
     if (slb_parse_enumerator(text, info->kind == SLB_KIND_FLAG ? slb_flag_enumerators : info->enumerators,
                          out_value) ||
-        slb_parse_quantity(text, slb_units_of(info->kind), out_value))
+        (info->kind != SLB_KIND_ENUM && slb_parse_quantity(text, slb_units_of(info->kind), out_value)))
         return SLABBY_OK;
     if (!none || info->minimum != 0)
         return slb_unreadable(info, id, text, error);

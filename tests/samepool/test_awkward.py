@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Awkward texts and numbers of awkward.json, given to each call that takes one: in C, Python over CFFI and SWIG, and
-Go, with one answer. C has no text with a NUL inside and no number below zero; there the others agree among themselves."""
+Go, with one answer. C has no text with a NUL inside and no number below zero; there the others agree among themselves.
+"""
 
 from __future__ import annotations
 
