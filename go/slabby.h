@@ -747,12 +747,12 @@ typedef struct slabby_live {
 } slabby_live;
 
 /* One record of the audit trail: an operation (audit_operation of codes.h) after it was done. time_ns counts from the
- * Unix epoch; in bursts and shortly after, it may be early by a tick of the system's coarse clock (docs/audit.md).
- * thread is the system's number, binding the value of slabby_set_binding. ref is the reference concerned;
- * for operations by id the id, for option_change the option, for breaker_force the mode, else 0. The records of one
- * slab stand in the order of its life, those of one thread in the order of its calls. Whatever brings a slab back
- * leaves exactly one record release or deallocate_fast, also the last unpin after release_deferred and a reset.
- * Successful reads (slabby_data and its like) are not recorded, refused ones are (access). */
+ * Unix epoch; in bursts and shortly after, it may be early, but not earlier than the system's coarse clock
+ * (docs/audit.md). thread is the system's number, binding the value of slabby_set_binding. ref is the reference
+ * concerned; for operations by id the id, for option_change the option, for breaker_force the mode, else 0. The
+ * records of one slab stand in the order of its life, those of one thread in the order of its calls. Whatever brings a
+ * slab back leaves exactly one record release or deallocate_fast, also the last unpin after release_deferred and a
+ * reset. Successful reads (slabby_data and its like) are not recorded, refused ones are (access). */
 typedef struct slabby_audit_record {
     uint32_t struct_size;
     int32_t operation;
