@@ -4,6 +4,8 @@
 import argparse
 import json
 import platform
+import shutil
+import textwrap
 from pathlib import Path
 
 from slabby._allocator import Allocator
@@ -44,11 +46,26 @@ def doctor(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"facts": found, "options": options}, indent=2))
         return 0
-    width = max(map(len, found))
+    found["a pool"] = ", ".join(f"{name}={value}" for name, value in options.items())
+    print("\n".join(written(found, shutil.get_terminal_size((1000, 24)).columns)))
+    return 0
+
+
+def written(found: dict[str, str], width: int) -> list[str]:
+    """Two columns, or in a narrow terminal each fact below its name; lines break between words."""
+    column = max(map(len, found)) + 2
+    narrow = width < column + 35
+    before, lines = " " * (2 if narrow else column), []
     for name, text in found.items():
         fact, _, consequence = text.partition("; ")
-        print(f"{name:<{width}}  {fact}")
-        if consequence:
-            print(f"{'':<{width}}    {consequence}")
-    print(f"{'a pool':<{width}}  " + ", ".join(f"{k}={v}" for k, v in options.items()))
-    return 0
+        first = before if narrow else f"{name:<{column}}"
+        lines += [name] * narrow
+        lines += _wrapped(fact, width, first, before)
+        lines += _wrapped(consequence, width, before + "  ", before + "  ") if consequence else []
+    return lines
+
+
+def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+    )

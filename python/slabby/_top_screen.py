@@ -4,23 +4,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from slabby._top import BARS, SORT_KEYS, Monitor, Row, sort_rows
+from slabby._top import BARS, HISTORY, SORT_KEYS, Monitor, Row, sort_rows
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """`width`: from this width of the terminal on it is shown."""
+    """`least`: the width that is set aside for it, so that columns do not come and go with their numbers."""
 
+    key: str
     name: str
-    width: int
+    least: int
     text: Callable[[Row], str]
     right: bool = True
 
@@ -42,18 +44,57 @@ def state(row: Row) -> str:
 
 
 COLUMNS = (
-    Column("pool", 0, lambda row: row.pool, right=False),
-    Column("state", 0, state, right=False),
-    Column("use", 0, lambda row: f"{int(row.share * 100 + 1e-9)} %"),  # 399 of 400 are not 100 %
-    Column("used", 60, lambda row: f"{row.used:,}/{row.total:,}"),
-    Column("alloc/s", 70, lambda row: "-" if row.rate is None else f"{row.rate:,.0f}"),
-    Column("p99", 80, lambda row: duration(row.p99_ns)),
-    Column("score", 50, lambda row: f"{row.score:.2f}"),
-    Column("waiters", 90, lambda row: str(row.waiters)),
-    Column("failures", 100, lambda row: f"{row.failures:,}"),
-    Column("breaker", 110, lambda row: row.breaker.replace("_", " "), right=False),
-    Column("last use", 120, lambda row: sparkline(row.use), right=False),
+    Column("name", "pool", 8, lambda row: row.pool, right=False),
+    Column("state", "state", 9, state, right=False),
+    Column(
+        "use", "use", 5, lambda row: f"{int(row.share * 100 + 1e-9)} %"
+    ),  # 399 of 400 are not 100 %
+    Column("used", "used", 9, lambda row: f"{row.used:,}/{row.total:,}"),
+    Column("rate", "alloc/s", 7, lambda row: "-" if row.rate is None else f"{row.rate:,.0f}"),
+    Column("p99", "p99", 7, lambda row: duration(row.p99_ns)),
+    Column("score", "score", 5, lambda row: f"{row.score:.2f}"),
+    Column("waiters", "waiters", 7, lambda row: str(row.waiters)),
+    Column("failures", "failures", 8, lambda row: f"{row.failures:,}"),
+    Column("breaker", "breaker", 9, lambda row: row.breaker.replace("_", " "), right=False),
+    Column("last use", "last use", HISTORY, lambda row: sparkline(row.use), right=False),
 )
+ALWAYS = ("name", "state", "use")
+# The others by importance: those that find no space are left out. The one that is sorted by comes before all.
+OPTIONAL = ("score", "used", "rate", "p99", "waiters", "failures", "breaker", "last use")
+# Between two columns.
+GAP = 2
+# What a pool's name gets at least before another column is shown, and before the one that is sorted by.
+NAME_WIDTH = 16
+NAME_LEAST = 8
+
+
+def needed(column: Column, rows: list[Row]) -> int:
+    texts = [column.text(row) for row in rows]
+    return max(column.least, len(column.name), *map(len, texts)) if texts else column.least
+
+
+def fitting(width: int, rows: list[Row], sort: str) -> list[Column]:
+    """The columns for which a terminal has space."""
+    widths = {column.key: needed(column, rows) for column in COLUMNS}
+    widths["name"] = min(widths["name"], NAME_WIDTH)
+    chosen = set(ALWAYS)
+    left = width - sum(widths[key] for key in ALWAYS) - GAP * (len(ALWAYS) - 1)
+    for key in sorted(OPTIONAL, key=lambda each: each != sort):
+        more = widths["name"] - NAME_LEAST if key == sort else 0
+        if key not in chosen and widths[key] + GAP <= left + more:
+            chosen.add(key)
+            left -= widths[key] + GAP
+    return [column for column in COLUMNS if column.key in chosen]
+
+
+def processes(urls: list[str], narrow: bool) -> dict[str, str]:
+    """How each process is called: its address without what all have in common, where the terminal is narrow."""
+    parts = {url: urlsplit(url) for url in urls}
+    full = {url: part.netloc + part.path.rstrip("/") for url, part in parts.items()}
+    ports = {url: f":{part.port}" for url, part in parts.items()}
+    hosts = {part.hostname for part in parts.values()}
+    is_clear = len(hosts) == 1 and len(set(ports.values())) == len(urls)
+    return ports if narrow and is_clear else full
 
 
 class Screen:
@@ -85,26 +126,33 @@ class Screen:
 
     def _drawn(self) -> Group:
         width = self._console.width
-        several = len(self._monitor.urls) > 1
-        columns = [column for column in COLUMNS if width >= column.width]
+        rows = sort_rows(self._rows, self._sort)
+        names = processes(self._monitor.urls, narrow=width < 60)
+        several = len(names) > 1
+        process_width = max(map(len, ("process", *names.values()))) + GAP if several else 0
+        columns = fitting(width - process_width, rows, self._sort)
+        others = sum(needed(column, rows) + GAP for column in columns if column.key != "name")
         table = Table(box=None, pad_edge=False, expand=False)
         for column in columns:
             justify: Literal["left", "right"] = "right" if column.right else "left"
-            heading = f"[u]{column.name}[/u]" if column.name == self._sort else column.name
-            table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis")
+            heading = f"[u]{column.name}[/u]" if column.key == self._sort else column.name
+            least = needed(column, rows)
+            if column.key == "name":
+                least = max(min(least, width - process_width - others), 1)
+            table.add_column(
+                heading, justify=justify, no_wrap=True, overflow="ellipsis", width=least
+            )
         if several:
             table.add_column("process", no_wrap=True, overflow="ellipsis")
-        for row in sort_rows(self._rows, self._sort):
-            cells = [column.text(row) for column in columns] + [row.url] * several
+        for row in rows:
+            cells = [column.text(row) for column in columns] + [names[row.url]] * several
             style = "bold red" if row.reason == "exhausted" else COLOURS[row.status]
             table.add_row(*(Text(cell) for cell in cells), style=style)
         return Group(*self._head(width), table, *self._tail())
 
     def _head(self, width: int) -> list[Text]:
         keys = "  ".join(f"{name[0]} {name}" for name in SORT_KEYS)
-        text = f"slabby top  by {self._sort}" + (
-            f"   {keys}  q quit" if width >= 80 else "  q quit"
-        )
+        text = f"slabby top  by {self._sort}" + (f"  {keys}  q quit" if width >= 80 else "  q quit")
         return [Text(text, style="dim", no_wrap=True, overflow="ellipsis")]
 
     def _tail(self) -> list[Text]:

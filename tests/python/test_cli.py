@@ -211,7 +211,7 @@ class Terminal:
         return self.tmux("capture-pane", "-p")
 
     def wait(self, part):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while part not in (screen := self.screen()):
             assert time.monotonic() < end, screen
             time.sleep(0.05)
@@ -269,10 +269,33 @@ def test_top_in_a_narrow_terminal(terminal, server):
     shown = terminal(40, "top", "--interval", "0.2", server.url)
     screen = shown.wait("bodies")
     assert names(screen) == ["bodies", "orders"]
-    assert "100 %" in screen and "breaker" not in screen
+    assert "100 %" in screen and "breaker" not in screen and "alloc/s" not in screen
+    shown.press("r")
+    screen = shown.wait("by rate")
+    assert "alloc/s" in screen
     assert all(len(line) <= 40 for line in screen.splitlines())
     shown.press("C-c")
     shown.wait("ended with 130")
+
+
+def test_long_names_leave_space_for_numbers(terminal, server):
+    """Of two processes, too, whose common host is left out."""
+    name = "a-very-long-name-of-a-pool-for-request-bodies"
+    with slabby.Allocator(64, 100_000, name=name) as pool:
+        other = serve([pool], "127.0.0.1:0")
+        shown = terminal(40, "top", "--interval", "0.2", server.url, other.url)
+        screen = shown.wait("a-very-")
+        (line,) = (line for line in screen.splitlines() if line.startswith("a-very-"))
+        assert line.split() == [line.split()[0], "well", "0", "%", f":{other.server_address[1]}"]
+        assert "100 %" in screen and line.split()[0].endswith("…")
+        shown.press("q")
+        other.close()
+
+
+def test_doctor_breaks_lines_between_words(terminal):
+    shown = terminal(40, "doctor")
+    screen = shown.wait("ended with 0")
+    assert "\na pool\n  shards=" in screen and "\n  cpu_cache_backend=" in screen
 
 
 def test_top_goes_on_when_a_process_ends(terminal, server):
