@@ -114,6 +114,7 @@ static void layout_tiers(struct slb_layout *out, const struct slb_options *optio
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
         cache_max = 0;
     out->cache_max = (uint32_t)cache_max;
+    out->cache_sets = cache_max != 0 && slb_option(options, SLABBY_OPTION_SHUFFLE) != 0 ? 2 : 1;
     out->batch = batch < 1 ? 1 : (uint32_t)batch;
     out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
     out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
@@ -158,7 +159,8 @@ static void layout_records(struct slb_layout *out, uint64_t at) {
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void layout_metadata(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
+    uint64_t caches =
+        out->cache_max == 0 ? 0 : (uint64_t)out->cache_sets * out->cpus * sizeof(union slb_cpu_cache_entry);
     out->caches = LAYOUT_FIRST_CACHE;
     out->stripes = layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);

@@ -41,7 +41,7 @@ struct slb_layout {
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, usable_cpus, cache_max, batch, shard_count, depot_nodes;
+    uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)

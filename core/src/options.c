@@ -170,10 +170,8 @@ static slabby_status resolve_backend(struct slb_options *options, slabby_error *
             error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
-    bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
-        *backend =
-            slb_os_has_rseq() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
+        *backend = slb_os_has_rseq() ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     return SLABBY_OK;
 }
 

@@ -100,8 +100,8 @@ struct slabby_allocator {
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
-    uint32_t batch;
-    uint32_t id_bits;
+    /* Where a CPU's releases put ids: the same caches, or with `shuffle` others of their own, see protect/shuffle.h. */
+    union slb_cpu_cache_entry *return_caches;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
     uint32_t cpus;            /* of the machine: room for so many caches and stripes */
     _Atomic uint32_t
@@ -111,6 +111,8 @@ struct slabby_allocator {
     uint64_t guard_key;   /* bit_guard: secret of this pool */
     uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
+    uint32_t batch;
+    uint32_t id_bits;
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */

@@ -230,8 +230,8 @@ BREAKAGES = [
     (
         "a conflict names an enumerator that does not exist",
         CONTRACT,
-        'options = ["shuffle", "cpu_cache_backend=rseq"]',
-        'options = ["shuffle", "cpu_cache_backend=magic"]',
+        'options = ["guard_pages", "huge_pages"]',
+        'options = ["guard_pages", "cpu_cache_backend=magic"]',
         "'magic' is no enumerator of option 'cpu_cache_backend' other than its 0",
     ),
     (

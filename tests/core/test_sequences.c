@@ -75,7 +75,7 @@ static void lay_out(uint64_t served, uint32_t length) {
 static enum slb_rseq_result take_batch(uint64_t change) {
     struct slb_cpu_cache *served;
     enum slb_rseq_result result =
-        slb_rseq_try_take_batch(&pool, &pool.hot_cpus, taken, BATCH, change, &served);
+        slb_rseq_try_take_batch(&pool, &pool.caches, &pool.hot_cpus, taken, BATCH, change, &served);
 
     if (result == SLB_RSEQ_DONE)
         assert_ptr_equal(served, cache);
@@ -109,7 +109,7 @@ static enum slb_rseq_result run_once(enum sequence sequence) {
     case ADD:
         return slb_rseq_try_add(add_on, &cache->fast_given, ADDED);
     case GIVE_BATCH:
-        return slb_rseq_try_give_batch(&pool, batch_in, BATCH);
+        return slb_rseq_try_give_batch(&pool, &pool.return_caches, batch_in, BATCH);
     case TAKE_BATCH:
         return take_batch(-(uint64_t)BATCH);
     case SERVE_BATCH:
@@ -165,6 +165,7 @@ static int stay_on_one_cpu(void **state) {
     pool.caches = aligned_alloc(SLB_CACHE_LINE, cpus * sizeof *pool.caches);
     if (pool.caches == NULL)
         return -1;
+    pool.return_caches = pool.caches;
     pool.cache_max = MOST;
     pool.cpus = cpus;
     atomic_store(&pool.used_cpus, cpus);

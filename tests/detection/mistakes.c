@@ -231,6 +231,25 @@ double chance_met(void) {
     return mean;
 }
 
+/* Somebody takes and gives back a few by id. */
+static void turn_over_by_id(slabby_allocator *pool, uint64_t times) {
+    for (uint64_t i = 0; i < times; i++) {
+        void *data = NULL;
+        uint32_t id = 0;
+
+        insist(slabby_allocate_fast(&data, &id, pool));
+        insist(slabby_deallocate_fast(pool, id));
+    }
+}
+
+/* With shuffle the same slab comes next only if the ids that were shuffled before are used up, which are all that the
+ * CPU has but the quarter that was held back, and if it is then the first of all. */
+static double other_slab_comes_next(const slabby_stats *stats) {
+    double all = (double)stats->cached_slabs;
+
+    return all == 0 ? 0 : 1 - 1 / (all * (all - (double)(stats->cached_slabs / 4)));
+}
+
 /* Somebody else gets a slab by id in between: noticed unless it is the same one. */
 static int stale_id(slabby_allocator *pool) {
     slabby_stats stats = {.struct_size = sizeof stats};
@@ -238,10 +257,11 @@ static int stale_id(slabby_allocator *pool) {
     uint32_t id = 0, other = 0;
     slabby_status status;
 
+    turn_over_by_id(pool, choice() % 64);
     insist(slabby_allocate_fast(&data, &id, pool));
     insist(slabby_deallocate_fast(pool, id));
     insist(slabby_get_stats(&stats, pool));
-    chance_sum += stats.cached_slabs ? 1 - 1 / (double)stats.cached_slabs : 0;
+    chance_sum += other_slab_comes_next(&stats);
     chance_count++;
     insist(slabby_allocate_fast(&data, &other, pool));
     status = slabby_deallocate_fast(pool, id);

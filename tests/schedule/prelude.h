@@ -22,6 +22,7 @@
 #define SLB_TIERS_RSEQ_AARCH64_H
 
 struct slabby_allocator;
+union slb_cpu_cache_entry;
 
 /* enum slb_rseq_result, which is not known yet */
 int slb_rseq_try_take(struct slabby_allocator *pool, uint32_t *out_id);
@@ -29,9 +30,11 @@ int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id);
 int slb_rseq_try_add(uint32_t cpu, volatile void *counter, uint64_t by);
 uint32_t slb_rseq_cpu(void);
 void slb_rseq_order_counts(void);
-int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
-int slb_rseq_try_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *ids,
-                            uint32_t count, uint64_t change, void *out_cache);
+int slb_rseq_try_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                            const uint32_t *ids, uint32_t count);
+int slb_rseq_try_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                            const _Atomic uint32_t *limit, uint32_t *ids, uint32_t count, uint64_t change,
+                            void *out_cache);
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount);
 bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *out_id,
                            void *out_cache);

@@ -27,7 +27,7 @@ static int end(enum slb_rseq_result result) {
     return (int)result;
 }
 
-static enum slb_rseq_result begin(struct slabby_allocator *pool, const _Atomic uint32_t *cpus,
+static enum slb_rseq_result begin(union slb_cpu_cache_entry *const *stacks, const _Atomic uint32_t *cpus,
                                   struct sequence *out) {
     schedule_sequence_begin();
     uint32_t cpu = schedule_cpu();
@@ -35,7 +35,7 @@ static enum slb_rseq_result begin(struct slabby_allocator *pool, const _Atomic u
         return SLB_RSEQ_RESTARTED;
     if (cpu >= *cpus)
         return SLB_RSEQ_REFUSED;
-    out->cache = &pool->caches[cpu].cache;
+    out->cache = &(*stacks)[cpu].cache;
     if (!reach(&out->cache->header, ACCESS_READ))
         return SLB_RSEQ_RESTARTED;
     out->header = out->cache->header;
@@ -61,7 +61,7 @@ static int commit(const struct sequence *sequence, uint64_t header) {
 static int take(struct slabby_allocator *pool, const _Atomic uint32_t *cpus, bool untimed, bool fast,
                 uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, cpus, &it);
+    enum slb_rseq_result begun = begin(&pool->caches, cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (untimed && (uint16_t)slb_header_served(it.header) == it.cache->sample_at)
@@ -150,7 +150,7 @@ int slb_rseq_try_exchange(struct slabby_allocator *pool, uint64_t id, uint64_t e
 
 int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint16_t *out_sample_at) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(&pool->caches, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (!reach(&it.cache->sample_at, ACCESS_READ))
@@ -162,7 +162,7 @@ int slb_rseq_try_peek(struct slabby_allocator *pool, uint64_t *out_header, uint1
 
 int slb_rseq_try_note_fast_given(struct slabby_allocator *pool) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(&pool->caches, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (!reach(&it.cache->fast_given, ACCESS_WRITE))
@@ -211,9 +211,10 @@ int slb_rseq_release_fast(struct slabby_allocator *pool, uint64_t id) {
     return end(SLB_RSEQ_DONE);
 }
 
-static int give(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count, bool fast) {
+static int give(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                uint32_t count, bool fast) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(stacks, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length + count > pool->cache_max)
@@ -227,21 +228,23 @@ static int give(struct slabby_allocator *pool, const uint32_t *ids, uint32_t cou
 }
 
 int slb_rseq_try_give(struct slabby_allocator *pool, uint32_t id) {
-    return give(pool, &id, 1, false);
+    return give(pool, &pool->return_caches, &id, 1, false);
 }
 
 int slb_rseq_try_give_fast(struct slabby_allocator *pool, uint32_t id) {
-    return give(pool, &id, 1, true);
+    return give(pool, &pool->return_caches, &id, 1, true);
 }
 
-int slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
-    return give(pool, ids, count, false);
+int slb_rseq_try_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                            const uint32_t *ids, uint32_t count) {
+    return give(pool, stacks, ids, count, false);
 }
 
-int slb_rseq_try_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit, uint32_t *ids,
-                            uint32_t count, uint64_t change, void *out_cache) {
+int slb_rseq_try_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                            const _Atomic uint32_t *limit, uint32_t *ids, uint32_t count, uint64_t change,
+                            void *out_cache) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, limit, &it);
+    enum slb_rseq_result begun = begin(stacks, limit, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length > pool->cache_max || it.length < count)
@@ -309,7 +312,7 @@ int slb_rseq_try_audit(struct slabby_allocator *pool, uint64_t *key, uint64_t re
 
 int slb_rseq_try_fold(struct slabby_allocator *pool, uint64_t amount) {
     struct sequence it;
-    enum slb_rseq_result begun = begin(pool, &pool->rseq_cpus, &it);
+    enum slb_rseq_result begun = begin(&pool->caches, &pool->rseq_cpus, &it);
     if (begun != SLB_RSEQ_DONE)
         return end(begun);
     if (it.length > pool->cache_max || it.header < amount << 16)

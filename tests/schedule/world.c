@@ -241,6 +241,10 @@ void world_name(char *text, size_t size, const volatile void *location) {
                (i = element(pool->caches, sizeof(union slb_cpu_cache_entry), pool->cpus, at)) >= 0) {
         offset = at - (uintptr_t)&pool->caches[i];
         snprintf(text, size, offset == 0 ? "caches[%d].header" : "caches[%d] + %d", (int)i, (int)offset);
+    } else if (pool->return_caches != pool->caches &&
+               (i = element(pool->return_caches, sizeof(union slb_cpu_cache_entry), pool->cpus, at)) >= 0) {
+        snprintf(text, size, "return_caches[%d] + %d", (int)i,
+                 (int)(at - (uintptr_t)&pool->return_caches[i]));
     } else if ((i = element(pool->depot.heads, sizeof *pool->depot.heads, 1, at)) >= 0) {
         snprintf(text, size, "depot + %d", (int)(at - (uintptr_t)pool->depot.heads));
     }

@@ -31,19 +31,6 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
-static void keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
-                       uint32_t count) {
-    if (count == 0)
-        return;
-    slb_count(&stripe->cache_in, count);
-    if (slb_cache_give_batch(pool, ids, count))
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        slb_shards_push(pool, slb_os_cpu(), ids[i]);
-    slb_count(&stripe->cache_out, count);
-}
-
 /* Pools without caches take one id at a time, unless a random one of several is asked for. */
 static uint32_t refill_size(struct slabby_allocator *pool) {
     if (pool->cache_max != 0)
@@ -53,6 +40,7 @@ static uint32_t refill_size(struct slabby_allocator *pool) {
                : 1;
 }
 
+/* The first id goes to the caller, the rest into this CPU's cache. */
 static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
@@ -69,9 +57,10 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
         count = slb_delay_pop(pool, 0, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
-        slb_shuffle(pool, ids, count);
+        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
         *out_id = ids[0];
-        keep_batch(pool, stripe, &ids[1], count - 1);
+        slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
+        slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
@@ -267,7 +256,7 @@ static __attribute__((noinline)) slabby_status take_searching(struct slabby_allo
 static bool take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                         struct slb_timing *out_timing) {
     struct slb_due due = slb_timing_if_due(pool);
-    if (!slb_cache_take(pool, out_id, fast))
+    if (!slb_shuffled_take(pool, out_id, fast))
         return false;
     *out_timing = slb_timing_begin(pool, &due);
     return true;
@@ -283,7 +272,7 @@ static bool take_cached_held(struct slabby_allocator *pool, uint32_t *out_id, bo
     *out_sampled = due.due && slb_guard_is_on(pool);
     if (slb_unlikely(*out_sampled))
         slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
-    if (slb_cache_take(pool, out_id, fast)) {
+    if (slb_shuffled_take(pool, out_id, fast)) {
         *out_timing = slb_timing_begin(pool, &due);
         return true;
     }

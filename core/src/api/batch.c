@@ -5,6 +5,7 @@
 #include "api/issue.h"
 #include "api/release.h"
 #include "observe/latency.h"
+#include "protect/shuffle.h"
 #include "resilience/breaker.h"
 #include "resilience/degrade.h"
 #include "resilience/grants.h"
@@ -43,7 +44,7 @@ static slabby_status collect_batch(struct slabby_allocator *pool, struct slb_str
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
         slabby_status status = SLABBY_OK;
-        if (!slb_cache_take(pool, &id, false))
+        if (!slb_shuffled_take(pool, &id, false))
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             undo_batch(pool, out_ids, i);
@@ -86,8 +87,8 @@ static bool allocate_from_cache(struct slabby_allocator *pool, slabby_ref *out_r
     uint32_t ids[SLB_CACHE_IDS];
     struct slb_cpu_cache *cache;
     if (count == 0 || count > SLB_CACHE_IDS || slb_unlikely(slb_degrade_is_on(pool)) ||
-        slb_unlikely(!slb_rseq_take_batch(pool, &pool->hot_cpus, ids, (uint32_t)count, count * SLB_CACHE_TAKE,
-                                          &cache)))
+        slb_unlikely(!slb_rseq_take_batch(pool, &pool->caches, &pool->hot_cpus, ids, (uint32_t)count,
+                                          count * SLB_CACHE_TAKE, &cache)))
         return false;
     slb_timing_catch_up(pool);
     if (count >= pool->batch && slb_in_flight_depth == 0)

@@ -29,7 +29,7 @@
 static bool flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS];
     slb_move_begin(stripe);
-    bool taken = slb_cache_take_batch(pool, ids, pool->batch);
+    bool taken = slb_cache_take_batch(pool, &pool->return_caches, ids, pool->batch);
     SLB_POINT(SLB_POINT_FLUSH);
     if (taken) {
         if (!slb_depot_push(pool, ids))
@@ -302,8 +302,8 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely((protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE |
-                                            SLB_PROTECT_AUDIT)) != 0))
+    if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
+                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT)) != 0))
         return return_slow(pool, ref);
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
         slb_unlikely(!slb_sides_are_usual(pool) ||
@@ -398,8 +398,9 @@ SLB_INLINE uint32_t free_words_here(struct slabby_allocator *pool, const slabby_
 static void give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                      uint32_t count) {
     bool cached = pool->cache_max >= count;
-    if (cached && (slb_cache_give_batch(pool, ids, count) ||
-                   (flush_batch(pool, stripe) && slb_cache_give_batch(pool, ids, count))))
+    if (cached &&
+        (slb_cache_give_batch(pool, &pool->return_caches, ids, count) ||
+         (flush_batch(pool, stripe) && slb_cache_give_batch(pool, &pool->return_caches, ids, count))))
         return;
     for (uint32_t i = 0; i < count; i++)
         give_inside_tiers(pool, stripe, ids[i], false);

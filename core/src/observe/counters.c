@@ -56,13 +56,15 @@ static void add_up_within(struct slabby_allocator *pool, struct totals *out, uin
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += read_counter(&stripe->hits[tier]);
     }
-    for (uint32_t i = 0; i < slb_used_cpus(pool) && pool->cache_max != 0; i++) {
-        uint64_t header = read_header(pool, &pool->caches[i].cache, attempts);
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
+        uint64_t header = read_header(pool, cache, attempts);
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += read_counter(&pool->caches[i].cache.fast_taken);
-        out->fast_given += read_counter(&pool->caches[i].cache.fast_given);
+        out->fast_taken += read_counter(&cache->fast_taken);
+        out->fast_given += read_counter(&cache->fast_given);
     }
     struct slb_lease_counts leases = slb_leases_count(pool, attempts);
     locked |= leases.locked;

@@ -95,6 +95,7 @@ static struct slabby_allocator *take_entry(uint32_t id_bits) {
 
 static void init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
     pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
+    pool->return_caches = pool->caches + (layout->cache_sets - 1ull) * layout->cpus;
     pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
     pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
     pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);

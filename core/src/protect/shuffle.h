@@ -1,15 +1,41 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
- * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
- * pools without caches choose among a handful. */
+/*
+ * shuffle: slabs are handed out in random order, so that nobody can predict which slab comes next, or which two lie
+ * next to each other. A CPU has two stacks of ids, both with the sequences and the locks of any CPU cache:
+ *
+ *      release --> return_caches[cpu]  -- all of it, shuffled, as often as `caches` is empty -->  caches[cpu] --> allocate
+ *                         ^   |
+ *                         |   | full: a batch goes to the depot
+ *                         +---+ the first of what was shuffled is held back: a quarter of a batch
+ *
+ * So allocations and releases cost what they cost without the option, and a slab that came back is never the next.
+ * What is held back makes the last slab of a stack no easier to predict: it is one of a quarter of a batch and
+ * one more. Small pools without caches choose among a handful.
+ */
 #ifndef SLB_PROTECT_SHUFFLE_H
 #define SLB_PROTECT_SHUFFLE_H
 
 #include "pool.h"
+#include "tiers/cpu_cache.h"
 
 #define SLB_SHUFFLE_AMONG 8u
 
-/* Brings ids into random order, where the option is on. */
-SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+/* Brings ids into random order where the option is on, and says whether it is. */
+SLB_PRIVATE bool slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+
+/* How many of `count` shuffled ids go back to the stack of what came back. */
+SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, uint32_t count);
+
+/* What came back to this CPU is shuffled and goes to the stack that allocations take from. False where that is too
+ * little, or the gate is closed. */
+SLB_PRIVATE bool slb_shuffle_returned(struct slabby_allocator *pool);
+
+/* slb_cache_take; with the option, what came back is shuffled first if nothing else is left. */
+SLB_INLINE bool slb_shuffled_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    if (slb_likely(slb_cache_take(pool, out_id, fast)))
+        return true;
+    return slb_unlikely(pool->return_caches != pool->caches) && slb_shuffle_returned(pool) &&
+           slb_cache_take(pool, out_id, fast);
+}
 
 #endif

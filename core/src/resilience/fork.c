@@ -25,13 +25,18 @@
 
 /* ------------------------------------------------------------------------------------------ at the fork */
 
+static void lock_every_header(struct slabby_allocator *pool) {
+    uint32_t cpu;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
+        atomic_fetch_or(&slb_cache_stack(pool, i, &cpu)->header, SLB_CACHE_LOCKED);
+}
+
 /* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
 static void mark_pool(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++)
-        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+    lock_every_header(pool);
     slb_leases_after_fork(pool);
     slb_audit_after_fork(pool);
 }
@@ -146,10 +151,7 @@ static uint64_t regain_free_slabs(struct slabby_allocator *pool) {
 }
 
 static void balance_counters(struct slabby_allocator *pool, uint64_t out) {
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
-        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
-    }
+    lock_every_header(pool);
     slb_count_balance(pool, out);
 }
 

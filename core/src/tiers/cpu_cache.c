@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tiers/cpu_cache.h"
 
+#include "tiers/shards.h"
+
 #include <string.h>
 
 #ifndef SLB_AMALGAMATION
@@ -9,9 +11,10 @@ SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 
 #define CACHE_FOLD_BY (1ull << 40)
 
-static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+static bool portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
+                                const uint32_t *ids, uint32_t count) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
     if (cache == NULL)
         return false;
     uint32_t length = slb_header_length(header);
@@ -25,9 +28,10 @@ static bool portable_give_batch(struct slabby_allocator *pool, const uint32_t *i
 }
 
 /* The oldest ids go, the recently touched stay. */
-static bool portable_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+static bool portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
+                                uint32_t *out_ids, uint32_t count) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
     if (cache == NULL)
         return false;
     uint32_t length = slb_header_length(header);
@@ -41,26 +45,43 @@ static bool portable_take_batch(struct slabby_allocator *pool, uint32_t *out_ids
     return enough;
 }
 
-SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      const uint32_t *ids, uint32_t count) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
         enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
         for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-            result = slb_rseq_try_give_batch(pool, ids, count);
+            result = slb_rseq_try_give_batch(pool, stacks, ids, count);
         return result == SLB_RSEQ_DONE;
     }
 #endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_give_batch(pool, ids, count);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
+           portable_give_batch(pool, *stacks, ids, count);
 }
 
-SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      uint32_t *out_ids, uint32_t count) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
         struct slb_cpu_cache *cache;
-        return slb_rseq_take_batch(pool, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
+        return slb_rseq_take_batch(pool, stacks, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
     }
 #endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && portable_take_batch(pool, out_ids, count);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
+           portable_take_batch(pool, *stacks, out_ids, count);
+}
+
+SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                                uint32_t count) {
+    if (count == 0)
+        return;
+    slb_count(&stripe->cache_in, count);
+    if (slb_cache_give_batch(pool, stacks, ids, count))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    slb_count(&stripe->cache_out, count);
 }
 
 static bool cache_fold_here(struct slabby_allocator *pool) {
@@ -69,7 +90,7 @@ static bool cache_fold_here(struct slabby_allocator *pool) {
         return slb_rseq_try_fold(pool, CACHE_FOLD_BY) == SLB_RSEQ_DONE;
 #endif
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
     if (cache == NULL)
         return false;
     bool enough = slb_header_served(header) >= CACHE_FOLD_BY;

@@ -14,7 +14,6 @@
 
 #include "os/os.h"
 #include "pool.h"
-#include "tiers/random.h"
 #include "tiers/cpu_cache_rseq.h"
 #include "tiers/hold.h"
 #include "tiers/in_flight.h"
@@ -33,12 +32,28 @@ SLB_INLINE uint64_t slb_header_served(uint64_t header) {
     return header >> 16;
 }
 
-/* The caller's cache in the portable backend, locked, with its header; NULL where it is busy or locked by the gate. */
-SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool, uint64_t *out_header) {
+/* How many stacks the CPUs below used_cpus have: one each, or with `shuffle` two. */
+SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
+    uint32_t cpus = pool->cache_max == 0 ? 0 : slb_used_cpus(pool);
+    return pool->return_caches == pool->caches ? cpus : 2 * cpus;
+}
+
+/* Each of them, and whose it is. */
+SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *pool, uint32_t stack,
+                                                 uint32_t *out_cpu) {
+    bool single = pool->return_caches == pool->caches;
+    *out_cpu = single ? stack : stack / 2;
+    return &(single || stack % 2 == 0 ? pool->caches : pool->return_caches)[*out_cpu].cache;
+}
+
+/* The caller's cache of `stacks` in the portable backend, locked, with its header; NULL where it is busy or locked by
+ * the gate. */
+SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool,
+                                                   union slb_cpu_cache_entry *stacks, uint64_t *out_header) {
     uint32_t cpu = slb_os_cpu();
     if (slb_unlikely(cpu >= slb_used_cpus(pool)))
         return NULL;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    struct slb_cpu_cache *cache = &stacks[cpu].cache;
     uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
     if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
         return NULL;
@@ -67,17 +82,13 @@ SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
 
 SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
     if (slb_unlikely(cache == NULL))
         return false;
     uint32_t length = slb_header_length(header);
     bool taken = length != 0;
     if (taken) {
-        uint32_t at = length - 1;
-        if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE))
-            at = slb_random_below(pool, length);
-        *out_id = cache->ids[at];
-        cache->ids[at] = cache->ids[length - 1];
+        *out_id = cache->ids[length - 1];
         slb_portable_count(&cache->fast_taken, fast);
         header += SLB_CACHE_TAKE;
     }
@@ -87,7 +98,7 @@ SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_i
 
 SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->return_caches, &header);
     if (slb_unlikely(cache == NULL))
         return false;
     uint32_t length = slb_header_length(header);
@@ -178,10 +189,19 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     return false;
 }
 
-/* Batches in and out of this CPU's cache: all `count` ids or none. What comes in counts as released, unless cache_in
- * counts it too; what goes out counts as brought in no longer, and cache_out counts it. */
-SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
-SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
+/* Batches in and out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. What comes
+ * in counts as released, unless cache_in counts it too; what goes out counts as brought in no longer, and cache_out
+ * counts it. */
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      const uint32_t *ids, uint32_t count);
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      uint32_t *out_ids, uint32_t count);
+
+/* Ids that do not count as released go into this CPU's cache of `stacks`, or to the shards where that is locked or
+ * full. Inside a move. */
+SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                                uint32_t count);
 
 /* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
 #define SLB_CACHE_FOLD_AT (1ull << 41)

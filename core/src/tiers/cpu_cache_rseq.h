@@ -87,12 +87,13 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
     return false;
 }
 
-/* `count` ids off this CPU's cache, or none; `change` is added to its header. */
-SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t change,
-                                    struct slb_cpu_cache **out_cache) {
+/* `count` ids off this CPU's cache of `stacks`, or none; `change` is added to its header. */
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                    const _Atomic uint32_t *limit, uint32_t *out_ids, uint32_t count,
+                                    uint64_t change, struct slb_cpu_cache **out_cache) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, change, out_cache);
+        enum slb_rseq_result result =
+            slb_rseq_try_take_batch(pool, stacks, limit, out_ids, count, change, out_cache);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -205,10 +206,10 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t change,
-                                    struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)limit, (void)out_ids, (void)count, (void)change, (void)out_cache;
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                    const _Atomic uint32_t *limit, uint32_t *out_ids, uint32_t count,
+                                    uint64_t change, struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)stacks, (void)limit, (void)out_ids, (void)count, (void)change, (void)out_cache;
     return false;
 }
 

@@ -72,21 +72,26 @@ static void lock_header(struct slb_cpu_cache *cache) {
     cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
 }
 
+static bool is_locked(struct slb_cpu_cache *cache) {
+    return slb_header_length(atomic_load_explicit(&cache->header, memory_order_acquire)) == SLB_CACHE_LOCKED;
+}
+
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
 static void lock_headers(struct slabby_allocator *pool) {
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++)
-        lock_header(&pool->caches[cpu].cache);
+    uint32_t cpu;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
+        lock_header(slb_cache_stack(pool, i, &cpu));
     slb_leases_lock(pool);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return;
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
         slb_os_fence_rseq();
-        for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
-            uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
-            if (slb_header_length(now) != SLB_CACHE_LOCKED) {
-                lock_header(&pool->caches[cpu].cache);
+        for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+            struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
+            if (!is_locked(cache)) {
+                lock_header(cache);
                 overwritten = true;
             }
         }
@@ -99,8 +104,9 @@ static uint64_t drain_caches(struct slabby_allocator *pool) {
     lock_headers(pool);
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    for (uint32_t stack = 0; stack < slb_cache_stacks(pool); stack++) {
+        uint32_t cpu;
+        struct slb_cpu_cache *cache = slb_cache_stack(pool, stack, &cpu);
         for (uint32_t i = 0; i < cache->locked_length; i++)
             slb_shards_push(pool, cpu, cache->ids[i]);
         slb_count(&stripe->cache_out, cache->locked_length);
@@ -141,8 +147,9 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_OPENING);
     atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        _Atomic uint64_t *header = &slb_cache_stack(pool, i, &cpu)->header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
         /* release: the caches were emptied before */
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);

@@ -61,14 +61,15 @@
 
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
-#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
+#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
 
 /* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
  * on with the old value. */
-#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
-        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),   \
+        [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
+        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 #define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
 
@@ -120,7 +121,7 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                           "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
                           : [id] "=&r"(id), [cache] "=&r"(cache)
                           : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                            SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused);
     *out_id = id;
@@ -138,7 +139,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                                        "add x10, x10, #1\n\t"
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
-                          : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                          : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -365,8 +366,9 @@ restarted:
 }
 
 /* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
-                                                        uint32_t count) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
+                                                        const uint32_t *ids, uint32_t count) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "add w13, w11, %w[count]\n\t"
                                                        "cmp w13, w12\n\t"
                                                        "b.hi %l[refused]\n\t"
@@ -383,7 +385,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                                        "add x12, x9, %[header]\n\t"
                                                        "stlr x10, [x12]\n\t" SLB_RSEQ_END
                           :
-                          : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                          : [from] "r"(ids), [count] "r"((uint64_t)count),
+                            SLB_RSEQ_INPUTS_FOR(pool, *stacks, pool->rseq_cpus)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -396,6 +399,7 @@ restarted:
 /* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
                                                         const _Atomic uint32_t *limit, uint32_t *ids,
                                                         uint32_t count, uint64_t change,
                                                         struct slb_cpu_cache **out_cache) {
@@ -418,7 +422,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           : [cache] "=&r"(cache)
                           : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                            SLB_RSEQ_INPUTS_FOR(pool, *stacks, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before cache_out */

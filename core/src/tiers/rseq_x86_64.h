@@ -47,12 +47,13 @@
 
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
-#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
+#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
 
-#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"((pool)->caches),                              \
-        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),        \
+        [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
+        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 /* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
  * barrier. */
@@ -99,7 +100,8 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                                               "addq $0xffff, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
                  : "rax", "r10", "memory", "cc"
                  : refused);
     *out_id = id;
@@ -117,28 +119,29 @@ SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic 
                                    uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
-                                     "shrl $16, %[id]\n\t"
-                                     "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                     "je %l[refused]\n\t"
-                                     "movzwl %%r10w, %%eax\n\t"
-                                     "subl $1, %%eax\n\t"
-                                     "cmpl %[max], %%eax\n\t"
-                                     "jae %l[refused]\n\t"
-                                     "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                     "addq $0xffff, %%r10\n\t"
-                                     "movq %c[counted](%%rcx), %%rax\n\t"
-                                     "addq $1, %%rax\n\t"
-                                     "movq %%r10, %%xmm0\n\t"
-                                     "movq %%rax, %%xmm1\n\t"
-                                     "punpcklqdq %%xmm1, %%xmm0\n\t"
-                                     "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-        : [id] "=&r"(id), "=&c"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-          [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-        : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
-        : refused);
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                 "movl %%r10d, %[id]\n\t"
+                 "shrl $16, %[id]\n\t"
+                 "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                 "je %l[refused]\n\t"
+                 "movzwl %%r10w, %%eax\n\t"
+                 "subl $1, %%eax\n\t"
+                 "cmpl %[max], %%eax\n\t"
+                 "jae %l[refused]\n\t"
+                 "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                 "addq $0xffff, %%r10\n\t"
+                 "movq %c[counted](%%rcx), %%rax\n\t"
+                 "addq $1, %%rax\n\t"
+                 "movq %%r10, %%xmm0\n\t"
+                 "movq %%rax, %%xmm1\n\t"
+                 "punpcklqdq %%xmm1, %%xmm0\n\t"
+                 "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                 : [id] "=&r"(id), "=&c"(cache)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
+                 : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
+                 : refused);
     *out_id = id;
     *out_cache = cache;
     return true;
@@ -154,7 +157,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                               "addq $1, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
-                 : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                 : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -179,7 +182,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *
                                               "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
-                   SLB_RSEQ_INPUTS(pool)
+                   SLB_RSEQ_GIVE_INPUTS(pool)
                  : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -403,8 +406,9 @@ restarted:
     "jb 5b\n\t"
 
 /* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
-                                                        uint32_t count) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
+                                                        const uint32_t *ids, uint32_t count) {
     __asm__ goto(
         SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
         "movzwl %%r10w, %%eax\n\t"
@@ -415,7 +419,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
             "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
                                                         "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
         :
-        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS_FOR(pool, *stacks, pool->rseq_cpus)
         : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
         : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -428,6 +432,7 @@ restarted:
 /* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
                                                         const _Atomic uint32_t *limit, uint32_t *ids,
                                                         uint32_t count, uint64_t change,
                                                         struct slb_cpu_cache **out_cache) {
@@ -444,7 +449,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
             "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
                                                       "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
         : "=&c"(cache)
-        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(change),
+          SLB_RSEQ_INPUTS_FOR(pool, *stacks, *limit)
         : "rax", "r10", "rsi", "rdi", "memory", "cc"
         : refused, restarted);
     *out_cache = cache;
