@@ -158,6 +158,38 @@ static void one_is_delayed(void) {
     world_release(world.held[0]);
 }
 
+/* The same in a queue that keeps one: a release takes its turn. With caches, and without. */
+static void queue_is_full(int32_t backend, uint64_t capacity) {
+    world_make(64, capacity, backend, WITH({SLABBY_OPTION_REUSE_DELAY, 1}));
+    world_take((uint32_t)capacity);
+    world_release(world.held[0]);
+}
+
+static void queue_is_full_portable(void) {
+    queue_is_full(SLABBY_CPU_CACHE_BACKEND_PORTABLE, 3);
+}
+
+static void queue_is_full_rseq(void) {
+    queue_is_full(SLABBY_CPU_CACHE_BACKEND_RSEQ, 8);
+}
+
+static void release_the_third(void) {
+    world_release(world.held[2]);
+}
+
+/* What the releases leave for it is withdrawn before or after it asks. */
+static void resize_to_one(void) {
+    slabby_error error = {.struct_size = sizeof error};
+    uint64_t awaited;
+
+    EXPECT(slabby_resize(&awaited, world.pool, 1, &error) == SLABBY_OK, "slabby_resize: %s", error.text);
+}
+
+static void one_stays_in_service(void) {
+    EXPECT((world.pool->gate.reasons & SLB_GATE_SHRINKING) == 0, "the gate still waits for slabs to give up");
+    world_check();
+}
+
 static void four_in_a_shard(void) {
     world_make(64, 4, SLABBY_CPU_CACHE_BACKEND_PORTABLE, NULL);
     world_take(4);
@@ -395,6 +427,41 @@ const struct scenario tier_scenarios[] = {
      .cpu = {0, 1},
      .check = world_check,
      .preemptions = 4},
+    {.name = "exchange_against_drain",
+     .says = "a slab takes the place of the oldest in the queue while another asks for it",
+     .prepare = queue_is_full_portable,
+     .task = {release_the_second, allocate_and_release},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 4},
+    {.name = "exchange_against_drain_rseq",
+     .says = "the same, and the oldest goes into a cache",
+     .prepare = queue_is_full_rseq,
+     .task = {release_the_second, allocate_and_keep},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "exchange_against_exchange_rseq",
+     .says = "two slabs take their turn at once",
+     .prepare = queue_is_full_rseq,
+     .task = {release_the_second, release_the_third},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
+    {.name = "exchange_against_shrink",
+     .says = "the slabs that shrinking awaits are given up, in the queue and on their way out of it",
+     .prepare = queue_is_full_portable,
+     .task = {release_the_second, resize_to_one},
+     .cpu = {0, 1},
+     .check = one_stays_in_service,
+     .preemptions = 3},
+    {.name = "exchange_against_lock_rseq",
+     .says = "the oldest goes into a cache while the gate closes and opens",
+     .prepare = queue_is_full_rseq,
+     .task = {release_the_second, close_and_open},
+     .cpu = {0, 1},
+     .check = world_check,
+     .preemptions = 3},
     {.name = "batch_against_batch",
      .says = "two ask for two of four",
      .prepare = four_in_a_shard,

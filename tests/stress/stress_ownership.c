@@ -183,11 +183,21 @@ static void nothing_twice_with_other_tiers(void **state) {
     own(1000, NULL, scaled(100000), 1);
 }
 
+/* Guards: so do two stacks a CPU, and the queue before reuse. */
+static void nothing_twice_out_of_order(void **state) {
+    (void)state;
+    own(2000, WITH({SLABBY_OPTION_SHUFFLE, 1}), scaled(150000), 1);
+    own(100, WITH({SLABBY_OPTION_SHUFFLE, 1}), scaled(50000), 0);
+    own(2000, WITH({SLABBY_OPTION_REUSE_DELAY, 50}), scaled(150000), 1);
+    own(100, WITH({SLABBY_OPTION_REUSE_DELAY, 20}), scaled(50000), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_twice_with_default_caches),
         cmocka_unit_test(nothing_twice_when_scarce),
         cmocka_unit_test(nothing_twice_with_other_tiers),
+        cmocka_unit_test(nothing_twice_out_of_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

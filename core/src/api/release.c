@@ -116,6 +116,41 @@ static SLB_COLD void give_delayed(struct slabby_allocator *pool, uint32_t id, bo
     slb_event_notify(&notification);
 }
 
+/* Somebody wrote to the slab that waited longest, or this CPU's cache does not take it. */
+static SLB_COLD void give_oldest(struct slabby_allocator *pool, uint32_t oldest, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_notification notification;
+    slb_notification_none(&notification);
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    if (!slb_delay_check(pool, oldest, later))
+        count_release(stripe, fast);
+    else
+        give_inside_tiers(pool, stripe, oldest, fast);
+    leave_after_release(pool, stripe);
+    slb_event_notify(&notification);
+}
+
+/* give_delayed for a queue that is as long as it should be: the slab takes the place of the oldest. No slow operation
+ * is counted: until the oldest is given this thread has a slab in hand, as a release on the inline path has. Nor does
+ * it look at the gate behind the swap: a thread that closes the gate locks the caches before it looks for slabs, so the
+ * oldest either went in before, and then the queue was complete, or is refused and takes the slow path. Degradation
+ * counts slow operations, and comes this way only while it is off. */
+static void give_in_turn(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    uint32_t oldest;
+    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
+    slb_in_flight_enter(); /* a handler must not wait for the cell that this thread is about to fill */
+    bool swapped =
+        open && !slb_degrade_is_on(pool) && slb_delay_exchange(pool, pool->delay.limit, id, &oldest);
+    slb_in_flight_leave();
+    if (slb_unlikely(!swapped)) {
+        give_delayed(pool, id, fast);
+        return;
+    }
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, fast)))
+        give_oldest(pool, oldest, fast);
+}
+
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
  * ended yet. */
 static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
@@ -275,6 +310,17 @@ static __attribute__((noinline)) slabby_status give_slow(struct slabby_allocator
     return SLABBY_OK;
 }
 
+/* Zeroed, so that who writes to it meanwhile is found. */
+static __attribute__((noinline)) slabby_status return_delayed(struct slabby_allocator *pool, uint32_t id) {
+    char *bytes = pool->slabs + (uint64_t)id * pool->stride;
+    if (pool->slab_size > SLB_ZERO_INLINE)
+        slb_secure_zero(bytes, pool->slab_size);
+    else
+        slb_zero_few(bytes, pool->slab_size);
+    give_in_turn(pool, id, false);
+    return SLABBY_OK;
+}
+
 /* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
 static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_allocator *pool, uint32_t id) {
     slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
@@ -285,17 +331,19 @@ static __attribute__((noinline)) slabby_status return_zeroed(struct slabby_alloc
 
 /* The tail of a release that is recorded; its patterns were intact. */
 static __attribute__((noinline)) slabby_status return_audited(struct slabby_allocator *pool, slabby_ref ref,
-                                                              uint32_t id, bool secure) {
+                                                              uint32_t id, uint32_t protect) {
     slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_RELEASE, id, ref, SLABBY_OK);
-    if (secure)
+    if (protect & SLB_PROTECT_DELAY)
+        return return_delayed(pool, id);
+    if (protect & SLB_PROTECT_SECURE)
         return return_zeroed(pool, id);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
         give(pool, id, false);
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing, patterns and records here, every other protection in return_slow.
- * Until the id is given to a tier the slab is this thread's alone. */
+/* Behind a word that this thread has freed: zeroing, patterns, records and the delay here, every other protection in
+ * return_slow. Until the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
@@ -303,14 +351,17 @@ SLB_INLINE slabby_status return_protected_slab(struct slabby_allocator *pool, sl
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
     if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
-                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT)) != 0))
+                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
+                                  SLB_PROTECT_DELAY)) != 0))
         return return_slow(pool, ref);
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
         slb_unlikely(!slb_sides_are_usual(pool) ||
                      !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
         return return_slow(pool, ref); /* compares again, reports and records */
     if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
-        return return_audited(pool, ref, (uint32_t)id, (protect & SLB_PROTECT_SECURE) != 0);
+        return return_audited(pool, ref, (uint32_t)id, protect);
+    if (slb_unlikely(protect & SLB_PROTECT_DELAY))
+        return return_delayed(pool, (uint32_t)id);
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
             return return_zeroed(pool, (uint32_t)id);

@@ -106,7 +106,7 @@ static void init_lists(struct slabby_allocator *pool, const struct slb_layout *l
     pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
     pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
-    pool->delay.mask = layout->delay_cells - 1;
+    pool->delay.mask = (uint32_t)layout->delay_cells - 1;
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
     pool->cache_max = layout->cache_max;

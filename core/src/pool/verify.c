@@ -11,6 +11,7 @@
 #include "ref.h"
 #include "resilience/grants.h"
 #include "status.h"
+#include "tiers/delay_queue.h"
 #include "tiers/shards.h"
 #include "tiers/used_slabs.h"
 
@@ -108,11 +109,9 @@ static void walk_depot(struct check *check) {
 }
 
 static void walk_delay(struct check *check) {
-    struct slb_delay *delay = &check->pool->delay;
-    uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
-    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
-    for (; head != tail && delay->limit != 0; head++)
-        see_free(check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
+    uint64_t moves, length = check->pool->delay.limit == 0 ? 0 : slb_delay_length(check->pool, &moves);
+    for (uint64_t n = 0; n < length; n++)
+        see_free(check, slb_delay_at(check->pool, n));
 }
 
 /* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages

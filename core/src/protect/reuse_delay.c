@@ -27,18 +27,22 @@ static uint64_t check_for_writes(struct slabby_allocator *pool, uint32_t id, uin
     return offset;
 }
 
+SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
+                                 struct slb_notification *out_notification) {
+    uint8_t found;
+    uint64_t offset = check_for_writes(pool, id, &found);
+    if (offset == pool->slab_size)
+        return true;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
+    damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, id);
+    return !slb_corruption_found(pool, id, &damage, out_notification);
+}
+
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
                                struct slb_notification *out_notification) {
-    while (slb_delay_take(pool, keep, out_id)) {
-        uint8_t found;
-        uint64_t offset = check_for_writes(pool, *out_id, &found);
-        if (offset == pool->slab_size)
+    while (slb_delay_take(pool, keep, out_id))
+        if (slb_delay_check(pool, *out_id, out_notification))
             return true;
-        uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
-        damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage, out_notification))
-            return true;
-    }
     return false;
 }

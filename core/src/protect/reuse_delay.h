@@ -9,11 +9,31 @@
 
 #include "observe/events.h"
 #include "pool.h"
+#include "protect/secure.h"
 #include "tiers/delay_queue.h"
 
 /* The oldest id whose slab nobody has written to; those that were written to go into quarantine. False where the queue
  * is empty, or holds at most `keep`. */
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t keep, uint32_t *out_id,
                                struct slb_notification *out_notification);
+
+/* Whether nobody has written to a slab that waited; one that somebody wrote to goes into quarantine, unless the policy
+ * lets it go on. */
+SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
+                                 struct slb_notification *out_notification);
+
+/* A first look, at slabs that no tool watches: true where every byte is zero. */
+SLB_INLINE bool slb_delay_is_zero(const struct slabby_allocator *pool, uint32_t id) {
+    const char *at = pool->slabs + (uint64_t)id * pool->stride, *end = at + pool->slab_size;
+    if (pool->slab_size > SLB_ZERO_INLINE)
+        return at[0] == 0 && memcmp(at, at + 1, pool->slab_size - 1) == 0;
+    slb_zero_pair any = {0, 0};
+    uint64_t rest = 0;
+    for (; end - at >= 16; at += 16)
+        any |= *(const slb_zero_pair *)(const void *)at;
+    for (; at < end; at++)
+        rest |= (unsigned char)*at;
+    return (any[0] | any[1] | rest) == 0;
+}
 
 #endif

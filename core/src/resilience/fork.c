@@ -15,6 +15,7 @@
 #include "resilience/resize.h"
 #include "resilience/grants.h"
 #include "tiers/cpu_cache.h"
+#include "tiers/delay_queue.h"
 #include "tiers/gate.h"
 #include "tiers/heap.h"
 #include "tiers/hold.h"
@@ -77,10 +78,7 @@ static void clear_lists(struct slabby_allocator *pool) {
     atomic_store(&pool->depot.heads->empty, 0);
     atomic_store(&pool->depot.heads->used, 0);
     atomic_store(&pool->heap.head, 0);
-    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
-        atomic_store(&pool->delay.cells[i].turn, 0);
-    atomic_store(&pool->delay.head, 0);
-    atomic_store(&pool->delay.tail, 0);
+    slb_delay_forget(pool);
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_stripe *stripe = &pool->stripes[cpu];
         atomic_store(&stripe->left, atomic_load(&stripe->entered));

@@ -5,18 +5,17 @@
 
 #include "base.h"
 
-/* reuse_delay: a queue of ids that wait, drawn in protect/reuse_delay.h. */
 struct slb_delay_cell {
-    _Atomic uint64_t turn;
+    _Atomic uint32_t turn;
     _Atomic uint32_t id;
 };
 
 struct slb_delay {
     struct slb_delay_cell *cells;
-    uint64_t mask; /* cells - 1 */
+    uint32_t mask; /* cells - 1 */
     uint64_t
         limit; /* slabs that are delayed before the oldest becomes free; 0 means that there is no queue */
-    _Atomic uint64_t head, tail;
+    _Atomic uint64_t ends; /* {pushed:32, taken:32} */
 };
 
 #endif
