@@ -452,9 +452,6 @@ SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
     {{{SLABBY_OPTION_GUARD_PAGES, 0, "guard_pages"},
       {SLABBY_OPTION_HUGE_PAGES, 0, "huge_pages"}},
         "a guard page inside a huge page splits it"},
-    {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
-      {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
-        "a restartable sequence hands out the slab that came last; choose auto or portable"},
 };
 
 static const struct slb_preset_value slb_preset_default[1] = {

@@ -1154,7 +1154,7 @@ slabby_status slabby_lease_return(slabby_allocator *allocator, uint64_t address,
  * never.
  * layout: the one that the caller was written for, 1 here.
  * Statuses: OK, InvalidArgument, AbiMismatch (the core has another layout), NotSupported (the CPU caches of this pool
- * work without restartable sequences, or it has none, or with shuffle two a CPU), Closed.
+ * work without restartable sequences, or it has none), Closed.
  */
 slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *allocator, uint32_t layout);
 

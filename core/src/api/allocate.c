@@ -31,13 +31,17 @@
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* Pools without caches take one id at a time, unless a random one of several is asked for. */
-static uint32_t refill_size(struct slabby_allocator *pool) {
-    if (pool->cache_max != 0)
-        return pool->batch;
-    return atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE
-               ? SLB_SHUFFLE_AMONG
-               : 1;
+/* Pools without caches take one id at a time, unless a random one of several is asked for. It is in one pair of hands
+ * all along, so it is no move. */
+static bool takes_single(struct slabby_allocator *pool) {
+    return pool->cache_max == 0 &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
+}
+
+static bool take_single(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
+    *out_tier = SLB_TIER_SHARD;
+    return slb_shards_pop(pool, slb_os_cpu(), out_id) ||
+           (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL));
 }
 
 /* The first id goes to the caller, the rest into this CPU's cache. */
@@ -45,12 +49,15 @@ static bool refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uin
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
     uint32_t count = 0;
+    if (takes_single(pool))
+        return take_single(pool, out_id, out_tier);
     slb_move_begin(stripe);
     if (slb_depot_pop(pool, ids)) {
         count = pool->batch;
         *out_tier = SLB_TIER_DEPOT;
     } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, refill_size(pool));
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids,
+                                    pool->cache_max != 0 ? pool->batch : SLB_SHUFFLE_AMONG);
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
@@ -161,12 +168,10 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
         slb_event_exhausted(pool, refused);
 }
 
-SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                              struct slb_found *out_found) {
+/* In a hold of a pool that exists. */
+static slabby_status search_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                 struct slb_found *out_found) {
     slabby_status status;
-    SLB_HOLD(pool);
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
     struct slb_search search = slb_search_begin(pool);
     out_found->mark = search.mark;
     for (;;) {
@@ -194,6 +199,12 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
     if (status != SLABBY_OK)
         slb_search_notify(pool, out_found, status);
     return status;
+}
+
+SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                              struct slb_found *out_found) {
+    SLB_HOLD(pool);
+    return slb_pool_exists(pool) ? search_held(pool, out_id, fast, out_found) : slb_pool_closed_status(pool);
 }
 
 /* ----------------------------------------------------------------------------------------- allocate */
@@ -239,13 +250,15 @@ static __attribute__((noinline)) slabby_status take_searching(struct slabby_allo
                                                               struct slb_timing *timing) {
     struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
     SLB_HOLD(pool);
-    slb_timing_slow(pool, timing);
-    slabby_status status = slb_search(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_timing_search(pool, timing);
+    slabby_status status = search_held(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
     if (status != SLABBY_OK)
         return status;
     uint64_t guarded = 0;
     if (slb_unlikely(found.sampled))
-        guarded = slb_guard_sample(pool, *out_id, found.tier, timing->weight == 0 ? 1 : timing->weight);
+        guarded = slb_guard_sample(pool, *out_id, found.tier, 1);
     *out_word = issue_taken(pool, *out_id, state, guarded, timing);
     if (slb_pool_exists(pool))
         slb_search_notify(pool, &found, SLABBY_OK);

@@ -162,13 +162,31 @@ static slabby_status note_return(struct slabby_allocator *pool, uint32_t id, uin
     return status;
 }
 
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn: until its release is counted
+ * the slab is in hand, for all that the end of the pool sees, and the count is the last access to what goes with it.
+ * seq_cst: behind the push and before the look at the gate, see resilience/waiters.h. */
+static bool give_to_shard(struct slabby_allocator *pool, uint32_t id) {
+    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
+    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
+        return false;
+    uint32_t cpu = slb_os_cpu();
+    _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
+    slb_shards_push(pool, cpu, id);
+    SLB_POINT(SLB_POINT_RELEASED);
+    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+    return true;
+}
+
 /* Into the tiers, unprotected or behind every protection. */
 static void give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->reserved))
         give_heap(pool, id, fast, true);
     else if (slb_unlikely(pool->delay.limit != 0))
         give_delayed(pool, id, fast);
-    else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
+    else if (slb_unlikely(!slb_cache_give(pool, id, fast)) &&
+             (pool->cache_max != 0 || fast || !give_to_shard(pool, id)))
         give_inside(pool, id, fast);
 }
 

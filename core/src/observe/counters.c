@@ -178,7 +178,9 @@ static int64_t drawn_here(struct slb_stripe *stripe) {
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t rarer = slb_used_cpus(pool) / PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
     int64_t step = (int64_t)rarer * (half < PEAK_SLABS ? PEAK_SLABS : half), drawn = drawn_here(stripe);
-    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    /* without caches each allocation is one */
+    uint64_t moves = atomic_load_explicit(
+        pool->cache_max == 0 ? &stripe->hits[SLB_TIER_SHARD] : &stripe->moves_finished, memory_order_relaxed);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
     if (more)
         atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);

@@ -147,15 +147,19 @@ SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
     return slb_ring_next(&pool->events);
 }
 
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+static SLB_COLD void deliver_to_logger(struct slabby_allocator *pool, uint64_t mark) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
-    if (notification.function == NULL || slb_in_flight_depth != 0)
-        return;
     while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
+}
+
+/* The record of an event is large: it stands apart, so that who has no logger clears none. */
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+    if (slb_unlikely(pool->options.logger != NULL) && slb_in_flight_depth == 0)
+        deliver_to_logger(pool, mark);
 }
 
 /* ------------------------------------------------------------------------------------- events with a cause */

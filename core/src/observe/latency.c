@@ -171,6 +171,20 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     timing->weight = 1;
 }
 
+/* relaxed: which is timed is random enough where two threads see the same number */
+SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing) {
+    bool each = pool->cache_max != 0 ||
+                atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+                    SLABBY_LATENCY_TRACKING_SAMPLED ||
+                atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0;
+    uint64_t number = atomic_load_explicit(&slb_stripe_here(pool)->entered, memory_order_relaxed);
+    if (!each && (number * 0x9E3779B97F4A7C15u) >> 58 != 0)
+        return;
+    slb_timing_slow(pool, timing);
+    if (!each)
+        timing->weight *= SAMPLE_MEAN;
+}
+
 /* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
  * second, measured in ticks: the windows need not change at the exact moment. relaxed: a stale pair holds numbers
  * that were right a moment ago. */

@@ -3,7 +3,8 @@
  * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
  * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
  * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
- * stands for itself. So percentiles describe all allocations, not just the slow ones.
+ * stands for itself, but in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
+ * allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
@@ -53,6 +54,11 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* The same for an allocation by itself. In a pool without CPU caches, where each comes this way, about one in 64 is
+ * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
+ * pool that exists. */
+SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
 
 /* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
  * caller reports that to the breaker. */

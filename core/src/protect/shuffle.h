@@ -3,7 +3,7 @@
  * shuffle: slabs are handed out in random order, so that nobody can predict which slab comes next, or which two lie
  * next to each other. A CPU has two stacks of ids, both with the sequences and the locks of any CPU cache:
  *
- *      release --> return_caches[cpu]  -- all of it, shuffled, as often as `caches` is empty -->  caches[cpu] --> allocate
+ *      release --> return_caches[cpu]  -- all of it, shuffled, once `caches` is empty -->  caches[cpu] --> allocate
  *                         ^   |
  *                         |   | full: a batch goes to the depot
  *                         +---+ the first of what was shuffled is held back: a quarter of a batch

@@ -5,7 +5,7 @@
  *      ends   {tail:32, head:32}: how many ids have been pushed and taken, modulo 2^32
  *      cells  {turn, id}          number n lies in cell n % cells, in round n - n % cells
  *
- *      turn = round       free for the pusher of this round        turn = round + 1    full, for the taker of this round
+ *      turn = round       free for the pusher of this round      turn = round + 1     full, for its taker
  *
  * One swap of `ends` decides who pushes into the tail's cell, who takes from the head's, or who does both at once: a
  * queue that is as long as it should be moves on by that. The id is stored behind the swap, then the turn, with
