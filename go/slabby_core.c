@@ -408,7 +408,7 @@ SLB_PRIVATE void slb_os_keep_module(void) {
 #define SLB_ABI_VERSION 1
 #define SLB_STATUS_COUNT 29
 #define SLB_OPTION_COUNT 33
-#define SLB_CONFLICT_COUNT 2
+#define SLB_CONFLICT_COUNT 1
 #define SLB_PRESET_COUNT 5
 #define SLB_STATS_FIELD_COUNT 43
 #define SLB_HEALTH_FIELD_COUNT 24
@@ -968,9 +968,6 @@ SLB_PRIVATE const struct slb_conflict slb_conflicts[SLB_CONFLICT_COUNT] = {
     {{{SLABBY_OPTION_GUARD_PAGES, 0, "guard_pages"},
       {SLABBY_OPTION_HUGE_PAGES, 0, "huge_pages"}},
         "a guard page inside a huge page splits it"},
-    {{{SLABBY_OPTION_SHUFFLE, 0, "shuffle"},
-      {SLABBY_OPTION_CPU_CACHE_BACKEND, 1, "cpu_cache_backend = rseq"}},
-        "a restartable sequence hands out the slab that came last; choose auto or portable"},
 };
 
 static const struct slb_preset_value slb_preset_default[1] = {
@@ -5500,10 +5497,8 @@ static slabby_status slb_resolve_backend(struct slb_options *options, slabby_err
             error, SLABBY_NOT_SUPPORTED, SLABBY_OPTION_CPU_CACHE_BACKEND, *backend, 0, 2,
             "option cpu_cache_backend = rseq: this process has no restartable sequences; choose auto "
             "or portable");
-    bool shuffle = slb_option(options, SLABBY_OPTION_SHUFFLE) != 0;
     if (*backend == SLABBY_CPU_CACHE_BACKEND_AUTO)
-        *backend =
-            slb_os_has_rseq() && !shuffle ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
+        *backend = slb_os_has_rseq() ? SLABBY_CPU_CACHE_BACKEND_RSEQ : SLABBY_CPU_CACHE_BACKEND_PORTABLE;
     return SLABBY_OK;
 }
 
@@ -5589,7 +5584,7 @@ struct slb_layout {
     uint64_t delay_cells;
     uint64_t cache_bytes, list_bytes;
     uint32_t reserved, heap_limit, id_bits; /* reserved: slabs there is room for */
-    uint32_t cpus, usable_cpus, cache_max, batch, shard_count, depot_nodes;
+    uint32_t cpus, usable_cpus, cache_max, cache_sets, batch, shard_count, depot_nodes;
 };
 
 #define SLB_MAX_SLAB_SIZE (1ull << 30)
@@ -5878,7 +5873,7 @@ enum slb_protection {
     SLB_PROTECT_SECURE = 1u << 0,    /* zero on release */
     SLB_PROTECT_BIT_GUARD = 1u << 1, /* patterns beside the slab, written on allocate, verified on release */
     SLB_PROTECT_DELAY = 1u << 2,     /* released slabs wait before reuse */
-    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order */
+    SLB_PROTECT_SHUFFLE = 1u << 3,   /* slabs come in random order; acts where CPU caches are refilled */
     SLB_PROTECT_STACKS = 1u << 4,    /* the stack of every allocation and release is recorded */
     SLB_PROTECT_AUDIT = 1u << 5,     /* every call is recorded */
     SLB_PROTECT_SAMPLE = 1u << 6,    /* some slabs lie on guard slots; set for good by the first sampling */
@@ -5886,11 +5881,11 @@ enum slb_protection {
 };
 
 /* Protections that act when a slab is released; a guarded slab is known by its word. */
-#define SLB_PROTECT_ON_RELEASE (~(uint32_t)SLB_PROTECT_SAMPLE)
+#define SLB_PROTECT_ON_RELEASE (~(uint32_t)(SLB_PROTECT_SAMPLE | SLB_PROTECT_SHUFFLE))
 
 /* Protections that act when a slab is handed out. */
 #define SLB_PROTECT_ON_ALLOCATE                                                                              \
-    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SHUFFLE | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
+    (SLB_PROTECT_BIT_GUARD | SLB_PROTECT_STACKS | SLB_PROTECT_AUDIT | SLB_PROTECT_TOOLS)
 
 #endif
 
@@ -6155,18 +6150,17 @@ _Static_assert(sizeof(struct slb_cpu_cache) <= 1u << SLB_CACHE_STRIDE_LOG2, "a C
 #ifndef SLB_TIERS_DELAY_QUEUE_STATE_H
 #define SLB_TIERS_DELAY_QUEUE_STATE_H
 
-/* reuse_delay: a queue of ids that wait, drawn in protect/reuse_delay.h. */
 struct slb_delay_cell {
-    _Atomic uint64_t turn;
+    _Atomic uint32_t turn;
     _Atomic uint32_t id;
 };
 
 struct slb_delay {
     struct slb_delay_cell *cells;
-    uint64_t mask; /* cells - 1 */
+    uint32_t mask; /* cells - 1 */
     uint64_t
         limit; /* slabs that are delayed before the oldest becomes free; 0 means that there is no queue */
-    _Atomic uint64_t head, tail;
+    _Atomic uint64_t ends; /* {pushed:32, taken:32} */
 };
 
 #endif
@@ -6322,8 +6316,8 @@ struct slabby_allocator {
     _Atomic uint32_t hot_cpus; /* the same for the inline path of allocate; 0 while a protection acts there */
     _Atomic uint32_t release_cpus;  /* the same for the inline path of release */
     _Atomic uint64_t expects_plain; /* a bit per CPU modulo 64: a hint for releases, see word_bias.h */
-    uint32_t batch;
-    uint32_t id_bits;
+    /* Where a CPU's releases put ids: the same caches, or with `shuffle` others of their own, see protect/shuffle.h. */
+    union slb_cpu_cache_entry *return_caches;
     _Atomic uint32_t protect; /* enum slb_protection; hot options change it */
     uint32_t cpus;            /* of the machine: room for so many caches and stripes */
     _Atomic uint32_t
@@ -6333,6 +6327,8 @@ struct slabby_allocator {
     uint64_t guard_key;   /* bit_guard: secret of this pool */
     uint32_t guard_front; /* bit_guard: pattern bytes before the user's */
     uint32_t guard_back;  /* bit_guard: pattern bytes after them */
+    uint32_t batch;
+    uint32_t id_bits;
 
     struct slb_gate gate;
     _Atomic uint32_t phase; /* enum slb_phase */
@@ -6615,6 +6611,7 @@ static void slb_layout_tiers(struct slb_layout *out, const struct slb_options *o
     if (slb_option(options, SLABBY_OPTION_PER_CPU_CACHE) == 0)
         cache_max = 0;
     out->cache_max = (uint32_t)cache_max;
+    out->cache_sets = cache_max != 0 && slb_option(options, SLABBY_OPTION_SHUFFLE) != 0 ? 2 : 1;
     out->batch = batch < 1 ? 1 : (uint32_t)batch;
     out->shard_count = (uint32_t)slb_option(options, SLABBY_OPTION_SHARDS);
     out->depot_nodes = cache_max == 0 ? 0 : out->reserved / out->batch;
@@ -6659,7 +6656,8 @@ static void slb_layout_records(struct slb_layout *out, uint64_t at) {
 /* At most 2^31 ids, 4,096 CPUs and 4,096 shards: no sum here comes near 2^64. */
 static void slb_layout_metadata(struct slb_layout *out) {
     uint64_t ids = (uint64_t)out->reserved + out->heap_limit;
-    uint64_t caches = out->cache_max == 0 ? 0 : out->cpus * sizeof(union slb_cpu_cache_entry);
+    uint64_t caches =
+        out->cache_max == 0 ? 0 : (uint64_t)out->cache_sets * out->cpus * sizeof(union slb_cpu_cache_entry);
     out->caches = SLB_LAYOUT_FIRST_CACHE;
     out->stripes = slb_layout_round_up(out->caches + caches, _Alignof(struct slb_stripe));
     out->latency = out->stripes + out->cpus * sizeof(struct slb_stripe);
@@ -6953,9 +6951,16 @@ SLB_PRIVATE bool slb_ref_was_issued(struct slabby_allocator *pool, slabby_ref re
 /*
  * The queue of delayed slabs (option reuse_delay), first in, first out.
  *
- * A bounded queue of cells {turn, id}: a cell whose turn equals the tail's number is free for the pusher that raises
- * the tail, one whose turn is the head's number + 1 is full for the popper that raises the head. Turns are stored
- * with release and loaded with acquire, so the id and the zeroes travel with them.
+ *      ends   {tail:32, head:32}: how many ids have been pushed and taken, modulo 2^32
+ *      cells  {turn, id}          number n lies in cell n % cells, in round n - n % cells
+ *
+ *      turn = round       free for the pusher of this round      turn = round + 1     full, for its taker
+ *
+ * One swap of `ends` decides who pushes into the tail's cell, who takes from the head's, or who does both at once: a
+ * queue that is as long as it should be moves on by that. The id is stored behind the swap, then the turn, with
+ * release; it is loaded with acquire, so the id and the zeroes of the slab travel with it. Who finds that the pusher
+ * or the taker of the round before is still on the way goes away. A thread that sleeps between its look at `ends`
+ * and its swap, while exactly 2^32 ids are pushed and as many taken, would not notice.
  */
 #ifndef SLB_TIERS_DELAY_QUEUE_H
 #define SLB_TIERS_DELAY_QUEUE_H
@@ -6966,63 +6971,128 @@ SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id);
 /* The oldest id; false where the queue is empty, or holds at most `keep`. */
 SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id);
 
-/* For the proof of emptiness: how many ids are in, and a number that grows with every push and pop. */
+/* Both at once; false, and nothing happens, where the queue is empty or full, or holds less than `keep`. */
+SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t id,
+                                    uint32_t *out_oldest);
+
+/* For the proof of emptiness: how many ids are in, and a number that changes with every push and take. */
 SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves);
+
+/* The id that waits as the n-th, while nobody pushes or takes. */
+SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n);
+
+/* Forgets what was in the queue, in a process with one thread. */
+SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool);
 
 #endif
 
-SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
-    uint64_t head = atomic_load_explicit(&pool->delay.head, memory_order_seq_cst);
-    uint64_t tail = atomic_load_explicit(&pool->delay.tail, memory_order_seq_cst);
-    *out_moves = head + tail;
-    return tail - head;
+#define SLB_DELAY_PUSHED (1ull << 32)
+
+static uint32_t slb_tail_of(uint64_t ends) {
+    return (uint32_t)(ends >> 32);
 }
 
+static uint32_t slb_head_of(uint64_t ends) {
+    return (uint32_t)ends;
+}
+
+static uint32_t slb_length_of(uint64_t ends) {
+    return slb_tail_of(ends) - slb_head_of(ends);
+}
+
+/* One more taken; the addition must not carry into what was pushed. */
+static uint64_t slb_after_taking(uint64_t ends) {
+    return (ends & ~(uint64_t)UINT32_MAX) | (uint32_t)(slb_head_of(ends) + 1);
+}
+
+/* How the turn of a number's cell compares with the one that is wanted: 0 where it has come, below 0 where not yet. */
+static int32_t slb_cell_is(const struct slb_delay *delay, uint32_t slb_number, uint32_t full) {
+    /* acquire: pairs with the store of the thread that filled or emptied it */
+    uint32_t turn = atomic_load_explicit(&delay->cells[slb_number & delay->mask].turn, memory_order_acquire);
+    return (int32_t)(turn - ((slb_number & ~delay->mask) + full));
+}
+
+static void slb_fill_cell(struct slb_delay *delay, uint32_t slb_number, uint32_t id) {
+    struct slb_delay_cell *cell = &delay->cells[slb_number & delay->mask];
+    atomic_store_explicit(&cell->id, id, memory_order_relaxed);
+    atomic_store_explicit(&cell->turn, (slb_number & ~delay->mask) + 1, memory_order_release);
+}
+
+static void slb_empty_cell(struct slb_delay *delay, uint32_t slb_number) {
+    atomic_store_explicit(&delay->cells[slb_number & delay->mask].turn, (slb_number & ~delay->mask) + delay->mask + 1,
+                          memory_order_release);
+}
+
+static uint32_t slb_id_in_cell(struct slb_delay *delay, uint32_t slb_number) {
+    return atomic_load_explicit(&delay->cells[slb_number & delay->mask].id, memory_order_relaxed);
+}
+
+SLB_PRIVATE uint64_t slb_delay_length(struct slabby_allocator *pool, uint64_t *out_moves) {
+    *out_moves = atomic_load_explicit(&pool->delay.ends, memory_order_seq_cst);
+    return slb_length_of(*out_moves);
+}
+
+SLB_PRIVATE uint32_t slb_delay_at(struct slabby_allocator *pool, uint64_t n) {
+    uint64_t ends = atomic_load_explicit(&pool->delay.ends, memory_order_acquire);
+    return slb_id_in_cell(&pool->delay, slb_head_of(ends) + (uint32_t)n);
+}
+
+SLB_PRIVATE void slb_delay_forget(struct slabby_allocator *pool) {
+    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
+        atomic_store(&pool->delay.cells[i].turn, 0);
+    atomic_store(&pool->delay.ends, 0);
+}
+
+/* seq_cst, here and below: the look at the gate comes behind it, see resilience/waiters.h. */
 SLB_PRIVATE bool slb_delay_push(struct slabby_allocator *pool, uint32_t id) {
     struct slb_delay *delay = &pool->delay;
-    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
+    uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
     for (;;) {
-        struct slb_delay_cell *cell = &delay->cells[tail & delay->mask];
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        uint64_t wanted = tail & ~delay->mask; /* cells start at 0 in zero pages: turns count whole rounds */
-        if (turn == wanted) {
-            if (atomic_compare_exchange_weak_explicit(&delay->tail, &tail, tail + 1, memory_order_seq_cst,
-                                                      memory_order_relaxed)) {
-                atomic_store_explicit(&cell->id, id, memory_order_relaxed);
-                atomic_store_explicit(&cell->turn, wanted + 1, memory_order_release);
-                return true;
-            }
-        } else if (turn < wanted) {
+        int32_t cell = slb_cell_is(delay, slb_tail_of(ends), 0);
+        if (cell < 0)
             return false; /* still full from the round before */
-        } else {
-            tail = atomic_load_explicit(&delay->tail, memory_order_relaxed);
-        }
+        if (cell != 0)
+            ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
+        else if (atomic_compare_exchange_weak_explicit(&delay->ends, &ends, ends + SLB_DELAY_PUSHED,
+                                                       memory_order_seq_cst, memory_order_relaxed))
+            break;
     }
+    slb_fill_cell(delay, slb_tail_of(ends), id);
+    return true;
 }
 
 SLB_PRIVATE bool slb_delay_take(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id) {
     struct slb_delay *delay = &pool->delay;
-    uint64_t head = atomic_load_explicit(&delay->head, memory_order_relaxed);
+    uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
     for (;;) {
-        struct slb_delay_cell *cell = &delay->cells[head & delay->mask];
-        uint64_t wanted = head & ~delay->mask;
-        uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
-        if (atomic_load_explicit(&delay->tail, memory_order_relaxed) - head <= slb_keep)
-            return false;
-        if (turn == wanted + 1) {
-            uint32_t id = atomic_load_explicit(&cell->id, memory_order_relaxed);
-            if (atomic_compare_exchange_weak_explicit(&delay->head, &head, head + 1, memory_order_seq_cst,
-                                                      memory_order_relaxed)) {
-                *out_id = id;
-                atomic_store_explicit(&cell->turn, wanted + delay->mask + 1, memory_order_release);
-                return true;
-            }
-        } else if (turn <= wanted) {
-            return false; /* empty, or its pusher is still on the way */
-        } else {
-            head = atomic_load_explicit(&delay->head, memory_order_relaxed);
-        }
+        int32_t cell = slb_cell_is(delay, slb_head_of(ends), 1);
+        if (slb_length_of(ends) <= slb_keep || cell < 0)
+            return false; /* too few, or the pusher is still on the way */
+        *out_id = slb_id_in_cell(delay, slb_head_of(ends));
+        if (cell != 0)
+            ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
+        else if (atomic_compare_exchange_weak_explicit(&delay->ends, &ends, slb_after_taking(ends),
+                                                       memory_order_seq_cst, memory_order_relaxed))
+            break;
     }
+    slb_empty_cell(delay, slb_head_of(ends));
+    return true;
+}
+
+SLB_PRIVATE bool slb_delay_exchange(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t id,
+                                    uint32_t *out_oldest) {
+    struct slb_delay *delay = &pool->delay;
+    uint64_t ends = atomic_load_explicit(&delay->ends, memory_order_relaxed);
+    do {
+        if (slb_length_of(ends) == 0 || slb_length_of(ends) < slb_keep || slb_cell_is(delay, slb_head_of(ends), 1) != 0 ||
+            slb_cell_is(delay, slb_tail_of(ends), 0) != 0)
+            return false;
+        *out_oldest = slb_id_in_cell(delay, slb_head_of(ends));
+    } while (!atomic_compare_exchange_weak_explicit(&delay->ends, &ends, slb_after_taking(ends) + SLB_DELAY_PUSHED,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    slb_fill_cell(delay, slb_tail_of(ends), id);
+    slb_empty_cell(delay, slb_head_of(ends));
+    return true;
 }
 
 /* -------------------- tiers/depot.c */
@@ -7231,22 +7301,49 @@ SLB_PRIVATE bool slb_is_idle(struct slabby_allocator *pool) {
 /* -------------------- tiers/random.c */
 
 /* -------------------- tiers/random.h */
-/* Random numbers: which id of a cache, when a breaker probes. */
+/* Random numbers: the order of a batch, when a breaker probes. Not for secrets, but keyed by one. */
 #ifndef SLB_TIERS_RANDOM_H
 #define SLB_TIERS_RANDOM_H
 
-/* A number below `limit`, which must be above 0; not for secrets, but seeded by one. */
+/* From one number to the next: 2^64 divided by the golden ratio, so that every turn differs. */
+#define SLB_RANDOM_STEP 0x9E3779B97F4A7C15u
+
+/* Some numbers in a row. */
+struct slb_random {
+    uint64_t turn, key;
+};
+
+/* `count` numbers that nobody else draws. */
+SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count);
+
+/* The next of them: a counter through a 64-bit mixer, keyed with the pool's secret. Either half serves alone. */
+SLB_INLINE uint64_t slb_random_next(struct slb_random *random) {
+    uint64_t x = random->turn ^ random->key;
+    random->turn += SLB_RANDOM_STEP;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+}
+
+/* Half a random number, scaled to a number below `limit`, which must be above 0. */
+SLB_INLINE uint32_t slb_random_scaled(uint32_t random, uint32_t limit) {
+    return (uint32_t)(((uint64_t)random * limit) >> 32);
+}
+
 SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit);
 
 #endif
 
-/* A counter through a 64-bit mixer, keyed with the pool's secret; the high half scaled to the limit. */
+SLB_PRIVATE struct slb_random slb_random_begin(struct slabby_allocator *pool, uint32_t count) {
+    /* relaxed: only that nobody else draws the same numbers matters */
+    uint64_t first =
+        atomic_fetch_add_explicit(&pool->shuffle_turn, count * SLB_RANDOM_STEP, memory_order_relaxed);
+    return (struct slb_random){.turn = first, .key = pool->guard_key};
+}
+
 SLB_PRIVATE uint32_t slb_random_below(struct slabby_allocator *pool, uint32_t limit) {
-    uint64_t x = atomic_fetch_add_explicit(&pool->shuffle_turn, 0x9E3779B97F4A7C15u, memory_order_relaxed);
-    x ^= pool->guard_key;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return (uint32_t)(((x >> 32) * limit) >> 32);
+    struct slb_random random = slb_random_begin(pool, 1);
+    return slb_random_scaled((uint32_t)(slb_random_next(&random) >> 32), limit);
 }
 
 /* -------------------- tiers/shards.c */
@@ -7646,12 +7743,13 @@ enum slb_rseq_result { SLB_RSEQ_DONE, SLB_RSEQ_REFUSED, SLB_RSEQ_RESTARTED };
 
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
-#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
+#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
 
-#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"((pool)->caches),                              \
-        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
+    [area] "r"(SLB_RSEQ_AREA), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),        \
+        [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
+        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 /* Between a count and the commit of a take that it is about: stores stay in order, and the sequence is a compiler
  * barrier. */
@@ -7698,7 +7796,8 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                                               "addq $0xffff, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
                  : [id] "=&r"(id), "=&c"(cache)
-                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
                  : "rax", "r10", "memory", "cc"
                  : refused);
     *out_id = id;
@@ -7716,28 +7815,29 @@ SLB_INLINE bool slb_rseq_take_fast(struct slabby_allocator *pool, const _Atomic 
                                    uint32_t *out_id, struct slb_cpu_cache **out_cache) {
     struct slb_cpu_cache *cache;
     uint32_t id;
-    __asm__ goto(
-        SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "movl %%r10d, %[id]\n\t"
-                                     "shrl $16, %[id]\n\t"
-                                     "cmpw %w[id], %c[sample](%%rcx)\n\t"
-                                     "je %l[refused]\n\t"
-                                     "movzwl %%r10w, %%eax\n\t"
-                                     "subl $1, %%eax\n\t"
-                                     "cmpl %[max], %%eax\n\t"
-                                     "jae %l[refused]\n\t"
-                                     "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
-                                     "addq $0xffff, %%r10\n\t"
-                                     "movq %c[counted](%%rcx), %%rax\n\t"
-                                     "addq $1, %%rax\n\t"
-                                     "movq %%r10, %%xmm0\n\t"
-                                     "movq %%rax, %%xmm1\n\t"
-                                     "punpcklqdq %%xmm1, %%xmm0\n\t"
-                                     "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
-        : [id] "=&r"(id), "=&c"(cache)
-        : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-          [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)), SLB_RSEQ_INPUTS_FOR(pool, *limit)
-        : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
-        : refused);
+    __asm__ goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
+                 "movl %%r10d, %[id]\n\t"
+                 "shrl $16, %[id]\n\t"
+                 "cmpw %w[id], %c[sample](%%rcx)\n\t"
+                 "je %l[refused]\n\t"
+                 "movzwl %%r10w, %%eax\n\t"
+                 "subl $1, %%eax\n\t"
+                 "cmpl %[max], %%eax\n\t"
+                 "jae %l[refused]\n\t"
+                 "movl %c[ids](%%rcx, %%rax, 4), %[id]\n\t"
+                 "addq $0xffff, %%r10\n\t"
+                 "movq %c[counted](%%rcx), %%rax\n\t"
+                 "addq $1, %%rax\n\t"
+                 "movq %%r10, %%xmm0\n\t"
+                 "movq %%rax, %%xmm1\n\t"
+                 "punpcklqdq %%xmm1, %%xmm0\n\t"
+                 "movups %%xmm0, %c[header](%%rcx)\n\t" SLB_RSEQ_END_TO("refused")
+                 : [id] "=&r"(id), "=&c"(cache)
+                 : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
+                   [counted] "i"(offsetof(struct slb_cpu_cache, fast_taken)),
+                   SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
+                 : "rax", "r10", "xmm0", "xmm1", "memory", "cc"
+                 : refused);
     *out_id = id;
     *out_cache = cache;
     return true;
@@ -7753,7 +7853,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                               "addq $1, %%r10\n\t"
                                               "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
                  :
-                 : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                 : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
                  : "rax", "rcx", "r10", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -7778,7 +7878,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_fast(struct slabby_allocator *
                                               "movaps %%xmm0, %c[counted](%%rcx)\n\t" SLB_RSEQ_END
                  :
                  : [id] "r"(id), [counted] "i"(offsetof(struct slb_cpu_cache, fast_given)),
-                   SLB_RSEQ_INPUTS(pool)
+                   SLB_RSEQ_GIVE_INPUTS(pool)
                  : "rax", "rcx", "r10", "xmm0", "xmm1", "memory", "cc"
                  : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8002,8 +8102,9 @@ restarted:
     "jb 5b\n\t"
 
 /* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
-                                                        uint32_t count) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
+                                                        const uint32_t *ids, uint32_t count) {
     __asm__ goto(
         SLB_RSEQ_BEGIN SLB_RSEQ_LOAD
         "movzwl %%r10w, %%eax\n\t"
@@ -8014,7 +8115,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
             "(%[from], %%rax, 4)", "(%%rdi, %%rax, 4)") "addq %[count], %%r10\n\t"
                                                         "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
         :
-        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+        : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS_FOR(pool, *stacks, pool->rseq_cpus)
         : "rax", "rcx", "r10", "rsi", "rdi", "memory", "cc"
         : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8027,6 +8128,7 @@ restarted:
 /* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
                                                         const _Atomic uint32_t *limit, uint32_t *ids,
                                                         uint32_t count, uint64_t slb_change,
                                                         struct slb_cpu_cache **out_cache) {
@@ -8043,7 +8145,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
             "(%%rdi, %%rax, 4)", "(%[to], %%rax, 4)") "addq %[change], %%r10\n\t"
                                                       "movq %%r10, %c[header](%%rcx)\n\t" SLB_RSEQ_END
         : "=&c"(cache)
-        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change), SLB_RSEQ_INPUTS_FOR(pool, *limit)
+        : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change),
+          SLB_RSEQ_INPUTS_FOR(pool, *stacks, *limit)
         : "rax", "r10", "rsi", "rdi", "memory", "cc"
         : refused, restarted);
     *out_cache = cache;
@@ -8194,14 +8297,15 @@ restarted:
 
 #define SLB_RSEQ_END SLB_RSEQ_END_TO("restarted")
 
-#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->rseq_cpus)
+#define SLB_RSEQ_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->caches, (pool)->rseq_cpus)
+#define SLB_RSEQ_GIVE_INPUTS(pool) SLB_RSEQ_INPUTS_FOR(pool, (pool)->return_caches, (pool)->rseq_cpus)
 
 /* Fields of the pool are read inside the sequence: a thread that changes one and fences knows that no sequence goes
  * on with the old value. */
-#define SLB_RSEQ_INPUTS_FOR(pool, limit)                                                                     \
-    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"((pool)->caches),                         \
-        [max] "m"((pool)->cache_max), [shift] "i"(SLB_CACHE_STRIDE_LOG2),                                    \
-        [header] "i"(offsetof(struct slb_cpu_cache, header)), [ids] "i"(offsetof(struct slb_cpu_cache, ids))
+#define SLB_RSEQ_INPUTS_FOR(pool, stacks, limit)                                                             \
+    [area] "r"(slb_os_rseq_area()), [cpus] "m"(limit), [caches] "m"(stacks), [max] "m"((pool)->cache_max),   \
+        [shift] "i"(SLB_CACHE_STRIDE_LOG2), [header] "i"(offsetof(struct slb_cpu_cache, header)),            \
+        [ids] "i"(offsetof(struct slb_cpu_cache, ids))
 
 #define SLB_RSEQ_CLOBBERS "x9", "x10", "x11", "x12", "x13", "memory", "cc"
 
@@ -8253,7 +8357,7 @@ SLB_INLINE bool slb_rseq_take_untimed(struct slabby_allocator *pool, const _Atom
                           "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END_TO("refused") "mov %[cache], x9\n\t"
                           : [id] "=&r"(id), [cache] "=&r"(cache)
                           : [sample] "i"(offsetof(struct slb_cpu_cache, sample_at)),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                            SLB_RSEQ_INPUTS_FOR(pool, pool->caches, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused);
     *out_id = id;
@@ -8271,7 +8375,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give(struct slabby_allocator *pool,
                                                        "add x10, x10, #1\n\t"
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           :
-                          : [id] "r"(id), SLB_RSEQ_INPUTS(pool)
+                          : [id] "r"(id), SLB_RSEQ_GIVE_INPUTS(pool)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8498,8 +8602,9 @@ restarted:
 }
 
 /* `count` ids, at least one, onto this CPU's stack: written above the header's length, visible with the commit. */
-SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool, const uint32_t *ids,
-                                                        uint32_t count) {
+SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
+                                                        const uint32_t *ids, uint32_t count) {
     __asm__ volatile goto(SLB_RSEQ_BEGIN SLB_RSEQ_LOAD "add w13, w11, %w[count]\n\t"
                                                        "cmp w13, w12\n\t"
                                                        "b.hi %l[refused]\n\t"
@@ -8516,7 +8621,8 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_give_batch(struct slabby_allocator 
                                                        "add x12, x9, %[header]\n\t"
                                                        "stlr x10, [x12]\n\t" SLB_RSEQ_END
                           :
-                          : [from] "r"(ids), [count] "r"((uint64_t)count), SLB_RSEQ_INPUTS(pool)
+                          : [from] "r"(ids), [count] "r"((uint64_t)count),
+                            SLB_RSEQ_INPUTS_FOR(pool, *stacks, pool->rseq_cpus)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     return SLB_RSEQ_DONE;
@@ -8529,6 +8635,7 @@ restarted:
 /* `count` ids, at least one, off this CPU's stack; what was copied means nothing until the commit, which adds `change`
  * to the header. Answers which cache served them. */
 SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator *pool,
+                                                        union slb_cpu_cache_entry *const *stacks,
                                                         const _Atomic uint32_t *limit, uint32_t *ids,
                                                         uint32_t count, uint64_t slb_change,
                                                         struct slb_cpu_cache **out_cache) {
@@ -8551,7 +8658,7 @@ SLB_INLINE enum slb_rseq_result slb_rseq_try_take_batch(struct slabby_allocator 
                                                        "str x10, [x9, %[header]]\n\t" SLB_RSEQ_END
                           : [cache] "=&r"(cache)
                           : [to] "r"(ids), [count] "r"((uint64_t)count), [change] "r"(slb_change),
-                            SLB_RSEQ_INPUTS_FOR(pool, *limit)
+                            SLB_RSEQ_INPUTS_FOR(pool, *stacks, *limit)
                           : SLB_RSEQ_CLOBBERS
                           : refused, restarted);
     atomic_thread_fence(memory_order_release); /* before cache_out */
@@ -8689,12 +8796,13 @@ SLB_INLINE bool slb_rseq_note_fast_given(struct slabby_allocator *pool) {
     return false;
 }
 
-/* `count` ids off this CPU's cache, or none; `change` is added to its header. */
-SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
-                                    struct slb_cpu_cache **out_cache) {
+/* `count` ids off this CPU's cache of `stacks`, or none; `change` is added to its header. */
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                    const _Atomic uint32_t *limit, uint32_t *out_ids, uint32_t count,
+                                    uint64_t slb_change, struct slb_cpu_cache **out_cache) {
     for (int tries = 0; tries < SLB_RSEQ_TRIES; tries++) {
-        enum slb_rseq_result result = slb_rseq_try_take_batch(pool, limit, out_ids, count, slb_change, out_cache);
+        enum slb_rseq_result result =
+            slb_rseq_try_take_batch(pool, stacks, limit, out_ids, count, slb_change, out_cache);
         if (slb_likely(result != SLB_RSEQ_RESTARTED))
             return result == SLB_RSEQ_DONE;
     }
@@ -8807,10 +8915,10 @@ SLB_INLINE bool slb_rseq_give(struct slabby_allocator *pool, uint32_t id) {
     return false;
 }
 
-SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, const _Atomic uint32_t *limit,
-                                    uint32_t *out_ids, uint32_t count, uint64_t slb_change,
-                                    struct slb_cpu_cache **out_cache) {
-    (void)pool, (void)limit, (void)out_ids, (void)count, (void)slb_change, (void)out_cache;
+SLB_INLINE bool slb_rseq_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                    const _Atomic uint32_t *limit, uint32_t *out_ids, uint32_t count,
+                                    uint64_t slb_change, struct slb_cpu_cache **out_cache) {
+    (void)pool, (void)stacks, (void)limit, (void)out_ids, (void)count, (void)slb_change, (void)out_cache;
     return false;
 }
 
@@ -9822,33 +9930,6 @@ SLB_PRIVATE bool slb_bit_guard_intact(struct slabby_allocator *pool, uint32_t id
     return false;
 }
 
-/* -------------------- protect/shuffle.c */
-
-/* -------------------- protect/shuffle.h */
-/* shuffle: slabs are handed out in random order, so that nobody can predict which slab is next to which. Every batch is
- * shuffled on its way in, and the CPU cache hands out any of its ids, which is why it needs the portable backend. Small
- * pools without caches choose among a handful. */
-#ifndef SLB_PROTECT_SHUFFLE_H
-#define SLB_PROTECT_SHUFFLE_H
-
-#define SLB_SHUFFLE_AMONG 8u
-
-/* Brings ids into random order, where the option is on. */
-SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
-
-#endif
-
-SLB_PRIVATE void slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
-    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0)
-        return;
-    for (uint32_t i = count; i > 1; i--) {
-        uint32_t k = slb_random_below(pool, i);
-        uint32_t moved = ids[i - 1];
-        ids[i - 1] = ids[k];
-        ids[k] = moved;
-    }
-}
-
 /* -------------------- tiers/cpu_cache.c */
 
 /* -------------------- tiers/cpu_cache.h */
@@ -9928,12 +10009,28 @@ SLB_INLINE uint64_t slb_header_served(uint64_t header) {
     return header >> 16;
 }
 
-/* The caller's cache in the portable backend, locked, with its header; NULL where it is busy or locked by the gate. */
-SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool, uint64_t *out_header) {
+/* How many stacks the CPUs below used_cpus have: one each, or with `shuffle` two. */
+SLB_INLINE uint32_t slb_cache_stacks(const struct slabby_allocator *pool) {
+    uint32_t cpus = pool->cache_max == 0 ? 0 : slb_used_cpus(pool);
+    return pool->return_caches == pool->caches ? cpus : 2 * cpus;
+}
+
+/* Each of them, and whose it is. */
+SLB_INLINE struct slb_cpu_cache *slb_cache_stack(const struct slabby_allocator *pool, uint32_t stack,
+                                                 uint32_t *out_cpu) {
+    bool single = pool->return_caches == pool->caches;
+    *out_cpu = single ? stack : stack / 2;
+    return &(single || stack % 2 == 0 ? pool->caches : pool->return_caches)[*out_cpu].cache;
+}
+
+/* The caller's cache of `stacks` in the portable backend, locked, with its header; NULL where it is busy or locked by
+ * the gate. */
+SLB_INLINE struct slb_cpu_cache *slb_portable_lock(struct slabby_allocator *pool,
+                                                   union slb_cpu_cache_entry *stacks, uint64_t *out_header) {
     uint32_t cpu = slb_os_cpu();
     if (slb_unlikely(cpu >= slb_used_cpus(pool)))
         return NULL;
-    struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    struct slb_cpu_cache *cache = &stacks[cpu].cache;
     uint64_t header = atomic_load_explicit(&cache->header, memory_order_relaxed);
     if (slb_unlikely(slb_header_length(header) == SLB_CACHE_LOCKED))
         return NULL;
@@ -9962,17 +10059,13 @@ SLB_INLINE void slb_portable_count(_Atomic uint64_t *counter, uint32_t by) {
 
 SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
     if (slb_unlikely(cache == NULL))
         return false;
     uint32_t length = slb_header_length(header);
     bool slb_taken = length != 0;
     if (slb_taken) {
-        uint32_t at = length - 1;
-        if (slb_unlikely(atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE))
-            at = slb_random_below(pool, length);
-        *out_id = cache->ids[at];
-        cache->ids[at] = cache->ids[length - 1];
+        *out_id = cache->ids[length - 1];
         slb_portable_count(&cache->fast_taken, fast);
         header += SLB_CACHE_TAKE;
     }
@@ -9982,7 +10075,7 @@ SLB_INLINE bool slb_portable_take(struct slabby_allocator *pool, uint32_t *out_i
 
 SLB_INLINE bool slb_portable_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->return_caches, &header);
     if (slb_unlikely(cache == NULL))
         return false;
     uint32_t length = slb_header_length(header);
@@ -10073,10 +10166,19 @@ SLB_INLINE bool slb_cache_give(struct slabby_allocator *pool, uint32_t id, bool 
     return false;
 }
 
-/* Batches in and out of this CPU's cache: all `count` ids or none. What comes in counts as released, unless cache_in
- * counts it too; what goes out counts as brought in no longer, and cache_out counts it. */
-SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count);
-SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count);
+/* Batches in and out of this CPU's cache of `stacks`, which is a field of the pool: all `count` ids or none. What comes
+ * in counts as released, unless cache_in counts it too; what goes out counts as brought in no longer, and cache_out
+ * counts it. */
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      const uint32_t *ids, uint32_t count);
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      uint32_t *out_ids, uint32_t count);
+
+/* Ids that do not count as released go into this CPU's cache of `stacks`, or to the shards where that is locked or
+ * full. Inside a move. */
+SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                                uint32_t count);
 
 /* Headers are folded long before their 48 bits are full: from so many allocations on one CPU on. */
 #define SLB_CACHE_FOLD_AT (1ull << 41)
@@ -10098,9 +10200,10 @@ SLB_THREAD_LOCAL uint32_t slb_in_flight_depth;
 
 #define SLB_CACHE_FOLD_BY (1ull << 40)
 
-static bool slb_portable_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+static bool slb_portable_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
+                                const uint32_t *ids, uint32_t count) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
     if (cache == NULL)
         return false;
     uint32_t length = slb_header_length(header);
@@ -10114,9 +10217,10 @@ static bool slb_portable_give_batch(struct slabby_allocator *pool, const uint32_
 }
 
 /* The oldest ids go, the recently touched stay. */
-static bool slb_portable_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+static bool slb_portable_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *stacks,
+                                uint32_t *out_ids, uint32_t count) {
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, stacks, &header);
     if (cache == NULL)
         return false;
     uint32_t length = slb_header_length(header);
@@ -10130,26 +10234,43 @@ static bool slb_portable_take_batch(struct slabby_allocator *pool, uint32_t *out
     return enough;
 }
 
-SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, const uint32_t *ids, uint32_t count) {
+SLB_PRIVATE bool slb_cache_give_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      const uint32_t *ids, uint32_t count) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
         enum slb_rseq_result result = SLB_RSEQ_RESTARTED;
         for (int tries = 0; tries < SLB_RSEQ_TRIES && result == SLB_RSEQ_RESTARTED; tries++)
-            result = slb_rseq_try_give_batch(pool, ids, count);
+            result = slb_rseq_try_give_batch(pool, stacks, ids, count);
         return result == SLB_RSEQ_DONE;
     }
 #endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && slb_portable_give_batch(pool, ids, count);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
+           slb_portable_give_batch(pool, *stacks, ids, count);
 }
 
-SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, uint32_t *out_ids, uint32_t count) {
+SLB_PRIVATE bool slb_cache_take_batch(struct slabby_allocator *pool, union slb_cpu_cache_entry *const *stacks,
+                                      uint32_t *out_ids, uint32_t count) {
 #if SLB_HAVE_RSEQ
     if (pool->backend == SLABBY_CPU_CACHE_BACKEND_RSEQ) {
         struct slb_cpu_cache *cache;
-        return slb_rseq_take_batch(pool, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
+        return slb_rseq_take_batch(pool, stacks, &pool->rseq_cpus, out_ids, count, -(uint64_t)count, &cache);
     }
 #endif
-    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE && slb_portable_take_batch(pool, out_ids, count);
+    return pool->backend == SLABBY_CPU_CACHE_BACKEND_PORTABLE &&
+           slb_portable_take_batch(pool, *stacks, out_ids, count);
+}
+
+SLB_PRIVATE void slb_cache_fill(struct slabby_allocator *pool, struct slb_stripe *stripe,
+                                union slb_cpu_cache_entry *const *stacks, const uint32_t *ids,
+                                uint32_t count) {
+    if (count == 0)
+        return;
+    slb_count(&stripe->cache_in, count);
+    if (slb_cache_give_batch(pool, stacks, ids, count))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        slb_shards_push(pool, slb_os_cpu(), ids[i]);
+    slb_count(&stripe->cache_out, count);
 }
 
 static bool slb_cache_fold_here(struct slabby_allocator *pool) {
@@ -10158,7 +10279,7 @@ static bool slb_cache_fold_here(struct slabby_allocator *pool) {
         return slb_rseq_try_fold(pool, SLB_CACHE_FOLD_BY) == SLB_RSEQ_DONE;
 #endif
     uint64_t header;
-    struct slb_cpu_cache *cache = slb_portable_lock(pool, &header);
+    struct slb_cpu_cache *cache = slb_portable_lock(pool, pool->caches, &header);
     if (cache == NULL)
         return false;
     bool enough = slb_header_served(header) >= SLB_CACHE_FOLD_BY;
@@ -10648,15 +10769,19 @@ SLB_PRIVATE uint64_t slb_events_mark(struct slabby_allocator *pool) {
     return slb_ring_next(&pool->events);
 }
 
-SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+static SLB_COLD void slb_deliver_to_logger(struct slabby_allocator *pool, uint64_t mark) {
     struct slb_notification notification = {.function = pool->options.logger,
                                             .context = pool->options.logger_context};
     uint64_t lost = 0, deferred;
-    if (notification.function == NULL || slb_in_flight_depth != 0)
-        return;
     while (slb_event_read(pool, &mark, &lost, &notification.event, &deferred) == SLB_RING_RECORD)
         if (deferred == slb_os_thread())
             slb_event_notify(&notification);
+}
+
+/* The record of an event is large: it stands apart, so that who has no logger clears none. */
+SLB_PRIVATE void slb_events_deliver(struct slabby_allocator *pool, uint64_t mark) {
+    if (slb_unlikely(pool->options.logger != NULL) && slb_in_flight_depth == 0)
+        slb_deliver_to_logger(pool, mark);
 }
 
 /* ------------------------------------------------------------------------------------- events with a cause */
@@ -12670,21 +12795,26 @@ static void slb_lock_header(struct slb_cpu_cache *cache) {
     cache->locked_length = (uint16_t)slb_header_length(slb_cache_lock(cache));
 }
 
+static bool slb_is_locked(struct slb_cpu_cache *cache) {
+    return slb_header_length(atomic_load_explicit(&cache->header, memory_order_acquire)) == SLB_CACHE_LOCKED;
+}
+
 /* The rseq backend may commit over the lock as long as a sequence that loaded the old header runs: after a fence
  * none does, and a header that is still locked stays so. */
 static void slb_lock_headers(struct slabby_allocator *pool) {
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++)
-        slb_lock_header(&pool->caches[cpu].cache);
+    uint32_t cpu;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
+        slb_lock_header(slb_cache_stack(pool, i, &cpu));
     slb_leases_lock(pool);
     if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ)
         return;
     for (bool overwritten = true; overwritten;) {
         overwritten = false;
         slb_os_fence_rseq();
-        for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
-            uint64_t now = atomic_load_explicit(&pool->caches[cpu].cache.header, memory_order_acquire);
-            if (slb_header_length(now) != SLB_CACHE_LOCKED) {
-                slb_lock_header(&pool->caches[cpu].cache);
+        for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+            struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
+            if (!slb_is_locked(cache)) {
+                slb_lock_header(cache);
                 overwritten = true;
             }
         }
@@ -12697,8 +12827,9 @@ static uint64_t slb_drain_caches(struct slabby_allocator *pool) {
     slb_lock_headers(pool);
     slb_move_begin(stripe);
     SLB_POINT(SLB_POINT_GATE_DRAIN);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
-        struct slb_cpu_cache *cache = &pool->caches[cpu].cache;
+    for (uint32_t stack = 0; stack < slb_cache_stacks(pool); stack++) {
+        uint32_t cpu;
+        struct slb_cpu_cache *cache = slb_cache_stack(pool, stack, &cpu);
         for (uint32_t i = 0; i < cache->locked_length; i++)
             slb_shards_push(pool, cpu, cache->ids[i]);
         slb_count(&stripe->cache_out, cache->locked_length);
@@ -12739,8 +12870,9 @@ SLB_PRIVATE void slb_gate_open(struct slabby_allocator *pool, uint32_t reason) {
     atomic_fetch_add_explicit(&pool->gate.epoch, 1, memory_order_seq_cst);
     SLB_POINT(SLB_POINT_GATE_OPENING);
     atomic_fetch_and_explicit(&pool->gate.reasons, ~reason, memory_order_seq_cst);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        _Atomic uint64_t *header = &slb_cache_stack(pool, i, &cpu)->header;
         uint64_t locked = atomic_load_explicit(header, memory_order_relaxed);
         /* release: the caches were emptied before */
         atomic_store_explicit(header, locked & ~(uint64_t)SLB_CACHE_LOCKED, memory_order_release);
@@ -13127,7 +13259,8 @@ SLB_PRIVATE slabby_status slb_audit_write(struct slabby_allocator *pool, uint64_
  * How long allocations take. On the fast path about one in 64 is timed. The hot path refuses the allocation with the
  * chosen number; the slow path serves it, reads the clock, and chooses the next number at random, 1 to 128 further
  * on. A sample stands for all allocations of its CPU's cache since the last one; an allocation from a slower tier
- * stands for itself. So percentiles describe all allocations, not just the slow ones.
+ * stands for itself, but in a pool without CPU caches, where one in 64 is timed as well. So percentiles describe all
+ * allocations, not just the slow ones.
  */
 #ifndef SLB_OBSERVE_LATENCY_H
 #define SLB_OBSERVE_LATENCY_H
@@ -13175,6 +13308,11 @@ SLB_PRIVATE uint64_t slb_latency_distance(struct slabby_allocator *pool, uint64_
 
 /* Begins timing an allocation that the CPU cache could not serve, unless `timing` has begun already. */
 SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timing *timing);
+
+/* The same for an allocation by itself. In a pool without CPU caches, where each comes this way, about one in 64 is
+ * timed and stands for as many, as those of a cache do; all are where a limit asks for that. In a hold of a
+ * pool that exists. */
+SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing);
 
 /* Ends timing; the time was spent on `parts` allocations. Returns whether one took longer than max_alloc_latency; the
  * caller reports that to the breaker. */
@@ -13365,6 +13503,20 @@ SLB_PRIVATE void slb_timing_slow(struct slabby_allocator *pool, struct slb_timin
     if (timing->started == 0)
         timing->started = slb_os_ticks();
     timing->weight = 1;
+}
+
+/* relaxed: which is timed is random enough where two threads see the same number */
+SLB_PRIVATE void slb_timing_search(struct slabby_allocator *pool, struct slb_timing *timing) {
+    bool each = pool->cache_max != 0 ||
+                atomic_load_explicit(&pool->timing.tracking, memory_order_relaxed) !=
+                    SLABBY_LATENCY_TRACKING_SAMPLED ||
+                atomic_load_explicit(&pool->timing.limit_ticks, memory_order_relaxed) != 0;
+    uint64_t slb_number = atomic_load_explicit(&slb_stripe_here(pool)->entered, memory_order_relaxed);
+    if (!each && (slb_number * 0x9E3779B97F4A7C15u) >> 58 != 0)
+        return;
+    slb_timing_slow(pool, timing);
+    if (!each)
+        timing->weight *= SLB_SAMPLE_MEAN;
 }
 
 /* The number of the half minute. The clock is read once per millisecond or (if the counter is slow) per tenth of a
@@ -14222,6 +14374,108 @@ SLB_PRIVATE uint64_t slb_quarantine_reclaim(struct slabby_allocator *pool) {
     return reclaimed;
 }
 
+/* -------------------- protect/shuffle.c */
+
+/* -------------------- protect/shuffle.h */
+/*
+ * shuffle: slabs are handed out in random order, so that nobody can predict which slab comes next, or which two lie
+ * next to each other. A CPU has two stacks of ids, both with the sequences and the locks of any CPU cache:
+ *
+ *      release --> return_caches[cpu]  -- all of it, shuffled, once `caches` is empty -->  caches[cpu] --> allocate
+ *                         ^   |
+ *                         |   | full: a batch goes to the depot
+ *                         +---+ the first of what was shuffled is held back: a quarter of a batch
+ *
+ * So allocations and releases cost what they cost without the option, and a slab that came back is never the next.
+ * What is held back makes the last slab of a stack no easier to predict: it is one of a quarter of a batch and
+ * one more. Small pools without caches choose among a handful.
+ */
+#ifndef SLB_PROTECT_SHUFFLE_H
+#define SLB_PROTECT_SHUFFLE_H
+
+#define SLB_SHUFFLE_AMONG 8u
+
+/* Brings ids into random order where the option is on, and says whether it is. */
+SLB_PRIVATE bool slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count);
+
+/* How many of `count` shuffled ids go back to the stack of what came back. */
+SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, uint32_t count);
+
+/* What came back to this CPU is shuffled and goes to the stack that allocations take from. False where that is too
+ * little, or the gate is closed. */
+SLB_PRIVATE bool slb_shuffle_returned(struct slabby_allocator *pool);
+
+/* slb_cache_take; with the option, what came back is shuffled first if nothing else is left. */
+SLB_INLINE bool slb_shuffled_take(struct slabby_allocator *pool, uint32_t *out_id, bool fast) {
+    if (slb_likely(slb_cache_take(pool, out_id, fast)))
+        return true;
+    return slb_unlikely(pool->return_caches != pool->caches) && slb_shuffle_returned(pool) &&
+           slb_cache_take(pool, out_id, fast);
+}
+
+#endif
+
+/* The last of `count` ids is any of them. */
+SLB_INLINE void slb_choose_last(uint32_t *ids, uint32_t count, uint32_t random) {
+    uint32_t k = slb_random_scaled(random, count), last = ids[count - 1];
+    ids[count - 1] = ids[k];
+    ids[k] = last;
+}
+
+SLB_PRIVATE bool slb_shuffle(struct slabby_allocator *pool, uint32_t *ids, uint32_t count) {
+    if ((atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0)
+        return false;
+    struct slb_random random = slb_random_begin(pool, count / 2);
+    for (; count > 1; count -= 2) {
+        uint64_t both = slb_random_next(&random);
+        slb_choose_last(ids, count, (uint32_t)(both >> 32));
+        slb_choose_last(ids, count - 1, (uint32_t)both);
+    }
+    return true;
+}
+
+SLB_PRIVATE uint32_t slb_shuffle_hold_back(const struct slabby_allocator *pool, uint32_t count) {
+    uint32_t reserve = pool->cache_max == 0 ? 0 : pool->batch / 4;
+    return reserve < count ? reserve : count;
+}
+
+/* Inside a move: everything that came back, in the hands of this thread for the moment. */
+static bool slb_mix_returned(struct slabby_allocator *pool, struct slb_stripe *stripe) {
+    uint32_t ids[SLB_CACHE_IDS], cpu = slb_os_cpu();
+    if (cpu >= slb_used_cpus(pool))
+        return false;
+    /* relaxed: the taking looks again, and gets that many or none */
+    uint64_t header = atomic_load_explicit(&pool->return_caches[cpu].cache.header, memory_order_relaxed);
+    uint32_t count = slb_header_ids(header), held_back = slb_shuffle_hold_back(pool, count);
+    if (count == held_back || !slb_cache_take_batch(pool, &pool->return_caches, ids, count))
+        return false;
+    SLB_POINT(SLB_POINT_REFILL);
+    slb_count(&stripe->cache_out, count);
+    (void)slb_shuffle(pool, ids, count);
+    slb_cache_fill(pool, stripe, &pool->return_caches, ids, held_back);
+    slb_cache_fill(pool, stripe, &pool->caches, &ids[held_back], count - held_back);
+    return true;
+}
+
+SLB_PRIVATE SLB_COLD bool slb_shuffle_returned(struct slabby_allocator *pool) {
+    bool mixed = false;
+    SLB_HOLD(pool);
+    if (!slb_pool_exists(pool))
+        return false;
+    struct slb_stripe *stripe = slb_enter(pool);
+    /* seq_cst: behind the increment of slb_enter, pairs with the reasons that slb_gate_close sets */
+    if (atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) == 0 && slb_pool_exists(pool)) {
+        slb_move_begin(stripe);
+        mixed = slb_mix_returned(pool, stripe);
+        slb_move_end(stripe);
+    }
+    slb_leave(stripe);
+    /* seq_cst: behind the pushes where the gate closed meanwhile, see resilience/waiters.h */
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+    return mixed;
+}
+
 /* -------------------- observe/health.c */
 
 /* -------------------- observe/health.h */
@@ -14790,6 +15044,25 @@ SLB_PRIVATE slabby_status slb_protect_return(struct slabby_allocator *pool, uint
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
                                struct slb_notification *out_notification);
 
+/* Whether nobody has written to a slab that waited; one that somebody wrote to goes into quarantine, unless the policy
+ * lets it go on. */
+SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
+                                 struct slb_notification *out_notification);
+
+/* A first look, at slabs that no tool watches: true where every byte is zero. */
+SLB_INLINE bool slb_delay_is_zero(const struct slabby_allocator *pool, uint32_t id) {
+    const char *at = pool->slabs + (uint64_t)id * pool->stride, *end = at + pool->slab_size;
+    if (pool->slab_size > SLB_ZERO_INLINE)
+        return at[0] == 0 && memcmp(at, at + 1, pool->slab_size - 1) == 0;
+    slb_zero_pair any = {0, 0};
+    uint64_t rest = 0;
+    for (; end - at >= 16; at += 16)
+        any |= *(const slb_zero_pair *)(const void *)at;
+    for (; at < end; at++)
+        rest |= (unsigned char)*at;
+    return (any[0] | any[1] | rest) == 0;
+}
+
 #endif
 
 #include <string.h>
@@ -14814,19 +15087,23 @@ static uint64_t slb_check_for_writes(struct slabby_allocator *pool, uint32_t id,
     return offset;
 }
 
+SLB_PRIVATE bool slb_delay_check(struct slabby_allocator *pool, uint32_t id,
+                                 struct slb_notification *out_notification) {
+    uint8_t found;
+    uint64_t offset = slb_check_for_writes(pool, id, &found);
+    if (offset == pool->slab_size)
+        return true;
+    uint64_t word = atomic_load_explicit(&pool->words[id], memory_order_relaxed);
+    struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
+    damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, id);
+    return !slb_corruption_found(pool, id, &damage, out_notification);
+}
+
 SLB_PRIVATE bool slb_delay_pop(struct slabby_allocator *pool, uint64_t slb_keep, uint32_t *out_id,
                                struct slb_notification *out_notification) {
-    while (slb_delay_take(pool, slb_keep, out_id)) {
-        uint8_t found;
-        uint64_t offset = slb_check_for_writes(pool, *out_id, &found);
-        if (offset == pool->slab_size)
+    while (slb_delay_take(pool, slb_keep, out_id))
+        if (slb_delay_check(pool, *out_id, out_notification))
             return true;
-        uint64_t word = atomic_load_explicit(&pool->words[*out_id], memory_order_relaxed);
-        struct slb_damage damage = {.offset = (int64_t)offset, .expected = 0, .found = found};
-        damage.ref = slb_ref_make(pool, slb_word_generation(pool->id_bits, word) - 1, *out_id);
-        if (!slb_corruption_found(pool, *out_id, &damage, out_notification))
-            return true;
-    }
     return false;
 }
 
@@ -14968,13 +15245,15 @@ static void slb_add_up_within(struct slabby_allocator *pool, struct slb_totals *
         for (uint32_t tier = SLB_TIER_CACHE + 1; tier < SLB_TIER_COUNT; tier++)
             out->hits[tier] += slb_read_counter(&stripe->hits[tier]);
     }
-    for (uint32_t i = 0; i < slb_used_cpus(pool) && pool->cache_max != 0; i++) {
-        uint64_t header = slb_read_header(pool, &pool->caches[i].cache, attempts);
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++) {
+        uint32_t cpu;
+        struct slb_cpu_cache *cache = slb_cache_stack(pool, i, &cpu);
+        uint64_t header = slb_read_header(pool, cache, attempts);
         locked |= slb_header_length(header) == SLB_CACHE_LOCKED;
         from_caches += slb_header_served(header);
         out->cached += slb_header_ids(header);
-        out->fast_taken += slb_read_counter(&pool->caches[i].cache.fast_taken);
-        out->fast_given += slb_read_counter(&pool->caches[i].cache.fast_given);
+        out->fast_taken += slb_read_counter(&cache->fast_taken);
+        out->fast_given += slb_read_counter(&cache->fast_given);
     }
     struct slb_lease_counts leases = slb_leases_count(pool, attempts);
     locked |= leases.locked;
@@ -15088,7 +15367,9 @@ static int64_t slb_drawn_here(struct slb_stripe *stripe) {
 SLB_PRIVATE bool slb_peak_is_due(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t rarer = slb_used_cpus(pool) / SLB_PEAK_CPUS + 1, half = pool->cache_max == 0 ? 0 : pool->batch / 2;
     int64_t step = (int64_t)rarer * (half < SLB_PEAK_SLABS ? SLB_PEAK_SLABS : half), drawn = slb_drawn_here(stripe);
-    uint64_t moves = atomic_load_explicit(&stripe->moves_finished, memory_order_relaxed);
+    /* without caches each allocation is one */
+    uint64_t moves = atomic_load_explicit(
+        pool->cache_max == 0 ? &stripe->hits[SLB_TIER_SHARD] : &stripe->moves_finished, memory_order_relaxed);
     bool more = drawn - atomic_load_explicit(&stripe->peak_drawn, memory_order_relaxed) >= step;
     if (more)
         atomic_store_explicit(&stripe->peak_drawn, drawn, memory_order_relaxed);
@@ -17311,13 +17592,18 @@ SLB_PRIVATE void slb_ticker_revive(struct slabby_allocator *pool) {
 
 /* ------------------------------------------------------------------------------------------ at the fork */
 
+static void slb_lock_every_header(struct slabby_allocator *pool) {
+    uint32_t cpu;
+    for (uint32_t i = 0; i < slb_cache_stacks(pool); i++)
+        atomic_fetch_or(&slb_cache_stack(pool, i, &cpu)->header, SLB_CACHE_LOCKED);
+}
+
 /* Locks that vanished threads hold are free in the child, and every allocation of it takes the slow path. */
 static void slb_mark_pool(struct slabby_allocator *pool) {
     atomic_store(&pool->gate.lock, 0);
     atomic_store(&pool->health.lock, 0);
     atomic_fetch_or(&pool->gate.reasons, SLB_GATE_FORKED);
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++)
-        atomic_fetch_or(&pool->caches[cpu].cache.header, SLB_CACHE_LOCKED);
+    slb_lock_every_header(pool);
     slb_leases_after_fork(pool);
     slb_audit_after_fork(pool);
 }
@@ -17358,10 +17644,7 @@ static void slb_clear_lists(struct slabby_allocator *pool) {
     atomic_store(&pool->depot.heads->empty, 0);
     atomic_store(&pool->depot.heads->used, 0);
     atomic_store(&pool->heap.head, 0);
-    for (uint64_t i = 0; i <= pool->delay.mask && pool->delay.limit != 0; i++)
-        atomic_store(&pool->delay.cells[i].turn, 0);
-    atomic_store(&pool->delay.head, 0);
-    atomic_store(&pool->delay.tail, 0);
+    slb_delay_forget(pool);
     for (uint32_t cpu = 0; cpu < slb_used_cpus(pool); cpu++) {
         struct slb_stripe *stripe = &pool->stripes[cpu];
         atomic_store(&stripe->left, atomic_load(&stripe->entered));
@@ -17432,10 +17715,7 @@ static uint64_t slb_regain_free_slabs(struct slabby_allocator *pool) {
 }
 
 static void slb_balance_counters(struct slabby_allocator *pool, uint64_t out) {
-    for (uint32_t cpu = 0; cpu < slb_used_cpus(pool) && pool->cache_max != 0; cpu++) {
-        _Atomic uint64_t *header = &pool->caches[cpu].cache.header;
-        atomic_store(header, atomic_load(header) | SLB_CACHE_LOCKED);
-    }
+    slb_lock_every_header(pool);
     slb_count_balance(pool, out);
 }
 
@@ -17618,6 +17898,7 @@ static struct slabby_allocator *slb_take_entry(uint32_t id_bits) {
 
 static void slb_init_lists(struct slabby_allocator *pool, const struct slb_layout *layout, char *metadata) {
     pool->caches = (union slb_cpu_cache_entry *)(void *)(metadata + layout->caches);
+    pool->return_caches = pool->caches + (layout->cache_sets - 1ull) * layout->cpus;
     pool->stripes = (struct slb_stripe *)(void *)(metadata + layout->stripes);
     pool->latency = (struct slb_latency *)(void *)(metadata + layout->latency);
     pool->shards = (struct slb_shard *)(void *)(metadata + layout->shards);
@@ -17628,7 +17909,7 @@ static void slb_init_lists(struct slabby_allocator *pool, const struct slb_layou
     pool->depot.ids = (uint32_t *)(void *)(metadata + layout->depot_ids);
     pool->depot.nodes = layout->depot_nodes;
     pool->delay.cells = (struct slb_delay_cell *)(void *)(metadata + layout->delay);
-    pool->delay.mask = layout->delay_cells - 1;
+    pool->delay.mask = (uint32_t)layout->delay_cells - 1;
     pool->shard_mask = layout->shard_count - 1;
     pool->cpus = layout->cpus;
     pool->cache_max = layout->cache_max;
@@ -18096,47 +18377,43 @@ SLB_INLINE uint64_t slb_issue_protected(struct slabby_allocator *pool, uint32_t 
 
 /* ------------------------------------------------------------------------------------- the gate is open */
 
-/* The first id goes to the caller, the rest into this CPU's cache, or to the shards where that is locked or full. */
-static void slb_keep_batch(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
-                       uint32_t count) {
-    if (count == 0)
-        return;
-    slb_count(&stripe->cache_in, count);
-    if (slb_cache_give_batch(pool, ids, count))
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        slb_shards_push(pool, slb_os_cpu(), ids[i]);
-    slb_count(&stripe->cache_out, count);
+/* Pools without caches take one id at a time, unless a random one of several is asked for. It is in one pair of hands
+ * all along, so it is no move. */
+static bool slb_takes_single(struct slabby_allocator *pool) {
+    return pool->cache_max == 0 &&
+           (atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE) == 0;
 }
 
-/* Pools without caches take one id at a time, unless a random one of several is asked for. */
-static uint32_t slb_refill_size(struct slabby_allocator *pool) {
-    if (pool->cache_max != 0)
-        return pool->batch;
-    return atomic_load_explicit(&pool->protect, memory_order_relaxed) & SLB_PROTECT_SHUFFLE
-               ? SLB_SHUFFLE_AMONG
-               : 1;
+static bool slb_take_single(struct slabby_allocator *pool, uint32_t *out_id, enum slb_tier *out_tier) {
+    *out_tier = SLB_TIER_SHARD;
+    return slb_shards_pop(pool, slb_os_cpu(), out_id) ||
+           (pool->delay.limit != 0 && slb_delay_pop(pool, 0, out_id, NULL));
 }
 
+/* The first id goes to the caller, the rest into this CPU's cache. */
 static bool slb_refill(struct slabby_allocator *pool, struct slb_stripe *stripe, uint32_t *out_id,
                    enum slb_tier *out_tier) {
     uint32_t ids[SLB_CACHE_IDS];
     uint32_t count = 0;
+    if (slb_takes_single(pool))
+        return slb_take_single(pool, out_id, out_tier);
     slb_move_begin(stripe);
     if (slb_depot_pop(pool, ids)) {
         count = pool->batch;
         *out_tier = SLB_TIER_DEPOT;
     } else {
-        count = slb_shards_pop_many(pool, slb_os_cpu(), ids, slb_refill_size(pool));
+        count = slb_shards_pop_many(pool, slb_os_cpu(), ids,
+                                    pool->cache_max != 0 ? pool->batch : SLB_SHUFFLE_AMONG);
         *out_tier = SLB_TIER_SHARD;
     }
     if (count == 0 && pool->delay.limit != 0)
         count = slb_delay_pop(pool, 0, ids, NULL);
     SLB_POINT(SLB_POINT_REFILL);
     if (count != 0) {
-        slb_shuffle(pool, ids, count);
+        uint32_t held_back = slb_shuffle(pool, ids, count) ? slb_shuffle_hold_back(pool, count - 1) : 0;
         *out_id = ids[0];
-        slb_keep_batch(pool, stripe, &ids[1], count - 1);
+        slb_cache_fill(pool, stripe, &pool->return_caches, &ids[1], held_back);
+        slb_cache_fill(pool, stripe, &pool->caches, &ids[1 + held_back], count - 1 - held_back);
         slb_cache_fold(pool);
     }
     slb_move_end(stripe);
@@ -18237,12 +18514,10 @@ SLB_PRIVATE SLB_COLD void slb_search_notify(struct slabby_allocator *pool, const
         slb_event_exhausted(pool, refused);
 }
 
-SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
-                                              struct slb_found *out_found) {
+/* In a hold of a pool that exists. */
+static slabby_status slb_search_held(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                 struct slb_found *out_found) {
     slabby_status status;
-    SLB_HOLD(pool);
-    if (!slb_pool_exists(pool))
-        return slb_pool_closed_status(pool);
     struct slb_search search = slb_search_begin(pool);
     out_found->mark = search.mark;
     for (;;) {
@@ -18270,6 +18545,12 @@ SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uin
     if (status != SLABBY_OK)
         slb_search_notify(pool, out_found, status);
     return status;
+}
+
+SLB_PRIVATE SLB_COLD slabby_status slb_search(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
+                                              struct slb_found *out_found) {
+    SLB_HOLD(pool);
+    return slb_pool_exists(pool) ? slb_search_held(pool, out_id, fast, out_found) : slb_pool_closed_status(pool);
 }
 
 /* ----------------------------------------------------------------------------------------- allocate */
@@ -18315,13 +18596,15 @@ static __attribute__((noinline)) slabby_status slb_take_searching(struct slabby_
                                                               struct slb_timing *timing) {
     struct slb_found found = {.tier = SLB_TIER_CACHE, .sampled = slb_guard_is_on(pool)};
     SLB_HOLD(pool);
-    slb_timing_slow(pool, timing);
-    slabby_status status = slb_search(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
+    if (!slb_pool_exists(pool))
+        return slb_pool_closed_status(pool);
+    slb_timing_search(pool, timing);
+    slabby_status status = slb_search_held(pool, out_id, state == SLABBY_SLAB_STATE_LIVE_FAST, &found);
     if (status != SLABBY_OK)
         return status;
     uint64_t guarded = 0;
     if (slb_unlikely(found.sampled))
-        guarded = slb_guard_sample(pool, *out_id, found.tier, timing->weight == 0 ? 1 : timing->weight);
+        guarded = slb_guard_sample(pool, *out_id, found.tier, 1);
     *out_word = slb_issue_taken(pool, *out_id, state, guarded, timing);
     if (slb_pool_exists(pool))
         slb_search_notify(pool, &found, SLABBY_OK);
@@ -18332,7 +18615,7 @@ static __attribute__((noinline)) slabby_status slb_take_searching(struct slabby_
 static bool slb_take_cached(struct slabby_allocator *pool, uint32_t *out_id, bool fast,
                         struct slb_timing *out_timing) {
     struct slb_due due = slb_timing_if_due(pool);
-    if (!slb_cache_take(pool, out_id, fast))
+    if (!slb_shuffled_take(pool, out_id, fast))
         return false;
     *out_timing = slb_timing_begin(pool, &due);
     return true;
@@ -18348,7 +18631,7 @@ static bool slb_take_cached_held(struct slabby_allocator *pool, uint32_t *out_id
     *out_sampled = due.due && slb_guard_is_on(pool);
     if (slb_unlikely(*out_sampled))
         slb_count_ahead(&slb_stripe_here(pool)->sampled[SLB_TIER_CACHE], 1);
-    if (slb_cache_take(pool, out_id, fast)) {
+    if (slb_shuffled_take(pool, out_id, fast)) {
         *out_timing = slb_timing_begin(pool, &due);
         return true;
     }
@@ -18916,7 +19199,7 @@ SLB_INLINE uint64_t slb_word_released(const struct slabby_allocator *pool, uint6
 static bool slb_flush_batch(struct slabby_allocator *pool, struct slb_stripe *stripe) {
     uint32_t ids[SLB_CACHE_IDS];
     slb_move_begin(stripe);
-    bool slb_taken = slb_cache_take_batch(pool, ids, pool->batch);
+    bool slb_taken = slb_cache_take_batch(pool, &pool->return_caches, ids, pool->batch);
     SLB_POINT(SLB_POINT_FLUSH);
     if (slb_taken) {
         if (!slb_depot_push(pool, ids))
@@ -19003,6 +19286,41 @@ static SLB_COLD void slb_give_delayed(struct slabby_allocator *pool, uint32_t id
     slb_event_notify(&notification);
 }
 
+/* Somebody wrote to the slab that waited longest, or this CPU's cache does not take it. */
+static SLB_COLD void slb_give_oldest(struct slabby_allocator *pool, uint32_t oldest, bool fast) {
+    struct slb_stripe *stripe = slb_enter(pool);
+    struct slb_notification notification;
+    slb_notification_none(&notification);
+    struct slb_notification *later = slb_in_flight_depth == 1 ? &notification : NULL;
+    if (!slb_delay_check(pool, oldest, later))
+        slb_count_release(stripe, fast);
+    else
+        slb_give_inside_tiers(pool, stripe, oldest, fast);
+    slb_leave_after_release(pool, stripe);
+    slb_event_notify(&notification);
+}
+
+/* give_delayed for a queue that is as long as it should be: the slab takes the place of the oldest. No slow operation
+ * is counted: until the oldest is given this thread has a slab in hand, as a release on the inline path has. Nor does
+ * it look at the gate behind the swap: a thread that closes the gate locks the caches before it looks for slabs, so the
+ * oldest either went in before, and then the queue was complete, or is refused and takes the slow path. Degradation
+ * counts slow operations, and comes this way only while it is off. */
+static void slb_give_in_turn(struct slabby_allocator *pool, uint32_t id, bool fast) {
+    uint32_t oldest;
+    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
+    slb_in_flight_enter(); /* a handler must not wait for the cell that this thread is about to fill */
+    bool swapped =
+        open && !slb_degrade_is_on(pool) && slb_delay_exchange(pool, pool->delay.limit, id, &oldest);
+    slb_in_flight_leave();
+    if (slb_unlikely(!swapped)) {
+        slb_give_delayed(pool, id, fast);
+        return;
+    }
+    SLB_POINT(SLB_POINT_RELEASED);
+    if (slb_unlikely(!slb_delay_is_zero(pool, oldest) || !slb_cache_give(pool, oldest, fast)))
+        slb_give_oldest(pool, oldest, fast);
+}
+
 /* Recorded while the slab is still ours: its next allocation comes later in the audit trail, and the pool cannot have
  * ended yet. */
 static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id, uint64_t generation, bool fast,
@@ -19014,13 +19332,31 @@ static slabby_status slb_note_return(struct slabby_allocator *pool, uint32_t id,
     return status;
 }
 
+/* give_inside for a pool without caches. No slow operation is counted, as in give_in_turn: until its release is counted
+ * the slab is in hand, for all that the end of the pool sees, and the count is the last access to what goes with it.
+ * seq_cst: behind the push and before the look at the gate, see resilience/waiters.h. */
+static bool slb_give_to_shard(struct slabby_allocator *pool, uint32_t id) {
+    bool open = atomic_load_explicit(&pool->gate.reasons, memory_order_relaxed) == 0; /* a hint */
+    if (slb_unlikely(!open || slb_degrade_is_on(pool)))
+        return false;
+    uint32_t cpu = slb_os_cpu();
+    _Atomic uint64_t *releases = &slb_stripe_here(pool)->releases;
+    slb_shards_push(pool, cpu, id);
+    SLB_POINT(SLB_POINT_RELEASED);
+    atomic_fetch_add_explicit(releases, 1, memory_order_seq_cst);
+    if (slb_unlikely(atomic_load_explicit(&pool->gate.reasons, memory_order_seq_cst) & SLB_GATE_POLL))
+        slb_pool_run_deferred(pool);
+    return true;
+}
+
 /* Into the tiers, unprotected or behind every protection. */
 static void slb_give(struct slabby_allocator *pool, uint32_t id, bool fast) {
     if (slb_unlikely(id >= pool->reserved))
         slb_give_heap(pool, id, fast, true);
     else if (slb_unlikely(pool->delay.limit != 0))
         slb_give_delayed(pool, id, fast);
-    else if (slb_unlikely(!slb_cache_give(pool, id, fast)))
+    else if (slb_unlikely(!slb_cache_give(pool, id, fast)) &&
+             (pool->cache_max != 0 || fast || !slb_give_to_shard(pool, id)))
         slb_give_inside(pool, id, fast);
 }
 
@@ -19162,6 +19498,17 @@ static __attribute__((noinline)) slabby_status slb_give_slow(struct slabby_alloc
     return SLABBY_OK;
 }
 
+/* Zeroed, so that who writes to it meanwhile is found. */
+static __attribute__((noinline)) slabby_status slb_return_delayed(struct slabby_allocator *pool, uint32_t id) {
+    char *bytes = pool->slabs + (uint64_t)id * pool->stride;
+    if (pool->slab_size > SLB_ZERO_INLINE)
+        slb_secure_zero(bytes, pool->slab_size);
+    else
+        slb_zero_few(bytes, pool->slab_size);
+    slb_give_in_turn(pool, id, false);
+    return SLABBY_OK;
+}
+
 /* The tail of a release that zeroes more than a few lines: apart, so that the others need no stack frame. */
 static __attribute__((noinline)) slabby_status slb_return_zeroed(struct slabby_allocator *pool, uint32_t id) {
     slb_secure_zero(pool->slabs + (uint64_t)id * pool->stride, pool->slab_size);
@@ -19172,32 +19519,37 @@ static __attribute__((noinline)) slabby_status slb_return_zeroed(struct slabby_a
 
 /* The tail of a release that is recorded; its patterns were intact. */
 static __attribute__((noinline)) slabby_status slb_return_audited(struct slabby_allocator *pool, slabby_ref ref,
-                                                              uint32_t id, bool secure) {
+                                                              uint32_t id, uint32_t protect) {
     slb_record_hand_over(pool, SLABBY_AUDIT_OPERATION_RELEASE, id, ref, SLABBY_OK);
-    if (secure)
+    if (protect & SLB_PROTECT_DELAY)
+        return slb_return_delayed(pool, id);
+    if (protect & SLB_PROTECT_SECURE)
         return slb_return_zeroed(pool, id);
     if (slb_unlikely(!slb_rseq_give_once(pool, id)))
         slb_give(pool, id, false);
     return SLABBY_OK;
 }
 
-/* Behind a word that this thread has freed: zeroing, patterns and records here, every other protection in return_slow.
- * Until the id is given to a tier the slab is this thread's alone. */
+/* Behind a word that this thread has freed: zeroing, patterns, records and the delay here, every other protection in
+ * return_slow. Until the id is given to a tier the slab is this thread's alone. */
 SLB_INLINE slabby_status slb_return_protected_slab(struct slabby_allocator *pool, slabby_ref ref,
                                                uint64_t relative, uint64_t id) {
     /* behind the free word, see protect/switches.c */
     uint32_t protect = atomic_load_explicit(&pool->protect, memory_order_seq_cst);
     unsigned char *data = (unsigned char *)pool->slabs + id * pool->stride;
     SLB_POINT(SLB_POINT_RELEASED);
-    if (slb_unlikely((protect & ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_SAMPLE |
-                                            SLB_PROTECT_AUDIT)) != 0))
+    if (slb_unlikely((protect & SLB_PROTECT_ON_RELEASE &
+                      ~(uint32_t)(SLB_PROTECT_SECURE | SLB_PROTECT_BIT_GUARD | SLB_PROTECT_AUDIT |
+                                  SLB_PROTECT_DELAY)) != 0))
         return slb_return_slow(pool, ref);
     if ((protect & SLB_PROTECT_BIT_GUARD) != 0 &&
         slb_unlikely(!slb_sides_are_usual(pool) ||
                      !slb_usual_sides_hold(pool, data, slb_pattern_seed_of(pool, relative))))
         return slb_return_slow(pool, ref); /* compares again, reports and records */
     if (slb_unlikely(protect & SLB_PROTECT_AUDIT))
-        return slb_return_audited(pool, ref, (uint32_t)id, (protect & SLB_PROTECT_SECURE) != 0);
+        return slb_return_audited(pool, ref, (uint32_t)id, protect);
+    if (slb_unlikely(protect & SLB_PROTECT_DELAY))
+        return slb_return_delayed(pool, (uint32_t)id);
     if (protect & SLB_PROTECT_SECURE) {
         if (pool->slab_size > SLB_ZERO_INLINE)
             return slb_return_zeroed(pool, (uint32_t)id);
@@ -19285,8 +19637,9 @@ SLB_INLINE uint32_t slb_free_words_here(struct slabby_allocator *pool, const sla
 static void slb_give_run(struct slabby_allocator *pool, struct slb_stripe *stripe, const uint32_t *ids,
                      uint32_t count) {
     bool cached = pool->cache_max >= count;
-    if (cached && (slb_cache_give_batch(pool, ids, count) ||
-                   (slb_flush_batch(pool, stripe) && slb_cache_give_batch(pool, ids, count))))
+    if (cached &&
+        (slb_cache_give_batch(pool, &pool->return_caches, ids, count) ||
+         (slb_flush_batch(pool, stripe) && slb_cache_give_batch(pool, &pool->return_caches, ids, count))))
         return;
     for (uint32_t i = 0; i < count; i++)
         slb_give_inside_tiers(pool, stripe, ids[i], false);
@@ -19388,7 +19741,9 @@ SLB_PUBLIC slabby_status slabby_sequences(uint64_t *out_area, slabby_allocator *
     if (layout != SLABBY_SEQUENCE_LAYOUT)
         return slb_refuse(pool, SLABBY_ABI_MISMATCH);
     intptr_t area;
-    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ || !slb_os_rseq_at(&area))
+    /* a binding gives ids back to the cache that it takes them from, which `shuffle` does not allow */
+    if (pool->backend != SLABBY_CPU_CACHE_BACKEND_RSEQ || pool->return_caches != pool->caches ||
+        !slb_os_rseq_at(&area))
         return slb_refuse(pool, SLABBY_NOT_SUPPORTED);
     (void)slb_bias_poll(pool, slb_os_cpu());
     *out_area = (uint64_t)area;
@@ -19855,11 +20210,9 @@ static void slb_walk_depot(struct slb_check *slb_check) {
 }
 
 static void slb_walk_delay(struct slb_check *slb_check) {
-    struct slb_delay *delay = &slb_check->pool->delay;
-    uint64_t head = atomic_load_explicit(&delay->head, memory_order_acquire);
-    uint64_t tail = atomic_load_explicit(&delay->tail, memory_order_acquire);
-    for (; head != tail && delay->limit != 0; head++)
-        slb_see_free(slb_check, atomic_load_explicit(&delay->cells[head & delay->mask].id, memory_order_acquire));
+    uint64_t moves, length = slb_check->pool->delay.limit == 0 ? 0 : slb_delay_length(slb_check->pool, &moves);
+    for (uint64_t n = 0; n < length; n++)
+        slb_see_free(slb_check, slb_delay_at(slb_check->pool, n));
 }
 
 /* A live slab's patterns; those on a guard slot wait for its release, which may come any moment and take the pages
@@ -20113,7 +20466,7 @@ static slabby_status slb_collect_batch(struct slabby_allocator *pool, struct slb
         uint32_t id;
         enum slb_tier tier = SLB_TIER_CACHE;
         slabby_status status = SLABBY_OK;
-        if (!slb_cache_take(pool, &id, false))
+        if (!slb_shuffled_take(pool, &id, false))
             status = slb_search_inside(pool, stripe, search, &id, &tier);
         if (status != SLABBY_OK) {
             slb_undo_batch(pool, out_ids, i);
@@ -20156,8 +20509,8 @@ static bool slb_allocate_from_cache(struct slabby_allocator *pool, slabby_ref *o
     uint32_t ids[SLB_CACHE_IDS];
     struct slb_cpu_cache *cache;
     if (count == 0 || count > SLB_CACHE_IDS || slb_unlikely(slb_degrade_is_on(pool)) ||
-        slb_unlikely(!slb_rseq_take_batch(pool, &pool->hot_cpus, ids, (uint32_t)count, count * SLB_CACHE_TAKE,
-                                          &cache)))
+        slb_unlikely(!slb_rseq_take_batch(pool, &pool->caches, &pool->hot_cpus, ids, (uint32_t)count,
+                                          count * SLB_CACHE_TAKE, &cache)))
         return false;
     slb_timing_catch_up(pool);
     if (count >= pool->batch && slb_in_flight_depth == 0)
